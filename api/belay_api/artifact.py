@@ -1,0 +1,224 @@
+"""The policy artifact: a directory whose manifest names every file by digest, and the check that nothing changed.
+
+    manifest.json   what the policy is (this model), with the file list
+    policy.onnx     observation -> logits or Q-values (discrete) or mean action (continuous)
+    policy.pt       the same as TorchScript
+    training.zip    to resume or fine-tune; never loaded in serving
+
+The artifact's digest is the sha256 of the canonical manifest, so one digest covers every byte.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from belay_api.model import Model
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+_CHUNK = 1 << 20
+
+
+class BoxSpace(Model):
+    """Bounded or unbounded numbers."""
+
+    kind: Literal["box"] = "box"
+    shape: list[int]
+    """Without batch dimension."""
+    dtype: str
+    """numpy name, e.g. `float32`."""
+    low: list[float | None]
+    """Flattened, row-major; None: unbounded."""
+    high: list[float | None]
+    """Flattened, row-major; None: unbounded."""
+
+    def __str__(self) -> str:
+        return f"Box({', '.join(map(str, self.shape))}{',' if len(self.shape) == 1 else ''}) {self.dtype}"
+
+
+class DiscreteSpace(Model):
+    """One of n choices: start, start + 1, ..."""
+
+    kind: Literal["discrete"] = "discrete"
+    n: int
+    """How many."""
+    start: int = 0
+    """The first."""
+
+    def __str__(self) -> str:
+        return f"Discrete({self.n})"
+
+
+Space = Annotated[BoxSpace | DiscreteSpace, Field(discriminator="kind")]
+
+
+class EvaluationReport(Model):
+    """How the published checkpoint was measured."""
+
+    step: int
+    """Timestep of the checkpoint."""
+    episodes: int
+    """Greedy episodes."""
+    first_seed: int
+    """Reset seed of the first."""
+    mean: float
+    """Mean return."""
+    std: float
+    """Standard deviation of the returns over episodes."""
+    min: float
+    """Lowest return."""
+    max: float
+    """Highest return."""
+
+
+class Lineage(Model):
+    """Where the policy comes from."""
+
+    namespace: str
+    training_job: str
+    uid: str
+    seed: int
+    step: int
+    config_hash: str
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Versions of python, torch, stable-baselines3, gymnasium and numpy it was trained with."""
+
+
+class FileEntry(Model):
+    """One file of the artifact."""
+
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Name, without folders."""
+    size: int
+    """Bytes."""
+    sha256: str
+    """Hex digest of its bytes."""
+
+
+class Manifest(Model):
+    """What the policy is."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    algorithm: str
+    """`ppo` or `dqn`."""
+    environment: str
+    """Gymnasium id."""
+    observation: Space
+    """What goes in."""
+    action: Space
+    """What comes out."""
+    output: Literal["logits", "q-values", "mean"]
+    """What the network answers: action = argmax of logits or Q-values; `mean` is the action itself."""
+    max_episode_steps: int | None = None
+    """Cap of the environment; None: none."""
+    evaluation: EvaluationReport
+    """How it was measured."""
+    lineage: Lineage
+    """Where it comes from."""
+    files: list[FileEntry]
+    """Every file but the manifest, sorted by path."""
+
+    def canonical(self) -> bytes:
+        """Return the bytes whose sha256 is the artifact's digest; the manifest file holds exactly these."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")).encode()
+
+    def digest(self) -> str:
+        """Return `sha256:<hex>`."""
+        return "sha256:" + hashlib.sha256(self.canonical()).hexdigest()
+
+
+class ArtifactError(Exception):
+    """An artifact that must not be served; the message says which file and why."""
+
+    def __init__(self, message: str, *, found: str | None = None) -> None:
+        super().__init__(message)
+        self.found = found  # `sha256:<hex>` of what was found in place of the wanted digest
+
+
+class DigestMismatch(ArtifactError):
+    """Bytes differ from what their digest promises."""
+
+
+class ArtifactInvalid(ArtifactError):
+    """The bytes are as promised, but they are no artifact of a format this version knows."""
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hex digest of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def file_entries(folder: Path) -> list[FileEntry]:
+    """Return an entry for every file in `folder` but the manifest."""
+    return [
+        FileEntry(path=path.name, size=path.stat().st_size, sha256=file_sha256(path))
+        for path in sorted(folder.iterdir())
+        if path.name != MANIFEST
+    ]
+
+
+def parse_manifest(content: bytes, *, wanted: str) -> Manifest:
+    """Return the manifest in `content` after checking its digest.
+
+    Args:
+        wanted: `sha256:<hex>` the caller was promised.
+    Raises: DigestMismatch when the bytes are others; ArtifactInvalid when they are no manifest we can read.
+    """
+    found = "sha256:" + hashlib.sha256(content).hexdigest()
+    if found != wanted:
+        raise DigestMismatch(f"{MANIFEST} has digest {found}, wanted {wanted}", found=found)
+    try:
+        return Manifest.model_validate_json(content)
+    except ValueError as error:
+        raise ArtifactInvalid(f"{MANIFEST} is not one this version of Belay can read: {error}", found=found) from error
+
+
+def check_file(folder: Path, entry: FileEntry) -> None:
+    """Check one file against its entry. Raises: DigestMismatch."""
+    path = folder / entry.path
+    found = file_sha256(path) if path.is_file() else "no such file"
+    if found != entry.sha256:
+        raise DigestMismatch(f"{entry.path} has digest {found}, wanted {entry.sha256}", found=found)
+
+
+def verify(folder: Path, *, wanted: str) -> Manifest:
+    """Return the manifest of the artifact in `folder` after checking every byte of it.
+
+    Raises: DigestMismatch, ArtifactInvalid; both are final, another read would not help.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactInvalid(f"{MANIFEST} is missing")
+    manifest = parse_manifest(path.read_bytes(), wanted=wanted)
+    for entry in manifest.files:
+        check_file(folder, entry)
+    return manifest
+
+
+def space_model(space: Any) -> BoxSpace | DiscreteSpace:
+    """Return the model of a Gymnasium space, by its attributes so that this room needs no Gymnasium.
+
+    Raises: ValueError for a space that cannot be served yet; use Box or Discrete.
+    """
+    name = type(space).__name__
+    if name == "Discrete":
+        return DiscreteSpace(n=int(space.n), start=int(space.start))
+    if name == "Box":
+        return BoxSpace(
+            shape=[int(size) for size in space.shape],
+            dtype=str(space.dtype),
+            low=[_finite(value) for value in space.low.ravel().tolist()],
+            high=[_finite(value) for value in space.high.ravel().tolist()],
+        )
+    raise ValueError(f"{name} spaces cannot be served: wrap the environment so that it has Box or Discrete spaces")
+
+
+def _finite(value: float) -> float | None:
+    return value if abs(value) < 1e30 else None  # CartPole's float32 bounds of 3.4e38 mean "unbounded"

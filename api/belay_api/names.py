@@ -1,0 +1,52 @@
+"""Names that two rooms must spell alike: group, labels, annotations, environment variables, paths, ports.
+
+A name used by one room alone belongs in that room.
+"""
+
+GROUP = "belay.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+CATEGORY = "rl"
+
+# --- labels and annotations -------------------------------------------------------------------------------------------
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+MANAGED_BY = "belay"  # server-side selectors of all child kinds ask for it
+FIELD_MANAGER = "belay-operator"
+FAMILY_LABEL = f"{GROUP}/family"
+TRAINING_JOB_LABEL = f"{GROUP}/training-job"
+POLICY_LABEL = f"{GROUP}/policy"
+ROLLOUT_LABEL = f"{GROUP}/rollout"
+ATTEMPT_LABEL = f"{GROUP}/attempt"
+CLOSED_LABEL = f"{GROUP}/closed"  # a Service that selects this label selects no pod: a closed endpoint
+COMMAND_ANNOTATION = f"{GROUP}/command"  # "<action>@<id>", executed once per id
+
+# --- files and environment of a training pod --------------------------------------------------------------------------
+JOB_FILE = "/etc/belay/job.json"
+"""A `wire.TrainingConfig` as JSON, mounted from a ConfigMap."""
+INDEX_ENV = "JOB_COMPLETION_INDEX"  # set by the Job controller
+WORK_DIR = "/var/lib/belay"  # emptyDir: scratch, and checkpoints that wait for a lost store
+PVC_DIR = "/store"  # where `storage.pvc` is mounted, in training (rw) and serving (ro) pods
+TERMINATION_LOG = "/dev/termination-log"
+EXIT_DONE = 0
+EXIT_BAD_CONFIG = 3  # fails the job
+EXIT_DIVERGED = 4  # fails that seed
+
+# --- files and environment of any pod of ours -------------------------------------------------------------------------
+LOGBOOK_URL_ENV = "BELAY_LOGBOOK_URL"  # http://belay-logbook.<namespace>.svc:8600; unset: no logbook
+TOKEN_FILE = "/var/run/belay/token"  # projected service account token
+TOKEN_AUDIENCE = "belay-logbook"
+POLICY_ENV = "BELAY_POLICY"  # the version's name, as answered in `x-belay-policy`
+NAMESPACE_ENV = "BELAY_NAMESPACE"
+
+# --- serving ----------------------------------------------------------------------------------------------------------
+MODEL_NAME = "policy"  # in every serving pod: POST /predictions/policy; routes rewrite their public path to it
+ARTIFACT_DIR = "/models/artifact"  # the init container fills and verifies it
+RECEIPT_SECRET = "belay-receipt-key"  # one per namespace, key `key`: 32 bytes, see receipts.namespace_key
+RECEIPT_KEY_FILE = "/etc/belay/receipt/key"
+POLICY_HEADER = "x-belay-policy"
+RECEIPT_HEADER = "x-belay-receipt"
+SERVING_PORT = 8080
+METRICS_PORT = 8083
+"""The handler's own exporter, GET /metrics, Prometheus text: `belay_requests_total`, `belay_request_errors_total`
+(5xx answers), `belay_request_seconds` (histogram), each with label `policy`. Probes are not counted."""
+LOGBOOK_PORT = 8600

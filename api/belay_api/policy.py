@@ -1,0 +1,131 @@
+"""RLPolicy: one immutable version of a policy, and how it is served."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from belay_api.conditions import ConditionedStatus
+from belay_api.model import Model, StatusModel, rule, rules
+from belay_api.pods import ResourceRequirements
+from belay_api.units import Duration
+
+
+class ArtifactSpec(Model):
+    """Where the policy's bytes lie and what they must be."""
+
+    uri: Annotated[str, Field(pattern=r"^(store://sha256/[0-9a-f]{64}|pvc://[a-z0-9.-]+/.+)$", max_length=1024)]
+    """`store://sha256/<hex>` in the built-in store, or `pvc://<claim>/<path>`."""
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    """sha256 of the canonical manifest, which holds every file's digest; checked at every load."""
+
+
+class LineageSpec(Model):
+    """Where the policy comes from."""
+
+    training_job: Annotated[str, Field(max_length=253)] | None = None
+    """Name of the RLTrainingJob."""
+    uid: Annotated[str, Field(max_length=64)] | None = None
+    """Its uid."""
+    seed: int | None = None
+    """The seed that was published."""
+    step: int | None = None
+    """Timestep of the published checkpoint."""
+    config_hash: Annotated[str, Field(max_length=128)] | None = None
+    """Hash of the training configuration."""
+
+
+class BatchSpec(Model):
+    """How the server gathers requests into one forward pass."""
+
+    size: Annotated[int, Field(ge=1, le=1024)] = 8
+    """At most this many; no more than the usual number of concurrent requests per pod, or each waits out `delay`."""
+    delay: Duration = Field(default="1ms", validate_default=True)  # type: ignore[assignment]
+    """Longest wait for a fuller batch, in whole milliseconds."""
+
+
+class ServingSpec(Model):
+    """How the policy is served. The only part of the spec that may change."""
+
+    runtime: Literal["torchserve"] = "torchserve"
+    """The server inside the pods."""
+    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """Image that speaks Belay's serving protocol; unset: the one the operator was installed with."""
+    replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Pods to run; unset: as many as the rollouts that use the policy ask for, 0 when none does."""
+    batch: BatchSpec = BatchSpec()
+    """How requests are gathered."""
+    timeout: Duration = Field(default="2s", validate_default=True)  # type: ignore[assignment]
+    """Longest time a request may spend in the model before its worker is restarted, in whole seconds, at least 1s."""
+    resources: ResourceRequirements = ResourceRequirements()
+    """Requests and limits of one pod; unset: requests of 250m CPU and 512Mi."""
+
+
+class RLPolicySpec(Model):
+    """One version of a policy."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "self.artifact == oldSelf.artifact",
+                "spec.artifact is immutable: create an RLPolicy of another name for other bytes",
+            ),
+            rule(
+                "has(self.lineage) == has(oldSelf.lineage) && (!has(self.lineage) || self.lineage == oldSelf.lineage)",
+                "spec.lineage is immutable: it tells where these bytes come from",
+            ),
+        )
+    }
+
+    artifact: ArtifactSpec
+    """The bytes."""
+    lineage: LineageSpec | None = None
+    """Where they come from."""
+    serving: ServingSpec = ServingSpec()
+    """How they are served."""
+
+
+class SignatureStatus(StatusModel):
+    """What goes in and what comes out, from the artifact's manifest; for people."""
+
+    observation: str
+    """E.g. `Box(4,) float32`."""
+    action: str
+    """E.g. `Discrete(2)`."""
+
+
+class RLPolicyStatus(ConditionedStatus):
+    """What is true of the policy now. Conditions: Verified, Loaded, Ready."""
+
+    digest: str | None = None
+    """The digest a serving pod computed and found equal to the spec's; absent until one did."""
+    endpoint: str | None = None
+    """In-cluster address of the policy: `http://<service>.<namespace>.svc:8080/predictions/policy`."""
+    replicas: int | None = None
+    """Pods that exist, for the scale subresource."""
+    ready_replicas: int | None = None
+    """Pods that answer."""
+    desired_replicas: int | None = None
+    """Pods asked for, by `serving.replicas` or by the rollouts that use the policy."""
+    selector: str | None = None
+    """Label selector of the pods, for the scale subresource."""
+    used_by: list[str] = Field(default_factory=list)
+    """Rollouts that ask for this policy."""
+    signature: SignatureStatus | None = None
+    """What goes in and out, once a pod read the manifest."""
+
+
+class LoadReport(Model):
+    """What the init container of a serving pod found, as JSON in its termination message."""
+
+    model_config = {"extra": "ignore"}
+
+    reason: Literal["Verified", "DigestMismatch", "ArtifactNotFound", "ArtifactInvalid", "StoreUnavailable"]
+    """A PolicyReason."""
+    message: str = ""
+    """For people; for DigestMismatch it names the file, the digest wanted and the digest found."""
+    digest: str | None = None
+    """`sha256:<hex>` as computed from the bytes found; None: nothing could be read."""
+    observation: str | None = None
+    """See SignatureStatus."""
+    action: str | None = None
+    """See SignatureStatus."""

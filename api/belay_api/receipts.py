@@ -1,0 +1,69 @@
+"""Receipts: proof that a decision was really served, so that nobody can poison the returns.
+
+A serving pod signs (namespace, version, episode, step, time) with its namespace's key; the logbook, which holds the
+master key, derives the same key and accepts outcomes only with a receipt of the episode's first decision.
+
+    v1.<base64url of the JSON payload>.<base64url of HMAC-SHA256 over the part before>
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+_PREFIX = "v1"
+
+
+class BadReceipt(ValueError):
+    """A receipt that was not issued by a serving pod of that namespace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One served decision."""
+
+    namespace: str
+    version: str  # name of the RLPolicy
+    episode: str  # id the client chose
+    step: int  # 0 for the episode's first decision
+    at: datetime  # aware UTC, when the pod answered; millisecond precision
+
+
+def namespace_key(master: bytes, namespace: str) -> bytes:
+    """Return the 32-byte signing key of `namespace`, derived from the logbook's master key."""
+    return hmac.new(master, f"belay/receipts/{namespace}".encode(), hashlib.sha256).digest()
+
+
+def sign(receipt: Receipt, key: bytes) -> str:
+    """Return the receipt as an ASCII token for a header."""
+    payload = json.dumps(
+        [receipt.namespace, receipt.version, receipt.episode, receipt.step, round(receipt.at.timestamp() * 1000)],
+        separators=(",", ":"),
+    )
+    body = f"{_PREFIX}.{_encode(payload.encode())}"
+    return f"{body}.{_encode(hmac.new(key, body.encode(), hashlib.sha256).digest())}"
+
+
+def check(token: str, key: bytes) -> Receipt:
+    """Return what the token says. Raises: BadReceipt when it was not signed with `key`."""
+    try:
+        prefix, payload, signature = token.split(".")
+        given = _decode(signature)
+    except (ValueError, binascii.Error) as error:
+        raise BadReceipt("the receipt is malformed: send back the x-belay-receipt header as it came") from error
+    wanted = hmac.new(key, f"{prefix}.{payload}".encode(), hashlib.sha256).digest()
+    if prefix != _PREFIX or not hmac.compare_digest(given, wanted):
+        raise BadReceipt("the receipt was not issued by a serving pod of this namespace")
+    namespace, version, episode, step, at = json.loads(_decode(payload))
+    return Receipt(namespace, version, episode, step, datetime.fromtimestamp(at / 1000, UTC))
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,462 @@
+"""RLRollout: which policy serves a route, and how a change of policy is brought about or taken back."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from belay_api.conditions import ConditionedStatus
+from belay_api.model import Model, StatusModel, rule, rules
+from belay_api.reasons import Verdict
+from belay_api.units import Duration, Instant, Percent
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+
+
+class PolicyRef(Model):
+    """The policy that shall serve."""
+
+    name: Name
+    """An RLPolicy of this namespace."""
+
+
+class ParentRef(Model):
+    """The Gateway a route attaches to."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of the Gateway."""
+    namespace: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    """Its namespace; unset: this one. Its listener must allow routes from here."""
+    section_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    """One listener of it; unset: all."""
+
+
+class GatewayTraffic(Model):
+    """Traffic through the Gateway API: Belay owns one HTTPRoute of the rollout's name."""
+
+    parent_refs: Annotated[list[ParentRef], Field(min_length=1, max_length=8)]
+    """Gateways the route attaches to."""
+    hostnames: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=16)] = Field(default_factory=list)
+    """Host names served; empty: all the Gateway's."""
+    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9/_.-]*$", max_length=512)] | None = None
+    """Public path, matched exactly; unset: `/predictions/<name of the rollout>`."""
+
+
+class TrafficSpec(Model):
+    """How requests reach the policies."""
+
+    gateway_api: GatewayTraffic = Field(alias="gatewayAPI")
+    """Weighted HTTPRoute with pinned episodes."""
+
+
+class PauseStep(Model):
+    """Wait."""
+
+    duration: Duration
+    """How long."""
+
+
+class AnalyzeStep(Model):
+    """Wait for the verdict."""
+
+    until: Literal["NonInferior"] = "NonInferior"
+    """Every metric must pass: evidence that the candidate is not worse by as much as its allowed regression."""
+    timeout: Duration | None = None
+    """Instead of analysis.onNotEnoughSamples.after for this step."""
+
+
+class Step(Model):
+    """One entry of a rollout; exactly one of its fields is set."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "[has(self.setWeight), has(self.pause), has(self.analyze)].exists_one(x, x)",
+                "a step has exactly one of setWeight, pause and analyze: make one list entry of each",
+            )
+        )
+    }
+
+    set_weight: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Percent of new episodes that go to the candidate."""
+    pause: PauseStep | None = None
+    """Wait."""
+    analyze: AnalyzeStep | None = None
+    """Wait for the verdict; the guard rails and Fail hold at every step, this one also asks for Pass."""
+
+    @property
+    def kind(self) -> str:
+        """The step's kind as status names it: `setWeight`, `pause` or `analyze`."""
+        return "setWeight" if self.set_weight is not None else "pause" if self.pause is not None else "analyze"
+
+
+class BakeSpec(Model):
+    """What happens between the last step and the promotion, and after it."""
+
+    duration: Duration = Field(default="1h", validate_default=True)  # type: ignore[assignment]
+    """How long the candidate has all traffic and is watched by its limits before it becomes stable."""
+    keep_warm: Duration = Field(default="24h", validate_default=True)  # type: ignore[assignment]
+    """How long the version before keeps its pods after the promotion, so that going back to it is immediate."""
+
+
+class RollbackSpec(Model):
+    """What a rollback promises."""
+
+    deadline: Duration = Field(default="30s", validate_default=True)  # type: ignore[assignment]
+    """From the recorded intent: past it, the candidate's endpoints are removed as well."""
+
+
+class ServingMeasure(StrEnum):
+    """What the serving pods measure of themselves."""
+
+    LATENCY_P99 = "latencyP99"
+    ERROR_RATE = "errorRate"
+
+
+class LogbookSource(Model):
+    """Outcomes of episodes, as recorded in the logbook."""
+
+    outcome: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=63)]
+    """`return`, `length`, `violations` and `success`, or a custom outcome the client reports."""
+
+
+class MetricSource(Model):
+    """Where a metric comes from; exactly one field is set."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule("has(self.logbook) != has(self.serving)", "a metric has one source: set either logbook or serving")
+        )
+    }
+
+    logbook: LogbookSource | None = None
+    """Outcomes of episodes; compared with stable."""
+    serving: ServingMeasure | None = None
+    """`latencyP99` (a duration) or `errorRate` (a share of requests), of the candidate's pods; held to a limit."""
+
+
+class Compare(Model):
+    """The candidate against the concurrent stable; exactly one of the two margins is set."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "has(self.maxRegression) != has(self.maxIncrease)",
+                "compare has one margin: maxRegression (more is better) or maxIncrease (less is better)",
+            )
+        )
+    }
+
+    to: Literal["stable"] = "stable"
+    """The concurrent stable version."""
+    max_regression: Percent | None = None
+    """More is better: allowed fall of the mean, as a share of stable's."""
+    max_increase: Annotated[float, Field(gt=0)] | None = None
+    """Less is better (a 0/1 outcome or a count): allowed rise of the mean, in the outcome's own unit."""
+
+
+class Limit(Model):
+    """A guard rail for the candidate alone; exactly one bound is set."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule("has(self.max) != has(self.min)", "a limit has one bound: set either max or min")
+        )
+    }
+
+    max: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|%)?$", max_length=16)] | None = None
+    """Not above: a duration (`100ms`) for latency, a share (`5%`) for rates, else a number."""
+    min: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|%)?$", max_length=16)] | None = None
+    """Not below."""
+
+
+class Metric(Model):
+    """One thing the candidate is judged by."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "has(self.compare) != has(self.limit)",
+                "a metric is judged one way: set either compare or limit",
+            ),
+            rule(
+                "!has(self.compare) || has(self.source.logbook)",
+                "compare needs episodes: use source.logbook, or set limit instead of compare",
+            ),
+            rule(
+                "!has(self.limit) || has(self.source.serving)",
+                "limit holds measurements of the serving pods: use source.serving, or set compare instead of limit",
+            ),
+        )
+    }
+
+    name: Name
+    """Unique within the rollout."""
+    source: MetricSource
+    """Where it comes from."""
+    compare: Compare | None = None
+    """Judge by statistics against stable."""
+    limit: Limit | None = None
+    """Judge by a guard rail: several looks in a row beyond it fail."""
+
+
+class HoldAction(StrEnum):
+    """What to do when measurements stay away for too long. There is no way to pass without any."""
+
+    HOLD = "Hold"
+    ROLLBACK = "Rollback"
+
+
+def _patience(after: str, action: HoldAction) -> "Patience":
+    return Patience.model_validate({"after": after, "action": action})
+
+
+class Patience(Model):
+    """How long a verdict may stay away, and what then."""
+
+    after: Duration
+    """Counted from the start of the step, or from the last measurement if that is later."""
+    action: HoldAction
+    """`Hold`: stay at this weight and say so; `Rollback`."""
+
+
+class AnalysisSpec(Model):
+    """How the candidate is judged."""
+
+    window: Duration = Field(default="5m", validate_default=True)  # type: ignore[assignment]
+    """Episodes are compared only with those that started in the same window of this length."""
+    grace: Duration = Field(default="1m", validate_default=True)  # type: ignore[assignment]
+    """An episode counts if it ended within this time of its own start, else it is missing. At least the longest
+    episode; every verdict lags by it."""
+    false_rollback_rate: Annotated[float, Field(gt=0, le=0.25)] = 0.01
+    """Chance that a candidate that is not worse is rolled back by statistics: over the whole rollout, all compared
+    metrics together, however often it looks."""
+    metrics: Annotated[
+        list[Metric],
+        Field(
+            max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+        ),
+    ] = Field(default_factory=list)
+    """What the candidate is judged by."""
+    on_no_data: Patience = Field(default_factory=lambda: _patience("10m", HoldAction.HOLD))
+    """Nothing measured for one side."""
+    on_provider_down: Patience = Field(default_factory=lambda: _patience("15m", HoldAction.HOLD))
+    """The logbook or the pods do not answer."""
+    on_not_enough_samples: Patience = Field(default_factory=lambda: _patience("24h", HoldAction.ROLLBACK))
+    """An analyze step that never gets its verdict."""
+
+
+class RLRolloutSpec(Model):
+    """Which policy serves a route, and how a change is brought about."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!self.steps.exists(s, has(s.analyze)) || size(self.analysis.metrics) > 0",
+                "an analyze step needs something to judge by: add analysis.metrics or remove the step",
+            ),
+            rule(
+                "self.traffic == oldSelf.traffic",
+                "spec.traffic is immutable: episodes under way would be lost; create an RLRollout of another name",
+            ),
+        )
+    }
+
+    policy: PolicyRef
+    """The policy that shall serve; changing it starts a rollout."""
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Pods of each version that has traffic."""
+    traffic: TrafficSpec
+    """How requests reach the policies."""
+    steps: Annotated[list[Step], Field(max_length=32)] = Field(default_factory=list)
+    """How a candidate takes over; empty: at once, when ready. After the last step it has all traffic."""
+    bake: BakeSpec = BakeSpec()
+    """Between the last step and the promotion, and after it."""
+    rollback: RollbackSpec = RollbackSpec()
+    """What a rollback promises."""
+    analysis: AnalysisSpec = AnalysisSpec()
+    """How the candidate is judged, from its first request to its promotion."""
+
+
+class RolloutPhase(StrEnum):
+    """The rollout in one word, for people; programs read conditions."""
+
+    PENDING = "Pending"
+    """No policy has ever been promoted."""
+    HEALTHY = "Healthy"
+    PREPARING = "Preparing"
+    PROGRESSING = "Progressing"
+    BAKING = "Baking"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+
+
+class VersionStatus(StatusModel):
+    """One side of a rollout."""
+
+    policy: str
+    """Name of the RLPolicy."""
+    digest: str
+    """Digest of its artifact when it was taken up."""
+    since: Instant
+    """When it was taken up (candidate) or promoted (stable)."""
+
+
+class WarmStatus(StatusModel):
+    """A former stable version that keeps its pods."""
+
+    policy: str
+    """Name of the RLPolicy."""
+    digest: str
+    """Digest of its artifact."""
+    until: Instant
+    """When its pods go."""
+
+
+class StepStatus(StatusModel):
+    """The step under way."""
+
+    index: int
+    """Position in spec.steps; the number of steps when the last one is done."""
+    kind: str
+    """`setWeight`, `pause`, `analyze`, or `bake`."""
+    started_at: Instant
+    """When it began."""
+
+
+class WeightStatus(StatusModel):
+    """The candidate's share of new episodes, in percent."""
+
+    desired: float
+    """What the step asks for; recorded before the route is touched."""
+    applied: float | None = None
+    """What the Gateway has accepted at the route's latest generation."""
+    observed: float | None = None
+    """Share of requests the serving pods saw; absent while nothing was measured."""
+
+
+class SampleStatus(StatusModel):
+    """One side of a comparison."""
+
+    episodes: int
+    """Episodes that count."""
+    mean: float | None = None
+    """Mean outcome over them."""
+    missing: int = 0
+    """Episodes that did not end within grace of their start."""
+
+
+class MetricVerdict(StatusModel):
+    """The last look at one metric, with its evidence. Running numbers are written at most every few seconds."""
+
+    metric: str
+    """Name in spec.analysis.metrics."""
+    verdict: Verdict
+    """Pass, Fail, NoData, ProviderDown or NotEnoughSamples."""
+    message: str = ""
+    """The verdict as a sentence."""
+    candidate: SampleStatus | None = None
+    """The candidate's episodes."""
+    stable: SampleStatus | None = None
+    """Stable's episodes of the same windows."""
+    difference: float | None = None
+    """Candidate minus stable, per window, weighted by the candidate's counts."""
+    interval: Annotated[list[float], Field(max_length=2)] | None = None
+    """Bounds of the difference, valid at every look: [low, high]."""
+    fail_below: float | None = None
+    """The upper bound below this fails (above it, where less is better)."""
+    pass_above: float | None = None
+    """The lower bound above this passes (below it, where less is better)."""
+    value: float | None = None
+    """Of a limit: the measurement; seconds or a share."""
+    breaches: int | None = None
+    """Of a limit: looks in a row beyond it; a good look takes one away."""
+    query: str | None = None
+    """What was asked, of whom."""
+    since: Instant | None = None
+    """When this verdict was first reached."""
+    at: Instant
+    """When the numbers were measured."""
+
+
+class RollbackStatus(StatusModel):
+    """A rollback, as far as it is proven."""
+
+    reason: str
+    """`Verdict`, `Command`, `Superseded`, `PolicyNotReady`, `NoData`, `ProviderDown` or `NotEnoughSamples`."""
+    message: str
+    """For people: what was seen."""
+    metric: str | None = None
+    """The metric that failed."""
+    policy: str
+    """The candidate that is withdrawn."""
+    decided_at: Instant
+    """When the intent was recorded: before anything else was touched."""
+    weight_zero_at: Instant | None = None
+    """When the Gateway had accepted the route without the candidate."""
+    drained_at: Instant | None = None
+    """When the candidate's pods were seen without requests, or had no endpoints left."""
+    endpoints_closed_at: Instant | None = None
+    """When the deadline passed and the candidate's endpoints were removed."""
+
+
+class CommandStatus(StatusModel):
+    """A command that was seen; each id is executed once."""
+
+    id: str
+    """From the annotation."""
+    action: str
+    """From the annotation."""
+    at: Instant
+    """When."""
+    message: str | None = None
+    """Why it was refused; absent: it was carried out."""
+
+
+class HistoryEntry(StatusModel):
+    """A rollout that ended."""
+
+    policy: str
+    """The candidate."""
+    digest: str
+    """Its digest."""
+    outcome: Literal["Promoted", "RolledBack"]
+    """How it ended."""
+    started_at: Instant
+    """When the candidate was taken up."""
+    ended_at: Instant
+    """When it ended."""
+    message: str = ""
+    """Why, for people."""
+
+
+class RLRolloutStatus(ConditionedStatus):
+    """What is true of the rollout now; written before anything else is touched."""
+
+    phase: RolloutPhase | None = None
+    """The rollout in one word."""
+    stable: VersionStatus | None = None
+    """The last promoted version; the target of any rollback."""
+    candidate: VersionStatus | None = None
+    """The version on trial."""
+    previous: WarmStatus | None = None
+    """The stable before, kept warm."""
+    step: StepStatus | None = None
+    """The step under way."""
+    weight: WeightStatus | None = None
+    """The candidate's share of new episodes."""
+    analysis_started_at: Instant | None = None
+    """When the candidate first had a weight; only episodes that started later are compared."""
+    verdicts: list[MetricVerdict] = Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},
+    )
+    """The last look at each metric."""
+    rollback: RollbackStatus | None = None
+    """The rollback under way, or the last one."""
+    rejected_digests: list[str] = Field(default_factory=list)
+    """Digests that were rolled back; not tried again until the command retry. At most 20, newest last."""
+    commands: list[CommandStatus] = Field(default_factory=list)
+    """Commands seen; at most 10, newest last."""
+    history: list[HistoryEntry] = Field(default_factory=list)
+    """Rollouts that ended; at most 10, newest last."""

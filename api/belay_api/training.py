@@ -1,0 +1,414 @@
+"""RLTrainingJob: what is trained, on what budget, with which seeds; and what came of it."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from belay_api.conditions import ConditionedStatus
+from belay_api.model import Model, StatusModel, rule, rules
+from belay_api.pods import ResourceRequirements, Toleration
+from belay_api.policy import ServingSpec
+from belay_api.units import Duration, FreeForm, Instant
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+
+
+class VectorSpec(Model):
+    """How many copies of the environment one seed steps at once."""
+
+    count: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Copies stepped in one process; unset: the preset of the algorithm (ppo 8, dqn 1)."""
+
+
+class EnvironmentSpec(Model):
+    """The task to learn."""
+
+    id: Annotated[str, Field(min_length=1, max_length=253)]
+    """Gymnasium id such as `CartPole-v1`; `package.module:Id-v0` imports the module first."""
+    kwargs: FreeForm = Field(default_factory=dict)
+    """Keyword arguments of `gymnasium.make`."""
+    vector: VectorSpec = VectorSpec()
+    """Parallel copies for collection; evaluation always uses one."""
+
+
+class Hyperparameters(Model):
+    """Settings of the algorithm under Stable-Baselines3's names; what is unset comes from the algorithm's preset."""
+
+    model_config = {"alias_generator": None}
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Step size of the optimiser; ppo's preset decays it linearly to 0."""
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Samples per gradient step."""
+    gamma: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Discount per timestep."""
+    net_arch: Annotated[list[Annotated[int, Field(ge=1, le=8192)]], Field(min_length=1, max_length=8)] | None = None
+    """Hidden layer sizes of the policy and value networks."""
+    n_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """ppo: timesteps per environment copy between updates."""
+    n_epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """ppo: passes over each batch of experience."""
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
+    """ppo: bias against variance in the advantage estimate."""
+    clip_range: Annotated[float, Field(gt=0, le=1)] | None = None
+    """ppo: how far one update may move the policy."""
+    ent_coef: Annotated[float, Field(ge=0)] | None = None
+    """ppo: weight of the entropy bonus."""
+    buffer_size: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """dqn: transitions kept for replay."""
+    learning_starts: Annotated[int, Field(ge=0)] | None = None
+    """dqn: timesteps collected before the first update."""
+    train_freq: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """dqn: timesteps between updates."""
+    gradient_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """dqn: gradient steps per update."""
+    target_update_gradient_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """dqn: gradient steps between updates of the target network. Counted in gradient steps, not timesteps: counted in
+    timesteps the same number makes DQN diverge."""
+    exploration_steps: Annotated[int, Field(ge=1)] | None = None
+    """dqn: timesteps over which epsilon falls to its final value."""
+    exploration_initial_eps: Annotated[float, Field(ge=0, le=1)] | None = None
+    """dqn: epsilon at the first timestep."""
+    exploration_final_eps: Annotated[float, Field(ge=0, le=1)] | None = None
+    """dqn: epsilon after `exploration_steps`."""
+
+
+_PPO_ONLY = ("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef")
+_DQN_ONLY = (
+    "buffer_size",
+    "learning_starts",
+    "train_freq",
+    "gradient_steps",
+    "target_update_gradient_steps",
+    "exploration_steps",
+    "exploration_initial_eps",
+    "exploration_final_eps",
+)
+
+
+def _only(algorithm: str, names: tuple[str, ...]) -> dict[str, str]:
+    unset = " && ".join(f"!has(self.hyperparameters.{name})" for name in names)
+    return rule(
+        f"self.name == '{algorithm}' || ({unset})",
+        f"{', '.join(names)} are settings of {algorithm}: remove them or set algorithm.name to {algorithm}",
+    )
+
+
+class AlgorithmName(StrEnum):
+    """Algorithms the trainer image knows."""
+
+    PPO = "ppo"
+    DQN = "dqn"
+
+
+class AlgorithmSpec(Model):
+    """How it is learned."""
+
+    model_config = {"json_schema_extra": rules(_only("ppo", _PPO_ONLY), _only("dqn", _DQN_ONLY))}
+
+    name: AlgorithmName
+    """`ppo` or `dqn`, through Stable-Baselines3."""
+    hyperparameters: Hyperparameters = Hyperparameters()
+    """Overrides of the algorithm's preset."""
+
+
+class BudgetSpec(Model):
+    """How much each seed may use."""
+
+    steps: Annotated[int, Field(ge=1, le=10_000_000_000)]
+    """Environment timesteps per seed."""
+    deadline: Duration | None = None
+    """Wall-clock limit of the whole job, counted from its start and again from each resume; unset: none."""
+
+
+class SeedsSpec(Model):
+    """How often the training is repeated, and how many repetitions must succeed."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!has(self.required) || self.required <= self.count",
+                "seeds.required is larger than seeds.count: lower it or raise seeds.count",
+            ),
+        )
+    }
+
+    count: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Seeds trained, each as one index of one Job."""
+    parallelism: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Seeds at work at once; unset: all."""
+    required: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Seeds that must succeed; unset: all."""
+    first: Annotated[int, Field(ge=0, le=2_000_000_000)] = 0
+    """Seed of index 0; index i trains with first + i."""
+
+
+class EvaluationSpec(Model):
+    """How a policy under training is measured: greedy, in a separate environment, on held-out seeds."""
+
+    every: Annotated[int, Field(ge=1)] = 10_000
+    """Timesteps between evaluations; one more happens at the end."""
+    episodes: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Episodes per evaluation."""
+    first_seed: Annotated[int, Field(ge=0, le=2_000_000_000)] = 1_000_000
+    """Reset seed of the first evaluation episode; episode i uses first_seed + i, the same at every evaluation."""
+
+
+class CheckpointSpec(Model):
+    """What a killed seed resumes from."""
+
+    every: Annotated[int, Field(ge=1)] = 10_000
+    """Timesteps between checkpoints, rounded up to the algorithm's next update."""
+    keep: Annotated[int, Field(ge=1, le=100)] = 2
+    """Newest checkpoints kept per seed; the newest intact one is resumed from."""
+
+
+class PvcStorage(Model):
+    """A claim of the job's namespace that training and serving pods mount."""
+
+    claim: Name
+    """Name of the PersistentVolumeClaim; ReadWriteMany, or one node."""
+
+
+class StorageSpec(Model):
+    """Where checkpoints and artifacts live; empty: the built-in store of the logbook."""
+
+    pvc: PvcStorage | None = None
+    """Use a volume instead of the built-in store."""
+
+
+class RuntimeSpec(Model):
+    """Where and on what a seed runs."""
+
+    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """Image with the Belay trainer; unset: the one the operator was installed with."""
+    resources: ResourceRequirements = ResourceRequirements()
+    """Requests and limits of one seed, e.g. `limits: {nvidia.com/gpu: 1}`."""
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    """Labels a node must carry."""
+    tolerations: Annotated[list[Toleration], Field(max_length=32)] = Field(default_factory=list)
+    """Taints the pods tolerate."""
+
+
+class FailureSpec(Model):
+    """What a failure costs. Disruptions (drain, preemption) never count."""
+
+    retries_per_seed: Annotated[int, Field(ge=0, le=100)] = 3
+    """Restarts of one seed after failures of its own; it resumes from its checkpoint."""
+
+
+class PublishSpec(Model):
+    """What becomes of the best seed."""
+
+    family: Name
+    """Family of the RLPolicy made on success; its name is `<family>-<first 6 of the digest>`."""
+    serving: ServingSpec = ServingSpec()
+    """How that policy is served."""
+
+
+_FROZEN = ("environment", "algorithm", "budget", "seeds", "evaluation", "checkpoint", "storage", "runtime", "failure")
+
+
+class RLTrainingJobSpec(Model):
+    """One training, repeated over seeds. Frozen once created, except `suspend`."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            *(
+                rule(
+                    f"self.{name} == oldSelf.{name}",
+                    f"spec.{name} is frozen: its results would not be comparable; create an RLTrainingJob of another name",
+                )
+                for name in _FROZEN
+            ),
+            rule(
+                "has(self.publish) == has(oldSelf.publish) && (!has(self.publish) || self.publish == oldSelf.publish)",
+                "spec.publish is frozen: create an RLTrainingJob of another name",
+            ),
+        )
+    }
+
+    environment: EnvironmentSpec
+    """The task to learn."""
+    algorithm: AlgorithmSpec
+    """How it is learned."""
+    budget: BudgetSpec
+    """How much each seed may use."""
+    seeds: SeedsSpec = SeedsSpec()
+    """Repetitions."""
+    evaluation: EvaluationSpec = EvaluationSpec()
+    """How the policy under training is measured."""
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    """What a killed seed resumes from."""
+    storage: StorageSpec = StorageSpec()
+    """Where checkpoints and artifacts live."""
+    runtime: RuntimeSpec = RuntimeSpec()
+    """Where a seed runs."""
+    failure: FailureSpec = FailureSpec()
+    """What a failure costs."""
+    suspend: bool = False
+    """True ends the pods after they saved a checkpoint; false resumes from it."""
+    publish: PublishSpec | None = None
+    """Make an RLPolicy of the best seed on success; unset: only the artifact."""
+
+
+class SeedPhase(StrEnum):
+    """Where one seed stands."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class ArtifactRef(StatusModel):
+    """Where an artifact lies and what its bytes must be."""
+
+    uri: str
+    """`store://sha256/<hex>` or `pvc://<claim>/<path>`."""
+    digest: str
+    """`sha256:<hex>` of the canonical manifest, which holds every file's digest."""
+
+
+class SeedStatus(StatusModel):
+    """One seed, as its pods and the logbook tell it."""
+
+    index: int
+    """Its place in the Indexed Job."""
+    seed: int
+    """What seeds its training."""
+    phase: SeedPhase = SeedPhase.PENDING
+    """Pending, Running, Succeeded or Failed."""
+    step: int | None = None
+    """Timesteps done, as last heard."""
+    return_: float | None = Field(default=None, alias="return")
+    """Mean greedy evaluation return: the best so far while running, of the published checkpoint at the end."""
+    steps_per_second: float | None = None
+    """Timesteps per second of training, as last heard."""
+    retries: int = 0
+    """Restarts so far that counted."""
+    resumed_from: int | None = None
+    """Timestep of the checkpoint its last pod resumed from; absent: from the beginning."""
+    artifact: ArtifactRef | None = None
+    """The best evaluated checkpoint, once the seed succeeded."""
+    message: str | None = None
+    """Why it failed, in the trainer's words."""
+
+
+class BestSeed(StatusModel):
+    """The seed whose published checkpoint has the highest mean evaluation return; the lowest index wins a tie."""
+
+    seed: int
+    """Its seed."""
+    return_: float = Field(alias="return")
+    """Its mean evaluation return."""
+    artifact: ArtifactRef
+    """Its artifact."""
+
+
+class Aggregate(StatusModel):
+    """The training's result over the seeds that succeeded."""
+
+    seeds: int
+    """How many seeds went in."""
+    mean: float
+    """Mean over seeds of the mean evaluation return."""
+    iqm: float
+    """Interquartile mean over seeds: robust against one lucky or broken seed."""
+    ci95: list[float]
+    """95 % bootstrap interval of the interquartile mean: [low, high]; equal ends with one seed."""
+    best: BestSeed
+    """The seed that is published."""
+
+
+class Progress(StatusModel):
+    """How far the job is; written at most every few seconds."""
+
+    percent: int
+    """Timesteps done over timesteps asked for, all seeds, 0 to 100."""
+    steps_per_second: float | None = None
+    """Sum over running seeds."""
+    eta: Duration | None = None
+    """Time left at that rate; absent while unknown."""
+
+
+class TrainingPhase(StrEnum):
+    """The job in one word, for people; programs read conditions."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+class RLTrainingJobStatus(ConditionedStatus):
+    """What is true of the job now."""
+
+    phase: TrainingPhase | None = None
+    """Pending, Running, Suspended, Succeeded or Failed."""
+    attempt: int | None = None
+    """Which life of the pods this is; part of the child Job's name."""
+    template_hash: str | None = None
+    """Hash of the frozen spec the Job was built from."""
+    seeds: list[SeedStatus] = Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["index"]},
+    )
+    """One entry per index."""
+    aggregate: Aggregate | None = None
+    """The result over seeds, once enough succeeded."""
+    progress: Progress | None = None
+    """How far the job is."""
+    published_policy: str | None = None
+    """Name of the RLPolicy made of the best seed."""
+    started_at: Instant | None = None
+    """When the Job first had a running pod."""
+    finished_at: Instant | None = None
+    """When the job succeeded or failed for good."""
+
+
+class TrainingConfig(Model):
+    """What a training pod reads from `names.JOB_FILE`: the spec's sub-tree and who it belongs to."""
+
+    namespace: str
+    """Namespace of the RLTrainingJob."""
+    job: str
+    """Name of the RLTrainingJob."""
+    uid: str
+    """Its uid: checkpoints of an earlier job of the same name are not resumed from."""
+    attempt: int
+    """Which life of the pods this is."""
+    spec: RLTrainingJobSpec
+    """The frozen spec; `suspend`, `runtime` and `failure` mean nothing inside the pod."""
+    config_hash: str
+    """Hash of the spec, for the artifact's lineage."""
+
+
+class TrainingReport(Model):
+    """A pod's last word, as JSON of at most 4,096 bytes in its termination message."""
+
+    outcome: Literal["Succeeded", "BadConfiguration", "Diverged", "Interrupted", "Error"]
+    """Succeeded (exit 0), BadConfiguration (3), Diverged (4); Interrupted by SIGTERM after a save; Error: retry."""
+    index: int
+    """Completion index."""
+    seed: int
+    """Seed."""
+    step: int = 0
+    """Timesteps done."""
+    return_: float | None = Field(default=None, alias="return")
+    """Mean greedy evaluation return of the published checkpoint."""
+    best_step: int | None = None
+    """Timestep of the published checkpoint."""
+    artifact: ArtifactRef | None = None
+    """The published checkpoint."""
+    steps_per_second: float | None = None
+    """Timesteps per second of training over this pod's life, evaluation and checkpoints included."""
+    resumed_from: int | None = None
+    """Timestep of the checkpoint this pod resumed from."""
+    weights_sha256: str | None = None
+    """Hash of all final weights, target networks included, to compare runs bit for bit."""
+    message: str = ""
+    """What went wrong, for people."""
+    model_config = {"extra": "ignore"}

@@ -1,0 +1,114 @@
+"""Durations, shares, instants and quantities as users write them in a resource, and as code uses them.
+
+A duration is text (`90s`, `10m`, `1h30m`, `7d`), a share is text (`10%`); both are checked by a pattern in the CRD, so
+`parse_*` can only fail on text that never passed an API server.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
+PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+
+
+def parse_duration(text: str) -> timedelta:
+    """Return the duration that `text` names.
+
+    Raises: ValueError when the text is no duration; write e.g. `90s`, `10m`, `1h30m` or `7d`.
+    """
+    if not re.match(DURATION_PATTERN, text):
+        raise ValueError(f"{text!r} is no duration; write e.g. 90s, 10m, 1h30m or 7d")
+    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text)))
+
+
+def format_duration(value: timedelta) -> str:
+    """Return the shortest text that `parse_duration` reads back, to the millisecond."""
+    left = round(value.total_seconds() * 1000)
+    if left <= 0:
+        return "0s"
+    parts = []
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
+
+
+def parse_percent(text: str) -> float:
+    """Return the share that `text` names, as a fraction: `10%` is 0.1.
+
+    Raises: ValueError when the text is no percentage.
+    """
+    if not re.match(PERCENT_PATTERN, text):
+        raise ValueError(f"{text!r} is no percentage; write e.g. 10%")
+    return float(text[:-1]) / 100
+
+
+def format_instant(value: datetime) -> str:
+    """Return RFC 3339 text in UTC, with milliseconds only where there are any."""
+    value = value.astimezone(UTC)
+    text = value.strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{value.microsecond // 1000:03d}Z" if value.microsecond >= 1000 else f"{text}Z"
+
+
+def parse_instant(text: str) -> datetime:
+    """Return the aware UTC instant that RFC 3339 `text` names. Raises: ValueError."""
+    value = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if value.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone; write e.g. 2026-05-04T10:00:00Z")
+    return value.astimezone(UTC)
+
+
+def _duration(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _percent(value: Any) -> Any:
+    return parse_percent(value) if isinstance(value, str) else value
+
+
+def _instant(value: Any) -> Any:
+    return parse_instant(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}),
+]
+"""A `timedelta` in code, text such as `10m` in a resource."""
+
+Percent = Annotated[
+    float,
+    BeforeValidator(_percent),
+    PlainSerializer(lambda value: f"{round(value * 100, 6):g}%", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": PERCENT_PATTERN, "maxLength": 16}),
+]
+"""A fraction in code (0.1), text such as `10%` in a resource."""
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    PlainSerializer(format_instant, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""An aware UTC `datetime` in code, RFC 3339 text in a resource."""
+
+Quantity = Annotated[
+    int | str,
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}),
+]
+"""A Kubernetes quantity such as `500m`, `2Gi` or `1`."""
+
+FreeForm = Annotated[
+    dict[str, Any],
+    WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
+]
+"""A mapping that the API server passes on as it is: its keys belong to somebody else's library."""

@@ -1,0 +1,248 @@
+"""Messages on the wire: serving protocol and logbook API, version 1. All JSON, camelCase, batch first.
+
+Serving (any runtime): `POST /predictions/policy` with a `Prediction` or a list of them; see handlers/README.md.
+
+Logbook, every path below `/v1`; callers inside the cluster send their projected service account token (audience
+`belay-logbook`) as Bearer, which must belong to a service account of that namespace; outside ones an API key as Bearer.
+The operator's own service account may read and write every namespace.
+
+    POST   /namespaces/{ns}/progress                 Batch[RunProgress] -> BatchResult         training pods
+    GET    /progress?since=CURSOR&wait=SECONDS       -> ProgressPage                           operator, long-poll
+    POST   /namespaces/{ns}/starts                   Batch[EpisodeStart] -> BatchResult        serving pods
+    POST   /namespaces/{ns}/outcomes                 Batch[EpisodeOutcome] -> BatchResult      clients
+    GET    /namespaces/{ns}/statistics?versions=A,B&outcome=return&window=300&grace=60&since=RFC3339&wait=S&etag=E
+                                                     -> Statistics                             operator, long-poll
+    HEAD   /namespaces/{ns}/blobs/{hex}              -> 200 + Upload-Offset (complete: Content-Length) or 404
+    PATCH  /namespaces/{ns}/blobs/{hex}              append from Upload-Offset; 409 + Upload-Offset when it differs;
+                                                     201 when complete and the sha256 fits, 422 when it does not
+    GET    /namespaces/{ns}/blobs/{hex}              bytes, Range allowed
+    GET    /namespaces/{ns}/checkpoints/{uid}/{index}           -> CheckpointList, newest step first
+    PUT    /namespaces/{ns}/checkpoints/{uid}/{index}/{step}    CheckpointRef; the blob must be complete
+    DELETE /namespaces/{ns}/checkpoints/{uid}/{index}/{step}
+    GET    /healthz, /readyz, /metrics               open
+
+Sizes travel in the header `Upload-Length` of the first PATCH. A request as a whole is refused only when nothing in it can
+be taken: 400 (malformed), 401 (no or unknown credentials), 403 (not yours; or every receipt forged), 404, 413, 422.
+"""
+
+import math
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import Field, field_validator
+
+from belay_api.model import Model
+from belay_api.units import Instant
+
+API_PREFIX = "/v1"
+MAX_BATCH = 10_000
+
+Item = TypeVar("Item", bound=Model)
+
+
+# --- serving ----------------------------------------------------------------------------------------------------------
+class Prediction(Model):
+    """One observation to act on. Unknown keys are refused: a misspelt `episode` would lose the episode."""
+
+    observation: Any
+    """Nested lists of numbers in the shape of the policy's observation space."""
+    episode: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Id of the episode, chosen by the client; unset: the decision belongs to none and cannot be judged."""
+    step: Annotated[int, Field(ge=0)] | None = None
+    """Timestep within the episode; 0 starts it. Unset with an episode: 0."""
+    deterministic: bool = True
+    """True: the best action; false: sampled from the policy (logits only)."""
+
+
+class Action(Model):
+    """One answer. The same position in the list as its observation."""
+
+    action: Any
+    """A number for Discrete, nested lists for Box."""
+    policy: str
+    """Name of the RLPolicy that acted."""
+    receipt: str | None = None
+    """Proof of this decision; absent without an episode."""
+    fallback: bool = False
+    """True: not the policy but a safe default acted (set by the client library)."""
+
+
+class ErrorBody(Model):
+    """The one shape of every error, of the serving pods (per item) and of the logbook."""
+
+    status: int
+    """HTTP status."""
+    message: str
+    """Which field, seen and wanted, and what to do."""
+    field: str | None = None
+    """Path of the field at fault, e.g. `items[3].observation`."""
+
+
+class ErrorAnswer(Model):
+    """An error as it is answered."""
+
+    error: ErrorBody
+
+
+# --- logbook ----------------------------------------------------------------------------------------------------------
+class Batch(Model, Generic[Item]):
+    """Several messages at once; each is taken or refused for itself."""
+
+    items: Annotated[list[Item], Field(max_length=MAX_BATCH)]
+
+
+class Refusal(Model):
+    """One message that was not taken."""
+
+    index: int
+    """Its place in the batch."""
+    error: ErrorBody
+
+
+class BatchResult(Model):
+    """What became of a batch."""
+
+    accepted: int
+    """Taken, those already known included."""
+    refused: list[Refusal] = Field(default_factory=list)
+    """The others."""
+
+
+class RunProgress(Model):
+    """A training pod's heartbeat. A repeated or older (attempt, step) changes nothing."""
+
+    job: str
+    """Name of the RLTrainingJob."""
+    uid: str
+    """Its uid."""
+    index: int
+    """Completion index."""
+    seed: int
+    """Seed."""
+    attempt: int = 1
+    """Attempt of the job."""
+    step: int
+    """Timesteps done."""
+    total: int
+    """Timesteps asked for."""
+    best_return: float | None = None
+    """Best mean evaluation return so far."""
+    steps_per_second: float | None = None
+    """Timesteps per second of training."""
+    resumed_from: int | None = None
+    """Timestep of the checkpoint the pod resumed from."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """The algorithm's own numbers at this step."""
+
+
+class RunProgressRecord(RunProgress):
+    """A heartbeat as recorded."""
+
+    namespace: str
+    """Namespace of the job."""
+    at: Instant
+    """When the logbook received it."""
+
+
+class ProgressPage(Model):
+    """The newest heartbeat of every run that changed since the cursor."""
+
+    items: list[RunProgressRecord]
+    cursor: str
+    """Give it back as `since`; opaque."""
+
+
+class EpisodeStart(Model):
+    """The receipt of an episode's first decision, told by the serving pod that made it."""
+
+    receipt: str
+
+
+OUTCOMES = ("return", "length", "violations", "success")
+
+
+class EpisodeOutcome(Model):
+    """What became of an episode. One per episode: a second one is accepted and changes nothing."""
+
+    receipt: str
+    """Receipt of the episode's first decision: says which version and when."""
+    outcomes: Annotated[dict[str, float], Field(min_length=1, max_length=64)]
+    """By name: `return` (undiscounted), `length` (timesteps), `violations` (count), `success` (0 or 1), or custom."""
+    moved: bool = False
+    """True: the episode was taken over by another version; it counts for neither side."""
+
+    @field_validator("outcomes")
+    @classmethod
+    def _finite(cls, outcomes: dict[str, float]) -> dict[str, float]:
+        for name, value in outcomes.items():
+            if not math.isfinite(value):
+                raise ValueError(f"{name} is {value}: outcomes are finite numbers; leave out what was not measured")
+        return outcomes
+
+
+class WindowStatistics(Model):
+    """Sufficient statistics of one version's episodes that started in one window, at least `grace` ago."""
+
+    start: Instant
+    """Start of the window; windows are aligned to the epoch."""
+    count: int
+    """Episodes that ended (were reported) within grace of their start and carry the outcome."""
+    missing: int
+    """Episodes that did not."""
+    mean: float | None = None
+    """Mean outcome of the counted; None: count is 0."""
+    m2: float = 0.0
+    """Sum of squared deviations from the mean."""
+    min: float | None = None
+    max: float | None = None
+
+
+class VersionStatistics(Model):
+    """One version's windows, oldest first."""
+
+    version: str
+    windows: list[WindowStatistics]
+    moved: int = 0
+    """Episodes that counted for neither side."""
+    longest: float | None = None
+    """Longest time from start to report of any reported episode, in seconds: `grace` should exceed it."""
+
+
+class Statistics(Model):
+    """The answer to one look."""
+
+    outcome: str
+    at: Instant
+    """The logbook's clock at the look; episodes that started before `at - grace` were counted."""
+    etag: str
+    """Changes when the numbers do; give it back to wait for news."""
+    versions: list[VersionStatistics]
+
+
+class CheckpointRef(Model):
+    """A checkpoint in the built-in store."""
+
+    step: int
+    """Timestep."""
+    sha256: str
+    """Hex digest of the blob."""
+    size: int
+    """Bytes."""
+
+
+class CheckpointList(Model):
+    """A seed's checkpoints, newest step first."""
+
+    items: list[CheckpointRef]
+
+
+class ApiKey(Model):
+    """One entry of the logbook's key file: a JSON list of these, in the Secret `belay-logbook-api-keys`."""
+
+    name: str
+    """For logs and audits."""
+    sha256: str
+    """Hex digest of the key itself, which nobody stores."""
+    namespace: str
+    """The namespace it may write outcomes to and read statistics of."""
+    role: Literal["client"] = "client"
+    """What it may do."""

@@ -1,0 +1,1 @@
+"""The operator: watches the three kinds, decides, applies."""

@@ -1,0 +1,1 @@
+"""The engine under every kind: queue, cache, client, executor, election, pollers."""

@@ -1,0 +1,47 @@
+"""The four moves of a kind, as the engine calls them: observe, decide; build and apply happen inside and after.
+
+Each folder `training/`, `policy/`, `rollout/` offers one module-level `KIND: Kind` in its `__init__.py`-free file
+`observe.py`. The engine knows nothing else of them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from belay_operator.engine.plan import Key, Plan, Settings
+
+
+class Reader(Protocol):
+    """The cache as `observe` may use it: plain dicts, never to be changed by the reader."""
+
+    def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Return the object, or None when it does not exist."""
+
+    def owned(self, kind: str, owner_uid: str) -> list[Mapping[str, Any]]:
+        """Return the objects of `kind` with a controller owner reference to `owner_uid`."""
+
+    def in_namespace(self, kind: str, namespace: str) -> list[Mapping[str, Any]]:
+        """Return all cached objects of `kind` in a namespace."""
+
+    def fact(self, topic: str, namespace: str, name: str) -> Any | None:
+        """Return what a poller last wrote under (topic, namespace, name), or None when nothing was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of our resources, and the functions that handle it."""
+
+    name: str
+    plural: str
+    observe: Callable[[Mapping[str, Any], Reader, Settings], Any]
+    """(object, cache, settings) -> the frozen value decide needs. Raises ValueError/ValidationError: InvalidSpec."""
+    decide: Callable[[Any, datetime], Plan]
+    """(observed, now) -> plan. Pure."""
+    invalid: Callable[[Mapping[str, Any], str, datetime], Plan]
+    """(object, message, now) -> a plan whose status says Ready=False, reason InvalidSpec. Changes nothing else."""
+    priority: Callable[[Mapping[str, Any]], int]
+    """object -> queue priority, lower first: 0 rollbacks, 1 rollouts, 2 the rest."""
+    related: Callable[[str, Mapping[str, Any], Reader], Iterable[Key]]
+    """(kind of a changed object, the object, cache) -> keys of this kind to look at again, beyond its owner: e.g. the
+    rollouts that name a changed RLPolicy."""

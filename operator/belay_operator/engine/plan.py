@@ -1,0 +1,74 @@
+"""What a pure `decide` answers, and what the executor does with it.
+
+The executor carries a plan out in this order: status, apply, delete, events. The recorded intent goes first, so that
+whoever finds the world after a crash also finds what was meant. A plan holds everything worth telling; `decide` logs
+nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+Manifest = Mapping[str, Any]
+"""A Kubernetes object as a plain dict with apiVersion, kind, metadata.name and metadata.namespace; only fields we own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An object to delete."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str  # precondition: a successor of the same name is left alone
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A Kubernetes Event about the reconciled object; posted once per (reason, message)."""
+
+    reason: str  # from belay_api.reasons.EventReason
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The next move. An empty plan means: nothing is missing."""
+
+    status: Mapping[str, Any] | None = None  # the whole new status; None: leave it as it is
+    apply: tuple[Manifest, ...] = ()  # server-side applied, in this order
+    delete: tuple[Ref, ...] = ()
+    events: tuple[Note, ...] = ()
+    again_after: timedelta | None = None  # look again after this long even if nothing happens; None: only on events
+
+    @property
+    def writes(self) -> tuple[Any, ...]:
+        """Everything the plan would change in the API server; empty when the world is as wanted."""
+        status = () if self.status is None else (self.status,)
+        return (*status, *self.apply, *self.delete)
+
+
+EMPTY = Plan()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One object of one of our kinds: the unit of the queue."""
+
+    kind: str  # RLTrainingJob, RLPolicy or RLRollout
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the installation decides for all kinds; handed to `observe`, never read from the environment by `decide`."""
+
+    trainer_image: str
+    handler_image: str
+    logbook_url: str | None  # None: installed without a logbook
+    image_pull_policy: str = "IfNotPresent"
+    labels: Mapping[str, str] = field(default_factory=dict)  # added to every child

@@ -1,0 +1,52 @@
+"""Pollers: what they are given and what they give. Reconcile never waits on an outside call; pollers do, and write facts.
+
+A fact is what a poller last learned, kept in the cache under (topic, namespace, name) and read by `observe`:
+
+    progress     job      {index: belay_api.wire.RunProgressRecord}
+    statistics   rollout  belay_operator.rollout.facts.StatisticsFact
+    serving      policy   belay_operator.rollout.facts.ServingFact
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+import aiohttp
+
+from belay_operator.engine.kind import Reader
+from belay_operator.engine.plan import Key, Settings
+
+
+class Desk(Reader, Protocol):
+    """Where a source reads what is asked for and puts what it learned."""
+
+    settings: Settings
+    http: aiohttp.ClientSession
+
+    def now(self) -> datetime:
+        """Return the aware UTC time."""
+
+    def all(self, kind: str) -> list[Mapping[str, Any]]:
+        """Return every cached object of `kind`."""
+
+    def put(self, topic: str, namespace: str, name: str, value: Any, *, wake: Iterable[Key] = ()) -> None:
+        """Store a fact and look at the `wake` keys again; None forgets the fact."""
+
+    def token(self) -> str | None:
+        """Return the operator's own bearer token for the logbook, freshly read; None outside a cluster."""
+
+    async def changed(self, kind: str, timeout_s: float) -> None:
+        """Return once an object of `kind` was added, changed or removed, or after `timeout_s`."""
+
+
+class Source(Protocol):
+    """One poller; `run` is started while this process leads and cancelled when it stops.
+
+    It must not raise for an outside failure: that is a fact to `put` (ProviderDown), with back-off. An exception that
+    escapes is a bug; the engine logs it, counts it and starts `run` again after a back-off.
+    """
+
+    name: str
+
+    async def run(self, desk: Desk) -> None:
+        """Poll until cancelled."""
