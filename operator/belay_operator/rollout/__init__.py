@@ -1,0 +1,1 @@
+"""RLRollout: which policy serves a route, and the way from one policy to the next."""

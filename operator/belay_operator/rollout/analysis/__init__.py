@@ -1,0 +1,1 @@
+"""How a verdict on a candidate is reached: numbers in, numbers out, no I/O and no clock."""

@@ -1,0 +1,137 @@
+"""Whether a 0/1 outcome is more frequent at the candidate, exact at any sample size and at every look.
+
+A gambler with one unit of wealth bets, episode by episode, that the candidate's ones are more frequent than
+stable's. If they are not, the wealth is a supermartingale and reaches 1/alpha with probability at most alpha,
+ever (Ville). So wealth *is* the evidence, with no normal approximation: this is the test for rare violations,
+success, and the missing indicator, where a mean over thirty episodes says nothing yet.
+
+The logbook gives counts per start window, not single episodes, so each bet is made per window: the stake is
+fixed by *earlier* windows and by the share of the window's episodes that were the candidate's, and the wealth
+then depends on the window's four counts alone. A look only counts episodes that started at least `grace` ago,
+so windows fill in order and all but the last are final.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+# Stakes, as fractions of the largest one that cannot ruin the gambler. A spread of them is averaged, because the
+# best one depends on the unknown effect; being off by a factor of two costs little.
+STAKES = np.array([1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 0.95])
+# Guesses at the common rate before the first window is known, spread likewise; worth PRIOR_EPISODES episodes each.
+RATES = np.array([0.005, 0.05, 0.2, 0.5, 0.8, 0.95, 0.995])
+PRIOR_EPISODES = 20.0
+MEMORY = 0.7  # weight of a window relative to its successor: the rate drifts, and an old one misplaces the stake
+GRID = 81  # trial values per pass of the search for an interval's end; two passes give 1/3200
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """One side's 0/1 outcomes per start window, windows in time order on the last axis."""
+
+    ones: Array
+    total: Array
+
+    def flipped(self) -> Counts:
+        """Return the same outcomes with 0 and 1 exchanged."""
+        return Counts(self.total - self.ones, self.total)
+
+
+def log_wealth(candidate: Counts, stable: Counts, *, shift: ArrayLike = 0.0, factor: ArrayLike = 1.0) -> Array:
+    """Log of the evidence against "in every window p_candidate <= factor * p_stable + shift".
+
+    Reject at level alpha as soon as this reaches log(1/alpha), at any look. `log_wealth_below` asks the other way.
+
+    Args:
+        candidate, stable: The same windows on both sides; a window empty on one side adds nothing.
+        shift: Allowed difference of the two rates, in [-1, 1]; of the leading shape.
+        factor: What stable's rate is multiplied with, at least 0; of the leading shape.
+    Source: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86 (2024) 1-27
+        (the wealth process); Turner, Ly, Grünwald, "Generic E-variables for exact sequential k-sample tests that
+        allow for optional stopping", Journal of Statistical Planning and Inference 230 (2024) 106116 (two samples,
+        a block with a share r of one of them).
+    Departs: With r the candidate's share, a candidate episode y pays 1 + s (1-r)(y - c) and a stable one
+        1 - s r (factor y + shift - c), for a centre c and stake s known before the window. Under the null
+        r E[candidate pay] + (1-r) E[stable pay] <= 1, and the mean of logs is below the log of the mean, so a
+        finished window multiplies the wealth by at most 1 in expectation, whatever its rate. Inside the window
+        still filling, r is its present share rather than a share fixed in advance; that the error stays within
+        alpha with a look after every single episode is simulated in `tests/unit/rollout/analysis`.
+    """
+    shift_ = np.asarray(shift, dtype=np.float64)[..., np.newaxis, np.newaxis]
+    factor_ = np.asarray(factor, dtype=np.float64)[..., np.newaxis, np.newaxis]
+    log: Array = np.zeros((1, 1))
+    past_sum: Array = np.zeros((1, 1))
+    past_count: Array = np.zeros((1, 1))
+    for window in range(candidate.total.shape[-1]):
+        n_c, k_c = _cell(candidate.total, window), _cell(candidate.ones, window)
+        n_s, k_s = _cell(stable.total, window), _cell(stable.ones, window)
+        count = n_c + n_s
+        share = n_c / np.maximum(count, 1.0)
+        prior = RATES[:, np.newaxis]
+        centre = (PRIOR_EPISODES * prior + past_sum) / (PRIOR_EPISODES + past_count)
+
+        # What a one and a zero are worth, in units of the stake, on either side.
+        c_one, c_zero = (1 - share) * (1 - centre), -(1 - share) * centre
+        s_one, s_zero = -share * (factor_ + shift_ - centre), -share * (shift_ - centre)
+        worst = np.minimum(np.minimum(c_one, c_zero), np.minimum(s_one, s_zero))
+        stake = STAKES / np.maximum(-worst, 1e-9)
+        log = (
+            log
+            + k_c * np.log1p(stake * c_one)
+            + (n_c - k_c) * np.log1p(stake * c_zero)
+            + k_s * np.log1p(stake * s_one)
+            + (n_s - k_s) * np.log1p(stake * s_zero)
+        )
+        past_sum = MEMORY * past_sum + k_c + factor_ * k_s + shift_ * n_s
+        past_count = MEMORY * past_count + count
+    return _log_mean_exp(np.broadcast_to(log, (*log.shape[:-2], RATES.size, STAKES.size)))
+
+
+def log_wealth_below(candidate: Counts, stable: Counts, *, shift: ArrayLike = 0.0, factor: ArrayLike = 1.0) -> Array:
+    """Log of the evidence against "in every window p_candidate >= factor * p_stable + shift".
+
+    With 0 and 1 exchanged that is (1 - p_c) <= factor * (1 - p_s) + (1 - factor - shift).
+    """
+    mirrored = 1.0 - np.asarray(factor, dtype=np.float64) - np.asarray(shift, dtype=np.float64)
+    return log_wealth(candidate.flipped(), stable.flipped(), shift=mirrored, factor=factor)
+
+
+def interval(candidate: Counts, stable: Counts, *, alpha_low: float, alpha_high: float) -> tuple[float, float]:
+    """Return one-sided bounds on p_candidate - p_stable, each valid at every look, for one rollout.
+
+    The bounds enclose every difference that is not rejected, to within 0.001 on the safe (wider) side.
+    """
+    low = _largest_rejected(candidate, stable, alpha_low)
+    high = -_largest_rejected(candidate.flipped(), stable.flipped(), alpha_high)
+    return low, high
+
+
+def _largest_rejected(candidate: Counts, stable: Counts, alpha: float) -> float:
+    """Largest d such that "p_candidate - p_stable <= d' " is rejected for all d' up to d; -1 when there is none."""
+    start, stop = -1.0, 1.0
+    for _ in range(2):
+        trial = np.linspace(start, stop, GRID)
+        rejected = log_wealth(candidate, stable, shift=trial) >= np.log(1 / alpha)
+        accepted = np.flatnonzero(~rejected)
+        first = int(accepted[0]) if accepted.size else GRID - 1
+        if first == 0:
+            return start
+        start, stop = float(trial[first - 1]), float(trial[first])
+    return start
+
+
+def _cell(values: Array, window: int) -> Array:
+    """One window's values, with axes for the grid of rates and stakes."""
+    return values[..., window, np.newaxis, np.newaxis]
+
+
+def _log_mean_exp(log: Array) -> Array:
+    """Log of the mean over the last two axes, without overflow."""
+    top = log.max(axis=(-2, -1), keepdims=True)
+    mean: Array = np.log(np.exp(log - top).mean(axis=(-2, -1))) + top[..., 0, 0]
+    return mean
