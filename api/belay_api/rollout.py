@@ -207,10 +207,6 @@ class HoldAction(StrEnum):
     ROLLBACK = "Rollback"
 
 
-def _patience(after: str, action: HoldAction) -> "Patience":
-    return Patience.model_validate({"after": after, "action": action})
-
-
 class Patience(Model):
     """How long a verdict may stay away, and what then."""
 
@@ -218,6 +214,10 @@ class Patience(Model):
     """Counted from the start of the step, or from the last measurement if that is later."""
     action: HoldAction
     """`Hold`: stay at this weight and say so; `Rollback`."""
+
+
+def _patience(after: str, action: HoldAction) -> Patience:
+    return Patience.model_validate({"after": after, "action": action})
 
 
 class AnalysisSpec(Model):
@@ -238,11 +238,11 @@ class AnalysisSpec(Model):
         ),
     ] = Field(default_factory=list)
     """What the candidate is judged by."""
-    on_no_data: Patience = Field(default_factory=lambda: _patience("10m", HoldAction.HOLD))
+    on_no_data: Patience = _patience("10m", HoldAction.HOLD)
     """Nothing measured for one side."""
-    on_provider_down: Patience = Field(default_factory=lambda: _patience("15m", HoldAction.HOLD))
+    on_provider_down: Patience = _patience("15m", HoldAction.HOLD)
     """The logbook or the pods do not answer."""
-    on_not_enough_samples: Patience = Field(default_factory=lambda: _patience("24h", HoldAction.ROLLBACK))
+    on_not_enough_samples: Patience = _patience("24h", HoldAction.ROLLBACK)
     """An analyze step that never gets its verdict."""
 
 

@@ -1,0 +1,76 @@
+{{/* Labels of every object of the release. */}}
+{{- define "belay.labels" -}}
+app.kubernetes.io/part-of: belay
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{/* Selector of one component: (dict "root" . "component" "operator"). */}}
+{{- define "belay.selector" -}}
+app.kubernetes.io/name: belay-{{ .component }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end }}
+
+{{- define "belay.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "belay.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "belay.logbookURL" -}}
+http://belay-logbook.{{ .Release.Namespace }}.svc:8600
+{{- end }}
+
+{{/* Rules the operator needs in every namespace it watches. Children are written, our own specs never are. */}}
+{{- define "belay.operatorRules" -}}
+- apiGroups: [belay.dev]
+  resources: [rltrainingjobs, rlpolicies, rlrollouts]
+  verbs: [get, list, watch]
+- apiGroups: [belay.dev]
+  resources: [rltrainingjobs/status, rlpolicies/status, rlrollouts/status]
+  verbs: [get, patch, update]
+- apiGroups: [belay.dev]  # ownerReferences with blockOwnerDeletion ask for this
+  resources: [rltrainingjobs/finalizers, rlpolicies/finalizers, rlrollouts/finalizers]
+  verbs: [update]
+- apiGroups: [belay.dev]  # publish: a training job's best seed becomes a new RLPolicy
+  resources: [rlpolicies]
+  verbs: [create, patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [""]  # RBAC cannot restrict create by name
+  resources: [secrets]
+  verbs: [create]
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [belay-receipt-key]
+  verbs: [get, patch]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
