@@ -7,6 +7,7 @@ no meaning, so there is no way to build these values from episodes that merely f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -125,7 +126,7 @@ def pair(candidate: Sequence[StartWindow], stable: Sequence[StartWindow]) -> Pai
 def summary(windows: Sequence[StartWindow]) -> Sample:
     """One side over all its windows; for people, not for the verdict, which never pools over time."""
     episodes = sum(w.count for w in windows)
-    total = sum(w.count * w.mean for w in windows if w.mean is not None)
+    total = math.fsum(w.count * w.mean for w in windows if w.mean is not None)
     return Sample(episodes, total / episodes if episodes else None, sum(w.missing for w in windows))
 
 

@@ -1,0 +1,169 @@
+"""One look at one metric: five outcomes, each with a reason, and none by accident."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from belay_api.reasons import Verdict
+from belay_operator.rollout.analysis.budget import split
+from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow, pair, summary
+from belay_operator.rollout.analysis.verdict import judge
+
+BUDGET = split(0.01, 2)
+RETURN = Comparison("return", Better.MORE, margin=0.1, relative=True, binary=False)
+VIOLATIONS = Comparison("violations", Better.LESS, margin=0.05, relative=False)
+SUCCESS = Comparison("success", Better.MORE, margin=0.1, relative=True, binary=True)
+START = datetime(2026, 5, 4, 10, tzinfo=UTC)
+
+
+def window(index: int, values: Sequence[float] | np.ndarray, missing: int = 0) -> StartWindow:
+    start, array = START + index * timedelta(minutes=5), np.asarray(values, dtype=float)
+    if not len(array):
+        return StartWindow(start, 0, missing)
+    mean = float(array.mean())
+    m2 = float(((array - mean) ** 2).sum())
+    return StartWindow(start, len(array), missing, mean, m2, float(array.min()), float(array.max()))
+
+
+def returns(mean: float, *, each: int = 20, windows: int = 10, seed: int = 0, missing: int = 0) -> list[StartWindow]:
+    rng = np.random.default_rng(seed)
+    return [window(i, rng.normal(mean, 100, each), missing) for i in range(windows)]
+
+
+def flags(ones: int, *, each: int = 50, windows: int = 10) -> list[StartWindow]:
+    return [window(i, [1.0] * ones + [0.0] * (each - ones)) for i in range(windows)]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "verdict"), [(480, Verdict.PASS), (380, Verdict.FAIL), (462, Verdict.NOT_ENOUGH_SAMPLES)]
+)
+def test_return(candidate: float, verdict: Verdict) -> None:
+    found = judge(RETURN, returns(candidate, seed=1), returns(480, each=60), budget=BUDGET)
+    assert found.verdict is verdict, found
+    assert found.fail_below == 0
+    assert found.pass_above == pytest.approx(-48, rel=0.05)
+    assert found.interval is not None and found.difference is not None
+    low, high = found.interval
+    assert low is not None and high is not None and low < found.difference < high
+    assert (high < 0) == (verdict is Verdict.FAIL)
+    assert (low > found.pass_above) == (verdict is Verdict.PASS)
+
+
+@pytest.mark.parametrize(("ones", "verdict"), [(0, Verdict.PASS), (12, Verdict.FAIL), (2, Verdict.NOT_ENOUGH_SAMPLES)])
+def test_violations(ones: int, verdict: Verdict) -> None:
+    found = judge(VIOLATIONS, flags(ones), flags(1), budget=BUDGET)
+    assert found.verdict is verdict, found
+    assert (found.fail_below, found.pass_above) == (0, 0.05)
+    assert found.interval is not None and found.interval[0] is not None and found.interval[1] is not None
+    assert (found.interval[0] >= 0) == (verdict is Verdict.FAIL)
+    assert (found.interval[1] <= 0.05) == (verdict is Verdict.PASS)
+
+
+@pytest.mark.parametrize(
+    ("ones", "verdict"), [(45, Verdict.PASS), (30, Verdict.FAIL), (43, Verdict.NOT_ENOUGH_SAMPLES)]
+)
+def test_success(ones: int, verdict: Verdict) -> None:
+    found = judge(SUCCESS, flags(ones), flags(45), budget=BUDGET)
+    assert found.verdict is verdict, found
+    assert found.pass_above == pytest.approx(-0.09)
+
+
+def test_counts_above_one_are_judged_as_a_mean() -> None:
+    """`violations` is a count: the exact test gives way to the one for means once an episode has two."""
+    rng = np.random.default_rng(3)
+    worse = [window(i, rng.poisson(1.0, 40)) for i in range(10)]
+    stable = [window(i, rng.poisson(0.2, 40)) for i in range(10)]
+    assert judge(VIOLATIONS, worse, stable, budget=BUDGET).verdict is Verdict.FAIL
+    declared = judge(SUCCESS, worse, stable, budget=BUDGET)
+    assert declared.verdict is Verdict.NOT_ENOUGH_SAMPLES and "0 and 1" in declared.message
+
+
+def test_no_answer_is_not_no_data() -> None:
+    stable = returns(480)
+    assert judge(RETURN, None, stable, budget=BUDGET).verdict is Verdict.PROVIDER_DOWN
+    assert judge(RETURN, stable, None, budget=BUDGET).verdict is Verdict.PROVIDER_DOWN
+    for candidate, other in (([], stable), (stable, []), ([], []), (returns(0, each=0, missing=1, windows=2), stable)):
+        assert judge(RETURN, candidate, other, budget=BUDGET).verdict is Verdict.NO_DATA
+
+
+def test_below_the_floor_nothing_is_decided() -> None:
+    found = judge(RETURN, returns(10, each=14, windows=2), returns(480, each=200, windows=2), budget=BUDGET)
+    assert found.verdict is Verdict.NOT_ENOUGH_SAMPLES
+    assert found.interval is None
+
+
+def test_silent_candidate_fails_although_its_returns_are_better() -> None:
+    found = judge(RETURN, returns(520, each=15, missing=5), returns(480, each=60, missing=1), budget=BUDGET)
+    assert found.verdict is Verdict.FAIL
+    assert "25.0%" in found.message and "silent" in found.message
+
+
+def test_wholly_silent_candidate_fails_rather_than_waits_for_data() -> None:
+    silent = [window(i, [], missing=20) for i in range(3)]
+    assert judge(RETURN, silent, returns(480, windows=3), budget=BUDGET).verdict is Verdict.FAIL
+
+
+def test_return_does_not_pass_while_much_may_be_missing() -> None:
+    """15 % against 10 % missing over 200 episodes: not shown to be silent, not shown to be well either."""
+    found = judge(RETURN, returns(500, each=17, missing=3), returns(480, each=18, missing=2), budget=BUDGET)
+    assert found.verdict is Verdict.NOT_ENOUGH_SAMPLES
+    assert "misses" in found.message
+
+
+def test_missing_on_both_sides_is_not_the_candidates_fault() -> None:
+    found = judge(RETURN, returns(480, each=40, missing=10, seed=1), returns(480, each=40, missing=10), budget=BUDGET)
+    assert found.verdict is not Verdict.FAIL
+
+
+def test_margin_of_a_negative_return() -> None:
+    """Pendulum: stable -480, so 10 % worse is -528 and the margin is 48, as for a positive return."""
+    found = judge(RETURN, returns(-480, seed=1), returns(-480, each=60), budget=BUDGET)
+    assert found.verdict is Verdict.PASS
+    assert found.pass_above == pytest.approx(-48, rel=0.05)
+    assert judge(RETURN, returns(-580, seed=1), returns(-480, each=60), budget=BUDGET).verdict is Verdict.FAIL
+
+
+def test_percent_of_nothing_cannot_pass_but_can_fail() -> None:
+    found = judge(RETURN, returns(0, seed=1), returns(0, each=60), budget=BUDGET)
+    assert found.verdict is Verdict.NOT_ENOUGH_SAMPLES
+    assert "too close to 0" in found.message and found.pass_above is None
+    assert judge(RETURN, returns(-100, seed=1), returns(0, each=60), budget=BUDGET).verdict is Verdict.FAIL
+
+
+def test_constant_equal_returns_pass() -> None:
+    full = [window(i, [500.0] * 20) for i in range(5)]
+    assert judge(RETURN, full, full, budget=BUDGET).verdict is Verdict.PASS
+
+
+def test_both_sides_sink_during_a_ramp() -> None:
+    rng, level = np.random.default_rng(8), np.linspace(480, 290, 12)
+    candidate = [window(i, rng.normal(m, 50, 5 + 8 * i)) for i, m in enumerate(level)]
+    stable = [window(i, rng.normal(m, 50, 95 - 7 * i)) for i, m in enumerate(level)]
+    pooled = [summary(side).mean or 0 for side in (candidate, stable)]
+    assert pooled[0] < 0.9 * pooled[1]
+    assert judge(RETURN, candidate, stable, budget=BUDGET).verdict is Verdict.PASS
+
+
+def test_order_of_windows_does_not_matter_and_sides_are_paired_by_start() -> None:
+    candidate, stable = returns(440, seed=1), returns(480, each=60)
+    found = judge(RETURN, candidate, stable, budget=BUDGET)
+    assert judge(RETURN, candidate[::-1], stable[::-1], budget=BUDGET) == found
+    paired = pair(candidate[3:], stable[:5])
+    assert paired.candidate.count.tolist() == [0, 0, 0] + [20] * 7
+    assert paired.stable.count.tolist() == [60] * 5 + [0] * 5
+
+
+def test_unit_does_not_matter() -> None:
+    def scaled(windows: list[StartWindow]) -> list[StartWindow]:
+        return [StartWindow(w.start, w.count, 0, 1e3 * (w.mean or 0), 1e6 * w.m2, 0.0, 1e9) for w in windows]
+
+    for mean in (480, 456, 380):
+        candidate, stable = returns(mean, seed=1), returns(480, each=60)
+        plain = judge(RETURN, candidate, stable, budget=BUDGET)
+        assert judge(RETURN, scaled(candidate), scaled(stable), budget=BUDGET).verdict is plain.verdict
+
+
+def test_refuses_a_margin_of_nothing() -> None:
+    with pytest.raises(ValueError, match="violations: the allowed regression is 0"):
+        Comparison("violations", Better.LESS, margin=0.0, relative=False)
