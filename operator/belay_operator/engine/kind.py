@@ -24,6 +24,15 @@ class Reader(Protocol):
     def in_namespace(self, kind: str, namespace: str) -> list[Mapping[str, Any]]:
         """Return all cached objects of `kind` in a namespace."""
 
+    def labelled(self, kind: str, namespace: str, label: str, value: str) -> list[Mapping[str, Any]]:
+        """Return the objects of `kind` in a namespace with `label` = `value`, by index.
+
+        Indexed labels are those of `belay_api.names` that name a parent: training-job, policy, rollout, family.
+        """
+
+    def serves(self, kind: str) -> bool:
+        """Return whether this cluster serves the kind at all; False for an HTTPRoute without the Gateway API."""
+
     def fact(self, topic: str, namespace: str, name: str) -> Any | None:
         """Return what a poller last wrote under (topic, namespace, name), or None when nothing was measured."""
 
