@@ -1,0 +1,74 @@
+"""The cluster's network on this machine: a bridge, a route, one nft table, a few kernel settings; and back again.
+
+The Service range is routed into the bridge, so that a packet to a ClusterIP without a kube-proxy rule dies there
+instead of leaving by the default route.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from belay_cluster import config, layout
+from belay_cluster.paths import Paths
+from belay_cluster.shell import run, succeeds
+
+# kubelet and kube-proxy change the later ones; all are put back by `down`.
+SYSCTLS = (
+    "net/ipv4/ip_forward",
+    "net/bridge/bridge-nf-call-iptables",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+    "net/netfilter/nf_conntrack_max",
+    "net/netfilter/nf_conntrack_tcp_timeout_established",
+    "net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+    "net/netfilter/nf_conntrack_tcp_be_liberal",
+)
+SYS = Path("/proc/sys")
+
+
+def up(paths: Paths) -> None:
+    """Make bridge, route and nft table; remember the kernel settings first."""
+    saved = paths.state / "sysctl.before"
+    if not saved.exists():
+        known = [(name, SYS / name) for name in SYSCTLS if (SYS / name).exists()]
+        saved.write_text("".join(f"{name} {path.read_text().strip()}\n" for name, path in known))
+    for name in SYSCTLS[:2]:
+        if (SYS / name).read_text().strip() != "1":
+            (SYS / name).write_text("1")
+    if not succeeds(["ip", "link", "show", layout.BRIDGE]):
+        run(["ip", "link", "add", layout.BRIDGE, "type", "bridge"], what="bridge")
+        run(["ip", "addr", "add", f"{layout.NODE_IP}/24", "dev", layout.BRIDGE], what="address of the bridge")
+        run(["ip", "link", "set", layout.BRIDGE, "up"], what="bridge")
+    run(["ip", "route", "replace", layout.SERVICE_CIDR, "dev", layout.BRIDGE], what="route for Services")
+    run(["nft", "-f", "-"], stdin=config.nftables(), what="nft table")
+
+
+def down(paths: Paths) -> None:
+    """Remove pods' namespaces, nft tables and the bridge; restore the kernel settings."""
+    for line in _lines(["ip", "netns", "list"]):
+        if line.startswith("cni-"):
+            succeeds(["ip", "netns", "delete", line.split()[0]])
+    for line in _lines(["nft", "list", "tables"]):
+        words = line.split()
+        if words[-1] in ("kube-proxy", layout.NFT_TABLE):
+            succeeds(["nft", "delete", *words])
+    succeeds(["ip", "link", "delete", layout.BRIDGE])
+    for folder in (Path("/var/lib/cni/results"), Path("/var/lib/cni/cache/results")):
+        for path in (*folder.glob(f"{layout.CNI_NETWORK}-*"), *folder.glob("cni-loopback-*")):
+            path.unlink(missing_ok=True)
+    saved = paths.state / "sysctl.before"
+    if saved.exists():
+        for name, value in (line.split(" ", 1) for line in saved.read_text().splitlines()):
+            if (SYS / name).exists() and (SYS / name).read_text().strip() != value:
+                (SYS / name).write_text(value)
+        saved.unlink()
+
+
+def _lines(argv: list[str]) -> list[str]:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()

@@ -1,0 +1,66 @@
+"""Where the driver keeps things: one answer for every module, from the environment and nothing else.
+
+Two places, because they want opposite things. `state` is short (Unix sockets end at 108 bytes), may be a small tmpfs,
+and dies with `down`. `cache` is on disk, may be large, and survives: binaries, images, containerd's content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Every folder and file the driver owns; names are fixed so that a stranger finds them."""
+
+    repository: Path
+    """Root of the Belay checkout; the build context of every image."""
+    cache: Path
+    """Large and kept: binaries, image storage, containerd's content, volumes."""
+    state: Path
+    """Small and disposable: certificates, configuration, etcd, sockets, logs, process ids."""
+
+    @property
+    def bin(self) -> Path:
+        """Binaries built from the pinned Go modules."""
+        return self.cache / "bin"
+
+    @property
+    def data(self) -> Path:
+        """What the running cluster stores on disk."""
+        return self.cache / "cluster"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Administrator of the local cluster."""
+        return self.state / "admin.kubeconfig"
+
+    @property
+    def socket(self) -> Path:
+        """containerd's socket."""
+        return self.state / "run" / "containerd.sock"
+
+    @property
+    def images_json(self) -> Path:
+        """Newest reference of every image: {name: ref}."""
+        return self.cache / "images.json"
+
+    @property
+    def cluster(self) -> Path:
+        """Source of this driver: Go modules and manifests."""
+        return self.repository / "dev" / "cluster"
+
+
+def from_environment(environ: Mapping[str, str]) -> Paths:
+    """Paths as XDG and the two overrides (`BELAY_CACHE`, `BELAY_STATE`) say."""
+    home = Path(environ.get("HOME", "/root"))
+    xdg = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return Paths(
+        repository=REPOSITORY,
+        cache=Path(environ.get("BELAY_CACHE") or xdg / "belay"),
+        state=Path(environ.get("BELAY_STATE") or "/run/belay"),
+    )

@@ -1,0 +1,117 @@
+"""Take the local cluster away: every process, container, mount, namespace, table, cgroup and setting.
+
+Works on any half-started state. Only what is provably ours is ended: processes by id and start time, shims by their
+executable and our socket, mounts by path.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from belay_cluster import network
+from belay_cluster.local import LocalCluster
+from belay_cluster.paths import Paths
+from belay_cluster.runtime import Containerd
+from belay_cluster.shell import Laps, succeeds
+
+SERVERS = ("kube-apiserver", "containerd", "etcd")
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def down(paths: Paths, laps: Laps, *, wipe: bool) -> None:
+    """Leave the machine as it was before `up`.
+
+    Args:
+        wipe: Also delete what is kept for a fast next start: containerd's content and the volumes.
+    """
+    cluster = LocalCluster(paths, laps)
+    processes = cluster.processes
+    # First whoever could start or restart a pod; then the pods; then what they were started with.
+    loops = [name for name in processes.names() if name not in SERVERS]
+    processes.stop(loops, grace=timedelta(seconds=3))
+    laps("control loops stopped")
+    if processes.pid("containerd") is not None:
+        remove_containers(cluster.containerd)
+        laps("containers removed")
+    processes.stop(SERVERS[:2], grace=timedelta(seconds=2))
+    processes.stop(SERVERS[2:], grace=timedelta(seconds=3))
+    kill_shims(paths)
+    laps("servers stopped")
+    unmount((paths.state, paths.data))
+    network.down(paths)
+    remove_cgroups()
+    shutil.rmtree(paths.state, ignore_errors=True)
+    kept = () if wipe else ("containerd", "pv")
+    for path in paths.data.iterdir() if paths.data.is_dir() else ():
+        if path.name not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+    for folder in ("s", "runc/k8s.io", "runc", ""):
+        remove_empty(Path("/run/containerd", folder))
+    laps("machine is clean" + (", stored content wiped" if wipe else ""))
+
+
+def remove_containers(containerd: Containerd) -> None:
+    """Kill and delete every container through containerd, which ends the shims too."""
+    ctr = containerd.command
+    for _ in range(5):
+        tasks = _words([*ctr, "tasks", "ls", "-q"])
+        if not tasks:
+            break
+        for task in tasks:
+            succeeds([*ctr, "tasks", "kill", "-a", "-s", "KILL", task])
+        time.sleep(0.2)
+        succeeds([*ctr, "tasks", "rm", "-f", *tasks])
+    if containers := _words([*ctr, "containers", "ls", "-q"]):
+        succeeds([*ctr, "containers", "rm", *containers])
+
+
+def kill_shims(paths: Paths) -> None:
+    """Kill shims containerd lost: our executable, with our socket on its command line."""
+    shim, socket = (paths.bin / "containerd-shim-runc-v2").resolve(), str(paths.socket).encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if (entry / "exe").readlink() == shim and socket in (entry / "cmdline").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
+        except OSError:
+            continue  # it has ended, or is a kernel thread without an executable
+
+
+def mounts_under(table: str, folders: tuple[Path, ...]) -> list[str]:
+    """Mount points below the folders out of /proc/mounts, deepest first."""
+    points = [line.split()[1].encode().decode("unicode_escape") for line in table.splitlines()]
+    ours = [point for point in points if any(point.startswith(f"{folder}/") for folder in folders)]
+    return sorted(ours, key=len, reverse=True)
+
+
+def unmount(folders: tuple[Path, ...]) -> None:
+    """Unmount everything below the folders."""
+    for point in mounts_under(Path("/proc/mounts").read_text(), folders):
+        succeeds(["umount", "-l", point])
+
+
+def remove_cgroups() -> None:
+    """Remove the kubelet's cgroups in every hierarchy; a cgroup is removed by rmdir, its files are not files."""
+    for root in (CGROUPS / "kubepods", *CGROUPS.glob("*/kubepods")):
+        for folder, _, _ in os.walk(root, topdown=False):
+            remove_empty(Path(folder))
+
+
+def remove_empty(folder: Path) -> None:
+    """rmdir that does not mind a folder in use or gone."""
+    try:
+        folder.rmdir()
+    except OSError:
+        pass
+
+
+def _words(argv: list[str]) -> list[str]:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.stdout.split()
