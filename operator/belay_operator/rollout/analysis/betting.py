@@ -13,7 +13,7 @@ so windows fill in order and all but the last are final.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,6 +42,54 @@ class Counts:
         return Counts(self.total - self.ones, self.total)
 
 
+@dataclass(frozen=True, slots=True)
+class Wealth:
+    """The gambler's wealth after some windows, and what the next stake is placed by."""
+
+    logs: Array  # per guessed rate and stake, on the last two axes
+    past_sum: Array  # discounted sum of what was paid on
+    past_count: Array  # discounted number of episodes
+    shift: Array
+    factor: Array
+
+    @classmethod
+    def start(cls, *, shift: ArrayLike = 0.0, factor: ArrayLike = 1.0) -> Wealth:
+        """One unit, before the first window."""
+        zero: Array = np.zeros((1, 1))
+        return cls(zero, zero, zero, _with_grid_axes(shift), _with_grid_axes(factor))
+
+    @property
+    def log(self) -> Array:
+        """Log of the wealth, averaged over the guesses."""
+        logs = np.broadcast_to(self.logs, (*self.logs.shape[:-2], RATES.size, STAKES.size))
+        top = logs.max(axis=(-2, -1), keepdims=True)
+        result: Array = np.log(np.exp(logs - top).mean(axis=(-2, -1))) + top[..., 0, 0]
+        return result
+
+    def after(self, candidate: Counts, stable: Counts) -> Wealth:
+        """Return the wealth after one more window, given its counts (no window axis)."""
+        n_c, k_c = _with_grid_axes(candidate.total), _with_grid_axes(candidate.ones)
+        n_s, k_s = _with_grid_axes(stable.total), _with_grid_axes(stable.ones)
+        count = n_c + n_s
+        share = n_c / np.maximum(count, 1.0)
+        centre = (PRIOR_EPISODES * RATES[:, np.newaxis] + self.past_sum) / (PRIOR_EPISODES + self.past_count)
+
+        # What a one and a zero are worth, in units of the stake, on either side.
+        c_one, c_zero = (1 - share) * (1 - centre), -(1 - share) * centre
+        s_one, s_zero = -share * (self.factor + self.shift - centre), -share * (self.shift - centre)
+        worst = np.minimum(np.minimum(c_one, c_zero), np.minimum(s_one, s_zero))
+        stake = STAKES / np.maximum(-worst, 1e-9)
+        logs = (
+            self.logs
+            + k_c * np.log1p(stake * c_one)
+            + (n_c - k_c) * np.log1p(stake * c_zero)
+            + k_s * np.log1p(stake * s_one)
+            + (n_s - k_s) * np.log1p(stake * s_zero)
+        )
+        past_sum = MEMORY * self.past_sum + k_c + self.factor * k_s + self.shift * n_s
+        return replace(self, logs=logs, past_sum=past_sum, past_count=MEMORY * self.past_count + count)
+
+
 def log_wealth(candidate: Counts, stable: Counts, *, shift: ArrayLike = 0.0, factor: ArrayLike = 1.0) -> Array:
     """Log of the evidence against "in every window p_candidate <= factor * p_stable + shift".
 
@@ -62,34 +110,13 @@ def log_wealth(candidate: Counts, stable: Counts, *, shift: ArrayLike = 0.0, fac
         still filling, r is its present share rather than a share fixed in advance; that the error stays within
         alpha with a look after every single episode is simulated in `tests/unit/rollout/analysis`.
     """
-    shift_ = np.asarray(shift, dtype=np.float64)[..., np.newaxis, np.newaxis]
-    factor_ = np.asarray(factor, dtype=np.float64)[..., np.newaxis, np.newaxis]
-    log: Array = np.zeros((1, 1))
-    past_sum: Array = np.zeros((1, 1))
-    past_count: Array = np.zeros((1, 1))
+    wealth = Wealth.start(shift=shift, factor=factor)
     for window in range(candidate.total.shape[-1]):
-        n_c, k_c = _cell(candidate.total, window), _cell(candidate.ones, window)
-        n_s, k_s = _cell(stable.total, window), _cell(stable.ones, window)
-        count = n_c + n_s
-        share = n_c / np.maximum(count, 1.0)
-        prior = RATES[:, np.newaxis]
-        centre = (PRIOR_EPISODES * prior + past_sum) / (PRIOR_EPISODES + past_count)
-
-        # What a one and a zero are worth, in units of the stake, on either side.
-        c_one, c_zero = (1 - share) * (1 - centre), -(1 - share) * centre
-        s_one, s_zero = -share * (factor_ + shift_ - centre), -share * (shift_ - centre)
-        worst = np.minimum(np.minimum(c_one, c_zero), np.minimum(s_one, s_zero))
-        stake = STAKES / np.maximum(-worst, 1e-9)
-        log = (
-            log
-            + k_c * np.log1p(stake * c_one)
-            + (n_c - k_c) * np.log1p(stake * c_zero)
-            + k_s * np.log1p(stake * s_one)
-            + (n_s - k_s) * np.log1p(stake * s_zero)
+        wealth = wealth.after(
+            Counts(candidate.ones[..., window], candidate.total[..., window]),
+            Counts(stable.ones[..., window], stable.total[..., window]),
         )
-        past_sum = MEMORY * past_sum + k_c + factor_ * k_s + shift_ * n_s
-        past_count = MEMORY * past_count + count
-    return _log_mean_exp(np.broadcast_to(log, (*log.shape[:-2], RATES.size, STAKES.size)))
+    return wealth.log
 
 
 def log_wealth_below(candidate: Counts, stable: Counts, *, shift: ArrayLike = 0.0, factor: ArrayLike = 1.0) -> Array:
@@ -125,13 +152,5 @@ def _largest_rejected(candidate: Counts, stable: Counts, alpha: float) -> float:
     return start
 
 
-def _cell(values: Array, window: int) -> Array:
-    """One window's values, with axes for the grid of rates and stakes."""
-    return values[..., window, np.newaxis, np.newaxis]
-
-
-def _log_mean_exp(log: Array) -> Array:
-    """Log of the mean over the last two axes, without overflow."""
-    top = log.max(axis=(-2, -1), keepdims=True)
-    mean: Array = np.log(np.exp(log - top).mean(axis=(-2, -1))) + top[..., 0, 0]
-    return mean
+def _with_grid_axes(values: ArrayLike) -> Array:
+    return np.asarray(values, dtype=np.float64)[..., np.newaxis, np.newaxis]

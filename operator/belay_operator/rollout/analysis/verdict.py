@@ -175,15 +175,20 @@ def _frequency_under_candidate_weights(paired: Paired) -> float | None:
 def _decide(evidence: Evidence, *, failed: bool, passed: bool) -> Evidence:
     """A tie goes to Fail: undoing a wrong rollback is cheap."""
     if failed:
-        candidate, stable, bounds = evidence.candidate, evidence.stable, evidence.interval
-        assert candidate is not None and stable is not None and bounds is not None
-        message = (
-            f"worse than stable: mean {candidate.mean:.6g} over {candidate.episodes} episodes against {stable.mean:.6g} "
-            f"over {stable.episodes}; the difference per window lies between {bounds[0]:.6g} and {bounds[1]:.6g}"
-        )
-        return replace(evidence, verdict=Verdict.FAIL, message=message)
+        return replace(evidence, verdict=Verdict.FAIL, message=_worse(evidence))
     if passed:
         message = "not worse than stable by as much as the allowed regression"
         return replace(evidence, verdict=Verdict.PASS, message=message)
     message = "neither shown to be worse than stable nor to be within the allowed regression"
     return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
+
+
+def _worse(evidence: Evidence) -> str:
+    """The numbers behind a Fail; it is final, so they may stand in the message."""
+    sides = " against ".join(
+        f"mean {side.mean:.6g} over {side.episodes} episodes"
+        for side in (evidence.candidate, evidence.stable)
+        if side is not None and side.mean is not None
+    )
+    low, high = evidence.interval or (None, None)
+    return f"worse than stable: {sides}; the difference within the same windows lies between {low:.6g} and {high:.6g}"
