@@ -1,0 +1,85 @@
+# Everything a developer runs. `make demo` and `make test` need nothing but Python 3.11+, Go 1.26+ and root on Debian
+# (or Docker with kind, or a cluster of your own: KUBECONFIG=... make demo).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/belay
+VENV := $(CACHE)/venv
+PYTHON ?= python3
+PY := $(VENV)/bin/python
+export PYTHONPATH := api:operator:logbook:client:dev/cluster:dev/demo:bench
+CLUSTER := $(PY) -m belay_cluster
+ROOMS := api operator trainer_image handlers logbook client dev bench tests
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/:[^#]*## /\t/' | column -ts $$'\t'
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "installing developers' packages into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) dev/install.py
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed ## install the developers' packages
+
+.PHONY: demo
+demo: setup ## from nothing to a canary that is promoted and a bad one that is rolled back
+	@$(PY) -m belay_demo
+
+.PHONY: cluster
+cluster: setup ## bring up a cluster with Gateway API and Envoy Gateway
+	@$(CLUSTER) up
+
+.PHONY: cluster-down
+cluster-down: setup ## remove every trace of the local cluster
+	@$(CLUSTER) down --wipe
+
+.PHONY: images
+images: setup ## build the images and load them into the cluster
+	@$(CLUSTER) images
+
+.PHONY: test
+test: lint test-unit test-images test-api test-e2e ## everything
+
+.PHONY: test-unit
+test-unit: setup ## seconds: pure core, statistics, models
+	@$(PY) -m pytest tests/unit
+
+.PHONY: test-images
+test-images: setup ## trainer and handler, inside their images
+	@$(CLUSTER) images trainer handler
+	@$(CLUSTER) image-run trainer --mount $(CURDIR):/src -- sh -c 'cd /src && python3 -m pytest -p no:cacheprovider tests/unit/trainer'
+	@$(CLUSTER) image-run handler --mount $(CURDIR):/src -- sh -c 'cd /src && python3 -m pytest -p no:cacheprovider tests/unit/handler'
+
+.PHONY: test-api
+test-api: setup ## a few minutes: on a real kube-apiserver
+	@$(CLUSTER) build --only api
+	@$(PY) -m pytest tests/api
+
+.PHONY: test-e2e
+test-e2e: setup ## on the real cluster: real pods, TorchServe, Envoy, training
+	@$(CLUSTER) up
+	@$(CLUSTER) images
+	@$(PY) -m pytest tests/e2e
+
+.PHONY: bench
+bench: setup ## every benchmark against its range file
+	@for name in $$(ls -d bench/*/ | xargs -n1 basename); do [ -f bench/$$name/run.py ] || continue; echo "== $$name"; $(PY) bench/$$name/run.py; done
+
+.PHONY: lint
+lint: setup ## ruff, mypy, import rules, generated files current
+	@$(VENV)/bin/ruff check $(ROOMS)
+	@$(VENV)/bin/ruff format --check $(ROOMS)
+	@$(VENV)/bin/mypy api/belay_api operator/belay_operator
+	@$(VENV)/bin/lint-imports --no-cache
+
+.PHONY: generate
+generate: setup ## CRDs and reference pages from the models
+	@$(PY) -m belay_api.crd crds
+	@$(PY) -m belay_api.crd charts/belay/files/crds
+	@$(PY) dev/reference.py docs/reference

@@ -1,0 +1,1 @@
+"""`make demo`: the whole life of a policy on a real cluster, told as a timeline. Nothing in it is pre-recorded."""

@@ -1,0 +1,82 @@
+"""One digest covers every byte of an artifact: a changed byte anywhere is found."""
+
+from pathlib import Path
+
+import pytest
+from belay_api.artifact import (
+    MANIFEST,
+    ArtifactInvalid,
+    BoxSpace,
+    DigestMismatch,
+    DiscreteSpace,
+    EvaluationReport,
+    Lineage,
+    Manifest,
+    file_entries,
+    space_model,
+    verify,
+)
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> tuple[Path, str]:
+    (tmp_path / "policy.onnx").write_bytes(b"network")
+    (tmp_path / "policy.pt").write_bytes(b"script")
+    manifest = Manifest(
+        algorithm="ppo",
+        environment="CartPole-v1",
+        observation=BoxSpace(shape=[4], dtype="float32", low=[None] * 4, high=[4.8] * 4),
+        action=DiscreteSpace(n=2),
+        output="logits",
+        max_episode_steps=500,
+        evaluation=EvaluationReport(step=10, episodes=5, first_seed=1, mean=500, std=0, min=500, max=500),
+        lineage=Lineage(namespace="a", training_job="b", uid="c", seed=0, step=10, config_hash="d"),
+        files=file_entries(tmp_path),
+    )
+    (tmp_path / MANIFEST).write_bytes(manifest.canonical())
+    return tmp_path, manifest.digest()
+
+
+def test_an_untouched_artifact_verifies(artifact: tuple[Path, str]) -> None:
+    folder, digest = artifact
+    assert [entry.path for entry in verify(folder, wanted=digest).files] == ["policy.onnx", "policy.pt"]
+
+
+@pytest.mark.parametrize("name", ["policy.onnx", "policy.pt", MANIFEST])
+def test_every_changed_byte_is_found(artifact: tuple[Path, str], name: str) -> None:
+    folder, digest = artifact
+    content = bytearray((folder / name).read_bytes())
+    content[-1] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(DigestMismatch, match=f"{name} has digest .*, wanted"):
+        verify(folder, wanted=digest)
+
+
+def test_a_missing_file_is_found(artifact: tuple[Path, str]) -> None:
+    folder, digest = artifact
+    (folder / "policy.pt").unlink()
+    with pytest.raises(DigestMismatch, match=r"policy\.pt has digest no such file"):
+        verify(folder, wanted=digest)
+
+
+def test_no_manifest_is_no_artifact(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactInvalid, match="missing"):
+        verify(tmp_path, wanted="sha256:0")
+
+
+def test_a_file_name_cannot_leave_the_folder(artifact: tuple[Path, str]) -> None:
+    folder, _ = artifact
+    evil = (folder / MANIFEST).read_text().replace('"policy.pt"', '"../policy.pt"').encode()
+    import hashlib
+
+    (folder / MANIFEST).write_bytes(evil)
+    with pytest.raises(ArtifactInvalid):
+        verify(folder, wanted="sha256:" + hashlib.sha256(evil).hexdigest())
+
+
+def test_a_space_we_cannot_serve_is_refused_by_name() -> None:
+    class Dict:
+        pass
+
+    with pytest.raises(ValueError, match="Dict spaces cannot be served"):
+        space_model(Dict())

@@ -1,0 +1,45 @@
+"""What is generated from the models is checked in; these tests prove that it is current and within its limits."""
+
+from pathlib import Path
+
+import pytest
+from belay_api.crd import RESOURCES, definition, render, structural
+
+from dev.reference import fields, pages
+
+ROOT = Path(__file__).parents[3]
+CLIENT_SIDE_APPLY_LIMIT = 200_000  # bytes; kubectl keeps a copy in an annotation of at most 262,144
+
+
+@pytest.mark.parametrize("folder", ["crds", "charts/belay/files/crds"])
+def test_definitions_are_current(folder: str) -> None:
+    found = {path.name: path.read_text() for path in (ROOT / folder).glob("*.yaml")}
+    assert found == {f"belay.dev_{r.plural}.yaml": render(r) for r in RESOURCES}, "run `make generate`"
+
+
+def test_reference_is_current() -> None:
+    for name, text in pages().items():
+        assert (ROOT / "docs" / "reference" / name).read_text() == text, f"{name}: run `make generate`"
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: r.kind)
+def test_definition_is_small_enough_for_client_side_apply(resource) -> None:
+    assert len(render(resource)) < CLIENT_SIDE_APPLY_LIMIT
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: r.kind)
+def test_every_field_of_the_spec_has_a_sentence(resource) -> None:
+    silent = [path for path, _, _, text in fields(structural(resource.spec), "spec") if not text]
+    assert silent == []
+
+
+def test_names_columns_and_subresources() -> None:
+    by_kind = {r.kind: definition(r)["spec"] for r in RESOURCES}
+    assert {kind: spec["names"]["shortNames"] for kind, spec in by_kind.items()} == {
+        "RLTrainingJob": ["rltj"],
+        "RLPolicy": ["rlp"],
+        "RLRollout": ["rlr"],
+    }
+    assert all(spec["names"]["categories"] == ["rl"] for spec in by_kind.values())
+    assert all("status" in spec["versions"][0]["subresources"] for spec in by_kind.values())
+    assert by_kind["RLPolicy"]["versions"][0]["subresources"]["scale"]["specReplicasPath"] == ".spec.serving.replicas"

@@ -1,0 +1,44 @@
+"""Durations, shares and instants: what is written is what is read."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from belay_api.units import format_duration, format_instant, parse_duration, parse_instant, parse_percent
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("7d", 604800), ("250ms", 0.25), ("1.5s", 1.5)]
+)
+def test_parse_duration(text: str, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "10", "m10", "10 m", "-5s", "1w"])
+def test_parse_duration_refuses_what_has_no_unit_it_knows(text: str) -> None:
+    with pytest.raises(ValueError, match="write e.g. 90s"):
+        parse_duration(text)
+
+
+@given(st.integers(min_value=0, max_value=10**11))
+def test_a_formatted_duration_reads_back(milliseconds: int) -> None:
+    value = timedelta(milliseconds=milliseconds)
+    assert parse_duration(format_duration(value)) == value
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(2200, 1, 1)))
+def test_a_formatted_instant_reads_back_to_the_millisecond(naive: datetime) -> None:
+    instant = naive.replace(tzinfo=UTC, microsecond=naive.microsecond // 1000 * 1000)
+    assert parse_instant(format_instant(instant)) == instant
+
+
+def test_an_instant_needs_a_time_zone() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        parse_instant("2026-05-04T10:00:00")
+
+
+def test_percent() -> None:
+    assert parse_percent("10%") == pytest.approx(0.1)
+    with pytest.raises(ValueError, match="write e.g. 10%"):
+        parse_percent("0.1")
