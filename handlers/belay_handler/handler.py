@@ -1,0 +1,111 @@
+"""The TorchServe handler: loads the verified artifact, hands each batch to `server`, counts.
+
+TorchServe imports this module in its worker process and uses the one class defined here. Nothing about requests or
+policies is decided in this file; it only speaks TorchServe's dialect: per-request status and headers by index, bytes as
+body, an empty body for a GET.
+"""
+
+import logging
+import os
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from belay_api.artifact import BoxSpace, Manifest, verify
+
+from belay_handler import exporter
+from belay_handler.acting import Actor
+from belay_handler.networks import load_network
+from belay_handler.requests import Reader
+from belay_handler.server import Server
+from belay_handler.settings import Settings
+from belay_handler.starts import StartReporter
+
+_PHRASES = {400: "Bad Request", 500: "Internal Server Error"}
+
+_log = logging.getLogger(__name__)
+
+
+class PolicyHandler:
+    """What TorchServe calls."""
+
+    def initialize(self, context: Any) -> None:
+        """Load the policy; any failure here leaves the worker unready and says why in the log."""
+        settings = Settings.read(os.environ)
+        manifest = verify(
+            settings.artifact_dir, wanted=settings.digest
+        )  # again: the volume outlived the init container
+        actor = Actor(manifest, load_network(manifest, settings.artifact_dir), np.random.default_rng())
+        reader = Reader(manifest.observation, stochastic=actor.stochastic)
+        _warm_up(actor, manifest, reader.dtype, settings.batch_size)
+        starts = _start_reporter(settings)
+        key_file = settings.receipt_key_file
+        self._server = Server(
+            policy=settings.policy,
+            namespace=settings.namespace,
+            actor=actor,
+            reader=reader,
+            receipt_key=key_file.read_bytes() if key_file.is_file() else None,
+            on_start=starts.add if starts else lambda receipt: None,
+        )
+        if not key_file.is_file():
+            _log.warning("%s is missing: no receipts are issued, so outcomes cannot be reported", key_file)
+        self._counts = counts = exporter.Counts()
+        exporter.serve(
+            settings.metrics_port,
+            lambda: exporter.render(
+                settings.policy,
+                counts,
+                frontend=lambda: exporter.read_frontend(settings.frontend_metrics_port),
+                starts=lambda: (starts.reported, starts.dropped) if starts else (0, 0),
+            ),
+        )
+        _quieten(context)
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
+        """Answer one batch of requests."""
+        began = time.perf_counter()
+        answers = self._server.answer([_body(row) for row in data], datetime.now(UTC))
+        requests = errors = 0
+        for index, answer in enumerate(answers):
+            for name, value in answer.headers.items():
+                context.set_response_header(index, name, value)
+            if answer.status != 200:
+                context.set_response_status(answer.status, _PHRASES[answer.status], index)
+            requests += not answer.probe
+            errors += answer.status >= 500
+        if requests:
+            self._counts.add(requests, errors, time.perf_counter() - began)
+        return [answer.body for answer in answers]
+
+
+def _body(row: dict[str, Any]) -> bytes | bytearray | None:
+    """Return the request's body; None for a GET. A form is no body of ours: as text it is refused by the JSON parser."""
+    if "body" in row:
+        body: bytes | bytearray = row["body"]
+        return body
+    return repr(sorted(row)).encode() if row else None
+
+
+def _warm_up(actor: Actor, manifest: Manifest, dtype: np.dtype, largest: int) -> None:
+    """Run every batch size once: the first pass of each plans its memory, and no user should pay for that."""
+    space = manifest.observation
+    zero = np.zeros(space.shape, dtype) if isinstance(space, BoxSpace) else np.asarray(space.start, dtype)
+    for size in range(1, largest + 1):
+        actor.act(np.stack([zero] * size), [True] * size)
+
+
+def _start_reporter(settings: Settings) -> StartReporter | None:
+    if settings.logbook_url is None:
+        return None
+    reporter = StartReporter(settings.logbook_url, settings.namespace, settings.token_file)
+    reporter.start()
+    return reporter
+
+
+def _quieten(context: Any) -> None:
+    """Stop TorchServe's line per request and per metric: its Java side scans each with three patterns."""
+    logging.getLogger().setLevel(logging.WARNING)
+    if context.metrics is not None:
+        context.metrics.add_time = lambda *args, **kwargs: None

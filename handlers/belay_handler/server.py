@@ -1,0 +1,138 @@
+"""Answer a batch of requests by the serving protocol, version 1; knows nothing of TorchServe.
+
+One forward pass serves every good item of every request in the batch; a bad one is answered 400 by itself. The receipt
+proves the decision to the logbook, which hears of each episode's start from `starts`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import orjson
+from belay_api import names
+from belay_api.receipts import Receipt, sign
+from belay_api.wire import ErrorAnswer, ErrorBody, Prediction
+
+from belay_handler.acting import Actor, NotFinite
+from belay_handler.requests import BadInput, Reader, check_list, read_body
+
+READY = b'{"ready":true}'
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one request is answered."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+    probe: bool = False  # a readiness probe: counted nowhere
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One item of a request on its way through the batch."""
+
+    prediction: Prediction | None = None  # None: refused
+    result: dict[str, Any] = field(default_factory=dict)  # the answer as JSON
+    status: int = 200
+
+
+@dataclass(slots=True)
+class _Request:
+    slots: list[_Slot]
+    is_list: bool
+
+
+class Server:
+    """Serves one policy version."""
+
+    def __init__(
+        self,
+        *,
+        policy: str,
+        namespace: str,
+        actor: Actor,
+        reader: Reader,
+        receipt_key: bytes | None,
+        on_start: Callable[[str], None],
+    ) -> None:
+        """Args: receipt_key: None: no receipts are issued. on_start: told the receipt of each episode's first decision."""
+        self._policy = policy
+        self._namespace = namespace
+        self._actor = actor
+        self._reader = reader
+        self._receipt_key = receipt_key
+        self._on_start = on_start
+
+    def answer(self, bodies: list[bytes | bytearray | None], at: datetime) -> list[Answer]:
+        """Return one answer per body, in order. An empty body asks for readiness.
+
+        Args:
+            at: Aware UTC; stamped into the receipts.
+        """
+        requests = [self._read(body) if body else None for body in bodies]
+        self._decide([slot for request in requests if request for slot in request.slots if slot.prediction], at)
+        return [self._finish(request) if request else self._ready() for request in requests]
+
+    def _read(self, body: bytes | bytearray) -> _Request:
+        try:
+            value = read_body(body)
+            if not isinstance(value, list):
+                return _Request([self._slot(value, "")], is_list=False)
+            check_list(value)
+        except BadInput as error:
+            return _Request([_refused(error)], is_list=False)
+        return _Request([self._slot(item, f"items[{index}].") for index, item in enumerate(value)], is_list=True)
+
+    def _slot(self, item: Any, path: str) -> _Slot:
+        try:
+            prediction, observation = self._reader.read(item, path=path)
+        except BadInput as error:
+            return _refused(error)
+        return _Slot(prediction=prediction, result={"observation": observation})
+
+    def _decide(self, slots: list[_Slot], at: datetime) -> None:
+        if not slots:
+            return
+        batch = np.stack([slot.result["observation"] for slot in slots])
+        actions = self._actor.act(batch, [slot.prediction.deterministic for slot in slots if slot.prediction])
+        for slot, action in zip(slots, actions, strict=True):
+            if isinstance(action, NotFinite):
+                slot.status, slot.result = 500, _error(500, "the policy's network answered NaN or infinity here")
+                continue
+            slot.result = {"action": action, "policy": self._policy, "fallback": False}
+            if receipt := self._receipt(slot.prediction, at):
+                slot.result["receipt"] = receipt
+
+    def _receipt(self, prediction: Prediction | None, at: datetime) -> str | None:
+        if self._receipt_key is None or prediction is None or prediction.episode is None:
+            return None
+        step = prediction.step or 0
+        token = sign(Receipt(self._namespace, self._policy, prediction.episode, step, at), self._receipt_key)
+        if step == 0:
+            self._on_start(token)
+        return token
+
+    def _finish(self, request: _Request) -> Answer:
+        slots = request.slots
+        # A list is answered 200 as soon as one item is: each of the others carries its own error in its place.
+        status = min(slot.status for slot in slots) if request.is_list else slots[0].status
+        headers = {"content-type": "application/json", names.POLICY_HEADER: self._policy}
+        if receipt := slots[0].result.get("receipt"):
+            headers[names.RECEIPT_HEADER] = receipt
+        body = orjson.dumps([slot.result for slot in slots] if request.is_list else slots[0].result)
+        return Answer(status, body, headers)
+
+    def _ready(self) -> Answer:
+        return Answer(200, READY, {"content-type": "application/json", names.POLICY_HEADER: self._policy}, probe=True)
+
+
+def _refused(error: BadInput) -> _Slot:
+    return _Slot(status=400, result=_error(400, error.message, error.field))
+
+
+def _error(status: int, message: str, field: str | None = None) -> dict[str, Any]:
+    return ErrorAnswer(error=ErrorBody(status=status, message=message, field=field)).dump()
