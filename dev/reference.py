@@ -1,4 +1,4 @@
-"""Write `docs/reference/` from the models: `python dev/reference.py docs/reference`. There is no second copy to drift."""
+"""Write `docs/reference/` from the models: `python dev/reference.py docs/reference`. No second copy can drift."""
 
 import ast
 import inspect
@@ -31,7 +31,7 @@ def _default(value: dict[str, Any]) -> str:
     return f"`{value['default']}`"
 
 
-def _type(value: dict[str, Any]) -> str:
+def _type(value: dict[str, Any]) -> str:  # noqa: PLR0911 - a table
     if "x-kubernetes-int-or-string" in value:
         return "quantity"
     if "enum" in value:
@@ -57,11 +57,17 @@ def rules(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
 
 def kind_page(resource: Resource) -> str:
     """Return the page of one kind."""
-    lines = [HEAD, f"# {resource.kind}\n\n", f"Short name `{resource.short}`, group `belay.dev/v1alpha1`, namespaced.\n"]
+    lines = [
+        HEAD,
+        f"# {resource.kind}\n\n",
+        f"Short name `{resource.short}`, group `belay.dev/v1alpha1`, namespaced.\n",
+    ]
     for part, model in (("spec", resource.spec), ("status", resource.status)):
         schema = structural(model)
         lines.append(f"\n## {part}\n\n| field | type | default | meaning |\n|---|---|---|---|\n")
-        lines += [f"| `{where}` | {kind} | {default} | {text} |\n" for where, kind, default, text in fields(schema, part)]
+        lines += [
+            f"| `{where}` | {kind} | {default} | {text} |\n" for where, kind, default, text in fields(schema, part)
+        ]
         refused = list(rules(schema, part))
         if refused:
             lines.append("\nRefused by the API server:\n\n")

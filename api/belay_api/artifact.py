@@ -18,7 +18,7 @@ from pydantic import Field
 from belay_api.model import Model
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION: Literal[1] = 1
 _CHUNK = 1 << 20
 
 

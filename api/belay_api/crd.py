@@ -203,7 +203,8 @@ def definition(resource: Resource) -> dict[str, Any]:
         },
         "subresources": {"status": {}} | ({"scale": resource.scale} if resource.scale else {}),
         "additionalPrinterColumns": [
-            {"name": column.name, "type": column.type, "jsonPath": column.path} | ({"priority": 1} if column.wide else {})
+            {"name": column.name, "type": column.type, "jsonPath": column.path}
+            | ({"priority": 1} if column.wide else {})
             for column in resource.columns
         ],
     }
@@ -228,7 +229,7 @@ def definition(resource: Resource) -> dict[str, Any]:
 
 
 def render(resource: Resource) -> str:
-    """Return the file's text. JSON is YAML, and this room imports no YAML library; one key per line keeps diffs short."""
+    """Return the file as text. JSON is YAML, and this room imports no YAML library; a key per line keeps diffs short."""
     return json.dumps(definition(resource), indent=1) + "\n"
 
 

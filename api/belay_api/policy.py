@@ -39,7 +39,7 @@ class BatchSpec(Model):
 
     size: Annotated[int, Field(ge=1, le=1024)] = 8
     """At most this many; no more than the usual number of concurrent requests per pod, or each waits out `delay`."""
-    delay: Duration = Field(default="1ms", validate_default=True)  # type: ignore[assignment]
+    delay: Duration = Field(default="1ms", validate_default=True)
     """Longest wait for a fuller batch, in whole milliseconds."""
 
 
@@ -54,7 +54,7 @@ class ServingSpec(Model):
     """Pods to run; unset: as many as the rollouts that use the policy ask for, 0 when none does."""
     batch: BatchSpec = BatchSpec()
     """How requests are gathered."""
-    timeout: Duration = Field(default="2s", validate_default=True)  # type: ignore[assignment]
+    timeout: Duration = Field(default="2s", validate_default=True)
     """Longest time a request may spend in the model before its worker is restarted, in whole seconds, at least 1s."""
     resources: ResourceRequirements = ResourceRequirements()
     """Requests and limits of one pod; unset: requests of 250m CPU and 512Mi."""

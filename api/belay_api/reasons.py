@@ -140,3 +140,5 @@ class EventReason(StrEnum):
     """A command annotation was carried out."""
     COMMAND_REFUSED = "CommandRefused"
     """A command annotation could not be carried out; the message says why."""
+    CHILD_REFUSED = "ChildRefused"
+    """The API server refused an object Belay wanted to create or change; the message repeats its words."""

@@ -36,7 +36,9 @@ class GatewayTraffic(Model):
 
     parent_refs: Annotated[list[ParentRef], Field(min_length=1, max_length=8)]
     """Gateways the route attaches to."""
-    hostnames: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=16)] = Field(default_factory=list)
+    hostnames: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=16)] = Field(
+        default_factory=list
+    )
     """Host names served; empty: all the Gateway's."""
     path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9/_.-]*$", max_length=512)] | None = None
     """Public path, matched exactly; unset: `/predictions/<name of the rollout>`."""
@@ -93,16 +95,16 @@ class Step(Model):
 class BakeSpec(Model):
     """What happens between the last step and the promotion, and after it."""
 
-    duration: Duration = Field(default="1h", validate_default=True)  # type: ignore[assignment]
+    duration: Duration = Field(default="1h", validate_default=True)
     """How long the candidate has all traffic and is watched by its limits before it becomes stable."""
-    keep_warm: Duration = Field(default="24h", validate_default=True)  # type: ignore[assignment]
+    keep_warm: Duration = Field(default="24h", validate_default=True)
     """How long the version before keeps its pods after the promotion, so that going back to it is immediate."""
 
 
 class RollbackSpec(Model):
     """What a rollback promises."""
 
-    deadline: Duration = Field(default="30s", validate_default=True)  # type: ignore[assignment]
+    deadline: Duration = Field(default="30s", validate_default=True)
     """From the recorded intent: past it, the candidate's endpoints are removed as well."""
 
 
@@ -223,9 +225,9 @@ def _patience(after: str, action: HoldAction) -> Patience:
 class AnalysisSpec(Model):
     """How the candidate is judged."""
 
-    window: Duration = Field(default="5m", validate_default=True)  # type: ignore[assignment]
+    window: Duration = Field(default="5m", validate_default=True)
     """Episodes are compared only with those that started in the same window of this length."""
-    grace: Duration = Field(default="1m", validate_default=True)  # type: ignore[assignment]
+    grace: Duration = Field(default="1m", validate_default=True)
     """An episode counts if it ended within this time of its own start, else it is missing. At least the longest
     episode; every verdict lags by it."""
     false_rollback_rate: Annotated[float, Field(gt=0, le=0.25)] = 0.01

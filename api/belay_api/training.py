@@ -218,7 +218,7 @@ class RLTrainingJobSpec(Model):
             *(
                 rule(
                     f"self.{name} == oldSelf.{name}",
-                    f"spec.{name} is frozen: its results would not be comparable; create an RLTrainingJob of another name",
+                    f"spec.{name} is frozen: results would not be comparable; create an RLTrainingJob of another name",
                 )
                 for name in _FROZEN
             ),
@@ -260,6 +260,8 @@ class SeedPhase(StrEnum):
     RUNNING = "Running"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+    STOPPED = "Stopped"
+    """Ended early: enough other seeds had succeeded, or the job had failed."""
 
 
 class ArtifactRef(StatusModel):
@@ -279,11 +281,13 @@ class SeedStatus(StatusModel):
     seed: int
     """What seeds its training."""
     phase: SeedPhase = SeedPhase.PENDING
-    """Pending, Running, Succeeded or Failed."""
+    """Pending, Running, Succeeded, Failed or Stopped."""
     step: int | None = None
     """Timesteps done, as last heard."""
     return_: float | None = Field(default=None, alias="return")
     """Mean greedy evaluation return: the best so far while running, of the published checkpoint at the end."""
+    best_step: int | None = None
+    """Timestep of the checkpoint with that return, once the seed succeeded."""
     steps_per_second: float | None = None
     """Timesteps per second of training, as last heard."""
     retries: int = 0
@@ -303,6 +307,8 @@ class BestSeed(StatusModel):
     """Its seed."""
     return_: float = Field(alias="return")
     """Its mean evaluation return."""
+    step: int | None = None
+    """Timestep of the checkpoint with that return."""
     artifact: ArtifactRef
     """Its artifact."""
 

@@ -21,8 +21,8 @@ The operator's own service account may read and write every namespace.
     DELETE /namespaces/{ns}/checkpoints/{uid}/{index}/{step}
     GET    /healthz, /readyz, /metrics               open
 
-Sizes travel in the header `Upload-Length` of the first PATCH. A request as a whole is refused only when nothing in it can
-be taken: 400 (malformed), 401 (no or unknown credentials), 403 (not yours; or every receipt forged), 404, 413, 422.
+Sizes travel in the header `Upload-Length` of the first PATCH. A request as a whole is refused only when nothing in it
+can be taken: 400 (malformed), 401 (no or unknown credentials), 403 (not yours; or every receipt forged), 404, 413, 422.
 """
 
 import math

@@ -1,23 +1,22 @@
 """The demo, in the order it is told: cluster, images, chart, training, serving, players, a good canary, a bad one."""
 
-import json
 import os
-import subprocess
 import sys
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from belay_demo import players
-from belay_demo.kube import NAMESPACE, SYSTEM, Failed, apply, condition, get, kubectl, run, wait
+import yaml
+
+from belay_demo.install import CACHE, EXAMPLES, SYSTEM, chart, cluster, use_cluster
+from belay_demo.kube import Failed, Namespace, condition, run
 from belay_demo.narrator import Narrator
+from belay_demo.players import USERS, Players
 from belay_demo.timeline import Timeline
 
-ROOT = Path(__file__).parents[3]
-EXAMPLES = ROOT / "examples" / "quickstart"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "belay"
+DEMO = Namespace("belay-demo")
 ROLLOUT = "cartpole"
 JOBS = {"first": "cartpole", "second": "cartpole-other-seeds", "weak": "cartpole-undertrained"}
+PLAYERS = Players(DEMO, rollout=ROLLOUT)
 
 
 def main() -> int:
@@ -26,11 +25,11 @@ def main() -> int:
     try:
         with time.part("A real Kubernetes with Gateway API and Envoy Gateway"):
             cluster("up")
-            os.environ.setdefault("KUBECONFIG", cluster("kubeconfig", quiet=True).strip())
-            os.environ["PATH"] = f"{CACHE / 'bin'}{os.pathsep}{os.environ['PATH']}"
+            use_cluster()
         with time.part("Images, and the chart with Helm"):
             cluster("images")
-            install(time)
+            chart()
+            time.good("operator and logbook are ready")
         with time.part("Three training jobs, three seeds each or one: CartPole-v1 with PPO"):
             train(time)
         with time.part("The first policy serves, and users begin to play"):
@@ -49,40 +48,17 @@ def main() -> int:
     return 0
 
 
-def cluster(command: str, *, quiet: bool = False) -> str:
-    """Run a command of dev/cluster; its own progress is shown unless `quiet`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "belay_cluster", command], check=False, text=True, stdout=subprocess.PIPE if quiet else None
-    )
-    if done.returncode != 0:
-        raise Failed(f"python -m belay_cluster {command} failed; it says above what to do")
-    return done.stdout or ""
-
-
-def install(time: Timeline) -> None:
-    """Install or upgrade the chart and wait until operator and logbook are ready."""
-    images = json.loads((CACHE / "images.json").read_text())
-    values = [f"images.{name}={images[f'belay-{name}']}" for name in ("operator", "trainer", "handler", "logbook")]
-    run(
-        *("helm", "upgrade", "--install", "belay", str(ROOT / "charts" / "belay")),
-        *("--namespace", SYSTEM, "--create-namespace", "--set", ",".join(values)),
-    )
-    run("kubectl", "-n", SYSTEM, "rollout", "status", "deploy/belay-operator", "--timeout=180s")
-    run("kubectl", "-n", SYSTEM, "rollout", "status", "deploy/belay-logbook", "--timeout=180s")
-    time.good("operator and logbook are ready")
-
-
 def train(time: Timeline) -> None:
     """Apply the training jobs and tell their progress until all have published."""
     run("kubectl", "apply", "-f", str(EXAMPLES / "00-gateway.yaml"))
     for file in ("10-training.yaml", "30-other-seeds.yaml", "40-undertrained.yaml"):
-        apply(EXAMPLES / file)
+        DEMO.apply(EXAMPLES / file)
     told: dict[str, Any] = {}
 
     def done() -> bool:
         ready = 0
         for name in JOBS.values():
-            job = get("rltj", name)
+            job = DEMO.get("rltj", name)
             status = job.get("status", {})
             shown = (status.get("phase"), status.get("progress", {}).get("percent", 0) // 25)
             if status and told.get(name) != shown:
@@ -93,9 +69,9 @@ def train(time: Timeline) -> None:
             ready += bool(status.get("publishedPolicy"))
         return ready == len(JOBS)
 
-    wait("the training jobs", done, timeout_s=1200)
+    DEMO.wait("the training jobs", done, timeout_s=1200)
     for name in JOBS.values():
-        status = get("rltj", name)["status"]
+        status = DEMO.status("rltj", name)
         aggregate = status["aggregate"]
         time.good(
             f"{name}: {aggregate['seeds']} seeds, IQM {aggregate['iqm']:.0f} "
@@ -106,73 +82,73 @@ def train(time: Timeline) -> None:
 
 def published(which: str) -> str:
     """Return the name of the policy a job published."""
-    return get("rltj", JOBS[which])["status"]["publishedPolicy"]
+    return DEMO.status("rltj", JOBS[which])["publishedPolicy"]
 
 
 def start(time: Timeline, policy: str) -> None:
     """Serve the first policy and let users play. A rollout from an earlier demo is begun anew."""
-    if get("rlr", ROLLOUT):
-        kubectl("delete", "rlr", ROLLOUT, "--wait")
+    if DEMO.get("rlr", ROLLOUT):
+        DEMO.kubectl("delete", "rlr", ROLLOUT, "--wait")
         time.say("the rollout of an earlier demo is deleted; its policies stay")
-    manifest = json.loads(kubectl("create", "--dry-run=client", "-o", "json", "-f", str(EXAMPLES / "20-rollout.yaml")))
+    manifest = yaml.safe_load((EXAMPLES / "20-rollout.yaml").read_text())
     manifest["spec"]["policy"]["name"] = policy
-    apply(manifest)
+    DEMO.apply(manifest)
     narrator = Narrator()
 
     def healthy() -> bool:
-        rollout = get("rlr", ROLLOUT)
+        rollout = DEMO.get("rlr", ROLLOUT)
         for line in narrator.lines(rollout):
             time.say(line)
         return rollout.get("status", {}).get("phase") == "Healthy"
 
-    wait("the first policy to serve", healthy, timeout_s=300)
+    DEMO.wait("the first policy to serve", healthy, timeout_s=300)
     time.good(f"{policy} serves")
-    players.start()
-    time.say(f"{players.USERS} users play CartPole through the gateway and report their returns to the logbook")
-    wait("the first finished episodes", lambda: players.totals().get("episodes", 0) >= players.USERS, timeout_s=180)
-    time.good(players.sentence())
+    PLAYERS.start()
+    time.say(f"{USERS} users play CartPole through the gateway and report their returns to the logbook")
+    DEMO.wait("the first finished episodes", lambda: PLAYERS.totals().get("episodes", 0) >= USERS, timeout_s=180)
+    time.good(PLAYERS.sentence())
 
 
 def judge(time: Timeline, policy: str, *, wanted: str) -> None:
     """Make `policy` the candidate and tell what becomes of it."""
-    kubectl("patch", "rlr", ROLLOUT, "--type=merge", "-p", json.dumps({"spec": {"policy": {"name": policy}}}))
-    time.say(f"$ kubectl -n {NAMESPACE} patch rlr {ROLLOUT} --type=merge -p '{{spec: {{policy: {{name: {policy}}}}}}}'")
+    DEMO.patch("rlr", ROLLOUT, {"spec": {"policy": {"name": policy}}})
+    time.say(f"$ kubectl -n {DEMO.name} patch rlr {ROLLOUT} --type=merge -p '{{spec: {{policy: {{name: {policy}}}}}}}'")
     narrator = Narrator()
 
     def ended() -> dict[str, Any] | None:
-        status = (rollout := get("rlr", ROLLOUT)).get("status", {})
+        status = (rollout := DEMO.get("rlr", ROLLOUT)).get("status", {})
         for line in narrator.lines(rollout):
             time.say(line)
         return next((entry for entry in status.get("history", [])[::-1] if entry["policy"] == policy), None)
 
-    entry = wait(f"the verdict on {policy}", ended, timeout_s=1500)
+    entry = DEMO.wait(f"the verdict on {policy}", ended, timeout_s=1500)
     (time.good if entry["outcome"] == "Promoted" else time.bad)(f"{policy}: {entry['outcome']}. {entry['message']}")
     if entry["outcome"] == "RolledBack":
-        rollback = get("rlr", ROLLOUT)["status"]["rollback"]
+        rollback = DEMO.status("rlr", ROLLOUT)["rollback"]
         for name in ("weightZeroAt", "drainedAt"):
             time.say(f"decided -> {name}: {_between(rollback, 'decidedAt', name):.2f} s")
-    time.say(players.sentence())
+    time.say(PLAYERS.sentence())
     if entry["outcome"] != wanted:
-        raise Failed(f"expected {policy} to be {wanted}; look at: kubectl -n {NAMESPACE} get rlr {ROLLOUT} -o yaml")
+        raise Failed(f"expected {policy} to be {wanted}; look at: kubectl -n {DEMO.name} get rlr {ROLLOUT} -o yaml")
 
 
 def finish(time: Timeline) -> None:
     """Sum up, and leave the cluster for looking around."""
-    events = json.loads(kubectl("get", "events", "-o", "json"))["items"]
+    events = DEMO.items("events")
     print("\n== Events of the rollout")
     for event in sorted(events, key=lambda event: event.get("lastTimestamp") or event["metadata"]["creationTimestamp"]):
         if event["involvedObject"]["kind"] == "RLRollout":
             print(f"  {event['reason']:<16} {event['message']}")
     time.summary()
-    totals = players.totals()
-    print(f"\nUsers: {players.sentence()}")
+    totals = PLAYERS.totals()
+    print(f"\nUsers: {PLAYERS.sentence()}")
     print(f"""
 Look around (the cluster stays up; `make cluster-down` removes every trace):
   export KUBECONFIG={os.environ.get("KUBECONFIG", "")} PATH={CACHE / "bin"}:$PATH
-  kubectl -n {NAMESPACE} get rl
-  kubectl -n {NAMESPACE} get rlr {ROLLOUT} -o yaml
-  kubectl -n {NAMESPACE} describe rlr {ROLLOUT}
-  kubectl -n {NAMESPACE} logs deploy/players --tail 5
+  kubectl -n {DEMO.name} get rl
+  kubectl -n {DEMO.name} get rlr {ROLLOUT} -o yaml
+  kubectl -n {DEMO.name} describe rlr {ROLLOUT}
+  kubectl -n {DEMO.name} logs deploy/players --tail 5
   kubectl -n {SYSTEM} logs deploy/belay-operator --tail 20""")
     if totals.get("failed", 0):
         raise Failed(f"{totals['failed']} requests failed: there should be none")

@@ -1,4 +1,4 @@
-"""kubectl and helm as a person would use them: every act of the demo can be repeated by hand."""
+"""kubectl and helm as a person would use them: every act of the demo can be repeated by hand. tests/e2e use it too."""
 
 import json
 import subprocess
@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-NAMESPACE = "belay-demo"
-SYSTEM = "belay-system"
+import yaml
 
 
 class Failed(Exception):
@@ -23,39 +22,48 @@ def run(*command: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
-def kubectl(*arguments: str, stdin: str | None = None) -> str:
-    """Run kubectl in the demo's namespace."""
-    return run("kubectl", "--namespace", NAMESPACE, *arguments, stdin=stdin)
+class Namespace:
+    """One namespace of the cluster that KUBECONFIG names."""
 
+    def __init__(self, name: str) -> None:
+        self.name = name
 
-def apply(manifest: Path | Mapping[str, Any]) -> None:
-    """Apply a file or an object."""
-    if isinstance(manifest, Path):
-        kubectl("apply", "-f", str(manifest))
-    else:
-        kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl here."""
+        return run("kubectl", "--namespace", self.name, *arguments, stdin=stdin)
 
+    def apply(self, thing: Path | Mapping[str, Any]) -> None:
+        """Apply a file's or an object's spec here, whatever namespace it names."""
+        for manifest in yaml.safe_load_all(thing.read_text()) if isinstance(thing, Path) else [thing]:
+            manifest["metadata"]["namespace"] = self.name
+            self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
 
-def get(kind: str, name: str, *, namespace: str = NAMESPACE) -> dict[str, Any]:
-    """Return an object, or an empty dict when it does not exist."""
-    text = run("kubectl", "--namespace", namespace, "get", kind, name, "--ignore-not-found", "-o", "json")
-    return json.loads(text) if text.strip() else {}
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """Return an object, or an empty dict when it does not exist."""
+        text = self.kubectl("get", kind, name, "--ignore-not-found", "-o", "json")
+        return json.loads(text) if text.strip() else {}
 
+    def status(self, kind: str, name: str) -> dict[str, Any]:
+        """Return an object's status, or an empty dict."""
+        return self.get(kind, name).get("status", {})
 
-def items(kind: str, selector: str, *, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
-    """Return the objects a label selector finds."""
-    return json.loads(run("kubectl", "--namespace", namespace, "get", kind, "-l", selector, "-o", "json"))["items"]
+    def items(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
+        """Return the objects a label selector finds; empty: all."""
+        return json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
 
+    def patch(self, kind: str, name: str, change: Mapping[str, Any]) -> None:
+        """Merge `change` into an object."""
+        self.kubectl("patch", kind, name, "--type=merge", "-p", json.dumps(change))
 
-def wait(what: str, ready: Callable[[], Any], *, timeout_s: float, every_s: float = 1.0) -> Any:
-    """Return the first true answer of `ready`. Raises: Failed when none came in time."""
-    until = time.monotonic() + timeout_s
-    while True:
-        if answer := ready():
-            return answer
-        if time.monotonic() > until:
-            raise Failed(f"waited {timeout_s:.0f} s for {what}; see: kubectl -n {NAMESPACE} get rl,pods,events")
-        time.sleep(every_s)
+    def wait(self, what: str, ready: Callable[[], Any], *, timeout_s: float, every_s: float = 1.0) -> Any:
+        """Return the first true answer of `ready`. Raises: Failed when none came in time."""
+        until = time.monotonic() + timeout_s
+        while True:
+            if answer := ready():
+                return answer
+            if time.monotonic() > until:
+                raise Failed(f"waited {timeout_s:.0f} s for {what}; see: kubectl -n {self.name} get rl,pods,events")
+            time.sleep(every_s)
 
 
 def condition(thing: Mapping[str, Any], kind: str) -> dict[str, Any]:
