@@ -1,0 +1,157 @@
+"""What happens between an update and the next collection: the only moment at which a training may be cut.
+
+In this order: take up a checkpoint (once) · are the numbers still numbers · evaluate, if due · go, if asked to · keep a
+checkpoint, if due · tell the logbook. An evaluation that is cut short is not recorded, so the next pod plays it again
+and ends up with the same bits.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+
+from belay_api.artifact import EvaluationReport
+from belay_api.wire import CheckpointRef, RunProgress
+from belay_trainer import checkpoint
+from belay_trainer.config import Run
+from belay_trainer.errors import Diverged, Interrupted
+from belay_trainer.evaluate import Evaluator, Stopped
+from belay_trainer.heartbeat import PERIOD_S, Heartbeat
+from belay_trainer.keeper import Keeper
+from belay_trainer.stop import Stop
+
+FLUSH_S = 45.0  # of the pod's 60 s to go: bring the last checkpoint to the store, keep some for the report
+
+
+@dataclass(slots=True)
+class Best:
+    """The best evaluated policy so far."""
+
+    report: EvaluationReport
+    weights: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Own:
+    """What the boundary remembers; part of every checkpoint."""
+
+    evaluated_at: int = 0  # timestep of the last evaluation
+    saved_at: int = 0  # timestep of the last checkpoint
+    best: Best | None = None
+
+
+class Boundary(BaseCallback):
+    """The callback that Stable-Baselines3 calls before each collection."""
+
+    def __init__(
+        self, run: Run, *, evaluator: Evaluator, keeper: Keeper, heartbeat: Heartbeat, stop: Stop,
+        resume: tuple[CheckpointRef, dict[str, Any]] | None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.own = Own()
+        self.resumed_from: int | None = None
+        self._run, self._evaluator, self._keeper, self._heartbeat, self._stop = run, evaluator, keeper, heartbeat, stop
+        self._resume = resume
+        self._began = self._told = time.monotonic()
+
+    @property
+    def steps_per_second(self) -> float | None:
+        """Timesteps per second over this pod's life, evaluations and checkpoints included; None: too early to say."""
+        seconds = time.monotonic() - self._began
+        steps = self.model.num_timesteps - (self.resumed_from or 0)
+        return round(steps / seconds, 1) if steps > 0 and seconds > 0 else None
+
+    def evaluate(self) -> None:
+        """Evaluate the policy as it is now, and keep it when it is the best. Raises: Stopped, Diverged."""
+        if not checkpoint.finite(self.model):
+            raise Diverged(f"weights are not finite at timestep {self.model.num_timesteps}: lower learning_rate.")
+        report = self._evaluator(self.model.policy, step=self.model.num_timesteps, stop=lambda: self._stop.asked)
+        # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
+        if self.own.best is None or report.mean >= self.own.best.report.mean:
+            self.own.best = Best(report, checkpoint.weights(self.model))
+        self.own.evaluated_at = report.step
+
+    def tell(self) -> None:
+        """Queue a heartbeat for the logbook."""
+        self._told = time.monotonic()
+        config = self._run.config
+        self._heartbeat.tell(
+            RunProgress(
+                job=config.job,
+                uid=config.uid,
+                index=self._run.index,
+                seed=self._run.seed,
+                attempt=config.attempt,
+                step=min(self.model.num_timesteps, config.spec.budget.steps),
+                total=config.spec.budget.steps,
+                best_return=self.own.best.report.mean if self.own.best else None,
+                steps_per_second=self.steps_per_second,
+                resumed_from=self.resumed_from,
+                metrics=self._metrics(),
+            )
+        )
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self._resume is not None:
+            self._take_up(*self._resume)
+            self._resume = None
+        self._check_loss()
+        step = self.model.num_timesteps
+        if not self._stop.asked and _due(step, self.own.evaluated_at, self._run.spec.evaluation.every):
+            try:
+                self.evaluate()
+            except Stopped:
+                pass  # asked below
+        if self._stop.asked:
+            self._go(step)
+        if _due(step, self.own.saved_at, self._run.spec.checkpoint.every):
+            self._save(step)
+        if time.monotonic() - self._told >= PERIOD_S:
+            self.tell()
+
+    def _take_up(self, ref: CheckpointRef, state: dict[str, Any]) -> None:
+        checkpoint.restore(self.model, state)
+        self.own = state["own"]
+        self.resumed_from = ref.step
+        self._began = time.monotonic()
+        self.tell()
+
+    def _check_loss(self) -> None:
+        loss = self.model.logger.name_to_value.get("train/loss")
+        if loss is not None and not math.isfinite(loss):
+            raise Diverged(
+                f"train/loss is {loss} at timestep {self.model.num_timesteps}: lower learning_rate, or look at the "
+                "size of the environment's rewards and observations."
+            )
+
+    def _go(self, step: int) -> None:
+        if step > self.own.saved_at:
+            self._save(step)
+        stored = self._keeper.flush(FLUSH_S)
+        self.tell()
+        raise Interrupted(
+            f"asked to stop at timestep {step}; a checkpoint is saved"
+            + ("." if stored else ", but the store did not answer: the next pod goes on from an older one.")
+        )
+
+    def _save(self, step: int) -> None:
+        if not checkpoint.finite(self.model):
+            raise Diverged(f"weights are not finite at timestep {step}: lower learning_rate.")
+        self.own.saved_at = step
+        self._keeper.save(step, checkpoint.pack(self.model, self.own))
+
+    def _metrics(self) -> dict[str, float]:
+        metrics = {name: float(value) for name, value in self.model.logger.name_to_value.items()}
+        if returns := [episode["r"] for episode in self.model.ep_info_buffer or ()]:
+            metrics["collection/return"] = float(np.mean(returns))
+        return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def _due(step: int, last: int, every: int) -> bool:
+    return step // every > last // every

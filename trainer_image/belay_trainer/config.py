@@ -1,0 +1,54 @@
+"""Which seed of which training this pod is: the mounted configuration and the pod's completion index."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from belay_api import names
+from belay_api.training import RLTrainingJobSpec, TrainingConfig
+from belay_trainer.errors import BadConfiguration
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One seed of one training job."""
+
+    config: TrainingConfig
+    index: int  # place in the Indexed Job
+    seed: int  # seeds.first + index
+
+    @property
+    def spec(self) -> RLTrainingJobSpec:
+        """The job's spec."""
+        return self.config.spec
+
+
+def read_run(job_file: Path, index: str | None) -> Run:
+    """Return what this pod has to train.
+
+    Args:
+        index: The completion index as the Job controller wrote it; None: there is none.
+    Raises: BadConfiguration when the file or the index is missing or not as this version understands them.
+    """
+    place = read_index(index)
+    try:
+        config = TrainingConfig.model_validate_json(job_file.read_bytes())
+    except OSError as error:
+        raise BadConfiguration(f"{job_file} cannot be read: {error}. Run the trainer through an RLTrainingJob.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadConfiguration(
+            f"{where}: {first['msg']}. Trainer and operator must be of one version: check runtime.image."
+        ) from error
+    if place >= config.spec.seeds.count:
+        raise BadConfiguration(f"{names.INDEX_ENV} is {place}, but seeds.count is {config.spec.seeds.count}.")
+    return Run(config=config, index=place, seed=config.spec.seeds.first + place)
+
+
+def read_index(index: str | None) -> int:
+    """Return the completion index as a number. Raises: BadConfiguration when it is none."""
+    if index is None or not index.isdecimal():
+        raise BadConfiguration(f"{names.INDEX_ENV} is {index!r}, wanted a number: run the trainer in an Indexed Job.")
+    return int(index)

@@ -1,0 +1,55 @@
+"""The task as the spec names it: made, checked, and ready to be stepped by Stable-Baselines3."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from belay_api.artifact import space_model
+from belay_api.training import AlgorithmName, EnvironmentSpec
+from belay_trainer.errors import BadConfiguration
+
+Environment = gymnasium.Env[Any, Any]
+
+# What a wrong id, module or keyword raises while an environment is made. Anything else may be the machine's fault and
+# is worth another pod.
+_USER_FAULTS = (gymnasium.error.Error, ImportError, TypeError, ValueError, AttributeError, KeyError, AssertionError)
+
+
+def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
+    """Return what makes one copy of the environment.
+
+    Its Raises: BadConfiguration when the id, its module or its keyword arguments do not give an environment.
+    """
+
+    def make() -> Environment:
+        try:
+            return gymnasium.make(spec.id, **spec.kwargs)  # `package.module:Id-v0` imports the module first
+        except _USER_FAULTS as error:
+            raise BadConfiguration(
+                f"environment.id {spec.id!r} with kwargs {spec.kwargs} cannot be made: "
+                f"{type(error).__name__}: {error}. Registered ids: python -m gymnasium.envs; ids of your own need "
+                "the form `package.module:Id-v0` and the package in runtime.image."
+            ) from error
+
+    return make
+
+
+def check_spaces(environment: Environment, algorithm: AlgorithmName) -> None:
+    """Check that what goes in and out can be learned and served. Raises: BadConfiguration."""
+    try:
+        space_model(environment.observation_space)
+        action = space_model(environment.action_space)
+    except ValueError as error:
+        raise BadConfiguration(f"environment.id: {error}") from error
+    if algorithm is AlgorithmName.DQN and action.kind != "discrete":
+        raise BadConfiguration(f"algorithm.name dqn wants Discrete actions, this task has {action}: use ppo.")
+    if action.kind == "discrete" and action.start != 0:
+        raise BadConfiguration(f"actions start at {action.start}, wanted 0: shift them in a wrapper of the environment.")
+
+
+def vectorised(make: Callable[[], Environment], copies: int) -> DummyVecEnv:
+    """Return `copies` environments stepped one after the other, each counting its episode returns."""
+    return DummyVecEnv([lambda: Monitor(make()) for _ in range(copies)])

@@ -1,0 +1,52 @@
+"""How a training ends other than well; each error carries the exit code the Job's failure policy reads.
+
+    TrainerError
+    |- BadConfiguration   exit 3: the same for every seed and every retry, fails the job
+    |- Diverged           exit 4: repeats with the same seed, fails that seed
+    |- Interrupted        exit 143: asked to stop; a checkpoint is saved, another pod goes on
+    `- StoreError         exit 1: worth another pod
+       |- StoreUnavailable   does not answer now; waited for where it may be
+       `- StoreRefused       answers, and will not take it
+"""
+
+from belay_api import names
+
+
+class TrainerError(Exception):
+    """The message is the report's message: which field, seen and wanted, what the reader can do."""
+
+    exit_code = 1
+    outcome = "Error"
+
+
+class BadConfiguration(TrainerError):
+    """Somebody asked for a training that cannot be run."""
+
+    exit_code = names.EXIT_BAD_CONFIG
+    outcome = "BadConfiguration"
+
+
+class Diverged(TrainerError):
+    """Losses, weights or returns are no longer numbers."""
+
+    exit_code = names.EXIT_DIVERGED
+    outcome = "Diverged"
+
+
+class Interrupted(TrainerError):
+    """SIGTERM: a drain, a preemption, a suspend."""
+
+    exit_code = 143  # 128 + SIGTERM, as a process that the signal killed
+    outcome = "Interrupted"
+
+
+class StoreError(TrainerError):
+    """The store failed us."""
+
+
+class StoreUnavailable(StoreError):
+    """No answer, or an answer that asks for patience."""
+
+
+class StoreRefused(StoreError):
+    """An answer that another try would repeat."""

@@ -1,0 +1,89 @@
+"""How good a policy is: greedy episodes in environments of their own, on held-out seeds, without touching the training.
+
+Episode i always starts from reset seed `first_seed + i`, so two checkpoints are compared on the same starts. Episodes
+are played side by side and share each forward pass: most of the time of a small policy is spent calling it.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from belay_api.artifact import EvaluationReport
+from belay_api.training import EvaluationSpec
+from belay_trainer.environments import Environment
+from belay_trainer.errors import Diverged
+from belay_trainer.randomness import untouched
+
+COPIES = 16  # side by side; more gain little and cost an environment each
+
+
+class Policy(Protocol):
+    """What can be evaluated."""
+
+    def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
+        """Return one action per observation of the batch, and what we do not use."""
+
+
+class Stopped(Exception):
+    """The evaluation was left unfinished because the pod must go."""
+
+
+class Evaluator:
+    """Plays evaluations; keeps its environments between them."""
+
+    def __init__(self, make: Callable[[], Environment], spec: EvaluationSpec) -> None:
+        self._spec = spec
+        with untouched():
+            self._environments = [make() for _ in range(min(COPIES, spec.episodes))]
+
+    def __call__(self, policy: Policy, *, step: int, stop: Callable[[], bool] = lambda: False) -> EvaluationReport:
+        """Return how `policy` does.
+
+        Args:
+            step: Timestep of the training the policy was taken at.
+            stop: Asked before every timestep.
+        Raises: Stopped when `stop` says so; Diverged when a return is not a finite number.
+        """
+        with untouched():
+            returns = np.asarray(self._play(policy, stop))
+        if not np.isfinite(returns).all():
+            raise Diverged(f"an evaluation return at timestep {step} is not finite: look at the environment's rewards.")
+        return EvaluationReport(
+            step=step,
+            episodes=len(returns),
+            first_seed=self._spec.first_seed,
+            mean=float(returns.mean()),
+            std=float(returns.std()),
+            min=float(returns.min()),
+            max=float(returns.max()),
+        )
+
+    def close(self) -> None:
+        """Free the environments."""
+        for environment in self._environments:
+            environment.close()
+
+    def _play(self, policy: Policy, stop: Callable[[], bool]) -> list[float]:
+        returns = [0.0] * self._spec.episodes
+        waiting = iter(range(self._spec.episodes))
+        under_way = [_start(environment, next(waiting), self._spec.first_seed) for environment in self._environments]
+        while under_way:
+            if stop():
+                raise Stopped
+            actions, _ = policy.predict(np.stack([observation for _, _, observation in under_way]), deterministic=True)
+            going_on = []
+            for (environment, episode, _), action in zip(under_way, actions, strict=True):
+                observation, reward, terminated, truncated, _ = environment.step(action)
+                returns[episode] += float(reward)
+                if not (terminated or truncated):
+                    going_on.append((environment, episode, observation))
+                elif (following := next(waiting, None)) is not None:
+                    going_on.append(_start(environment, following, self._spec.first_seed))
+            under_way = going_on
+        return returns
+
+
+def _start(environment: Environment, episode: int, first_seed: int) -> tuple[Environment, int, np.ndarray]:
+    observation, _ = environment.reset(seed=first_seed + episode)
+    return environment, episode, observation

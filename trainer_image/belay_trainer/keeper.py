@@ -1,0 +1,125 @@
+"""Checkpoints that outlive this process: written here first, brought to the store behind the training's back.
+
+Training waits for the local disk only. A lost store costs nothing but the distance a new pod has to repeat; the newest
+checkpoint is brought there when it answers again.
+"""
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from belay_api.wire import CheckpointRef
+from belay_trainer import files
+from belay_trainer.errors import StoreRefused, StoreUnavailable
+from belay_trainer.stop import Stop
+from belay_trainer.store import Store
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """One seed's checkpoints."""
+
+    def __init__(self, folder: Path, store: Store, *, keep: int) -> None:
+        self._folder = folder
+        self._store = store
+        self._keep = keep
+        self._pending: CheckpointRef | None = None
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._bring, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def newest(self, stop: Stop, *, patience_s: float) -> Iterator[tuple[CheckpointRef, bytes]]:
+        """Yield the intact checkpoints here and in the store, newest step first.
+
+        Args:
+            patience_s: How long to wait for a store that does not answer before going on without it: the steps are
+                then computed again, which is slower and not wrong.
+        """
+        here = files.list_checkpoints(self._folder)
+        there = self._listed(stop, patience_s)
+        for ref in sorted([*here, *there], key=lambda ref: ref.step, reverse=True):
+            local = files.checkpoint_path(self._folder, ref)
+            try:
+                blob = local.read_bytes() if local.is_file() else self._store.load(ref)
+            except (OSError, StoreUnavailable, StoreRefused) as error:
+                log.warning("checkpoint of timestep %d cannot be read and is skipped: %s", ref.step, error)
+                continue
+            if hashlib.sha256(blob).hexdigest() == ref.sha256:
+                yield ref, blob
+            else:
+                log.warning("checkpoint of timestep %d is torn and is skipped", ref.step)
+
+    def save(self, step: int, blob: bytes) -> None:
+        """Keep a checkpoint here, and in the store as soon as it answers; a newer one replaces one that still waits."""
+        ref = files.reference(step, blob)
+        files.write_atomically(files.checkpoint_path(self._folder, ref), blob)
+        for old in files.list_checkpoints(self._folder)[self._keep :]:
+            files.delete_checkpoints(self._folder, old.step)
+        with self._changed:
+            self._pending = ref
+            self._changed.notify_all()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until the store has the newest checkpoint; return whether it does."""
+        until = time.monotonic() + timeout_s
+        with self._changed:
+            return self._changed.wait_for(lambda: self._pending is None, until - time.monotonic())
+
+    def close(self) -> None:
+        """Stop bringing checkpoints to the store."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(timeout=1.0)  # a daemon: a hanging store does not keep the pod
+
+    def _listed(self, stop: Stop, patience_s: float) -> list[CheckpointRef]:
+        until, wait = time.monotonic() + patience_s, FIRST_WAIT_S
+        while True:
+            try:
+                return self._store.checkpoints()
+            except StoreUnavailable as error:
+                left = until - time.monotonic()
+                if left <= 0 or stop.wait(min(wait, left)):
+                    log.warning("going on without the store's checkpoints: %s", error)
+                    return []
+                wait = min(2 * wait, LONGEST_WAIT_S)
+
+    def _bring(self) -> None:
+        wait = FIRST_WAIT_S
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._pending is not None or self._closed)
+                if self._closed:
+                    return
+                ref = self._pending
+            assert ref is not None
+            try:
+                self._bring_one(ref)
+            except StoreUnavailable as error:
+                log.warning("checkpoint of timestep %d waits for the store: %s", ref.step, error)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed, wait)
+                wait = min(2 * wait, LONGEST_WAIT_S)
+                continue
+            except (StoreRefused, OSError) as error:
+                log.error("checkpoint of timestep %d is kept only in this pod: %s", ref.step, error)
+            wait = FIRST_WAIT_S
+            with self._changed:
+                if self._pending == ref:
+                    self._pending = None
+                self._changed.notify_all()
+
+    def _bring_one(self, ref: CheckpointRef) -> None:
+        try:
+            blob = files.checkpoint_path(self._folder, ref).read_bytes()
+        except FileNotFoundError:
+            return  # so late that a newer one took its place, which is pending now
+        self._store.save(ref, blob)
+        for old in self._store.checkpoints()[self._keep :]:
+            self._store.delete(old)

@@ -1,0 +1,40 @@
+"""The last part of a training: export the best evaluated policy and bring it to the store, however long that takes."""
+
+import logging
+import tempfile
+from pathlib import Path
+
+from belay_api.training import ArtifactRef
+from belay_trainer import checkpoint, environments
+from belay_trainer.config import Run
+from belay_trainer.errors import Interrupted, StoreUnavailable
+from belay_trainer.export import export
+from belay_trainer.stop import Stop
+from belay_trainer.store import Store
+from belay_trainer.train import Trained
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+log = logging.getLogger(__name__)
+
+
+def publish(trained: Trained, run: Run, store: Store, *, work_dir: Path, stop: Stop) -> ArtifactRef:
+    """Return where the best evaluated policy lies now. The model has its weights afterwards.
+
+    Raises: ExportFailed, StoreRefused, Interrupted.
+    """
+    checkpoint.set_weights(trained.model, trained.best.weights)
+    trained.model.num_timesteps = trained.best.report.step
+    environment = environments.maker(run.spec.environment)()
+    with tempfile.TemporaryDirectory(dir=work_dir, prefix="artifact-") as name:
+        folder = Path(name)
+        manifest = export(trained.model, run, environment=environment, report=trained.best.report, folder=folder)
+        environment.close()
+        wait = FIRST_WAIT_S
+        while True:
+            try:
+                return ArtifactRef(uri=store.publish(folder, manifest), digest=manifest.digest())
+            except StoreUnavailable as error:
+                log.warning("the artifact waits for the store, %.0f s: %s", wait, error)
+                if stop.wait(wait):
+                    raise Interrupted(f"asked to stop while the artifact waited for the store: {error}") from error
+                wait = min(2 * wait, LONGEST_WAIT_S)

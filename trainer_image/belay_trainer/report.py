@@ -1,0 +1,27 @@
+"""The pod's last word: a TrainingReport where the kubelet picks it up, so that a result depends on no other service."""
+
+import json
+from pathlib import Path
+
+from belay_api.training import TrainingReport
+
+LIMIT = 4096  # bytes; the kubelet cuts off the rest, which would leave no JSON
+_CUT = " …"
+
+
+def write_report(report: TrainingReport, path: Path) -> None:
+    """Write the report, its message shortened until it fits."""
+    path.write_bytes(encode(report))
+
+
+def encode(report: TrainingReport) -> bytes:
+    """Return the report as JSON of at most `LIMIT` bytes."""
+    content, message = _json(report), report.message
+    while len(content) > LIMIT:
+        message = message[: len(message) - max(1, (len(content) - LIMIT) // 6)]  # a character takes six bytes at most
+        content = _json(report.model_copy(update={"message": message + _CUT}))
+    return content
+
+
+def _json(report: TrainingReport) -> bytes:
+    return json.dumps(report.dump(), separators=(",", ":")).encode()

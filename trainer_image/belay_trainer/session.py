@@ -1,0 +1,43 @@
+"""The life of a training pod in reading order: open the store, train, publish, say so."""
+
+from pathlib import Path
+
+import httpx
+
+from belay_api.training import TrainingReport
+from belay_trainer import checkpoint
+from belay_trainer.config import Run
+from belay_trainer.heartbeat import Heartbeat
+from belay_trainer.keeper import Keeper
+from belay_trainer.publish import publish
+from belay_trainer.stop import Stop
+from belay_trainer.store import open_store
+from belay_trainer.train import train
+
+
+def train_and_publish(
+    run: Run, *, work_dir: Path, pvc_dir: Path, logbook: httpx.Client | None, stop: Stop
+) -> TrainingReport:
+    """Return the report of a seed that succeeded. Raises: TrainerError for every other end."""
+    store = open_store(run, pvc_dir=pvc_dir, logbook=logbook)
+    keeper = Keeper(work_dir / "checkpoints", store, keep=run.spec.checkpoint.keep)
+    heartbeat = Heartbeat(logbook, run.config.namespace)
+    try:
+        trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop)
+        weights = checkpoint.weights_sha256(trained.model)
+        artifact = publish(trained, run, store, work_dir=work_dir, stop=stop)
+    finally:
+        keeper.close()
+        heartbeat.close()
+    return TrainingReport(
+        outcome="Succeeded",
+        index=run.index,
+        seed=run.seed,
+        step=trained.step,
+        return_=trained.best.report.mean,
+        best_step=trained.best.report.step,
+        artifact=artifact,
+        steps_per_second=trained.steps_per_second,
+        resumed_from=trained.resumed_from,
+        weights_sha256=weights,
+    )

@@ -1,0 +1,29 @@
+"""The pod was asked to go: one flag, set by the signal, asked wherever the trainer may stop or waits."""
+
+import signal
+import time
+from types import FrameType
+
+_LOOK_S = 0.2  # a signal does not cut a sleep short, so long waits are slept in parts
+
+
+class Stop:
+    """Whether SIGTERM or SIGINT came. A plain flag: a lock taken in a signal handler may be held by what it interrupted."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def listen(self) -> None:
+        """Take the signals from now on."""
+        signal.signal(signal.SIGTERM, self._take)
+        signal.signal(signal.SIGINT, self._take)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, at most until asked to go; return whether that is so."""
+        until = time.monotonic() + seconds
+        while not self.asked and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_S))
+        return self.asked
+
+    def _take(self, _signal: int, _frame: FrameType | None) -> None:
+        self.asked = True

@@ -1,0 +1,92 @@
+"""A store in a folder, which is a volume in a cluster.
+
+    checkpoints/<uid>/<index>/<step>-<sha256>.ckpt
+    artifacts/<hex of the digest>/manifest.json …
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from belay_api.artifact import MANIFEST, ArtifactError, Manifest, verify
+from belay_api.wire import CheckpointRef
+from belay_trainer import files
+from belay_trainer.errors import StoreRefused, StoreUnavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _translated(method: Callable[P, R]) -> Callable[P, R]:
+    """The one door for errors of the file system: a full or hanging volume may recover, one we may not write will not."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise StoreRefused(f"storage.pvc: {error}. The claim must be writable for user {os.getuid()}.") from error
+            raise StoreUnavailable(f"storage.pvc: {error}") from error
+
+    return call
+
+
+class FolderStore:
+    """See `belay_trainer.store.Store`."""
+
+    def __init__(self, root: Path, *, claim: str, seed: str) -> None:
+        self._artifacts = root / "artifacts"
+        self._checkpoints = root / "checkpoints" / seed
+        self._claim = claim
+
+    @_translated
+    def checkpoints(self) -> list[CheckpointRef]:
+        return files.list_checkpoints(self._checkpoints)
+
+    @_translated
+    def load(self, ref: CheckpointRef) -> bytes:
+        return files.checkpoint_path(self._checkpoints, ref).read_bytes()
+
+    @_translated
+    def save(self, ref: CheckpointRef, blob: bytes) -> None:
+        files.write_atomically(files.checkpoint_path(self._checkpoints, ref), blob)
+        files.delete_checkpoints(self._checkpoints, ref.step, but=ref.sha256)
+
+    @_translated
+    def delete(self, ref: CheckpointRef) -> None:
+        files.delete_checkpoints(self._checkpoints, ref.step)
+
+    @_translated
+    def publish(self, folder: Path, manifest: Manifest) -> str:
+        digest = manifest.digest()
+        name = digest.removeprefix("sha256:")
+        target = self._artifacts / name
+        if not _intact(target, digest):
+            shutil.rmtree(target, ignore_errors=True)
+            # Two seeds may publish the same bytes at once: each builds its own copy, one of the renames wins.
+            partial = self._artifacts / f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
+            partial.mkdir(parents=True)
+            for entry in manifest.files:
+                files.write_atomically(partial / entry.path, (folder / entry.path).read_bytes())
+            files.write_atomically(partial / MANIFEST, manifest.canonical())
+            try:
+                partial.rename(target)
+            except OSError:
+                shutil.rmtree(partial, ignore_errors=True)
+                if not _intact(target, digest):
+                    raise
+            files.sync_folder(self._artifacts)
+        return f"pvc://{self._claim}/artifacts/{name}"
+
+
+def _intact(folder: Path, digest: str) -> bool:
+    try:
+        verify(folder, wanted=digest)
+    except ArtifactError:
+        return False
+    return True

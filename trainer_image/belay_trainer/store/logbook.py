@@ -1,0 +1,112 @@
+"""The built-in store: blobs by their sha256 and a list of checkpoints per seed, kept by the logbook, over HTTP.
+
+Nothing here waits or tries twice: who calls knows whether there is time. An upload that broke off goes on at the byte
+the store already has, whoever repeats it.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+from pydantic import ValidationError
+
+from belay_api.artifact import MANIFEST, Manifest
+from belay_api.wire import API_PREFIX, CheckpointList, CheckpointRef, ErrorAnswer
+from belay_trainer.errors import StoreRefused, StoreUnavailable
+
+CHUNK = 1 << 18
+OFFSET, LENGTH = "Upload-Offset", "Upload-Length"
+_PATIENCE = (401, 408, 425, 429)  # 401: a token that is being renewed; the others ask for it
+
+
+class LogbookStore:
+    """See `belay_trainer.store.Store`."""
+
+    def __init__(self, client: httpx.Client, *, namespace: str, seed: str) -> None:
+        self._client = client
+        self._root = f"{API_PREFIX}/namespaces/{namespace}"
+        self._seed = f"{self._root}/checkpoints/{seed}"
+
+    def checkpoints(self) -> list[CheckpointRef]:
+        answer = self._ask("GET", self._seed, also=(404,))
+        if answer.status_code == 404:
+            return []
+        try:
+            found = CheckpointList.model_validate_json(answer.content).items
+        except ValidationError as error:
+            raise StoreRefused(f"{answer.url} answered no list of checkpoints: {error}") from error
+        return sorted(found, key=lambda ref: ref.step, reverse=True)
+
+    def load(self, ref: CheckpointRef) -> bytes:
+        return self._ask("GET", self._blob(ref.sha256)).content
+
+    def save(self, ref: CheckpointRef, blob: bytes) -> None:
+        self._upload(ref.sha256, blob)
+        self._ask("PUT", f"{self._seed}/{ref.step}", json=ref.dump())
+
+    def delete(self, ref: CheckpointRef) -> None:
+        self._ask("DELETE", f"{self._seed}/{ref.step}", also=(404,))
+
+    def publish(self, folder: Path, manifest: Manifest) -> str:
+        for entry in manifest.files:
+            self._upload(entry.sha256, (folder / entry.path).read_bytes())
+        content = manifest.canonical()
+        name = hashlib.sha256(content).hexdigest()
+        if (folder / MANIFEST).read_bytes() != content:
+            raise StoreRefused(f"{MANIFEST} in {folder} is not the canonical manifest of digest {name}.")
+        self._upload(name, content)
+        return f"store://sha256/{name}"
+
+    def _blob(self, name: str) -> str:
+        return f"{self._root}/blobs/{name}"
+
+    def _upload(self, name: str, content: bytes) -> None:
+        offset = self._offset(name, len(content))
+        moves = 0
+        while offset is not None:
+            headers = {OFFSET: str(offset), LENGTH: str(len(content)), "Content-Length": str(len(content) - offset)}
+            body = _chunks(content, offset)
+            answer = self._ask("PATCH", self._blob(name), content=body, headers=headers, also=(409,))
+            if answer.status_code == 201:
+                return
+            # 409, or a part taken: the store names the byte it wants next. Somebody else may be uploading the same.
+            moves += 1
+            if moves > 10:
+                raise StoreUnavailable(f"{answer.url}: the store keeps asking for another offset ({answer.text[:200]})")
+            offset = self._offset(name, len(content))
+
+    def _offset(self, name: str, size: int) -> int | None:
+        """Return the byte to go on with; None: the blob is complete."""
+        answer = self._ask("HEAD", self._blob(name), also=(404,))
+        if answer.status_code == 404:
+            return 0
+        offset = answer.headers.get(OFFSET)
+        if offset is None or int(offset) >= size > 0:
+            return None
+        return int(offset)
+
+    def _ask(self, method: str, path: str, *, also: tuple[int, ...] = (), **kwargs: object) -> httpx.Response:
+        """Return the answer of a request that was taken, or whose status is in `also`."""
+        try:
+            answer = self._client.request(method, path, **kwargs)  # type: ignore[arg-type]
+        except httpx.TransportError as error:
+            raise StoreUnavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
+        if answer.is_success or answer.status_code in also:
+            return answer
+        told = f"{method} {path}: {answer.status_code} {_message(answer)}"
+        if answer.is_server_error or answer.status_code in _PATIENCE:
+            raise StoreUnavailable(told)
+        raise StoreRefused(told)
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        return ErrorAnswer.model_validate_json(answer.content).error.message
+    except ValidationError:
+        return answer.text[:200]
+
+
+def _chunks(content: bytes, start: int) -> Iterator[bytes]:
+    for at in range(start, len(content), CHUNK):
+        yield content[at : at + CHUNK]

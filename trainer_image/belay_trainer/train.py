@@ -1,0 +1,112 @@
+"""One seed, from nothing or from its newest checkpoint, to the best evaluated policy."""
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from stable_baselines3 import DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
+
+from belay_api.training import AlgorithmName
+from belay_api.wire import CheckpointRef
+from belay_trainer import checkpoint, environments, presets
+from belay_trainer.boundary import Best, Boundary
+from belay_trainer.config import Run
+from belay_trainer.errors import BadConfiguration, Diverged, Interrupted
+from belay_trainer.evaluate import Evaluator, Stopped
+from belay_trainer.heartbeat import Heartbeat
+from belay_trainer.keeper import Keeper
+from belay_trainer.stop import Stop
+
+CLASSES: dict[AlgorithmName, type[BaseAlgorithm]] = {AlgorithmName.PPO: PPO, AlgorithmName.DQN: DQN}
+PATIENCE_S = 60.0  # for the store's list of checkpoints, before a seed starts without it
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A finished training."""
+
+    model: BaseAlgorithm  # with its final weights
+    best: Best  # what is published
+    step: int  # timesteps done
+    steps_per_second: float | None
+    resumed_from: int | None
+
+
+def build(run: Run) -> BaseAlgorithm:
+    """Return the untrained model. Raises: BadConfiguration."""
+    # More threads gain nothing on networks of this size, and one is what "bit-exact" holds for.
+    torch.set_num_threads(1)
+    spec = run.spec
+    make = environments.maker(spec.environment)
+    probe = make()
+    environments.check_spaces(probe, spec.algorithm.name)
+    probe.close()
+    chosen = presets.settings(spec.algorithm, copies=spec.environment.vector.count, steps=spec.budget.steps)
+    try:
+        model = CLASSES[spec.algorithm.name](
+            "MlpPolicy", environments.vectorised(make, chosen.copies), seed=run.seed, **chosen.arguments
+        )
+    except (AssertionError, ValueError, TypeError) as error:
+        raise BadConfiguration(f"algorithm: {spec.algorithm.name} refuses its settings or the task: {error}") from error
+    model.set_logger(Logger(folder=None, output_formats=[]))  # numbers are read from it, nothing is printed
+    return model
+
+
+def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patience_s: float = PATIENCE_S) -> Trained:
+    """Train one seed to the end of its budget.
+
+    Args:
+        patience_s: How long to wait for a store that does not tell its checkpoints.
+    Raises: BadConfiguration, Diverged, Interrupted.
+    """
+    model = build(run)
+    evaluator = Evaluator(environments.maker(run.spec.environment), run.spec.evaluation)
+    try:
+        resume = _newest(keeper, stop, patience_s)
+        boundary = Boundary(run, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=stop, resume=resume)
+        log.info("training %s seed %d %s", run.config.job, run.seed, f"from timestep {resume[0].step}" if resume else "")
+        _learn(model, boundary, run.spec.budget.steps)
+        speed = boundary.steps_per_second
+        try:
+            boundary.evaluate()
+        except Stopped as error:
+            raise Interrupted("asked to stop during the last evaluation; the next pod goes on from a checkpoint.") from error
+        boundary.tell()
+    finally:
+        evaluator.close()
+    assert boundary.own.best is not None
+    return Trained(
+        model=model,
+        best=boundary.own.best,
+        step=model.num_timesteps,
+        steps_per_second=speed,
+        resumed_from=boundary.resumed_from,
+    )
+
+
+def _newest(keeper: Keeper, stop: Stop, patience_s: float) -> tuple[CheckpointRef, dict[str, Any]] | None:
+    for ref, blob in keeper.newest(stop, patience_s=patience_s):
+        try:
+            return ref, checkpoint.unpack(blob)
+        except checkpoint.Unusable as error:
+            log.warning("checkpoint of timestep %d is skipped: it %s", ref.step, error)
+    return None
+
+
+def _learn(model: BaseAlgorithm, boundary: Boundary, steps: int) -> None:
+    began = time.monotonic()
+    try:
+        model.learn(steps, callback=boundary, log_interval=None)
+    except ValueError as error:  # torch refuses a distribution over what is not a number
+        if not checkpoint.finite(model):
+            raise Diverged(f"weights are not finite at timestep {model.num_timesteps}: lower learning_rate.") from error
+        if not np.isfinite(np.asarray(model._last_obs)).all():
+            raise Diverged(f"an observation at timestep {model.num_timesteps} is not finite: {error}") from error
+        raise
+    log.info("trained to timestep %d in %.1f s", model.num_timesteps, time.monotonic() - began)
