@@ -12,7 +12,7 @@ from belay_cluster.builder import Buildah, build_images, choose_builder
 from belay_cluster.choose import Choice, Kind, look
 from belay_cluster.gobuild import build
 from belay_cluster.imagerun import image_run
-from belay_cluster.images import BELAY, IMAGES, INFRASTRUCTURE, table
+from belay_cluster.images import BELAY, IMAGES, table
 from belay_cluster.local import LocalCluster
 from belay_cluster.paths import Paths, from_environment
 from belay_cluster.shell import Laps, Problem, lock
@@ -125,8 +125,7 @@ def images(paths: Paths, laps: Laps, choice: Choice, names: list[str]) -> None:
             references = build_images(paths, laps, builder, names)
             cluster = LocalCluster(paths, laps)
             if cluster.processes.pid("containerd") is not None:
-                wanted = [ref for name, ref in references.items() if name in BELAY + INFRASTRUCTURE]
-                cluster.containerd.import_images(builder, wanted, laps)
+                cluster.containerd.import_images(builder.store, list(references.values()), laps)
     print(table(references))
 
 

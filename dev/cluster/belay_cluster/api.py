@@ -63,7 +63,7 @@ def start(
     processes = Processes(folder / "pids", folder / "log")
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _start(paths, folder, processes, controllers, die_with_parent, tuple(flags))
+            return _start(paths, folder, controllers=controllers, die_with_parent=die_with_parent, flags=tuple(flags))
         except Problem:
             tails = processes.log_tail("etcd", 50) + processes.log_tail("kube-apiserver", 50)
             stop(folder)
@@ -109,10 +109,9 @@ class ApiServer:
         stop(self._folder, remove=True)
 
 
-def _start(
-    paths: Paths, folder: Path, processes: Processes, controllers: bool, die_with_parent: bool, flags: tuple[str, ...]
-) -> Api:
-    plane = _plane(paths, folder, controllers)
+def _start(paths: Paths, folder: Path, *, controllers: bool, die_with_parent: bool, flags: tuple[str, ...]) -> Api:
+    processes = Processes(folder / "pids", folder / "log")
+    plane = _plane(paths, folder, controllers=controllers)
     pki.make(plane.pki, (pki.apiserver(plane.address), pki.ADMIN, pki.CONTROLLER_MANAGER))
     kubeconfig = folder / "kubeconfig"
     pki.write_private(kubeconfig, pki.kubeconfig(plane.pki, "admin", plane.server))
@@ -135,7 +134,7 @@ def _start(
     return Api(kubeconfig, plane.server, plane.etcd_url, folder)
 
 
-def _plane(paths: Paths, folder: Path, controllers: bool) -> programs.ControlPlane:
+def _plane(paths: Paths, folder: Path, *, controllers: bool) -> programs.ControlPlane:
     """Ports of the servers that run in `folder`, else free ones."""
     saved = folder / "ports"
     alive = Processes(folder / "pids", folder / "log").pid("etcd") is not None

@@ -38,14 +38,9 @@ class Buildah:
         # A killed buildah leaves gigabytes in its temporary folder; under the cache they are found and counted.
         self.env = {"TMPDIR": str(paths.cache / "tmp")}
         (paths.cache / "tmp").mkdir(parents=True, exist_ok=True)
-        self.command = (
-            "buildah",
-            "--root",
-            str(paths.cache / "buildah"),
-            "--runroot",
-            str(paths.cache / "buildah-run"),
-        )
-        self.command += ("--storage-driver", "overlay")
+        self.store = paths.cache / "buildah"
+        root = ("--root", str(self.store), "--runroot", str(paths.cache / "buildah-run"))
+        self.command = ("buildah", *root, "--storage-driver", "overlay")
 
     def present(self) -> set[str]:
         """Every reference in the storage."""

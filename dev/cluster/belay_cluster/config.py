@@ -144,7 +144,7 @@ def corefile(paths: Paths) -> str:
 
 
 def nftables() -> str:
-    """One table with one rule: what leaves the bridge takes the machine's address. Declared anew, so it is idempotent."""
+    """One table with one rule: what leaves the bridge takes the machine's address. Declared anew, so idempotent."""
     pods, table = layout.POD_CIDR, layout.NFT_TABLE
     return f"""\
 table ip {table}

@@ -64,7 +64,7 @@ class LocalCluster:
         """Give containerd the newest build of every image the cluster uses."""
         newest = [ref for name, ref in recorded(self.paths).items() if name in IMAGES and IMAGES[name].cluster]
         present = buildah.present()
-        self.containerd.import_images(buildah, [ref for ref in newest if ref in present], self.laps)
+        self.containerd.import_images(buildah.store, [ref for ref in newest if ref in present], self.laps)
 
     def _prepare(self, pause: str) -> None:
         """Folders, certificates, configuration, network."""
@@ -78,16 +78,24 @@ class LocalCluster:
             pki.write_private(state / "cfg" / f"{name}.kubeconfig", pki.kubeconfig(state / "pki", name, server))
         pki.write_private(self.paths.kubeconfig, pki.kubeconfig(state / "pki", "admin", server))
         runc = shutil.which("runc") or "runc"
-        for name, text in {
-            "containerd.toml": config.containerd(self.paths, runc=runc, pause=pause),
-            "cni/10-belay.conflist": config.cni(self.paths),
-            "kubelet.json": config.kubelet(self.paths),
-            "kube-proxy.json": config.kube_proxy(self.paths),
-            "Corefile": config.corefile(self.paths),
-            "resolv.conf": Path("/etc/resolv.conf").read_text(),
-        }.items():
-            (state / "cfg" / name).write_text(text)
+        self._configure("cni/10-belay.conflist", config.cni(self.paths), "containerd")
+        self._configure("containerd.toml", config.containerd(self.paths, runc=runc, pause=pause), "containerd")
+        self._configure("kubelet.json", config.kubelet(self.paths), "kubelet")
+        self._configure("kube-proxy.json", config.kube_proxy(self.paths), "kube-proxy")
+        self._configure("Corefile", config.corefile(self.paths), "coredns")
+        self._configure("resolv.conf", Path("/etc/resolv.conf").read_text(), "coredns")
         network.up(self.paths)
+
+    def _configure(self, name: str, text: str, process: str) -> None:
+        """Write a configuration file that changed, and stop the process that reads it, so that `up` starts it again.
+
+        An unchanged one is not touched: kube-proxy ends itself as soon as its file is written.
+        """
+        path = self.paths.state / "cfg" / name
+        if path.exists() and path.read_text() == text:
+            return
+        path.write_text(text)
+        self.processes.stop([process], grace=timedelta(seconds=5))
 
     def _start_servers(self) -> None:
         plane = programs.local_control_plane(self.paths)

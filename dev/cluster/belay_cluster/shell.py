@@ -35,7 +35,7 @@ class Laps:
 
 
 def run(
-    argv: Iterable[str | Path],
+    argv: Iterable[object],
     *,
     what: str,
     env: Mapping[str, str] | None = None,
@@ -75,7 +75,7 @@ def run(
     return done.stdout
 
 
-def succeeds(argv: Iterable[str | Path], *, env: Mapping[str, str] | None = None) -> bool:
+def succeeds(argv: Iterable[object], *, env: Mapping[str, str] | None = None) -> bool:
     """True when the program exists and ends with 0; its output is dropped."""
     try:
         done = subprocess.run(

@@ -6,6 +6,7 @@ executable and our socket, mounts by path.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -106,10 +107,8 @@ def remove_cgroups() -> None:
 
 def remove_empty(folder: Path) -> None:
     """rmdir that does not mind a folder in use or gone."""
-    try:
+    with contextlib.suppress(OSError):
         folder.rmdir()
-    except OSError:
-        pass
 
 
 def _words(argv: list[str]) -> list[str]:
