@@ -15,7 +15,7 @@ from belay_api.reasons import Verdict
 # Share of a metric's budget for its missing test. Small, because silence is a large effect on a 0/1 outcome: a tenth
 # of the error costs it log(10) nats, a handful of episodes, while the outcome's own test keeps nearly all.
 MISSING_SHARE = 0.1
-WRONG_PROMOTION_RATE = 0.05  # chance that a candidate worse by the allowed regression or more ever passes, per metric
+WRONG_PROMOTION_RATE = 0.025  # chance that a candidate worse by the allowed regression or more ever passes, per metric
 
 WORST_FIRST = (
     Verdict.FAIL,  # proven worse

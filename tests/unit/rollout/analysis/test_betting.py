@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from belay_operator.rollout.analysis.betting import Counts, interval, log_wealth, log_wealth_below
+from belay_operator.rollout.analysis.betting import Counts, Wealth, interval, log_wealth, log_wealth_below
 
 
 def counts(ones: list[float], total: list[float]) -> Counts:
@@ -86,3 +86,15 @@ def test_nothing_seen_says_nothing() -> None:
     one_sided = log_wealth(counts([9], [10]), counts([0], [0]))
     assert one_sided == pytest.approx(0, abs=1e-9)
     assert interval(empty, empty, alpha_low=0.05, alpha_high=0.05) == (-1, 1)
+
+
+def test_going_on_from_full_windows_equals_starting_over() -> None:
+    rng = np.random.default_rng(9)
+    total = [rng.integers(0, 30, (3, 6)).astype(float) for _ in range(2)]
+    sides = [Counts(rng.binomial(n.astype(int), 0.3).astype(float), n) for n in total]
+    whole = log_wealth(*sides, shift=0.02, factor=1.1)
+    wealth = Wealth.start(shift=0.02, factor=1.1)
+    for window in range(6):
+        only = slice(window, window + 1)
+        wealth = wealth.after(*(Counts(side.ones[:, only], side.total[:, only]) for side in sides))
+    np.testing.assert_allclose(wealth.log, whole, rtol=1e-12)
