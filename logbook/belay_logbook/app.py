@@ -1,0 +1,329 @@
+"""Every route of the logbook: parse, ask the gate, call one function, answer."""
+
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from belay_api.model import Model
+from belay_api.receipts import namespace_key
+from belay_api.wire import API_PREFIX, CheckpointRef, ErrorAnswer, ErrorBody
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from belay_logbook import metrics
+from belay_logbook.auth import Action, Gate, KeyFile
+from belay_logbook.batch import parse_one, read_body, result_of
+from belay_logbook.blobs import BlobFiles
+from belay_logbook.db import Database
+from belay_logbook.episodes import Touched, parse_outcomes, parse_starts, record_outcomes, record_starts
+from belay_logbook.errors import BadRequest, LogbookError
+from belay_logbook.longpoll import Feed
+from belay_logbook.look import episodes_topic, parse_look, parse_wait, take_look
+from belay_logbook.offload import in_thread
+from belay_logbook.progress import parse_progress, read_progress, record_progress
+from belay_logbook.settings import Settings
+from belay_logbook.store import Store
+from belay_logbook.tokenreview import TokenReviewer
+from belay_logbook.window_cache import WindowCache
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NUMBER = re.compile(r"[0-9]{1,15}")
+_PROGRESS = ("progress",)
+
+
+class Logbook:
+    """What the routes share."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+        self.feed = Feed()
+        self.cache = WindowCache()
+        self.store = Store(database, BlobFiles(settings.data))
+        self.reviewer = TokenReviewer(settings.api_server) if settings.api_server else None
+        self.gate = Gate(
+            self.reviewer, KeyFile(settings.api_keys), settings.operators, open_to_all=settings.open_to_all
+        )
+
+    def key(self, namespace: str) -> bytes:
+        """Return the namespace's receipt key."""
+        return namespace_key(self.settings.master_key, namespace)
+
+    def episodes_written(self, namespace: str, touched: Touched) -> None:
+        """After a commit, in the writer's thread."""
+        self.cache.touch(touched)
+        self.feed.wake(episodes_topic(namespace))
+
+
+def make_app(logbook: Logbook) -> ASGIApp:
+    """Return the ASGI application."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        logbook.feed.start()
+        await logbook.store.sweep()
+        yield
+        if logbook.reviewer is not None:
+            await logbook.reviewer.close()
+
+    space = API_PREFIX + "/namespaces/{namespace}"
+    checkpoints = space + "/checkpoints/{uid}/{index}"
+    routes = [
+        Route(space + "/progress", post_progress, methods=["POST"]),
+        Route(API_PREFIX + "/progress", get_progress, methods=["GET"]),
+        Route(space + "/starts", post_starts, methods=["POST"]),
+        Route(space + "/outcomes", post_outcomes, methods=["POST"]),
+        Route(space + "/statistics", get_statistics, methods=["GET"]),
+        Route(space + "/blobs/{sha256}", head_blob, methods=["HEAD"]),
+        Route(space + "/blobs/{sha256}", get_blob, methods=["GET"]),
+        Route(space + "/blobs/{sha256}", patch_blob, methods=["PATCH"]),
+        Route(checkpoints, list_checkpoints, methods=["GET"]),
+        Route(checkpoints + "/{step}", put_checkpoint, methods=["PUT"]),
+        Route(checkpoints + "/{step}", delete_checkpoint, methods=["DELETE"]),
+        *(Route(prefix + "/healthz", healthz) for prefix in ("", API_PREFIX)),
+        *(Route(prefix + "/readyz", readyz) for prefix in ("", API_PREFIX)),
+        *(Route(prefix + "/metrics", get_metrics) for prefix in ("", API_PREFIX)),
+    ]
+    handlers: dict[Any, Any] = {LogbookError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers | {500: _defect})
+    app.state.logbook = logbook
+    return Measured(app)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+async def post_progress(request: Request) -> Response:
+    """Batch[RunProgress] -> BatchResult."""
+    logbook, namespace = await _enter(request, Action.PROGRESS)
+    taken, refused = await in_thread(parse_progress, await read_body(request))
+    if taken:
+        await logbook.database.write(
+            lambda connection, arrived: record_progress(connection, namespace, taken, arrived),
+            after=lambda _: logbook.feed.wake(_PROGRESS),
+        )
+    return _json(result_of("progress", len(taken), refused))
+
+
+async def get_progress(request: Request) -> Response:
+    """The runs that changed since a cursor; waits for the first one."""
+    logbook: Logbook = request.app.state.logbook
+    await logbook.gate.admit(request, Action.READ_ALL, None)
+    since = request.query_params.get("since", "")
+    deadline = time.monotonic() + parse_wait(request.query_params).total_seconds()
+    with metrics.WAITING.track_inprogress():
+        while True:
+            mark = logbook.feed.mark(_PROGRESS)
+            page = await logbook.database.read(lambda c: read_progress(c, logbook.database.id, since))
+            left = deadline - time.monotonic()
+            if page.items or left <= 0 or logbook.feed.closing:
+                return _json(page)
+            await logbook.feed.changed(_PROGRESS, mark, left)
+
+
+# --- episodes ---------------------------------------------------------------------------------------------------------
+async def post_starts(request: Request) -> Response:
+    """Batch[EpisodeStart] -> BatchResult."""
+    logbook, namespace = await _enter(request, Action.STARTS)
+    body, key = await read_body(request), logbook.key(namespace)
+    taken, refused = await in_thread(parse_starts, body, namespace, key, datetime.now(UTC))
+    if taken:
+        await logbook.database.write(
+            lambda connection, _: record_starts(connection, taken),
+            after=lambda touched: logbook.episodes_written(namespace, touched),
+        )
+    return _json(result_of("start", len(taken), refused))
+
+
+async def post_outcomes(request: Request) -> Response:
+    """Batch[EpisodeOutcome] -> BatchResult."""
+    logbook, namespace = await _enter(request, Action.OUTCOMES)
+    body, key = await read_body(request), logbook.key(namespace)
+    taken, refused = await in_thread(parse_outcomes, body, namespace, key, datetime.now(UTC))
+    if taken:
+        await logbook.database.write(
+            lambda connection, arrived: record_outcomes(connection, taken, arrived),
+            after=lambda touched: logbook.episodes_written(namespace, touched),
+        )
+    return _json(result_of("outcome", len(taken), refused))
+
+
+async def get_statistics(request: Request) -> Response:
+    """Statistics of versions by start window; with an etag, waits for others."""
+    logbook, namespace = await _enter(request, Action.STATISTICS)
+    query = request.query_params
+    look, wait, etag = parse_look(namespace, query), parse_wait(query), query.get("etag") or None
+    return _json(
+        await take_look(look, etag=etag, wait=wait, database=logbook.database, cache=logbook.cache, feed=logbook.feed)
+    )
+
+
+# --- store ------------------------------------------------------------------------------------------------------------
+async def head_blob(request: Request) -> Response:
+    """How far a blob is. Only a complete one has a Content-Length."""
+    logbook, namespace = await _enter(request, Action.STORE)
+    state = await logbook.store.state(namespace, _param(request, "sha256", _SHA256))
+    headers = {"Upload-Offset": str(state.offset), "Upload-Length": str(state.size)}
+    response = Response(headers=headers | ({"Accept-Ranges": "bytes"} if state.complete else {}))
+    del response.headers["content-length"]
+    if state.complete:
+        response.headers["content-length"] = str(state.size)
+    return response
+
+
+async def get_blob(request: Request) -> Response:
+    """The bytes; Range is honoured."""
+    logbook, namespace = await _enter(request, Action.STORE)
+    path = await logbook.store.file(namespace, _param(request, "sha256", _SHA256))
+    return FileResponse(path, media_type="application/octet-stream")
+
+
+async def patch_blob(request: Request) -> Response:
+    """Append to a blob: 204 and the new offset, 201 when it is complete and verified."""
+    logbook, namespace = await _enter(request, Action.STORE)
+    sha256 = _param(request, "sha256", _SHA256)
+    offset = _header(request, "Upload-Offset")
+    if offset is None:
+        raise BadRequest("Upload-Offset is missing: say where this part begins, 0 at first", field="Upload-Offset")
+    size = _header(request, "Upload-Length")
+    state = await logbook.store.append(namespace, sha256, offset=offset, size=size, chunks=request.stream())
+    return Response(status_code=201 if state.complete else 204, headers={"Upload-Offset": str(state.offset)})
+
+
+async def list_checkpoints(request: Request) -> Response:
+    """A seed's checkpoints, newest step first."""
+    logbook, namespace = await _enter(request, Action.STORE)
+    uid, index = _param(request, "uid", _UID), int(_param(request, "index", _NUMBER))
+    return _json(await logbook.store.checkpoints(namespace, uid, index))
+
+
+async def put_checkpoint(request: Request) -> Response:
+    """Record a checkpoint whose blob is here."""
+    logbook, namespace = await _enter(request, Action.STORE)
+    uid, index, step = (
+        _param(request, "uid", _UID),
+        int(_param(request, "index", _NUMBER)),
+        int(_param(request, "step", _NUMBER)),
+    )
+    ref = parse_one(await read_body(request), CheckpointRef)
+    if ref.step != step:
+        raise BadRequest(f"step is {ref.step} in the body and {step} in the path: send the same", field="step")
+    await logbook.store.put_checkpoint(namespace, uid, index, ref)
+    return _json(ref)
+
+
+async def delete_checkpoint(request: Request) -> Response:
+    """Forget a checkpoint."""
+    logbook, namespace = await _enter(request, Action.STORE)
+    uid, index = _param(request, "uid", _UID), int(_param(request, "index", _NUMBER))
+    await logbook.store.delete_checkpoint(namespace, uid, index, int(_param(request, "step", _NUMBER)))
+    return Response(status_code=204)
+
+
+# --- health -----------------------------------------------------------------------------------------------------------
+async def healthz(request: Request) -> Response:
+    """200 while rows can be written at all; else only a restart helps."""
+    logbook: Logbook = request.app.state.logbook
+    return PlainTextResponse(
+        "ok\n" if logbook.database.alive else "the writer has ended\n", 200 if logbook.database.alive else 500
+    )
+
+
+async def readyz(request: Request) -> Response:
+    """200 when the database answers and the process is not about to end."""
+    logbook: Logbook = request.app.state.logbook
+    await logbook.database.read(lambda c: c.execute("SELECT 1").fetchone())
+    ready = logbook.database.alive and not logbook.feed.closing
+    return PlainTextResponse("ok\n" if ready else "ending\n", 200 if ready else 503)
+
+
+async def get_metrics(_: Request) -> Response:
+    """Prometheus text."""
+    return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+# --- shared by the routes ---------------------------------------------------------------------------------------------
+async def _enter(request: Request, action: Action) -> tuple[Logbook, str]:
+    logbook: Logbook = request.app.state.logbook
+    namespace = _param(request, "namespace", _NAMESPACE)
+    await logbook.gate.admit(request, action, namespace)
+    return logbook, namespace
+
+
+def _param(request: Request, name: str, pattern: re.Pattern[str]) -> str:
+    value: str = request.path_params[name]
+    if not pattern.fullmatch(value):
+        raise BadRequest(f"{name} is {value[:80]!r} in the path, wanted {pattern.pattern}", field=name)
+    return value
+
+
+def _header(request: Request, name: str) -> int | None:
+    text = request.headers.get(name)
+    if text is None:
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise BadRequest(f"{name} is {text[:80]!r}, wanted a number of bytes", field=name)
+    return int(text)
+
+
+def _json(model: Model, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    content = orjson.dumps(model.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return Response(content, status, headers, "application/json")
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, LogbookError)
+    return _json(error.answer(), error.status, error.headers)
+
+
+async def _refuse_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path}: {error.detail}; the routes are listed in belay_api/wire.py"
+    return _json(ErrorAnswer(error=ErrorBody(status=error.status_code, message=message)), error.status_code)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it; for the metric only
+
+
+async def _defect(_: Request, __: Exception) -> Response:
+    message = "a defect of the logbook: nothing of this request was recorded; its log says more"
+    return _json(ErrorAnswer(error=ErrorBody(status=500, message=message)), 500)
+
+
+class Measured:
+    """Times every request by route, not by path: paths are endless."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 500
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        finally:
+            # starlette's endpoint name; without one no route matched
+            route = getattr(scope.get("endpoint"), "__name__", "none")
+            metrics.REQUEST_SECONDS.labels(scope["method"], route, status).observe(time.perf_counter() - began)

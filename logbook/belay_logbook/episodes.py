@@ -1,0 +1,179 @@
+"""Episodes: started by a serving pod, ended by a client, both proven by the receipt of the first decision.
+
+An episode is (namespace, version, id). Whoever speaks of it first makes the row; the first report is the one that
+counts, and repeating either changes nothing, so senders may send again whenever they are unsure.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import orjson
+from belay_api.receipts import BadReceipt, Receipt, check
+from belay_api.wire import EpisodeOutcome, EpisodeStart
+
+from belay_logbook.batch import parse_batch
+from belay_logbook.errors import BadRequest, Forbidden, LogbookError
+from belay_logbook.schema import STANDARD_OUTCOMES
+
+CLOCK_SKEW = timedelta(minutes=5)  # between a serving pod and us; more than that would put episodes into wrong windows
+OUTCOME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+Refused = list[tuple[int, LogbookError]]
+Touched = list[tuple[int, int]]
+"""(version id, start in ms) of every episode that was written to."""
+
+_START = "INSERT INTO episode (version, started_ms, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+# No conflict target: the clustered key and `episode_once` may both be hit, and either way it is the same episode.
+_OUTCOME = """
+INSERT INTO episode (version, started_ms, name, reported_ms, moved, "return", length, violations, success, custom)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+    reported_ms = excluded.reported_ms, moved = excluded.moved, "return" = excluded."return", length = excluded.length,
+    violations = excluded.violations, success = excluded.success, custom = excluded.custom
+WHERE episode.reported_ms IS NULL"""
+
+
+class Forged(Forbidden):
+    """A receipt that no serving pod of this namespace issued."""
+
+    count_as = "forged"
+
+
+class FromTheFuture(BadRequest):
+    """A receipt that claims a time that has not come: a serving pod's clock is wrong."""
+
+    count_as = "future"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of an episode, checked."""
+
+    receipt: Receipt
+    outcomes: dict[str, float]
+    moved: bool
+
+
+def parse_starts(body: bytes, namespace: str, key: bytes, now: datetime) -> tuple[list[Receipt], Refused]:
+    """Return the receipts in a Batch[EpisodeStart] and the refused items.
+
+    Args:
+        key: The namespace's receipt key.
+    Raises: BadRequest when the body is no batch.
+    """
+    taken: list[Receipt] = []
+    refused: Refused = []
+    for index, item in parse_batch(body, EpisodeStart):
+        if isinstance(item, BadRequest):
+            refused.append((index, item))
+            continue
+        receipt = _receipt(item.receipt, namespace, key, now, f"items[{index}].receipt")
+        if isinstance(receipt, LogbookError):
+            refused.append((index, receipt))
+        else:
+            taken.append(receipt)
+    return taken, refused
+
+
+def parse_outcomes(body: bytes, namespace: str, key: bytes, now: datetime) -> tuple[list[Report], Refused]:
+    """Return the reports in a Batch[EpisodeOutcome] and the refused items; arguments as in `parse_starts`."""
+    taken: list[Report] = []
+    refused: Refused = []
+    for index, item in parse_batch(body, EpisodeOutcome):
+        if isinstance(item, BadRequest):
+            refused.append((index, item))
+            continue
+        receipt = _receipt(item.receipt, namespace, key, now, f"items[{index}].receipt")
+        if isinstance(receipt, LogbookError):
+            refused.append((index, receipt))
+        elif wrong := next((name for name in item.outcomes if not OUTCOME_NAME.fullmatch(name)), None):
+            refused.append((index, _bad_name(wrong, f"items[{index}].outcomes")))
+        else:
+            taken.append(Report(receipt, item.outcomes, item.moved))
+    return taken, refused
+
+
+def record_starts(connection: sqlite3.Connection, receipts: Iterable[Receipt]) -> Touched:
+    """Write the starts that are not known yet."""
+    versions: dict[tuple[str, str], int] = {}
+    rows = [(_version(connection, versions, it), _ms(it.at), it.episode) for it in receipts]
+    connection.executemany(_START, rows)
+    return [(version, started) for version, started, _ in rows]
+
+
+def record_outcomes(connection: sqlite3.Connection, reports: Iterable[Report], arrived_ms: int) -> Touched:
+    """Write the reports of episodes that have none yet.
+
+    Args:
+        arrived_ms: When the request came in; what `grace` is measured against.
+    """
+    versions: dict[tuple[str, str], int] = {}
+    rows = []
+    touched: Touched = []
+    for report in reports:
+        receipt, outcomes = report.receipt, report.outcomes
+        version, started_ms = _version(connection, versions, receipt), _ms(receipt.at)
+        touched.append((version, started_ms))
+        custom = {name: value for name, value in outcomes.items() if name not in STANDARD_OUTCOMES}
+        rows.append(
+            (
+                version,
+                started_ms,
+                receipt.episode,
+                arrived_ms,
+                report.moved,
+                *(outcomes.get(name) for name in STANDARD_OUTCOMES),
+                orjson.dumps(custom).decode() if custom else None,
+            )
+        )
+    connection.executemany(_OUTCOME, rows)
+    return touched
+
+
+def _receipt(token: str, namespace: str, key: bytes, now: datetime, field: str) -> Receipt | LogbookError:
+    try:
+        receipt = check(token, key)
+    except BadReceipt as error:
+        return Forged(f"{field}: {error}", field=field)
+    except ValueError:  # text that cannot even be encoded
+        return Forged(
+            f"{field}: the receipt is malformed: send back the x-belay-receipt header as it came", field=field
+        )
+    if receipt.namespace != namespace:
+        return Forged(f"{field}: the receipt is of namespace {receipt.namespace}, wanted {namespace}", field=field)
+    if receipt.step != 0:
+        return BadRequest(
+            f"{field} is of timestep {receipt.step}, wanted 0: send the receipt of the episode's first decision",
+            field=field,
+        )
+    if receipt.at > now + CLOCK_SKEW:
+        ahead = (receipt.at - now).total_seconds()
+        return FromTheFuture(
+            f"{field} was issued {ahead:.0f} s in the future, at most {CLOCK_SKEW.total_seconds():.0f} s are taken: "
+            "set the clock of the serving pod's node",
+            field=field,
+        )
+    return receipt
+
+
+def _bad_name(name: str, field: str) -> BadRequest:
+    return BadRequest(
+        f"{field} has the name {name[:80]!r}: names start with a letter, go on with letters, digits, _ . - "
+        "and have at most 64 characters",
+        field=field,
+    )
+
+
+def _version(connection: sqlite3.Connection, known: dict[tuple[str, str], int], receipt: Receipt) -> int:
+    name = (receipt.namespace, receipt.version)
+    if name not in known:
+        connection.execute("INSERT INTO version (namespace, name) VALUES (?, ?) ON CONFLICT DO NOTHING", name)
+        (known[name],) = connection.execute("SELECT id FROM version WHERE namespace = ? AND name = ?", name).fetchone()
+    return known[name]
+
+
+def _ms(at: datetime) -> int:
+    return round(at.astimezone(UTC).timestamp() * 1000)

@@ -1,0 +1,104 @@
+"""A look: read the question, answer it, and with an etag wait until the answer is another."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from belay_api.units import parse_instant
+from belay_api.wire import Statistics
+
+from belay_logbook import metrics
+from belay_logbook.db import Database
+from belay_logbook.episodes import OUTCOME_NAME
+from belay_logbook.errors import BadRequest
+from belay_logbook.longpoll import MAX_WAIT, Feed, Topic
+from belay_logbook.statistics import Answer, Look, compute
+from belay_logbook.window_cache import WindowCache
+
+MIN_GAP = timedelta(milliseconds=50)  # between two computations for one waiting caller, however fast rows come
+MAX_VERSIONS = 16
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_SPAN_S = 366 * 86400.0
+_KNOWN = frozenset({"versions", "outcome", "window", "grace", "since", "wait", "etag"})
+
+
+def episodes_topic(namespace: str) -> Topic:
+    """Return what a commit of episodes wakes."""
+    return ("episodes", namespace)
+
+
+def parse_wait(query: Mapping[str, str]) -> timedelta:
+    """Return how long the caller would wait, at most MAX_WAIT. Raises: BadRequest."""
+    return min(timedelta(seconds=_seconds(query, "wait", 0.0, least=0.0)), MAX_WAIT)
+
+
+def parse_look(namespace: str, query: Mapping[str, str]) -> Look:
+    """Return the question in a query string. Raises: BadRequest, naming the parameter."""
+    if unknown := sorted(set(query) - _KNOWN):
+        raise BadRequest(f"{unknown[0]} is no parameter; known: {', '.join(sorted(_KNOWN))}", field=unknown[0])
+    versions = tuple(dict.fromkeys(name for name in query.get("versions", "").split(",") if name))
+    if not 1 <= len(versions) <= MAX_VERSIONS:
+        raise BadRequest(
+            f"versions names {len(versions)}, wanted 1 to {MAX_VERSIONS}, separated by commas", field="versions"
+        )
+    outcome = query.get("outcome", "return")
+    if not OUTCOME_NAME.fullmatch(outcome):
+        raise BadRequest(f"outcome is {outcome[:80]!r}: not the name of an outcome", field="outcome")
+    return Look(
+        namespace=namespace,
+        versions=versions,
+        outcome=outcome,
+        window=timedelta(seconds=_seconds(query, "window", 300.0, least=1.0)),
+        grace=timedelta(seconds=_seconds(query, "grace", 60.0, least=0.0)),
+        since=_since(query.get("since")),
+    )
+
+
+async def take_look(
+    look: Look, *, etag: str | None, wait: timedelta, database: Database, cache: WindowCache, feed: Feed
+) -> Statistics:
+    """Return the numbers as soon as their etag differs from `etag`, or what they are when `wait` is over."""
+    deadline = time.monotonic() + wait.total_seconds()
+    topic = episodes_topic(look.namespace)
+    with metrics.WAITING.track_inprogress():
+        while True:
+            mark = feed.mark(topic)
+            began = time.monotonic()
+            answer = await _compute(look, database, cache)
+            ended = time.monotonic()
+            if etag is None or answer.statistics.etag != etag or ended >= deadline or feed.closing:
+                return answer.statistics
+            until = deadline - ended
+            if answer.due_ms is not None:
+                until = min(until, max(answer.due_ms / 1000 - time.time(), 0.001))
+            if await feed.changed(topic, mark, until):
+                # Rows may come by the thousand per second; what one look costs bounds how often it is taken.
+                gap = max(MIN_GAP.total_seconds(), 2 * (ended - began))
+                rest = min(began + gap, deadline) - time.monotonic()
+                await feed.rest(rest)
+
+
+async def _compute(look: Look, database: Database, cache: WindowCache) -> Answer:
+    at_ms = database.horizon_ms()
+    with metrics.STATISTICS_SECONDS.time():
+        return await database.read(lambda connection: compute(connection, look, at_ms, cache))
+
+
+def _since(text: str | None) -> datetime:
+    if not text:
+        return _EPOCH
+    try:
+        return max(parse_instant(text.replace(" ", "+")), _EPOCH)  # a `+` that was not quoted arrives as a space
+    except ValueError as error:
+        raise BadRequest(f"since: {error}", field="since") from error
+
+
+def _seconds(query: Mapping[str, str], name: str, default: float, *, least: float) -> float:
+    text = query.get(name)
+    try:
+        value = default if text is None else float(text)
+    except ValueError:
+        value = -1.0
+    if not least <= value <= _LONGEST_SPAN_S:  # NaN fails as well
+        raise BadRequest(f"{name} is {text!r}, wanted seconds from {least:g} to {_LONGEST_SPAN_S:g}", field=name)
+    return value

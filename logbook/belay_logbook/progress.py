@@ -1,0 +1,53 @@
+"""The newest heartbeat of every training run, and a cursor over what changed.
+
+The cursor is `<database id>:<number>`: after a volume was lost, an old cursor is recognised and all is told again.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from belay_api.wire import ProgressPage, RunProgress, RunProgressRecord
+
+from belay_logbook.batch import parse_batch
+from belay_logbook.errors import BadRequest, LogbookError
+
+_UPSERT = """
+INSERT INTO progress (namespace, uid, idx, attempt, step, seq, body)
+VALUES (?, ?, ?, ?, ?, (SELECT COALESCE(MAX(seq), 0) + 1 FROM progress), ?)
+ON CONFLICT (namespace, uid, idx) DO UPDATE SET
+    attempt = excluded.attempt, step = excluded.step, seq = excluded.seq, body = excluded.body
+WHERE (excluded.attempt, excluded.step) > (progress.attempt, progress.step)"""
+
+
+def parse_progress(body: bytes) -> tuple[list[RunProgress], list[tuple[int, LogbookError]]]:
+    """Return the heartbeats in a Batch[RunProgress] and the refused items. Raises: BadRequest when it is no batch."""
+    taken: list[RunProgress] = []
+    refused: list[tuple[int, LogbookError]] = []
+    for index, item in parse_batch(body, RunProgress, strict=False):
+        if isinstance(item, BadRequest):
+            refused.append((index, item))
+        else:
+            taken.append(item)
+    return taken, refused
+
+
+def record_progress(
+    connection: sqlite3.Connection, namespace: str, heartbeats: Iterable[RunProgress], arrived_ms: int
+) -> None:
+    """Write the heartbeats that are newer than what is known of their run."""
+    at = datetime.fromtimestamp(arrived_ms / 1000, UTC)
+    for beat in heartbeats:
+        record = RunProgressRecord(namespace=namespace, at=at, **beat.model_dump())
+        body = record.model_dump_json(by_alias=True, exclude_none=True)
+        connection.execute(_UPSERT, (namespace, beat.uid, beat.index, beat.attempt, beat.step, body))
+
+
+def read_progress(connection: sqlite3.Connection, database_id: str, since: str) -> ProgressPage:
+    """Return every run that changed after the cursor `since`; an empty or foreign cursor means from the beginning."""
+    known, _, number = since.rpartition(":")
+    after = int(number) if known == database_id and number.isdecimal() else 0
+    rows = connection.execute("SELECT seq, body FROM progress WHERE seq > ? ORDER BY seq", [after]).fetchall()
+    newest = rows[-1][0] if rows else after
+    items = [RunProgressRecord.model_validate_json(body) for _, body in rows]
+    return ProgressPage(items=items, cursor=f"{database_id}:{newest}")
