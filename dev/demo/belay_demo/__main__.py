@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from belay_demo.install import CACHE, EXAMPLES, SYSTEM, chart, cluster, use_cluster
-from belay_demo.kube import Failed, Namespace, condition, run
+from belay_demo.kube import Failed, Namespace, condition
 from belay_demo.narrator import Narrator
 from belay_demo.players import USERS, Players
 from belay_demo.timeline import Timeline
@@ -50,8 +50,7 @@ def main() -> int:
 
 def train(time: Timeline) -> None:
     """Apply the training jobs and tell their progress until all have published."""
-    run("kubectl", "apply", "-f", str(EXAMPLES / "00-gateway.yaml"))
-    for file in ("10-training.yaml", "30-other-seeds.yaml", "40-undertrained.yaml"):
+    for file in ("00-gateway.yaml", "10-training.yaml", "30-other-seeds.yaml", "40-undertrained.yaml"):
         DEMO.apply(EXAMPLES / file)
     told: dict[str, Any] = {}
 

@@ -35,7 +35,10 @@ class Namespace:
     def apply(self, thing: Path | Mapping[str, Any]) -> None:
         """Apply a file's or an object's spec here, whatever namespace it names."""
         for manifest in yaml.safe_load_all(thing.read_text()) if isinstance(thing, Path) else [thing]:
-            manifest["metadata"]["namespace"] = self.name
+            if manifest["kind"] == "Namespace":
+                manifest["metadata"]["name"] = self.name
+            else:
+                manifest["metadata"]["namespace"] = self.name
             self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
 
     def get(self, kind: str, name: str) -> dict[str, Any]:

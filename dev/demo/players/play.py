@@ -1,4 +1,4 @@
-"""Many users at once: real CartPole episodes, each action asked of the policy through the gateway, each return reported.
+"""Many users at once: real CartPole episodes, each action asked of the policy by the gateway, each return reported.
 
 Runs in a pod (see belay_demo.players). One line of JSON a second with the totals goes to standard output.
 """

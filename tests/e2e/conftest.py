@@ -1,0 +1,49 @@
+"""The real cluster with the chart installed; one namespace per test module, deleted at the end."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from belay_demo.install import EXAMPLES, SYSTEM, chart, use_cluster
+from belay_demo.kube import Failed, Namespace, run
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Namespace:
+    """Return the namespace Belay is installed in; `make test-e2e` has brought the cluster up and built the images."""
+    use_cluster()
+    chart()
+    return Namespace(SYSTEM)
+
+
+@pytest.fixture(scope="module")
+def here(cluster: Namespace, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+    """Return an empty namespace of this module's own; what was in it is printed when a test failed."""
+    name = "e2e-" + request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_").replace("_", "-")
+    run("kubectl", "delete", "namespace", name, "--ignore-not-found", "--wait", "--timeout=120s")
+    run("kubectl", "create", "namespace", name)
+    failed_before = request.session.testsfailed
+    yield Namespace(name)
+    if request.session.testsfailed > failed_before:
+        _tell(Namespace(name))
+        if os.environ.get("BELAY_KEEP"):  # leave the scene for whoever looks for the cause
+            return
+    run("kubectl", "delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def gateway(here: Namespace) -> Namespace:
+    """Return the namespace with the examples' Gateway, programmed."""
+    here.apply(EXAMPLES / "00-gateway.yaml")
+    here.kubectl("wait", "--for=condition=Programmed", "gateway/public", "--timeout=120s")
+    return here
+
+
+def _tell(namespace: Namespace) -> None:
+    for words in (["get", "rl,pods", "-o", "wide"], ["get", "events", "--sort-by=.metadata.creationTimestamp"]):
+        print(namespace.kubectl(*words))
+    print(namespace.kubectl("get", "rl", "-o", "yaml"))
+    try:
+        print(run("kubectl", "-n", SYSTEM, "logs", "deploy/belay-operator", "--tail", "200"))
+    except Failed as error:
+        print(error)

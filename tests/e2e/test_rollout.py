@@ -1,0 +1,124 @@
+"""Canaries under live traffic: the good one is promoted, the bad one taken back, the operator dies in between.
+
+Real policies, real TorchServe, real Envoy, real episodes. Not one request may fail.
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from belay_demo.install import EXAMPLES, SYSTEM
+from belay_demo.kube import Namespace, condition, run
+from belay_demo.players import Players
+
+ROLLOUT: dict[str, Any] = yaml.safe_load((EXAMPLES / "20-rollout.yaml").read_text())
+JOBS = {"good": "10-training.yaml", "other": "30-other-seeds.yaml", "weak": "40-undertrained.yaml"}
+
+
+@pytest.fixture(scope="module")
+def policies(gateway: Namespace) -> dict[str, str]:
+    """Return the names of three honestly trained policies: two good ones and one that was trained too little."""
+    names = {}
+    for label, file in JOBS.items():
+        job = yaml.safe_load((EXAMPLES / file).read_text())
+        if label != "weak":  # one seed each is enough here
+            job["spec"] |= {"seeds": {"count": 1, "first": job["spec"]["seeds"].get("first", 0)}}
+        gateway.apply(job)
+        names[label] = job["metadata"]["name"]
+    return {
+        label: gateway.wait(
+            f"{name} to publish", lambda name=name: gateway.status("rltj", name).get("publishedPolicy"), timeout_s=600
+        )
+        for label, name in names.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def traffic(gateway: Namespace, policies: dict[str, str]) -> Iterator[Players]:
+    """Serve the first good policy and let users play until the module ends."""
+    rollout = copy.deepcopy(ROLLOUT)
+    rollout["spec"]["policy"]["name"] = policies["good"]
+    gateway.apply(rollout)
+    gateway.wait("the first policy", lambda: phase(gateway) == "Healthy", timeout_s=240)
+    players = Players(gateway, rollout="cartpole")
+    players.start()
+    gateway.wait("episodes", lambda: players.totals().get("episodes", 0) >= 20, timeout_s=180)
+    yield players
+    gateway.kubectl("delete", "deployment", "players", "--wait=false")
+
+
+def phase(here: Namespace) -> str | None:
+    return here.status("rlr", "cartpole").get("phase")
+
+
+def last(here: Namespace, policy: str) -> dict[str, Any] | None:
+    """Return the history's newest entry about `policy`, or None."""
+    entries = here.status("rlr", "cartpole").get("history", [])
+    return next((entry for entry in reversed(entries) if entry["policy"] == policy), None)
+
+
+def kill_operator() -> None:
+    """Delete the operator's pod by force: SIGKILL, no goodbye."""
+    run(
+        *("kubectl", "-n", SYSTEM, "delete", "pod", "-l", "app.kubernetes.io/name=belay-operator"),
+        *("--force", "--grace-period=0", "--wait=false"),
+    )
+
+
+@pytest.mark.timeout(1200)
+def test_a_good_candidate_is_promoted_though_the_operator_dies_during_a_step(
+    gateway: Namespace, policies: dict[str, str], traffic: Players
+) -> None:
+    pods_before = {p["metadata"]["uid"] for p in gateway.items("pods", f"belay.dev/policy={policies['good']}")}
+    gateway.patch("rlr", "cartpole", {"spec": {"policy": {"name": policies["other"]}}})
+    gateway.wait(
+        "the first weight",
+        lambda: gateway.status("rlr", "cartpole").get("weight", {}).get("applied") == 10,
+        timeout_s=240,
+    )
+    kill_operator()
+    entry = gateway.wait("the end", lambda: last(gateway, policies["other"]), timeout_s=900)
+    assert entry["outcome"] == "Promoted", entry["message"]
+
+    status = gateway.status("rlr", "cartpole")
+    assert status["stable"]["policy"] == policies["other"]
+    assert status["previous"]["policy"] == policies["good"], "the old one stays warm"
+    pods_after = {p["metadata"]["uid"] for p in gateway.items("pods", f"belay.dev/policy={policies['good']}")}
+    assert pods_before == pods_after, "promotion swaps pointers, no pod restarts"
+    assert traffic.totals()["failed"] == 0
+    assert policies["other"] in traffic.totals()["by"]
+
+
+@pytest.mark.timeout(1200)
+def test_a_bad_candidate_is_taken_back_though_the_operator_dies_during_the_rollback(
+    gateway: Namespace, policies: dict[str, str], traffic: Players
+) -> None:
+    stable = gateway.status("rlr", "cartpole")["stable"]["policy"]
+    gateway.patch("rlr", "cartpole", {"spec": {"policy": {"name": policies["weak"]}}})
+    gateway.wait(
+        "the rollback",
+        lambda: gateway.status("rlr", "cartpole").get("rollback", {}).get("policy") == policies["weak"],
+        timeout_s=900,
+        every_s=0.2,
+    )
+    kill_operator()
+    entry = gateway.wait("the end", lambda: last(gateway, policies["weak"]), timeout_s=240)
+    assert entry["outcome"] == "RolledBack"
+
+    rollout = gateway.get("rlr", "cartpole")
+    rollback = rollout["status"]["rollback"]
+    assert rollback["metric"] == "return"
+    assert rollback["decidedAt"] <= rollback["weightZeroAt"] <= rollback["drainedAt"]
+    assert rollout["status"]["stable"]["policy"] == stable
+    assert rollout["spec"]["policy"]["name"] == policies["weak"], "the operator writes no spec"
+    assert condition(rollout, "Stalled")["reason"] == "RolledBack"
+    assert gateway.get("rlp", policies["weak"])["spec"]["artifact"]["digest"] in rollout["status"]["rejectedDigests"]
+    route = gateway.get("httproute", "cartpole")
+    backends = {(b["name"], b["weight"]) for r in route["spec"]["rules"] for b in r["backendRefs"]}
+    assert policies["weak"] not in {name for name, weight in backends if weight}
+    gateway.wait(
+        "its pods to go", lambda: not gateway.items("pods", f"belay.dev/policy={policies['weak']}"), timeout_s=120
+    )
+    assert traffic.totals()["failed"] == 0
