@@ -321,7 +321,7 @@ class StepStatus(StatusModel):
     index: int
     """Position in spec.steps; the number of steps when the last one is done."""
     kind: str
-    """`setWeight`, `pause`, `analyze`, or `bake`."""
+    """`setWeight`, `pause`, `analyze`, `bake`, or `promote` (all traffic at once, then promotion)."""
     started_at: Instant
     """When it began."""
 

@@ -53,9 +53,7 @@ def limits(analysis: AnalysisSpec) -> Iterator[tuple[Metric, Limit]]:
     """Yield the metrics that are guard rails."""
     for metric in analysis.metrics:
         if metric.limit is not None and metric.source.serving is not None:
-            bounds = [
-                None if text is None else _bound(metric, text) for text in (metric.limit.max, metric.limit.min)
-            ]
+            bounds = [None if text is None else _bound(metric, text) for text in (metric.limit.max, metric.limit.min)]
             yield metric, Limit(metric.name, max=bounds[0], min=bounds[1])
 
 
@@ -71,9 +69,7 @@ def judged(comparison: Comparison, fact: OutcomeFact, candidate: str, stable: st
     """Return the verdict on one metric from the logbook's last answer."""
     if fact.problem is not None or fact.statistics is None:
         return judge(comparison, None, None, budget=spend)
-    return judge(
-        comparison, windows(fact.statistics, candidate), windows(fact.statistics, stable), budget=spend
-    )
+    return judge(comparison, windows(fact.statistics, candidate), windows(fact.statistics, stable), budget=spend)
 
 
 def windows(statistics: Statistics, version: str) -> list[StartWindow]:
@@ -99,7 +95,9 @@ def check(spec: RLRolloutSpec) -> None:
     names = [metric.name for metric in spec.analysis.metrics]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"spec.analysis.metrics: the name {name} appears twice; give each metric a name of its own")
+            raise ValueError(
+                f"spec.analysis.metrics: the name {name} appears twice; give each metric a name of its own"
+            )
     if spec.analysis.window.total_seconds() < 1:
         raise ValueError("spec.analysis.window is below 1s; episodes are grouped by it, use at least 1s")
     list(limits(spec.analysis))

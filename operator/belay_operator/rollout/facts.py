@@ -1,0 +1,45 @@
+"""What the pollers learn about a rollout, as `decide` reads it.
+
+A fact is a snapshot: it replaces the one before and never changes. `None` means "not measured", which is neither zero
+nor good. Instants are the operator's clock cut to milliseconds, so that they compare equal to what status stores.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from belay_api.wire import Statistics
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutcomeFact:
+    """What the logbook last said about one outcome. Compared by identity: a new answer is a new object."""
+
+    query: str  # what was asked, for the evidence in status
+    at: datetime  # when it answered, or failed to
+    statistics: Statistics | None  # its last answer, kept while it is down; None: it never answered
+    problem: str | None = None  # why it does not answer now; None: it does
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsFact:
+    """One rollout's outcomes. Topic `statistics`, under the rollout's name."""
+
+    candidate: str
+    stable: str
+    since: datetime  # status.analysisStartedAt when it was asked; a fact about another trial is not used
+    outcomes: Mapping[str, OutcomeFact]  # by outcome; absent: no answer and no failure yet
+
+
+@dataclass(frozen=True, slots=True)
+class ServingFact:
+    """What one policy's serving pods measured of themselves. Topic `serving`, under the policy's name."""
+
+    at: datetime  # end of the last scrape
+    rate_since: datetime | None  # end of the scrape before: requestRate is over what lies between; None: first scrape
+    pods: int  # pods that were asked
+    request_rate: float | None  # requests/s between the last two scrapes; None: first scrape, or a pod did not answer
+    requests: float | None = None  # in the sliding window; None: nothing measured
+    error_rate: float | None = None  # share of 5xx answers in the window; None: no request in it
+    latency_p99: float | None = None  # seconds, in the window; None: no request in it
+    problem: str | None = None  # which pod does not answer and why; None: all do

@@ -1,0 +1,169 @@
+"""What a rollout's decision needs, read from the cache into one frozen value; and `KIND`, the engine's door.
+
+RLRollout ──owns──▶ HTTPRoute of its name ──backends──▶ Services of the policies (the policy kind's)
+    │                    └ accepted by the Gateway?
+    ├─ names ──▶ RLPolicy: digest, ready replicas, verified?
+    ├─ fact `statistics`: outcomes of episodes, per version          (sources/logbook)
+    └─ fact `serving` of stable and candidate: requests, latency     (sources/serving)
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from belay_api.conditions import clear_condition, set_condition
+from belay_api.names import CLOSED_LABEL, COMMAND_ANNOTATION, POLICY_LABEL
+from belay_api.reasons import PolicyReason, RolloutReason
+from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
+
+from belay_operator.children import Owner
+from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.rollout import build
+from belay_operator.rollout.analysis.queries import check
+from belay_operator.rollout.commands import parse
+from belay_operator.rollout.decide import decide
+from belay_operator.rollout.move import changed
+from belay_operator.rollout.observed import Observed, PolicyView
+from belay_operator.rollout.traffic.gateway_api import KIND as ROUTE
+
+KIND_NAME = "RLRollout"
+# Reasons of Verified=False that no waiting mends: the policy's bytes are fixed, and they are not servable.
+BROKEN = frozenset({PolicyReason.DIGEST_MISMATCH, PolicyReason.ARTIFACT_INVALID, PolicyReason.ARTIFACT_NOT_FOUND})
+
+
+def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
+    """Return the rollout in `body` with its policies, route and facts.
+
+    Raises: ValueError for a spec that the API server let pass and that still cannot be carried out.
+    """
+    owner = Owner.of(body)
+    spec = RLRolloutSpec.model_validate(body["spec"])
+    check(spec)
+    status = RLRolloutStatus.model_validate(body.get("status") or {})
+    route = reader.get(ROUTE, owner.namespace, owner.name)
+    annotation = (body["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
+    on_trial = [side.policy for side in (status.candidate, status.stable) if side is not None]
+    facts = {name: reader.fact("serving", owner.namespace, name) for name in on_trial}
+    return Observed(
+        owner=owner,
+        spec=spec,
+        status=status,
+        policies=_policies(owner, spec, status, reader),
+        route=None if route is None else build.ROUTER.read(route, spec.traffic.gateway_api, owner=owner),
+        gateway_api=reader.serves(ROUTE),
+        candidate_pods=_endpoints(owner, status, reader),
+        command=parse(annotation) if annotation else None,
+        statistics=reader.fact("statistics", owner.namespace, owner.name) if status.candidate else None,
+        serving={name: fact for name, fact in facts.items() if fact is not None},
+        logbook=settings.logbook_url is not None,
+        labels=settings.labels,
+    )
+
+
+def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
+    """Return a plan that says the spec cannot be carried out, and leaves traffic as it is."""
+    before = RLRolloutStatus.model_validate(body.get("status") or {})
+    generation, reason = Owner.of(body).generation, RolloutReason.INVALID_SPEC
+    conditions = clear_condition(list(before.conditions), "Reconciling")
+    for kind, holds in (("Ready", False), ("Stalled", True)):
+        conditions = set_condition(
+            conditions, kind, holds, reason=reason, message=message, generation=generation, now=now
+        )
+    after = changed(before, conditions=conditions, observed_generation=generation)
+    return Plan(status=None if after.dump() == before.dump() else after.dump())
+
+
+def priority(body: Mapping[str, Any]) -> int:
+    """Return 0 while a rollback is not proven, else 1: traffic goes before everything that is not traffic."""
+    rollback = (body.get("status") or {}).get("rollback")
+    return 0 if rollback and "drainedAt" not in rollback else 1
+
+
+def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:
+    """Return the rollouts that a changed policy, or a pod or Service of one, concerns."""
+    namespace = body["metadata"]["namespace"]
+    if kind == "RLPolicy":
+        # The policy knows who uses it. Where it does not yet (it was just made), whoever names it is looked for.
+        used_by = (body.get("status") or {}).get("usedBy")
+        names = used_by or _naming(body["metadata"]["name"], reader.in_namespace(KIND_NAME, namespace))
+        return [Key(KIND_NAME, namespace, name) for name in names]
+    if kind in ("Pod", "Service"):
+        # Pods concern a rollout only while it waits to see them gone; readiness comes by the policy.
+        policy_name = (body["metadata"].get("labels") or {}).get(POLICY_LABEL)
+        policy = reader.get("RLPolicy", namespace, policy_name) if policy_name else None
+        names = ((policy or {}).get("status") or {}).get("usedBy") or ()
+        return [
+            Key(KIND_NAME, namespace, name)
+            for name in names
+            if (rollout := reader.get(KIND_NAME, namespace, name)) is not None and priority(rollout) == 0
+        ]
+    return ()
+
+
+def _naming(policy: str, rollouts: Iterable[Mapping[str, Any]]) -> list[str]:
+    found = []
+    for rollout in rollouts:
+        status = rollout.get("status") or {}
+        sides = [(status.get(side) or {}).get("policy") for side in ("stable", "candidate", "previous")]
+        if policy in (((rollout.get("spec") or {}).get("policy") or {}).get("name"), *sides):
+            found.append(rollout["metadata"]["name"])
+    return found
+
+
+def _policies(owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader) -> dict[str, PolicyView]:
+    names = {spec.policy.name}
+    names |= {side.policy for side in (status.stable, status.candidate, status.previous) if side is not None}
+    if status.rollback is not None:
+        names.add(status.rollback.policy)
+    views = {}
+    for name in sorted(names):
+        policy = reader.get("RLPolicy", owner.namespace, name)
+        if policy is not None:
+            views[name] = _view(policy, owner, spec)
+    return views
+
+
+def _view(policy: Mapping[str, Any], owner: Owner, spec: RLRolloutSpec) -> PolicyView:
+    status, serving = policy.get("status") or {}, policy["spec"].get("serving") or {}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
+    verified, ready = conditions.get("Verified", {}), conditions.get("Ready", {})
+    broken = verified.get("status") == "False" and verified.get("reason") in BROKEN
+    own = serving.get("replicas")
+    return PolicyView(
+        name=policy["metadata"]["name"],
+        digest=policy["spec"]["artifact"]["digest"],
+        ready_replicas=status.get("readyReplicas") or 0,
+        # A policy with a number of its own is never scaled for us: waiting for more would be for ever.
+        needed_replicas=spec.replicas if own is None else max(min(spec.replicas, own), 1),
+        broken=(verified["reason"], verified.get("message", "")) if broken else None,
+        message=ready.get("message", "") if ready.get("status") != "True" else "",
+        shared=any(name != owner.name for name in status.get("usedBy") or ()),
+    )
+
+
+def _endpoints(owner: Owner, status: RLRolloutStatus, reader: Reader) -> int | None:
+    """Pods that may still get requests of the candidate's Service; only counted while it is being withdrawn."""
+    if status.rollback is None or status.rollback.drained_at is not None:
+        return None
+    name = status.rollback.policy
+    service = reader.get("Service", owner.namespace, name)
+    if service is not None and CLOSED_LABEL in ((service.get("spec") or {}).get("selector") or {}):
+        return 0
+    pods = reader.labelled("Pod", owner.namespace, POLICY_LABEL, name)
+    return sum(
+        "deletionTimestamp" not in pod["metadata"]
+        and (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+        for pod in pods
+    )
+
+
+KIND = Kind(
+    name=KIND_NAME,
+    plural="rlrollouts",
+    observe=observe,
+    decide=decide,
+    invalid=invalid,
+    priority=priority,
+    related=related,
+)

@@ -1,0 +1,144 @@
+"""The rollout in conditions and one word, derived anew from what is recorded and observed.
+
+Ready is there from the first pass; Reconciling and Stalled only while true. Messages hold no running numbers.
+"""
+
+from datetime import datetime, timedelta
+
+from belay_api.conditions import Condition, clear_condition, set_condition
+from belay_api.reasons import RolloutReason
+from belay_api.rollout import RLRolloutStatus, RolloutPhase
+
+from belay_operator.rollout import build
+from belay_operator.rollout.move import Wait, changed
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.progress import waiting
+from belay_operator.rollout.steps.set_weight import NO_GATEWAY_API
+from belay_operator.rollout.traffic.router import Answer
+
+AFTER_DEADLINE = timedelta(seconds=5)  # a rollback past its deadline is looked at this often, should an event be lost
+
+
+def describe(observed: Observed, now: datetime) -> RLRolloutStatus:
+    """Return the recorded status with phase and conditions that fit it."""
+    wait = situation(observed, now)
+    conditions, generation = list(observed.status.conditions), observed.owner.generation
+    if wait is None:
+        stable = observed.status.stable
+        message = f"{stable.policy} serves all traffic" if stable else ""
+        conditions = _set(conditions, "Ready", True, RolloutReason.HEALTHY, message, generation, now)
+    else:
+        conditions = _set(conditions, "Ready", False, wait.reason, wait.message, generation, now)
+    for kind, holds in (("Reconciling", wait and not wait.stalled), ("Stalled", wait and wait.stalled)):
+        if wait is not None and holds:
+            conditions = _set(conditions, kind, True, wait.reason, wait.message, generation, now)
+        else:
+            conditions = clear_condition(conditions, kind)
+    return changed(observed.status, phase=phase(observed), conditions=conditions, observed_generation=generation)
+
+
+def phase(observed: Observed) -> RolloutPhase:
+    """Return the rollout in one word."""
+    status = observed.status
+    if observed.rolling_back:
+        return RolloutPhase.ROLLING_BACK
+    if status.candidate is not None:
+        if status.step is None or (status.stable is None and status.step.kind == "promote"):
+            return RolloutPhase.PREPARING
+        return RolloutPhase.BAKING if status.step.kind == "bake" else RolloutPhase.PROGRESSING
+    if _rejected(observed):
+        return RolloutPhase.ROLLED_BACK
+    return RolloutPhase.HEALTHY if status.stable else RolloutPhase.PENDING
+
+
+def situation(observed: Observed, now: datetime) -> Wait | None:
+    """Return what the rollout waits for; None: it is healthy."""
+    status = observed.status
+    if observed.rolling_back:
+        return _rolling_back(observed, now)
+    if status.candidate is None:
+        return _resting(observed, now)
+    if status.step is not None:
+        return waiting(observed, now) or Wait(RolloutReason.PROGRESSING, "the step is over")
+    return _preparing(observed, status.candidate.policy)
+
+
+def _rolling_back(observed: Observed, now: datetime) -> Wait:
+    rollback = observed.status.rollback
+    assert rollback is not None
+    left = rollback.decided_at + observed.spec.rollback.deadline - now
+    message = f"{rollback.policy} is withdrawn: {rollback.message}"
+    if not observed.gateway_api:
+        message = f"{message}. {NO_GATEWAY_API}"
+    elif rollback.weight_zero_at is None and observed.route is not None and observed.route.answer is Answer.REFUSED:
+        message = f"{message}. The route without it is not accepted: {observed.route.message}"
+    return Wait(RolloutReason.ROLLING_BACK, message, left if left > timedelta() else AFTER_DEADLINE)
+
+
+def _resting(observed: Observed, now: datetime) -> Wait | None:
+    """No candidate: what the spec wants is stable, rejected, or not there."""
+    status, wanted = observed.status, observed.spec.policy.name
+    if status.stable is None or status.stable.policy != wanted:
+        if wanted not in observed.policies:
+            message = f"spec.policy.name: there is no RLPolicy {wanted} in this namespace; {_meanwhile(observed)}"
+            return Wait(RolloutReason.POLICY_NOT_FOUND, message)
+        return _refused(observed, wanted)
+    if not observed.gateway_api:
+        return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, NO_GATEWAY_API, stalled=True)
+    route = observed.route
+    # An answer that is merely on its way is no change: the route before it was accepted and is the same but for rules.
+    if route is not None and build.in_place(observed, now) and route.answer in (Answer.SILENT, Answer.REFUSED):
+        return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, route.message)
+    policy = observed.policies.get(wanted)
+    if policy is None:
+        message = f"RLPolicy {wanted} was deleted while it served all traffic; create it again or name another"
+        return Wait(RolloutReason.POLICY_NOT_FOUND, message, stalled=True)
+    if policy.ready_replicas == 0:
+        return Wait(RolloutReason.POLICY_NOT_READY, f"{wanted} has no ready replica")
+    return None
+
+
+def _refused(observed: Observed, wanted: str) -> Wait:
+    """The policy of the spec exists and is not taken up: it was rolled back."""
+    rollback = observed.status.rollback
+    advice = f"{_meanwhile(observed)}. Change spec.policy, or send the command retry"
+    if rollback is not None and rollback.policy == wanted:
+        return Wait(RolloutReason.ROLLED_BACK, f"{wanted}: {rollback.message}; {advice}", stalled=True)
+    return Wait(RolloutReason.REJECTED, f"the digest of {wanted} was rolled back before; {advice}", stalled=True)
+
+
+def _preparing(observed: Observed, candidate: str) -> Wait:
+    if not observed.gateway_api:
+        return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, NO_GATEWAY_API, stalled=True)
+    policy = observed.policies.get(candidate)
+    if policy is None:
+        return Wait(RolloutReason.POLICY_NOT_FOUND, f"RLPolicy {candidate} was deleted; {_meanwhile(observed)}")
+    words = f" ({policy.message})" if policy.message else ""
+    return Wait(
+        RolloutReason.PREPARING,
+        f"waiting for {policy.needed_replicas} ready replicas of {candidate}{words}; {_meanwhile(observed)}",
+    )
+
+
+def _rejected(observed: Observed) -> bool:
+    """Whether the policy of the spec is kept out because it was rolled back."""
+    status, wanted = observed.status, observed.policies.get(observed.spec.policy.name)
+    is_stable = status.stable is not None and status.stable.policy == observed.spec.policy.name
+    return not is_stable and wanted is not None and wanted.digest in status.rejected_digests
+
+
+def _meanwhile(observed: Observed) -> str:
+    stable = observed.status.stable
+    return f"{stable.policy} serves all traffic" if stable else "nothing is served yet"
+
+
+def _set(
+    conditions: list[Condition],
+    kind: str,
+    status: bool,
+    reason: RolloutReason,
+    message: str,
+    generation: int,
+    now: datetime,
+) -> list[Condition]:
+    return set_condition(conditions, kind, status, reason=reason, message=message, generation=generation, now=now)

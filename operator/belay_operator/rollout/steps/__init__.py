@@ -1,0 +1,1 @@
+"""One file per step kind, behind the protocol in `step.py`."""

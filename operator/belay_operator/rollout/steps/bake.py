@@ -1,0 +1,48 @@
+"""`bake` and `promote`: the two ways a rollout ends well, as step kinds that no spec lists.
+
+Baking: the candidate has all traffic and is watched by its limits. Stable gets no new episodes meanwhile, so a
+comparison has no new windows; only those that had both sides still ripen. `promote` is the way without watching: for
+the first version, for going back to a version still warm, and for the command.
+"""
+
+from datetime import datetime
+
+from belay_api.reasons import RolloutReason
+from belay_api.rollout import Step
+from belay_api.units import format_instant
+
+from belay_operator.rollout.move import Move, Wait
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.steps.set_weight import SetWeight
+
+ALL = Step(set_weight=100)
+
+
+class Bake:
+    """Stay at all traffic for `bake.duration`."""
+
+    def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
+        """Nothing: time passes by itself."""
+        return None
+
+    def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
+        """Wait for the duration, counted from when the Gateway had accepted all traffic."""
+        started = observed.status.step
+        if started is None:
+            return None
+        until = started.started_at + observed.spec.bake.duration
+        if now >= until:
+            return None
+        return Wait(RolloutReason.BAKING, f"all traffic, watched until {format_instant(until)}", until - now)
+
+
+class Promote(SetWeight):
+    """All traffic at once, and nothing to wait for but the Gateway."""
+
+    def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
+        """Record all traffic."""
+        return super().act(ALL, observed, now)
+
+    def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
+        """Wait for capacity and for the Gateway."""
+        return super().wait(ALL, observed, now)

@@ -1,0 +1,77 @@
+"""`setWeight`: this share of new episodes goes to the candidate.
+
+Recorded first, then on the route. Never raised while the candidate lacks ready pods; lowering asks nobody. Over when
+the Gateway has accepted the route at its latest generation.
+"""
+
+from datetime import datetime, timedelta
+
+from belay_api.reasons import RolloutReason
+from belay_api.rollout import Step, WeightStatus
+
+from belay_operator.rollout import build
+from belay_operator.rollout.move import Move, Wait, changed
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.traffic.router import Answer
+
+ANSWER_TIME = timedelta(seconds=10)  # a Gateway usually answers within 0.2 s; after this its silence is told
+
+NO_GATEWAY_API = (
+    "this cluster serves no HTTPRoute (gateway.networking.k8s.io/v1); install the Gateway API and a controller for it"
+)
+
+
+class SetWeight:
+    """The StepKind."""
+
+    def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
+        """Record the weight, if the candidate can carry it."""
+        wanted, weight = float(step.set_weight or 0), observed.status.weight
+        if weight is not None and weight.desired == wanted:
+            return None
+        if wanted > (weight.desired if weight else 0) and not _has_capacity(observed):
+            return None
+        applied = weight.applied if weight else None
+        return Move(changed(observed.status, weight=WeightStatus(desired=wanted, applied=applied)))
+
+    def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
+        """Wait for capacity, then for the Gateway."""
+        weight, started = observed.status.weight, observed.status.step
+        if weight is None or weight.desired != float(step.set_weight or 0):
+            return _short_of_pods(observed)
+        if observed.gateway_api and build.in_force(observed, now):
+            return None
+        return unaccepted(observed, now, since=started.started_at if started else now)
+
+
+def unaccepted(observed: Observed, now: datetime, *, since: datetime) -> Wait:
+    """Return the wait for the Gateway, told as a problem once it is one."""
+    if not observed.gateway_api:
+        return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, NO_GATEWAY_API, stalled=True)
+    if observed.route is not None and not observed.route.ours:
+        message = (
+            f"the HTTPRoute {observed.owner.name} belongs to another object; it is not changed. Delete or rename it"
+        )
+        return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, message)
+    route, left = observed.route, ANSWER_TIME - (now - since)
+    if build.in_place(observed, now) and route is not None and (route.answer is Answer.REFUSED or left <= timedelta()):
+        return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, route.message)
+    return Wait(
+        RolloutReason.PROGRESSING, "waiting for the Gateway to accept the route", max(left, timedelta()) or None
+    )
+
+
+def _has_capacity(observed: Observed) -> bool:
+    policy = observed.policy(observed.status.candidate)
+    return policy is not None and policy.has_capacity
+
+
+def _short_of_pods(observed: Observed) -> Wait:
+    candidate = observed.status.candidate
+    policy = observed.policy(candidate)
+    name = candidate.policy if candidate else "the candidate"
+    needed = policy.needed_replicas if policy else observed.spec.replicas
+    return Wait(
+        RolloutReason.WAITING_FOR_CAPACITY,
+        f"the weight is not raised: {name} has fewer than {needed} ready replicas",
+    )
