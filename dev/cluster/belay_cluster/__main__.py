@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("up", help="start or complete the cluster")
     one.add_argument("--dry-run", action="store_true", help="only say which cluster would be used")
     one = commands.add_parser("down", help="stop it and clean the machine")
-    one.add_argument("--wipe", action="store_true", help="also delete stored images and volumes of the cluster")
+    one.add_argument("--wipe", action="store_true", help="also delete the images the cluster has stored")
     one = commands.add_parser("images", help="build changed images and hand them to the cluster")
     one.add_argument("names", nargs="*", metavar="NAME", help=f"default: {' '.join(BELAY)}; known: {' '.join(IMAGES)}")
     one = commands.add_parser("image-run", help="run a command inside an image on this machine")

@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from datetime import timedelta
@@ -29,7 +30,7 @@ def down(paths: Paths, laps: Laps, *, wipe: bool) -> None:
     """Leave the machine as it was before `up`.
 
     Args:
-        wipe: Also delete what is kept for a fast next start: containerd's content and the volumes.
+        wipe: Also delete what is kept for a fast next start: containerd's content.
     """
     cluster = LocalCluster(paths, laps)
     processes = cluster.processes
@@ -48,12 +49,12 @@ def down(paths: Paths, laps: Laps, *, wipe: bool) -> None:
     network.down(paths)
     remove_cgroups()
     shutil.rmtree(paths.state, ignore_errors=True)
-    kept = () if wipe else ("containerd", "pv")
+    # Volumes go too: a new cluster must not find another one's files in its empty volumes.
+    kept = () if wipe else ("containerd",)
     for path in paths.data.iterdir() if paths.data.is_dir() else ():
         if path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
-    for folder in ("s", "runc/k8s.io", "runc", ""):
-        remove_empty(Path("/run/containerd", folder))
+    remove_fixed_folders()
     laps("machine is clean" + (", stored content wiped" if wipe else ""))
 
 
@@ -61,15 +62,18 @@ def remove_containers(containerd: Containerd) -> None:
     """Kill and delete every container through containerd, which ends the shims too."""
     ctr = containerd.command
     for _ in range(5):
-        tasks = _words([*ctr, "tasks", "ls", "-q"])
+        tasks = _lines([*ctr, "tasks", "ls", "-q"])
         if not tasks:
             break
         for task in tasks:
             succeeds([*ctr, "tasks", "kill", "-a", "-s", "KILL", task])
         time.sleep(0.2)
         succeeds([*ctr, "tasks", "rm", "-f", *tasks])
-    if containers := _words([*ctr, "containers", "ls", "-q"]):
+    if containers := _lines([*ctr, "containers", "ls", "-q"]):
         succeeds([*ctr, "containers", "rm", *containers])
+    # Unlike the others, this list has a heading and no -q.
+    if sandboxes := [line.split()[0] for line in _lines([*ctr, "sandboxes", "ls"])[1:]]:
+        succeeds([*ctr, "sandboxes", "rm", "--force", *sandboxes])
 
 
 def kill_shims(paths: Paths) -> None:
@@ -83,6 +87,23 @@ def kill_shims(paths: Paths) -> None:
                 os.kill(int(entry.name), signal.SIGKILL)
         except OSError:
             continue  # it has ended, or is a kernel thread without an executable
+
+
+def remove_fixed_folders() -> None:
+    """Remove what shims and kubelet leave in places no flag changes, unless another containerd's sockets are there."""
+    for path in (*Path("/run/containerd/s").glob("*"), Path("/var/lib/kubelet/device-plugins/kubelet.sock")):
+        if path.is_socket() and not listens(path):
+            path.unlink()
+    for folder in ("/run/containerd/s", "/run/containerd/runc/k8s.io", "/run/containerd/runc", "/run/containerd"):
+        remove_empty(Path(folder))
+    remove_empty(Path("/var/lib/kubelet/device-plugins"))
+    remove_empty(Path("/var/lib/kubelet"))
+
+
+def listens(path: Path) -> bool:
+    """True when a process still answers on a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def mounts_under(table: str, folders: tuple[Path, ...]) -> list[str]:
@@ -111,6 +132,6 @@ def remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _words(argv: list[str]) -> list[str]:
+def _lines(argv: list[str]) -> list[str]:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return done.stdout.split()
+    return done.stdout.splitlines()
