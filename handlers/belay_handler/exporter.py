@@ -3,10 +3,10 @@
 TorchServe's metrics cannot carry them: a sum where a histogram is needed, fixed buckets from 5 ms, one log line per
 observation. Here the hot path is three additions; text is made when somebody asks.
 
-`belay_request_seconds` is the time spent in the handler. TorchServe does not tell when a request arrived, so the wait in
-its queue and for a fuller batch is not in it; `belay_queue_seconds_total` is TorchServe's own sum of those waits, probes
-included. Failures that never reach the handler (a dead worker, a full queue) are read from TorchServe at each scrape, so
-that a policy that kills its worker does not look healthy.
+`belay_request_seconds` is the time spent in the handler. TorchServe does not tell when a request arrived, so the wait
+in its queue and for a fuller batch is not in it; `belay_queue_seconds_total` is TorchServe's own sum of those waits,
+probes included. Failures that never reach the handler (a dead worker, a full queue) are read from TorchServe at each
+scrape, so that a policy that kills its worker does not look healthy.
 """
 
 import re

@@ -81,7 +81,7 @@ class PolicyHandler:
 
 
 def _body(row: dict[str, Any]) -> bytes | bytearray | None:
-    """Return the request's body; None for a GET. A form is no body of ours: as text it is refused by the JSON parser."""
+    """Return the request's body; None for a GET. A form is none of ours: as text the JSON parser refuses it."""
     if "body" in row:
         body: bytes | bytearray = row["body"]
         return body

@@ -26,7 +26,7 @@ _ONNX_DTYPES = {
 
 
 def network_file(manifest: Manifest) -> str:
-    """Return the file to serve from: ONNX, which is 2-3 times faster than TorchScript at these sizes, where there is one.
+    """Return the file to serve from: ONNX where there is one, 2-3 times faster than TorchScript at these sizes.
 
     Raises: ArtifactInvalid when the artifact holds neither.
     """
@@ -53,7 +53,7 @@ def load_network(manifest: Manifest, folder: Path) -> Network:
 
 def load_onnx(path: Path) -> Network:
     """Return the ONNX network in `path`, on one thread: a forward pass is shorter than waking a second one."""
-    import onnxruntime as ort
+    import onnxruntime as ort  # noqa: PLC0415  each format's library is loaded only when it is served
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -76,7 +76,7 @@ def load_onnx(path: Path) -> Network:
 
 def load_torchscript(path: Path) -> Network:
     """Return the TorchScript network in `path`; a TorchScript archive holds no pickles of foreign classes."""
-    import torch
+    import torch  # noqa: PLC0415  only for TorchScript
 
     torch.set_num_threads(1)
     module = torch.jit.load(str(path), map_location="cpu").eval()

@@ -105,7 +105,9 @@ class Reader:
 
 
 def _as_bad_input(error: ValidationError, path: str) -> BadInput:
-    first = error.errors()[0]
+    errors = error.errors()
+    # A misspelt field comes first: it explains the one that is then missing.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     field = f"{path}{'.'.join(str(part) for part in first['loc'])}".rstrip(".")
     if first["type"] == "extra_forbidden":
         message = f"{field} is no field of a prediction; known are {', '.join(Prediction.model_fields)}"

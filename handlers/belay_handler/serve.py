@@ -20,7 +20,7 @@ def main() -> None:
         settings = Settings.read(os.environ)
     except SettingsError as error:
         sys.exit(f"belay-handler: {error}")
-    layout = torchserve.Layout(settings.work_dir)
+    layout = torchserve.Layout.under(settings.work_dir)
     write(settings, layout)
     site_packages = _site_packages()
     environment = os.environ | {

@@ -59,7 +59,12 @@ class Server:
         receipt_key: bytes | None,
         on_start: Callable[[str], None],
     ) -> None:
-        """Args: receipt_key: None: no receipts are issued. on_start: told the receipt of each episode's first decision."""
+        """Set up one version's server.
+
+        Args:
+            receipt_key: None: no receipts are issued.
+            on_start: Told the receipt of each episode's first decision; must return at once.
+        """
         self._policy = policy
         self._namespace = namespace
         self._actor = actor

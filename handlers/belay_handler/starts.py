@@ -1,8 +1,8 @@
 """Tell the logbook which episodes started: in the background, batched, never in the way of an answer.
 
-The logbook learns an episode's start here and its end from the client; the difference is what is missing. A logbook that
-is away costs nothing but memory, and that is bounded: beyond it the newest starts are dropped and counted, since the
-oldest carry the windows a verdict is waiting for.
+The logbook learns an episode's start here and its end from the client; the difference is what is missing. A logbook
+that is away costs nothing but memory, and that is bounded: beyond it the newest starts are dropped and counted, since
+the oldest carry the windows a verdict is waiting for.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """TorchServe's configuration as Belay needs it, as text; pure.
 
-Every value departs from a default for a measured reason: defaults are some 85 times slower than a bare server on a small
-policy, answer a caller's mistake with 503, and stay healthy for five minutes while no worker is loaded.
+Every value departs from a default for a measured reason: the defaults are some 85 times slower than a bare server on a
+small policy, answer a caller's mistake with 503, and stay healthy for five minutes while no worker is loaded.
 """
 
 import json
@@ -22,26 +22,24 @@ class Layout:
     """Where the files lie; all under one writable folder."""
 
     root: Path
+    store: Path  # TorchServe's model store; holds the one model folder
+    model: Path
+    config: Path
+    log4j: Path
+    metrics: Path
 
-    @property
-    def store(self) -> Path:
-        return self.root / "store"
-
-    @property
-    def model(self) -> Path:
-        return self.store / names.MODEL_NAME
-
-    @property
-    def config(self) -> Path:
-        return self.root / "config.properties"
-
-    @property
-    def log4j(self) -> Path:
-        return self.root / "log4j2.xml"
-
-    @property
-    def metrics(self) -> Path:
-        return self.root / "metrics.yaml"
+    @classmethod
+    def under(cls, root: Path) -> "Layout":
+        """Return the layout below `root`."""
+        store = root / "store"
+        return cls(
+            root=root,
+            store=store,
+            model=store / names.MODEL_NAME,
+            config=root / "config.properties",
+            log4j=root / "log4j2.xml",
+            metrics=root / "metrics.yaml",
+        )
 
 
 def config_properties(settings: Settings, layout: Layout) -> str:
@@ -114,7 +112,7 @@ def handle(data, context):
     return _handler.handle(data, context)
 '''
 
-# The least the exporter reads; the worker refuses to start without a model metric, so one of its own stands here, unused.
+# The least the exporter reads. The worker refuses to start without any model metric, so one stands here, unused.
 METRICS_CONFIG = """dimensions: []
 ts_metrics:
   counter:

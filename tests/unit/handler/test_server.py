@@ -1,0 +1,162 @@
+"""A batch of requests: one forward pass, each good item acted on, each bad one refused alone."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import orjson
+import pytest
+from belay_api import receipts
+from belay_api.wire import Action, ErrorAnswer
+from belay_handler.acting import Actor
+from belay_handler.requests import Reader
+from belay_handler.server import Server
+
+from tests.unit.handler.artifacts import CARTPOLE, manifest, outputs
+
+KEY = receipts.namespace_key(b"m" * 32, "team-a")
+NOW = datetime(2026, 5, 4, 10, 0, 0, 123_000, tzinfo=UTC)
+LEFT, RIGHT = [1.0, 0, 0, 0], [0, 0, 1.0, 0]  # actions 0 and 1 by the weights
+
+
+class Counting:
+    """The linear layer, counting its forward passes."""
+
+    def __init__(self) -> None:
+        self.passes = 0
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        self.passes += 1
+        return outputs(batch)
+
+
+@pytest.fixture
+def network() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def started() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def server(network: Counting, started: list[str]) -> Server:
+    return make(network, started, KEY)
+
+
+def make(network, started: list[str], key: bytes | None) -> Server:
+    actor = Actor(manifest(), network, np.random.default_rng(0))
+    return Server(
+        policy="cartpole-1",
+        namespace="team-a",
+        actor=actor,
+        reader=Reader(CARTPOLE, stochastic=True),
+        receipt_key=key,
+        on_start=started.append,
+    )
+
+
+def body(value: object) -> bytes:
+    return orjson.dumps(value)
+
+
+def test_a_decision_carries_its_version_and_a_receipt(server: Server, started: list[str]) -> None:
+    (answer,) = server.answer([body({"observation": RIGHT, "episode": "e1"})], NOW)
+
+    action = Action.model_validate_json(answer.body)
+    assert (answer.status, action.action, action.policy, action.fallback) == (200, 1, "cartpole-1", False)
+    assert answer.headers["x-belay-policy"] == "cartpole-1"
+    assert answer.headers["x-belay-receipt"] == action.receipt
+    assert receipts.check(action.receipt, KEY) == receipts.Receipt("team-a", "cartpole-1", "e1", 0, NOW)
+    assert started == [action.receipt]
+
+
+def test_only_the_first_decision_of_an_episode_starts_it(server: Server, started: list[str]) -> None:
+    answers = server.answer([body({"observation": LEFT, "episode": "e1", "step": step}) for step in (0, 1, 2)], NOW)
+
+    steps = [receipts.check(answer.headers["x-belay-receipt"], KEY).step for answer in answers]
+    assert steps == [0, 1, 2]
+    assert [receipts.check(receipt, KEY).step for receipt in started] == [0]
+
+
+def test_a_decision_outside_episodes_has_no_receipt(server: Server, started: list[str]) -> None:
+    (answer,) = server.answer([body({"observation": LEFT})], NOW)
+
+    assert orjson.loads(answer.body) == {"action": 0, "policy": "cartpole-1", "fallback": False}
+    assert "x-belay-receipt" not in answer.headers
+    assert started == []
+
+
+def test_no_key_no_receipts(network: Counting, started: list[str]) -> None:
+    (answer,) = make(network, started, None).answer([body({"observation": LEFT, "episode": "e1"})], NOW)
+
+    assert orjson.loads(answer.body)["action"] == 0
+    assert "x-belay-receipt" not in answer.headers
+    assert started == []
+
+
+def test_one_forward_pass_for_all_and_400_for_the_bad_ones(server: Server, network: Counting) -> None:
+    bodies = [body({"observation": RIGHT if index % 2 else LEFT}) for index in range(16)]
+    bodies[3] = b'{"observation": [NaN, 0, 0, 0]}'
+    bodies[7] = b"{broken"
+    bodies[9] = body({"observation": LEFT, "typo": 1})
+
+    answers = server.answer(bodies, NOW)
+
+    assert network.passes == 1
+    assert [index for index, answer in enumerate(answers) if answer.status != 200] == [3, 7, 9]
+    for index, answer in enumerate(answers):
+        if index in (3, 7, 9):
+            assert ErrorAnswer.model_validate_json(answer.body).error.status == 400
+        else:
+            assert orjson.loads(answer.body)["action"] == index % 2
+        assert answer.headers["x-belay-policy"] == "cartpole-1"
+
+
+def test_a_list_is_answered_in_its_order_and_the_bad_item_in_its_place(server: Server, network: Counting) -> None:
+    items = [{"observation": RIGHT, "episode": "a"}, {"observation": [1]}, {"observation": LEFT, "episode": "b"}]
+
+    (answer,) = server.answer([body(items)], NOW)
+
+    first, second, third = orjson.loads(answer.body)
+    assert (answer.status, network.passes) == (200, 1)
+    assert (first["action"], third["action"]) == (1, 0)
+    assert second["error"]["field"] == "items[1].observation"
+    assert answer.headers["x-belay-receipt"] == first["receipt"]
+    assert receipts.check(third["receipt"], KEY).episode == "b"
+
+
+def test_a_list_of_nothing_but_bad_items_is_400(server: Server) -> None:
+    (answer,) = server.answer([body([{"observation": [1]}, 7])], NOW)
+
+    assert answer.status == 400
+    assert [item["error"]["status"] for item in orjson.loads(answer.body)] == [400, 400]
+
+
+@pytest.mark.parametrize("items", [[], [{"observation": LEFT}] * 10_001])
+def test_a_list_too_short_or_too_long_is_400(server: Server, items: list) -> None:
+    (answer,) = server.answer([body(items)], NOW)
+
+    assert answer.status == 400
+    assert "1 to 10000" in ErrorAnswer.model_validate_json(answer.body).error.message
+
+
+def test_a_network_that_answers_nan_is_500_for_that_item(started: list[str]) -> None:
+    def poisoned(batch: np.ndarray) -> np.ndarray:
+        answers = outputs(batch)
+        answers[batch[:, 3] == 7] = np.nan
+        return answers
+
+    bodies = [body({"observation": LEFT}), body({"observation": [0, 0, 0, 7], "episode": "e"})]
+    good, bad = make(poisoned, started, KEY).answer(bodies, NOW)
+
+    assert (good.status, bad.status) == (200, 500)
+    assert "NaN or infinity" in ErrorAnswer.model_validate_json(bad.body).error.message
+    assert started == []
+
+
+def test_an_empty_body_asks_for_readiness(server: Server, network: Counting) -> None:
+    answers = server.answer([None, b"", bytearray()], NOW)
+
+    assert [(answer.status, answer.body, answer.probe) for answer in answers] == [(200, b'{"ready":true}', True)] * 3
+    assert network.passes == 0
