@@ -7,17 +7,15 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-from belay_api.model import Model
 from belay_api.receipts import namespace_key
-from belay_api.wire import API_PREFIX, CheckpointRef, ErrorAnswer, ErrorBody
+from belay_api.wire import API_PREFIX, CheckpointRef
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from belay_logbook import metrics
 from belay_logbook.auth import Action, Gate, KeyFile
@@ -30,6 +28,7 @@ from belay_logbook.longpoll import Feed
 from belay_logbook.look import episodes_topic, parse_look, parse_wait, take_look
 from belay_logbook.offload import in_thread
 from belay_logbook.progress import parse_progress, read_progress, record_progress
+from belay_logbook.respond import NUMBER, Measured, defect, gone, header, json_answer, param, refuse, refuse_http
 from belay_logbook.settings import Settings
 from belay_logbook.store import Store
 from belay_logbook.tokenreview import TokenReviewer
@@ -40,7 +39,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_NUMBER = re.compile(r"[0-9]{1,15}")
 _PROGRESS = ("progress",)
 
 
@@ -97,8 +95,8 @@ def make_app(logbook: Logbook) -> ASGIApp:
         *(Route(prefix + "/readyz", readyz) for prefix in ("", API_PREFIX)),
         *(Route(prefix + "/metrics", get_metrics) for prefix in ("", API_PREFIX)),
     ]
-    handlers: dict[Any, Any] = {LogbookError: _refuse, HTTPException: _refuse_http, ClientDisconnect: _gone}
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers | {500: _defect})
+    handlers: dict[Any, Any] = {LogbookError: refuse, HTTPException: refuse_http, ClientDisconnect: gone}
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers | {500: defect})
     app.state.logbook = logbook
     return Measured(app)
 
@@ -113,7 +111,7 @@ async def post_progress(request: Request) -> Response:
             lambda connection, arrived: record_progress(connection, namespace, taken, arrived),
             after=lambda _: logbook.feed.wake(_PROGRESS),
         )
-    return _json(result_of("progress", len(taken), refused))
+    return json_answer(result_of("progress", len(taken), refused))
 
 
 async def get_progress(request: Request) -> Response:
@@ -128,7 +126,7 @@ async def get_progress(request: Request) -> Response:
             page = await logbook.database.read(lambda c: read_progress(c, logbook.database.id, since))
             left = deadline - time.monotonic()
             if page.items or left <= 0 or logbook.feed.closing:
-                return _json(page)
+                return json_answer(page)
             await logbook.feed.changed(_PROGRESS, mark, left)
 
 
@@ -143,7 +141,7 @@ async def post_starts(request: Request) -> Response:
             lambda connection, _: record_starts(connection, taken),
             after=lambda touched: logbook.episodes_written(namespace, touched),
         )
-    return _json(result_of("start", len(taken), refused))
+    return json_answer(result_of("start", len(taken), refused))
 
 
 async def post_outcomes(request: Request) -> Response:
@@ -156,7 +154,7 @@ async def post_outcomes(request: Request) -> Response:
             lambda connection, arrived: record_outcomes(connection, taken, arrived),
             after=lambda touched: logbook.episodes_written(namespace, touched),
         )
-    return _json(result_of("outcome", len(taken), refused))
+    return json_answer(result_of("outcome", len(taken), refused))
 
 
 async def get_statistics(request: Request) -> Response:
@@ -164,7 +162,7 @@ async def get_statistics(request: Request) -> Response:
     logbook, namespace = await _enter(request, Action.STATISTICS)
     query = request.query_params
     look, wait, etag = parse_look(namespace, query), parse_wait(query), query.get("etag") or None
-    return _json(
+    return json_answer(
         await take_look(look, etag=etag, wait=wait, database=logbook.database, cache=logbook.cache, feed=logbook.feed)
     )
 
@@ -173,7 +171,7 @@ async def get_statistics(request: Request) -> Response:
 async def head_blob(request: Request) -> Response:
     """How far a blob is. Only a complete one has a Content-Length."""
     logbook, namespace = await _enter(request, Action.STORE)
-    state = await logbook.store.state(namespace, _param(request, "sha256", _SHA256))
+    state = await logbook.store.state(namespace, param(request, "sha256", _SHA256))
     headers = {"Upload-Offset": str(state.offset), "Upload-Length": str(state.size)}
     response = Response(headers=headers | ({"Accept-Ranges": "bytes"} if state.complete else {}))
     del response.headers["content-length"]
@@ -185,18 +183,18 @@ async def head_blob(request: Request) -> Response:
 async def get_blob(request: Request) -> Response:
     """The bytes; Range is honoured."""
     logbook, namespace = await _enter(request, Action.STORE)
-    path = await logbook.store.file(namespace, _param(request, "sha256", _SHA256))
+    path = await logbook.store.file(namespace, param(request, "sha256", _SHA256))
     return FileResponse(path, media_type="application/octet-stream")
 
 
 async def patch_blob(request: Request) -> Response:
     """Append to a blob: 204 and the new offset, 201 when it is complete and verified."""
     logbook, namespace = await _enter(request, Action.STORE)
-    sha256 = _param(request, "sha256", _SHA256)
-    offset = _header(request, "Upload-Offset")
+    sha256 = param(request, "sha256", _SHA256)
+    offset = header(request, "Upload-Offset")
     if offset is None:
         raise BadRequest("Upload-Offset is missing: say where this part begins, 0 at first", field="Upload-Offset")
-    size = _header(request, "Upload-Length")
+    size = header(request, "Upload-Length")
     state = await logbook.store.append(namespace, sha256, offset=offset, size=size, chunks=request.stream())
     return Response(status_code=201 if state.complete else 204, headers={"Upload-Offset": str(state.offset)})
 
@@ -204,30 +202,30 @@ async def patch_blob(request: Request) -> Response:
 async def list_checkpoints(request: Request) -> Response:
     """A seed's checkpoints, newest step first."""
     logbook, namespace = await _enter(request, Action.STORE)
-    uid, index = _param(request, "uid", _UID), int(_param(request, "index", _NUMBER))
-    return _json(await logbook.store.checkpoints(namespace, uid, index))
+    uid, index = param(request, "uid", _UID), int(param(request, "index", NUMBER))
+    return json_answer(await logbook.store.checkpoints(namespace, uid, index))
 
 
 async def put_checkpoint(request: Request) -> Response:
     """Record a checkpoint whose blob is here."""
     logbook, namespace = await _enter(request, Action.STORE)
     uid, index, step = (
-        _param(request, "uid", _UID),
-        int(_param(request, "index", _NUMBER)),
-        int(_param(request, "step", _NUMBER)),
+        param(request, "uid", _UID),
+        int(param(request, "index", NUMBER)),
+        int(param(request, "step", NUMBER)),
     )
     ref = parse_one(await read_body(request), CheckpointRef)
     if ref.step != step:
         raise BadRequest(f"step is {ref.step} in the body and {step} in the path: send the same", field="step")
     await logbook.store.put_checkpoint(namespace, uid, index, ref)
-    return _json(ref)
+    return json_answer(ref)
 
 
 async def delete_checkpoint(request: Request) -> Response:
     """Forget a checkpoint."""
     logbook, namespace = await _enter(request, Action.STORE)
-    uid, index = _param(request, "uid", _UID), int(_param(request, "index", _NUMBER))
-    await logbook.store.delete_checkpoint(namespace, uid, index, int(_param(request, "step", _NUMBER)))
+    uid, index = param(request, "uid", _UID), int(param(request, "index", NUMBER))
+    await logbook.store.delete_checkpoint(namespace, uid, index, int(param(request, "step", NUMBER)))
     return Response(status_code=204)
 
 
@@ -253,77 +251,8 @@ async def get_metrics(_: Request) -> Response:
     return Response(generate_latest(metrics.REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
-# --- shared by the routes ---------------------------------------------------------------------------------------------
 async def _enter(request: Request, action: Action) -> tuple[Logbook, str]:
     logbook: Logbook = request.app.state.logbook
-    namespace = _param(request, "namespace", _NAMESPACE)
+    namespace = param(request, "namespace", _NAMESPACE)
     await logbook.gate.admit(request, action, namespace)
     return logbook, namespace
-
-
-def _param(request: Request, name: str, pattern: re.Pattern[str]) -> str:
-    value: str = request.path_params[name]
-    if not pattern.fullmatch(value):
-        raise BadRequest(f"{name} is {value[:80]!r} in the path, wanted {pattern.pattern}", field=name)
-    return value
-
-
-def _header(request: Request, name: str) -> int | None:
-    text = request.headers.get(name)
-    if text is None:
-        return None
-    if not _NUMBER.fullmatch(text):
-        raise BadRequest(f"{name} is {text[:80]!r}, wanted a number of bytes", field=name)
-    return int(text)
-
-
-def _json(model: Model, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    content = orjson.dumps(model.model_dump(mode="json", by_alias=True, exclude_none=True))
-    return Response(content, status, headers, "application/json")
-
-
-async def _refuse(_: Request, error: Exception) -> Response:
-    assert isinstance(error, LogbookError)
-    return _json(error.answer(), error.status, error.headers)
-
-
-async def _refuse_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    message = f"{request.method} {request.url.path}: {error.detail}; the routes are listed in belay_api/wire.py"
-    return _json(ErrorAnswer(error=ErrorBody(status=error.status_code, message=message)), error.status_code)
-
-
-async def _gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=499)  # nobody reads it; for the metric only
-
-
-async def _defect(_: Request, __: Exception) -> Response:
-    message = "a defect of the logbook: nothing of this request was recorded; its log says more"
-    return _json(ErrorAnswer(error=ErrorBody(status=500, message=message)), 500)
-
-
-class Measured:
-    """Times every request by route, not by path: paths are endless."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began, status = time.perf_counter(), 500
-
-        async def note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, note)
-        finally:
-            # starlette's endpoint name; without one no route matched
-            route = getattr(scope.get("endpoint"), "__name__", "none")
-            metrics.REQUEST_SECONDS.labels(scope["method"], route, status).observe(time.perf_counter() - began)

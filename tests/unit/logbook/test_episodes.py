@@ -1,0 +1,179 @@
+"""Starts and outcomes at the door: proven, idempotent, each item judged for itself."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.logbook.support import receipt
+
+
+def look(client: httpx.Client, **query: Any) -> dict[str, Any]:
+    answer = client.get("/statistics", params={"versions": "candidate", "window": 86400, "grace": 60, **query})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["versions"][0]
+
+
+def outcome(token: str, value: float = 1.0, **more: Any) -> dict[str, Any]:
+    return {"receipt": token, "outcomes": {"return": value}, **more}
+
+
+def total(version: dict[str, Any], field: str) -> int:
+    return sum(window[field] for window in version["windows"])
+
+
+def test_an_episode_counts_once_however_often_it_is_told(client: httpx.Client, namespace: str) -> None:
+    token = receipt("e", ago=2, namespace=namespace)
+    for value in (10.0, 99.0):
+        client.post("/starts", json={"items": [{"receipt": token}]}).raise_for_status()
+        answer = client.post("/outcomes", json={"items": [outcome(token, value), outcome(token, value + 1)]})
+        assert answer.json() == {"accepted": 2, "refused": []}
+    version = look(client, grace=1.999, since="1970-01-01T00:00:00Z")
+    assert total(version, "count") + total(version, "missing") == 1
+    mean = look(client, grace=0, outcome="return")  # due at once; reported later than 0 s after its start: missing
+    assert total(mean, "missing") == 1
+
+
+def test_the_first_report_stands(logbook: Any, client: httpx.Client, namespace: str) -> None:
+    token = receipt("e", ago=0.5, namespace=namespace)
+    client.post("/outcomes", json={"items": [outcome(token, 10.0)]}).raise_for_status()
+    client.post("/outcomes", json={"items": [outcome(token, 99.0, moved=True)]}).raise_for_status()
+    etag = client.get("/statistics", params={"versions": "candidate", "grace": 1}).json()["etag"]
+    query = {"versions": "candidate", "window": 86400, "grace": 1, "etag": etag, "wait": 10}
+    version = client.get("/statistics", params=query).json()["versions"][0]
+    assert [window["mean"] for window in version["windows"]] == [10.0]
+    assert version["moved"] == 0
+
+
+def test_a_start_without_a_report_is_missing_only_after_grace(client: httpx.Client, namespace: str) -> None:
+    items = [{"receipt": receipt(f"e{ago}", ago=ago, namespace=namespace)} for ago in (10, 50, 70, 500)]
+    client.post("/starts", json={"items": items}).raise_for_status()
+    assert total(look(client), "missing") == 2
+
+
+def test_moved_episodes_count_for_neither_side(client: httpx.Client, namespace: str) -> None:
+    items = [outcome(receipt(f"e{i}", ago=100, namespace=namespace), moved=i < 2) for i in range(5)]
+    client.post("/outcomes", json={"items": items}).raise_for_status()
+    version = look(client, grace=90)
+    assert version["moved"] == 2
+    assert total(version, "missing") == 3  # reported 100 s after their start, grace is 90 s
+
+
+def test_a_batch_keeps_what_is_good_in_it(client: httpx.Client, namespace: str) -> None:
+    good = receipt("good", ago=1, namespace=namespace)
+    later = receipt("later", ago=1, namespace=namespace, step=7)
+    future = receipt("future", ago=-400, namespace=namespace)
+    items = [
+        outcome(good),
+        outcome("v1.forged.forged"),
+        outcome(receipt("elsewhere", ago=1, namespace="other")),
+        {"receipt": good},
+        {"receipt": good, "outcomes": {"return": "12"}},
+        {"receipt": good, "outcomes": {"return": 1}, "epsiode": 3},
+        outcome(later),
+        outcome(future),
+        {"receipt": good, "outcomes": {'no"name': 1}},
+        outcome("\u20ac.\u20ac.\u20ac"),
+        "not even an object",
+    ]
+    answer = client.post("/outcomes", json={"items": items})
+    assert answer.status_code == 200
+    result = answer.json()
+    assert result["accepted"] == 1
+    refused = {entry["index"]: (entry["error"]["status"], entry["error"].get("field")) for entry in result["refused"]}
+    assert refused == {
+        1: (403, "items[1].receipt"),
+        2: (403, "items[2].receipt"),
+        3: (400, "items[3].outcomes"),
+        4: (400, "items[4].outcomes.return"),
+        5: (400, "items[5].epsiode"),
+        6: (400, "items[6].receipt"),
+        7: (400, "items[7].receipt"),
+        8: (400, "items[8].outcomes"),
+        9: (403, "items[9].receipt"),
+        10: (400, "items[10]"),
+    }
+    assert all(entry["error"]["message"] for entry in result["refused"])
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_not_finite_is_refused_alone_and_counted(
+    client: httpx.Client, logbook: Any, namespace: str, number: str
+) -> None:
+    def counted() -> float:
+        lines = httpx.get(f"{logbook.url}/metrics").text.splitlines()
+        name = 'belay_logbook_items_total{kind="outcome",result="not_finite"} '
+        return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), 0.0)
+
+    before = counted()
+    good, bad = (receipt(name, ago=1, namespace=namespace) for name in ("good", "bad"))
+    body = '{"items": [%s, {"receipt": "%s", "outcomes": {"return": %s}}]}' % (json.dumps(outcome(good)), bad, number)
+    result = client.post("/outcomes", content=body).json()
+    assert result["accepted"] == 1
+    assert [(entry["index"], entry["error"]["status"]) for entry in result["refused"]] == [(1, 400)]
+    assert counted() == before + 1
+
+
+def test_only_forged_receipts_refuse_the_request(client: httpx.Client, namespace: str) -> None:
+    theirs = receipt("e", ago=1, namespace="other")
+    for path, item in (("/starts", {"receipt": theirs}), ("/outcomes", outcome(theirs))):
+        answer = client.post(path, json={"items": [item, item]})
+        assert answer.status_code == 403
+        assert set(answer.json()) == {"error"}
+    assert client.post("/outcomes", json={"items": []}).json() == {"accepted": 0, "refused": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ("{", None),
+        ("[]", "items"),
+        ('{"items": {}}', "items"),
+        ('{"items": [], "more": 1}', "more"),
+        ('{"items": [' + ",".join(["{}"] * 10_001) + "]}", "items"),
+        ("[" * 100_000, None),
+    ],
+)
+def test_no_batch_at_all_is_one_400(client: httpx.Client, body: str, field: str | None) -> None:
+    answer = client.post("/outcomes", content=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"].get("field") == field
+
+
+def test_a_body_beyond_the_limit_is_413(client: httpx.Client) -> None:
+    body = b'{"items": []}' + b" " * (33 << 20)
+    assert client.post("/outcomes", content=body).status_code == 413
+    chunks = (b" " * (1 << 20) for _ in range(34))  # chunked: no length announced
+    assert client.post("/outcomes", content=chunks).status_code == 413
+
+
+def test_statistics_name_the_parameter_that_is_wrong(client: httpx.Client) -> None:
+    for query, field in [
+        ({"versions": ""}, "versions"),
+        ({"window": "0"}, "window"),
+        ({"window": "x"}, "window"),
+        ({"grace": "nan"}, "grace"),
+        ({"outcome": "re turn"}, "outcome"),
+        ({"since": "yesterday"}, "since"),
+        ({"gracee": "60"}, "gracee"),
+        ({"wait": "-1"}, "wait"),
+    ]:
+        answer = client.get("/statistics", params={"versions": "a", **query})
+        assert (answer.status_code, answer.json()["error"]["field"]) == (400, field)
+
+
+def test_custom_outcomes_and_namespaces_stay_apart(client: httpx.Client, logbook: Any, namespace: str) -> None:
+    token = receipt("e", ago=1, namespace=namespace)
+    item = {"receipt": token, "outcomes": {"lap.time-s": 12.5, "return": 1}}
+    client.post("/outcomes", json={"items": [item]}).raise_for_status()
+    etag = "none"
+    version: dict[str, Any] = {"windows": []}
+    while not version["windows"]:
+        query = {"versions": "candidate", "grace": 1.5, "outcome": "lap.time-s", "etag": etag, "wait": 5}
+        answer = client.get("/statistics", params=query).json()
+        etag, version = answer["etag"], answer["versions"][0]
+    assert version["windows"][0]["mean"] == 12.5
+    assert look(client, grace=0, outcome="lap.time-s")["windows"][0]["missing"] == 1
+    with logbook.client("other") as other:
+        assert look(other)["windows"] == []
