@@ -43,7 +43,7 @@ MODEL_NAME = "policy"  # in every serving pod: POST /predictions/policy; routes 
 ARTIFACT_DIR = "/models/artifact"  # the init container fills and verifies it
 RECEIPT_SECRET = "belay-receipt-key"  # one per namespace, key `key`: 32 bytes, see receipts.namespace_key
 RECEIPT_MASTER_SECRET = "belay-receipt-master"
-"""In the system namespace, key `key`: 32 random bytes. Not RECEIPT_SECRET: a policy served in that namespace would overwrite it."""
+"""In the system namespace, key `key`: 32 random bytes. Another name, or a policy served there would overwrite it."""
 RECEIPT_KEY_FILE = "/etc/belay/receipt/key"
 POLICY_HEADER = "x-belay-policy"
 RECEIPT_HEADER = "x-belay-receipt"

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 Manifest = Mapping[str, Any]
-"""A Kubernetes object as a plain dict with apiVersion, kind, metadata.name and metadata.namespace; only fields we own."""
+"""A Kubernetes object as a plain dict: apiVersion, kind, metadata.name, metadata.namespace and only fields we own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Pollers: what they are given and what they give. Reconcile never waits on an outside call; pollers do, and write facts.
+"""Pollers: what they are given and what they give. A pass never waits on an outside call; pollers do, and write facts.
 
 A fact is what a poller last learned, kept in the cache under (topic, namespace, name) and read by `observe`:
 

@@ -1,0 +1,137 @@
+"""Who is next: the queue's rules as a plain state machine, without tasks, clock or randomness of its own.
+
+A key is in one of four places: nowhere, waiting, busy, busy-and-dirty; beside that it may have one alarm.
+
+    nowhere ──wake──▶ waiting ──take──▶ busy ──finish──▶ nowhere (and perhaps an alarm)
+                         ▲               │ wake
+                         └──finish── busy-and-dirty
+
+So a key is worked on by one worker at a time, any number of wakes while it waits are one pass, and a wake while it is
+worked on gives exactly one more pass, which sees everything that happened. `queue.py` puts workers around this.
+"""
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+PRIORITIES = 3  # 0 rollbacks, 1 rollouts, 2 the rest
+PATIENCE = 16  # keys of better priority served while a lower one waits, before that one gets its turn
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    priority: int
+    since: float
+    ticket: int  # which queue entry is the valid one, after a key moved to a better priority
+
+
+class Agenda(Generic[K]):
+    """Keys with priorities and alarms. Every method takes the time in seconds; time never runs backwards."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[K, _Waiting] = {}
+        self._lines: list[deque[tuple[int, K]]] = [deque() for _ in range(PRIORITIES)]
+        self._passed = 0  # keys of better priority served since the lowest waiting line had its turn
+        self._busy: dict[K, int | None] = {}  # None: clean; a priority: dirty, to be queued with it
+        self._alarms: dict[K, float] = {}
+        self._heap: list[tuple[float, int, K]] = []
+        self._tickets = itertools.count()
+
+    def wake(self, key: K, now: float, *, priority: int = PRIORITIES - 1) -> None:
+        """Ask for a pass over `key`. A better priority than before moves it up, a worse one changes nothing."""
+        if key in self._busy:
+            dirty = self._busy[key]
+            self._busy[key] = priority if dirty is None else min(dirty, priority)
+            return
+        known = self._waiting.get(key)
+        if known is not None and known.priority <= priority:
+            return
+        ticket = next(self._tickets)
+        self._waiting[key] = _Waiting(priority, known.since if known else now, ticket)
+        self._lines[priority].append((ticket, key))
+
+    def alarm(self, key: K, at: float) -> None:
+        """Set the time at which `key` is due; replaces its earlier alarm, because the latest pass knows best."""
+        self._alarms[key] = at
+        if len(self._heap) > 2 * len(self._alarms) + 64:  # replaced alarms may lie a day ahead: do not keep them
+            self._heap = [(time, next(self._tickets), of) for of, time in self._alarms.items()]
+            heapq.heapify(self._heap)
+        else:
+            heapq.heappush(self._heap, (at, next(self._tickets), key))
+
+    def silence(self, key: K) -> None:
+        """Drop the alarm of `key`."""
+        self._alarms.pop(key, None)
+
+    def due(self, now: float) -> list[K]:
+        """Return the keys whose alarm has come, and drop those alarms; the caller wakes them."""
+        keys = []
+        while (at := self.next_alarm()) is not None and at <= now:
+            _, _, key = heapq.heappop(self._heap)
+            del self._alarms[key]
+            keys.append(key)
+        return keys
+
+    def next_alarm(self) -> float | None:
+        """Return when the next key is due, or None."""
+        while self._heap:
+            at, _, key = self._heap[0]
+            if self._alarms.get(key) == at:
+                return at
+            heapq.heappop(self._heap)  # replaced or silenced
+        return None
+
+    def take(self) -> K | None:
+        """Hand out the next key and mark it busy; None when nothing waits."""
+        lines = [line for line in range(PRIORITIES) if self._front(line) is not None]
+        if not lines:
+            return None
+        line = lines[0]
+        if len(lines) > 1:
+            self._passed += 1
+            if self._passed > PATIENCE:
+                line, self._passed = lines[-1], 0
+        else:
+            self._passed = 0
+        _, key = self._lines[line].popleft()
+        del self._waiting[key]
+        self._busy[key] = None
+        return key
+
+    def finish(self, key: K, now: float) -> None:
+        """Take `key` back from its worker; it waits again when it was woken meanwhile."""
+        dirty = self._busy.pop(key)
+        if dirty is not None:
+            self.wake(key, now, priority=dirty)
+
+    def depth(self, priority: int) -> int:
+        """Return how many keys wait at a priority."""
+        return sum(1 for waiting in self._waiting.values() if waiting.priority == priority)
+
+    def oldest(self) -> float | None:
+        """Return since when the longest waiting key waits, or None."""
+        return min((waiting.since for waiting in self._waiting.values()), default=None)
+
+    @property
+    def busy(self) -> int:
+        """Return the number of keys in workers' hands."""
+        return len(self._busy)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def _front(self, line: int) -> K | None:
+        """Return the first valid key of a line, dropping entries of keys that moved up."""
+        entries = self._lines[line]
+        while entries:
+            ticket, key = entries[0]
+            waiting = self._waiting.get(key)
+            if waiting is not None and waiting.ticket == ticket:
+                return key
+            entries.popleft()
+        return None

@@ -1,0 +1,129 @@
+"""Carry a plan out: status, apply, delete, events, in this order.
+
+The recorded intent goes first, so a process that dies on any line leaves a world that the next pass can read. Every
+write is one that may be repeated: an apply names the whole wanted content, a status replaces the version it was decided
+on, a delete names the uid. What the API server answers goes into the cache at once, so the next pass never works on
+what it has itself already changed.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from belay_api import names
+from belay_api.reasons import EventReason
+
+from belay_operator.engine import metrics
+from belay_operator.engine.cache import Cache
+from belay_operator.engine.client import Client, Object
+from belay_operator.engine.drift import Drift, stamped
+from belay_operator.engine.errors import Conflict, NotFound, Refused
+from belay_operator.engine.events import Events
+from belay_operator.engine.plan import Manifest, Note, Plan, Ref
+
+TRUST = timedelta(minutes=10)
+"""How long a kind that is not cached (ConfigMap, Secret) is believed to be as we last applied it."""
+
+log = logging.getLogger(__name__)
+
+
+class Executor:
+    """The only part that writes to the API server on behalf of a decision."""
+
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        events: Events,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client, self._cache, self._events, self._clock = client, cache, events, clock
+        self._drift = Drift()
+        self._trusted: dict[tuple[str, str, str], tuple[str, float]] = {}
+
+    async def execute(self, obj: Mapping[str, Any], plan: Plan, *, urgent: bool = False) -> int:
+        """Carry out `plan` for `obj` and return the number of writes made.
+
+        Args:
+            obj: The object as the decision saw it; its resource version guards the status.
+            urgent: Calls pass the rate limit.
+        Raises: ApiError of the first write that failed; the later ones were not tried. Conflict after the cache has
+            been given the live object, so that deciding again at once is right.
+        """
+        writes = 0
+        if plan.status is not None and plan.status != (obj.get("status") or {}):
+            await self._status(obj, plan.status, urgent)
+            writes += 1
+        for manifest in plan.apply:
+            writes += await self._apply(obj, manifest, urgent)
+        for ref in plan.delete:
+            writes += await self._delete(ref, urgent)
+        for note in plan.events:
+            self._events.tell(obj, note)
+        return writes
+
+    async def _status(self, obj: Mapping[str, Any], status: Mapping[str, Any], urgent: bool) -> None:
+        meta = obj["metadata"]
+        kind, namespace, name = obj["kind"], meta["namespace"], meta["name"]
+        try:
+            self._cache.put(kind, await self._client.replace_status(obj, status, urgent=urgent))
+        except Conflict:
+            # Mostly somebody changed a label. Look, and decide again on what is there.
+            live = await self._client.get(kind, namespace, name)
+            if live is not None:
+                self._cache.put(kind, live)
+            raise
+
+    async def _apply(self, obj: Mapping[str, Any], manifest: Manifest, urgent: bool) -> int:
+        kind, meta = manifest["kind"], manifest["metadata"]
+        full, digest = stamped(_managed(manifest))
+        entry = self._cache.entry(kind, meta["namespace"], meta["name"])
+        if self._trusts(full, digest) or self._drift.in_sync(full, digest, entry):
+            metrics.APPLIES_SAVED.labels(kind).inc()
+            return 0
+        if entry is not None and "deletionTimestamp" in entry.obj["metadata"]:
+            return 0  # its name is taken until it is gone; that event brings the next pass
+        try:
+            answer = await self._client.apply(full, urgent=urgent)
+        except Refused as error:
+            text = f"{kind} {meta['name']} was refused by the API server and is not changed: {error.message}"
+            self._events.tell(obj, Note(EventReason.CHILD_REFUSED, text, warning=True))
+            raise
+        self._keep(kind, full, digest, answer)
+        return 1
+
+    def _keep(self, kind: str, manifest: Manifest, digest: str, answer: Object) -> None:
+        meta = manifest["metadata"]
+        if self._cache.keeps(kind):
+            self._cache.put(kind, answer)
+            entry = self._cache.entry(kind, meta["namespace"], meta["name"])
+            if entry is not None and entry.version == int(answer["metadata"]["resourceVersion"]):
+                self._drift.remember(manifest, digest, entry)
+        else:
+            self._trusted[kind, meta["namespace"], meta["name"]] = (digest, self._clock())
+
+    async def _delete(self, ref: Ref, urgent: bool) -> int:
+        live = await self._client.get(ref.kind, ref.namespace, ref.name)  # never destroy on the cache's word
+        if live is None or live["metadata"]["uid"] != ref.uid or "deletionTimestamp" in live["metadata"]:
+            return 0
+        try:
+            await self._client.delete(ref.kind, ref.namespace, ref.name, uid=ref.uid, urgent=urgent)
+        except NotFound:
+            return 0
+        self._drift.forget(ref.kind, ref.namespace, ref.name)
+        return 1
+
+    def _trusts(self, manifest: Manifest, digest: str) -> bool:
+        meta = manifest["metadata"]
+        known = self._trusted.get((manifest["kind"], meta["namespace"], meta["name"]))
+        return known is not None and known[0] == digest and self._clock() - known[1] < TRUST.total_seconds()
+
+
+def _managed(manifest: Manifest) -> Manifest:
+    """Add the label by which children are watched: without it our own object would be invisible to us."""
+    meta = manifest["metadata"]
+    labels = {**meta.get("labels", {}), names.MANAGED_BY_LABEL: names.MANAGED_BY}
+    return {**manifest, "metadata": {**meta, "labels": labels}}

@@ -1,0 +1,244 @@
+"""Talk to the API server in plain dicts: one place for authentication, rate, retries, errors and metrics.
+
+The official `kubernetes` package loads the credentials and keeps the TLS session; its typed models stay outside,
+because they cost five to ten times the CPU and memory and refuse fields newer than themselves. Everything we send is
+safe to send twice (server-side apply, preconditions, reads), so every call is tried again on 429, 5xx and a broken
+connection, but only for a few seconds: the queue's back-off is the patient one.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+import orjson
+from belay_api import names
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from belay_operator.engine import metrics
+from belay_operator.engine.errors import ApiError, NotFound, Unreachable, error_of
+from belay_operator.engine.rate import TokenBucket
+from belay_operator.engine.resources import Resource, resource_of
+
+TRIES = 4
+FIRST_DELAY = timedelta(
+    milliseconds=100
+)  # doubled per try, times a random 0.5..1: many clients must not come back together
+LONGEST_RETRY_AFTER = timedelta(seconds=10)  # a longer wish is left to the queue's back-off
+TIMEOUT = timedelta(seconds=30)
+CHUNK = 500  # objects per list page: bounds the memory spike on both sides
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One complete list."""
+
+    items: list[Object]
+    resource_version: str  # of the whole list: what a watch may continue from
+
+
+class Client:
+    """One connection pool, one rate limit."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        rate_per_s: float = 100,
+        burst: int = 200,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.configuration = configuration
+        self._rest = RESTClientObject(configuration)
+        self._bucket = TokenBucket(rate_per_s=rate_per_s, burst=burst, clock=time.monotonic)
+        self._rng = rng or random.Random()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._rest.close()
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """Return the live object, or None when it does not exist."""
+        try:
+            return await self.call("GET", resource_of(kind), resource_of(kind).path(namespace, name))
+        except NotFound:
+            return None
+
+    async def list(self, kind: str, namespace: str | None = None, *, limit: int = CHUNK) -> Page:
+        """Return all objects the kind's selector lets through, fetched in chunks."""
+        items: list[Object] = []
+        version = ""
+        async for page in self._pages(resource_of(kind), namespace, limit):
+            items += page.get("items") or []
+            version = page["metadata"]["resourceVersion"]
+        return Page(items, version)
+
+    async def apply(self, manifest: Mapping[str, Any], *, urgent: bool = False) -> Object:
+        """Server-side apply `manifest` under our field manager and return the object as it is now."""
+        resource, meta = resource_of(manifest["kind"]), manifest["metadata"]
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        path = resource.path(meta["namespace"], meta["name"])
+        return await self.call(
+            "PATCH", resource, path, body=manifest, query=query, media="application/apply-patch+yaml", urgent=urgent
+        )
+
+    async def replace_status(
+        self, obj: Mapping[str, Any], status: Mapping[str, Any], *, urgent: bool = False
+    ) -> Object:
+        """Replace the whole status of `obj`, which must still be at the resource version we read.
+
+        Raises: Conflict when somebody wrote the object since; a stale reader never overwrites a newer intent.
+        """
+        resource, meta = resource_of(obj["kind"]), obj["metadata"]
+        patch = [
+            # The API server compares the version of a patched object with the stored one and answers 409.
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        path = resource.path(meta["namespace"], meta["name"], "status")
+        query = {"fieldManager": names.FIELD_MANAGER}
+        return await self.call(
+            "PATCH", resource, path, body=patch, query=query, media="application/json-patch+json", urgent=urgent
+        )
+
+    async def delete(self, kind: str, namespace: str, name: str, *, uid: str, urgent: bool = False) -> None:
+        """Delete exactly the object with `uid`; dependents go in the background. Raises: Conflict for a successor."""
+        resource = resource_of(kind)
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        await self.call("DELETE", resource, resource.path(namespace, name), body=body, urgent=urgent)
+
+    async def create(self, manifest: Mapping[str, Any], *, tries: int = TRIES) -> Object:
+        """Create an object that must not exist yet. Raises: Conflict when it does."""
+        resource = resource_of(manifest["kind"])
+        path = resource.path(manifest["metadata"]["namespace"])
+        return await self.call("POST", resource, path, body=manifest, tries=tries)
+
+    async def serves(self, resource: Resource) -> bool:
+        """Return whether the API server serves this kind at this version."""
+        try:
+            answer = await self.call("GET", resource, resource.base)
+        except NotFound:
+            return False
+        return any(entry["name"] == resource.plural for entry in answer.get("resources") or [])
+
+    async def call(
+        self,
+        verb: str,
+        resource: Resource,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        media: str = "application/json",
+        urgent: bool = False,
+        tries: int = TRIES,
+        within: timedelta = TIMEOUT,
+    ) -> Object:
+        """Make one call, tried again where that can help, and return the decoded answer.
+
+        Args:
+            urgent: Do not wait for the rate limit.
+            within: Time limit of each try.
+        Raises: The ApiError that fits the last answer.
+        """
+        url = f"{self.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        one = _Call(verb, resource.kind, f"{verb} {path}", url, media, within)
+        for attempt in range(1, tries + 1):
+            metrics.API_THROTTLED.inc(await self._bucket.take(urgent=urgent))
+            try:
+                return await self._once(one, body)
+            except _TryAgain as again:
+                if attempt == tries or again.after > LONGEST_RETRY_AFTER:
+                    raise again.error from again.__cause__
+                pause = FIRST_DELAY * 2 ** (attempt - 1) * self._rng.uniform(0.5, 1.0)
+                await asyncio.sleep(max(pause, again.after).total_seconds())
+        raise AssertionError("unreachable: tries is at least 1")
+
+    async def _once(self, one: "_Call", body: Any) -> Object:
+        headers = {"Accept": "application/json", "Content-Type": one.media, "User-Agent": names.FIELD_MANAGER}
+        headers |= await self._authorization()
+        started, code = time.monotonic(), "none"
+        limit = aiohttp.ClientTimeout(one.within.total_seconds())
+        try:
+            answer = await self._rest.request(  # type: ignore[no-untyped-call]
+                one.verb, one.url, headers=headers, body=body, _request_timeout=limit
+            )
+            code = str(answer.status)
+            data = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as cause:
+            error: ApiError = Unreachable(one.what, code=None, reason=type(cause).__name__, message=str(cause))
+            raise _TryAgain(error, timedelta(0)) from cause
+        finally:
+            metrics.API_CALLS.labels(one.verb, one.kind, code).inc()
+            metrics.API_SECONDS.labels(one.verb).observe(time.monotonic() - started)
+        if answer.status < 300:
+            found: Object = orjson.loads(data)
+            return found
+        error = _error(one.what, answer.status, data)
+        if answer.status == 429 or answer.status >= 500:
+            raise _TryAgain(error, _retry_after(answer.headers))
+        raise error
+
+    async def _authorization(self) -> dict[str, str]:
+        # Asked before each call: in a cluster the token on disk is rotated, and the package reads it again when due.
+        settings = await self.configuration.auth_settings()
+        token = settings.get("BearerToken")
+        return {token["key"]: token["value"]} if token and token["value"] else {}
+
+    async def _pages(self, resource: Resource, namespace: str | None, limit: int) -> AsyncIterator[Object]:
+        query = {"limit": str(limit)}
+        if resource.selector:
+            query["labelSelector"] = resource.selector
+        while True:
+            page = await self.call("GET", resource, resource.path(namespace), query=query)
+            for item in page.get("items") or []:  # list items come without these two
+                item["apiVersion"], item["kind"] = resource.api_version, resource.kind
+            yield page
+            more = page["metadata"].get("continue")
+            if not more:
+                return
+            query["continue"] = more
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What stays the same from try to try."""
+
+    verb: str
+    kind: str
+    what: str  # for people and errors
+    url: str
+    media: str
+    within: timedelta
+
+
+class _TryAgain(Exception):
+    """An outcome that another try may change."""
+
+    def __init__(self, error: ApiError, after: timedelta) -> None:
+        self.error, self.after = error, after
+        super().__init__(str(error))
+
+
+def _error(what: str, code: int, data: bytes) -> ApiError:
+    try:
+        status = orjson.loads(data)
+        reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
+    except (orjson.JSONDecodeError, AttributeError):  # a proxy in between answers in HTML
+        reason, message = "", data[:200].decode(errors="replace")
+    return error_of(what, code, reason, message)
+
+
+def _retry_after(headers: Mapping[str, str]) -> timedelta:
+    try:
+        return timedelta(seconds=float(headers.get("Retry-After", "0")))
+    except ValueError:  # the other form, an HTTP date, is not used by API servers
+        return timedelta(0)

@@ -1,0 +1,115 @@
+"""List every kind from time to time and correct the cache: what a watch has lost, nobody ever reports.
+
+A watch that breaks for longer than the API server's memory starts over with a list; objects deleted in between are
+never mentioned again. So every ten minutes, and soon after a watch has started over, all kinds are listed in chunks;
+what is not in the list is dropped, what is newer is taken. A change that only the resync found is counted: a watch
+that is blind time after time makes this process unhealthy.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+
+from belay_operator.engine import metrics
+from belay_operator.engine.cache import Cache
+from belay_operator.engine.client import Client, Page
+from belay_operator.engine.errors import ApiError, NotFound
+from belay_operator.engine.resources import CACHED, Resource
+
+PERIOD = timedelta(minutes=10)
+SETTLE = timedelta(seconds=3)  # after a watch starts over it still replays its list; wait for that to end
+RETRY = timedelta(seconds=5)
+GRACE = timedelta(seconds=2)  # a watch may be that late without being blind
+BLIND = 2  # resyncs in a row that found lost changes of one kind
+
+log = logging.getLogger(__name__)
+
+
+class Resync:
+    """Lists kinds into the cache: once at start, then by period or on request."""
+
+    def __init__(
+        self, client: Client, cache: Cache, *, namespaces: Iterable[str] | None = None, period: timedelta = PERIOD
+    ) -> None:
+        self._client, self._cache, self._period = client, cache, period
+        self._namespaces = tuple(namespaces) if namespaces else (None,)
+        self._asked: dict[str, float] = {}  # kind -> loop time at which to list it
+        self._news = asyncio.Event()
+        self._blind: dict[str, int] = {}
+
+    async def first(self) -> None:
+        """List all kinds once, all at a time; the cache is complete afterwards. Tries until it works."""
+        async with asyncio.TaskGroup() as group:
+            for resource in CACHED:
+                group.create_task(self._until_listed(resource))
+
+    async def run(self) -> None:
+        """List each kind every period, and when asked, until cancelled."""
+        loop = asyncio.get_running_loop()
+        for resource in CACHED:
+            # The watches start with a list of their own; what vanished between ours and theirs is found here.
+            self._asked[resource.kind] = loop.time() + 2 * SETTLE.total_seconds()
+        while True:
+            kind, at = min(self._asked.items(), key=lambda item: item[1])
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), max(0.0, at - loop.time()))
+                continue  # an earlier date may have been asked for
+            except TimeoutError:
+                pass
+            self._asked[kind] = loop.time() + self._period.total_seconds()
+            try:
+                await self.list(kind)
+            except ApiError as error:
+                log.warning("resync of %s failed, next try in %.0f s: %s", kind, RETRY.total_seconds(), error)
+                self._asked[kind] = loop.time() + RETRY.total_seconds()
+
+    def ask(self, kind: str) -> None:
+        """List `kind` soon: its watch has just started over."""
+        soon = asyncio.get_running_loop().time() + SETTLE.total_seconds()
+        if soon < self._asked.get(kind, float("inf")) - SETTLE.total_seconds():
+            self._asked[kind] = soon
+            self._news.set()
+
+    def blind(self) -> list[str]:
+        """Return the kinds whose watch lost changes in the last resyncs, time after time."""
+        return [kind for kind, times in self._blind.items() if times >= BLIND]
+
+    async def list(self, kind: str, *, first: bool = False) -> None:
+        """Correct the cache by one complete list of `kind`. Raises: ApiError."""
+        if not self._cache.serves(kind):
+            return
+        lost = 0
+        for namespace in self._namespaces:
+            page = await self._client.list(kind, namespace)
+            version = int(page.resource_version)
+            present = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in page.items]
+            if not first and self._differs(kind, page):
+                await asyncio.sleep(GRACE.total_seconds())  # what the watch still brings was only late, not lost
+            lost += sum(self._cache.put(kind, one) for one in page.items)
+            lost += len(self._cache.prune(kind, present, version=version, namespace=namespace))
+        if lost and not first:
+            metrics.WATCH_MISSED.labels(kind).inc(lost)
+            log.warning("resync: the watch of %s had lost %d changes; the cache is correct again", kind, lost)
+        self._blind[kind] = self._blind.get(kind, 0) + 1 if lost and not first else 0
+        self._cache.synced.add(kind)
+
+    def _differs(self, kind: str, page: Page) -> bool:
+        versions = {
+            (one["metadata"]["namespace"], one["metadata"]["name"]): int(one["metadata"]["resourceVersion"])
+            for one in page.items
+        }
+        newer = any(self._cache.version(kind, *name) < version for name, version in versions.items())
+        return newer or len(versions) != self._cache.count(kind)
+
+    async def _until_listed(self, resource: Resource) -> None:
+        while True:
+            try:
+                await self.list(resource.kind, first=True)
+                return
+            except NotFound:
+                log.warning("%s is not served yet; install Belay's CRDs. Next try in %s", resource.kind, RETRY)
+            except ApiError as error:
+                log.warning("cannot list %s, next try in %s: %s", resource.kind, RETRY, error)
+            await asyncio.sleep(RETRY.total_seconds())

@@ -1,0 +1,183 @@
+"""The operator while it leads: cache, queue, watches, pollers, put together and taken apart in order.
+
+    kopf's watches ──▶ cache ──listeners──▶ queue ──▶ workers ──▶ reconciler ──▶ executor ──▶ API server
+          resync ──────▶ │ ◀── facts ── pollers (logbook, serving pods)                └──answers──▶ cache
+
+Start: the watches begin, every kind is listed once, and only with a complete cache do the workers begin: a decision on
+half a world would create what already exists. End: no new pass begins, those under way finish, events go out.
+"""
+
+import asyncio
+import gc
+import logging
+import random
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import kopf
+
+from belay_operator import connect, receipt_key, watch
+from belay_operator.engine import metrics
+from belay_operator.engine.apply import Executor
+from belay_operator.engine.cache import Cache
+from belay_operator.engine.client import Client
+from belay_operator.engine.errors import ApiError
+from belay_operator.engine.events import Events
+from belay_operator.engine.health import STUCK_LIMIT, Health
+from belay_operator.engine.kind import Kind
+from belay_operator.engine.pollers import CacheDesk, run_sources
+from belay_operator.engine.queue import Queue
+from belay_operator.engine.reconciler import Reconciler
+from belay_operator.engine.resources import CACHED
+from belay_operator.engine.resync import Resync
+from belay_operator.engine.routing import keys_of
+from belay_operator.engine.source import Source
+from belay_operator.settings import Installation
+
+NEW_KIND_POLL = timedelta(minutes=1)
+END_IN = timedelta(seconds=5)  # for passes under way; the pod has 10 s in all
+
+log = logging.getLogger(__name__)
+
+
+class Operator:
+    """One term of leadership."""
+
+    def __init__(
+        self,
+        client: Client,
+        installation: Installation,
+        health: Health,
+        *,
+        kinds: Mapping[str, Kind],
+        sources: Iterable[Source],
+    ) -> None:
+        self._client, self._installation, self._health = client, installation, health
+        self._kinds, self._sources = kinds, tuple(sources)
+        self._rng = random.Random()  # jitter only
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask for an orderly end."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Operate until asked to stop. Raises: whatever makes going on impossible."""
+        started = time.monotonic()
+        metrics.LEADING.set(1)
+        settings = replace(
+            self._installation.kinds,
+            receipt_master=await receipt_key.ensure(self._client, self._installation.namespace),
+        )
+        cache = Cache()
+        await self._find_missing_kinds(cache)
+        events = Events(self._client, instance=self._installation.identity)
+        executor = Executor(self._client, cache, events)
+        reconciler = Reconciler(self._kinds, cache, executor, settings)
+        queue = Queue(
+            reconciler,
+            priority=reconciler.priority,
+            clock=time.monotonic,
+            rng=self._rng,
+            workers=self._installation.workers,
+        )
+        reconciler.again = queue.wake
+        resync = Resync(self._client, cache, namespaces=self._installation.watch, period=self._installation.resync)
+        kinds = tuple(self._kinds.values())
+
+        def wake(kind: str, obj: Mapping[str, Any]) -> None:
+            for key in keys_of(kind, obj, kinds, cache):
+                queue.wake(key)
+
+        cache.listen(wake)
+        self._watch_over(cache, queue, resync)
+
+        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+            desk = CacheDesk(cache, settings, http, wake=queue.wake, token_file=self._installation.token_file)
+            watches = group.create_task(self._watch(cache, resync), name="watches")
+            await resync.first()
+            _settle_memory()
+            metrics.FIRST_SYNC.set(time.monotonic() - started)
+            log.info("complete after %.2f s: %d objects", time.monotonic() - started, cache.size())
+            helpers = [
+                group.create_task(queue.run(), name="queue"),
+                group.create_task(events.run(), name="events"),
+                group.create_task(resync.run(), name="resync"),
+                group.create_task(run_sources(self._sources, desk, self._rng), name="sources"),
+                group.create_task(self._await_new_kinds(cache), name="new-kinds"),
+            ]
+            queue.open()
+            await watches  # ends when asked to stop, by signal or by `stop`
+            try:
+                await asyncio.wait_for(queue.drained(), END_IN.total_seconds())
+                await events.flush(timedelta(seconds=1))
+            except TimeoutError:
+                log.warning("passes under way did not end in %s; the next leader finishes them", END_IN)
+            for helper in helpers:
+                helper.cancel()
+        metrics.LEADING.set(0)
+
+    async def _watch(self, cache: Cache, resync: Resync) -> None:
+        complete_at = time.monotonic() + 30.0
+
+        def relisted(kind: str) -> None:
+            # kopf lists every kind once at its start; only later lists mean a broken watch.
+            if cache.complete and time.monotonic() > complete_at:
+                resync.ask(kind)
+
+        await kopf.operator(
+            registry=watch.registry(
+                cache, relisted=relisted, login=lambda: connect.kopf_login(self._client.configuration)
+            ),
+            settings=watch.settings(),
+            clusterwide=not self._installation.watch,
+            namespaces=self._installation.watch,
+            stop_flag=self._stop,
+        )
+
+    async def _find_missing_kinds(self, cache: Cache) -> None:
+        for resource in CACHED:
+            if resource.optional and not await self._client.serves(resource):
+                log.warning("%s is not served here; what needs it will say so", resource.kind)
+                cache.mark_missing(resource.kind)
+
+    async def _await_new_kinds(self, cache: Cache) -> None:
+        """End this term when a missing kind appears: the watches are set up at start only."""
+        missing = [resource for resource in CACHED if not cache.serves(resource.kind)]
+        while missing:
+            await asyncio.sleep(NEW_KIND_POLL.total_seconds())
+            for resource in missing:
+                try:
+                    served = await self._client.serves(resource)
+                except ApiError:
+                    continue
+                if served:
+                    log.info("%s is served now; starting anew to watch it", resource.kind)
+                    self.stop()
+                    return
+
+    def _watch_over(self, cache: Cache, queue: Queue, resync: Resync) -> None:
+        """Let the probes see this term."""
+
+        def queue_check() -> str | None:
+            stuck = queue.stuck_for()
+            return f"keys wait, no pass ended for {stuck:.0f} s" if stuck > STUCK_LIMIT.total_seconds() else None
+
+        def watch_check() -> str | None:
+            blind = resync.blind()
+            return f"watches of {', '.join(blind)} lose changes" if blind else None
+
+        self._health.live |= {"queue": queue_check, "watches": watch_check}
+        self._health.ready["cache"] = lambda: None if cache.complete else "not all kinds are listed yet"
+        self._health.gauges.append(queue.gauge)
+
+
+def _settle_memory() -> None:
+    """Take what start-up built out of the garbage collector's sight: it lives as long as the process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)

@@ -1,0 +1,95 @@
+"""What the installation decides, read once from the environment at start.
+
+Raises at the first value that cannot be read, with the variable's name: a wrong setting must stop the start, not show
+hours later.
+"""
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from belay_api import names
+
+from belay_operator.engine.election import Terms
+from belay_operator.engine.health import PORT
+from belay_operator.engine.plan import Settings
+from belay_operator.engine.queue import WORKERS
+from belay_operator.engine.resync import PERIOD
+
+
+class BadSetting(ValueError):
+    """An environment variable holds what Belay cannot use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Everything the process needs to know before it connects."""
+
+    kinds: Settings
+    """What the kinds are told; `receipt_master` is still unset."""
+    namespace: str
+    """Where the operator itself lives: Lease and master receipt key."""
+    watch: tuple[str, ...]
+    """Namespaces to care for; empty: all."""
+    identity: str
+    """This process among its replicas; differs after every restart."""
+    token_file: Path
+    rate_per_s: float
+    burst: int
+    workers: int
+    port: int
+    """Of health and metrics; 0: a free one."""
+    resync: timedelta
+    terms: Terms | None
+    """None: no election; for one process on a laptop."""
+    log_level: str
+
+
+def from_environment(env: Mapping[str, str] = os.environ) -> Installation:
+    """Return the settings. Raises: BadSetting."""
+    return Installation(
+        kinds=Settings(
+            trainer_image=env.get("BELAY_TRAINER_IMAGE", "localhost/belay-trainer:dev"),
+            handler_image=env.get("BELAY_HANDLER_IMAGE", "localhost/belay-handler:dev"),
+            logbook_url=env.get(names.LOGBOOK_URL_ENV) or None,
+            image_pull_policy=env.get("BELAY_IMAGE_PULL_POLICY") or "IfNotPresent",
+        ),
+        namespace=env.get("BELAY_SYSTEM_NAMESPACE") or "belay-system",
+        watch=tuple(part.strip() for part in env.get("BELAY_WATCH_NAMESPACES", "").split(",") if part.strip()),
+        identity=f"{env.get('BELAY_POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+        token_file=Path(env.get("BELAY_LOGBOOK_TOKEN_FILE") or names.TOKEN_FILE),
+        rate_per_s=_number(env, "BELAY_QPS", 100, least=1),
+        burst=int(_number(env, "BELAY_BURST", 200, least=1)),
+        workers=int(_number(env, "BELAY_WORKERS", WORKERS, least=1)),
+        port=int(_number(env, "BELAY_PORT", PORT, least=0)),
+        resync=timedelta(seconds=_number(env, "BELAY_RESYNC_S", PERIOD.total_seconds(), least=1)),
+        terms=_terms(env),
+        log_level=(env.get("BELAY_LOG_LEVEL") or "INFO").upper(),
+    )
+
+
+def _terms(env: Mapping[str, str]) -> Terms | None:
+    """Read BELAY_LEADER_ELECTION: unset or "on", "off", or "lease/renew/retry" in seconds."""
+    text = env.get("BELAY_LEADER_ELECTION") or "on"
+    if text in ("on", "off"):
+        return Terms() if text == "on" else None
+    try:
+        lease, renew, retry = (timedelta(seconds=float(part)) for part in text.split("/"))
+    except ValueError:
+        raise BadSetting(f"BELAY_LEADER_ELECTION={text}: wanted on, off, or three seconds like 15/10/2") from None
+    return Terms(lease, renew, retry)
+
+
+def _number(env: Mapping[str, str], name: str, default: float, *, least: float) -> float:
+    text = env.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        raise BadSetting(f"{name}={text}: wanted a number") from None
+    if value < least:
+        raise BadSetting(f"{name}={text}: wanted at least {least:g}")
+    return value

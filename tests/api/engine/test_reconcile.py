@@ -1,0 +1,134 @@
+"""The engine against a real API server: what it writes, what it leaves alone, what it repairs."""
+
+import time
+from typing import Any
+
+from tests.api.engine.kube import Kube, eventually
+from tests.api.engine.process import Starter
+from tests.api.faults import FaultProxy
+
+
+def training_job(name: str, **annotations: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "belay.dev/v1alpha1",
+        "kind": "RLTrainingJob",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {
+            "environment": {"id": "CartPole-v1"},
+            "algorithm": {"name": "ppo"},
+            "budget": {"steps": 1000},
+        },
+    }
+
+
+def phase(kube: Kube, name: str) -> str | None:
+    found = kube.get("rltrainingjob", name)
+    return (found or {}).get("status", {}).get("phase")
+
+
+def finish_job(kube: Kube, name: str) -> None:
+    """Do what the Job controller would."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    conditions = [
+        {"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("SuccessCriteriaMet", "Complete")
+    ]
+    kube.patch_status(
+        "job",
+        f"{name}-a1",
+        {"startTime": now, "completionTime": now, "succeeded": 1, "conditions": conditions},
+    )
+
+
+def test_an_object_becomes_its_children_and_its_status(kube: Kube, start: Starter) -> None:
+    start().ready()
+    kube.apply(training_job("a"))
+    eventually(lambda: phase(kube, "a") == "Running", what="status written")
+    job = eventually(lambda: kube.get("job", "a-a1"), what="the Job exists")
+    parent = kube.get("rltrainingjob", "a")
+    assert parent is not None
+    assert job["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "belay"
+    assert job["metadata"]["ownerReferences"][0]["uid"] == parent["metadata"]["uid"]
+    assert parent["status"]["observedGeneration"] == parent["metadata"]["generation"]
+    assert kube.get("configmap", "a-a1") is not None
+
+
+def test_a_world_as_wanted_costs_no_call_and_a_finished_object_none_at_all(
+    kube: Kube, start: Starter, proxy: FaultProxy
+) -> None:
+    operator = start(kubeconfig=proxy.kubeconfig, BELAY_RESYNC_S="3600").ready()
+    kube.apply(training_job("a"))
+    eventually(lambda: kube.get("job", "a-a1"), what="the Job exists")
+    time.sleep(0.5)
+    before = time.monotonic()
+    kube.run("label", "rltrainingjob", "a", "touched=yes")  # news that changes nothing wanted
+    eventually(lambda: operator.metric("belay_applies_saved_total") > 3, what="passes after the label")
+    time.sleep(0.3)
+    assert proxy.seen(since=before, path="a-a1|rltrainingjobs/a") == []
+
+    finish_job(kube, "a")
+    eventually(lambda: phase(kube, "a") == "Succeeded", what="the end is seen")
+    time.sleep(0.3)
+    before, passes = time.monotonic(), operator.metric("belay_reconciles_total")
+    for number in range(3):
+        kube.run("label", "--overwrite", "rltrainingjob", "a", f"touched=again-{number}")
+    eventually(lambda: operator.metric("belay_reconciles_total") >= passes + 3, what="three more passes")
+    assert proxy.seen(since=before, path="a-a1|rltrainingjobs/a|events") == []
+
+
+def test_a_child_changed_or_deleted_behind_our_back_is_repaired(kube: Kube, start: Starter) -> None:
+    start().ready()
+    kube.apply(training_job("a"))
+    first = eventually(lambda: kube.get("job", "a-a1"), what="the Job exists")
+    kube.run("patch", "job", "a-a1", "--type=merge", "-p", '{"spec":{"suspend":false}}')
+    eventually(lambda: (kube.get("job", "a-a1") or {}).get("spec", {}).get("suspend"), what="suspend is put back")
+    kube.run("delete", "job", "a-a1", "--cascade=background")
+    second = eventually(
+        lambda: (found := kube.get("job", "a-a1")) and found["metadata"]["uid"] != first["metadata"]["uid"] and found,
+        what="the Job is made again",
+    )
+    assert second["spec"]["suspend"] is True
+
+
+def test_a_malformed_object_gets_a_condition_and_never_stops_others(kube: Kube, start: Starter) -> None:
+    operator = start().ready()
+    kube.apply(training_job("bad", **{"test/command": "malformed"}))
+    kube.apply(training_job("bug", **{"test/command": "bug"}))
+    kube.apply(training_job("good"))
+    eventually(lambda: phase(kube, "good") == "Running", what="the good one runs")
+    status = eventually(lambda: (kube.get("rltrainingjob", "bad") or {}).get("status"), what="the bad one has a status")
+    ready = status["conditions"][0]
+    assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "False", "InvalidSpec")
+    assert "spec.algorithm" in ready["message"]
+    bug = kube.get("rltrainingjob", "bug")
+    assert bug is not None
+    assert "status" not in bug, "a bug in our code is no fault of the object"
+    eventually(lambda: operator.metric("belay_reconciles_total") > 3, what="tries of the bug")
+    assert "a bug in observe" in operator.text()
+    kube.apply(training_job("bad"))  # corrected
+    eventually(lambda: phase(kube, "bad") == "Running", what="the corrected one runs")
+
+
+def test_an_event_is_told_once(kube: Kube, start: Starter) -> None:
+    start().ready()
+    kube.apply(training_job("a"))
+    eventually(lambda: kube.get("job", "a-a1"), what="the Job exists")
+    finish_job(kube, "a")
+    eventually(lambda: phase(kube, "a") == "Succeeded", what="the end is seen")
+    found = eventually(lambda: [e for e in kube.all("events") if e["reason"] == "TrainingSucceeded"], what="the event")
+    time.sleep(0.5)
+    assert len(found) == 1
+    assert found[0]["involvedObject"]["name"] == "a"
+
+
+def test_a_namespace_of_others_is_left_alone(kube: Kube, start: Starter) -> None:
+    start(BELAY_WATCH_NAMESPACES="default").ready()
+    kube.apply(training_job("a"))
+    time.sleep(1.0)
+    assert phase(kube, "a") is None
+
+
+def test_sigterm_ends_in_order(kube: Kube, start: Starter) -> None:
+    operator = start().ready()
+    began = time.monotonic()
+    assert operator.terminate() == 0
+    assert time.monotonic() - began < 8.0
