@@ -1,0 +1,141 @@
+"""What a pod's status says, in the few facts that decisions need.
+
+Everything is read from the pod object alone. What the kubelet only tells in Events (a ConfigMap that cannot be mounted)
+is not seen here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from belay_api.units import parse_instant
+
+# Waiting for one of these does not end without somebody's help; ContainerCreating and PodInitializing do.
+_CANNOT_START = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "ErrImageNeverPull",
+        "InvalidImageName",
+        "ImageInspectError",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+    }
+)
+_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
+_MESSAGE_LENGTH = 512  # of foreign words in ours: a stack trace does not belong in a condition
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a container ended."""
+
+    exit_code: int
+    reason: str  # the kubelet's: Completed, Error, OOMKilled, ...
+    message: str  # the container's own last word, from its termination message; empty: it said nothing
+
+    @property
+    def words(self) -> str:
+        """The end as a phrase for people, without the container's own message."""
+        return f"exit code {self.exit_code} ({self.reason})" if self.reason else f"exit code {self.exit_code}"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """One container of a pod."""
+
+    name: str
+    ready: bool
+    running: bool
+    started_at: datetime | None  # of its present or last life
+    ended: Ended | None  # its last end, also while it waits for or is in its next life
+    waiting: str | None  # why it cannot start, in the kubelet's words; None: it can
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """One pod."""
+
+    name: str
+    created_at: datetime
+    phase: str  # Pending, Running, Succeeded, Failed or Unknown
+    deleting: bool
+    ready: bool
+    unschedulable: str | None  # the scheduler's words
+    containers: tuple[ContainerView, ...]  # init containers first
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+    def container(self, name: str) -> ContainerView | None:
+        """Return a container by name; None before the kubelet has spoken of it."""
+        return next((c for c in self.containers if c.name == name), None)
+
+    @property
+    def cannot_start(self) -> str | None:
+        """Why the pod cannot start, in the scheduler's or the kubelet's words; None: nothing is in its way."""
+        if self.deleting or self.phase not in ("Pending", "Running"):
+            return None
+        if self.unschedulable:
+            return self.unschedulable
+        return next((f"container {c.name}: {c.waiting}" for c in self.containers if c.waiting), None)
+
+
+def pod_view(pod: Mapping[str, Any]) -> PodView:
+    """Return the view of a pod as the cache has it."""
+    meta, status = pod["metadata"], pod.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    scheduled, ready = conditions.get("PodScheduled") or {}, conditions.get("Ready") or {}
+    stuck = scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
+    return PodView(
+        name=meta["name"],
+        created_at=parse_instant(meta["creationTimestamp"]),
+        phase=status.get("phase", "Pending"),
+        deleting="deletionTimestamp" in meta,
+        ready=ready.get("status") == "True",
+        unschedulable=shorten(f"Unschedulable: {scheduled.get('message', '')}") if stuck else None,
+        containers=tuple(_containers(status)),
+        labels=meta.get("labels") or {},
+        annotations=meta.get("annotations") or {},
+    )
+
+
+def shorten(text: str) -> str:
+    """Return foreign words in one line, cut where they would drown ours."""
+    line = " ".join(text.split())
+    return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"
+
+
+def _containers(status: Mapping[str, Any]) -> Iterator[ContainerView]:
+    for said in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        state, last = said.get("state") or {}, said.get("lastState") or {}
+        running = state.get("running")
+        ended = state.get("terminated") or last.get("terminated")
+        started = (running or ended or {}).get("startedAt")
+        yield ContainerView(
+            name=said["name"],
+            ready=bool(said.get("ready")),
+            running=running is not None,
+            started_at=parse_instant(started) if started else None,
+            ended=_ended(ended) if ended else None,
+            waiting=_waiting(state.get("waiting") or {}),
+        )
+
+
+def _ended(terminated: Mapping[str, Any]) -> Ended:
+    return Ended(
+        exit_code=terminated.get("exitCode", 0),
+        reason=terminated.get("reason", ""),
+        message=terminated.get("message", ""),
+    )
+
+
+def _waiting(waiting: Mapping[str, Any]) -> str | None:
+    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    if reason not in _CANNOT_START:
+        return None
+    if reason in _IMAGE:
+        # A pull alternates between trying and backing off; both say the same, so a condition must not alternate too.
+        return shorten(f"ImagePullBackOff: {message.partition('ErrImagePull: ')[2] or message}")
+    return shorten(f"{reason}: {message}")

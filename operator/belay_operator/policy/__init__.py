@@ -1,0 +1,1 @@
+"""RLPolicy: one immutable version of a policy, its pods and its Service."""

@@ -1,0 +1,177 @@
+"""What a policy's decision needs, read from the cache into one frozen value; and `KIND`, the engine's door.
+
+    RLRollout ──names in status──▶ RLPolicy ──owns──▶ Deployment ──▶ ReplicaSet ──▶ pods (found by label)
+                                       └────owns──▶ Service              └ init container `fetch`: LoadReport
+
+A rollout's *status* counts, not its spec: what it serves is decided there, and is recorded before traffic moves.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from belay_api import names
+from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
+from belay_api.units import parse_instant
+from pydantic import ValidationError
+
+from belay_operator.children import Owner
+from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.pods import ContainerView, PodView, pod_view, shorten
+from belay_operator.policy.build import FETCH, SERVER
+from belay_operator.policy.decide import decide
+from belay_operator.policy.observed import Demand, DeploymentView, Observed, ServingPod
+from belay_operator.policy.status import invalid_status
+
+KIND_NAME = "RLPolicy"
+_SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_SERVICE_LENGTH = 63
+
+
+def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
+    """Return the policy in `body` with its Deployment, Service, pods and the rollouts that use it.
+
+    Raises: ValueError for a spec that the API server let pass and that still cannot be served.
+    """
+    owner = Owner.of(body)
+    if not _SERVICE_NAME.fullmatch(owner.name) or len(owner.name) > _SERVICE_LENGTH:
+        raise ValueError(
+            f"metadata.name: {owner.name} cannot name a Service: it must begin with a letter, hold only a-z, 0-9 "
+            f"and -, and have at most {_SERVICE_LENGTH} characters. Nothing is served. Create the policy under "
+            "another name."
+        )
+    rollouts = reader.in_namespace("RLRollout", owner.namespace)
+    deployment = reader.get("Deployment", owner.namespace, owner.name)
+    demands = tuple(sorted(_demands(owner.name, rollouts), key=lambda demand: demand.rollout))
+    return Observed(
+        owner=owner,
+        spec=RLPolicySpec.model_validate(body["spec"]),
+        status=RLPolicyStatus.model_validate(body.get("status") or {}),
+        child=None if deployment is None else _deployment_view(deployment, owner),
+        service=reader.get("Service", owner.namespace, owner.name) is not None,
+        pods=tuple(_pods(reader.labelled("Pod", owner.namespace, names.POLICY_LABEL, owner.name))),
+        demands=demands,
+        closed_by=_closed_by(owner.name, rollouts, demands),
+        settings=settings,
+    )
+
+
+def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
+    """Return a plan that says the spec cannot be served, and touches nothing else."""
+    before = RLPolicyStatus.model_validate(body.get("status") or {})
+    status = invalid_status(before, message, generation=Owner.of(body).generation, now=now)
+    return Plan(status=None if status == before else status.dump())
+
+
+def priority(body: Mapping[str, Any]) -> int:
+    """Return 2: rollouts that wait for a policy are woken by its status."""
+    return 2
+
+
+def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:
+    """Return the policies a changed rollout names or has named lately, so that it also wakes those it let go.
+
+    What drops out of the history unnoticed was `previous` before, and then waits for no more than its own `until`.
+    """
+    if kind != "RLRollout":
+        return ()
+    status = body.get("status") or {}
+    sides = [status.get(side) for side in ("stable", "candidate", "previous", "rollback")]
+    named = {side["policy"] for side in (*sides, *(status.get("history") or ())) if side and side.get("policy")}
+    return [Key(KIND_NAME, body["metadata"]["namespace"], name) for name in sorted(named)]
+
+
+def _demands(policy: str, rollouts: Iterable[Mapping[str, Any]]) -> Iterator[Demand]:
+    """Yield what each rollout asks of the policy: one demand, however many of its sides it is."""
+    for rollout in rollouts:
+        if "deletionTimestamp" in rollout["metadata"]:
+            continue
+        status = rollout.get("status") or {}
+        sides = {side: status.get(side) or {} for side in ("stable", "candidate", "previous")}
+        ours = {side: said for side, said in sides.items() if said.get("policy") == policy}
+        if not ours:
+            continue
+        warm_only = set(ours) == {"previous"}
+        yield Demand(
+            rollout=rollout["metadata"]["name"],
+            replicas=int(rollout.get("spec", {}).get("replicas", 1)),
+            until=parse_instant(ours["previous"]["until"]) if warm_only else None,
+            stable="stable" in ours,
+        )
+
+
+def _closed_by(policy: str, rollouts: Iterable[Mapping[str, Any]], demands: Iterable[Demand]) -> str | None:
+    """Return the rollout whose rollback is overdue and wants this policy's endpoints gone.
+
+    Another rollout's stable version is never closed: there is no other version for its traffic to go to.
+    """
+    for rollout in rollouts:
+        name = rollout["metadata"]["name"]
+        rollback = (rollout.get("status") or {}).get("rollback") or {}
+        wanted = (
+            rollback.get("policy") == policy and rollback.get("endpointsClosedAt") and not rollback.get("drainedAt")
+        )
+        if wanted and not any(demand.stable and demand.rollout != name for demand in demands):
+            return str(name)
+    return None
+
+
+def _deployment_view(deployment: Mapping[str, Any], owner: Owner) -> DeploymentView:
+    meta, status = deployment["metadata"], deployment.get("status") or {}
+    held = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
+    failure = held.get("ReplicaFailure")
+    return DeploymentView(
+        ours=owner.owns(deployment),
+        deleting="deletionTimestamp" in meta,
+        current=status.get("observedGeneration", 0) >= meta.get("generation", 1),
+        replicas=status.get("replicas", 0),
+        ready=status.get("readyReplicas", 0),
+        updated=status.get("updatedReplicas", 0),
+        failure=shorten(f"{failure.get('reason', '')}: {failure.get('message', '')}") if failure else None,
+    )
+
+
+def _pods(pods: Iterable[Mapping[str, Any]]) -> Iterator[ServingPod]:
+    for pod in sorted(map(pod_view, pods), key=lambda pod: (pod.created_at, pod.name)):
+        if pod.deleting or pod.phase in ("Succeeded", "Failed"):
+            continue
+        report = _report(pod.container(FETCH))
+        yield ServingPod(
+            name=pod.name,
+            created_at=pod.created_at,
+            ready=pod.ready,
+            report=report,
+            cannot_start=pod.cannot_start or _crashing(pod, report),
+        )
+
+
+def _report(fetch: ContainerView | None) -> LoadReport | None:
+    if fetch is None or fetch.ended is None or not fetch.ended.message:
+        return None
+    try:
+        return LoadReport.model_validate_json(fetch.ended.message)
+    except ValidationError:
+        return None  # an image of the user's own may say anything
+
+
+def _crashing(pod: PodView, report: LoadReport | None) -> str | None:
+    """Say how a container that ends again and again ends; in words that do not change from one life to the next."""
+    server, fetch = pod.container(SERVER), pod.container(FETCH)
+    if server is not None and server.ended is not None and not server.ready:
+        return f"container {SERVER} ended with {server.ended.words}; its log says why"
+    if report is None and fetch is not None and fetch.ended is not None and fetch.ended.exit_code != 0:
+        return f"container {FETCH} ended with {fetch.ended.words} and without a report; its log says why"
+    return None
+
+
+KIND = Kind(
+    name=KIND_NAME,
+    plural="rlpolicies",
+    observe=observe,
+    decide=decide,
+    invalid=invalid,
+    priority=priority,
+    related=related,
+)

@@ -1,0 +1,243 @@
+"""Status of a policy from what was observed: are its bytes the ones promised, are they loaded, are there enough pods.
+
+Verified   what the pods found of the artifact; what was once proven stays known when the pods are gone
+Loaded     whether any pod answers
+Ready      whether as many answer as are asked for; nobody asking is Ready too, with reason NotLoaded
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from belay_api.conditions import Condition, ConditionStatus, clear_condition, get_condition, set_condition
+from belay_api.policy import LoadReport, RLPolicyStatus, SignatureStatus
+from belay_api.reasons import PolicyReason
+
+from belay_operator.policy import build
+from belay_operator.policy.observed import Observed
+
+TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
+_FINAL = frozenset({PolicyReason.DIGEST_MISMATCH, PolicyReason.ARTIFACT_INVALID})  # another download cannot help
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One condition, said."""
+
+    status: ConditionStatus
+    reason: PolicyReason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    observed: Observed
+    wanted: int  # pods
+    ready: int  # pods
+    verified: Said
+
+
+def status_of(observed: Observed, *, wanted: int, used_by: Sequence[str], now: datetime) -> RLPolicyStatus:
+    """Return the whole status.
+
+    Args:
+        wanted: Pods asked for.
+        used_by: Rollouts that ask for them.
+    """
+    owner, before, deployment = observed.owner, observed.status, observed.deployment
+    proof = _proof(observed)
+    seen = _Situation(
+        observed=observed,
+        wanted=wanted,
+        ready=deployment.ready if deployment else 0,
+        verified=_verified(observed, wanted),
+    )
+    ready = _first(seen, _nobody_asks, _all_ready, _artifact_unusable, _cannot_start, _some_ready, _none_ready)
+    settled = ready.status == TRUE and _rolled_out(seen)
+    stalled = ready.reason in _FINAL
+    said = {
+        "Verified": seen.verified,
+        "Loaded": _first(seen, _loaded, _nobody_asks_loaded, _artifact_unusable, _cannot_start, _none_ready),
+        "Ready": ready,
+        "Reconciling": None if settled or stalled else Said(TRUE, ready.reason, ready.message),
+        "Stalled": Said(TRUE, ready.reason, ready.message) if stalled else None,
+    }
+    return before.model_copy(
+        update={
+            "observed_generation": owner.generation,
+            "conditions": _conditions(before.conditions, said, generation=owner.generation, now=now),
+            "digest": proof.digest if proof else before.digest,
+            "signature": _signature(proof) or before.signature,
+            "endpoint": build.endpoint(owner.name, owner.namespace) if wanted > 0 else None,
+            "replicas": deployment.replicas if deployment else 0,
+            "ready_replicas": seen.ready,
+            "desired_replicas": wanted,
+            "selector": ",".join(f"{k}={v}" for k, v in sorted(build.selector(owner.name).items())),
+            "used_by": list(used_by),
+        }
+    )
+
+
+def invalid_status(status: RLPolicyStatus, message: str, *, generation: int, now: datetime) -> RLPolicyStatus:
+    """Return `status` saying that the spec cannot be served."""
+    said = {
+        "Ready": Said(FALSE, PolicyReason.INVALID_SPEC, message),
+        "Reconciling": None,
+        "Stalled": Said(TRUE, PolicyReason.INVALID_SPEC, message),
+    }
+    conditions = _conditions(status.conditions, said, generation=generation, now=now)
+    return status.model_copy(update={"conditions": conditions, "observed_generation": generation})
+
+
+def _conditions(
+    conditions: list[Condition], said: dict[str, Said | None], *, generation: int, now: datetime
+) -> list[Condition]:
+    for kind, what in said.items():
+        if what is None:
+            conditions = clear_condition(conditions, kind)
+            continue
+        conditions = set_condition(
+            conditions,
+            kind,
+            what.status,
+            reason=what.reason,
+            message=what.message,
+            generation=generation,
+            now=now,
+        )
+    return conditions
+
+
+# --- Verified ---------------------------------------------------------------------------------------------------------
+def _proof(observed: Observed) -> LoadReport | None:
+    """Return the report of a pod that read the whole artifact and found the digest of the spec."""
+    digest = observed.spec.artifact.digest
+    return next((r for p in observed.pods if (r := p.report) and r.reason == "Verified" and r.digest == digest), None)
+
+
+def _verified(observed: Observed, wanted: int) -> Said:
+    """Say what is known of the bytes.
+
+    The newest word counts: an artifact that was good yesterday and is found changed today is a changed artifact.
+    Without a new word the old one stays, but for words about a store that may be back by now.
+    """
+    artifact, before = observed.spec.artifact, get_condition(observed.status.conditions, "Verified")
+    reports = [pod.report for pod in observed.pods if pod.report is not None]
+    if reports and reports[-1].reason != "Verified":
+        return Said(FALSE, PolicyReason(reports[-1].reason), _complaint(observed, reports[-1]))
+    if reports and reports[-1].digest != artifact.digest:
+        return Said(FALSE, PolicyReason.DIGEST_MISMATCH, _complaint(observed, reports[-1]))
+    if reports or (observed.status.digest == artifact.digest and not _is_final(before)):
+        return Said(
+            TRUE, PolicyReason.VERIFIED, f"A serving pod read the whole artifact; its digest is {artifact.digest}."
+        )
+    if before is not None and (_is_final(before) or (wanted > 0 and before.status == FALSE)):
+        return Said(before.status, PolicyReason(before.reason), before.message)
+    if wanted == 0:
+        return Said(UNKNOWN, PolicyReason.NOT_LOADED, "No pod has read the artifact yet: none is asked for.")
+    return Said(UNKNOWN, PolicyReason.VERIFYING, "A pod is fetching the artifact and checks its digest.")
+
+
+def _is_final(condition: Condition | None) -> bool:
+    return condition is not None and condition.reason in _FINAL
+
+
+def _complaint(observed: Observed, report: LoadReport) -> str:
+    artifact = observed.spec.artifact
+    meanwhile = "It is not loaded; pods that serve the wanted bytes keep running."
+    if report.reason in ("Verified", "DigestMismatch"):
+        found = report.digest or "other bytes"
+        detail = f" ({report.message})" if report.message else ""
+        return (
+            f"spec.artifact: {artifact.uri} has digest {found}, wanted {artifact.digest}{detail}. {meanwhile} "
+            "Publish the changed artifact as a new RLPolicy."
+        )
+    if report.reason == "StoreUnavailable":
+        return f"spec.artifact: the store of {artifact.uri} does not answer: {report.message}. The pods try again."
+    if report.reason == "ArtifactNotFound":
+        return (
+            f"spec.artifact: the store has no {artifact.uri}: {report.message}. {meanwhile} The pods try again; put "
+            "the artifact back, or create an RLPolicy of one that exists."
+        )
+    return f"spec.artifact: {artifact.uri} cannot be served: {report.message}. {meanwhile} Publish a new RLPolicy."
+
+
+def _signature(proof: LoadReport | None) -> SignatureStatus | None:
+    if proof is None or proof.observation is None or proof.action is None:
+        return None
+    return SignatureStatus(observation=proof.observation, action=proof.action)
+
+
+# --- Loaded and Ready: chains, read from top to bottom ----------------------------------------------------------------
+_Link = Callable[[_Situation], Said | None]
+
+
+def _first(seen: _Situation, *links: _Link) -> Said:
+    return next(said for link in links if (said := link(seen)) is not None)
+
+
+def _loaded(seen: _Situation) -> Said | None:
+    if seen.ready == 0 or seen.wanted == 0:
+        return None
+    return Said(TRUE, PolicyReason.LOADED, "At least one pod has loaded the policy and answers.")
+
+
+def _nobody_asks(seen: _Situation) -> Said | None:
+    if seen.wanted > 0 or seen.verified.reason in _FINAL:
+        return None
+    return Said(TRUE, PolicyReason.NOT_LOADED, _idle_words(seen))
+
+
+def _nobody_asks_loaded(seen: _Situation) -> Said | None:
+    return Said(FALSE, PolicyReason.NOT_LOADED, _idle_words(seen)) if seen.wanted == 0 else None
+
+
+def _idle_words(seen: _Situation) -> str:
+    if seen.observed.closed_by is not None:
+        return f"Closed by the rollback of RLRollout {seen.observed.closed_by}: no pod may serve it."
+    if seen.observed.spec.serving.replicas == 0:
+        return "spec.serving.replicas is 0."
+    return "No rollout uses the policy, so no pod is asked for. Name it in an RLRollout, or set spec.serving.replicas."
+
+
+def _all_ready(seen: _Situation) -> Said | None:
+    if seen.ready < seen.wanted or seen.wanted == 0:
+        return None
+    return Said(TRUE, PolicyReason.AVAILABLE, "All pods asked for are ready.")
+
+
+def _artifact_unusable(seen: _Situation) -> Said | None:
+    return seen.verified if seen.verified.status == FALSE else None
+
+
+def _cannot_start(seen: _Situation) -> Said | None:
+    deployment = seen.observed.deployment
+    words = sorted(pod.cannot_start for pod in seen.observed.pods if pod.cannot_start and not pod.ready)
+    if deployment is not None and deployment.failure:
+        words.append(deployment.failure)
+    if not words:
+        return None
+    message = f"A pod cannot start: {words[0]}. It goes on by itself once that is mended."
+    return Said(FALSE, PolicyReason.POD_START_FAILED, message)
+
+
+def _some_ready(seen: _Situation) -> Said | None:
+    if seen.ready == 0:
+        return None
+    return Said(
+        FALSE, PolicyReason.UNAVAILABLE, "Fewer pods are ready than asked for; status.readyReplicas says how many."
+    )
+
+
+def _none_ready(seen: _Situation) -> Said:
+    if seen.verified.status == UNKNOWN:
+        return Said(FALSE, seen.verified.reason, seen.verified.message)
+    return Said(FALSE, PolicyReason.LOADING, "The artifact is verified; the server is not ready yet.")
+
+
+def _rolled_out(seen: _Situation) -> bool:
+    """Whether the pods are those of the latest settings, and no others are left."""
+    deployment = seen.observed.deployment
+    if deployment is None:
+        return seen.wanted == 0
+    return deployment.current and deployment.updated == seen.wanted == deployment.replicas

@@ -1,0 +1,209 @@
+"""The children of a training job: the ConfigMap its pods read and the one Indexed Job whose indexes are seeds.
+
+A Job's template cannot change, but `suspend` can, and server-side apply must then repeat the whole template. So the
+installation's settings that went into it are kept in an annotation of the Job, and an operator of another version
+repeats those and not its own.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from belay_api import names
+from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
+from belay_api.training import ArtifactRef, BestSeed, RLTrainingJobSpec, TrainingConfig
+
+from belay_operator import children
+from belay_operator.engine.plan import Settings
+from belay_operator.training.observed import Observed
+
+SETTINGS_ANNOTATION = f"{names.GROUP}/settings"
+DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
+GRACE_SECONDS = 60  # from SIGTERM to SIGKILL: time to save a checkpoint
+CONTAINER = "trainer"
+_CONFIG_DIR, _, _CONFIG_KEY = names.JOB_FILE.rpartition("/")
+_FROZEN = ("trainer_image", "image_pull_policy", "logbook_url", "labels")
+_NAME_DIGITS = (6, 12)  # of the digest in a policy's name; more only where six are taken by other bytes
+
+
+def job_name(job: str, attempt: int) -> str:
+    """Return the name of an attempt's Job and ConfigMap."""
+    return f"{job}-a{attempt}"
+
+
+def spec_hash(spec: RLTrainingJobSpec) -> str:
+    """Return the hash of what is frozen: everything but `suspend`."""
+    return children.content_hash(_frozen(spec).dump())
+
+
+def settings_of(job: Mapping[str, Any], settings: Settings) -> Settings:
+    """Return the settings the Job was made with; `settings` where it does not say."""
+    said = job["metadata"].get("annotations", {}).get(SETTINGS_ANNOTATION)
+    return dataclasses.replace(settings, **json.loads(said)) if said else settings
+
+
+def config_map(observed: Observed) -> dict[str, Any]:
+    """Return the ConfigMap with the pods' `TrainingConfig`."""
+    owner = observed.owner
+    config = TrainingConfig(
+        namespace=owner.namespace,
+        job=owner.name,
+        uid=owner.uid,
+        attempt=observed.attempt,
+        spec=_frozen(observed.spec),
+        config_hash=observed.status.template_hash or spec_hash(observed.spec),
+    )
+    return owner.child(
+        "v1",
+        "ConfigMap",
+        job_name(owner.name, observed.attempt),
+        _labels(observed),
+        data={_CONFIG_KEY: json.dumps(config.dump(), sort_keys=True)},
+    )
+
+
+def job(observed: Observed) -> dict[str, Any]:
+    """Return the Indexed Job."""
+    spec, seeds = observed.spec, observed.spec.seeds
+    body: dict[str, Any] = {
+        "suspend": spec.suspend,
+        "completionMode": "Indexed",
+        "completions": seeds.count,
+        "parallelism": min(seeds.parallelism or seeds.count, seeds.count),
+        "backoffLimitPerIndex": spec.failure.retries_per_seed,
+        "maxFailedIndexes": seeds.count - observed.required,
+        "podFailurePolicy": _pod_failure_policy(),
+        "podReplacementPolicy": "Failed",  # a seed's next pod starts when the last is gone: one writer per checkpoint
+        "template": {"metadata": {"labels": _labels(observed)}, "spec": _pod(observed)},
+    }
+    if observed.required < seeds.count:
+        body["successPolicy"] = {"rules": [{"succeededCount": observed.required}]}
+    if spec.budget.deadline is not None:
+        body["activeDeadlineSeconds"] = max(1, math.ceil(spec.budget.deadline.total_seconds()))
+    made = observed.owner.child(
+        "batch/v1", "Job", job_name(observed.owner.name, observed.attempt), _labels(observed), spec=body
+    )
+    kept = {name: _plain(getattr(observed.settings, name)) for name in _FROZEN}
+    made["metadata"]["annotations"] = {SETTINGS_ANNOTATION: json.dumps(kept, sort_keys=True)}
+    return made
+
+
+def policy_name(family: str, digest: str, taken: Mapping[str, str]) -> str:
+    """Return the name of the policy with that digest.
+
+    Args:
+        taken: Digest by name of the policies that exist.
+    """
+    digits = digest.removeprefix("sha256:")
+    names_ = [f"{family}-{digits[:length]}" for length in _NAME_DIGITS]
+    return next((name for name in names_ if taken.get(name, digest) == digest), names_[-1])
+
+
+def policy(observed: Observed, name: str, best: BestSeed) -> dict[str, Any]:
+    """Return the RLPolicy of the best seed. It has no owner: a policy in service outlives the job that made it."""
+    publish = observed.spec.publish
+    assert publish is not None  # the caller asked whether there is something to publish
+    spec = RLPolicySpec(
+        artifact=_artifact(best.artifact),
+        lineage=LineageSpec(
+            training_job=observed.owner.name,
+            uid=observed.owner.uid,
+            seed=best.seed,
+            step=best.step,
+            config_hash=observed.status.template_hash or spec_hash(observed.spec),
+        ),
+        serving=publish.serving,
+    )
+    labels = {names.FAMILY_LABEL: publish.family, names.TRAINING_JOB_LABEL: observed.owner.name}
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "RLPolicy",
+        "metadata": {
+            "name": name,
+            "namespace": observed.owner.namespace,
+            "labels": children.child_labels(labels, observed.settings.labels),
+        },
+        "spec": spec.dump(),
+    }
+
+
+def _frozen(spec: RLTrainingJobSpec) -> RLTrainingJobSpec:
+    return spec.model_copy(update={"suspend": False})
+
+
+def _artifact(ref: ArtifactRef) -> ArtifactSpec:
+    return ArtifactSpec(uri=ref.uri, digest=ref.digest)
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _labels(observed: Observed) -> dict[str, str]:
+    mine = {names.TRAINING_JOB_LABEL: observed.owner.name, names.ATTEMPT_LABEL: str(observed.attempt)}
+    return children.child_labels(mine, observed.settings.labels)
+
+
+def _pod_failure_policy() -> dict[str, Any]:
+    def exits(action: str, code: int) -> dict[str, Any]:
+        return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [code]}}
+
+    # First match wins. The exit codes come first: a pod that refused its configuration is not a disruption even if its
+    # node is being drained at the same time.
+    return {
+        "rules": [
+            exits("FailJob", names.EXIT_BAD_CONFIG),
+            exits("FailIndex", names.EXIT_DIVERGED),
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        ]
+    }
+
+
+def _pod(observed: Observed) -> dict[str, Any]:
+    runtime, claim = observed.spec.runtime, observed.spec.storage.pvc
+    volumes = [
+        {"name": "config", "configMap": {"name": job_name(observed.owner.name, observed.attempt)}},
+        children.token_volume(),
+        *children.empty_dirs(["work", "tmp"]),
+    ]
+    mounts = [
+        {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
+        children.token_mount(),
+        {"name": "work", "mountPath": names.WORK_DIR},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+    if claim is not None:
+        volumes.append({"name": "store", "persistentVolumeClaim": {"claimName": claim.claim}})
+        mounts.append({"name": "store", "mountPath": names.PVC_DIR})
+    pod: dict[str, Any] = {
+        **children.restricted_pod(),
+        "restartPolicy": "Never",  # the Job restarts by index; a restart in place would hide failures from it
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "containers": [
+            {
+                "name": CONTAINER,
+                "image": runtime.image or observed.settings.trainer_image,
+                "imagePullPolicy": observed.settings.image_pull_policy,
+                "command": ["python3", "-m", "belay_trainer"],
+                "env": children.env(
+                    {
+                        names.LOGBOOK_URL_ENV: observed.settings.logbook_url,
+                        names.NAMESPACE_ENV: observed.owner.namespace,
+                        "HOME": "/tmp",  # libraries write caches below it, and the image's own is read-only
+                    }
+                ),
+                "resources": children.resources(runtime.resources, DEFAULT_REQUESTS),
+                "securityContext": children.restricted_container(),
+                "terminationMessagePolicy": "File",
+                "volumeMounts": mounts,
+            }
+        ],
+        "volumes": volumes,
+    }
+    if runtime.node_selector:
+        pod["nodeSelector"] = dict(runtime.node_selector)
+    if runtime.tolerations:
+        pod["tolerations"] = [toleration.dump() for toleration in runtime.tolerations]
+    return pod

@@ -1,0 +1,161 @@
+"""Name the situation a training job is in: one reason, one sentence, and what it means to programs.
+
+The chain below is read from top to bottom; the first function that recognises the situation names it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from belay_api.reasons import TrainingReason
+from belay_api.training import RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
+from belay_api.units import format_duration
+
+from belay_operator.training.build import job_name
+from belay_operator.training.observed import Observed
+from belay_operator.training.seeds import REFUSED, published
+
+_NAMED = 3  # seeds whose failure is quoted in a message; status.seeds has all
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is so. `Reconciling` is true exactly while neither `ready`, `stalled` nor `rests` is."""
+
+    phase: TrainingPhase
+    reason: TrainingReason
+    message: str
+    ready: bool = False
+    stalled: bool = False  # nothing will happen without somebody's help
+    rests: bool = False  # nothing will happen, and that is what was asked for
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can change it any more."""
+        return self.ready or self.stalled
+
+
+def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool) -> Situation:
+    """Return the situation.
+
+    Args:
+        status: As read in this pass.
+        settled: False: the Job is over, but a pod's last word is still on its way, so no end is declared yet.
+    """
+    ends: tuple[_Link, ...] = (_published, _succeeded, _report_lost, _failed) if settled else ()
+    chain = (*ends, _old_job, _suspended, _training, _cannot_start)
+    return next((said for link in chain if (said := link(observed, status)) is not None), _pending(observed))
+
+
+_Link = Callable[[Observed, RLTrainingJobStatus], Situation | None]
+
+
+def _published(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    name, result = status.published_policy, status.aggregate
+    if result is None or name is None or observed.policies.get(name) != result.best.artifact.digest:
+        return None
+    message = f"{_result(observed, status)} It is published as RLPolicy {name}."
+    return Situation(TrainingPhase.SUCCEEDED, TrainingReason.PUBLISHED, message, ready=True)
+
+
+def _succeeded(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    if status.aggregate is None:
+        return None
+    done = observed.spec.publish is None
+    message = _result(observed, status) + ("" if done else f" RLPolicy {status.published_policy} is being made.")
+    return Situation(TrainingPhase.SUCCEEDED, TrainingReason.SUCCEEDED, message, ready=done)
+
+
+def _report_lost(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    job = observed.job
+    if job is None or job.ended != "Complete":
+        return None
+    message = (
+        "The Job succeeded, but no seed's final report can be read: the pods were removed before they were, or the "
+        "image is not a Belay trainer. Nothing is published. Create the job again under another name."
+    )
+    return Situation(TrainingPhase.FAILED, TrainingReason.REPORT_LOST, message, stalled=True)
+
+
+def _failed(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    job, spec = observed.job, observed.spec
+    if job is None or job.ended != "Failed":
+        return None
+    done = sum(map(published, status.seeds))
+    if job.reason == "DeadlineExceeded" and spec.budget.deadline is not None:
+        reason = TrainingReason.DEADLINE_EXCEEDED
+        message = (
+            f"spec.budget.deadline: {format_duration(spec.budget.deadline)} passed with {done} of {observed.required} "
+            "required seeds done. The pods are gone, checkpoints stay. Create a job of another name with more time."
+        )
+    elif job.reason == REFUSED:
+        reason = TrainingReason.BAD_CONFIGURATION
+        words = _quoted([s for s in status.seeds if s.phase == SeedPhase.FAILED and s.message]) or job.message
+        message = f"A pod refused its configuration: {words}. Correct it in a job of another name."
+    else:
+        reason = TrainingReason.TOO_FEW_SEEDS
+        lost = [s for s in status.seeds if s.phase == SeedPhase.FAILED]
+        message = (
+            f"{len(lost)} of {spec.seeds.count} seeds failed and {observed.required} must succeed: "
+            f"{_quoted(lost) or job.message}. status.seeds says why each did."
+        )
+    return Situation(TrainingPhase.FAILED, reason, message, stalled=True)
+
+
+def _old_job(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    if observed.child is None or (observed.child.ours and not observed.child.deleting):
+        return None
+    message = (
+        f"Job {_job(observed)} is still being removed; a new one is made as soon as it is gone. If it stays, see who "
+        "holds its finalizers."
+    )
+    return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
+
+
+def _suspended(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    if not observed.spec.suspend:
+        return None
+    message = "spec.suspend is true: no pod runs, checkpoints stay. Set it to false to resume from them."
+    return Situation(TrainingPhase.SUSPENDED, TrainingReason.SUSPENDED, message, rests=True)
+
+
+def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    # Between two pods of a seed, or when the first seeds are done and the next have not begun, it is still training.
+    at_work = {SeedPhase.RUNNING, SeedPhase.SUCCEEDED}
+    if not any(seed.phase in at_work for seed in status.seeds):
+        return None
+    count = observed.spec.seeds.count
+    message = f"Job {_job(observed)} trains {count} seeds, {observed.required} must succeed; status.seeds says how far."
+    return Situation(TrainingPhase.RUNNING, TrainingReason.TRAINING, message)
+
+
+def _cannot_start(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    words = sorted(pod.cannot_start for pod in observed.pods if pod.cannot_start)
+    if not words:
+        return None
+    message = f"No pod of Job {_job(observed)} can start: {words[0]}. It goes on by itself once that is mended."
+    return Situation(TrainingPhase.PENDING, TrainingReason.POD_START_FAILED, message)
+
+
+def _pending(observed: Observed) -> Situation:
+    message = f"Job {_job(observed)} waits for its first pod to run."
+    return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
+
+
+def _result(observed: Observed, status: RLTrainingJobStatus) -> str:
+    result = status.aggregate
+    assert result is not None  # its callers have looked
+    best = f"{result.best.return_:g}"
+    said = (
+        f"{result.seeds} of {observed.spec.seeds.count} seeds succeeded; seed {result.best.seed} is best with {best}."
+    )
+    lost = [s for s in status.seeds if s.phase == SeedPhase.SUCCEEDED and not published(s)]
+    return f"{said} The final report of {len(lost)} more could not be read." if lost else said
+
+
+def _quoted(seeds: list[SeedStatus]) -> str:
+    said = "; ".join(f"seed {s.seed}: {s.message or 'no word'}" for s in seeds[:_NAMED])
+    return f"{said}; and {len(seeds) - _NAMED} more" if len(seeds) > _NAMED else said
+
+
+def _job(observed: Observed) -> str:
+    return job_name(observed.owner.name, observed.attempt)
