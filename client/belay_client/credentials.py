@@ -1,0 +1,71 @@
+"""How the client proves to the logbook who it is."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from belay_api.names import LOGBOOK_URL_ENV, NAMESPACE_ENV, TOKEN_FILE
+
+
+class Credentials(Protocol):
+    """Something that yields a bearer token."""
+
+    def token(self) -> str:
+        """Return the token to send now."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodToken:
+    """The pod's projected service account token (audience `belay-logbook`); read anew each time, it is rotated."""
+
+    path: Path = Path(TOKEN_FILE)
+
+    def token(self) -> str:
+        """Return the token. Raises: OSError when the volume is not mounted."""
+        return self.path.read_text().strip()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key of the Secret the chart's `logbook.apiKeysSecret` names, for callers outside the cluster."""
+
+    key: str
+
+    def token(self) -> str:
+        """Return the key."""
+        return self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Logbook:
+    """Where outcomes go."""
+
+    url: str
+    """E.g. `http://belay-logbook.belay-system.svc:8600`."""
+    namespace: str
+    """Namespace of the policies."""
+    credentials: Credentials
+
+    @property
+    def outcomes_url(self) -> str:
+        """Where outcomes are posted."""
+        return f"{self.url.rstrip('/')}/v1/namespaces/{self.namespace}/outcomes"
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of a request made now."""
+        return {"authorization": f"Bearer {self.credentials.token()}", "content-type": "application/json"}
+
+
+def logbook(url: str | None, namespace: str | None, credentials: Credentials | None) -> Logbook | None:
+    """Return where outcomes go: as told, else from the environment; None when neither says.
+
+    Raises: ValueError when there is an address but no namespace.
+    """
+    url = url or os.environ.get(LOGBOOK_URL_ENV)
+    if url is None:
+        return None
+    namespace = namespace or os.environ.get(NAMESPACE_ENV)
+    if namespace is None:
+        raise ValueError(f"the logbook needs the policies' namespace: give logbook_namespace or set {NAMESPACE_ENV}")
+    return Logbook(url, namespace, credentials or PodToken())
