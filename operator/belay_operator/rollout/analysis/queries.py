@@ -17,7 +17,8 @@ from belay_operator.rollout.analysis.limits import Limit
 from belay_operator.rollout.analysis.verdict import judge
 from belay_operator.rollout.facts import OutcomeFact
 
-BINARY_OUTCOMES = frozenset({"success"})  # 0 or 1 by definition; of others only the numbers can tell
+# Known beforehand. Of other outcomes only the numbers can tell whether they are 0 or 1, which costs half the error.
+BINARY_OUTCOMES = {"success": True, "return": False, "length": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def comparisons(analysis: AnalysisSpec) -> Iterator[tuple[Metric, Comparison]]:
         if metric.compare is None or metric.source.logbook is None:
             continue
         regression, increase = metric.compare.max_regression, metric.compare.max_increase
-        binary = True if metric.source.logbook.outcome in BINARY_OUTCOMES else None
+        binary = BINARY_OUTCOMES.get(metric.source.logbook.outcome)
         if regression is not None:
             yield metric, Comparison(metric.name, Better.MORE, regression, relative=True, binary=binary)
         elif increase is not None:

@@ -7,7 +7,8 @@ are 0 or 1 have an exact test in `betting`.
 
 The world changes during a rollout, for both sides alike. So nothing is pooled over time: each start window is
 compared with itself, and the differences are averaged with the candidate's counts as weights. Which episodes
-belong to a window, and what is missing, is settled before (the logbook counts by start and grace).
+belong to a window, and what is missing, is settled before (the logbook counts by start and grace). A side with far
+fewer episodes than the other borrows its variance (`_squared_error` says why).
 
 Everything but `Moments` and `half_width` takes arrays with windows on the last axis and any leading axes,
 so that `bench/verdict` runs the same code over thousands of rollouts at once.
@@ -150,15 +151,18 @@ def stratified_difference(candidate: Strata, stable: Strata, *, factor: ArrayLik
 
     reference = (weight * np.where(usable, stable.mean, 0.0)).sum(axis=-1)
     mean = (weight * np.where(usable, candidate.mean, 0.0)).sum(axis=-1)
-    candidate_error = (weight**2 * _ratio(candidate.m2, n_candidate * (n_candidate - 1))).sum(axis=-1)
-    stable_error = (weight**2 * _ratio(stable.m2, n_stable * (n_stable - 1))).sum(axis=-1)
+    spread_candidate = _ratio(candidate.m2, n_candidate - 1)
+    spread_stable = scale[..., np.newaxis] ** 2 * _ratio(stable.m2, n_stable - 1)
+    squared_error = _squared_error(weight, (n_candidate, spread_candidate), (n_stable, spread_stable))
+    squared_error = squared_error + _squared_error(weight, (n_stable, spread_stable), (n_candidate, spread_candidate))
+    reference_error = (weight**2 * _ratio(stable.m2, n_stable * (n_stable - 1))).sum(axis=-1)
 
     empty = total == 0
     return Difference(
         value=np.where(empty, np.nan, mean - scale * reference),
-        standard_error=np.where(empty, np.nan, np.sqrt(candidate_error + scale**2 * stable_error)),
+        standard_error=np.where(empty, np.nan, np.sqrt(squared_error)),
         reference=np.where(empty, np.nan, reference),
-        reference_error=np.where(empty, np.nan, np.sqrt(stable_error)),
+        reference_error=np.where(empty, np.nan, np.sqrt(reference_error)),
         candidate_count=total,
         stable_count=n_stable.sum(axis=-1),
     )
@@ -170,6 +174,22 @@ def bound_width(difference: Difference, *, alpha: float, tightest_at: float = TI
     count = np.where(ready, difference.count, 1.0)
     width = difference.standard_error * boundary(count, alpha=alpha, tightest_at=tightest_at)
     return np.where(ready, width, np.inf)
+
+
+def _squared_error(weight: Array, side: tuple[Array, Array], other: tuple[Array, Array]) -> Array:
+    """Squared standard error of one side's weighted mean; each side is given by counts and variances per window.
+
+    A thin sample of a skewed outcome misses the rare values, and then both its mean and its variance are too small:
+    it is off and sure of it. At 5 % of the traffic, equal policies that succeed once in twenty episodes were rolled
+    back in 30 % of rollouts. So the thinner side borrows the richer one's variance, the more the thinner it is, and
+    never becomes surer by it. At equal counts nothing is borrowed.
+    """
+    (count, variance), (other_count, other_variance) = side, other
+    times = np.maximum(_ratio(other_count, count), 1.0)
+    borrowed = (variance + (times - 1) * other_variance) / times
+    own, lent = ((weight**2 * _ratio(v, count)).sum(axis=-1) for v in (variance, borrowed))
+    larger: Array = np.maximum(own, lent)
+    return larger
 
 
 def _ratio(numerator: Any, denominator: Any) -> Array:

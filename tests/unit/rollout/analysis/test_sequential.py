@@ -136,3 +136,19 @@ def test_crosses_at_most_alpha_of_the_time(shape: str) -> None:
         crossed |= difference.value + bound_width(difference, alpha=alpha) < 0
     assert crossed.mean() <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / runs)
     assert crossed.mean() > 0  # a bound that never fails would pass this test by being useless
+
+
+@pytest.mark.parametrize(("rate", "ratio"), [(0.05, 19), (0.05, 1), (0.95, 19), (0.2, 9)])
+@pytest.mark.parametrize("thin_candidate", [True, False])
+def test_a_thin_sample_of_a_rare_event_is_not_sure_of_itself(rate: float, ratio: int, thin_candidate: bool) -> None:
+    """300 rollouts of equal policies with 20 windows of 10 episodes on the thin side; without borrowing up to 30 %."""
+    rng, runs, windows, alpha = np.random.default_rng(6), 300, 20, 0.02
+    thin = strata((rng.random((runs, windows * 10)) < rate).astype(float), windows)
+    rich = strata((rng.random((runs, windows * 10 * ratio)) < rate).astype(float), windows)
+    candidate, stable = (thin, rich) if thin_candidate else (rich, thin)
+    crossed = np.zeros(runs, dtype=bool)
+    for look in range(3, windows + 1):
+        seen = [Strata(s.count[:, :look], s.mean[:, :look], s.m2[:, :look]) for s in (candidate, stable)]
+        difference = stratified_difference(*seen)
+        crossed |= difference.value + bound_width(difference, alpha=alpha) < 0
+    assert crossed.mean() <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / runs)
