@@ -11,7 +11,7 @@ import subprocess
 from belay_cluster.builder import Buildah, build_images
 from belay_cluster.images import PREFIX
 from belay_cluster.paths import Paths
-from belay_cluster.shell import Laps, Problem, run
+from belay_cluster.shell import Laps, Problem, lock, run
 
 
 def image_run(
@@ -36,7 +36,11 @@ def image_run(
         stale: Take the image as it was built last, whatever has changed since.
     """
     buildah = Buildah(paths, laps)
-    ref = f"{PREFIX}/{name}:dev" if stale else build_images(paths, laps, buildah, [name])[name]
+    if stale:
+        ref = f"{PREFIX}/{name}:dev"
+    else:
+        with lock(paths.cache / "images.lock", laps):
+            ref = build_images(paths, laps, buildah, [name])[name]
     if stale and ref not in buildah.present():
         raise Problem(f"{ref} was never built; leave out --stale.")
     container = run([*buildah.command, "from", ref], what=f"container from {ref}", env=buildah.env).strip()

@@ -11,7 +11,7 @@ import os
 import shutil
 import urllib.request
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from belay_cluster import config, gateway, layout, network, pki, preflight, programs
@@ -143,11 +143,23 @@ class LocalCluster:
         kubectl = [self.paths.bin / "kubectl", f"--kubeconfig={self.paths.kubeconfig}", "get", "node", layout.NODE]
         wait_for(lambda: succeeds(kubectl), what="node registered", timeout=MINUTE, hint=hint)
         gpus = {"nvidia.com/gpu": str(layout.GPUS)}
+        # After a crash the stored condition still says Ready; only a fresh lease shows that the kubelet is back.
+        wait_for(self._renewed, what="the kubelet renews its lease", timeout=MINUTE, hint=hint)
         patch = json.dumps({"status": {"capacity": gpus, "allocatable": gpus}})
         self.kubectl("patch", "node", layout.NODE, "--subresource=status", "--type=merge", "-p", patch)
         self.kubectl("wait", "--for=condition=Ready", f"node/{layout.NODE}", "--timeout=60s")
         wait_for(lambda: _answers("http://127.0.0.1:8181/ready"), what="CoreDNS ready", timeout=MINUTE)
         self.laps("node is Ready")
+
+    def _renewed(self) -> bool:
+        """True once the node's lease is younger than the kubelet that runs now."""
+        lease = [self.paths.bin / "kubectl", f"--kubeconfig={self.paths.kubeconfig}", "get", "lease", layout.NODE]
+        lease += ["-n", "kube-node-lease", "-o", "jsonpath={.spec.renewTime}"]
+        started = (self.processes.pids / "kubelet").stat().st_mtime
+        if not succeeds(lease):
+            return False
+        renewed = run(lease, what="reading the node's lease")
+        return bool(renewed) and datetime.fromisoformat(renewed).timestamp() >= started
 
 
 def _answers(url: str) -> bool:
