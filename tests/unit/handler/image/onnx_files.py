@@ -1,0 +1,33 @@
+"""The linear layer of `artifacts` in the two network formats."""
+
+import io
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.unit.handler.artifacts import BIAS, WEIGHTS
+
+
+def onnx_bytes(bias: np.ndarray = BIAS) -> bytes:
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["observation", "weights", "bias"], ["output"])],
+        "policy",
+        [helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", 2])],
+        [numpy_helper.from_array(WEIGHTS, "weights"), numpy_helper.from_array(bias, "bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def torchscript_bytes() -> bytes:
+    layer = torch.nn.Linear(4, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(WEIGHTS.T.copy()))
+        layer.bias.copy_(torch.from_numpy(BIAS.copy()))
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.trace(layer, torch.zeros(1, 4)), buffer)
+    return buffer.getvalue()

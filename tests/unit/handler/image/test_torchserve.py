@@ -1,0 +1,124 @@
+"""What only the real server can show: actions, metrics, crashes, signals, an artifact that changed under its feet."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+from belay_api import receipts
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.unit.handler.artifacts import outputs, write
+from tests.unit.handler.image.conftest import KEY, Pod, serving
+from tests.unit.handler.image.onnx_files import onnx_bytes
+from tests.unit.handler.web import Request, Response
+from tests.unit.handler.web import serving as serving_web
+
+
+def sample(pod: Pod, name: str) -> float:
+    families = text_string_to_metric_families(pod.metrics())
+    return sum(one.value for family in families for one in family.samples if one.name == name)
+
+
+def test_actions_are_those_of_the_network(pod: Pod) -> None:
+    observations = np.random.default_rng(3).normal(size=(64, 4)).astype(np.float32)
+    answer = httpx.post(pod.url, json=[{"observation": row} for row in observations.tolist()], timeout=10)
+
+    actions = [item["action"] for item in answer.json()]
+    assert actions == outputs(observations).argmax(axis=1).tolist()
+
+
+def test_requests_are_counted_and_probes_are_not(pod: Pod) -> None:
+    requests, errors = sample(pod, "belay_requests_total"), sample(pod, "belay_request_errors_total")
+    for _ in range(3):
+        httpx.get(pod.url, timeout=10)
+        httpx.post(pod.url, json={"observation": [0, 0, 0, 0]}, timeout=10)
+    httpx.post(pod.url, json={"observation": []}, timeout=10)
+
+    assert sample(pod, "belay_requests_total") == requests + 4
+    assert sample(pod, "belay_request_errors_total") == errors
+    assert sample(pod, "belay_request_seconds_count") == sample(pod, "belay_requests_total")
+
+
+def test_a_killed_worker_is_an_error_in_the_metrics_and_comes_back(tmp_path: Path) -> None:
+    with serving(tmp_path, write(tmp_path / "artifact", {"policy.onnx": onnx_bytes()})) as pod:
+        pod.wait_ready()
+        worker = pod.worker_pid()
+        os.kill(worker, signal.SIGSTOP)  # so that a request is surely in its hands when it dies
+        answers: list[int] = []
+        send = threading.Thread(
+            target=lambda: answers.append(
+                httpx.post(pod.url, json={"observation": [0, 0, 0, 0]}, timeout=30).status_code
+            )
+        )
+        send.start()
+        time.sleep(0.5)
+        os.kill(worker, signal.SIGKILL)
+        send.join()
+        pod.wait_ready()
+
+        assert answers[0] >= 500
+        assert pod.worker_pid() != worker
+        assert sample(pod, "belay_request_errors_total") >= 1
+        assert sample(pod, "belay_requests_total") >= 1
+        assert httpx.post(pod.url, json={"observation": [0, 0, 0, 0]}, timeout=10).status_code == 200
+
+
+def test_a_changed_artifact_is_not_loaded(tmp_path: Path) -> None:
+    manifest = write(tmp_path / "artifact", {"policy.onnx": onnx_bytes()})
+    (tmp_path / "artifact" / "policy.onnx").write_bytes(onnx_bytes(np.ones(2, np.float32)))
+
+    with serving(tmp_path, manifest) as pod:
+        deadline = time.monotonic() + 90
+        while "DigestMismatch: policy.onnx has digest" not in pod.log.read_text():
+            assert time.monotonic() < deadline, pod.log.read_text()
+            time.sleep(0.1)
+        with contextlib.suppress(httpx.TimeoutException):  # without a worker TorchServe lets requests wait
+            assert httpx.post(pod.url, json={"observation": [0, 0, 0, 0]}, timeout=2).status_code >= 500
+        ping = 200
+        while ping == 200:  # liveness must turn red
+            assert time.monotonic() < deadline, pod.log.read_text()
+            time.sleep(0.2)
+            ping = httpx.get(f"http://127.0.0.1:{pod.port}/ping", timeout=10).status_code
+
+
+def test_sigterm_ends_it(tmp_path: Path) -> None:
+    with serving(tmp_path, write(tmp_path / "artifact", {"policy.onnx": onnx_bytes()})) as pod:
+        pod.wait_ready()
+        worker = pod.worker_pid()
+        pod.process.send_signal(signal.SIGTERM)
+
+        assert pod.process.wait(15) == 143
+        assert not Path(f"/proc/{worker}").exists()
+
+
+def test_episode_starts_reach_the_logbook(tmp_path: Path) -> None:
+    told: list[Request] = []
+
+    def answer(request: Request) -> Response:
+        told.append(request)
+        return Response(200, b'{"accepted": 1, "refused": []}')
+
+    manifest = write(tmp_path / "artifact", {"policy.onnx": onnx_bytes()})
+    with serving_web(answer) as url, serving(tmp_path, manifest, BELAY_LOGBOOK_URL=url) as pod:
+        pod.wait_ready()
+        for episode in ("a", "b"):
+            for step in (0, 1):
+                message = {"observation": [0, 0, 0, 0], "episode": episode, "step": step}
+                httpx.post(pod.url, json=message, timeout=10)
+        deadline = time.monotonic() + 10
+        while sample(pod, "belay_starts_reported_total") < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    tokens = [item["receipt"] for request in told for item in json.loads(request.body)["items"]]
+    found = [receipts.check(token, KEY) for token in tokens]
+    assert [(receipt.episode, receipt.step, receipt.version) for receipt in found] == [
+        ("a", 0, "cartpole-1"),
+        ("b", 0, "cartpole-1"),
+    ]
