@@ -35,8 +35,8 @@ class StatisticsFact:
 class ServingFact:
     """What one policy's serving pods measured of themselves. Topic `serving`, under the policy's name."""
 
-    at: datetime  # end of the last scrape
-    rate_since: datetime | None  # end of the scrape before: requestRate is over what lies between; None: first scrape
+    at: datetime  # beginning of the last scrape
+    rate_since: datetime | None  # beginning of the one before; request_rate is over what lies between; None: the first
     pods: int  # pods that were asked
     request_rate: float | None  # requests/s between the last two scrapes; None: first scrape, or a pod did not answer
     requests: float | None = None  # in the sliding window; None: nothing measured

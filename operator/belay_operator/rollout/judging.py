@@ -117,7 +117,8 @@ def flush_after(observed: Observed) -> timedelta | None:
 def _compared(observed: Observed, before: dict[str, MetricVerdict], now: datetime) -> dict[str, MetricVerdict]:
     """Looks at the metrics that are compared with stable."""
     status, fact = observed.status, observed.statistics
-    assert status.candidate is not None and status.stable is not None
+    assert status.candidate is not None
+    assert status.stable is not None
     ours = (
         fact is not None
         and fact.candidate == status.candidate.policy

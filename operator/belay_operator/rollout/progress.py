@@ -39,19 +39,20 @@ def progress(observed: Observed, now: datetime) -> Move | None:
     move = KINDS[current.kind].act(_at(observed.spec, current.index), observed, now)
     if move is not None:
         return move
-    if waiting(observed, now) is not None:
-        return None
+    return None if waiting(observed, now) is not None else _leave(observed, now, current)
+
+
+def _leave(observed: Observed, now: datetime, current: StepStatus) -> Move:
+    """What follows a step that is over."""
     if current.kind in FINAL:
         return promote(observed, now)
     last = current.index >= len(observed.spec.steps)
     following = enter(observed, now, len(observed.spec.steps), kind="bake") if last else _next(observed, now, current)
-    if current.kind == "analyze":
-        passed = ", ".join(metric.name for metric in observed.spec.analysis.metrics)
-        return Move(
-            following.status,
-            (note(EventReason.VERDICT_PASSED, f"step {current.index + 1}: Pass of {passed}"), *following.events),
-        )
-    return following
+    if current.kind != "analyze":
+        return following
+    passed = ", ".join(metric.name for metric in observed.spec.analysis.metrics)
+    told = note(EventReason.VERDICT_PASSED, f"step {current.index + 1}: Pass of {passed}")
+    return Move(following.status, (told, *following.events))
 
 
 def waiting(observed: Observed, now: datetime) -> Wait | None:

@@ -5,7 +5,7 @@ Ready is there from the first pass; Reconciling and Stalled only while true. Mes
 
 from datetime import datetime, timedelta
 
-from belay_api.conditions import Condition, clear_condition, set_condition
+from belay_api.conditions import clear_condition, set_condition
 from belay_api.reasons import RolloutReason
 from belay_api.rollout import RLRolloutStatus, RolloutPhase
 
@@ -22,19 +22,33 @@ AFTER_DEADLINE = timedelta(seconds=5)  # a rollback past its deadline is looked 
 def describe(observed: Observed, now: datetime) -> RLRolloutStatus:
     """Return the recorded status with phase and conditions that fit it."""
     wait = situation(observed, now)
-    conditions, generation = list(observed.status.conditions), observed.owner.generation
-    if wait is None:
-        stable = observed.status.stable
-        message = f"{stable.policy} serves all traffic" if stable else ""
-        conditions = _set(conditions, "Ready", True, RolloutReason.HEALTHY, message, generation, now)
-    else:
-        conditions = _set(conditions, "Ready", False, wait.reason, wait.message, generation, now)
-    for kind, holds in (("Reconciling", wait and not wait.stalled), ("Stalled", wait and wait.stalled)):
-        if wait is not None and holds:
-            conditions = _set(conditions, kind, True, wait.reason, wait.message, generation, now)
+    holds = {
+        "Ready": wait is None,
+        "Reconciling": wait is not None and not wait.stalled,
+        "Stalled": wait is not None and wait.stalled,
+    }
+    reason = RolloutReason.HEALTHY if wait is None else wait.reason
+    message = f"{observed.spec.policy.name} serves all traffic" if wait is None else wait.message
+    conditions = list(observed.status.conditions)
+    for kind, true in holds.items():
+        if true or kind == "Ready":
+            conditions = set_condition(
+                conditions,
+                kind,
+                true,
+                reason=reason,
+                message=message,
+                generation=observed.owner.generation,
+                now=now,
+            )
         else:
             conditions = clear_condition(conditions, kind)
-    return changed(observed.status, phase=phase(observed), conditions=conditions, observed_generation=generation)
+    return changed(
+        observed.status,
+        phase=phase(observed),
+        conditions=conditions,
+        observed_generation=observed.owner.generation,
+    )
 
 
 def phase(observed: Observed) -> RolloutPhase:
@@ -83,18 +97,28 @@ def _resting(observed: Observed, now: datetime) -> Wait | None:
             message = f"spec.policy.name: there is no RLPolicy {wanted} in this namespace; {_meanwhile(observed)}"
             return Wait(RolloutReason.POLICY_NOT_FOUND, message)
         return _refused(observed, wanted)
+    return _routed(observed, now) or _unserved(observed, wanted)
+
+
+def _routed(observed: Observed, now: datetime) -> Wait | None:
+    """What keeps the route of the stable version from being in force; None: nothing that lasts."""
     if not observed.gateway_api:
         return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, NO_GATEWAY_API, stalled=True)
     route = observed.route
     # An answer that is merely on its way is no change: the route before it was accepted and is the same but for rules.
     if route is not None and build.in_place(observed, now) and route.answer in (Answer.SILENT, Answer.REFUSED):
         return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, route.message)
-    policy = observed.policies.get(wanted)
+    return None
+
+
+def _unserved(observed: Observed, stable: str) -> Wait | None:
+    """What keeps the stable version from answering; None: it does."""
+    policy = observed.policies.get(stable)
     if policy is None:
-        message = f"RLPolicy {wanted} was deleted while it served all traffic; create it again or name another"
+        message = f"RLPolicy {stable} was deleted while it served all traffic; create it again or name another"
         return Wait(RolloutReason.POLICY_NOT_FOUND, message, stalled=True)
     if policy.ready_replicas == 0:
-        return Wait(RolloutReason.POLICY_NOT_READY, f"{wanted} has no ready replica")
+        return Wait(RolloutReason.POLICY_NOT_READY, f"{stable} has no ready replica")
     return None
 
 
@@ -130,15 +154,3 @@ def _rejected(observed: Observed) -> bool:
 def _meanwhile(observed: Observed) -> str:
     stable = observed.status.stable
     return f"{stable.policy} serves all traffic" if stable else "nothing is served yet"
-
-
-def _set(
-    conditions: list[Condition],
-    kind: str,
-    status: bool,
-    reason: RolloutReason,
-    message: str,
-    generation: int,
-    now: datetime,
-) -> list[Condition]:
-    return set_condition(conditions, kind, status, reason=reason, message=message, generation=generation, now=now)

@@ -1,0 +1,190 @@
+"""Ask the logbook how the episodes of both sides went, one long-poll per outcome under analysis.
+
+The logbook answers as soon as its numbers change, so the outcome that proves a regression wakes the rollout without
+anybody's timer. A logbook that does not answer is a fact as well: the last answer stays beside the problem.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+import aiohttp
+from belay_api.units import format_instant
+from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
+from pydantic import ValidationError
+
+from belay_operator.engine.plan import Key
+from belay_operator.engine.source import Desk, Source
+from belay_operator.rollout.analysis.queries import Question, questions
+from belay_operator.rollout.facts import OutcomeFact, StatisticsFact
+from belay_operator.rollout.move import instant
+from belay_operator.rollout.sources.active import trials
+
+TOPIC = "statistics"
+WAIT = timedelta(seconds=25)  # the logbook's limit is 30 s; below it, an answer is never cut off
+SLACK = timedelta(seconds=5)  # beyond WAIT: then the logbook is down
+RESCAN = timedelta(seconds=2)  # a change that falls between two waits is found by then
+GATHER = timedelta(milliseconds=100)  # a storm of changes is one scan
+FIRST_RETRY, LAST_RETRY = timedelta(seconds=0.5), timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """One question under way."""
+
+    key: Key
+    candidate: str
+    stable: str
+    since: datetime
+    question: Question
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The question as parameters."""
+        return {
+            "versions": f"{self.candidate},{self.stable}",
+            "outcome": self.question.outcome,
+            "window": f"{self.question.window_s:g}",
+            "grace": f"{self.question.grace_s:g}",
+            "since": format_instant(self.since),
+        }
+
+    @property
+    def path(self) -> str:
+        """The path asked, without parameters."""
+        return f"{API_PREFIX}/namespaces/{self.key.namespace}/statistics"
+
+    @property
+    def text(self) -> str:
+        """The question as evidence: what was asked, of whom."""
+        return f"logbook {self.path}?{urlencode(self.query, safe=',:')}"
+
+
+class LogbookDown(Exception):
+    """The logbook does not answer, or not with statistics."""
+
+
+class LogbookSource:
+    """The Source."""
+
+    name = "logbook"
+
+    async def run(self, desk: Desk) -> None:
+        """Keep one task per question that some rollout wants answered."""
+        if desk.settings.logbook_url is None:
+            await asyncio.Event().wait()  # nothing to ask, ever; decisions say so themselves
+        tasks: dict[Poll, asyncio.Task[None]] = {}
+        known: set[Key] = set()
+        try:
+            while True:
+                wanted = set(_wanted(desk))
+                for poll in tasks.keys() - wanted:
+                    tasks.pop(poll).cancel()
+                asked = {poll.key for poll in wanted}
+                for key in known - asked:
+                    desk.put(TOPIC, key.namespace, key.name, None)
+                known = asked
+                for poll in wanted - tasks.keys():
+                    tasks[poll] = asyncio.create_task(_keep_asking(desk, poll), name=f"statistics-{poll.key.name}")
+                for task in [task for task in tasks.values() if task.done()]:
+                    task.result()  # only a bug ends it: let the engine see it
+                await desk.changed("RLRollout", RESCAN.total_seconds())
+                await asyncio.sleep(GATHER.total_seconds())
+        finally:
+            for task in tasks.values():
+                task.cancel()
+
+
+async def _keep_asking(desk: Desk, poll: Poll) -> None:
+    """Ask one question until cancelled, and write each change of the answer as a fact."""
+    rng = random.Random()  # spreads retries, decides nothing
+    last: OutcomeFact | None = None
+    failures = 0
+    while True:
+        at = instant(desk.now())
+        try:
+            statistics = await _ask(desk, poll, etag=last.statistics.etag if last and last.statistics else None)
+        except LogbookDown as error:
+            failures += 1
+            if last is None or last.problem != str(error):
+                last = OutcomeFact(poll.text, at, last.statistics if last else None, problem=str(error))
+                _publish(desk, poll, last)
+            await asyncio.sleep(_pause(failures).total_seconds() * rng.uniform(0.5, 1))
+            continue
+        failures = 0
+        if (
+            last is None
+            or last.problem is not None
+            or last.statistics is None
+            or last.statistics.etag != statistics.etag
+        ):
+            last = OutcomeFact(poll.text, instant(desk.now()), statistics)
+            _publish(desk, poll, last)
+
+
+async def _ask(desk: Desk, poll: Poll, *, etag: str | None) -> Statistics:
+    """Return the logbook's next answer. Raises: LogbookDown."""
+    # A first question is answered at once; with an etag the logbook waits for news.
+    query = poll.query | ({"etag": etag, "wait": f"{WAIT.total_seconds():g}"} if etag else {})
+    token = desk.token()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    timeout = aiohttp.ClientTimeout(
+        total=(WAIT + SLACK if etag else SLACK).total_seconds(), connect=SLACK.total_seconds()
+    )
+    try:
+        url = f"{(desk.settings.logbook_url or '').rstrip('/')}{poll.path}"
+        async with desk.http.get(url, params=query, headers=headers, timeout=timeout) as answer:
+            body = await answer.read()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise LogbookDown(f"the logbook does not answer ({type(error).__name__})") from error
+    if answer.status != 200:
+        raise LogbookDown(f"the logbook answers {answer.status}: {_message(body)}")
+    try:
+        return Statistics.model_validate_json(body)
+    except ValidationError as error:
+        raise LogbookDown("the logbook's answer is not what this version of Belay understands") from error
+
+
+def _wanted(desk: Desk) -> list[Poll]:
+    return [
+        Poll(trial.key, trial.candidate, trial.stable, trial.since, question)
+        for trial in trials(desk.all("RLRollout"))
+        if trial.judged and trial.stable is not None and trial.since is not None
+        for question in questions(trial.analysis)
+    ]
+
+
+def _publish(desk: Desk, poll: Poll, outcome: OutcomeFact) -> None:
+    """Put one outcome beside the rollout's others of the same trial, and wake the rollout."""
+    key = poll.key
+    before = desk.fact(TOPIC, key.namespace, key.name)
+    same = isinstance(before, StatisticsFact) and (before.candidate, before.stable, before.since) == (
+        poll.candidate,
+        poll.stable,
+        poll.since,
+    )
+    outcomes: Mapping[str, OutcomeFact] = {
+        **(before.outcomes if before is not None and same else {}),
+        poll.question.outcome: outcome,
+    }
+    fact = StatisticsFact(poll.candidate, poll.stable, poll.since, outcomes)
+    desk.put(TOPIC, key.namespace, key.name, fact, wake=(key,))
+
+
+def _pause(failures: int) -> timedelta:
+    doubled: timedelta = FIRST_RETRY * 2 ** min(failures - 1, 10)
+    return min(doubled, LAST_RETRY)
+
+
+def _message(body: bytes) -> str:
+    """The words of the one error body every room answers with; else the beginning of whatever came."""
+    try:
+        return ErrorAnswer.model_validate_json(body).error.message
+    except ValidationError:
+        return body[:200].decode("utf-8", "replace")
+
+
+SOURCE: Source = LogbookSource()

@@ -1,0 +1,133 @@
+"""From counters of pods that come, go and restart to rates of a policy. Pure: samples in, facts out.
+
+Counters only say something by their differences. A counter that fell began anew at 0 (the container restarted), so
+what it shows is what came since. A pod seen for the first time gives a baseline and no difference, and a rate over an
+interval is only known when every pod had one: an unknown part is not zero.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from belay_operator.rollout.facts import ServingFact
+
+WINDOW = timedelta(seconds=30)
+MIN_REQUESTS = 10  # in the window; a share or a p99 of fewer says nothing
+REQUESTS, ERRORS, SECONDS = "belay_requests_total", "belay_request_errors_total", "belay_request_seconds_bucket"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One pod's counters at one scrape."""
+
+    requests: float
+    errors: float
+    buckets: Mapping[float, float]  # cumulative, by upper bound in seconds; the last bound is infinite
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one pod said at one scrape."""
+
+    pod: str  # its uid: a successor of the same name starts from 0
+    sample: Sample | None  # None: it did not answer
+    problem: str | None = None  # why it should have answered and did not; None: it did, or nobody expects it to
+
+
+@dataclass(slots=True)
+class Meter:
+    """One policy's counters over time."""
+
+    _last: dict[str, Sample] = field(default_factory=dict)
+    _at: datetime | None = None
+    _deltas: deque[tuple[datetime, Sample]] = field(default_factory=deque)
+
+    def add(self, at: datetime, answers: Iterable[Answer]) -> ServingFact:
+        """Take one scrape of all pods and return what is known now."""
+        answers = tuple(answers)
+        before, self._last = self._last, {a.pod: a.sample for a in answers if a.sample is not None}
+        since, self._at = self._at, at
+        parts = [_difference(before[pod], sample) for pod, sample in self._last.items() if pod in before]
+        problem = "; ".join(a.problem for a in answers if a.problem is not None) or None
+        complete = since is not None and problem is None and all(pod in before for pod in self._last)
+
+        if since is not None:
+            self._deltas.append((at, _sum(parts)))
+        while self._deltas and self._deltas[0][0] <= at - WINDOW:
+            self._deltas.popleft()
+        total = _sum(delta for _, delta in self._deltas)
+        enough = total.requests >= MIN_REQUESTS
+        elapsed = (at - since).total_seconds() if since is not None else 0.0
+        return ServingFact(
+            at=at,
+            rate_since=since,
+            pods=len(answers),
+            request_rate=_sum(parts).requests / elapsed if complete and elapsed > 0 else None,
+            requests=total.requests if self._deltas else None,
+            error_rate=min(total.errors / total.requests, 1.0) if enough else None,
+            latency_p99=quantile(total.buckets, 0.99) if enough else None,
+            problem=problem,
+        )
+
+
+def parse(text: str, policy: str) -> Sample:
+    """Return one pod's counters from Prometheus text. Raises: ValueError when they are not in it."""
+    requests = errors = None
+    buckets: dict[float, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.labels.get("policy") != policy:
+                continue
+            if sample.name == REQUESTS:
+                requests = sample.value
+            elif sample.name == ERRORS:
+                errors = sample.value
+            elif sample.name == SECONDS:
+                buckets[float(sample.labels["le"])] = sample.value
+    if requests is None or errors is None:
+        raise ValueError(f"no {REQUESTS} and {ERRORS} of policy {policy}: is it another version of the handler?")
+    return Sample(requests, errors, buckets)
+
+
+def quantile(buckets: Mapping[float, float], share: float) -> float | None:
+    """Return the value below which `share` of the observations lie, linear within its bucket; None: there are none.
+
+    Beyond the last finite bound nothing is known but that, so that bound is returned.
+    """
+    bounds = sorted(buckets)
+    if not bounds or buckets[bounds[-1]] <= 0:
+        return None
+    rank = share * buckets[bounds[-1]]
+    low, below = 0.0, 0.0
+    for bound in bounds:
+        if buckets[bound] >= rank:
+            if bound == float("inf"):
+                return low
+            inside = buckets[bound] - below
+            return low + (bound - low) * ((rank - below) / inside if inside > 0 else 1.0)
+        low, below = bound, buckets[bound]
+    return low
+
+
+def _difference(before: Sample, now: Sample) -> Sample:
+    """What was counted in between; everything, when a counter began anew."""
+    if now.requests < before.requests or now.errors < before.errors:
+        return now
+    return Sample(
+        now.requests - before.requests,
+        now.errors - before.errors,
+        {bound: max(count - before.buckets.get(bound, 0.0), 0.0) for bound, count in now.buckets.items()},
+    )
+
+
+def _sum(samples: Iterable[Sample]) -> Sample:
+    requests = errors = 0.0
+    buckets: dict[float, float] = {}
+    for sample in samples:
+        requests, errors = requests + sample.requests, errors + sample.errors
+        for bound, count in sample.buckets.items():
+            buckets[bound] = buckets.get(bound, 0.0) + count
+    return Sample(requests, errors, buckets)
