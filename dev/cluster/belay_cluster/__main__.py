@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--user")
     one.add_argument("--stale", action="store_true", help="do not look for changes, take the last build")
     one.add_argument("name", metavar="NAME")
-    one.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD...")
+    one.epilog = "The command follows after --"
     one = commands.add_parser("api-up", help="start etcd and kube-apiserver alone, on free ports")
     one.add_argument("--state", type=Path, required=True, help="folder of this server; several may run")
     one.add_argument("--controller-manager", action="store_true")
@@ -51,16 +51,25 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     """Run one command; 0 when it is done."""
-    options = parser().parse_args(arguments)
+    options, command = parse(arguments)
     paths, laps = from_environment(os.environ), Laps()
     try:
-        return dispatch(options, paths, laps)
+        return dispatch(options, command, paths, laps)
     except Problem as problem:
         print(f"belay_cluster {options.command}: {problem}", file=sys.stderr)
         return 1
 
 
-def dispatch(options: argparse.Namespace, paths: Paths, laps: Laps) -> int:
+def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Options, and the command after `--`, which may hold anything; argparse would take its options for ours."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    options, command = parser().parse_args(arguments[:at]), arguments[at + 1 :]
+    if (options.command == "image-run") != bool(command):
+        parser().error("image-run, and only that, takes a command after --")
+    return options, command
+
+
+def dispatch(options: argparse.Namespace, command: list[str], paths: Paths, laps: Laps) -> int:
     """One command, one call."""
     match options.command:
         case "build":
@@ -79,7 +88,6 @@ def dispatch(options: argparse.Namespace, paths: Paths, laps: Laps) -> int:
         case "images":
             images(paths, laps, look(os.environ, paths), options.names or list(BELAY))
         case "image-run":
-            command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
             return image_run(
                 paths, laps, options.name, command, mounts=options.mount, env=options.env,
                 workdir=options.workdir, user=options.user, stale=options.stale,
