@@ -254,7 +254,8 @@ class RLRolloutSpec(Model):
     model_config = {
         "json_schema_extra": rules(
             rule(
-                "!self.steps.exists(s, has(s.analyze)) || size(self.analysis.metrics) > 0",
+                "!has(self.steps) || !self.steps.exists(s, has(s.analyze))"
+                " || (has(self.analysis.metrics) && size(self.analysis.metrics) > 0)",
                 "an analyze step needs something to judge by: add analysis.metrics or remove the step",
             ),
             rule(
