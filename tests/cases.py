@@ -109,9 +109,14 @@ class _Strict(yaml.SafeLoader):
 class _Flat(yaml.SafeDumper):
     """Small mappings and lists on one line: a diff line is then one fact."""
 
+    def represent(self, data: Any) -> None:
+        node = self.represent_data(data)
+        node.flow_style = False
+        self.serialize(node)
+
     def represent_mapping(self, tag: str, mapping: Any, flow_style: bool | None = None) -> yaml.MappingNode:
         node = super().represent_mapping(tag, mapping, flow_style)
-        node.flow_style = len(str(mapping)) < 100
+        node.flow_style = len(str(mapping)) < 100 and "want" not in mapping
         return node
 
     def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:

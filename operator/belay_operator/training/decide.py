@@ -60,7 +60,7 @@ def _over(status: RLTrainingJobStatus) -> bool:
 def _read_world(observed: Observed) -> RLTrainingJobStatus:
     before = observed.status
     started = [c.started_at for pod in observed.pods for c in pod.containers if c.started_at is not None]
-    seeds = seed_statuses(observed)
+    seeds = before.seeds if before.aggregate is not None else seed_statuses(observed)  # the result is final
     return before.model_copy(
         update={
             "attempt": observed.attempt,

@@ -65,7 +65,9 @@ def _seed(observed: Observed, before: SeedStatus, pods: list[PodView]) -> SeedSt
     reports = [report for pod in pods if (report := _report(pod)) is not None]
     if done := next((r for r in reports if r.outcome == "Succeeded" and r.artifact and r.return_ is not None), None):
         return _succeeded(seed, done)
-    return seed.model_copy(update={"phase": _phase(observed, seed, pods), "message": _message(seed, pods)})
+    phase = _phase(observed, seed, pods)
+    rate = None if phase == SeedPhase.STOPPED else seed.steps_per_second
+    return seed.model_copy(update={"phase": phase, "steps_per_second": rate, "message": _message(seed, pods)})
 
 
 def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:

@@ -1,0 +1,164 @@
+"""Training jobs and their worlds in few words, as the cases write them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from belay_api import names
+from belay_api.wire import RunProgressRecord
+from tests.world import World, belay_object
+
+NAME = "cartpole"
+UID = "uid-cartpole"
+JOB_UID = "uid-job"
+MADE = "2026-05-04T09:00:00Z"
+GIVEN = ("metadata", "spec", "status", "job", "pods", "progress", "policies")
+
+Json = dict[str, Any]
+
+
+def digest(index: int) -> str:
+    return "sha256:" + f"{index + 1:x}" * 64
+
+
+def report(index: int, value: float, **more: Any) -> Json:
+    """What a pod that succeeded says at its end."""
+    return {
+        "outcome": "Succeeded",
+        "index": index,
+        "seed": index,
+        "step": 1000,
+        "return": value,
+        "bestStep": 900,
+        "artifact": {"uri": f"store://sha256/{digest(index)[7:]}", "digest": digest(index)},
+        "stepsPerSecond": 512.3,
+        **more,
+    }
+
+
+def training_job(
+    spec: Mapping[str, Any] | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    status: Mapping[str, Any] | None = None,
+) -> Json:
+    made = belay_object(
+        "RLTrainingJob",
+        NAME,
+        {
+            "environment": {"id": "CartPole-v1"},
+            "algorithm": {"name": "ppo"},
+            "budget": {"steps": 1000},
+            "seeds": {"count": 3},
+            **(spec or {}),
+        },
+    )
+    made["metadata"].update({"uid": UID, "generation": 1, **(metadata or {})})
+    if status is not None:
+        made["status"] = dict(status)
+    return made
+
+
+def child_job(
+    *,
+    completed: str = "",
+    failed: str = "",
+    ended: Mapping[str, Any] | None = None,
+    suspended: bool = False,
+    owner: str = UID,
+    deleting: bool = False,
+) -> Json:
+    """The child Job; `ended` is its Complete or Failed condition."""
+    made: Json = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": f"{NAME}-a1",
+            "uid": JOB_UID,
+            "creationTimestamp": MADE,
+            "labels": {names.TRAINING_JOB_LABEL: NAME},
+            "ownerReferences": [{"kind": "RLTrainingJob", "name": NAME, "uid": owner, "controller": True}],
+        },
+        "spec": {"suspend": suspended},
+        "status": {"completedIndexes": completed, "failedIndexes": failed},
+    }
+    if ended is not None:
+        made["status"]["conditions"] = [{"status": "True", **ended}]
+    if deleting:
+        made["metadata"]["deletionTimestamp"] = MADE
+    return made
+
+
+def pod(
+    index: int,
+    phase: str = "Running",
+    *,
+    life: int = 0,
+    failures: int = 0,
+    report: Mapping[str, Any] | str | None = None,
+    exit: int = 0,
+    reason: str = "",
+    waiting: Mapping[str, Any] | None = None,
+    unschedulable: str | None = None,
+) -> Json:
+    """A pod of one seed; `life` numbers the pods of an index, oldest first."""
+    state: Json = {}
+    if phase == "Running":
+        state = {"running": {"startedAt": MADE}}
+    elif phase in ("Succeeded", "Failed"):
+        message = report if isinstance(report, str) else json.dumps(report) if report else ""
+        state = {"terminated": {"exitCode": exit, "reason": reason, "message": message, "startedAt": MADE}}
+    elif waiting:
+        state = {"waiting": dict(waiting)}
+    status: Json = {"phase": phase, "containerStatuses": [{"name": "trainer", "state": state}]}
+    if unschedulable:
+        said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}
+        status["conditions"] = [said]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{NAME}-a1-{index}-{life}",
+            "creationTimestamp": f"2026-05-04T09:{life:02d}:00Z",
+            "labels": {names.TRAINING_JOB_LABEL: NAME, names.ATTEMPT_LABEL: "1"},
+            "annotations": {
+                "batch.kubernetes.io/job-completion-index": str(index),
+                "batch.kubernetes.io/job-index-failure-count": str(failures),
+            },
+            "ownerReferences": [{"kind": "Job", "name": f"{NAME}-a1", "uid": JOB_UID, "controller": True}],
+        },
+        "status": status,
+    }
+
+
+def heartbeat(index: int, step: int, **more: Any) -> RunProgressRecord:
+    said = {"namespace": "default", "job": NAME, "uid": UID, "index": index, "seed": index, "total": 1000, "at": MADE}
+    return RunProgressRecord.model_validate({**said, "step": step, **more})
+
+
+def policy(name: str, of: int) -> Json:
+    spec = {"artifact": {"uri": f"store://sha256/{digest(of)[7:]}", "digest": digest(of)}}
+    return belay_object("RLPolicy", name, spec)
+
+
+def world_of(given: Mapping[str, Any]) -> World:
+    """Return the world a case describes, in the words of the functions above."""
+    objects = [
+        training_job(given.get("spec"), metadata=given.get("metadata"), status=given.get("status")),
+        *([child_job(**given["job"])] if "job" in given else []),
+        *(_pod(said) for said in given.get("pods", [])),
+        *(policy(name, of) for name, of in given.get("policies", {}).items()),
+    ]
+    beats = {index: heartbeat(index, **said) for index, said in given.get("progress", {}).items()}
+    made = World(objects, facts={("progress", "default", NAME): beats} if beats else {})
+    # The hash moves with every new field of the API; where a case does not name one it is not what the case is about.
+    job = made.objects["RLTrainingJob", "default", NAME]
+    job.setdefault("status", {}).setdefault("templateHash", "frozen")
+    return made
+
+
+def _pod(said: Mapping[str, Any]) -> Json:
+    words = dict(said)
+    if "return" in words:  # short for a seed that succeeded
+        words |= {"phase": "Succeeded", "report": report(words["index"], words.pop("return"))}
+    return pod(**words)
