@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
-
 from belay_api.receipts import Receipt, namespace_key, sign
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +40,13 @@ class Process:
 
     def start(self, **environment: str) -> "Process":
         command = [sys.executable, "-m", "belay_logbook", "--data", str(self.folder / "data")]
-        command += ["--listen", f"127.0.0.1:{self.port}", "--receipt-key", str(self.folder / "master"), *self._arguments]
+        command += [
+            "--listen",
+            f"127.0.0.1:{self.port}",
+            "--receipt-key",
+            str(self.folder / "master"),
+            *self._arguments,
+        ]
         path = f"{ROOT / 'api'}:{ROOT / 'logbook'}"
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": path, **environment}
         self._process = subprocess.Popen(command, env=environment)

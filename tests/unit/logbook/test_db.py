@@ -1,0 +1,94 @@
+"""The writer: groups, failures that stay alone, and the horizon."""
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from belay_logbook.db import Database
+from belay_logbook.errors import Unavailable, Unprocessable
+from belay_logbook.schema import STEPS, NewerDatabase
+
+
+def insert(key: str):
+    return lambda connection, _: connection.execute("INSERT INTO meta VALUES (?, '')", [key])
+
+
+async def keys(database: Database) -> set[str]:
+    return await database.read(lambda c: {row[0] for row in c.execute("SELECT key FROM meta")})
+
+
+@pytest.mark.asyncio
+async def test_a_failing_request_takes_none_of_its_neighbours_with_it(tmp_path: Path) -> None:
+    database = Database(tmp_path / "db")
+
+    def refuse(connection: sqlite3.Connection, _: int) -> None:
+        connection.execute("INSERT INTO meta VALUES ('half', '')")
+        raise Unprocessable("no")
+
+    def defect(connection: sqlite3.Connection, _: int) -> None:
+        raise KeyError("oops")
+
+    gate = threading.Event()
+    blocked = asyncio.ensure_future(database.write(lambda *_: gate.wait(10)))  # so that the others form one group
+    await asyncio.sleep(0)
+    works = [insert("a"), refuse, insert("a"), insert("b"), defect]
+    waiting = [asyncio.ensure_future(database.write(work)) for work in works]
+    await asyncio.sleep(0)
+    gate.set()
+    await blocked
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [
+        sqlite3.Cursor,
+        Unprocessable,
+        Unavailable,
+        sqlite3.Cursor,
+        KeyError,
+    ]
+    assert await keys(database) == {"id", "a", "b"}
+    assert database.alive
+    database.close()
+
+
+@pytest.mark.asyncio
+async def test_the_horizon_stands_still_before_the_oldest_arrival_that_is_not_committed(tmp_path: Path) -> None:
+    database = Database(tmp_path / "db")
+    gate, running = threading.Event(), threading.Event()
+    arrived: list[int] = []
+
+    def slow(_: sqlite3.Connection, arrived_ms: int) -> None:
+        arrived.append(arrived_ms)
+        running.set()
+        gate.wait(10)
+
+    before = database.horizon_ms()
+    waiting = asyncio.ensure_future(database.write(slow))
+    await asyncio.to_thread(running.wait)
+    await asyncio.sleep(0.05)
+    assert before <= database.horizon_ms() == arrived[0] - 1
+    gate.set()
+    await waiting
+    assert database.horizon_ms() > arrived[0]
+    database.close()
+
+
+@pytest.mark.asyncio
+async def test_what_was_submitted_before_the_end_is_kept_and_nothing_after(tmp_path: Path) -> None:
+    database = Database(tmp_path / "db")
+    waiting = [asyncio.ensure_future(database.write(insert(str(number)))) for number in range(500)]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(database.close)
+    await asyncio.gather(*waiting)
+    with pytest.raises(Unavailable):
+        await database.write(insert("late"))
+    again = Database(tmp_path / "db")
+    assert len(await keys(again)) == 501
+    again.close()
+
+
+def test_the_database_of_a_newer_logbook_is_left_alone(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "db") as connection:
+        connection.execute(f"PRAGMA user_version = {len(STEPS) + 1}")
+    with pytest.raises(NewerDatabase):
+        Database(tmp_path / "db")

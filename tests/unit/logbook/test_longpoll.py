@@ -1,0 +1,138 @@
+"""A waiting caller is woken by the row, by the clock where the clock changes the numbers, and by the end of the process."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.unit.logbook.support import Process, receipt
+
+WAIT_S = 25  # what the callers below are ready to wait; an answer much earlier came for a reason
+
+
+class Later:
+    """A request on a thread of its own."""
+
+    def __init__(self, ask: Callable[[], httpx.Response]) -> None:
+        self._answer: httpx.Response | None = None
+        self.after = 0.0
+        began = time.monotonic()
+
+        def run() -> None:
+            self._answer = ask()
+            self.after = time.monotonic() - began
+
+        self._thread = threading.Thread(target=run)
+        self._thread.start()
+
+    def answer(self) -> Any:
+        self._thread.join(WAIT_S + 10)
+        assert self._answer is not None
+        return self._answer.raise_for_status().json()
+
+    @property
+    def waiting(self) -> bool:
+        return self._thread.is_alive()
+
+
+def until_waiting(process: Process, callers: int) -> None:
+    deadline = time.monotonic() + 10
+    while f"belay_logbook_waiting {callers}.0" not in httpx.get(f"{process.url}/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_row_wakes_who_waits_for_its_namespace_and_nobody_else(tmp_path: Path) -> None:
+    process = Process(tmp_path).start()
+    try:
+        query: dict[str, Any] = {"versions": "candidate", "grace": 5, "wait": WAIT_S}
+
+        def ask(namespace: str) -> Later:
+            with process.client(namespace) as client:
+                etag = client.get("/statistics", params={"versions": "candidate", "grace": 5}).json()["etag"]
+
+            def run() -> httpx.Response:
+                with process.client(namespace) as mine:
+                    return mine.get("/statistics", params=query | {"etag": etag})
+
+            return Later(run)
+
+        here, elsewhere = ask("here"), ask("elsewhere")
+        until_waiting(process, 2)
+        with process.client("here") as client:
+            items = [{"receipt": receipt("e", ago=10, namespace="here"), "outcomes": {"return": 1}}]
+            client.post("/outcomes", json={"items": items}).raise_for_status()
+        assert here.answer()["versions"][0]["windows"][0]["missing"] == 1
+        assert here.after < WAIT_S / 2
+        assert elsewhere.waiting
+        until_waiting(process, 1)
+        # The end of the process releases the other one with the numbers as they are.
+        assert process.stop() == 0
+        assert elsewhere.answer()["versions"][0]["windows"] == []
+        assert elsewhere.after < WAIT_S
+    finally:
+        process.stop()
+
+
+def test_passing_grace_is_news_without_a_row(client: httpx.Client, namespace: str) -> None:
+    items = [{"receipt": receipt("e", ago=0, namespace=namespace)}]
+    client.post("/starts", json={"items": items}).raise_for_status()
+    query: dict[str, Any] = {"versions": "candidate", "grace": 1.5}
+    first = client.get("/statistics", params=query).json()
+    assert first["versions"][0]["windows"] == []
+    began = time.monotonic()
+    second = client.get("/statistics", params=query | {"etag": first["etag"], "wait": WAIT_S}).json()
+    assert second["versions"][0]["windows"][0]["missing"] == 1
+    assert time.monotonic() - began < WAIT_S / 2
+
+
+def test_without_news_the_same_numbers_come_back_when_the_wait_is_over(client: httpx.Client) -> None:
+    query: dict[str, Any] = {"versions": "a"}
+    etag = client.get("/statistics", params=query).json()["etag"]
+    assert client.get("/statistics", params=query | {"etag": etag, "wait": 0.3}).json()["etag"] == etag
+
+
+def test_progress_tells_each_run_once_and_waits_for_the_next(tmp_path: Path) -> None:
+    process = Process(tmp_path).start()
+    try:
+        with process.client("here") as here, process.client() as operator:
+
+            def beat(step: int, **more: Any) -> None:
+                run = {"job": "j", "uid": "u", "index": 0, "seed": 0, "total": 100, "step": step} | more
+                here.post("/progress", json={"items": [run]}).raise_for_status()
+
+            def read(**query: Any) -> tuple[list[int], str]:
+                page = operator.get("/v1/progress", params=query).json()
+                assert all(item["namespace"] == "here" and item["at"] for item in page["items"])
+                return [item["step"] for item in page["items"]], page["cursor"]
+
+            assert read()[0] == []
+            beat(10)
+            beat(20)
+            steps, cursor = read()
+            assert steps == [20]
+            beat(20)
+            beat(15)  # older than what is known: changes nothing
+            assert read(since=cursor) == ([], cursor)
+            beat(5, attempt=2)  # a new attempt begins anew
+            steps, cursor = read(since=cursor)
+            assert steps == [5]
+
+            def wait() -> httpx.Response:
+                with process.client() as mine:
+                    return mine.get("/v1/progress", params={"since": cursor, "wait": WAIT_S})
+
+            later = Later(wait)
+            until_waiting(process, 1)
+            beat(6, attempt=2, metrics={"loss": 0.5}, bestReturn=3)
+            assert [item["metrics"] for item in later.answer()["items"]] == [{"loss": 0.5}]
+            assert later.after < WAIT_S / 2
+            # A cursor of another database: its volume was lost, so everything is told again.
+            assert read(since="0123456789abcdef:999")[0] == [6]
+            refused = here.post("/progress", json={"items": [{"job": "j"}]}).json()
+            assert refused["refused"][0]["error"]["field"] == "items[0].uid"
+    finally:
+        process.stop()
