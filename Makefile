@@ -9,7 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/belay
 VENV := $(CACHE)/venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
-export PYTHONPATH := api:operator:logbook:client:dev/cluster:dev/demo:bench
+export PYTHONPATH := api:operator:trainer_image:handlers:logbook:client:dev/cluster:dev/demo:bench
 CLUSTER := $(PY) -m belay_cluster
 ROOMS := api operator trainer_image handlers logbook client dev bench tests
 
