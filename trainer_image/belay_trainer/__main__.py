@@ -12,6 +12,7 @@ from pathlib import Path
 
 from belay_api import names
 from belay_api.training import TrainingReport
+
 from belay_trainer.config import Run, read_index, read_run
 from belay_trainer.errors import TrainerError
 from belay_trainer.logbook import connect
@@ -42,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
-    from belay_trainer.session import train_and_publish  # torch takes seconds to import; bad input is told before
+    # torch takes seconds to import; bad input is told before.
+    from belay_trainer.session import train_and_publish  # noqa: PLC0415
 
     logbook = connect(options.logbook_url, options.token_file) if options.logbook_url else None
     return train_and_publish(run, work_dir=options.work_dir, pvc_dir=options.pvc_dir, logbook=logbook, stop=stop)

@@ -7,14 +7,15 @@ and ends up with the same bits.
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from stable_baselines3.common.callbacks import BaseCallback
-
 from belay_api.artifact import EvaluationReport
 from belay_api.wire import CheckpointRef, RunProgress
+from stable_baselines3.common.callbacks import BaseCallback
+
 from belay_trainer import checkpoint
 from belay_trainer.config import Run
 from belay_trainer.errors import Diverged, Interrupted
@@ -104,10 +105,8 @@ class Boundary(BaseCallback):
         self._check_loss()
         step = self.model.num_timesteps
         if not self._stop.asked and _due(step, self.own.evaluated_at, self._run.spec.evaluation.every):
-            try:
+            with suppress(Stopped):  # we go just below
                 self.evaluate()
-            except Stopped:
-                pass  # asked below
         if self._stop.asked:
             self._go(step)
         if _due(step, self.own.saved_at, self._run.spec.checkpoint.every):

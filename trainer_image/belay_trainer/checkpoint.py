@@ -58,7 +58,10 @@ def pack(model: BaseAlgorithm, own: Any) -> bytes:
         "random": random_state(),
         "own": own,
     }
-    collection = {"attributes": _attributes(model, _COLLECTION), "layers": [_own_state(layer) for layer in _layers(model)]}
+    collection = {
+        "attributes": _attributes(model, _COLLECTION),
+        "layers": [_own_state(layer) for layer in _layers(model)],
+    }
     try:
         return cloudpickle.dumps(state | {"collection": collection})
     except Exception as error:  # whatever an environment's own pickling raises; our part is pickled again below

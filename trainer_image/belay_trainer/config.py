@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from belay_api import names
 from belay_api.training import RLTrainingJobSpec, TrainingConfig
+from pydantic import ValidationError
+
 from belay_trainer.errors import BadConfiguration
 
 
@@ -35,7 +35,9 @@ def read_run(job_file: Path, index: str | None) -> Run:
     try:
         config = TrainingConfig.model_validate_json(job_file.read_bytes())
     except OSError as error:
-        raise BadConfiguration(f"{job_file} cannot be read: {error}. Run the trainer through an RLTrainingJob.") from error
+        raise BadConfiguration(
+            f"{job_file} cannot be read: {error}. Run the trainer through an RLTrainingJob."
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

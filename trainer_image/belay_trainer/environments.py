@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
+from belay_api.artifact import space_model
+from belay_api.training import AlgorithmName, EnvironmentSpec
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from belay_api.artifact import space_model
-from belay_api.training import AlgorithmName, EnvironmentSpec
 from belay_trainer.errors import BadConfiguration
 
 Environment = gymnasium.Env[Any, Any]
@@ -47,7 +47,9 @@ def check_spaces(environment: Environment, algorithm: AlgorithmName) -> None:
     if algorithm is AlgorithmName.DQN and action.kind != "discrete":
         raise BadConfiguration(f"algorithm.name dqn wants Discrete actions, this task has {action}: use ppo.")
     if action.kind == "discrete" and action.start != 0:
-        raise BadConfiguration(f"actions start at {action.start}, wanted 0: shift them in a wrapper of the environment.")
+        raise BadConfiguration(
+            f"actions start at {action.start}, wanted 0: shift them in a wrapper of the environment."
+        )
 
 
 def vectorised(make: Callable[[], Environment], copies: int) -> DummyVecEnv:

@@ -1,12 +1,12 @@
 """How a training ends other than well; each error carries the exit code the Job's failure policy reads.
 
-    TrainerError
-    |- BadConfiguration   exit 3: the same for every seed and every retry, fails the job
-    |- Diverged           exit 4: repeats with the same seed, fails that seed
-    |- Interrupted        exit 143: asked to stop; a checkpoint is saved, another pod goes on
-    `- StoreError         exit 1: worth another pod
-       |- StoreUnavailable   does not answer now; waited for where it may be
-       `- StoreRefused       answers, and will not take it
+TrainerError
+|- BadConfiguration   exit 3: the same for every seed and every retry, fails the job
+|- Diverged           exit 4: repeats with the same seed, fails that seed
+|- Interrupted        exit 143: asked to stop; a checkpoint is saved, another pod goes on
+`- StoreError         exit 1: worth another pod
+   |- StoreUnavailable   does not answer now; waited for where it may be
+   `- StoreRefused       answers, and will not take it
 """
 
 from belay_api import names

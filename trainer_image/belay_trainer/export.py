@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 import onnxruntime
 import torch
+from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrapped
 
-from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
 from belay_trainer.errors import TrainerError
@@ -71,7 +71,9 @@ class Network(torch.nn.Module):
         return output
 
 
-def export(model: BaseAlgorithm, run: Run, *, environment: Environment, report: EvaluationReport, folder: Path) -> Manifest:
+def export(
+    model: BaseAlgorithm, run: Run, *, environment: Environment, report: EvaluationReport, folder: Path
+) -> Manifest:
     """Write the artifact of `model` into the empty `folder` and return its manifest.
 
     Args:
@@ -109,7 +111,7 @@ def export(model: BaseAlgorithm, run: Run, *, environment: Environment, report: 
 
 
 def sample_observations(environment: Environment, *, count: int = CHECKED) -> np.ndarray:
-    """Return `count` observations: what random actions lead to, which unlike draws from the space are of likely size."""
+    """Return `count` observations that random actions lead to: of likely size, unlike draws from the space."""
     environment.action_space.seed(0)
     observation, _ = environment.reset(seed=0)
     found = [observation]

@@ -5,7 +5,6 @@ import threading
 from collections import deque
 
 import httpx
-
 from belay_api.wire import API_PREFIX, Batch, RunProgress
 
 PERIOD_S = 1.0  # one request at most this often

@@ -12,9 +12,8 @@ number in timesteps made every seed diverge.
 from dataclasses import dataclass
 from typing import Any
 
-from stable_baselines3.common.utils import LinearSchedule
-
 from belay_api.training import AlgorithmName, AlgorithmSpec, Hyperparameters
+from stable_baselines3.common.utils import LinearSchedule
 
 PPO = Hyperparameters(
     learning_rate=1e-3,  # falls linearly to 0
@@ -71,7 +70,7 @@ def _ppo(chosen: Hyperparameters, asked: dict[str, Any], copies: int, steps: int
     experience = chosen.n_steps * copies
     return {
         "learning_rate": LinearSchedule(chosen.learning_rate, 0.0, 1.0),
-        # Fewer copies or steps than the preset's gather less than its batch: a batch cannot be larger than all there is.
+        # Fewer copies or steps than the preset's gather less than its batch, which cannot be larger than all there is.
         "batch_size": chosen.batch_size if "batch_size" in asked else min(chosen.batch_size, experience),
         "clip_range": LinearSchedule(chosen.clip_range, 0.0, 1.0),
         "policy_kwargs": {"net_arch": {"pi": list(chosen.net_arch), "vf": list(chosen.net_arch)}},
@@ -80,7 +79,7 @@ def _ppo(chosen: Hyperparameters, asked: dict[str, Any], copies: int, steps: int
 
 
 def _dqn(chosen: Hyperparameters, asked: dict[str, Any], copies: int, steps: int) -> dict[str, Any]:
-    # Stable-Baselines3 counts train_freq in steps of the whole vector, target_update_interval in timesteps of all copies.
+    # Stable-Baselines3 counts train_freq in steps of the whole vector, target_update_interval in timesteps.
     vector_steps = max(1, round(chosen.train_freq / copies))
     updates = chosen.target_update_gradient_steps / chosen.gradient_steps
     return {

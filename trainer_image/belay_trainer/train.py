@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from belay_api.training import AlgorithmName
+from belay_api.wire import CheckpointRef
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
-from belay_api.training import AlgorithmName
-from belay_api.wire import CheckpointRef
 from belay_trainer import checkpoint, environments, presets
 from belay_trainer.boundary import Best, Boundary
 from belay_trainer.config import Run
@@ -70,13 +70,17 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
     try:
         resume = _newest(keeper, stop, patience_s)
         boundary = Boundary(run, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=stop, resume=resume)
-        log.info("training %s seed %d %s", run.config.job, run.seed, f"from timestep {resume[0].step}" if resume else "")
+        log.info(
+            "training %s seed %d %s", run.config.job, run.seed, f"from timestep {resume[0].step}" if resume else ""
+        )
         _learn(model, boundary, run.spec.budget.steps)
         speed = boundary.steps_per_second
         try:
             boundary.evaluate()
         except Stopped as error:
-            raise Interrupted("asked to stop during the last evaluation; the next pod goes on from a checkpoint.") from error
+            raise Interrupted(
+                "asked to stop during the last evaluation; the next pod goes on from a checkpoint."
+            ) from error
         boundary.tell()
     finally:
         evaluator.close()

@@ -1,16 +1,16 @@
 """Where checkpoints wait and artifacts are published: one small protocol, and which store the spec asks for.
 
-    logbook.py   the built-in store, over HTTP
-    folder.py    a volume that training and serving pods mount
+logbook.py   the built-in store, over HTTP
+folder.py    a volume that training and serving pods mount
 """
 
 from pathlib import Path
 from typing import Protocol
 
 import httpx
-
 from belay_api.artifact import Manifest
 from belay_api.wire import CheckpointRef
+
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.store.folder import FolderStore
@@ -18,7 +18,7 @@ from belay_trainer.store.logbook import LogbookStore
 
 
 class Store(Protocol):
-    """One seed's checkpoints and the artifacts of its namespace. Every method raises StoreUnavailable or StoreRefused."""
+    """One seed's checkpoints and its namespace's artifacts. Every method raises StoreUnavailable or StoreRefused."""
 
     def checkpoints(self) -> list[CheckpointRef]:
         """Return this seed's checkpoints, newest step first."""

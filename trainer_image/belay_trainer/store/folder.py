@@ -1,7 +1,7 @@
 """A store in a folder, which is a volume in a cluster.
 
-    checkpoints/<uid>/<index>/<step>-<sha256>.ckpt
-    artifacts/<hex of the digest>/manifest.json …
+checkpoints/<uid>/<index>/<step>-<sha256>.ckpt
+artifacts/<hex of the digest>/manifest.json …
 """
 
 import errno
@@ -14,6 +14,7 @@ from typing import ParamSpec, TypeVar
 
 from belay_api.artifact import MANIFEST, ArtifactError, Manifest, verify
 from belay_api.wire import CheckpointRef
+
 from belay_trainer import files
 from belay_trainer.errors import StoreRefused, StoreUnavailable
 
@@ -22,7 +23,7 @@ R = TypeVar("R")
 
 
 def _translated(method: Callable[P, R]) -> Callable[P, R]:
-    """The one door for errors of the file system: a full or hanging volume may recover, one we may not write will not."""
+    """The one door for file system errors: a full or hanging volume may recover, one we may not write will not."""
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -30,7 +31,9 @@ def _translated(method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise StoreRefused(f"storage.pvc: {error}. The claim must be writable for user {os.getuid()}.") from error
+                raise StoreRefused(
+                    f"storage.pvc: {error}. The claim must be writable for user {os.getuid()}."
+                ) from error
             raise StoreUnavailable(f"storage.pvc: {error}") from error
 
     return call
@@ -46,23 +49,28 @@ class FolderStore:
 
     @_translated
     def checkpoints(self) -> list[CheckpointRef]:
+        """List what is there."""
         return files.list_checkpoints(self._checkpoints)
 
     @_translated
     def load(self, ref: CheckpointRef) -> bytes:
+        """Read a checkpoint."""
         return files.checkpoint_path(self._checkpoints, ref).read_bytes()
 
     @_translated
     def save(self, ref: CheckpointRef, blob: bytes) -> None:
+        """Keep a checkpoint."""
         files.write_atomically(files.checkpoint_path(self._checkpoints, ref), blob)
         files.delete_checkpoints(self._checkpoints, ref.step, but=ref.sha256)
 
     @_translated
     def delete(self, ref: CheckpointRef) -> None:
+        """Forget a checkpoint."""
         files.delete_checkpoints(self._checkpoints, ref.step)
 
     @_translated
     def publish(self, folder: Path, manifest: Manifest) -> str:
+        """Keep an artifact for good."""
         digest = manifest.digest()
         name = digest.removeprefix("sha256:")
         target = self._artifacts / name

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-from pydantic import ValidationError
-
 from belay_api.artifact import MANIFEST, Manifest
 from belay_api.wire import API_PREFIX, CheckpointList, CheckpointRef, ErrorAnswer
+from pydantic import ValidationError
+
 from belay_trainer.errors import StoreRefused, StoreUnavailable
 
 CHUNK = 1 << 18
@@ -29,6 +29,7 @@ class LogbookStore:
         self._seed = f"{self._root}/checkpoints/{seed}"
 
     def checkpoints(self) -> list[CheckpointRef]:
+        """List what is there."""
         answer = self._ask("GET", self._seed, also=(404,))
         if answer.status_code == 404:
             return []
@@ -39,16 +40,20 @@ class LogbookStore:
         return sorted(found, key=lambda ref: ref.step, reverse=True)
 
     def load(self, ref: CheckpointRef) -> bytes:
+        """Read a checkpoint."""
         return self._ask("GET", self._blob(ref.sha256)).content
 
     def save(self, ref: CheckpointRef, blob: bytes) -> None:
+        """Keep a checkpoint."""
         self._upload(ref.sha256, blob)
         self._ask("PUT", f"{self._seed}/{ref.step}", json=ref.dump())
 
     def delete(self, ref: CheckpointRef) -> None:
+        """Forget a checkpoint."""
         self._ask("DELETE", f"{self._seed}/{ref.step}", also=(404,))
 
     def publish(self, folder: Path, manifest: Manifest) -> str:
+        """Keep an artifact for good."""
         for entry in manifest.files:
             self._upload(entry.sha256, (folder / entry.path).read_bytes())
         content = manifest.canonical()

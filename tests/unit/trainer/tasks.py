@@ -1,0 +1,95 @@
+"""Small environments whose right answers are known, registered as `tasks:<Id>-v0`."""
+
+import threading
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Countdown(gymnasium.Env[np.ndarray, int]):
+    """An episode seeded s lasts s % 7 + 1 timesteps and pays 1 for action 1, else 0: every return is known."""
+
+    observation_space = spaces.Box(0.0, 10.0, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.left = (seed if seed is not None else int(self.np_random.integers(7))) % 7 + 1
+        return self._observation(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.left -= 1
+        return self._observation(), float(action == 1), self.left == 0, False, {}
+
+    def _observation(self) -> np.ndarray:
+        np.random.random()  # an environment may draw from the global generator
+        return np.array([self.left, 1.0], np.float32)
+
+
+class Explosive(Countdown):
+    """Pays infinity: no training survives it."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation, _, terminated, truncated, info = super().step(action)
+        return observation, float("inf"), terminated, truncated, info
+
+
+class Blind(Countdown):
+    """Shows what is not a number from the third timestep on."""
+
+    def _observation(self) -> np.ndarray:
+        return np.array([np.nan if self.left < 3 else self.left, 1.0], np.float32)
+
+
+class Rooms(gymnasium.Env[int, int]):
+    """Discrete observations: six rooms in a row, action 1 goes right."""
+
+    observation_space = spaces.Discrete(6)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.room = int(self.np_random.integers(3))
+        return self.room, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        self.room = min(5, max(0, self.room + (1 if action == 1 else -1)))
+        return self.room, float(self.room == 5), self.room == 5, False, {}
+
+
+class Picture(Countdown):
+    """Images with the channels last, as cameras give them."""
+
+    observation_space = spaces.Box(0, 255, (36, 40, 3), np.uint8)
+
+    def _observation(self) -> np.ndarray:
+        return self.np_random.integers(0, 256, (36, 40, 3), dtype=np.uint8)
+
+
+class Stubborn(CartPoleEnv):
+    """Cannot be pickled, as an environment that holds a simulator process."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.lock = threading.Lock()
+
+
+class Odd(Countdown):
+    """A space that cannot be served."""
+
+    observation_space = spaces.Dict({"a": spaces.Discrete(2)})
+
+
+for name, task, cap in (
+    ("Countdown", Countdown, 50),
+    ("Explosive", Explosive, 50),
+    ("Blind", Blind, 50),
+    ("Rooms", Rooms, 50),
+    ("Picture", Picture, 50),
+    ("Stubborn", Stubborn, 500),
+    ("Odd", Odd, 50),
+):
+    gymnasium.register(id=f"{name}-v0", entry_point=task, max_episode_steps=cap)

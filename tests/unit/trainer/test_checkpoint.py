@@ -1,0 +1,106 @@
+"""Cutting a training in two changes no bit of it; in one process, so that every run can be looked at."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from belay_trainer import checkpoint
+from belay_trainer.config import Run
+from belay_trainer.errors import Interrupted
+from belay_trainer.heartbeat import Heartbeat
+from belay_trainer.keeper import Keeper
+from belay_trainer.stop import Stop
+from belay_trainer.store.folder import FolderStore
+from belay_trainer.train import Trained, train
+from conftest import make_config
+
+
+class StopAfter(Stop):
+    """Asked to go at the n-th look."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    @property
+    def asked(self) -> bool:  # type: ignore[override]
+        self.looks -= 1
+        return self.looks < 0
+
+
+def _train(root: Path, stop: Stop | None = None, **spec: Any) -> Trained:
+    run = Run(make_config(**spec), index=0, seed=0)
+    keeper = Keeper(root / "here", FolderStore(root, claim="c", seed="u/0"), keep=2)
+    try:
+        return train(run, keeper=keeper, heartbeat=Heartbeat(None, "demo"), stop=stop or Stop())
+    finally:
+        keeper.flush(5)
+        keeper.close()
+
+
+def _in_pieces(root: Path, looks: tuple[int, ...], **spec: Any) -> Trained:
+    for piece in looks:
+        with pytest.raises(Interrupted):
+            _train(root, StopAfter(piece), **spec)
+    return _train(root, **spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "looks"),
+    [
+        ({"environment": {"id": "CartPole-v1"}}, (3, 5)),
+        # Evaluations are looked at before every timestep: this cut falls into one, which is then played again whole.
+        ({"evaluation": {"every": 512, "episodes": 3}}, (9,)),
+        ({"environment": {"id": "Pendulum-v1"}, "evaluation": {"every": 1000, "episodes": 2}}, (4,)),
+        ({"environment": {"id": "tasks:Countdown-v0"}, "algorithm": {"name": "dqn"}}, (200,)),
+        ({"algorithm": {"name": "dqn"}, "environment": {"id": "CartPole-v1", "vector": {"count": 3}}}, (100, 300)),
+        ({"algorithm": {"name": "dqn", "hyperparameters": {"buffer_size": 700}}}, (400,)),  # the buffer went round
+    ],
+)
+def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: tuple[int, ...]) -> None:
+    whole, pieces = _train(tmp_path / "whole", **spec), _in_pieces(tmp_path / "pieces", looks, **spec)
+    assert pieces.resumed_from
+    assert checkpoint.weights_sha256(pieces.model) == checkpoint.weights_sha256(whole.model)
+    assert pieces.best.report == whole.best.report
+    for name, tensor in whole.best.weights["policy"].items():
+        assert (pieces.best.weights["policy"][name] == tensor).all()
+
+
+def test_evaluations_and_checkpoints_change_no_bit(tmp_path: Path) -> None:
+    often = {"evaluation": {"every": 300, "episodes": 3}, "checkpoint": {"every": 300}}
+    never = {"evaluation": {"every": 10**6, "episodes": 1}, "checkpoint": {"every": 10**6}}
+    hashes = {
+        checkpoint.weights_sha256(_train(tmp_path / str(number), **spec).model)
+        for number, spec in enumerate((often, never))
+    }
+    assert len(hashes) == 1
+
+
+def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
+    trained = _train(
+        tmp_path, budget={"steps": 12_000}, algorithm={"name": "dqn"}, evaluation={"every": 500, "episodes": 5}
+    )
+    checkpoint.set_weights(trained.model, trained.best.weights)
+    from belay_api.training import EnvironmentSpec, EvaluationSpec
+    from belay_trainer.environments import maker
+    from belay_trainer.evaluate import Evaluator
+
+    again = Evaluator(maker(EnvironmentSpec(id="CartPole-v1")), EvaluationSpec(episodes=5))
+    assert again(trained.model.policy, step=trained.best.report.step) == trained.best.report
+
+
+def test_an_environment_that_cannot_be_pickled_is_started_afresh(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        trained = _in_pieces(tmp_path, (3,), environment={"id": "tasks:Stubborn-v0"})
+    assert "cannot be pickled" in caplog.text
+    assert trained.resumed_from
+    assert trained.step >= 3000
+
+
+def test_a_checkpoint_nobody_can_read_is_unusable() -> None:
+    with pytest.raises(checkpoint.Unusable):
+        checkpoint.unpack(b"no pickle")
+    with pytest.raises(checkpoint.Unusable, match="format"):
+        checkpoint.unpack(checkpoint.cloudpickle.dumps({"format": 0}))

@@ -1,0 +1,81 @@
+"""Evaluations on an environment whose returns are known, and their innocence of the training's randomness."""
+
+import random
+
+import numpy as np
+import pytest
+import tasks  # noqa: F401 - registers its environments
+import torch
+from belay_api.training import EnvironmentSpec, EvaluationSpec
+from belay_trainer.config import Run
+from belay_trainer.environments import maker
+from belay_trainer.errors import Diverged
+from belay_trainer.evaluate import Evaluator, Stopped
+from belay_trainer.randomness import random_state, set_random_state
+from belay_trainer.train import build
+from conftest import make_config
+
+
+class Always:
+    """Answers one action."""
+
+    def __init__(self, action: int) -> None:
+        self.action = action
+
+    def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, None]:
+        assert deterministic
+        return np.full(len(observation), self.action), None
+
+
+def _evaluator(task: str, episodes: int, first_seed: int = 0) -> Evaluator:
+    spec = EvaluationSpec(episodes=episodes, first_seed=first_seed)
+    return Evaluator(maker(EnvironmentSpec(id=f"tasks:{task}-v0")), spec)
+
+
+@pytest.mark.parametrize("episodes", [1, 7, 40])  # fewer and more than are played side by side
+def test_every_held_out_seed_is_played_once(episodes: int) -> None:
+    report = _evaluator("Countdown", episodes, first_seed=3)(Always(1), step=10)
+    wanted = [(3 + episode) % 7 + 1 for episode in range(episodes)]
+    assert (report.mean, report.min, report.max) == (np.mean(wanted), min(wanted), max(wanted))
+    assert (report.std, report.episodes, report.first_seed, report.step) == (np.std(wanted), episodes, 3, 10)
+
+
+def test_a_policy_that_earns_nothing_has_a_return_of_zero() -> None:
+    assert _evaluator("Countdown", 5)(Always(0), step=0).mean == 0
+
+
+def test_repeating_an_evaluation_repeats_its_result() -> None:
+    evaluator = _evaluator("Countdown", 20)
+    assert evaluator(Always(1), step=1) == evaluator(Always(1), step=1)
+
+
+def test_an_evaluation_leaves_the_trainings_randomness_alone() -> None:
+    def draws() -> tuple[float, float, float]:
+        return random.random(), np.random.random(), float(torch.rand(1))
+
+    state = random_state()
+    undisturbed = draws()
+    set_random_state(state)
+    _evaluator("Countdown", 5)(Always(1), step=0)
+    assert draws() == undisturbed
+
+
+def test_side_by_side_is_as_one_by_one() -> None:
+    model = build(_run())
+    together = _evaluator("Countdown", 6)(model.policy, step=0)
+    alone = [_evaluator("Countdown", 1, first_seed=seed)(model.policy, step=0).mean for seed in range(6)]
+    assert together.mean == np.mean(alone)
+
+
+def test_a_return_that_is_no_number_is_a_divergence() -> None:
+    with pytest.raises(Diverged, match="rewards"):
+        _evaluator("Explosive", 2)(Always(1), step=0)
+
+
+def test_a_pod_that_must_go_leaves_its_evaluation() -> None:
+    with pytest.raises(Stopped):
+        _evaluator("Countdown", 2)(Always(1), step=0, stop=lambda: True)
+
+
+def _run() -> Run:
+    return Run(config=make_config(environment={"id": "tasks:Countdown-v0"}), index=0, seed=0)

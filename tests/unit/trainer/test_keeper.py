@@ -1,0 +1,96 @@
+"""Checkpoints are here at once and in the store as soon as it answers."""
+
+from pathlib import Path
+
+import pytest
+from belay_api.artifact import Manifest
+from belay_api.wire import CheckpointRef
+from belay_trainer import keeper as module
+from belay_trainer.errors import StoreUnavailable
+from belay_trainer.files import checkpoint_path, list_checkpoints, reference
+from belay_trainer.keeper import Keeper
+from belay_trainer.stop import Stop
+from belay_trainer.store.folder import FolderStore
+from conftest import until
+
+
+class Shaky(FolderStore):
+    """A volume that can be away."""
+
+    away = False
+
+    def checkpoints(self) -> list[CheckpointRef]:
+        self._look()
+        return super().checkpoints()
+
+    def save(self, ref: CheckpointRef, blob: bytes) -> None:
+        self._look()
+        super().save(ref, blob)
+
+    def publish(self, folder: Path, manifest: Manifest) -> str:
+        raise NotImplementedError
+
+    def _look(self) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Shaky:
+    return Shaky(tmp_path / "volume", claim="c", seed="u/0")
+
+
+@pytest.fixture
+def keeper(tmp_path: Path, store: Shaky, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+    monkeypatch.setattr(module, "FIRST_WAIT_S", 0.01)
+    return Keeper(tmp_path / "here", store, keep=2)
+
+
+def _newest(keeper: Keeper) -> list[tuple[int, bytes]]:
+    return [(ref.step, blob) for ref, blob in keeper.newest(Stop(), patience_s=0.05)]
+
+
+def test_only_the_newest_are_kept_here_and_there(keeper: Keeper, store: Shaky, tmp_path: Path) -> None:
+    for step in (100, 200, 300):
+        keeper.save(step, b"%d" % step)
+        assert keeper.flush(5)
+    for folder in (tmp_path / "here", tmp_path / "volume" / "checkpoints" / "u" / "0"):
+        assert [ref.step for ref in list_checkpoints(folder)] == [300, 200]
+
+
+def test_a_new_pod_finds_what_the_store_has(keeper: Keeper, store: Shaky, tmp_path: Path) -> None:
+    keeper.save(100, b"a")
+    keeper.flush(5)
+    assert _newest(Keeper(tmp_path / "elsewhere", store, keep=2)) == [(100, b"a")]
+
+
+def test_torn_checkpoints_are_skipped_here_and_there(keeper: Keeper, store: Shaky, tmp_path: Path) -> None:
+    for step in (100, 200):
+        keeper.save(step, b"%d" % step)
+        keeper.flush(5)
+    for folder in (tmp_path / "here", tmp_path / "volume" / "checkpoints" / "u" / "0"):
+        checkpoint_path(folder, reference(200, b"200")).write_bytes(b"20")
+    assert {step for step, _ in _newest(keeper)} == {100}
+
+
+def test_the_newest_goes_to_the_store_when_it_is_back(keeper: Keeper, store: Shaky) -> None:
+    store.away = True
+    for step in (100, 200):
+        keeper.save(step, b"%d" % step)
+    assert not keeper.flush(0.05)
+    store.away = False
+    assert keeper.flush(5)
+    assert store.checkpoints()[0].step == 200
+
+
+def test_a_store_that_stays_away_is_not_waited_for_for_ever(keeper: Keeper, store: Shaky) -> None:
+    keeper.save(100, b"a")
+    store.away = True
+    assert _newest(keeper) == [(100, b"a")]
+
+
+def test_a_closed_keeper_ends_its_thread(keeper: Keeper, store: Shaky) -> None:
+    store.away = True
+    keeper.save(100, b"a")
+    keeper.close()
+    until(lambda: not keeper._thread.is_alive(), 5)

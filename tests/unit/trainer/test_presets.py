@@ -1,0 +1,51 @@
+"""Presets are the measured ones, and a user's words mean what they say whatever the number of environments."""
+
+import pytest
+from belay_api.training import AlgorithmSpec
+from belay_trainer.presets import settings
+
+
+def _arguments(name: str, *, copies: int | None = None, steps: int = 100_000, **overrides: object) -> dict[str, object]:
+    spec = AlgorithmSpec.model_validate({"name": name, "hyperparameters": overrides})
+    return settings(spec, copies=copies, steps=steps).arguments
+
+
+def test_ppo_is_the_zoos() -> None:
+    found = _arguments("ppo")
+    wanted = {"n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20, "ent_coef": 0.0}
+    assert {name: found[name] for name in wanted} == wanted
+    for name, first in (("learning_rate", 1e-3), ("clip_range", 0.2)):
+        assert [found[name](left) for left in (1.0, 0.5, 0.0, -0.001)] == pytest.approx([first, first / 2, 0, 0])
+
+
+def test_ppo_with_less_experience_than_a_batch_uses_what_there_is() -> None:
+    assert _arguments("ppo", copies=2)["batch_size"] == 64
+    assert _arguments("ppo", copies=2, batch_size=32)["batch_size"] == 32
+
+
+@pytest.mark.parametrize(
+    ("copies", "overrides", "train_freq", "interval"),
+    [
+        (1, {}, 4, 400),  # 100 gradient steps, one every 4 timesteps
+        (1, {"gradient_steps": 4}, 4, 100),
+        (1, {"train_freq": 1}, 1, 100),
+        (4, {}, 1, 400),  # one step of four copies is four timesteps
+        (8, {}, 1, 800),  # no finer than one step of the vector: one gradient step every 8 timesteps
+        (1, {"target_update_gradient_steps": 250}, 4, 1000),
+    ],
+)
+def test_dqn_counts_target_updates_in_gradient_steps(
+    copies: int, overrides: dict[str, object], train_freq: int, interval: int
+) -> None:
+    found = _arguments("dqn", copies=copies, **overrides)
+    assert (found["train_freq"], found["target_update_interval"]) == ((train_freq, "step"), interval)
+
+
+def test_dqn_explores_for_timesteps_not_for_a_share_of_the_budget() -> None:
+    assert _arguments("dqn", steps=20_000)["exploration_fraction"] == 0.5
+    assert _arguments("dqn", steps=5_000)["exploration_fraction"] == 2.0  # ends before epsilon is at its lowest
+
+
+def test_a_layer_list_shapes_policy_and_value_networks() -> None:
+    assert _arguments("ppo", net_arch=[32])["policy_kwargs"] == {"net_arch": {"pi": [32], "vf": [32]}}
+    assert _arguments("dqn", net_arch=[32])["policy_kwargs"] == {"net_arch": [32]}

@@ -1,0 +1,83 @@
+"""Configuration in, report out, heartbeats that never wait."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from belay_api.training import TrainingReport
+from belay_api.wire import RunProgress
+from belay_trainer.config import read_run
+from belay_trainer.errors import BadConfiguration
+from belay_trainer.heartbeat import KEPT, Heartbeat
+from belay_trainer.report import LIMIT, encode
+from conftest import LogbookServer, make_config, until
+
+
+def _file(folder: Path, **spec: object) -> Path:
+    path = folder / "job.json"
+    path.write_text(json.dumps(make_config(**spec).dump()))
+    return path
+
+
+def test_the_index_chooses_the_seed(tmp_path: Path) -> None:
+    run = read_run(_file(tmp_path, seeds={"count": 3, "first": 40}), "2")
+    assert (run.index, run.seed) == (2, 42)
+
+
+@pytest.mark.parametrize("index", [None, "", "x", "-1", "3"])
+def test_an_index_that_is_none_is_refused(tmp_path: Path, index: str | None) -> None:
+    with pytest.raises(BadConfiguration, match="JOB_COMPLETION_INDEX"):
+        read_run(_file(tmp_path, seeds={"count": 3}), index)
+
+
+def test_a_job_file_of_another_version_names_the_field(tmp_path: Path) -> None:
+    path = _file(tmp_path)
+    path.write_text(path.read_text().replace('"budget"', '"budgett"'))
+    with pytest.raises(BadConfiguration, match=r"spec\.budget"):
+        read_run(path, "0")
+
+
+def test_a_missing_job_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfiguration, match="cannot be read"):
+        read_run(tmp_path / "none.json", "0")
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\U0001f600", '"'])
+@pytest.mark.parametrize("length", [0, 100, 4000, 100_000])
+def test_a_report_always_fits_and_always_parses(character: str, length: int) -> None:
+    content = encode(TrainingReport(outcome="Error", index=0, seed=0, message=character * length))
+    assert len(content) <= LIMIT
+    read = TrainingReport.model_validate_json(content)
+    assert read.message == character * length or read.message.endswith("…")
+
+
+def _beat(step: int) -> RunProgress:
+    return RunProgress(job="j", uid="u", index=0, seed=0, step=step, total=1000)
+
+
+def test_heartbeats_reach_the_logbook(logbook: LogbookServer) -> None:
+    with httpx.Client(base_url=logbook.url, trust_env=False) as client:
+        heart = Heartbeat(client, "demo")
+        heart.tell(_beat(10))
+        heart.tell(_beat(20))
+        heart.close()
+        (item,) = client.get("/v1/progress").json()["items"]
+    assert item["step"] == 20
+    assert datetime.fromisoformat(item["at"]) <= datetime.now(UTC)
+
+
+def test_a_lost_logbook_costs_no_time_and_bounded_memory(logbook: LogbookServer) -> None:
+    logbook.stop()
+    with httpx.Client(base_url=logbook.url, trust_env=False) as client:
+        heart = Heartbeat(client, "demo")
+        began = time.monotonic()
+        for step in range(10 * KEPT):
+            heart.tell(_beat(step))
+        assert time.monotonic() - began < 1
+        assert len(heart._waiting) == KEPT
+        logbook.start()
+        until(lambda: client.get("/v1/progress").json()["items"], 15)
+        heart.close()

@@ -1,0 +1,155 @@
+"""One suite for every store; then what only one of them can get wrong."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model, verify
+from belay_trainer.errors import StoreRefused, StoreUnavailable
+from belay_trainer.files import reference
+from belay_trainer.logbook import connect
+from belay_trainer.store import Store
+from belay_trainer.store.folder import FolderStore
+from belay_trainer.store.logbook import LENGTH, OFFSET, LogbookStore
+from conftest import NAMESPACE, UID, LogbookServer
+
+SEED = f"{UID}/0"
+
+
+@pytest.fixture(params=["folder", "logbook"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "folder":
+        (tmp_path / "volume").mkdir()
+        yield FolderStore(tmp_path / "volume", claim="policies", seed=SEED)
+    else:
+        server: LogbookServer = request.getfixturevalue("logbook")
+        yield LogbookStore(connect(server.url, tmp_path / "no-token"), namespace=NAMESPACE, seed=SEED)
+
+
+def test_an_empty_store_has_no_checkpoints(store: Store) -> None:
+    assert store.checkpoints() == []
+
+
+def test_checkpoints_come_back_newest_first(store: Store) -> None:
+    blobs = {step: b"%d" % step * 1000 for step in (1000, 300, 20_000)}
+    for step, blob in blobs.items():
+        store.save(reference(step, blob), blob)
+    found = store.checkpoints()
+    assert [ref.step for ref in found] == [20_000, 1000, 300]
+    assert all(store.load(ref) == blobs[ref.step] for ref in found)
+    assert found == [reference(ref.step, blobs[ref.step]) for ref in found]
+
+
+def test_another_checkpoint_of_the_same_step_takes_its_place(store: Store) -> None:
+    store.save(reference(5, b"first"), b"first")
+    store.save(reference(5, b"second"), b"second")
+    assert [store.load(ref) for ref in store.checkpoints()] == [b"second"]
+
+
+def test_saving_twice_is_saving_once(store: Store) -> None:
+    for _ in range(2):
+        store.save(reference(5, b"same"), b"same")
+    assert len(store.checkpoints()) == 1
+
+
+def test_deleting_is_final_and_may_be_repeated(store: Store) -> None:
+    ref = reference(5, b"old")
+    store.save(ref, b"old")
+    store.save(reference(6, b"new"), b"new")
+    store.delete(ref)
+    store.delete(ref)
+    assert [ref.step for ref in store.checkpoints()] == [6]
+
+
+def test_a_large_checkpoint_comes_back_whole(store: Store) -> None:
+    blob = bytes(range(256)) * 12_000  # 3 MB: several pieces of an upload
+    store.save(reference(1, blob), blob)
+    assert store.load(store.checkpoints()[0]) == blob
+
+
+def test_an_artifact_is_named_by_its_digest_and_published_once(store: Store, tmp_path: Path) -> None:
+    folder, manifest = _artifact(tmp_path / "artifact")
+    uris = {store.publish(folder, manifest) for _ in range(2)}
+    assert len(uris) == 1
+    assert uris.pop().endswith(manifest.digest().removeprefix("sha256:"))
+
+
+def test_a_folder_holds_the_artifact_where_its_uri_says(tmp_path: Path) -> None:
+    folder, manifest = _artifact(tmp_path / "artifact")
+    store = FolderStore(tmp_path, claim="policies", seed=SEED)
+    uri = store.publish(folder, manifest)
+    assert uri.startswith("pvc://policies/")
+    assert verify(tmp_path / uri.removeprefix("pvc://policies/"), wanted=manifest.digest()) == manifest
+
+
+def test_a_damaged_artifact_in_a_folder_is_replaced(tmp_path: Path) -> None:
+    folder, manifest = _artifact(tmp_path / "artifact")
+    store = FolderStore(tmp_path, claim="policies", seed=SEED)
+    target = tmp_path / store.publish(folder, manifest).removeprefix("pvc://policies/")
+    (target / "policy.onnx").write_bytes(b"changed")
+    store.publish(folder, manifest)
+    verify(target, wanted=manifest.digest())
+    assert [path.name for path in (tmp_path / "artifacts").iterdir()] == [target.name]  # nothing half-made is left
+
+
+def test_the_logbook_has_every_blob_of_an_artifact(logbook: LogbookServer, tmp_path: Path) -> None:
+    folder, manifest = _artifact(tmp_path / "artifact")
+    client = connect(logbook.url, tmp_path / "no-token")
+    LogbookStore(client, namespace=NAMESPACE, seed=SEED).publish(folder, manifest)
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        blob = client.get(f"/v1/namespaces/{NAMESPACE}/blobs/{hashlib.sha256(content).hexdigest()}")
+        assert blob.raise_for_status().content == content
+
+
+def test_an_upload_goes_on_where_another_broke_off(logbook: LogbookServer, tmp_path: Path) -> None:
+    blob = bytes(range(256)) * 8000
+    client = connect(logbook.url, tmp_path / "no-token")
+    ref = reference(1, blob)
+    path = f"/v1/namespaces/{NAMESPACE}/blobs/{ref.sha256}"
+    client.patch(path, content=blob[:1_000_000], headers={OFFSET: "0", LENGTH: str(len(blob))}).raise_for_status()
+    sent: list[int] = []
+    client.event_hooks["request"] = [lambda request: sent.append(int(request.headers.get("Content-Length", 0)))]
+
+    LogbookStore(client, namespace=NAMESPACE, seed=SEED).save(ref, blob)
+
+    assert max(sent) == len(blob) - 1_000_000
+    assert client.get(path).content == blob
+
+
+def test_a_logbook_that_is_away_is_unavailable(logbook: LogbookServer, tmp_path: Path) -> None:
+    logbook.stop()
+    store = LogbookStore(connect(logbook.url, tmp_path / "no-token"), namespace=NAMESPACE, seed=SEED)
+    with pytest.raises(StoreUnavailable):
+        store.save(reference(1, b"x"), b"x")
+
+
+def test_what_no_retry_can_change_is_refused(logbook: LogbookServer, tmp_path: Path) -> None:
+    client: httpx.Client = connect(logbook.url, tmp_path / "no-token")
+    store = LogbookStore(client, namespace=NAMESPACE, seed=SEED)
+    with pytest.raises(StoreRefused, match="422"):
+        store.save(reference(1, b"promised"), b"written!")  # other bytes than the digest promises
+
+
+def _artifact(folder: Path) -> tuple[Path, Manifest]:
+    import gymnasium
+
+    folder.mkdir()
+    for name in ("policy.onnx", "policy.pt", "training.zip"):
+        (folder / name).write_bytes(name.encode() * 100)
+    report = EvaluationReport(step=1, episodes=1, first_seed=0, mean=1.0, std=0.0, min=1.0, max=1.0)
+    lineage = Lineage(namespace=NAMESPACE, training_job="j", uid=UID, seed=0, step=1, config_hash="h")
+    manifest = Manifest(
+        algorithm="ppo",
+        environment="CartPole-v1",
+        observation=space_model(gymnasium.spaces.Discrete(3)),
+        action=space_model(gymnasium.spaces.Discrete(2)),
+        output="logits",
+        evaluation=report,
+        lineage=lineage,
+        files=file_entries(folder),
+    )
+    (folder / MANIFEST).write_bytes(manifest.canonical())
+    return folder, manifest
