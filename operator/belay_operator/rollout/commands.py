@@ -42,10 +42,11 @@ def decide_command(observed: Observed, now: datetime) -> Move | None:
     move = answer if isinstance(answer, Move) else Move(observed.status)
     record = CommandStatus(id=command.id, action=command.action, at=instant(now), message=refusal)
     status = changed(move.status, commands=[*move.status.commands, record][-KEEP_COMMANDS:])
+    name = f"{command.action}@{command.id}" if command.action else command.id
     told = (
-        note(EventReason.COMMAND_REFUSED, f"{command.action}@{command.id}: {refusal}", warning=True)
+        note(EventReason.COMMAND_REFUSED, f"{name}: {refusal}", warning=True)
         if refusal
-        else note(EventReason.COMMAND_EXECUTED, f"{command.action}@{command.id}")
+        else note(EventReason.COMMAND_EXECUTED, name)
     )
     return Move(status, (told, *move.events))
 

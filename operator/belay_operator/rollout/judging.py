@@ -148,7 +148,9 @@ def _limited(observed: Observed, before: dict[str, MetricVerdict]) -> dict[str, 
     """Looks at the guard rails: one per scrape, so that breaches are counted once each."""
     candidate = observed.status.candidate
     assert candidate is not None
-    fact = observed.serving.get(candidate.policy)
+    fact, started = observed.serving.get(candidate.policy), observed.status.analysis_started_at
+    if fact is not None and started is not None and fact.at < started:
+        fact = None  # of an earlier trial, or of requests that came before the weight
     fresh: dict[str, MetricVerdict] = {}
     for metric, limit in limits(observed.spec.analysis):
         old = before.get(metric.name)

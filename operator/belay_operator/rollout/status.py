@@ -62,7 +62,9 @@ def phase(observed: Observed) -> RolloutPhase:
         return RolloutPhase.BAKING if status.step.kind == "bake" else RolloutPhase.PROGRESSING
     if _rejected(observed):
         return RolloutPhase.ROLLED_BACK
-    return RolloutPhase.HEALTHY if status.stable else RolloutPhase.PENDING
+    if status.stable is None:
+        return RolloutPhase.PENDING
+    return RolloutPhase.HEALTHY if status.stable.policy == observed.spec.policy.name else RolloutPhase.PREPARING
 
 
 def situation(observed: Observed, now: datetime) -> Wait | None:

@@ -53,12 +53,12 @@ def unaccepted(observed: Observed, now: datetime, *, since: datetime) -> Wait:
             f"the HTTPRoute {observed.owner.name} belongs to another object; it is not changed. Delete or rename it"
         )
         return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, message)
-    route, left = observed.route, ANSWER_TIME - (now - since)
-    if build.in_place(observed, now) and route is not None and (route.answer is Answer.REFUSED or left <= timedelta()):
-        return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, route.message)
-    return Wait(
-        RolloutReason.PROGRESSING, "waiting for the Gateway to accept the route", max(left, timedelta()) or None
-    )
+    # A Gateway that has judged an earlier generation is there and will answer; one that never spoke may not exist.
+    answer = observed.route.answer if observed.route is not None and build.in_place(observed, now) else Answer.PENDING
+    left = ANSWER_TIME - (now - since)
+    if observed.route is not None and (answer is Answer.REFUSED or (answer is Answer.SILENT and left <= timedelta())):
+        return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, observed.route.message)
+    return Wait(RolloutReason.PROGRESSING, "waiting for the Gateway to accept the route", max(left, timedelta()) or None)
 
 
 def _has_capacity(observed: Observed) -> bool:

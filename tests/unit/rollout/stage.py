@@ -1,0 +1,172 @@
+"""A rollout on stage: a world with policies, a Gateway, pods that are scraped and episodes that end.
+
+Nothing here decides. It plays the parts of the others (the policy kind, the Gateway's controller, the pollers, time), so
+that a test reads as what happened, in order, and asserts what the rollout made of it.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from belay_api.rollout import RLRolloutStatus
+from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
+from belay_operator.engine.plan import Key
+from belay_operator.rollout.facts import OutcomeFact, ServingFact, StatisticsFact
+from belay_operator.rollout.observe import KIND
+
+from tests.world import START, World, belay_object
+
+KEY = Key("RLRollout", "default", "cartpole")
+ANALYSIS = {
+    "window": "10s",
+    "grace": "2s",
+    "metrics": [
+        {"name": "return", "source": {"logbook": {"outcome": "return"}}, "compare": {"maxRegression": "10%"}},
+        {"name": "latency", "source": {"serving": "latencyP99"}, "limit": {"max": "100ms"}},
+    ],
+}
+SPEC: dict[str, Any] = {
+    "policy": {"name": "a"},
+    "traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}]}},
+    "steps": [{"setWeight": 10}, {"pause": {"duration": "30s"}}, {"setWeight": 50}, {"analyze": {}}],
+    "bake": {"duration": "1m", "keepWarm": "1h"},
+    "analysis": ANALYSIS,
+}
+
+
+def digest(policy: str) -> str:
+    return f"sha256:{policy * 64}"[:71]
+
+
+class Stage:
+    """One rollout named `cartpole`, policies by one-letter names, and everybody around them."""
+
+    def __init__(self, *policies: str, **spec: Any) -> None:
+        self.now = START
+        self.world = World([belay_object("RLRollout", "cartpole", SPEC | spec)])
+        self.etag = 0
+        for policy in policies:
+            self.publish(policy)
+
+    # --- the others ---------------------------------------------------------------------------------------------------
+    def publish(self, policy: str, *, ready: int = 1) -> None:
+        """An RLPolicy exists, with that many ready pods."""
+        artifact = {"uri": f"store://sha256/{policy * 64}", "digest": digest(policy)}
+        self.world.put(belay_object("RLPolicy", policy, {"artifact": artifact}, status={"readyReplicas": ready}))
+        for index in range(ready):
+            labels = {"belay.dev/policy": policy}
+            pod = {"kind": "Pod", "metadata": {"name": f"{policy}-{index}", "labels": labels}}
+            self.world.put(pod | {"status": {"phase": "Running"}})
+
+    def ready(self, policy: str, replicas: int) -> None:
+        """The policy kind reports ready pods."""
+        self.world.patch("RLPolicy", policy, {"status": {"readyReplicas": replicas}})
+
+    def wants(self, policy: str) -> None:
+        """The user changes the spec."""
+        self.world.patch("RLRollout", "cartpole", {"spec": {"policy": {"name": policy}}})
+
+    def command(self, text: str) -> None:
+        """The user sets the annotation."""
+        self.world.patch("RLRollout", "cartpole", {"metadata": {"annotations": {"belay.dev/command": text}}})
+
+    def accept(self) -> None:
+        """The Gateway's controller accepts the route at its latest generation."""
+        route = self.world.objects.get(("HTTPRoute", "default", "cartpole"))
+        if route is not None:
+            conditions = [
+                {"type": t, "status": "True", "reason": t, "observedGeneration": route["metadata"]["generation"]}
+                for t in ("Accepted", "ResolvedRefs")
+            ]
+            route["status"] = {"parents": [{"parentRef": {"name": "gw"}, "conditions": conditions}]}
+
+    def scrape(self, policy: str, *, rate: float | None, p99: float | None = 0.01) -> None:
+        """The poller has scraped the policy's pods, now and a second ago."""
+        self.world.facts["serving", "default", policy] = ServingFact(
+            at=self.now,
+            rate_since=self.now - timedelta(seconds=1),
+            pods=1,
+            request_rate=rate,
+            requests=None if rate is None else rate * 30,
+            latency_p99=p99 if rate else None,
+        )
+
+    def episodes(self, outcome: str, sides: Mapping[str, tuple[int, float, float]]) -> None:
+        """The logbook answers: (count, mean, spread) of each version, in one window."""
+        status, self.etag = self.status, self.etag + 1
+        assert status.candidate is not None
+        assert status.stable is not None
+        assert status.analysis_started_at is not None
+        versions = [
+            VersionStatistics(
+                version=version,
+                windows=[
+                    WindowStatistics(
+                        start=status.analysis_started_at,
+                        count=count,
+                        missing=0,
+                        mean=mean,
+                        m2=spread**2 * (count - 1),
+                        min=mean - 2 * spread,
+                        max=mean + 2 * spread,
+                    )
+                ],
+            )
+            for version, (count, mean, spread) in sides.items()
+        ]
+        answer = Statistics(outcome=outcome, at=self.now, etag=str(self.etag), versions=versions)
+        self.world.facts["statistics", "default", "cartpole"] = StatisticsFact(
+            status.candidate.policy,
+            status.stable.policy,
+            status.analysis_started_at,
+            {outcome: OutcomeFact("asked", self.now, answer)},
+        )
+
+    def later(self, **by: float) -> None:
+        """Time passes."""
+        self.now += timedelta(**by)
+
+    # --- the operator -------------------------------------------------------------------------------------------------
+    def passes(self) -> None:
+        """The operator looks until nothing is left to do; then a further look must write nothing."""
+        self.world.settle(KIND, KEY, now=self.now)
+        assert self.world.would_write(KIND, KEY, self.now) == []
+
+    def go(self, **later: float) -> "Stage":
+        """Time passes, the operator acts, the Gateway accepts, the operator sees it."""
+        self.later(**later)
+        self.passes()
+        self.accept()
+        self.passes()
+        return self
+
+    # --- what can be seen ---------------------------------------------------------------------------------------------
+    @property
+    def status(self) -> RLRolloutStatus:
+        held = self.world.objects["RLRollout", "default", "cartpole"]
+        return RLRolloutStatus.model_validate(held.get("status") or {})
+
+    @property
+    def weights(self) -> dict[str, int] | None:
+        """The last rule of the route: who gets new episodes; None: there is no route."""
+        rules = self._rules()
+        return rules and {ref["name"]: ref["weight"] for ref in rules[-1]["backendRefs"]}
+
+    @property
+    def pinned(self) -> list[str] | None:
+        """Whose episodes under way stay."""
+        rules = self._rules()
+        return rules and [rule["matches"][0]["headers"][0]["value"] for rule in rules[:-1]]
+
+    @property
+    def reason(self) -> str:
+        return next(c.reason for c in self.status.conditions if c.type == "Ready")
+
+    @property
+    def told(self) -> list[str]:
+        """Reasons of the events so far."""
+        return [note.reason for _, note in self.world.events]
+
+    def _rules(self) -> list[Any] | None:
+        route = self.world.objects.get(("HTTPRoute", "default", "cartpole"))
+        return None if route is None else route["spec"]["rules"]

@@ -1,0 +1,173 @@
+"""What holds whatever happens: any order of events, a death between any two effects, any lack of pods.
+
+Hypothesis plays the world: it picks what happens next and where the operator dies. After every act the operator gets its
+passes, and the promises are checked on what the API server then holds.
+"""
+
+import copy
+from collections.abc import Callable
+from itertools import permutations
+
+import pytest
+from belay_operator.rollout.observe import KIND
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.rollout.stage import KEY, Stage
+
+BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}
+GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
+
+
+def _judge(stage: Stage, sides: dict[str, tuple[int, float, float]]) -> None:
+    status = stage.status
+    if status.candidate and status.stable and status.analysis_started_at:
+        names = {"a": status.stable.policy, "b": status.candidate.policy}
+        stage.episodes("return", {names[key]: value for key, value in sides.items()})
+
+
+ACTS: dict[str, Callable[[Stage], object]] = {
+    "want a": lambda stage: stage.wants("a"),
+    "want b": lambda stage: stage.wants("b"),
+    "want c": lambda stage: stage.wants("c"),
+    "want nothing there": lambda stage: stage.wants("z"),
+    "b has no pods": lambda stage: stage.ready("b", 0),
+    "a has no pods": lambda stage: stage.ready("a", 0),
+    "all have pods": lambda stage: [stage.ready(policy, 1) for policy in "abc"],
+    "gateway accepts": lambda stage: stage.accept(),
+    "route deleted": lambda stage: stage.world.objects.pop(("HTTPRoute", "default", "cartpole"), None),
+    "second": lambda stage: stage.later(seconds=1),
+    "half minute": lambda stage: stage.later(seconds=31),
+    "hours": lambda stage: stage.later(hours=2),
+    "good episodes": lambda stage: _judge(stage, GOOD),
+    "bad episodes": lambda stage: _judge(stage, BAD),
+    "silent": lambda stage: [stage.scrape(policy, rate=0.0) for policy in "abc"],
+    "fast": lambda stage: [stage.scrape(policy, rate=40.0) for policy in "abc"],
+    "slow": lambda stage: [stage.scrape(policy, rate=40.0, p99=0.4) for policy in "abc"],
+    "no answer": lambda stage: [stage.scrape(policy, rate=None) for policy in "abc"],
+}
+COMMANDS = st.builds("{}@{}".format, st.sampled_from(["promote", "abort", "retry", "nonsense"]), st.integers(0, 9))
+STEPS = st.one_of(st.sampled_from(sorted(ACTS)), COMMANDS)
+
+
+def act(stage: Stage, name: str) -> None:
+    if name in ACTS:
+        ACTS[name](stage)
+    else:
+        stage.command(name)
+
+
+def check(stage: Stage) -> None:
+    """What must hold of what the API server has, once the operator has had its passes."""
+    status, weights = stage.status, stage.weights
+    withdrawn = status.rollback is not None and status.rollback.drained_at is None
+    if status.stable is None:
+        assert weights is None or set(weights) == {status.candidate and status.candidate.policy}
+        return
+    assert weights is not None
+    share = status.weight.desired if status.weight and status.candidate else 0
+    wanted = {status.stable.policy: round(100 * (100 - share))}
+    if status.candidate:
+        wanted[status.candidate.policy] = round(100 * share)
+    assert weights == {policy: weight for policy, weight in wanted.items() if weight}, (
+        "the route is the recorded intent"
+    )
+    assert sum(weights.values()) == 10_000
+    assert status.stable.policy in (stage.pinned or [])
+    if withdrawn:
+        assert status.candidate is not None
+        assert status.candidate.policy not in (stage.pinned or []), "episodes leave a withdrawn candidate"
+        assert share == 0
+    if status.candidate is None:
+        assert status.step is None
+        assert status.weight is None
+    ready = [c for c in status.conditions if c.type == "Ready"]
+    assert len(ready) == 1
+    assert (ready[0].status == "True") == (len(status.conditions) == 1)
+    ids = [command.id for command in status.commands]
+    assert len(ids) == len(set(ids)), "a command is carried out once"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, max_size=14))
+def test_the_route_is_always_the_recorded_intent(acts: list[str]) -> None:
+    stage = Stage("a", "b", "c").go()
+    for name in acts:
+        act(stage, name)
+        stage.passes()
+        check(stage)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(STEPS, max_size=8), STEPS, st.integers(0, 6))
+def test_a_death_between_any_two_effects_changes_nothing_in_the_end(acts: list[str], last: str, effects: int) -> None:
+    stage = Stage("a", "b", "c").go()
+    for name in acts:
+        act(stage, name)
+        stage.passes()
+    act(stage, last)
+    undisturbed = copy.deepcopy(stage)
+    undisturbed.passes()
+    stage.world.reconcile(KIND, KEY, now=stage.now, effects=effects)
+    stage.passes()
+    assert _held(stage) == _held(undisturbed)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(STEPS, max_size=10), st.booleans(), st.booleans())
+def test_capacity_never_delays_a_rollback(acts: list[str], stable_has_pods: bool, candidate_has_pods: bool) -> None:
+    stage = Stage("a", "b", "c").go()
+    for name in acts:
+        act(stage, name)
+        stage.passes()
+    if stage.status.candidate is None or stage.status.stable is None:
+        return
+    stage.ready(stage.status.stable.policy, int(stable_has_pods))
+    stage.ready(stage.status.candidate.policy, int(candidate_has_pods))
+    candidate = stage.status.candidate.policy
+    stage.command("abort@last")
+    stage.world.reconcile(KIND, KEY, now=stage.now)  # one pass: intent and route leave together
+    assert candidate not in (stage.weights or {})
+    assert candidate not in (stage.pinned or [])
+
+
+@pytest.mark.parametrize(
+    "acts",
+    [
+        ("want b", "all have pods", "gateway accepts"),
+        ("bad episodes", "abort@1", "b has no pods", "gateway accepts"),
+        ("want c", "gateway accepts", "silent"),
+        ("want a", "route deleted", "b has no pods"),
+    ],
+)
+def test_every_order_of_events_ends_the_same(acts: tuple[str, ...]) -> None:
+    """Events of one moment may be seen in any order, with passes between; the candidate's fate does not hang on it."""
+    ends = []
+    for order in permutations(acts):
+        stage = Stage("a", "b", "c").go()
+        stage.wants("b")
+        stage.go().go(seconds=31)
+        for name in order:
+            act(stage, name)
+            stage.passes()
+        for _ in range(4):  # the Gateway and the scrapes catch up
+            stage.accept()
+            for policy in "abc":
+                stage.scrape(policy, rate=0.0)
+            stage.go(seconds=2)
+        status = stage.status
+        ends.append(
+            (
+                status.phase,
+                status.stable and status.stable.policy,
+                status.candidate and status.candidate.policy,
+                stage.weights,
+                stage.pinned,
+            )
+        )
+    assert all(end == ends[0] for end in ends), ends
+
+
+def _held(stage: Stage) -> object:
+    route = stage.world.objects.get(("HTTPRoute", "default", "cartpole"))
+    return stage.world.objects["RLRollout", "default", "cartpole"].get("status"), route and route["spec"]

@@ -1,0 +1,195 @@
+"""Whole lives of a rollout, with all others played by `stage`: first version, promotion, rollback, and going back."""
+
+from datetime import timedelta
+
+from belay_api.rollout import RolloutPhase
+from belay_operator.rollout.observe import KIND
+
+from tests.unit.rollout.stage import KEY, Stage, digest
+
+GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
+BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}
+
+
+def healthy(*policies: str, **spec: object) -> Stage:
+    stage = Stage("a", *policies, **spec).go()
+    assert stage.status.phase is RolloutPhase.HEALTHY
+    return stage
+
+
+def under_analysis() -> Stage:
+    stage = healthy("b")
+    stage.wants("b")
+    stage.go(seconds=1).go(seconds=31)
+    assert stage.status.step is not None
+    assert stage.status.step.kind == "analyze"
+    assert stage.weights == {"a": 5000, "b": 5000}
+    return stage
+
+
+def test_the_first_version_serves_once_the_gateway_accepts() -> None:
+    stage = Stage("a")
+    stage.passes()
+    assert stage.weights == {"a": 10000}
+    assert stage.status.stable is None
+    stage.accept()
+    stage.passes()
+    assert stage.status.stable is not None
+    assert stage.status.stable.policy == "a"
+    assert stage.told == ["RolloutStarted", "StepStarted", "Promoted"]
+
+
+def test_a_good_candidate_is_promoted_and_the_old_version_stays_warm() -> None:
+    stage = under_analysis()
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    assert stage.status.phase is RolloutPhase.BAKING
+    assert stage.weights == {"b": 10000}
+    written = stage.world.log.count("apply HTTPRoute cartpole")
+
+    stage.go(seconds=61)
+    status = stage.status
+    assert status.phase is RolloutPhase.HEALTHY
+    assert status.stable is not None
+    assert status.stable.policy == "b"
+    assert status.previous is not None
+    assert status.previous.policy == "a"
+    assert stage.pinned == ["a", "b"]
+    assert stage.world.log.count("apply HTTPRoute cartpole") == written, "a promotion writes no route"
+
+    stage.go(hours=1)
+    assert stage.status.previous is None
+    assert stage.pinned == ["b"]
+
+
+def test_a_bad_candidate_is_off_the_route_in_the_pass_that_learns_of_it() -> None:
+    stage = under_analysis()
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", BAD)
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.ROLLING_BACK
+    assert stage.weights == {"a": 10000}
+    assert stage.pinned == ["a"], "episodes under way leave the candidate too"
+
+    stage.accept()
+    stage.passes()
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.weight_zero_at == stage.now
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.passes()
+    status = stage.status
+    assert status.phase is RolloutPhase.ROLLED_BACK
+    assert status.candidate is None
+    assert status.rejected_digests == [digest("b")]
+    assert [v.verdict for v in status.verdicts] == ["Fail", "Pass"], "the evidence stays"
+    assert {c.type: c.status for c in status.conditions} == {"Ready": "False", "Stalled": "True"}
+    assert stage.world.objects["RLRollout", "default", "cartpole"]["spec"]["policy"] == {"name": "b"}, "spec untouched"
+
+
+def test_retry_gives_a_rejected_candidate_another_trial() -> None:
+    stage = under_analysis()
+    stage.command("abort@1")
+    stage.go(seconds=1)
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.ROLLED_BACK
+    stage.command("retry@2")
+    stage.go(seconds=1)
+    assert stage.status.candidate is not None
+    assert stage.weights == {"a": 9000, "b": 1000}
+    assert stage.status.verdicts == []
+    assert [c.action for c in stage.status.commands] == ["abort", "retry"]
+
+
+def test_another_policy_waits_until_the_running_candidate_is_gone() -> None:
+    stage = under_analysis()
+    stage.publish("c")
+    stage.wants("c")
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 10000}
+    assert stage.status.candidate is not None
+    assert stage.status.candidate.policy == "b"
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.go()
+    assert stage.status.candidate.policy == "c"
+    assert stage.weights == {"a": 9000, "c": 1000}
+    assert stage.status.rejected_digests == [], "b did nothing wrong"
+
+
+def test_going_back_to_the_warm_version_is_one_step() -> None:
+    stage = under_analysis()
+    stage.command("promote@1")
+    stage.go(seconds=1)
+    assert stage.status.stable is not None
+    assert stage.status.stable.policy == "b"
+    stage.wants("a")
+    stage.go(seconds=1)
+    assert stage.status.stable.policy == "a"
+    assert stage.weights == {"a": 10000}
+    assert stage.status.previous is not None
+    assert stage.status.previous.policy == "b"
+
+
+def test_slow_answers_fail_after_three_scrapes_in_a_row() -> None:
+    stage = under_analysis()
+    for _ in range(2):
+        stage.scrape("b", rate=50.0, p99=0.3)
+        stage.passes()
+        assert stage.status.phase is RolloutPhase.PROGRESSING
+        stage.later(seconds=1)
+    stage.scrape("b", rate=50.0, p99=0.3)
+    stage.passes()
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.metric == "latency"
+
+
+def test_a_poller_that_cannot_answer_does_not_outlast_the_deadline() -> None:
+    stage = under_analysis()
+    stage.command("abort@1")
+    stage.go(seconds=1)
+    stage.scrape("b", rate=None)
+    stage.go(seconds=29)
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.endpoints_closed_at is None
+    stage.go(seconds=2)
+    assert stage.status.rollback.endpoints_closed_at is not None
+    stage.world.put({"kind": "Service", "metadata": {"name": "b"}, "spec": {"selector": {"belay.dev/closed": "true"}}})
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.ROLLED_BACK
+
+
+def test_running_numbers_are_written_every_few_seconds_and_changes_at_once() -> None:
+    stage = under_analysis()
+    stage.episodes("return", {"a": (40, 480.0, 90.0), "b": (40, 470.0, 90.0)})
+    stage.scrape("b", rate=50.0)
+    stage.passes()
+    before = len(stage.world.log)
+    for i in range(1, 41):
+        stage.later(milliseconds=100)
+        stage.episodes("return", {"a": (40 + i, 480.0, 90.0), "b": (40 + i, 470.0, 90.0)})
+        stage.passes()
+    assert len(stage.world.log) == before
+    stage.later(seconds=2)
+    stage.episodes("return", {"a": (90, 480.0, 90.0), "b": (90, 470.0, 90.0)})
+    stage.passes()
+    assert len(stage.world.log) == before + 1
+
+
+def test_a_spec_that_would_wait_for_ever_is_refused_and_traffic_stays() -> None:
+    stage = healthy("b")
+    stage.world.patch("RLRollout", "cartpole", {"spec": {"steps": [{"analyze": {}}]}})
+    stage.wants("b")
+    stage.go(seconds=1)
+    assert stage.reason == "InvalidSpec"
+    assert stage.weights == {"a": 10000}
+    assert stage.status.candidate is None
+
+
+def test_time_is_asked_for_and_not_polled() -> None:
+    stage = under_analysis()
+    plan = stage.world.plan(KIND, KEY, stage.now)
+    assert plan.again_after is None or plan.again_after >= timedelta(seconds=1)
