@@ -58,6 +58,7 @@ def start(api: Api, kube: Kube, tmp_path: Path) -> Iterator[Starter]:
     yield starter
     for process in running:
         process.kill()
+        print(f"--- {process.log.name}\n{process.text()}")  # shown by pytest when the test failed
 
 
 @pytest.fixture(scope="session", autouse=True)

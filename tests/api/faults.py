@@ -6,9 +6,11 @@ taken; where none matches, the request passes untouched.
 """
 
 import asyncio
+import base64
 import json
 import re
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -74,8 +76,12 @@ class FaultProxy:
         user = yaml.safe_load(kubeconfig.read_text())
         cluster, auth = user["clusters"][0]["cluster"], user["users"][0]["user"]
         self._upstream: str = cluster["server"]
-        self._tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
-        self._tls.load_cert_chain(auth["client-certificate"], auth["client-key"])
+        ca = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        self._tls = ssl.create_default_context(cadata=ca)
+        with tempfile.NamedTemporaryFile() as pair:  # ssl reads certificates from files only
+            pair.write(base64.b64decode(auth["client-certificate-data"]) + base64.b64decode(auth["client-key-data"]))
+            pair.flush()
+            self._tls.load_cert_chain(pair.name)
         self._folder = kubeconfig.parent
         self._lock = threading.Lock()
         self._seen: list[Seen] = []
@@ -203,7 +209,9 @@ class FaultProxy:
         headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length")}
         url = f"{self._upstream}{request.path_qs}"
         limit = aiohttp.ClientTimeout(total=None)
-        async with self._session.request(request.method, url, data=body, headers=headers, timeout=limit) as upstream:
+        async with self._session.request(
+            request.method, url, data=body or None, headers=headers, timeout=limit, skip_auto_headers=["Content-Type"]
+        ) as upstream:
             kept = {
                 name: value
                 for name, value in upstream.headers.items()

@@ -1,0 +1,126 @@
+"""The cache at every order in which watches, lists and answers can tell the same story."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from belay_api import names
+from belay_operator.engine.cache import Cache
+
+
+def pod(name: str, version: int, *, uid: str = "u", owner: str | None = None, **labels: str) -> dict[str, Any]:
+    meta: dict[str, Any] = {
+        "namespace": "ns",
+        "name": name,
+        "uid": uid,
+        "resourceVersion": str(version),
+        "labels": {f"belay.dev/{key.replace('_', '-')}": value for key, value in labels.items()},
+        "managedFields": [{"manager": "kubelet"}],
+    }
+    if owner:
+        meta["ownerReferences"] = [{"kind": "Job", "name": "j", "uid": owner, "controller": True}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": meta,
+        "spec": {"nodeName": "n", "containers": [{"name": "c"}]},
+        "status": {"phase": "Running"},
+    }
+
+
+def test_what_is_kept_and_what_is_dropped() -> None:
+    cache = Cache()
+    cache.put("Pod", pod("p", 5))
+    kept = cache.get("Pod", "ns", "p")
+    assert kept is not None
+    assert kept["status"] == {"phase": "Running"}
+    assert kept["spec"] == {"nodeName": "n"}
+    assert "managedFields" not in kept["metadata"]
+
+
+def test_echoes_and_older_versions_are_no_news() -> None:
+    cache = Cache()
+    told: list[str] = []
+    cache.listen(lambda kind, obj: told.append(obj["metadata"]["resourceVersion"]))
+    assert cache.put("Pod", pod("p", 5))
+    assert not cache.put("Pod", pod("p", 5))
+    assert not cache.put("Pod", pod("p", 4))
+    assert cache.put("Pod", pod("p", 6))
+    assert told == ["5", "6"]
+
+
+def test_a_late_answer_does_not_raise_the_dead() -> None:
+    cache = Cache()
+    cache.put("Pod", pod("p", 5))
+    assert cache.remove("Pod", "ns", "p", version=7)
+    assert not cache.put("Pod", pod("p", 6))
+    assert cache.get("Pod", "ns", "p") is None
+    assert cache.put("Pod", pod("p", 8, uid="successor"))
+    assert not cache.remove("Pod", "ns", "p", version=7), "the late deletion of its predecessor"
+
+
+def test_prune_spares_what_is_newer_than_the_list() -> None:
+    cache = Cache()
+    for name, version in [("kept", 3), ("gone", 4), ("newer", 12)]:
+        cache.put("Pod", pod(name, version))
+    assert cache.prune("Pod", [("ns", "kept")], version=10) == [("ns", "gone")]
+    assert cache.get("Pod", "ns", "newer") is not None
+    assert cache.prune("Pod", [], version=20, namespace="other") == []
+
+
+def test_indexes_follow_every_change() -> None:
+    cache = Cache()
+    cache.put("Pod", pod("p", 1, owner="job-1", policy="x"))
+    assert [one["metadata"]["name"] for one in cache.owned("Pod", "job-1")] == ["p"]
+    assert len(cache.labelled("Pod", "ns", names.POLICY_LABEL, "x")) == 1
+    cache.put("Pod", pod("p", 2, owner="job-2", training_job="y"))
+    assert cache.owned("Pod", "job-1") == []
+    assert cache.labelled("Pod", "ns", names.POLICY_LABEL, "x") == []
+    assert len(cache.labelled("Pod", "ns", names.TRAINING_JOB_LABEL, "y")) == 1
+    cache.remove("Pod", "ns", "p", version=3)
+    assert cache.owned("Pod", "job-2") == []
+    assert cache.in_namespace("Pod", "ns") == []
+    assert not any((cache._by_owner, cache._by_label, cache._by_namespace)), "no empty sets left behind"
+
+
+def test_a_label_without_index_is_an_error_not_an_empty_answer() -> None:
+    with pytest.raises(KeyError, match="not indexed"):
+        Cache().labelled("Pod", "ns", "app", "x")
+
+
+def test_facts() -> None:
+    cache = Cache()
+    cache.put_fact("serving", "ns", "p", 3)
+    assert cache.fact("serving", "ns", "p") == 3
+    cache.put_fact("serving", "ns", "p", None)
+    assert cache.fact("serving", "ns", "p") is None
+
+
+HISTORY = [("put", 1, "a"), ("put", 2, "a"), ("del", 3, "a"), ("put", 4, "b"), ("put", 5, "b")]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(HISTORY)), ids=lambda _: "")
+def test_every_order_of_events_ends_at_the_same_truth(order: tuple[tuple[str, int, str], ...]) -> None:
+    cache = Cache()
+    for what, version, uid in order:
+        if what == "put":
+            cache.put("Pod", pod("p", version, uid=uid))
+        else:
+            cache.remove("Pod", "ns", "p", version=version)
+    found = cache.get("Pod", "ns", "p")
+    assert found is not None
+    assert (found["metadata"]["uid"], found["metadata"]["resourceVersion"]) == ("b", "5")
+
+
+@given(st.permutations([*HISTORY, ("del", 6, "b"), ("put", 5, "b"), ("put", 2, "a")]))
+def test_and_a_deleted_object_stays_deleted(order: list[tuple[str, int, str]]) -> None:
+    cache = Cache()
+    for what, version, uid in order:
+        if what == "put":
+            cache.put("Pod", pod("p", version, uid=uid))
+        else:
+            cache.remove("Pod", "ns", "p", version=version)
+    assert cache.get("Pod", "ns", "p") is None
