@@ -1,0 +1,44 @@
+"""The checker compares both ways: what it was told to expect, and what it was given."""
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from ranges import check, faults
+
+BANDS = {"bands": {"found": {"min": 0.97, "target": 0.97}, "seconds": {"max": 3}}}
+
+
+def test_within() -> None:
+    assert faults(BANDS, {"found": 0.98, "seconds": 3}) == []
+
+
+@pytest.mark.parametrize(
+    ("measured", "fault"),
+    [
+        ({"found": 0.96, "seconds": 1}, "found: measured 0.96, outside its band 0.97 to inf"),
+        ({"found": 0.98}, "seconds: has a band but was not measured"),
+        ({"found": 0.98, "seconds": 1, "extra": 5}, "extra: measured 5 but has no band"),
+        ({"found": math.nan, "seconds": 1}, "found: measured nan, which no band can hold"),
+    ],
+)
+def test_each_fault_is_named(measured: dict[str, float], fault: str) -> None:
+    assert faults(BANDS, measured) == [fault]
+
+
+def test_unknown_keys_and_bands_without_limits() -> None:
+    ranges = {"band": {}, "bands": {"found": {"target": 1, "maximum": 2}}}
+    assert faults(ranges, {"found": 1}) == [
+        "unknown key 'band' at the top of the range file",
+        "found: unknown key 'maximum'",
+        "found: a band needs min or max",
+    ]
+
+
+def test_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "ranges.yaml"
+    path.write_text(yaml.safe_dump(BANDS))
+    assert check(path, {"found": 1, "seconds": 1}) == 0
+    assert check(path, {"found": 0, "seconds": 1}) == 1
+    assert "FAIL found" in capsys.readouterr().err
