@@ -70,6 +70,14 @@ class World:
         self.objects[key] = made
         return made
 
+    def adopt(self, manifest: Manifest, *, now: datetime = START) -> Json:
+        """Put an object that an earlier apply of ours made: what it has and the next apply has not is removed then."""
+        made = self.put(manifest, now=now)
+        applied = {key: value for key, value in made.items() if key != "status"}
+        meta = {key: made["metadata"][key] for key in ("namespace", "name", "labels") if key in made["metadata"]}
+        self._applied[made["kind"], meta["namespace"], meta["name"]] = copy.deepcopy({**applied, "metadata": meta})
+        return made
+
     def patch(self, kind: str, name: str, changes: Mapping[str, Any], *, namespace: str = "default") -> None:
         """Merge `changes` into an object, as `kubectl patch --type=merge` does; null removes."""
         self.put(_without_generation(_merge(self.objects[kind, namespace, name], changes)))

@@ -24,6 +24,7 @@ from belay_operator.policy.build import FETCH, SERVER
 from belay_operator.policy.decide import decide
 from belay_operator.policy.observed import Demand, DeploymentView, Observed, ServingPod
 from belay_operator.policy.status import invalid_status
+from belay_operator.specs import InvalidSpec, read_spec
 
 KIND_NAME = "RLPolicy"
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -33,11 +34,11 @@ _SERVICE_LENGTH = 63
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
     """Return the policy in `body` with its Deployment, Service, pods and the rollouts that use it.
 
-    Raises: ValueError for a spec that the API server let pass and that still cannot be served.
+    Raises: InvalidSpec for a spec that the API server let pass and that still cannot be served.
     """
     owner = Owner.of(body)
     if not _SERVICE_NAME.fullmatch(owner.name) or len(owner.name) > _SERVICE_LENGTH:
-        raise ValueError(
+        raise InvalidSpec(
             f"metadata.name: {owner.name} cannot name a Service: it must begin with a letter, hold only a-z, 0-9 "
             f"and -, and have at most {_SERVICE_LENGTH} characters. Nothing is served. Create the policy under "
             "another name."
@@ -47,7 +48,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     demands = tuple(sorted(_demands(owner.name, rollouts), key=lambda demand: demand.rollout))
     return Observed(
         owner=owner,
-        spec=RLPolicySpec.model_validate(body["spec"]),
+        spec=read_spec(RLPolicySpec, body),
         status=RLPolicyStatus.model_validate(body.get("status") or {}),
         child=None if deployment is None else _deployment_view(deployment, owner),
         service=reader.get("Service", owner.namespace, owner.name) is not None,

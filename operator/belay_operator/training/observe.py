@@ -17,6 +17,7 @@ from belay_operator.children import Owner
 from belay_operator.engine.kind import Kind, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.pods import PodView, pod_view
+from belay_operator.specs import InvalidSpec, read_spec
 from belay_operator.training import build
 from belay_operator.training.decide import decide
 from belay_operator.training.observed import JobView, Observed
@@ -32,10 +33,10 @@ _NEVER = "0001-01-01T00:00:00Z"
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
     """Return the training job in `body` with its Job, pods, heartbeats and, where it may publish, taken names.
 
-    Raises: ValueError for a spec that the API server let pass and that still cannot be run.
+    Raises: InvalidSpec for a spec that the API server let pass and that still cannot be run.
     """
     owner = Owner.of(body)
-    spec = RLTrainingJobSpec.model_validate(body["spec"])
+    spec = read_spec(RLTrainingJobSpec, body)
     status = RLTrainingJobStatus.model_validate(body.get("status") or {})
     _check(owner, spec)
 
@@ -76,19 +77,19 @@ def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]
 def _check(owner: Owner, spec: RLTrainingJobSpec) -> None:
     last = f"{build.job_name(owner.name, 1)}-{spec.seeds.count - 1}"
     if not _LABEL.fullmatch(owner.name) or len(last) > _LABEL_LENGTH:
-        raise ValueError(
+        raise InvalidSpec(
             f"metadata.name: {owner.name} cannot name pods: {last} must be a DNS label of at most {_LABEL_LENGTH} "
             "characters. Nothing is started. Create the job under a shorter name without dots."
         )
     if spec.seeds.required is not None and spec.seeds.required > spec.seeds.count:
-        raise ValueError(
+        raise InvalidSpec(
             f"spec.seeds.required: {spec.seeds.required} of {spec.seeds.count} seeds cannot succeed. Nothing is "
             "started. Lower seeds.required or raise seeds.count."
         )
     if spec.publish is not None and (
         len(spec.publish.family) + _DIGEST_IN_NAME > _LABEL_LENGTH or spec.publish.family[0].isdigit()
     ):
-        raise ValueError(
+        raise InvalidSpec(
             f"spec.publish.family: {spec.publish.family} cannot name a Service: it must begin with a letter and have "
             f"at most {_LABEL_LENGTH - _DIGEST_IN_NAME} characters. Nothing is started. Choose another family."
         )

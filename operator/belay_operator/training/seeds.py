@@ -122,12 +122,15 @@ def _refused(pods: list[PodView]) -> bool:
 
 
 def _message(seed: SeedStatus, pods: list[PodView]) -> str | None:
-    """Why the newest pod cannot start, else why the last one that failed did; an old word outlasts its pod."""
+    """Why the newest pod cannot start, else why the last one that failed did; that word outlasts its pod."""
     newest = pods[-1] if pods else None
     if newest is not None and newest.cannot_start:
         return newest.cannot_start
     failures = [_words(pod, ended) for pod in pods if pod.phase == "Failed" and (ended := _container(pod)) is not None]
-    return failures[-1] if failures else seed.message
+    if failures:
+        return failures[-1]
+    # Without a failure on record the old word was about a start that has come about since.
+    return seed.message if seed.retries > 0 or seed.phase == SeedPhase.FAILED else None
 
 
 def _words(pod: PodView, container: ContainerView) -> str:

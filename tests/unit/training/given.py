@@ -6,6 +6,7 @@ from typing import Any
 
 from belay_api import names
 from belay_api.wire import RunProgressRecord
+
 from tests.world import World, belay_object
 
 NAME = "cartpole"
@@ -100,6 +101,7 @@ def pod(
     reason: str = "",
     waiting: Mapping[str, Any] | None = None,
     unschedulable: str | None = None,
+    owner: str = JOB_UID,
 ) -> Json:
     """A pod of one seed; `life` numbers the pods of an index, oldest first."""
     state: Json = {}
@@ -125,7 +127,7 @@ def pod(
                 "batch.kubernetes.io/job-completion-index": str(index),
                 "batch.kubernetes.io/job-index-failure-count": str(failures),
             },
-            "ownerReferences": [{"kind": "Job", "name": f"{NAME}-a1", "uid": JOB_UID, "controller": True}],
+            "ownerReferences": [{"kind": "Job", "name": f"{NAME}-a1", "uid": owner, "controller": True}],
         },
         "status": status,
     }

@@ -1,0 +1,24 @@
+"""Read a spec, and say what is wrong with it in a sentence that a condition can carry."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Spec = TypeVar("Spec", bound=BaseModel)
+
+
+class InvalidSpec(ValueError):
+    """A spec that the API server let pass and that cannot be carried out; the message names the field."""
+
+
+def read_spec(model: type[Spec], body: Mapping[str, Any]) -> Spec:
+    """Return the spec of an object. Raises: InvalidSpec naming every field at fault, in one line."""
+    try:
+        return model.model_validate(body.get("spec") or {})
+    except ValidationError as error:
+        faults = "; ".join(
+            f"spec.{'.'.join(map(str, fault['loc']))}: {fault['input']!r:.60}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_context=False)
+        )
+        raise InvalidSpec(f"{faults}. Nothing is changed until the spec is corrected.") from error

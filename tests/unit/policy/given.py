@@ -1,0 +1,148 @@
+"""Policies and their worlds in few words, as the cases write them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from belay_api import names
+from belay_operator.policy.build import selector
+
+from tests.world import World, belay_object
+
+NAME = "cartpole-7f3a9c"
+UID = "uid-policy"
+MADE = "2026-05-04T09:00:00Z"
+DIGEST = "sha256:" + "7f" * 32
+OTHER = "sha256:" + "0b" * 32
+GIVEN = ("metadata", "spec", "status", "deployment", "service", "pods", "rollouts")
+
+Json = dict[str, Any]
+
+GOOD = {"reason": "Verified", "digest": DIGEST, "observation": "Box(4,) float32", "action": "Discrete(2)"}
+CHANGED = {"reason": "DigestMismatch", "digest": OTHER, "message": "policy.onnx has another digest"}
+
+
+def policy(
+    spec: Mapping[str, Any] | None = None,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    status: Mapping[str, Any] | None = None,
+) -> Json:
+    made = belay_object(
+        "RLPolicy", NAME, {"artifact": {"uri": f"store://sha256/{DIGEST[7:]}", "digest": DIGEST}, **(spec or {})}
+    )
+    made["metadata"].update({"uid": UID, "generation": 1, **(metadata or {})})
+    if status is not None:
+        made["status"] = dict(status)
+    return made
+
+
+def deployment(
+    *, replicas: int = 1, ready: int = 0, updated: int | None = None, failure: str | None = None, owner: str = UID
+) -> Json:
+    """The Deployment, as far as its controller has come."""
+    status: Json = {
+        "observedGeneration": 1,
+        "replicas": replicas,
+        "readyReplicas": ready,
+        "updatedReplicas": replicas if updated is None else updated,
+    }
+    if failure:
+        said = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": failure}
+        status["conditions"] = [said]
+    return {**_child("apps/v1", "Deployment", owner), "spec": {"replicas": replicas}, "status": status}
+
+
+def service(*, closed: bool = False) -> Json:
+    chosen = {names.CLOSED_LABEL: "true"} if closed else selector(NAME)
+    return {**_child("v1", "Service", UID), "spec": {"selector": chosen}}
+
+
+def pod(
+    number: int = 0,
+    *,
+    report: Mapping[str, Any] | str | None = None,
+    ready: bool = False,
+    crashed: int | None = None,
+    waiting: Mapping[str, Any] | None = None,
+    unschedulable: str | None = None,
+    failed_fetch: bool = False,
+) -> Json:
+    """A serving pod.
+
+    Args: number: its age, oldest first. report: what `fetch` said, `good` and `changed` being short for the usual.
+        crashed: exit code of the server's last life. failed_fetch: `fetch` said it in an earlier life.
+    """
+    said = {"good": GOOD, "changed": CHANGED}.get(report, report) if isinstance(report, str) else report
+    fetch: Json = {"name": "fetch", "state": {}}
+    if said is not None:
+        ended = {"terminated": {"exitCode": 0 if said["reason"] == "Verified" else 1, "message": json.dumps(said)}}
+        fetch = {"name": "fetch", "state": ended}
+        if failed_fetch:
+            fetch = {"name": "fetch", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": ended}
+    server: Json = {"name": "server", "ready": ready, "state": {"running": {"startedAt": MADE}} if ready else {}}
+    if waiting:
+        server["state"] = {"waiting": dict(waiting)}
+    if crashed is not None:
+        server["lastState"] = {"terminated": {"exitCode": crashed, "reason": "Error"}}
+    conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+    if unschedulable:
+        conditions.append(
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}
+        )
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{NAME}-{number}",
+            "creationTimestamp": f"2026-05-04T09:{number:02d}:00Z",
+            "labels": {names.POLICY_LABEL: NAME},
+        },
+        "status": {
+            "phase": "Running" if ready else "Pending",
+            "conditions": conditions,
+            "initContainerStatuses": [fetch],
+            "containerStatuses": [server],
+        },
+    }
+
+
+def rollout(name: str = "public", *, replicas: int = 2, deleting: bool = False, **status: Any) -> Json:
+    """A rollout; `stable: true` and the like are short for naming this policy there."""
+    said: Json = {}
+    for side, value in status.items():
+        what = {} if value is True else dict(value)
+        said[side] = {"policy": NAME, "digest": DIGEST, "since": MADE, **what}
+    made = belay_object("RLRollout", name, {"replicas": replicas}, status=said)
+    if deleting:
+        made["metadata"]["deletionTimestamp"] = MADE
+    return made
+
+
+def world_of(given: Mapping[str, Any]) -> World:
+    """Return the world a case describes, in the words of the functions above."""
+    made = World(
+        [
+            policy(given.get("spec"), metadata=given.get("metadata"), status=given.get("status")),
+            *(pod(number, **said) for number, said in enumerate(given.get("pods", []))),
+            *(rollout(**said) for said in given.get("rollouts", [])),
+        ]
+    )
+    if "deployment" in given:
+        made.adopt(deployment(**given["deployment"]))
+    if "service" in given:
+        made.adopt(service(**given["service"]))
+    return made
+
+
+def _child(api_version: str, kind: str, owner: str) -> Json:
+    return {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {
+            "name": NAME,
+            "generation": 1,
+            "labels": {names.POLICY_LABEL: NAME},
+            "ownerReferences": [{"kind": "RLPolicy", "name": NAME, "uid": owner, "controller": True}],
+        },
+    }

@@ -1,0 +1,107 @@
+"""What holds for every course a training can take, with an operator that may die between any two effects."""
+
+import dataclasses
+
+from belay_operator.training.observe import KIND
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.strategies import crashes
+from tests.unit.training.given import NAME
+from tests.unit.training.simulation import JOB, Cluster
+from tests.world import START
+
+SEEDS = 3
+ACTIONS = ("start", "start", "beat", "succeed", "fail", "judge", "toggle", "delete_job")
+courses = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, SEEDS - 1), crashes), max_size=25)
+returns = st.lists(st.integers(0, 500).map(float), min_size=SEEDS, max_size=SEEDS)
+required = st.integers(1, SEEDS)
+
+
+@settings(max_examples=120, deadline=None)
+@given(courses, returns, required)
+def test_every_course_ends_settled_and_publishes_at_most_once(
+    course: list[tuple[str, int, int | None]], values: list[float], needed: int
+) -> None:
+    cluster = Cluster(values, needed)
+    recorded: dict[int, float] = {}
+    for action, index, crash in course:
+        getattr(cluster, action)(index)
+        cluster.look(crash)
+        for seed in cluster.status.get("seeds", []):
+            if "artifact" in seed:
+                recorded[seed["index"]] = seed["return"]
+            assert seed["index"] not in recorded or seed.get("return") == recorded[seed["index"]], "a report is lost"
+    cluster.finish()
+
+    status = cluster.status
+    made = [said for said in cluster.world.log if said.startswith("apply RLPolicy")]
+    if status["phase"] == "Succeeded":
+        best = max(seed["return"] for seed in status["seeds"] if "artifact" in seed)
+        assert made == [f"apply RLPolicy {status['publishedPolicy']}"]
+        assert status["aggregate"]["best"]["return"] == best
+        assert status["aggregate"]["seeds"] >= needed
+        policy = cluster.world.objects["RLPolicy", "default", status["publishedPolicy"]]
+        assert policy["spec"]["artifact"] == status["aggregate"]["best"]["artifact"]
+        assert "ownerReferences" not in policy["metadata"], "a policy in service outlives its training job"
+    else:
+        assert status["phase"] == "Failed"
+        assert made == []
+    assert "finishedAt" in status
+    assert cluster.world.plan(KIND, cluster.key, now=START).writes == (), "a finished job costs no call at all"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(ACTIONS[:5]), st.integers(0, SEEDS - 1)), max_size=20), returns)
+def test_looking_often_or_once_finds_the_same(course: list[tuple[str, int]], values: list[float]) -> None:
+    often, once = Cluster(values, SEEDS), Cluster(values, SEEDS)
+    for cluster, looks in ((often, True), (once, False)):
+        cluster.look()
+        for action, index in course:
+            getattr(cluster, action)(index)
+            if looks:
+                cluster.look()
+        cluster.look()
+    for part in ("phase", "seeds", "progress", "startedAt"):
+        assert often.status.get(part) == once.status.get(part)
+
+
+@settings(max_examples=40, deadline=None)
+@given(returns, st.permutations(range(SEEDS)), st.lists(crashes, max_size=4))
+def test_the_result_does_not_depend_on_the_order_of_the_seeds(
+    values: list[float], order: list[int], deaths: list[int | None]
+) -> None:
+    cluster, plain = Cluster(values, SEEDS), Cluster(values, SEEDS)
+    plain.finish()
+    cluster.look()
+    for index in order:
+        cluster.start(index)
+        cluster.succeed(index)
+        cluster.look(deaths.pop() if deaths else None)
+    cluster.finish()
+    assert cluster.status["aggregate"] == plain.status["aggregate"]
+    assert cluster.status["publishedPolicy"] == plain.status["publishedPolicy"]
+
+
+def test_a_job_deleted_after_success_stays_deleted() -> None:
+    cluster = Cluster([100.0, 200.0, 300.0], SEEDS)
+    cluster.finish()
+    cluster.delete_job(0)
+    cluster.world.remove("RLPolicy", cluster.status["publishedPolicy"])
+    writes = len(cluster.world.log)
+    cluster.look()
+    assert len(cluster.world.log) == writes
+    assert JOB not in cluster.world.objects
+
+
+def test_another_operators_settings_do_not_touch_a_running_job() -> None:
+    cluster = Cluster([100.0, 200.0, 300.0], SEEDS)
+    cluster.look()
+    before = cluster.world.objects[JOB]["spec"]["template"]
+    cluster.world.settings = dataclasses.replace(
+        cluster.world.settings, trainer_image="belay-trainer:next", labels={"team": "rl"}
+    )
+    cluster.world.patch("RLTrainingJob", NAME, {"spec": {"suspend": True}})
+    cluster.look()
+    job = cluster.world.objects[JOB]["spec"]
+    assert (job["suspend"], job["template"]) == (True, before)
