@@ -25,6 +25,7 @@ from belay_operator.rollout.analysis.budget import Budget
 from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, Paired, StartWindow, pair, summary
 from belay_operator.rollout.analysis.sequential import (
     FLOOR,
+    MIN_PER_WINDOW,
     TIGHTEST_AT,
     bound_width,
     boundary,
@@ -100,7 +101,10 @@ def _judge_mean(comparison: Comparison, paired: Paired, evidence: Evidence, budg
     sign = comparison.better.value
     plain = stratified_difference(paired.candidate, paired.stable)
     if plain.count < FLOOR:
-        message = f"fewer than {FLOOR} episodes of each side in common windows"
+        message = (
+            f"fewer than {FLOOR} episodes of a side so far, in windows where both have at least {MIN_PER_WINDOW}; "
+            "if traffic is thin, a longer analysis.window brings more together"
+        )
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
     value, reference = float(plain.value), float(plain.reference)
     worst = float(bound_width(plain, alpha=budget.outcome))
