@@ -1,7 +1,7 @@
 """A rollout on stage: a world with policies, a Gateway, pods that are scraped and episodes that end.
 
-Nothing here decides. It plays the parts of the others (the policy kind, the Gateway's controller, the pollers, time), so
-that a test reads as what happened, in order, and asserts what the rollout made of it.
+Nothing here decides. It plays the parts of the others (the policy kind, the Gateway's controller, the pollers, time),
+so that a test reads as what happened, in order, and asserts what the rollout made of it.
 """
 
 from collections.abc import Mapping

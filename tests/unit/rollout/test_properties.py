@@ -1,7 +1,7 @@
 """What holds whatever happens: any order of events, a death between any two effects, any lack of pods.
 
-Hypothesis plays the world: it picks what happens next and where the operator dies. After every act the operator gets its
-passes, and the promises are checked on what the API server then holds.
+Hypothesis plays the world: it picks what happens next and where the operator dies. After every act the operator gets
+its passes, and the promises are checked on what the API server then holds.
 """
 
 import copy

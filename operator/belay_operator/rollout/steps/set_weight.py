@@ -58,7 +58,8 @@ def unaccepted(observed: Observed, now: datetime, *, since: datetime) -> Wait:
     left = ANSWER_TIME - (now - since)
     if observed.route is not None and (answer is Answer.REFUSED or (answer is Answer.SILENT and left <= timedelta())):
         return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, observed.route.message)
-    return Wait(RolloutReason.PROGRESSING, "waiting for the Gateway to accept the route", max(left, timedelta()) or None)
+    message = "waiting for the Gateway to accept the route"
+    return Wait(RolloutReason.PROGRESSING, message, left if left > timedelta() else None)
 
 
 def _has_capacity(observed: Observed) -> bool:

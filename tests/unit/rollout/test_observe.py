@@ -1,0 +1,175 @@
+"""What is read from the cache, whom a change concerns, and what is refused though the API server let it pass."""
+
+from typing import Any
+
+import pytest
+from belay_operator.engine.plan import Key
+from belay_operator.rollout.observe import KIND, observe
+from belay_operator.rollout.sources.active import trials
+
+from tests.unit.rollout.stage import KEY, SPEC, Stage, digest
+from tests.world import SETTINGS, World, belay_object
+
+
+def rollout(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    return belay_object("RLRollout", "cartpole", SPEC | spec, status=status or {})
+
+
+def seen(stage: Stage) -> Any:
+    body = stage.world.get("RLRollout", "default", "cartpole")
+    assert body is not None
+    return observe(body, stage.world, SETTINGS)
+
+
+def policy(**parts: Any) -> dict[str, Any]:
+    artifact = {"artifact": {"uri": f"store://sha256/{'a' * 64}", "digest": digest("a")}}
+    spec = artifact | {"serving": parts.pop("serving", {})}
+    return belay_object("RLPolicy", "a", spec, status=parts)
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "needed"), [(None, 3, 3), (1, 3, 1), (5, 3, 3), (0, 3, 1)], ids=["ours", "own", "more", "none"]
+)
+def test_needed_replicas(own: int | None, wanted: int, needed: int) -> None:
+    serving = {} if own is None else {"replicas": own}
+    stage = Stage(replicas=wanted)
+    stage.world.put(policy(serving=serving))
+    assert seen(stage).policies["a"].needed_replicas == needed
+
+
+@pytest.mark.parametrize(
+    ("verified", "broken"),
+    [
+        (("False", "DigestMismatch"), True),
+        (("False", "ArtifactInvalid"), True),
+        (("False", "ArtifactNotFound"), True),
+        (("False", "StoreUnavailable"), False),
+        (("Unknown", "Verifying"), False),
+        (("True", "Verified"), False),
+    ],
+)
+def test_only_what_waiting_cannot_mend_is_broken(verified: tuple[str, str], broken: bool) -> None:
+    stage = Stage()
+    condition = {"type": "Verified", "status": verified[0], "reason": verified[1], "message": "words"}
+    stage.world.put(policy(conditions=[condition]))
+    assert (seen(stage).policies["a"].broken is not None) is broken
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"steps": [{"analyze": {}}]}, "steps\\[0\\]: analyze"),
+        ({"steps": [{"setWeight": 5}, {"setWeight": 0}, {"analyze": {}}]}, "steps\\[2\\]: analyze"),
+        (
+            {"analysis": {"metrics": [{"name": "x", "source": {"serving": "latencyP99"}, "limit": {"max": "5%"}}]}},
+            "100ms",
+        ),
+        ({"analysis": {"metrics": [{"name": "x", "source": {"serving": "errorRate"}, "limit": {"max": "5s"}}]}}, "5%"),
+        (
+            {"analysis": {"metrics": [{"name": "x", "source": {"serving": "errorRate"}, "limit": {"max": "5%"}}] * 2}},
+            "twice",
+        ),
+        (
+            {
+                "analysis": {
+                    "metrics": [
+                        {
+                            "name": "x",
+                            "source": {"logbook": {"outcome": "return"}},
+                            "compare": {"maxRegression": "0%"},
+                        }
+                    ]
+                }
+            },
+            "above 0",
+        ),
+        ({"analysis": {"window": "10ms"}}, "window"),
+    ],
+)
+def test_a_spec_that_cannot_be_carried_out_is_refused(spec: dict[str, Any], words: str) -> None:
+    world = World([rollout(**spec)])
+    body = world.get("RLRollout", "default", "cartpole")
+    assert body is not None
+    with pytest.raises(ValueError, match=words):
+        observe(body, world, SETTINGS)
+
+
+def test_invalid_changes_nothing_but_the_conditions() -> None:
+    stage = Stage("a").go()
+    before = stage.status
+    body = stage.world.get("RLRollout", "default", "cartpole")
+    assert body is not None
+    plan = KIND.invalid(body, "spec.steps: no", stage.now)
+    assert plan.status is not None
+    assert {k: v for k, v in plan.status.items() if k not in ("conditions", "observedGeneration")} == {
+        k: v for k, v in before.dump().items() if k not in ("conditions", "observedGeneration")
+    }
+    assert {c["type"]: c["status"] for c in plan.status["conditions"]} == {"Ready": "False", "Stalled": "True"}
+    assert (plan.apply, plan.delete) == ((), ())
+
+
+def test_a_policy_concerns_those_who_use_it_and_a_new_one_those_who_name_it() -> None:
+    stage = Stage("a", "b").go()
+    world = stage.world
+    new = world.get("RLPolicy", "default", "a")
+    assert new is not None
+    assert list(KIND.related("RLPolicy", new, world)) == [KEY]
+    used = {**new, "status": {"usedBy": ["other"]}}
+    assert list(KIND.related("RLPolicy", used, world)) == [Key("RLRollout", "default", "other")]
+    other = world.get("RLPolicy", "default", "b")
+    assert other is not None
+    assert list(KIND.related("RLPolicy", other, world)) == []
+
+
+def test_pods_concern_only_a_rollback() -> None:
+    stage = Stage("a", "b").go()
+    stage.wants("b")
+    stage.go()
+    stage.world.patch("RLPolicy", "b", {"status": {"usedBy": ["cartpole"]}})
+    pod = stage.world.get("Pod", "default", "b-0")
+    assert pod is not None
+    assert list(KIND.related("Pod", pod, stage.world)) == []
+    body = stage.world.get("RLRollout", "default", "cartpole")
+    assert body is not None
+    assert KIND.priority(body) == 1
+
+    stage.command("abort@1")
+    stage.go()
+    assert list(KIND.related("Pod", pod, stage.world)) == [KEY]
+    body = stage.world.get("RLRollout", "default", "cartpole")
+    assert body is not None
+    assert KIND.priority(body) == 0
+
+
+def test_pollers_are_asked_only_while_somebody_wants_to_know() -> None:
+    stage = Stage("a", "b").go()
+    assert list(trials(stage.world.in_namespace("RLRollout", "default"))) == []
+    stage.wants("b")
+    stage.go()
+    (trial,) = trials(stage.world.in_namespace("RLRollout", "default"))
+    assert (trial.candidate, trial.stable, trial.judged, trial.has_limits) == ("b", "a", True, True)
+    stage.command("abort@1")
+    stage.passes()
+    (trial,) = trials(stage.world.in_namespace("RLRollout", "default"))
+    assert (trial.rolling_back, trial.judged) == (True, False)
+    stage.accept()
+    stage.passes()
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.passes()
+    assert list(trials(stage.world.in_namespace("RLRollout", "default"))) == []
+
+
+def test_a_rollout_that_is_being_deleted_is_left_alone() -> None:
+    stage = Stage("a")
+    stage.world.patch("RLRollout", "cartpole", {"metadata": {"deletionTimestamp": "2026-05-04T10:00:00Z"}})
+    assert stage.world.would_write(KIND, KEY, stage.now) == []
+
+
+def test_a_route_of_somebody_else_is_not_changed_and_told() -> None:
+    stage = Stage("a")
+    route = {"kind": "HTTPRoute", "metadata": {"name": "cartpole"}, "spec": {"rules": []}}
+    stage.world.put(route)
+    stage.passes()
+    assert stage.world.objects["HTTPRoute", "default", "cartpole"]["spec"] == {"rules": []}
+    assert stage.reason == "RouteNotAccepted"

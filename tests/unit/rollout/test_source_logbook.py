@@ -1,0 +1,93 @@
+"""The logbook source against a real logbook: news by long-poll, an outage as a fact, and the way back."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+from belay_api.units import format_instant
+from belay_operator.rollout.facts import OutcomeFact
+from belay_operator.rollout.sources.logbook import LogbookSource
+
+from tests.unit.logbook.support import Process, new_namespace, receipt
+from tests.unit.rollout.desk import TableDesk
+from tests.unit.rollout.stage import SPEC
+from tests.world import World, belay_object
+
+STEP = {"index": 1, "kind": "pause", "startedAt": "2026-05-04T10:00:00Z"}
+
+
+def world(namespace: str) -> World:
+    """One rollout under analysis since five minutes ago."""
+    since = format_instant(datetime.now(UTC) - timedelta(minutes=5))
+    sides = {side: {"policy": side, "digest": side, "since": since} for side in ("stable", "candidate")}
+    status = sides | {"step": STEP, "weight": {"desired": 50, "applied": 50}, "analysisStartedAt": since}
+    made = belay_object("RLRollout", "cartpole", SPEC, status=status)
+    made["metadata"]["namespace"] = namespace
+    return World([made])
+
+
+def play(process: Process, namespace: str, *, episode: str, version: str, reward: float) -> None:
+    """An episode began half a minute ago, and its outcome is told now."""
+    first = receipt(episode, ago=30, namespace=namespace, version=version)
+    with process.client(namespace) as client:
+        client.post("/starts", json={"items": [{"receipt": first}]}).raise_for_status()
+        outcome = {"receipt": first, "outcomes": {"return": reward}}
+        answer = client.post("/outcomes", json={"items": [outcome]}).raise_for_status().json()
+    assert answer["refused"] == []
+
+
+def outcome(desk: TableDesk, namespace: str) -> OutcomeFact | None:
+    fact = desk.fact("statistics", namespace, "cartpole")
+    return fact and fact.outcomes.get("return")
+
+
+def started(fact: OutcomeFact | None) -> int:
+    """Episodes of the candidate that the fact knows of."""
+    if fact is None or fact.statistics is None:
+        return -1
+    sides = [v for v in fact.statistics.versions if v.version == "candidate"]
+    return sum(w.count + w.missing for side in sides for w in side.windows)
+
+
+@pytest.mark.asyncio
+async def test_news_wakes_the_rollout_an_outage_is_told_and_ends(tmp_path: Path) -> None:
+    process, namespace = Process(tmp_path).start(), new_namespace()
+    async with aiohttp.ClientSession() as http:
+        desk = TableDesk(world(namespace), http, logbook_url=process.url)
+        running = asyncio.create_task(LogbookSource().run(desk))
+        try:
+            await desk.until(lambda: outcome(desk, namespace))
+            assert started(outcome(desk, namespace)) == 0
+
+            await asyncio.to_thread(play, process, namespace, episode="e1", version="candidate", reward=10.0)
+            told = time.monotonic()
+            await desk.until(lambda: started(outcome(desk, namespace)) == 1)
+            assert time.monotonic() - told < 2.0, "news come by themselves, not at the end of a wait"
+            assert desk.woken[-1].name == "cartpole"
+
+            process.kill()
+            problem = await desk.until(lambda: (fact := outcome(desk, namespace)) and fact.problem)
+            assert "does not answer" in problem
+            assert started(outcome(desk, namespace)) == 1, "what was known stays beside the problem"
+
+            process.start()
+            await desk.until(lambda: outcome(desk, namespace).problem is None, within_s=30)  # type: ignore[union-attr]
+            assert started(outcome(desk, namespace)) == 1
+
+            desk.patch("RLRollout", "cartpole", {"status": {"candidate": None}}, namespace=namespace)
+            await desk.until(lambda: desk.fact("statistics", namespace, "cartpole") is None)
+        finally:
+            running.cancel()
+            process.stop()
+
+
+@pytest.mark.asyncio
+async def test_without_a_logbook_nothing_is_asked() -> None:
+    async with aiohttp.ClientSession() as http:
+        desk = TableDesk(world("default"), http)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(LogbookSource().run(desk), 0.2)
+        assert desk.facts == {}

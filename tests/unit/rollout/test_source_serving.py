@@ -1,0 +1,109 @@
+"""The serving source against the handler's own exporter text, over real sockets on loopback."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import aiohttp
+import pytest
+from belay_handler.exporter import Counts, render
+from belay_operator.rollout.facts import ServingFact
+from belay_operator.rollout.sources import serving
+from belay_operator.rollout.sources.serving import ServingSource
+
+from tests.unit.rollout.desk import TableDesk
+from tests.unit.rollout.stage import Stage
+
+ADDRESSES = ("127.0.0.1", "127.0.0.2")
+
+
+class Pods:
+    """Two serving pods' exporters on one port and two loopback addresses."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind((ADDRESSES[0], 0))
+            self.port = probe.getsockname()[1]
+        self.counts = [Counts() for _ in ADDRESSES]
+        self.servers = [self._serve(address, counts) for address, counts in zip(ADDRESSES, self.counts, strict=True)]
+
+    def answer(self, pod: int, requests: int, *, errors: int = 0, seconds: float = 0.01) -> None:
+        self.counts[pod].add(requests, errors, seconds)
+
+    def stop(self, pod: int) -> None:
+        self.servers[pod].shutdown()
+        self.servers[pod].server_close()
+
+    def _serve(self, address: str, counts: Counts) -> ThreadingHTTPServer:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(render("b", counts, frontend=dict))
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer((address, self.port), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+
+@pytest.fixture
+def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pods]:
+    made = Pods()
+    monkeypatch.setattr(serving, "METRICS_PORT", made.port)
+    yield made
+    for pod in range(len(ADDRESSES)):
+        made.stop(pod)
+
+
+def on_trial() -> Stage:
+    """Candidate b with two ready pods at a weight above 0."""
+    stage = Stage("a").go()
+    stage.publish("b", ready=2)
+    for index, address in enumerate(ADDRESSES):
+        ready = [{"type": "Ready", "status": "True"}]
+        stage.world.patch("Pod", f"b-{index}", {"status": {"podIP": address, "conditions": ready}})
+    stage.wants("b")
+    return stage.go()
+
+
+def fact(desk: TableDesk) -> Any:
+    return desk.fact("serving", "default", "b")
+
+
+@pytest.mark.asyncio
+async def test_rates_an_outage_and_silence(pods: Pods) -> None:
+    stage = on_trial()
+    async with aiohttp.ClientSession() as http:
+        desk = TableDesk(stage.world, http)
+        running = asyncio.create_task(ServingSource().run(desk))
+        try:
+            await desk.until(lambda: fact(desk))
+            pods.answer(0, 30, seconds=0.02)
+            pods.answer(1, 10, errors=4, seconds=0.02)
+            seen: ServingFact = await desk.until(lambda: fact(desk).request_rate and fact(desk))
+            assert seen.error_rate == 0.1
+            assert seen.latency_p99 == pytest.approx(0.02, abs=0.005)
+            assert {key.name for key in desk.woken} == {"cartpole"}
+
+            seen = await desk.until(lambda: fact(desk).request_rate == 0.0 and fact(desk))
+            assert seen.pods == 2
+
+            await asyncio.to_thread(pods.stop, 1)
+            seen = await desk.until(lambda: fact(desk).problem and fact(desk))
+            assert "b-1 does not answer" in str(seen.problem)
+            assert seen.request_rate is None, "a rate that misses a pod is not zero"
+
+            stage.world.remove("Pod", "b-1")
+            seen = await desk.until(lambda: fact(desk).problem is None and fact(desk))
+            assert seen.pods == 1
+
+            stage.world.patch("RLRollout", "cartpole", {"status": {"candidate": None}})
+            await desk.until(lambda: fact(desk) is None)
+        finally:
+            running.cancel()
