@@ -108,7 +108,7 @@ def test_what_is_not_finite_is_refused_alone_and_counted(
 
     before = counted()
     good, bad = (receipt(name, ago=1, namespace=namespace) for name in ("good", "bad"))
-    body = '{"items": [%s, {"receipt": "%s", "outcomes": {"return": %s}}]}' % (json.dumps(outcome(good)), bad, number)
+    body = json.dumps({"items": [outcome(good), outcome(bad, 12345.0)]}).replace("12345.0", number)
     result = client.post("/outcomes", content=body).json()
     assert result["accepted"] == 1
     assert [(entry["index"], entry["error"]["status"]) for entry in result["refused"]] == [(1, 400)]

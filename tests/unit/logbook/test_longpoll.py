@@ -1,4 +1,4 @@
-"""A waiting caller is woken by the row, by the clock where the clock changes the numbers, and by the end of the process."""
+"""A waiting caller is woken by the row, by the clock where that changes the numbers, and by the end of the process."""
 
 import threading
 import time

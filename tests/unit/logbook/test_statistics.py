@@ -19,8 +19,9 @@ SPAN = 60_000
 # Half seconds, so that reports and looks often fall exactly on the edge of a window or of grace.
 starts = st.integers(0, SPAN // 500).map(lambda halves: halves * 500)
 values = st.one_of(st.none(), st.floats(-1e6, 1e6), st.sampled_from([1e9, 1e9 + 1]))
+delays = st.one_of(st.none(), starts, st.just("grace"))  # None: not reported; "grace": at the last moment
 events = st.lists(
-    st.tuples(starts, st.sampled_from("ab"), st.integers(0, 30), st.one_of(st.none(), starts), values, st.booleans()),
+    st.tuples(starts, st.sampled_from("ab"), st.integers(0, 30), delays, values, st.booleans()),
     max_size=40,
 )
 
@@ -35,7 +36,7 @@ class Model:
         fresh = {"started": started, "reported": None, "value": None, "moved": False}
         return self.episodes.setdefault((version, name), fresh)
 
-    def report(self, version: str, name: str, started: int, arrived: int, value: float | None, moved: bool) -> None:
+    def report(self, version: str, name: str, started: int, *, arrived: int, value: float | None, moved: bool) -> None:
         episode = self.start(version, name, started)
         if episode["reported"] is None:
             episode |= {"reported": arrived, "value": value, "moved": moved}
@@ -90,14 +91,15 @@ def test_looks_agree_with_the_definitions_also_after_late_arrivals(rounds, windo
     for number, batch in enumerate(rounds):
         for started, version, name, delay, value, moved in batch:
             at_ms = EPOCH + started
+            late = grace * 1000 if delay == "grace" else delay
             receipt = Receipt("ns", version, str(name), 0, datetime.fromtimestamp(at_ms / 1000, UTC))
-            if delay is None:
+            if late is None:
                 cache.touch(record_starts(connection, [receipt]))
                 model.start(version, str(name), at_ms)
             else:
                 outcomes = {"length": 1.0} if value is None else {"return": value}
-                cache.touch(record_outcomes(connection, [Report(receipt, outcomes, moved)], at_ms + delay))
-                model.report(version, str(name), at_ms, at_ms + delay, value, moved)
+                cache.touch(record_outcomes(connection, [Report(receipt, outcomes, moved)], at_ms + late))
+                model.report(version, str(name), at_ms, arrived=at_ms + late, value=value, moved=moved)
         now = EPOCH + at + number * 10_000
         answer = compute(connection, look, now, cache)
         assert compute(connection, look, now, WindowCache()).statistics.etag == answer.statistics.etag

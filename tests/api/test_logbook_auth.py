@@ -1,0 +1,120 @@
+"""Who calls the logbook, answered by a real API server: TokenReview, audiences, deleted accounts, an outage."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from belay_api.names import TOKEN_AUDIENCE
+from belay_cluster.api import Api, ApiServer
+
+from tests.api.engine.kube import Kube
+from tests.unit.logbook.support import Process, new_namespace
+
+
+class Cluster:
+    """kubectl with service accounts in mind."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.kube = Kube(api.kubeconfig)
+
+    def account(self, namespace: str, name: str) -> None:
+        if namespace not in self.kube.run("get", "namespace", "-o", "name"):
+            self.kube.run("create", "namespace", namespace)
+        self.kube.run("-n", namespace, "create", "serviceaccount", name)
+
+    def token(self, namespace: str, name: str, audience: str = TOKEN_AUDIENCE) -> str:
+        words = ["create", "token", name, "-n", namespace, "--duration", "10m"]
+        return self.kube.run(*words, *(["--audience", audience] if audience else [])).strip()
+
+
+@pytest.fixture(scope="module")
+def cluster(api: Api) -> Cluster:
+    made = Cluster(api)
+    made.account("logbook-system", "belay-logbook")
+    made.account("logbook-system", "belay-operator")
+    made.kube.run(
+        "create", "clusterrole", "belay-logbook", "--verb=create", "--resource=tokenreviews.authentication.k8s.io"
+    )
+    made.kube.run(
+        "create", "clusterrolebinding", "belay-logbook", "--clusterrole=belay-logbook",
+        "--serviceaccount=logbook-system:belay-logbook",
+    )  # fmt: skip
+    return made
+
+
+def start(cluster: Cluster, folder: Path) -> Process:
+    (folder / "token").write_text(cluster.token("logbook-system", "belay-logbook", audience=""))
+    arguments = ["--api-server", cluster.api.server, "--api-server-token", str(folder / "token")]
+    arguments += ["--api-server-ca", str(cluster.api.folder / "pki" / "ca.crt")]
+    return Process(folder, arguments).start(BELAY_OPERATOR_SERVICE_ACCOUNT="logbook-system:belay-operator")
+
+
+@pytest.fixture(scope="module")
+def logbook(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    process = start(cluster, tmp_path_factory.mktemp("logbook"))
+    yield process
+    process.stop()
+
+
+def ask(logbook: Process, token: str, namespace: str) -> int:
+    with logbook.client(namespace, token=token) as client:
+        return client.get("/checkpoints/uid/0").status_code
+
+
+def test_a_pod_of_a_namespace_may_use_that_namespace_and_no_other(cluster: Cluster, logbook: Process) -> None:
+    mine, other = new_namespace(), new_namespace()
+    cluster.account(mine, "trainer")
+    token = cluster.token(mine, "trainer")
+    assert ask(logbook, token, mine) == 200
+    assert ask(logbook, token, other) == 403
+    with logbook.client(token=token) as client:
+        assert client.get("/v1/progress").status_code == 403
+
+
+def test_the_operator_may_see_all(cluster: Cluster, logbook: Process) -> None:
+    token = cluster.token("logbook-system", "belay-operator")
+    assert ask(logbook, token, new_namespace()) == 200
+    with logbook.client(token=token) as client:
+        assert client.get("/v1/progress").status_code == 200
+
+
+def test_a_token_for_the_api_server_is_not_one_for_the_logbook(cluster: Cluster, logbook: Process) -> None:
+    namespace = new_namespace()
+    cluster.account(namespace, "trainer")
+    assert ask(logbook, cluster.token(namespace, "trainer", audience=""), namespace) == 401
+    token = cluster.token(namespace, "trainer")
+    head, payload, signature = token.split(".")
+    assert ask(logbook, f"{head}.{payload}.{signature[::-1]}", namespace) == 401
+    with logbook.client(namespace) as client:
+        answer = client.get("/checkpoints/uid/0", headers={"Authorization": b"Bearer " + token.encode() + b"\xe9"})
+    assert answer.status_code == 401
+
+
+def test_the_token_of_a_deleted_account_is_refused(cluster: Cluster, logbook: Process) -> None:
+    namespace = new_namespace()
+    cluster.account(namespace, "gone")
+    token = cluster.token(namespace, "gone")
+    cluster.kube.run("-n", namespace, "delete", "serviceaccount", "gone")
+    assert ask(logbook, token, namespace) == 401
+
+
+def test_an_api_server_that_does_not_answer_is_no_refusal(tmp_path: Path) -> None:
+    with ApiServer() as server:
+        cluster = Cluster(server)
+        cluster.account("logbook-system", "belay-logbook")
+        cluster.kube.run(
+            "create", "clusterrolebinding", "belay-logbook", "--clusterrole=system:auth-delegator",
+            "--serviceaccount=logbook-system:belay-logbook",
+        )  # fmt: skip
+        known, fresh = (cluster.token("logbook-system", "belay-logbook") for _ in range(2))
+        process = start(cluster, tmp_path)
+        assert ask(process, known, "logbook-system") == 200
+    try:
+        assert ask(process, known, "logbook-system") == 200  # remembered
+        with process.client("logbook-system", token=fresh) as client:
+            answer = client.get("/checkpoints/uid/0")
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "1"
+    finally:
+        process.stop()
