@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from belay_api.artifact import BoxSpace, Manifest, verify
 
-from belay_handler import exporter
+from belay_handler import buffered, exporter
 from belay_handler.acting import Actor
 from belay_handler.networks import load_network
 from belay_handler.requests import Reader
@@ -62,6 +62,7 @@ class PolicyHandler:
             ),
         )
         _quieten(context)
+        buffered.install()
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
         """Answer one batch of requests."""

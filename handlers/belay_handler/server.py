@@ -35,9 +35,16 @@ class Answer:
 class _Slot:
     """One item of a request on its way through the batch."""
 
+    path: str  # where it stands in the body, e.g. `items[3].`; empty for a single one
     prediction: Prediction | None = None  # None: refused
+    observation: np.ndarray | None = None
     result: dict[str, Any] = field(default_factory=dict)  # the answer as JSON
     status: int = 200
+
+    def refuse(self, error: BadInput) -> None:
+        """Answer 400, this item alone."""
+        self.prediction, self.status = None, 400
+        self.result = _error(400, error.message, error.field)
 
 
 @dataclass(slots=True)
@@ -89,22 +96,31 @@ class Server:
                 return _Request([self._slot(value, "")], is_list=False)
             check_list(value)
         except BadInput as error:
-            return _Request([_refused(error)], is_list=False)
+            slot = _Slot("")
+            slot.refuse(error)
+            return _Request([slot], is_list=False)
         return _Request([self._slot(item, f"items[{index}].") for index, item in enumerate(value)], is_list=True)
 
     def _slot(self, item: Any, path: str) -> _Slot:
+        slot = _Slot(path)
         try:
-            prediction, observation = self._reader.read(item, path=path)
+            slot.prediction, slot.observation = self._reader.read(item, path=path)
         except BadInput as error:
-            return _refused(error)
-        return _Slot(prediction=prediction, result={"observation": observation})
+            slot.refuse(error)
+        return slot
 
     def _decide(self, slots: list[_Slot], at: datetime) -> None:
         if not slots:
             return
-        batch = np.stack([slot.result["observation"] for slot in slots])
-        actions = self._actor.act(batch, [slot.prediction.deterministic for slot in slots if slot.prediction])
+        observations = [slot.observation for slot in slots if slot.observation is not None]
+        batch, refused = self._reader.gather(observations, [slot.path for slot in slots])
+        deterministic = [slot.prediction.deterministic for slot in slots if slot.prediction]
+        actions = self._actor.act(batch, deterministic)
+        for index, error in refused.items():
+            slots[index].refuse(error)
         for slot, action in zip(slots, actions, strict=True):
+            if slot.prediction is None:
+                continue
             if isinstance(action, NotFinite):
                 slot.status, slot.result = 500, _error(500, "the policy's network answered NaN or infinity here")
                 continue
@@ -112,8 +128,8 @@ class Server:
             if receipt := self._receipt(slot.prediction, at):
                 slot.result["receipt"] = receipt
 
-    def _receipt(self, prediction: Prediction | None, at: datetime) -> str | None:
-        if self._receipt_key is None or prediction is None or prediction.episode is None:
+    def _receipt(self, prediction: Prediction, at: datetime) -> str | None:
+        if self._receipt_key is None or prediction.episode is None:
             return None
         step = prediction.step or 0
         token = sign(Receipt(self._namespace, self._policy, prediction.episode, step, at), self._receipt_key)
@@ -133,10 +149,6 @@ class Server:
 
     def _ready(self) -> Answer:
         return Answer(200, READY, {"content-type": "application/json", names.POLICY_HEADER: self._policy}, probe=True)
-
-
-def _refused(error: BadInput) -> _Slot:
-    return _Slot(status=400, result=_error(400, error.message, error.field))
 
 
 def _error(status: int, message: str, field: str | None = None) -> dict[str, Any]:

@@ -3,12 +3,22 @@
 import numpy as np
 import pytest
 from belay_api.artifact import BoxSpace, DiscreteSpace
+from belay_api.wire import Prediction
 from belay_handler.requests import BadInput, Reader, read_body
 
 from tests.unit.handler.artifacts import CARTPOLE
 
 READER = Reader(CARTPOLE, stochastic=True)
 GOOD = [0.1, -0.2, 3, 4e-9]
+
+
+def read(reader: Reader, item: object, path: str = "") -> tuple[Prediction, np.ndarray]:
+    """Read one item to the end. Raises: BadInput."""
+    prediction, observation = reader.read(item, path=path)
+    batch, refused = reader.gather([observation], [path])
+    if refused:
+        raise refused[0]
+    return prediction, batch[0]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +52,7 @@ GOOD = [0.1, -0.2, 3, 4e-9]
 )
 def test_refused(item: object, field: str | None, says: str) -> None:
     with pytest.raises(BadInput) as caught:
-        READER.read(item)
+        read(READER, item)
 
     assert caught.value.field == field
     assert says in caught.value.message
@@ -51,7 +61,7 @@ def test_refused(item: object, field: str | None, says: str) -> None:
 
 
 def test_accepted_as_the_spaces_dtype() -> None:
-    prediction, observation = READER.read({"observation": GOOD, "episode": "e", "step": 3, "deterministic": False})
+    prediction, observation = read(READER, {"observation": GOOD, "episode": "e", "step": 3, "deterministic": False})
 
     assert (prediction.episode, prediction.step, prediction.deterministic) == ("e", 3, False)
     assert observation.dtype == np.float32
@@ -60,31 +70,44 @@ def test_accepted_as_the_spaces_dtype() -> None:
 
 def test_the_place_in_a_list_is_named() -> None:
     with pytest.raises(BadInput, match=r"items\[3\]\.observation has shape") as caught:
-        READER.read({"observation": [1.0]}, path="items[3].")
+        read(READER, {"observation": [1.0]}, "items[3].")
     assert caught.value.field == "items[3].observation"
 
 
 def test_sampling_needs_probabilities() -> None:
     with pytest.raises(BadInput, match="no probabilities to sample from"):
-        Reader(CARTPOLE, stochastic=False).read({"observation": GOOD, "deterministic": False})
+        read(Reader(CARTPOLE, stochastic=False), {"observation": GOOD, "deterministic": False})
+
+
+def test_a_bad_observation_is_found_among_good_ones() -> None:
+    raws = [np.array(GOOD), np.array([1, 2, 3, 4]), np.array([0, 0, 0, np.nan]), np.array([0, 1e300, 0, 0])]
+
+    batch, refused = READER.gather(raws, [f"items[{index}]." for index in range(4)])
+
+    assert {index: error.field for index, error in refused.items()} == {
+        2: "items[2].observation",
+        3: "items[3].observation",
+    }
+    assert batch.dtype == np.float32
+    np.testing.assert_allclose(batch, [GOOD, [1, 2, 3, 4], [0] * 4, [0] * 4], rtol=1e-6)
 
 
 def test_bytes_do_not_wrap() -> None:
     reader = Reader(BoxSpace(shape=[2], dtype="uint8", low=[0, 0], high=[255, 255]), stochastic=True)
 
-    assert reader.read({"observation": [0, 255]})[1].dtype == np.uint8
+    assert read(reader, {"observation": [0, 255]})[1].dtype == np.uint8
     for bad in ([0, 256], [-1, 0], [0.5, 0]):
         with pytest.raises(BadInput, match="no uint8"):
-            reader.read({"observation": bad})
+            read(reader, {"observation": bad})
 
 
 def test_a_discrete_observation_is_one_of_its_numbers() -> None:
     reader = Reader(DiscreteSpace(n=3, start=1), stochastic=True)
 
-    assert int(reader.read({"observation": 3})[1]) == 3
+    assert int(read(reader, {"observation": 3})[1]) == 3
     for bad in (0, 4, 1.5, [1]):
         with pytest.raises(BadInput, match="from 1 to 3"):
-            reader.read({"observation": bad})
+            read(reader, {"observation": bad})
 
 
 def test_nan_literals_pass_the_parser_so_that_one_item_is_refused_and_not_its_list() -> None:
