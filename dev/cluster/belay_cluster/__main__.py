@@ -15,6 +15,7 @@ from belay_cluster.imagerun import image_run
 from belay_cluster.images import BELAY, IMAGES, table
 from belay_cluster.local import LocalCluster
 from belay_cluster.paths import Paths, from_environment
+from belay_cluster.prune import prune
 from belay_cluster.shell import Laps, Problem, lock
 from belay_cluster.teardown import down
 
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--wipe", action="store_true", help="also delete the images the cluster has stored")
     one = commands.add_parser("images", help="build changed images and hand them to the cluster")
     one.add_argument("names", nargs="*", metavar="NAME", help=f"default: {' '.join(BELAY)}; known: {' '.join(IMAGES)}")
+    commands.add_parser("prune", help="forget images that newer ones have replaced")
     one = commands.add_parser("image-run", help="run a command inside an image on this machine")
     one.add_argument("--mount", action="append", default=[], metavar="SRC:DST[:ro]")
     one.add_argument("--env", action="append", default=[], metavar="NAME=VALUE")
@@ -87,6 +89,9 @@ def dispatch(options: argparse.Namespace, command: list[str], paths: Paths, laps
                     foreign.down(choice, laps)
         case "images":
             images(paths, laps, look(os.environ, paths), options.names or list(BELAY))
+        case "prune":
+            with lock(paths.cache / "images.lock", laps):
+                prune(paths, laps)
         case "image-run":
             return image_run(
                 paths, laps, options.name, command, mounts=options.mount, env=options.env,

@@ -1,17 +1,28 @@
 """Run a command inside an image's files on this machine: for tests that need the image's PyTorch or TorchServe.
 
-Each run gets a writable layer of its own, so runs do not see each other; the network is the machine's.
+Each run gets a writable layer of its own, so runs do not see each other; the network is the machine's. The layer is
+named after the driver's process id, so that the next run can remove what a killed one left behind.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
 
 from belay_cluster.builder import Buildah, build_images
 from belay_cluster.images import PREFIX
 from belay_cluster.paths import Paths
 from belay_cluster.shell import Laps, Problem, lock, run
+
+NAME = "belay-run-"
+TERMINATED = 143
+"""Exit status of a program ended by SIGTERM, as shells report it."""
 
 
 def image_run(
@@ -36,6 +47,7 @@ def image_run(
         stale: Take the image as it was built last, whatever has changed since.
     """
     buildah = Buildah(paths, laps)
+    remove_abandoned(buildah)
     if stale:
         ref = f"{PREFIX}/{name}:dev"
     else:
@@ -43,7 +55,8 @@ def image_run(
             ref = build_images(paths, laps, buildah, [name])[name]
     if stale and ref not in buildah.present():
         raise Problem(f"{ref} was never built; leave out --stale.")
-    container = run([*buildah.command, "from", ref], what=f"container from {ref}", env=buildah.env).strip()
+    container = f"{NAME}{os.getpid()}"
+    run([*buildah.command, "from", "--name", container, ref], what=f"container from {ref}", env=buildah.env)
     argv = [*buildah.command, "run", "--isolation", "chroot", "--network=host"]
     for source, rest in (mount.split(":", 1) for mount in mounts):
         argv += ["--volume", f"{os.path.abspath(source)}:{rest}"]
@@ -51,7 +64,27 @@ def image_run(
         argv += ["--env", one]
     argv += ["--workingdir", workdir] if workdir else []
     argv += ["--user", user] if user else []
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         return subprocess.call([*argv, container, "--", *command], env={**os.environ, **buildah.env})
     finally:
         run([*buildah.command, "rm", container], what="removing the container", env=buildah.env)
+
+
+def remove_abandoned(buildah: Buildah) -> None:
+    """Remove writable layers whose driver has ended without doing so."""
+    listing = run([*buildah.command, "containers", "--json"], what="listing containers", env=buildah.env)
+    names = [container["containername"] for container in json.loads(listing or "[]") or []]
+    for name in abandoned(names, alive=lambda pid: Path(f"/proc/{pid}").exists()):
+        run([*buildah.command, "rm", name], what=f"removing {name}", env=buildah.env)
+
+
+def abandoned(names: Iterable[str], *, alive: Callable[[int], bool]) -> list[str]:
+    """Names of runs whose process is not alive; other containers are none of our business."""
+    runs = {name: name.removeprefix(NAME) for name in names if name.startswith(NAME)}
+    return [name for name, pid in runs.items() if pid.isdigit() and not alive(int(pid))]
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """Leave by an exception, so that the writable layer is removed."""
+    sys.exit(TERMINATED)

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from belay_cluster.imagerun import abandoned
 from belay_cluster.images import IMAGES, Image, copied, reference, up_to, with_parents
 from belay_cluster.paths import Paths, from_environment
+from belay_cluster.prune import nameless, superseded
 from belay_cluster.shell import Problem
 
 DOCKERFILE = """\
@@ -97,3 +99,26 @@ def test_every_image_has_its_dockerfile() -> None:
         text = (repository / image.dockerfile).read_text()
         assert up_to(text, image.target)
         assert image.parent is None or "ARG BASE_IMAGE" in text, image.dockerfile
+
+
+def test_only_our_superseded_tags_are_forgotten() -> None:
+    old, new, other = (
+        "localhost/belay-torch:0123456789ab",
+        "localhost/belay-torch:ba9876543210",
+        "docker.io/x:0123456789ab",
+    )
+    assert superseded([old, new, other, "localhost/belay-torch:dev"], keep={new}) == [old]
+
+
+def test_only_runs_whose_driver_is_gone_are_removed() -> None:
+    names = ["belay-run-1", "belay-run-22", "belay-base-working-container", "belay-run-x"]
+    assert abandoned(names, alive=lambda pid: pid == 1) == ["belay-run-22"]
+
+
+def test_an_entry_by_digest_goes_with_the_last_name_of_its_image() -> None:
+    listing = [
+        "localhost/belay-torch:dev oci sha256:aa 1 MiB",
+        "sha256:11 oci sha256:aa 1 MiB",
+        "sha256:22 oci sha256:bb 1",
+    ]
+    assert nameless(listing) == ["sha256:22"]
