@@ -15,7 +15,8 @@ from belay_logbook.longpoll import MAX_WAIT, Feed, Topic
 from belay_logbook.statistics import Answer, Look, compute
 from belay_logbook.window_cache import WindowCache
 
-MIN_GAP = timedelta(milliseconds=50)  # between two computations for one waiting caller, however fast rows come
+MIN_GAP = timedelta(milliseconds=50)  # between two computations for one waiting caller, however fast news comes
+COST_SHARE = 4  # and at least this many times what a computation took: one caller costs at most a fifth of a core
 MAX_VERSIONS = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_SPAN_S = 366 * 86400.0
@@ -57,8 +58,13 @@ def parse_look(namespace: str, query: Mapping[str, str]) -> Look:
 async def take_look(
     look: Look, *, etag: str | None, wait: timedelta, database: Database, cache: WindowCache, feed: Feed
 ) -> Statistics:
-    """Return the numbers as soon as their etag differs from `etag`, or what they are when `wait` is over."""
-    deadline = time.monotonic() + wait.total_seconds()
+    """Return the numbers as soon as their etag differs from `etag`, or what they are when `wait` is over.
+
+    Under a stream of episodes there is always news; so a waiting caller is answered no sooner than a gap after it came.
+    In quiet times that gap has long passed when the row comes, and the row is answered at once.
+    """
+    arrived = time.monotonic()
+    deadline = arrived + wait.total_seconds()
     topic = episodes_topic(look.namespace)
     with metrics.WAITING.track_inprogress():
         while True:
@@ -66,16 +72,19 @@ async def take_look(
             began = time.monotonic()
             answer = await _compute(look, database, cache)
             ended = time.monotonic()
-            if etag is None or answer.statistics.etag != etag or ended >= deadline or feed.closing:
+            if etag is None or ended >= deadline or feed.closing:
                 return answer.statistics
+            gap = max(MIN_GAP.total_seconds(), COST_SHARE * (ended - began))
+            if answer.statistics.etag != etag:
+                if ended >= arrived + gap:
+                    return answer.statistics
+                await feed.rest(min(arrived + gap, deadline) - ended)
+                continue
             until = deadline - ended
             if answer.due_ms is not None:
                 until = min(until, max(answer.due_ms / 1000 - time.time(), 0.001))
-            if await feed.changed(topic, mark, until):
-                # Rows may come by the thousand per second; what one look costs bounds how often it is taken.
-                gap = max(MIN_GAP.total_seconds(), 2 * (ended - began))
-                rest = min(began + gap, deadline) - time.monotonic()
-                await feed.rest(rest)
+            await feed.changed(topic, mark, until)
+            await feed.rest(min(began + gap, deadline) - time.monotonic())
 
 
 async def _compute(look: Look, database: Database, cache: WindowCache) -> Answer:
