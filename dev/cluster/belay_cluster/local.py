@@ -41,6 +41,7 @@ class LocalCluster:
 
     def up(self) -> None:
         """Bring the cluster to the state where a pod, a Service, a volume and a Gateway work."""
+        preflight.privileges()
         build(self.paths, self.laps)
         if not self.running():
             preflight.check(self.paths)

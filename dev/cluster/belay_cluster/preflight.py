@@ -29,22 +29,26 @@ Socket = tuple[str, int]
 
 def check(paths: Paths) -> None:
     """Raise one Problem that lists everything missing; nothing is changed on the machine."""
-    if os.geteuid() != 0:
-        raise Problem("the local cluster needs root: it makes a bridge, mounts and namespaces. Use sudo, or name a "
-                      "cluster you already have (KUBECONFIG or BELAY_KUBECONFIG).")  # fmt: skip
     found = [*tools(), *kernel(paths), *space(paths), *ports(), *routes()]
     if found:
         raise Problem("this machine cannot run the local cluster yet:\n" + "\n".join(f"  - {one}" for one in found))
 
 
+def privileges() -> None:
+    """Raise a Problem without root; asked first, because building takes minutes."""
+    if os.geteuid() != 0:
+        raise Problem("the local cluster needs root: it makes a bridge, mounts and namespaces. Use sudo, or name a "
+                      "cluster you already have (KUBECONFIG or BELAY_KUBECONFIG).")  # fmt: skip
+
+
 def tools() -> list[str]:
     """Programs that are not installed."""
+    plugins = [Path(layout.CNI_BIN, name) for name in ("bridge", "host-local", "loopback")]
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    missing += [f"{layout.CNI_BIN}/{name}" for name in ("bridge", "host-local", "loopback")
-                if not Path(layout.CNI_BIN, name).exists()]  # fmt: skip
-    return [f"not installed: {', '.join(missing)}. `python -m belay_cluster build` installs them on Debian."] * bool(
-        missing
-    )
+    missing += [str(plugin) for plugin in plugins if not plugin.exists()]
+    if not missing:
+        return []
+    return [f"not installed: {', '.join(missing)}. `python -m belay_cluster build` installs them on Debian."]
 
 
 def kernel(paths: Paths) -> list[str]:
