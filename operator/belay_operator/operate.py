@@ -96,7 +96,9 @@ class Operator:
         cache.listen(wake)
         self._watch_over(cache, queue, resync)
 
-        async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+        # Every outcome under analysis is a long-poll, open nearly all the time: a limit would starve the scrapes.
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as group:
             desk = CacheDesk(cache, settings, http, wake=queue.wake, token_file=self._installation.token_file)
             watches = group.create_task(self._watch(cache, resync), name="watches")
             await resync.first()

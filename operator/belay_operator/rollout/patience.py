@@ -4,7 +4,8 @@ NoData and ProviderDown are counted from when they were first seen, or from the 
 every step. NotEnoughSamples is only counted where a verdict is asked for, in an `analyze` step. There is no way to pass
 without measurements: holding ends when they come back, or by a command.
 
-With all traffic at the candidate a comparison has no new windows, so its absence says nothing there; limits still do.
+With all traffic at the candidate a comparison has no new windows, so its absence says nothing there, unless a step
+asks for it; limits still do. A bake that a limit watches does not end while nothing is measured for too long.
 """
 
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ def _absences(observed: Observed) -> Iterator[Absence]:
     status, analysis = observed.status, observed.spec.analysis
     if observed.looks is None or status.step is None or not on_trial(observed):
         return
-    all_traffic = status.weight is not None and status.weight.desired == 100
+    all_traffic = status.weight is not None and status.weight.desired == 100 and status.step.kind != "analyze"
     compared = {metric.name for metric in analysis.metrics if metric.compare is not None}
     patience: dict[Verdict, Patience] = {
         Verdict.NO_DATA: analysis.on_no_data,

@@ -90,13 +90,15 @@ def _parent(ref: ParentRef) -> dict[str, Any]:
 
 def _covers(wanted: Any, found: Any) -> bool:
     """Whether `found` holds everything in `wanted`; lists must agree item by item, mappings may hold more."""
-    if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(k in found and _covers(v, found[k]) for k, v in wanted.items())
+    if wanted == found:
+        return True  # nearly always, and hundreds of times faster than looking at each field
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(k in found and _covers(v, found[k]) for k, v in wanted.items())
     if isinstance(wanted, list):
         if not isinstance(found, list) or len(wanted) != len(found):
             return False
         return all(_covers(a, b) for a, b in zip(wanted, found, strict=True))
-    return bool(wanted == found)
+    return False
 
 
 def _answer(ref: ParentRef, parents: list[Mapping[str, Any]], namespace: str, generation: int) -> tuple[Answer, str]:
