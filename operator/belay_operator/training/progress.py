@@ -7,7 +7,7 @@ at every heartbeat of every pod.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import aiohttp
 from belay_api.wire import API_PREFIX, ProgressPage, RunProgressRecord
@@ -34,7 +34,8 @@ class ProgressSource:
 
     name = TOPIC
 
-    def __init__(self) -> None:
+    def __init__(self, *, rest_s: float = REST_S, backoff_s: Sequence[float] = BACKOFF_S) -> None:
+        self._rest_s, self._backoff_s = rest_s, backoff_s
         self._held: dict[Name, dict[int, RunProgressRecord]] = {}
 
     async def run(self, desk: Desk) -> None:
@@ -50,7 +51,7 @@ class ProgressSource:
             try:
                 page = await _ask(desk, cursor)
             except (aiohttp.ClientError, TimeoutError, ValidationError) as error:
-                delay = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+                delay = self._backoff_s[min(failures, len(self._backoff_s) - 1)]
                 log.info("the logbook does not tell progress (%s); asking again in %g s", error, delay)
                 # A cursor the logbook does not know (its volume was replaced) must not blind us for ever.
                 cursor, failures = "", failures + 1
@@ -58,7 +59,7 @@ class ProgressSource:
                 continue
             cursor, failures = page.cursor, 0
             self._put(desk, page.items)
-            await asyncio.sleep(REST_S if page.items else 0)
+            await asyncio.sleep(self._rest_s if page.items else 0)
 
     def _put(self, desk: Desk, items: Iterable[RunProgressRecord]) -> None:
         changed = set()

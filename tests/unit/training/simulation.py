@@ -95,6 +95,12 @@ class Cluster:
             if job is not None and job["spec"]["suspend"] and (running := self._pod(one, "Running")):
                 self.world.remove("Pod", running["metadata"]["name"])
 
+    def reap(self, index: int) -> None:
+        """The pod of a seed is removed once its report was read: by a full node, or by hand."""
+        seeds = self.status.get("seeds", [])
+        if index < len(seeds) and "artifact" in seeds[index] and (pod := self._pod(index, "Succeeded")):
+            self.world.remove("Pod", pod["metadata"]["name"])
+
     def delete_job(self, index: int) -> None:
         """Somebody deletes the Job; its pods go with it."""
         if JOB in self.world.objects:

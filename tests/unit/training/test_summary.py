@@ -1,0 +1,60 @@
+"""The result over seeds, against values worked out another way."""
+
+import random
+import statistics
+
+import pytest
+from belay_api.training import ArtifactRef, SeedPhase, SeedStatus
+from belay_operator.training.summary import aggregate, interquartile_mean, interval
+
+
+def seed(index: int, value: float | None) -> SeedStatus:
+    ref = ArtifactRef(uri=f"store://sha256/{index:064x}", digest=f"sha256:{index:064x}")
+    phase = SeedPhase.SUCCEEDED if value is not None else SeedPhase.FAILED
+    return SeedStatus(index=index, seed=10 + index, phase=phase, return_=value, artifact=ref if value else None)
+
+
+@pytest.mark.parametrize("size", [4, 8, 12, 40])
+def test_iqm_is_the_mean_of_the_middle_half_where_four_divides_the_count(size: int) -> None:
+    values = random.Random(size).choices(range(1000), k=size)
+    middle = sorted(values)[size // 4 : 3 * size // 4]
+    assert interquartile_mean(values) == pytest.approx(statistics.mean(middle))
+
+
+def test_iqm_of_any_count_is_that_of_four_copies() -> None:
+    values = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0]
+    assert interquartile_mean(values) == pytest.approx(interquartile_mean(values * 4))
+
+
+def test_one_broken_seed_moves_the_mean_and_not_the_iqm() -> None:
+    values = [480.0, 490.0, 500.0, 500.0, 9.0]
+    result = aggregate([seed(index, value) for index, value in enumerate(values)])
+    assert result is not None
+    assert result.mean == pytest.approx(395.8)
+    assert result.iqm > 460
+
+
+def test_the_interval_holds_the_iqm_and_is_the_same_every_time() -> None:
+    values = (410.0, 450.0, 480.0, 490.0, 500.0)
+    low, high = interval(values)
+    assert low <= interquartile_mean(values) <= high
+    assert min(values) <= low < high <= max(values)
+    interval.cache_clear()
+    assert interval(values) == (low, high)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    """Twenty seeds, normal returns: percentile intervals of small samples are somewhat short, never absurdly so."""
+    generator = random.Random(1)
+    hits = 0
+    for _ in range(40):
+        low, high = interval(tuple(generator.gauss(100.0, 10.0) for _ in range(20)))
+        hits += low <= 100.0 <= high
+    assert hits >= 32
+
+
+def test_seeds_without_a_checkpoint_do_not_count_and_ties_go_to_the_first() -> None:
+    result = aggregate([seed(2, 500.0), seed(0, None), seed(1, 500.0)])
+    assert result is not None
+    assert (result.seeds, result.best.seed) == (2, 11)
+    assert aggregate([seed(0, None)]) is None
