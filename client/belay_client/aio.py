@@ -70,7 +70,8 @@ class AsyncClient:
         """Set up; nothing is sent yet. Arguments as for `belay_client.Client`."""
         self._url = url
         self._fallback = fallback_action
-        self._http = httpx.AsyncClient(timeout=timeout_s, limits=httpx.Limits(max_connections=256))
+        self._timeout_s = timeout_s
+        self._http = httpx.AsyncClient(timeout=None, limits=httpx.Limits(max_connections=256))
         self._logbook = logbook(logbook_url, logbook_namespace, credentials)
         self.outbox = reports.Outbox()
         self._changed = asyncio.Condition()
@@ -97,11 +98,11 @@ class AsyncClient:
         return [answer for answer, _ in await self._post(items, {})] if items else []
 
     async def act_many(self, episodes: Sequence[AsyncEpisode], observations: Sequence[Any]) -> list[Answer]:
-        """Return one answer per episode, in one request per version: for vectorised environments."""
+        """Return one answer per episode, in one request per version; first decisions go alone. For vectorised use."""
         memories = [episode.memory for episode in episodes]
         groups = [
-            [place for place, memory in enumerate(memories) if memory.policy == policy]
-            for policy in dict.fromkeys(memory.policy for memory in memories)
+            [place for place, memory in enumerate(memories) if memory.pin == pin]
+            for pin in dict.fromkeys(memory.pin for memory in memories)
         ]
         asked = await asyncio.gather(
             *(
@@ -143,8 +144,9 @@ class AsyncClient:
     async def _post(self, items: list[dict[str, Any]], headers: dict[str, str]) -> list[tuple[Answer, str | None]]:
         content = core.body(items[0] if len(items) == 1 else items)
         try:
-            response = await self._http.post(self._url, content=content, headers=headers)
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._http.post(self._url, content=content, headers=headers)
+        except (httpx.HTTPError, TimeoutError) as error:
             why = f"{type(error).__name__}: {error or 'no answer in time'}"
             return [(core.failed(self._fallback, why), None)] * len(items)
         answers = core.read(response.content, status=response.status_code, count=len(items), fallback=self._fallback)

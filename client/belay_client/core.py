@@ -1,4 +1,4 @@
-"""What both clients share, without any I/O: requests, answers, and what an episode remembers.
+"""What both clients share, without any network: requests, answers, and what an episode remembers.
 
 The rule that keeps an episode together is here: once a version has answered, its name is sent back in the header
 `x-belay-policy` until the episode ends. When another version answers all the same (a rollback took the first one away),
@@ -7,6 +7,7 @@ the episode follows it and is marked as moved.
 
 import json
 import math
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,26 @@ from typing import Any
 from belay_api.names import POLICY_HEADER
 
 DEFAULT_TIMEOUT_S = 0.1  # an application that acts ten times a second can just afford it
+
+
+class Deadline(dict[str, float]):
+    """What is left of one decision's time, whichever wait of a request asks; in the form httpx hands to its transport.
+
+    httpx limits each wait by itself, so a request could take several timeouts; here all of them share one.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._until = time.monotonic() + seconds
+
+    def get(self, key: str, default: Any = None) -> float:
+        """Return the seconds left, for any kind of wait; never 0, which would mean not to wait at all."""
+        return max(self._until - time.monotonic(), 0.001)
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is no time left."""
+        return time.monotonic() >= self._until
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +72,15 @@ class EpisodeMemory:
         """
         item = {"observation": observation, "episode": self.id, "step": self.decisions}
         return item if deterministic else item | {"deterministic": False}
+
+    @property
+    def pin(self) -> object:
+        """What decisions asked for in one request must have in common: the version, or nobody else's first decision.
+
+        First decisions travel alone, since the gateway draws a version per request: asked together, the episodes of a
+        vectorised environment would all begin on the same one.
+        """
+        return self.policy or self.id
 
     def headers(self) -> dict[str, str]:
         """Return the header that pins the episode, once there is a version to pin it to."""

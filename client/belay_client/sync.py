@@ -85,14 +85,15 @@ class Client:
         Args:
             url: The route, e.g. `http://gateway/predictions/cartpole`.
             fallback_action: The safe default action, taken whenever the policy does not answer well in time.
-            timeout_s: Longest wait to connect, and longest wait for the answer once connected, in seconds.
+            timeout_s: Longest wait for a decision, in seconds.
             logbook_url: Where outcomes go; None: the environment's BELAY_LOGBOOK_URL, and without it nowhere.
             logbook_namespace: Namespace of the policies; None: BELAY_NAMESPACE.
             credentials: None: the pod's projected token.
         """
         self._url = url
         self._fallback = fallback_action
-        self._http = httpx.Client(timeout=timeout_s, limits=httpx.Limits(max_connections=256))
+        self._timeout_s = timeout_s
+        self._http = httpx.Client(limits=httpx.Limits(max_connections=256))
         self._logbook = logbook(logbook_url, logbook_namespace, credentials)
         self.outbox = reports.Outbox()
         self._changed = threading.Condition()
@@ -117,11 +118,11 @@ class Client:
         return [answer for answer, _ in self._post(items, {})] if items else []
 
     def act_many(self, episodes: Sequence[Episode], observations: Sequence[Any]) -> list[Answer]:
-        """Return one answer per episode, in one request per version: for vectorised environments."""
+        """Return one answer per episode, in one request per version; first decisions go alone. For vectorised use."""
         memories = [episode.memory for episode in episodes]
         answers: dict[int, Answer] = {}
-        for policy in dict.fromkeys(memory.policy for memory in memories):
-            places = [place for place, memory in enumerate(memories) if memory.policy == policy]
+        for pin in dict.fromkeys(memory.pin for memory in memories):
+            places = [place for place, memory in enumerate(memories) if memory.pin == pin]
             asked = self._ask([(memories[place], observations[place]) for place in places], deterministic=True)
             answers |= dict(zip(places, asked, strict=True))
         return [answers[place] for place in range(len(memories))]
@@ -151,15 +152,33 @@ class Client:
 
     def _post(self, items: list[dict[str, Any]], headers: dict[str, str]) -> list[tuple[Answer, str | None]]:
         content = core.body(items[0] if len(items) == 1 else items)
+        deadline = core.Deadline(self._timeout_s)
         try:
-            response = self._http.post(self._url, content=content, headers=headers)
+            response, received = self._send_now(content, headers, deadline)
         except httpx.HTTPError as error:
             why = f"{type(error).__name__}: {error or 'no answer in time'}"
             return [(core.failed(self._fallback, why), None)] * len(items)
-        answers = core.read(response.content, status=response.status_code, count=len(items), fallback=self._fallback)
+        answers = core.read(received, status=response.status_code, count=len(items), fallback=self._fallback)
         if len(answers) == 1:
             return [(answers[0][0], answers[0][1] or response.headers.get(RECEIPT_HEADER))]
         return answers
+
+    def _send_now(
+        self, content: bytes, headers: dict[str, str], deadline: core.Deadline
+    ) -> tuple[httpx.Response, bytes]:
+        request = self._http.build_request(
+            "POST", self._url, content=content, headers=headers, extensions={"timeout": deadline}
+        )
+        response = self._http.send(request, stream=True)
+        try:
+            received = []
+            for piece in response.iter_bytes():
+                if deadline.passed:  # a server that trickles would pass each single wait
+                    raise httpx.ReadTimeout("no whole answer in time", request=request)
+                received.append(piece)
+        finally:
+            response.close()
+        return response, b"".join(received)
 
     def _report(self, message: dict[str, Any]) -> None:
         if self._logbook is None:

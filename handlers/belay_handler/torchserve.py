@@ -76,6 +76,7 @@ def model_config(settings: Settings) -> str:
             "batchSize": settings.batch_size,
             "maxBatchDelay": settings.batch_delay_ms,
             "responseTimeout": settings.response_timeout_s,
+            "startupTimeout": 120,  # loading alone; the default, but no request's limit may ever become it
             "maxRetryTimeoutInSec": 5,  # after this /ping turns red; the default is 300
         }
     )

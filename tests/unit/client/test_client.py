@@ -1,6 +1,10 @@
 """The client's promises: always an action, an episode stays together, no outcome is lost. Both clients, one suite."""
 
 import asyncio
+import contextlib
+import socket
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -172,3 +176,46 @@ def test_nan_is_refused_before_it_is_sent(make, served: Served) -> None:
         episode.act(OBSERVATION)
         with pytest.raises(ValueError, match="leave out what was not measured"):
             episode.report(return_=float("nan"))
+
+
+def test_a_server_that_trickles_does_not_outlast_the_timeout(make) -> None:
+    """Each byte comes in time; the answer as a whole does not."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    done = threading.Event()
+
+    def trickle() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            with contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+                while not done.wait(0.05):
+                    connection.sendall(b" ")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    try:
+        with make(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=0.3) as client:
+            began = time.monotonic()
+            [answer] = client.predict([OBSERVATION])
+            took_s = time.monotonic() - began
+    finally:
+        done.set()
+        thread.join()
+        listener.close()
+    assert answer.fallback
+    assert took_s < 5  # to its end it would take 50 s
+
+
+def test_episodes_that_begin_together_are_not_drawn_together(make, served: Served) -> None:
+    with make(served.url) as client, client.episode() as one, client.episode() as other:
+        client.act_many([_bare(one), _bare(other)], [OBSERVATION, OBSERVATION])
+        assert served.pins == [None, None]
+        client.act_many([_bare(one), _bare(other)], [OBSERVATION, OBSERVATION])
+        assert served.pins == [None, None, "v1"]
+
+
+def _bare(episode: Any) -> Any:
+    return getattr(episode, "_episode", episode)
