@@ -56,6 +56,8 @@ class Boundary(BaseCallback):
         self.resumed_from: int | None = None
         self._run, self._evaluator, self._keeper, self._heartbeat, self._stop = run, evaluator, keeper, heartbeat, stop
         self._resume = resume
+        # dqn comes by every four timesteps: what it asks each time is looked up once.
+        self._evaluate_every, self._save_every = run.spec.evaluation.every, run.spec.checkpoint.every
         self._began = self._told = time.monotonic()
 
     @property
@@ -104,12 +106,12 @@ class Boundary(BaseCallback):
             self._resume = None
         self._check_loss()
         step = self.model.num_timesteps
-        if not self._stop.asked and _due(step, self.own.evaluated_at, self._run.spec.evaluation.every):
+        if not self._stop.asked and _due(step, self.own.evaluated_at, self._evaluate_every):
             with suppress(Stopped):  # we go just below
                 self.evaluate()
         if self._stop.asked:
             self._go(step)
-        if _due(step, self.own.saved_at, self._run.spec.checkpoint.every):
+        if _due(step, self.own.saved_at, self._save_every):
             self._save(step)
         if time.monotonic() - self._told >= PERIOD_S:
             self.tell()

@@ -7,7 +7,7 @@ from collections import deque
 import httpx
 from belay_api.wire import API_PREFIX, Batch, RunProgress
 
-PERIOD_S = 1.0  # one request at most this often
+PERIOD_S = 2.0  # one request at most this often: a status is written no more often, and each costs milliseconds
 LONGEST_WAIT_S = 30.0
 KEPT = 100  # heartbeats that wait for a lost logbook; the oldest go first
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ _LOOK_S = 0.2  # a signal does not cut a sleep short, so long waits are slept in
 
 
 class Stop:
-    """Whether SIGTERM or SIGINT came. A plain flag: a handler must not take a lock that what it interrupted may hold."""
+    """Whether SIGTERM or SIGINT came. A plain flag: a handler must not take a lock that its victim may hold."""
 
     def __init__(self) -> None:
         self.asked = False
