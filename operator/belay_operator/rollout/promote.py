@@ -38,7 +38,6 @@ def promote(observed: Observed, now: datetime) -> Move:
         step=None,
         weight=None,
         analysis_started_at=None,
-        rejected_digests=[digest for digest in status.rejected_digests if digest != candidate.digest],
         history=[*status.history, entry][-KEEP_HISTORY:],
     )
     return Move(after, (note(EventReason.PROMOTED, f"{candidate.policy} is stable, {entry.message}"),))

@@ -104,6 +104,21 @@ def test_retry_gives_a_rejected_candidate_another_trial() -> None:
     assert [c.action for c in stage.status.commands] == ["abort", "retry"]
 
 
+def test_what_an_earlier_trial_measured_says_nothing_about_the_next() -> None:
+    stage = under_analysis()
+    stage.episodes("return", BAD)
+    stage.scrape("b", rate=50.0)
+    stage.go()
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.go()
+    assert stage.status.phase is RolloutPhase.ROLLED_BACK
+    stage.command("retry@1")
+    stage.go(seconds=1)  # the poller has not asked again yet: its last answer is still there
+    assert stage.status.phase is RolloutPhase.PROGRESSING
+    assert stage.status.verdicts == []
+
+
 def test_another_policy_waits_until_the_running_candidate_is_gone() -> None:
     stage = under_analysis()
     stage.publish("c")
