@@ -1,0 +1,182 @@
+"""Trainings under Kubernetes' own Job controller: the test plays the kubelet, nothing else is simulated."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from belay_cluster.api import Api, ApiServer
+
+from tests.api.engine.kube import Kube, eventually
+from tests.api.engine.process import OperatorProcess
+
+ROOT = Path(__file__).parents[3]
+INDEX = "batch.kubernetes.io/job-completion-index"
+ENV = {
+    "TEST_KIND_MODULES": "real",
+    "BELAY_TRAINER_IMAGE": "belay-trainer:test",
+    "BELAY_HANDLER_IMAGE": "belay-handler:test",
+}
+
+
+@pytest.fixture(scope="module")
+def controllers() -> Iterator[Api]:
+    """An API server with Belay's CRDs and kube-controller-manager."""
+    with ApiServer(controllers=True) as server:
+        kube = Kube(server.kubeconfig)
+        for path in sorted((ROOT / "crds").glob("*.yaml")):
+            kube.run("apply", "--server-side", "-f", str(path))
+        kube.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        kube.run("create", "namespace", "belay-system")
+        yield server
+
+
+@pytest.fixture
+def kube(controllers: Api, request: pytest.FixtureRequest) -> Kube:
+    """kubectl in a namespace that takes nothing but restricted pods."""
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:50].rstrip("-")
+    made = Kube(controllers.kubeconfig, name)
+    made.run("create", "namespace", name)
+    made.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    return made
+
+
+@pytest.fixture
+def operator(controllers: Api, kube: Kube, tmp_path: Path) -> Iterator[OperatorProcess]:
+    made = OperatorProcess(controllers.kubeconfig, kube.namespace, tmp_path, number=0, env=ENV).ready()
+    yield made
+    made.kill()
+
+
+def training(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "belay.dev/v1alpha1",
+        "kind": "RLTrainingJob",
+        "metadata": {"name": "cartpole"},
+        "spec": {
+            "environment": {"id": "CartPole-v1"},
+            "algorithm": {"name": "ppo"},
+            "budget": {"steps": 1000},
+            "publish": {"family": "cartpole"},
+            **spec,
+        },
+    }
+
+
+def status(kube: Kube) -> dict[str, Any]:
+    return dict((kube.get("rltrainingjob", "cartpole") or {}).get("status") or {})
+
+
+def ready(kube: Kube) -> dict[str, Any]:
+    return next((c for c in status(kube).get("conditions", []) if c["type"] == "Ready"), {})
+
+
+def pods(kube: Kube, *, phase: str = "Pending") -> dict[int, str]:
+    """Names by index of the pods in a phase that nobody is removing."""
+    found = (p for p in kube.all("pods") if INDEX in p["metadata"].get("annotations", {}))
+    alive = (p for p in found if p["status"]["phase"] == phase and "deletionTimestamp" not in p["metadata"])
+    return {int(p["metadata"]["annotations"][INDEX]): p["metadata"]["name"] for p in alive}
+
+
+def run(kube: Kube, index: int) -> None:
+    name = eventually(lambda: pods(kube).get(index), what=f"a pod of index {index}")
+    container = {"name": "trainer", "image": "x", "imageID": "x", "ready": True, "restartCount": 0}
+    state = {"running": {"startedAt": "2026-05-04T10:00:00Z"}}
+    kube.patch_status("pod", name, {"phase": "Running", "containerStatuses": [{**container, "state": state}]})
+
+
+def end(kube: Kube, index: int, *, code: int, report: dict[str, Any] | None = None) -> None:
+    name = eventually(lambda: pods(kube, phase="Running").get(index), what=f"a running pod of index {index}")
+    at = {"startedAt": "2026-05-04T10:00:00Z", "finishedAt": "2026-05-04T10:01:00Z"}
+    ended = {"exitCode": code, "reason": "Completed", "message": json.dumps(report) if report else "", **at}
+    container = {"name": "trainer", "image": "x", "imageID": "x", "ready": False, "restartCount": 0}
+    said = {
+        "phase": "Failed" if code else "Succeeded",
+        "containerStatuses": [{**container, "state": {"terminated": ended}}],
+    }
+    kube.patch_status("pod", name, said)
+
+
+def succeed(kube: Kube, index: int, value: float) -> None:
+    digest = f"{index + 1:x}" * 64
+    artifact = {"uri": f"store://sha256/{digest}", "digest": f"sha256:{digest}"}
+    said = {"outcome": "Succeeded", "index": index, "seed": index, "step": 1000, "return": value, "artifact": artifact}
+    run(kube, index)
+    end(kube, index, code=0, report=said)
+
+
+def test_two_of_three_seeds_are_enough_and_the_best_is_published(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 3, "required": 2}))
+    run(kube, 1)
+    eventually(lambda: status(kube).get("phase") == "Running", what="the job is running")
+    succeed(kube, 0, 400.0)
+    succeed(kube, 2, 480.0)
+    eventually(lambda: ready(kube).get("reason") == "Published", what="the policy is published")
+
+    told = status(kube)
+    assert ready(kube)["status"] == "True"
+    assert told["publishedPolicy"] == "cartpole-333333"
+    assert [seed["phase"] for seed in told["seeds"]] == ["Succeeded", "Stopped", "Succeeded"]
+    policy = kube.get("rlpolicy", "cartpole-333333")
+    assert policy is not None
+    assert policy["spec"]["lineage"]["trainingJob"] == "cartpole"
+    assert "ownerReferences" not in policy["metadata"]
+    settled = eventually(
+        lambda: (kube.get("rlpolicy", "cartpole-333333") or {}).get("status"), what="the policy has a status"
+    )
+    assert {c["type"]: c["reason"] for c in settled["conditions"]}["Ready"] == "NotLoaded"
+
+    kube.run("delete", "rltrainingjob", "cartpole", "--cascade=foreground", "--timeout=30s")
+    assert kube.get("job", "cartpole-a1") is None
+    assert kube.get("rlpolicy", "cartpole-333333") is not None, "a policy outlives its training"
+
+
+def test_a_failed_seed_is_retried_and_counted(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}, failure={"retriesPerSeed": 1}))
+    run(kube, 0)
+    end(kube, 0, code=137)
+    eventually(lambda: pods(kube).get(0), what="the next pod", timeout_s=40)  # the Job controller backs off 10 s
+    eventually(lambda: status(kube)["seeds"][0]["retries"] == 1, what="the retry is counted")
+    succeed(kube, 0, 100.0)
+    eventually(lambda: ready(kube).get("status") == "True", what="the job is ready")
+
+
+def test_exit_3_fails_the_job_and_exit_4_its_seed(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 3, "required": 2}))
+    run(kube, 0)
+    end(kube, 0, code=4, report={"outcome": "Diverged", "index": 0, "seed": 0, "message": "loss is NaN"})
+    eventually(lambda: status(kube)["seeds"][0]["phase"] == "Failed", what="the seed has failed")
+    assert status(kube)["seeds"][0]["message"] == "loss is NaN"
+    assert status(kube)["phase"] != "Failed"
+    run(kube, 1)
+    end(kube, 1, code=3, report={"outcome": "BadConfiguration", "index": 1, "seed": 1, "message": "gamma is 7"})
+    eventually(lambda: status(kube).get("phase") == "Failed", what="the job has failed")
+    assert ready(kube)["reason"] == "BadConfiguration"
+    assert "gamma is 7" in ready(kube)["message"]
+    assert {c["type"] for c in status(kube)["conditions"]} == {"Ready", "Stalled"}
+
+
+def test_suspend_ends_the_pods_and_resume_brings_them_back(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 2}))
+    run(kube, 0)
+    run(kube, 1)
+    kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", '{"spec": {"suspend": true}}')
+    eventually(lambda: status(kube).get("phase") == "Suspended", what="the job is suspended")
+    # Without a kubelet somebody else must let the pods go.
+    eventually(lambda: kube.get("job", "cartpole-a1")["spec"]["suspend"], what="the Job is suspended")  # type: ignore[index]
+    kube.run("delete", "pods", "--all", "--force", "--grace-period=0", check=False)
+    kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", '{"spec": {"suspend": false}}')
+    run(kube, 0)
+    eventually(lambda: status(kube).get("phase") == "Running", what="the job runs again")
+
+
+def test_a_job_deleted_by_hand_is_made_again(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}))
+    before = eventually(lambda: kube.get("job", "cartpole-a1"), what="the Job")
+    kube.run("delete", "job", "cartpole-a1", "--cascade=background")
+    after = eventually(
+        lambda: (job := kube.get("job", "cartpole-a1")) and job["metadata"]["uid"] != before["metadata"]["uid"],
+        what="another Job",
+    )
+    assert after
