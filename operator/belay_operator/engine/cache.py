@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from belay_operator.engine import metrics
-from belay_operator.engine.resources import CACHED, INDEXED_LABELS
+from belay_operator.engine.resources import CACHED, INDEXED_LABELS, NAMING_ROLES
 from belay_operator.engine.slim import Entry, entry_of
 
 TOMBSTONES = 10_000  # deletions remembered; a late answer is at most seconds late
@@ -27,6 +27,7 @@ class Cache:
         self._by_owner: dict[tuple[str, str], set[Name]] = {}
         self._by_namespace: dict[tuple[str, str], set[Name]] = {}
         self._by_label: dict[tuple[str, str, str, str], set[Name]] = {}
+        self._by_policy: dict[tuple[str, str, str], set[Name]] = {}
         self._facts: dict[tuple[str, str, str], Any] = {}
         self._tombstones: OrderedDict[tuple[str, Name], int] = OrderedDict()
         self._missing: set[str] = set()
@@ -60,6 +61,10 @@ class Cache:
         if label not in INDEXED_LABELS:
             raise KeyError(f"{label} is not indexed: add it to engine/resources.py")
         return self._resolve(kind, self._by_label.get((kind, namespace, label, value)))
+
+    def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
+        """Return the objects whose status names a policy in any role of `NAMING_ROLES`."""
+        return self._resolve(kind, self._by_policy.get((kind, namespace, policy)))
 
     def all(self, kind: str) -> list[Mapping[str, Any]]:
         """Return every cached object of `kind`."""
@@ -181,6 +186,10 @@ class Cache:
         for label in INDEXED_LABELS:
             if label in labels:
                 yield self._by_label, (kind, name[0], label, labels[label])
+        status = entry.obj.get("status") or {}
+        sides = [status.get(role) or {} for role in NAMING_ROLES.get(kind, ())]
+        for policy in {side["policy"] for side in sides if "policy" in side}:
+            yield self._by_policy, (kind, name[0], policy)
 
     def _index(self, kind: str, name: Name, entry: Entry) -> None:
         for index, key in self._indexes(kind, name, entry):

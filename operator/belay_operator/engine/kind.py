@@ -30,6 +30,9 @@ class Reader(Protocol):
         Indexed labels are those of `belay_api.names` that name a parent: training-job, policy, rollout, family.
         """
 
+    def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
+        """Return the objects of `kind` in a namespace whose status names `policy` in any role, by index."""
+
     def serves(self, kind: str) -> bool:
         """Return whether this cluster serves the kind at all; False for an HTTPRoute without the Gateway API."""
 

@@ -61,6 +61,10 @@ class CacheDesk:
         """See `Reader.labelled`."""
         return self._cache.labelled(kind, namespace, label, value)
 
+    def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
+        """See `Reader.naming`."""
+        return self._cache.naming(kind, namespace, policy)
+
     def serves(self, kind: str) -> bool:
         """See `Reader.serves`."""
         return self._cache.serves(kind)

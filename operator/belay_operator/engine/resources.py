@@ -82,6 +82,9 @@ PARENT_LABELS = {
 }
 """Label -> kind of the object it names: Pods belong to a Job or ReplicaSet and find their RLTrainingJob by label."""
 
+NAMING_ROLES = {"RLRollout": ("stable", "candidate", "previous", "rollback")}
+"""Where a kind's status names policies, as `status.<role>.policy`: a policy's users are found without a scan."""
+
 INDEXED_LABELS = (*PARENT_LABELS, names.FAMILY_LABEL)
 
 

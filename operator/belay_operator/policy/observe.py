@@ -43,7 +43,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
             f"and -, and have at most {_SERVICE_LENGTH} characters. Nothing is served. Create the policy under "
             "another name."
         )
-    rollouts = reader.in_namespace("RLRollout", owner.namespace)
+    rollouts = reader.naming("RLRollout", owner.namespace, owner.name)
     deployment = reader.get("Deployment", owner.namespace, owner.name)
     demands = tuple(sorted(_demands(owner.name, rollouts), key=lambda demand: demand.rollout))
     return Observed(

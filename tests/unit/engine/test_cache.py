@@ -86,6 +86,22 @@ def test_indexes_follow_every_change() -> None:
     assert not any((cache._by_owner, cache._by_label, cache._by_namespace)), "no empty sets left behind"
 
 
+def test_a_rollout_is_found_by_each_policy_its_status_names() -> None:
+    def rollout(version: int, **status: Any) -> dict[str, Any]:
+        meta = {"namespace": "ns", "name": "r", "uid": "u", "resourceVersion": str(version)}
+        sides = {role: {"policy": policy} for role, policy in status.items()}
+        return {"apiVersion": "belay.dev/v1alpha1", "kind": "RLRollout", "metadata": meta, "status": sides}
+
+    cache = Cache()
+    cache.put("RLRollout", rollout(1, stable="a", candidate="b", rollback="b"))
+    assert [len(cache.naming("RLRollout", "ns", policy)) for policy in "abc"] == [1, 1, 0]
+    cache.put("RLRollout", rollout(2, stable="b", previous="a"))
+    cache.put("RLRollout", rollout(3, stable="c"))
+    assert [len(cache.naming("RLRollout", "ns", policy)) for policy in "abc"] == [0, 0, 1]
+    cache.remove("RLRollout", "ns", "r", version=4)
+    assert not cache._by_policy, "no empty sets left behind"
+
+
 def test_a_label_without_index_is_an_error_not_an_empty_answer() -> None:
     with pytest.raises(KeyError, match="not indexed"):
         Cache().labelled("Pod", "ns", "app", "x")
