@@ -57,5 +57,5 @@ def judge_limit(limit: Limit, value: float | None, *, breaches: int) -> Evidence
         message = "beyond its limit, but not for long enough to tell from noise"
         return Evidence(limit.metric, Verdict.NOT_ENOUGH_SAMPLES, message, value=value, breaches=breaches)
     bound = f"above {limit.max:.6g}" if limit.max is not None and value > limit.max else f"below {limit.min:.6g}"
-    message = f"{value:.6g} is {bound}, for the {breaches}th look that counts"
+    message = f"{value:.6g} is {bound}, and {breaches} looks count against it"
     return Evidence(limit.metric, Verdict.FAIL, message, value=value, breaches=breaches)
