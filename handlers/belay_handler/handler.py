@@ -11,11 +11,13 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import numpy as np
 from belay_api.artifact import BoxSpace, Manifest, verify
 
 from belay_handler import buffered, exporter
 from belay_handler.acting import Actor
+from belay_handler.meter import Meter
 from belay_handler.networks import load_network
 from belay_handler.requests import Reader
 from belay_handler.server import Server
@@ -51,14 +53,13 @@ class PolicyHandler:
         )
         if not key_file.is_file():
             _log.warning("%s is missing: no receipts are issued, so outcomes cannot be reported", key_file)
-        self._counts = counts = exporter.Counts()
+        frontend = httpx.Client()
+        self._meter = meter = Meter(lambda: exporter.read_frontend(frontend, settings.frontend_metrics_port))
+        meter.start()
         exporter.serve(
             settings.metrics_port,
             lambda: exporter.render(
-                settings.policy,
-                counts,
-                frontend=lambda: exporter.read_frontend(settings.frontend_metrics_port),
-                starts=lambda: (starts.reported, starts.dropped) if starts else (0, 0),
+                settings.policy, meter.read(), starts=(starts.reported, starts.dropped) if starts else (0, 0)
             ),
         )
         _quieten(context)
@@ -68,16 +69,16 @@ class PolicyHandler:
         """Answer one batch of requests."""
         began = time.perf_counter()
         answers = self._server.answer([_body(row) for row in data], datetime.now(UTC))
-        requests = errors = 0
+        probes = errors = 0
         for index, answer in enumerate(answers):
             for name, value in answer.headers.items():
                 context.set_response_header(index, name, value)
             if answer.status != 200:
                 context.set_response_status(answer.status, _PHRASES[answer.status], index)
-            requests += not answer.probe
+            probes += answer.probe
             errors += answer.status >= 500
-        if requests:
-            self._counts.add(requests, errors, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._meter.add(seconds, requests=len(answers) - probes, errors=errors, probes=probes)
         return [answer.body for answer in answers]
 
 

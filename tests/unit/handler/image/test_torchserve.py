@@ -45,6 +45,16 @@ def test_requests_are_counted_and_probes_are_not(pod: Pod) -> None:
     assert sample(pod, "belay_request_seconds_count") == sample(pod, "belay_requests_total")
 
 
+def test_latency_has_the_wait_in_the_queue(pod: Pod) -> None:
+    """A lone request waits out the batch delay of 1 ms, which the handler does not see."""
+    before = sample(pod, "belay_request_seconds_sum")
+    with httpx.Client(timeout=10) as client:
+        for _ in range(50):
+            client.post(pod.url, json={"observation": [0, 0, 0, 0]})
+
+    assert (sample(pod, "belay_request_seconds_sum") - before) / 50 > 0.001
+
+
 def test_a_killed_worker_is_an_error_in_the_metrics_and_comes_back(tmp_path: Path) -> None:
     with serving(tmp_path, write(tmp_path / "artifact", {"policy.onnx": onnx_bytes()})) as pod:
         pod.wait_ready()
