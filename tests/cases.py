@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from belay_api.units import format_duration, parse_instant
 from belay_operator.engine.plan import Plan
 

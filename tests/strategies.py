@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
-
 from tests.world import START
 
 crashes = st.one_of(st.none(), st.integers(0, 4))

@@ -69,7 +69,8 @@ class PolicyReason(StrEnum):
     LOADED = "Loaded"
     """At least one server has loaded the policy and answers."""
     NOT_LOADED = "NotLoaded"
-    """No replica is asked for: no rollout uses the policy and `serving.replicas` is unset or 0."""
+    """No pod is asked for: no rollout uses the policy and `serving.replicas` is unset or 0, or a rollback closed it.
+    Ready is True with this reason: a policy that nobody uses is not an error. Loaded is False."""
     AVAILABLE = "Available"
     """All replicas asked for are ready."""
     UNAVAILABLE = "Unavailable"

@@ -13,7 +13,6 @@ import math
 from typing import Any
 
 from belay_api import names, receipts
-
 from belay_operator import children
 from belay_operator.policy.observed import Observed
 

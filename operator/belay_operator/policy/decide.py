@@ -10,7 +10,6 @@ from typing import Any
 from belay_api.conditions import get_condition
 from belay_api.policy import RLPolicyStatus
 from belay_api.reasons import EventReason, PolicyReason
-
 from belay_operator.engine.plan import EMPTY, Note, Plan
 from belay_operator.policy import build
 from belay_operator.policy.observed import Demand, Observed

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from belay_api import names
 from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
 from belay_api.units import parse_instant
-from pydantic import ValidationError
-
 from belay_operator.children import Owner
 from belay_operator.engine.kind import Kind, Reader
 from belay_operator.engine.plan import Key, Plan, Settings

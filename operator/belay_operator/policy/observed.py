@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
-
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Settings
 

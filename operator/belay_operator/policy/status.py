@@ -12,7 +12,6 @@ from datetime import datetime
 from belay_api.conditions import Condition, ConditionStatus, clear_condition, get_condition, set_condition
 from belay_api.policy import LoadReport, RLPolicyStatus, SignatureStatus
 from belay_api.reasons import PolicyReason
-
 from belay_operator.policy import build
 from belay_operator.policy.observed import Observed
 

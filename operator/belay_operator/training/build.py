@@ -14,7 +14,6 @@ from typing import Any
 from belay_api import names
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.training import ArtifactRef, BestSeed, RLTrainingJobSpec, TrainingConfig
-
 from belay_operator import children
 from belay_operator.engine.plan import Settings
 from belay_operator.training.observed import Observed

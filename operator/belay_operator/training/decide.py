@@ -14,7 +14,6 @@ from typing import Any
 from belay_api.conditions import ConditionStatus, get_condition
 from belay_api.reasons import EventReason, TrainingReason
 from belay_api.training import RLTrainingJobStatus, TrainingPhase
-
 from belay_operator.engine.plan import EMPTY, Note, Plan
 from belay_operator.training import build
 from belay_operator.training.observed import Observed

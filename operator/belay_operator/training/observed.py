@@ -6,7 +6,6 @@ from datetime import datetime
 
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
 from belay_api.wire import RunProgressRecord
-
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Settings
 from belay_operator.pods import PodView

@@ -10,9 +10,9 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 import aiohttp
-from belay_api.wire import API_PREFIX, ProgressPage, RunProgressRecord
 from pydantic import ValidationError
 
+from belay_api.wire import API_PREFIX, ProgressPage, RunProgressRecord
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import Desk
 

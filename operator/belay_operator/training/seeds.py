@@ -6,10 +6,10 @@ recorded as succeeded is never asked again, and every other field only changes w
 
 from collections.abc import Sequence
 
-from belay_api import names
-from belay_api.training import SeedPhase, SeedStatus, TrainingReport
 from pydantic import ValidationError
 
+from belay_api import names
+from belay_api.training import SeedPhase, SeedStatus, TrainingReport
 from belay_operator.pods import ContainerView, PodView, shorten
 from belay_operator.training.build import CONTAINER
 from belay_operator.training.observed import Observed

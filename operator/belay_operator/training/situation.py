@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from belay_api.reasons import TrainingReason
 from belay_api.training import RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_api.units import format_duration
-
 from belay_operator.training.build import job_name
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import REFUSED, published

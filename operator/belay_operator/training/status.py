@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from belay_api.conditions import Condition, clear_condition, set_condition
 from belay_api.reasons import TrainingReason
 from belay_api.training import Progress, RLTrainingJobStatus, SeedPhase, SeedStatus
-
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import rounded
 from belay_operator.training.situation import Situation

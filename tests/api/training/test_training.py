@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from belay_cluster.api import Api, ApiServer
-
 from tests.api.engine.kube import Kube, eventually
 from tests.api.engine.process import OperatorProcess
+
+from belay_cluster.api import Api, ApiServer
 
 ROOT = Path(__file__).parents[3]
 INDEX = "batch.kubernetes.io/job-completion-index"

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from belay_operator.policy.observe import KIND
-
 from tests.unit.policy.given import CHANGED, GOOD, NAME, pod, policy, rollout
 from tests.world import START, World, key_of
+
+from belay_operator.policy.observe import KIND
 
 Json = dict[str, Any]
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from belay_operator.policy.observe import KIND
-
 from tests.cases import Case, case_files, plan_as_yaml
 from tests.unit.policy.given import GIVEN, NAME, world_of
 from tests.world import World, key_of
+
+from belay_operator.policy.observe import KIND
 
 CASES = case_files(Path(__file__).parent / "cases" / "decide")
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from belay_api import names
-from belay_operator.policy.observe import KIND, related
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.strategies import crashes
 from tests.unit.policy.given import DIGEST, NAME, rollout
 from tests.unit.policy.simulation import Cluster
+
+from belay_api import names
+from belay_operator.policy.observe import KIND, related
 
 CLOSED_AT = "2026-05-04T09:59:00Z"
 SIDES: list[dict[str, Any]] = [

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tests.world import World, belay_object
+
 from belay_api import names
 from belay_api.wire import RunProgressRecord
-
-from tests.world import World, belay_object
 
 NAME = "cartpole"
 UID = "uid-cartpole"

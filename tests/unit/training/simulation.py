@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from belay_operator.training.observe import KIND
-
 from tests.unit.training.given import NAME, heartbeat, pod, report, training_job
 from tests.world import START, World, key_of
+
+from belay_operator.training.observe import KIND
 
 JOB = ("Job", "default", f"{NAME}-a1")
 CHILD = f"{NAME}-a1"

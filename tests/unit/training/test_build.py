@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from belay_operator.training.observe import KIND
-
 from tests.cases import Case, case_files, plan_as_yaml
 from tests.unit.training.given import GIVEN, NAME, world_of
 from tests.world import key_of
+
+from belay_operator.training.observe import KIND
 
 CASES = case_files(Path(__file__).parent / "cases" / "manifests")
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from belay_operator.training.progress import ProgressSource
-
 from tests.unit.logbook.support import Process, new_namespace
 from tests.unit.rollout.desk import TableDesk
 from tests.unit.training.given import NAME, UID, training_job
 from tests.world import World
+
+from belay_operator.training.progress import ProgressSource
 
 
 def world(namespace: str, **status: Any) -> World:

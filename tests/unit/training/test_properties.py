@@ -2,14 +2,14 @@
 
 import dataclasses
 
-from belay_operator.training.observe import KIND
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.strategies import crashes
 from tests.unit.training.given import NAME
 from tests.unit.training.simulation import JOB, Cluster
 from tests.world import START
+
+from belay_operator.training.observe import KIND
 
 SEEDS = 3
 ACTIONS = ("start", "start", "beat", "succeed", "fail", "judge", "toggle", "delete_job", "reap")

@@ -4,6 +4,7 @@ import random
 import statistics
 
 import pytest
+
 from belay_api.training import ArtifactRef, SeedPhase, SeedStatus
 from belay_operator.training.summary import aggregate, interquartile_mean, interval
 
