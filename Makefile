@@ -52,9 +52,8 @@ test-unit: setup ## seconds: pure core, statistics, models
 
 .PHONY: test-images
 test-images: setup ## trainer and handler, inside their images
-	@$(CLUSTER) images trainer handler
-	@$(CLUSTER) image-run trainer --mount $(CURDIR):/src -- sh -c 'cd /src && python3 -m pytest -p no:cacheprovider tests/unit/trainer'
-	@$(CLUSTER) image-run handler --mount $(CURDIR):/src -- sh -c 'cd /src && python3 -m pytest -p no:cacheprovider tests/unit/handler'
+	@$(CLUSTER) image-run belay-trainer-test --mount $(CURDIR):/src --workdir /src --env PYTHONPATH=api:trainer_image -- python3 -m pytest -p no:cacheprovider tests/unit/trainer
+	@$(CLUSTER) image-run belay-handler-test --mount $(CURDIR):/src --workdir /src -- python3 -m pytest -p no:cacheprovider tests/unit/handler
 
 .PHONY: test-api
 test-api: setup ## a few minutes: on a real kube-apiserver
