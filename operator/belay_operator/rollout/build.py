@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from belay_api.names import ROLLOUT_LABEL
 from belay_api.rollout import RLRolloutStatus
-
 from belay_operator.children import child_labels
 from belay_operator.engine.plan import Manifest
 from belay_operator.rollout.observed import Observed

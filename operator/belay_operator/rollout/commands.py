@@ -11,7 +11,6 @@ from datetime import datetime
 from belay_api.names import COMMAND_ANNOTATION
 from belay_api.reasons import EventReason
 from belay_api.rollout import CommandStatus, StepStatus
-
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Command, Observed
 from belay_operator.rollout.rollback import begin

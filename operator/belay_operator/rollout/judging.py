@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from belay_api.reasons import Verdict
 from belay_api.rollout import Metric, MetricVerdict, SampleStatus, ServingMeasure, WeightStatus
-
 from belay_operator.rollout import build
 from belay_operator.rollout.analysis.evidence import Evidence, Sample
 from belay_operator.rollout.analysis.limits import judge_limit

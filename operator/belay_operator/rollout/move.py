@@ -7,7 +7,6 @@ from typing import Any
 
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout import RLRolloutStatus
-
 from belay_operator.engine.plan import Note
 from belay_operator.rollout.observed import Observed
 

@@ -15,7 +15,6 @@ from belay_api.conditions import clear_condition, set_condition
 from belay_api.names import CLOSED_LABEL, COMMAND_ANNOTATION, POLICY_LABEL
 from belay_api.reasons import PolicyReason, RolloutReason
 from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
-
 from belay_operator.children import Owner
 from belay_operator.engine.kind import Kind, Reader
 from belay_operator.engine.plan import Key, Plan, Settings

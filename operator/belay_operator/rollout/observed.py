@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from belay_api.rollout import MetricVerdict, RLRolloutSpec, RLRolloutStatus, VersionStatus
-
 from belay_operator.children import Owner
 from belay_operator.rollout.facts import ServingFact, StatisticsFact
 from belay_operator.rollout.traffic.router import RouteView

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout import HoldAction, Patience
 from belay_api.units import format_duration
-
 from belay_operator.rollout.judging import on_trial
 from belay_operator.rollout.move import Move, Wait
 from belay_operator.rollout.observed import Observed

@@ -8,7 +8,6 @@ from datetime import datetime
 
 from belay_api.reasons import EventReason
 from belay_api.rollout import RLRolloutSpec, Step, StepStatus
-
 from belay_operator.rollout.move import Move, Wait, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import holding

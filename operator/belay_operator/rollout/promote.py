@@ -8,7 +8,6 @@ from datetime import datetime
 
 from belay_api.reasons import EventReason
 from belay_api.rollout import HistoryEntry, VersionStatus, WarmStatus
-
 from belay_operator.rollout.build import WARM_LEAD
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from belay_api.reasons import EventReason
 from belay_api.rollout import HistoryEntry, RLRolloutStatus, RollbackStatus, WeightStatus
 from belay_api.units import format_duration
-
 from belay_operator.rollout import build
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from belay_api.conditions import clear_condition, set_condition
 from belay_api.reasons import RolloutReason
 from belay_api.rollout import RLRolloutStatus, RolloutPhase
-
 from belay_operator.rollout import build
 from belay_operator.rollout.move import Wait, changed
 from belay_operator.rollout.observed import Observed

@@ -8,7 +8,6 @@ from datetime import datetime
 
 from belay_api.reasons import EventReason
 from belay_api.rollout import VersionStatus
-
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.rollback import SUPERSEDED, begin

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
-from belay_operator.engine.plan import Key
-
 from tests.world import SETTINGS, World
+
+from belay_operator.engine.plan import Key
 
 
 class TableDesk(World):

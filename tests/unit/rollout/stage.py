@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from tests.world import START, World, belay_object
+
 from belay_api.rollout import RLRolloutStatus
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.engine.plan import Key
 from belay_operator.rollout.facts import OutcomeFact, ServingFact, StatisticsFact
 from belay_operator.rollout.observe import KIND
-
-from tests.world import START, World, belay_object
 
 KEY = Key("RLRollout", "default", "cartpole")
 ANALYSIS = {

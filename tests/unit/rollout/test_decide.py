@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from belay_operator.rollout.decide import decide
-
 from tests.cases import Case, case_files
 from tests.unit.rollout.given import GIVEN, after, observed, summary
+
+from belay_operator.rollout.decide import decide
 
 HERE = Path(__file__).parent / "cases"
 FOLDERS = sorted(folder for folder in HERE.iterdir() if folder.is_dir())

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from belay_api.rollout import GatewayTraffic
 from belay_operator.children import Owner
 from belay_operator.rollout.traffic.gateway_api import GatewayRouter

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from belay_operator.rollout.sources.meter import Answer, Meter, Sample, parse, quantile
 
 START = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
+from tests.unit.rollout.stage import KEY, SPEC, Stage, digest
+from tests.world import SETTINGS, World, belay_object
+
 from belay_operator.engine.plan import Key
 from belay_operator.rollout.observe import KIND, observe
 from belay_operator.rollout.sources.active import trials
-
-from tests.unit.rollout.stage import KEY, SPEC, Stage, digest
-from tests.world import SETTINGS, World, belay_object
 
 
 def rollout(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:

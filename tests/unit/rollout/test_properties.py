@@ -9,11 +9,11 @@ from collections.abc import Callable
 from itertools import permutations
 
 import pytest
-from belay_operator.rollout.observe import KIND
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.unit.rollout.stage import KEY, Stage
+
+from belay_operator.rollout.observe import KIND
 
 BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from belay_api.units import format_instant
-from belay_operator.rollout.facts import OutcomeFact
-from belay_operator.rollout.sources.logbook import LogbookSource
-
 from tests.unit.logbook.support import Process, new_namespace, receipt
 from tests.unit.rollout.desk import TableDesk
 from tests.unit.rollout.stage import SPEC
 from tests.world import World, belay_object
+
+from belay_api.units import format_instant
+from belay_operator.rollout.facts import OutcomeFact
+from belay_operator.rollout.sources.logbook import LogbookSource
 
 STEP = {"index": 1, "kind": "pause", "startedAt": "2026-05-04T10:00:00Z"}
 

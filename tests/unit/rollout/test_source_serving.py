@@ -1,4 +1,7 @@
-"""The serving source against the handler's own exporter text, over real sockets on loopback."""
+"""The serving source over real sockets on loopback, against exporters with the metrics that `names.METRICS_PORT` lists.
+
+They are made with the Prometheus library, as any serving runtime would: the contract is the text, not our handler.
+"""
 
 import asyncio
 import socket
@@ -9,15 +12,28 @@ from typing import Any
 
 import aiohttp
 import pytest
-from belay_handler.exporter import Counts, render
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from tests.unit.rollout.desk import TableDesk
+from tests.unit.rollout.stage import Stage
+
 from belay_operator.rollout.facts import ServingFact
 from belay_operator.rollout.sources import serving
 from belay_operator.rollout.sources.serving import ServingSource
 
-from tests.unit.rollout.desk import TableDesk
-from tests.unit.rollout.stage import Stage
-
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
+
+
+class Exporter:
+    """One serving pod's counters."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter("belay_requests", "Answered.", ["policy"], registry=self.registry).labels("b")
+        self.errors = Counter("belay_request_errors", "With 5xx.", ["policy"], registry=self.registry).labels("b")
+        buckets = (0.001, 0.01, 0.015, 0.025, 0.1, 1.0)
+        self.seconds = Histogram(
+            "belay_request_seconds", "Time.", ["policy"], buckets=buckets, registry=self.registry
+        ).labels("b")
 
 
 class Pods:
@@ -27,22 +43,26 @@ class Pods:
         with socket.socket() as probe:
             probe.bind((ADDRESSES[0], 0))
             self.port = probe.getsockname()[1]
-        self.counts = [Counts() for _ in ADDRESSES]
-        self.servers = [self._serve(address, counts) for address, counts in zip(ADDRESSES, self.counts, strict=True)]
+        self.exporters = [Exporter() for _ in ADDRESSES]
+        self.servers = [self._serve(*pod) for pod in zip(ADDRESSES, self.exporters, strict=True)]
 
     def answer(self, pod: int, requests: int, *, errors: int = 0, seconds: float = 0.01) -> None:
-        self.counts[pod].add(requests, errors, seconds)
+        exporter = self.exporters[pod]
+        exporter.requests.inc(requests)
+        exporter.errors.inc(errors)
+        for _ in range(requests):
+            exporter.seconds.observe(seconds)
 
     def stop(self, pod: int) -> None:
         self.servers[pod].shutdown()
         self.servers[pod].server_close()
 
-    def _serve(self, address: str, counts: Counts) -> ThreadingHTTPServer:
+    def _serve(self, address: str, exporter: Exporter) -> ThreadingHTTPServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(200)
                 self.end_headers()
-                self.wfile.write(render("b", counts, frontend=dict))
+                self.wfile.write(generate_latest(exporter.registry))
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
+from tests.unit.rollout.stage import KEY, Stage, digest
+
 from belay_api.rollout import RolloutPhase
 from belay_operator.rollout.observe import KIND
-
-from tests.unit.rollout.stage import KEY, Stage, digest
 
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
 BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}

@@ -14,8 +14,8 @@ from datetime import datetime
 from enum import Enum
 
 import numpy as np
-from belay_api.reasons import Verdict
 
+from belay_api.reasons import Verdict
 from belay_operator.rollout.analysis.betting import Counts
 from belay_operator.rollout.analysis.sequential import Array, Strata
 

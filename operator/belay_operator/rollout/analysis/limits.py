@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 from belay_api.reasons import Verdict
-
 from belay_operator.rollout.analysis.evidence import Evidence
 
 BREACHES_TO_FAIL = 3  # looks; with decay, so 3 in a row or a majority over a longer time

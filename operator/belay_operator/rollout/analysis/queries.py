@@ -10,7 +10,6 @@ from functools import lru_cache
 from belay_api.rollout import AnalysisSpec, Metric, RLRolloutSpec, ServingMeasure
 from belay_api.units import parse_duration, parse_percent
 from belay_api.wire import Statistics
-
 from belay_operator.rollout.analysis.budget import Budget, split
 from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, StartWindow
 from belay_operator.rollout.analysis.limits import Limit

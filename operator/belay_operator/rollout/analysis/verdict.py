@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from belay_api.reasons import Verdict
 
+from belay_api.reasons import Verdict
 from belay_operator.rollout.analysis.betting import interval, log_wealth, log_wealth_below
 from belay_operator.rollout.analysis.budget import Budget
 from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, Paired, StartWindow, pair, summary

@@ -10,10 +10,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from belay_api.rollout import AnalysisSpec
-from belay_api.units import parse_instant
 from pydantic import ValidationError
 
+from belay_api.rollout import AnalysisSpec
+from belay_api.units import parse_instant
 from belay_operator.engine.plan import Key
 
 

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 import aiohttp
-from belay_api.units import format_instant
-from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
 from pydantic import ValidationError
 
+from belay_api.units import format_instant
+from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import Desk, Source
 from belay_operator.rollout.analysis.queries import Question, questions

@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Any
 
 import aiohttp
-from belay_api.names import METRICS_PORT, POLICY_LABEL
 
+from belay_api.names import METRICS_PORT, POLICY_LABEL
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import Desk, Source
 from belay_operator.rollout.move import instant

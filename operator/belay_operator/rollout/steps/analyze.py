@@ -8,7 +8,6 @@ from datetime import datetime
 
 from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout import Step
-
 from belay_operator.rollout.move import Move, Wait
 from belay_operator.rollout.observed import Observed
 

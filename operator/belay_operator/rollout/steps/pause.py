@@ -5,7 +5,6 @@ from datetime import datetime
 from belay_api.reasons import RolloutReason
 from belay_api.rollout import Step
 from belay_api.units import format_instant
-
 from belay_operator.rollout.move import Move, Wait
 from belay_operator.rollout.observed import Observed
 

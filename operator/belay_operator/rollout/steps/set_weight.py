@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from belay_api.reasons import RolloutReason
 from belay_api.rollout import Step, WeightStatus
-
 from belay_operator.rollout import build
 from belay_operator.rollout.move import Move, Wait, changed
 from belay_operator.rollout.observed import Observed

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Protocol
 
 from belay_api.rollout import Step
-
 from belay_operator.rollout.move import Move, Wait
 from belay_operator.rollout.observed import Observed
 

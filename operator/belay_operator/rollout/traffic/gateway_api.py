@@ -13,7 +13,6 @@ from typing import Any
 
 from belay_api.names import MODEL_NAME, POLICY_HEADER, SERVING_PORT
 from belay_api.rollout import GatewayTraffic, ParentRef
-
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.rollout.traffic.router import Answer, Intent, RouteView

@@ -10,7 +10,6 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 from belay_api.rollout import GatewayTraffic
-
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Manifest, Ref
 

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+
 from belay_operator.rollout.analysis.betting import Counts, Wealth, interval, log_wealth, log_wealth_below
 
 

@@ -4,6 +4,7 @@ import math
 from itertools import permutations
 
 import pytest
+
 from belay_api.reasons import Verdict
 from belay_operator.rollout.analysis.budget import WORST_FIRST, combine, split
 from belay_operator.rollout.analysis.limits import Limit, judge_limit

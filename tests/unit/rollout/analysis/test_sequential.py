@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+
 from belay_operator.rollout.analysis import sequential
 from belay_operator.rollout.analysis.sequential import (
     Moments,

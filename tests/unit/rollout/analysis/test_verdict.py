@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+
 from belay_api.reasons import Verdict
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow, pair, summary
