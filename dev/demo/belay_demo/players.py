@@ -10,8 +10,8 @@ from typing import Any
 from belay_demo.install import ROOT, images
 from belay_demo.kube import Failed, Namespace
 
-USERS = 24
-THINK_S = 0.03  # between two actions of one user: 24 users make up to 800 requests a second
+USERS = 16
+THINK_S = 0.02  # between two actions of one user: 16 users make up to 800 requests a second
 GATEWAY = "public"
 GATEWAYS = Namespace("envoy-gateway-system")
 

@@ -7,7 +7,7 @@ A rollout's *status* counts, not its spec: what it serves is decided there, and 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,14 +45,15 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         )
     rollouts = reader.naming("RLRollout", owner.namespace, owner.name)
     deployment = reader.get("Deployment", owner.namespace, owner.name)
+    pods = [pod_view(pod) for pod in reader.labelled("Pod", owner.namespace, names.POLICY_LABEL, owner.name)]
     demands = tuple(sorted(_demands(owner.name, rollouts), key=lambda demand: demand.rollout))
     return Observed(
         owner=owner,
         spec=read_spec(RLPolicySpec, body),
         status=RLPolicyStatus.model_validate(body.get("status") or {}),
-        child=None if deployment is None else _deployment_view(deployment, owner),
+        child=None if deployment is None else _deployment_view(deployment, owner, pods),
         service=reader.get("Service", owner.namespace, owner.name) is not None,
-        pods=tuple(_pods(reader.labelled("Pod", owner.namespace, names.POLICY_LABEL, owner.name))),
+        pods=tuple(_pods(pods)),
         demands=demands,
         closed_by=_closed_by(owner.name, rollouts, demands),
         settings=settings,
@@ -119,8 +120,13 @@ def _closed_by(policy: str, rollouts: Iterable[Mapping[str, Any]], demands: Iter
     return None
 
 
-def _deployment_view(deployment: Mapping[str, Any], owner: Owner) -> DeploymentView:
+def _deployment_view(deployment: Mapping[str, Any], owner: Owner, pods: Sequence[PodView]) -> DeploymentView:
     meta, status = deployment["metadata"], deployment.get("status") or {}
+    ready = status.get("readyReplicas", 0)
+    if pods:
+        # The Deployment's own number lags: a pod told to go still counts there for a moment. A rollout that begins in
+        # that moment (deleted and made anew, say) would send its traffic to nobody.
+        ready = min(ready, sum(pod.ready and not pod.deleting for pod in pods))
     held = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
     failure = held.get("ReplicaFailure")
     return DeploymentView(
@@ -128,14 +134,14 @@ def _deployment_view(deployment: Mapping[str, Any], owner: Owner) -> DeploymentV
         deleting="deletionTimestamp" in meta,
         current=status.get("observedGeneration", 0) >= meta.get("generation", 1),
         replicas=status.get("replicas", 0),
-        ready=status.get("readyReplicas", 0),
+        ready=ready,
         updated=status.get("updatedReplicas", 0),
         failure=shorten(f"{failure.get('reason', '')}: {failure.get('message', '')}") if failure else None,
     )
 
 
-def _pods(pods: Iterable[Mapping[str, Any]]) -> Iterator[ServingPod]:
-    for pod in sorted(map(pod_view, pods), key=lambda pod: (pod.created_at, pod.name)):
+def _pods(pods: Iterable[PodView]) -> Iterator[ServingPod]:
+    for pod in sorted(pods, key=lambda pod: (pod.created_at, pod.name)):
         if pod.deleting or pod.phase in ("Succeeded", "Failed"):
             continue
         report = _report(pod.container(FETCH))

@@ -26,7 +26,7 @@ class DeploymentView:
     deleting: bool
     current: bool  # its controller has seen the latest spec
     replicas: int  # pods that exist
-    ready: int
+    ready: int  # pods that answer and are not on their way out
     updated: int  # pods of the latest template
     failure: str | None  # why pods cannot even be created, in the controller's words
 

@@ -67,6 +67,7 @@ def pod(
     waiting: Mapping[str, Any] | None = None,
     unschedulable: str | None = None,
     failed_fetch: bool = False,
+    deleting: bool = False,
 ) -> Json:
     """A serving pod.
 
@@ -97,6 +98,7 @@ def pod(
             "name": f"{NAME}-{number}",
             "creationTimestamp": f"2026-05-04T09:{number:02d}:00Z",
             "labels": {names.POLICY_LABEL: NAME},
+            **({"deletionTimestamp": MADE} if deleting else {}),
         },
         "status": {
             "phase": "Running" if ready else "Pending",
