@@ -13,7 +13,7 @@ from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
 from belay_trainer.train import Trained, train
-from conftest import make_config
+from trainer_support import make_config
 
 
 class StopAfter(Stop):

@@ -13,7 +13,7 @@ from belay_trainer.errors import Diverged
 from belay_trainer.evaluate import Evaluator, Stopped
 from belay_trainer.randomness import random_state, set_random_state
 from belay_trainer.train import build
-from conftest import make_config
+from trainer_support import make_config
 
 
 class Always:

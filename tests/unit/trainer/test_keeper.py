@@ -11,7 +11,7 @@ from belay_trainer.files import checkpoint_path, list_checkpoints, reference
 from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
-from conftest import until
+from trainer_support import until
 
 
 class Shaky(FolderStore):

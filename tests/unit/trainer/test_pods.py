@@ -13,7 +13,7 @@ import httpx
 import pytest
 from belay_api.artifact import verify
 from belay_api.training import TrainingReport
-from conftest import LogbookServer, Pod, Pods, make_config, until
+from trainer_support import LogbookServer, Pod, Pods, make_config, until
 
 SHORT = {
     "ppo": {"budget": {"steps": 8_000}, "algorithm": {"name": "ppo"}},

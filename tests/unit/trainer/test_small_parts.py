@@ -13,7 +13,7 @@ from belay_trainer.config import read_run
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.heartbeat import KEPT, Heartbeat
 from belay_trainer.report import LIMIT, encode
-from conftest import LogbookServer, make_config, until
+from trainer_support import LogbookServer, make_config, until
 
 
 def _file(folder: Path, **spec: object) -> Path:

@@ -13,7 +13,7 @@ from belay_trainer.logbook import connect
 from belay_trainer.store import Store
 from belay_trainer.store.folder import FolderStore
 from belay_trainer.store.logbook import LENGTH, OFFSET, LogbookStore
-from conftest import NAMESPACE, UID, LogbookServer
+from trainer_support import NAMESPACE, UID, LogbookServer
 
 SEED = f"{UID}/0"
 

@@ -1,0 +1,163 @@
+"""Training pods and a real logbook as processes, and the configurations they run."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from belay_api.training import TrainingConfig, TrainingReport
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+PATHS = [str(path) for path in (HERE, ROOT / "api", ROOT / "trainer_image", ROOT / "logbook")]
+ENVIRONMENT = os.environ | {"PYTHONPATH": ":".join(PATHS)}
+NAMESPACE, UID = "demo", "11111111-2222-3333-4444-555555555555"
+
+
+def make_config(**spec: Any) -> TrainingConfig:
+    """Return a training configuration; `spec` overrides parts of a short PPO run on a volume."""
+    parts = {
+        "environment": {"id": "CartPole-v1"},
+        "algorithm": {"name": "ppo"},
+        "budget": {"steps": 3000},
+        "evaluation": {"every": 1000, "episodes": 4},
+        "checkpoint": {"every": 1000},
+        "storage": {"pvc": {"claim": "policies"}},
+    }
+    return TrainingConfig.model_validate(
+        {
+            "namespace": NAMESPACE,
+            "job": "cartpole",
+            "uid": UID,
+            "attempt": 1,
+            "configHash": "0" * 8,
+            "spec": parts | spec,
+        }
+    )
+
+
+@dataclass
+class Pod:
+    """One life of a training pod: a process with its own scratch folder."""
+
+    process: subprocess.Popen[bytes]
+    work: Path
+
+    def wait(self, timeout: float = 120) -> int:
+        """Return the exit code."""
+        return self.process.wait(timeout)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    @property
+    def report(self) -> TrainingReport:
+        """The pod's last word."""
+        return TrainingReport.model_validate_json((self.work / "termination-log").read_bytes())
+
+    @property
+    def log(self) -> str:
+        """What it printed."""
+        return (self.work / "log").read_text()
+
+
+@dataclass
+class Pods:
+    """Starts pods that share a volume, and a logbook when there is one."""
+
+    root: Path
+    started: list[Pod] = field(default_factory=list)
+
+    @property
+    def volume(self) -> Path:
+        """The claim."""
+        return self.root / "volume"
+
+    def start(self, config: TrainingConfig, *, index: str = "0", logbook: str | None = None) -> Pod:
+        """Start a pod with an empty scratch folder: nothing but the store survives the one before."""
+        work = self.root / f"pod-{len(self.started)}"
+        work.mkdir()
+        self.volume.mkdir(exist_ok=True)
+        job = work / "job.json"
+        job.write_text(json.dumps(config.dump()))
+        flags = {"job-file": job, "index": index, "work-dir": work, "pvc-dir": self.volume}
+        flags |= {"termination-log": work / "termination-log", "token-file": work / "no-token"}
+        if logbook:
+            flags["logbook-url"] = logbook
+        command = [sys.executable, "-m", "belay_trainer", *(f"--{name}={value}" for name, value in flags.items())]
+        with (work / "log").open("wb") as log:
+            pod = Pod(subprocess.Popen(command, stdout=log, stderr=log, env=ENVIRONMENT), work)
+        self.started.append(pod)
+        return pod
+
+    def run(self, config: TrainingConfig, **options: Any) -> Pod:
+        """Start a pod and wait for its end."""
+        pod = self.start(config, **options)
+        pod.wait()
+        return pod
+
+    def stored(self) -> list[Path]:
+        """Checkpoints on the volume, oldest step first."""
+        return sorted(self.volume.glob("checkpoints/*/*/*.ckpt"))
+
+
+@dataclass
+class LogbookServer:
+    """A real logbook on loopback that can be stopped and started again on the same data and port."""
+
+    data: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, also while it is down."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        key = self.data / "key"
+        key.write_bytes(b"k" * 32)
+        command = [sys.executable, "-m", "belay_logbook", "--data", str(self.data / "db"), "--insecure-local"]
+        command += ["--listen", f"127.0.0.1:{self.port}", "--receipt-key", str(key)]
+        self.process = subprocess.Popen(command, env=ENVIRONMENT)
+        until(lambda: _answers(self.url), 30)
+
+    def stop(self) -> None:
+        """Kill it, as a lost node would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def until(fact: Callable[[], Any], timeout: float = 60) -> Any:
+    """Wait for a fact and return it. Raises: AssertionError when it does not become true in time."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if found := fact():
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"not within {timeout} s")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=1, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
