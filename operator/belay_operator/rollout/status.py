@@ -138,7 +138,7 @@ def _preparing(observed: Observed, candidate: str) -> Wait:
     policy = observed.policies.get(candidate)
     if policy is None:
         return Wait(RolloutReason.POLICY_NOT_FOUND, f"RLPolicy {candidate} was deleted; {_meanwhile(observed)}")
-    words = f" ({policy.message})" if policy.message else ""
+    words = f" ({policy.message.rstrip('.')})" if policy.message else ""
     return Wait(
         RolloutReason.PREPARING,
         f"waiting for {policy.needed_replicas} ready replicas of {candidate}{words}; {_meanwhile(observed)}",
