@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 import torch
+
 from belay_api.artifact import (
     MANIFEST,
     BoxSpace,

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import httpx
-from belay_api.names import RECEIPT_HEADER
 
+from belay_api.names import RECEIPT_HEADER
 from belay_client import core, reports
 from belay_client.core import Answer, EpisodeMemory
 from belay_client.credentials import Credentials, Logbook, logbook

@@ -7,8 +7,8 @@ other people's episodes.
 from typing import Any
 
 import numpy as np
-from belay_api.artifact import ArtifactInvalid, BoxSpace, DiscreteSpace, Manifest
 
+from belay_api.artifact import ArtifactInvalid, BoxSpace, DiscreteSpace, Manifest
 from belay_handler.networks import Network
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from belay_api import names
 from belay_api.artifact import MANIFEST, ArtifactError, DigestMismatch, Manifest, check_file, parse_manifest, verify
 from belay_api.policy import LoadReport
-
 from belay_handler.networks import network_file
 from belay_handler.settings import ARTIFACT_DIGEST_ENV, ARTIFACT_URI_ENV
 from belay_handler.stores import PATIENCE_S, LogbookStore, NotFound, Store, StoreError, VolumeStore

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 import numpy as np
-from belay_api.artifact import BoxSpace, Manifest, verify
 
+from belay_api.artifact import BoxSpace, Manifest, verify
 from belay_handler import buffered, exporter
 from belay_handler.acting import Actor
 from belay_handler.meter import Meter

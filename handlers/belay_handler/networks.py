@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 from belay_api.artifact import ArtifactInvalid, Manifest
 
 Network = Callable[[np.ndarray], np.ndarray]

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import orjson
+from pydantic import ValidationError
+
 from belay_api.artifact import BoxSpace, DiscreteSpace, Space
 from belay_api.wire import MAX_BATCH, Prediction
-from pydantic import ValidationError
 
 
 class BadInput(ValueError):

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import orjson
+
 from belay_api import names
 from belay_api.receipts import Receipt, sign
 from belay_api.wire import ErrorAnswer, ErrorBody, Prediction
-
 from belay_handler.acting import Actor, NotFinite
 from belay_handler.requests import BadInput, Reader, check_list, read_body
 

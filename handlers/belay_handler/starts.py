@@ -11,6 +11,7 @@ from collections import deque
 from pathlib import Path
 
 import httpx
+
 from belay_api.wire import API_PREFIX, MAX_BATCH, Batch, EpisodeStart
 
 PERIOD_S = 0.25  # a start is known at the logbook within this time; the verdict's grace is at least a second

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import httpx
+
 from belay_api.artifact import MANIFEST, DigestMismatch, FileEntry
 from belay_api.wire import API_PREFIX
 

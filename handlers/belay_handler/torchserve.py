@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from belay_api import names
-
 from belay_handler.settings import Settings
 
 HANDLER_FILE = "belay_entry.py"

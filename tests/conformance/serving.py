@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from belay_api import receipts
 from belay_api.wire import Action, ErrorAnswer, ErrorBody
 

@@ -16,11 +16,12 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
-from belay_api.receipts import Receipt, namespace_key, sign
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+from belay_api.receipts import Receipt, namespace_key, sign
 
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "team-a"

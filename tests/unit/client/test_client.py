@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from belay_client import AsyncClient, Client
 from belay_client.credentials import ApiKey
 

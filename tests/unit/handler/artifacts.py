@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
 from belay_api.artifact import (
     MANIFEST,
     BoxSpace,

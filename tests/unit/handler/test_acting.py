@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from tests.unit.handler.artifacts import manifest, outputs
+
 from belay_api.artifact import ArtifactInvalid, BoxSpace, DiscreteSpace
 from belay_handler.acting import Actor, NotFinite
-
-from tests.unit.handler.artifacts import manifest, outputs
 
 
 def actor(seed: int = 0, network=outputs, **spaces) -> Actor:

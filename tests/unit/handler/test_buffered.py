@@ -5,6 +5,7 @@ import struct
 import threading
 
 import pytest
+
 from belay_handler.buffered import Reader
 
 REQUESTS = [

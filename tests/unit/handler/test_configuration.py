@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from belay_handler import torchserve
 from belay_handler.serve import write
 from belay_handler.settings import Settings, SettingsError

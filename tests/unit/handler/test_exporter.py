@@ -2,11 +2,11 @@
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.unit.handler.web import Response, serving
+
 from belay_handler.exporter import read_frontend, render, serve
 from belay_handler.meter import BUCKETS_S, Frontend, Meter
-from prometheus_client.parser import text_string_to_metric_families
-
-from tests.unit.handler.web import Response, serving
 
 
 class World:

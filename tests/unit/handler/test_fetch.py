@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.unit.handler.artifacts import write
+from tests.unit.handler.web import Request, Response, serving
+
 from belay_api.artifact import MANIFEST, Manifest, verify
 from belay_api.policy import LoadReport
 from belay_handler.fetch import fetch
 from belay_handler.stores import LogbookStore, VolumeStore
-
-from tests.unit.handler.artifacts import write
-from tests.unit.handler.web import Request, Response, serving
 
 FILES = {"policy.onnx": os.urandom(300_000), "training.zip": os.urandom(2_000)}
 

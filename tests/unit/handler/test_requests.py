@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from tests.unit.handler.artifacts import CARTPOLE
+
 from belay_api.artifact import BoxSpace, DiscreteSpace
 from belay_api.wire import Prediction
 from belay_handler.requests import BadInput, Reader, read_body
-
-from tests.unit.handler.artifacts import CARTPOLE
 
 READER = Reader(CARTPOLE, stochastic=True)
 GOOD = [0.1, -0.2, 3, 4e-9]

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 import numpy as np
 import orjson
 import pytest
+from tests.unit.handler.artifacts import CARTPOLE, manifest, outputs
+
 from belay_api import receipts
 from belay_api.wire import Action, ErrorAnswer
 from belay_handler.acting import Actor
 from belay_handler.requests import Reader
 from belay_handler.server import Server
-
-from tests.unit.handler.artifacts import CARTPOLE, manifest, outputs
 
 KEY = receipts.namespace_key(b"m" * 32, "team-a")
 NOW = datetime(2026, 5, 4, 10, 0, 0, 123_000, tzinfo=UTC)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.handler.web import Request, Response, serving
+
 from belay_handler import starts
 from belay_handler.starts import StartReporter
-
-from tests.unit.handler.web import Request, Response, serving
 
 
 def wait_until(true: Callable[[], bool], timeout_s: float = 10.0) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from belay_api import receipts
-from belay_api.artifact import Manifest
-
 from tests.unit.handler.artifacts import write
 from tests.unit.handler.image.onnx_files import onnx_bytes, torchscript_bytes
+
+from belay_api import receipts
+from belay_api.artifact import Manifest
 
 KEY = receipts.namespace_key(secrets.token_bytes(32), "team-a")
 START_S = 90.0  # far more than the 3 s it takes: the machine may be busy

@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-
 from tests.unit.handler.artifacts import BIAS, WEIGHTS
 
 

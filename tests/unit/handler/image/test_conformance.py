@@ -1,7 +1,6 @@
 """TorchServe with our handler passes the conformance suite, whichever format the network has."""
 
 import pytest
-
 from tests.conformance.serving import Target, TestServing
 from tests.unit.handler.image.conftest import KEY, Pod
 

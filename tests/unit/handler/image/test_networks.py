@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from belay_api.artifact import ArtifactInvalid
-from belay_handler.networks import load_network
-
 from tests.unit.handler.artifacts import outputs, write
 from tests.unit.handler.image.onnx_files import onnx_bytes, torchscript_bytes
+
+from belay_api.artifact import ArtifactInvalid
+from belay_handler.networks import load_network
 
 
 @pytest.mark.parametrize("name", ["policy.onnx", "policy.pt"])

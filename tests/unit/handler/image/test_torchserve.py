@@ -10,14 +10,14 @@ from pathlib import Path
 
 import httpx
 import numpy as np
-from belay_api import receipts
 from prometheus_client.parser import text_string_to_metric_families
-
 from tests.unit.handler.artifacts import outputs, write
 from tests.unit.handler.image.conftest import KEY, Pod, serving
 from tests.unit.handler.image.onnx_files import onnx_bytes
 from tests.unit.handler.web import Request, Response
 from tests.unit.handler.web import serving as serving_web
+
+from belay_api import receipts
 
 
 def sample(pod: Pod, name: str) -> float:
