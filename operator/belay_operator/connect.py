@@ -5,6 +5,7 @@ of logging in by itself, so that both always speak as the same user to the same 
 """
 
 import os
+from urllib.request import getproxies_environment
 
 import kopf
 from kubernetes.aio import config
@@ -32,6 +33,8 @@ async def load() -> Configuration:
             f"no way to the API server: {error}. Run in a cluster with a service account, or set KUBECONFIG."
         ) from error
     configuration.connection_pool_maxsize = POOL
+    # aiohttp otherwise looks for ~/.netrc in a thread before every single call; proxies are named by the environment.
+    configuration.client_session_kwargs = {"trust_env": bool(getproxies_environment())}
     return configuration
 
 

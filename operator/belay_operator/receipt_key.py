@@ -8,7 +8,6 @@ import secrets
 from typing import Any
 
 from belay_api import names
-
 from belay_operator.engine.client import Client
 from belay_operator.engine.errors import Conflict
 

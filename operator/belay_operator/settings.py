@@ -13,7 +13,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from belay_api import names
-
 from belay_operator.engine.election import Terms
 from belay_operator.engine.health import PORT
 from belay_operator.engine.plan import Settings

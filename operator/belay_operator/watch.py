@@ -28,6 +28,40 @@ class _Jittered(Iterable[float]):
         return (seconds * random.uniform(0.5, 1.0) for seconds in _BACKOFFS_S)
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """kopf compares every object with what it handled last; nobody here asks, and it is most of its time per event."""
+
+    def build(self, **_: Any) -> Any:
+        """Return an empty essence instead of a deep copy of the object."""
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        """Return that nothing was handled before."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """kopf's handlers that could be half-way done do not exist here."""
+
+    def fetch(self, **_: Any) -> None:
+        """Return that nothing is under way."""
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+    def purge(self, **_: Any) -> None:
+        """Purge nothing."""
+
+    def touch(self, **_: Any) -> None:
+        """Touch nothing."""
+
+    def clear(self, *, essence: Any) -> Any:
+        """Return the essence without a deep copy."""
+        return essence
+
+
 def registry(cache: Cache, *, relisted: Callable[[str], None], login: Login) -> kopf.OperatorRegistry:
     """Return kopf's handlers: one for each cached kind that the cluster serves.
 
@@ -84,6 +118,8 @@ def settings() -> kopf.OperatorSettings:
     made.queueing.worker_limit = None  # a limit holds slots for idle objects and can lock up at start
     made.queueing.idle_timeout = 0.5  # a worker task per object and event burst: free it soon
     made.execution.max_workers = 1  # there are no blocking handlers
+    made.persistence.diffbase_storage = _NoDiffs()
+    made.persistence.progress_storage = _NoProgress()
     made.persistence.finalizer = "belay.dev/never-used"
     made.process.ultimate_exiting_timeout = 20
     for resource in CACHED:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from belay_cluster.api import Api, ApiServer
-
 from tests.api.engine.kube import Kube
 from tests.api.engine.process import OperatorProcess, Starter
 from tests.api.faults import FaultProxy
+
+from belay_cluster.api import Api, ApiServer
 
 ROOT = Path(__file__).parents[2]
 

@@ -117,7 +117,7 @@ class DataPlane:
             if int(item["metadata"]["name"].rpartition("-")[2]) >= replicas:
                 body = {"gracePeriodSeconds": 0}
                 await client.call("DELETE", pods, f"{path}/{item['metadata']['name']}", body=body)
-        counts = {name: replicas for name in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")}
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
         status = {"observedGeneration": meta["generation"], **(counts if replicas else {})}
         live = await client.get("Deployment", self._namespace, meta["name"])
         if live is not None:
@@ -212,7 +212,13 @@ def _digest(spec: dict[str, Any]) -> str | None:
 
 def _pod_status(address: str, digest: str | None) -> dict[str, Any]:
     report = {"reason": "Verified", "digest": digest, "observation": "Box(4)", "action": "Discrete(2)"}
-    ended = {"exitCode": 0, "message": json.dumps(report), "reason": "Completed", "startedAt": SINCE, "finishedAt": SINCE}
+    ended = {
+        "exitCode": 0,
+        "message": json.dumps(report),
+        "reason": "Completed",
+        "startedAt": SINCE,
+        "finishedAt": SINCE,
+    }
     plain = {"ready": True, "restartCount": 0, "image": "none", "imageID": "none"}
     kinds = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
     return {

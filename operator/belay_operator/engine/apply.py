@@ -14,7 +14,6 @@ from typing import Any
 
 from belay_api import names
 from belay_api.reasons import EventReason
-
 from belay_operator.engine import metrics
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.client import Client, Object

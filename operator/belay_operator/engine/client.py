@@ -17,10 +17,10 @@ from urllib.parse import urlencode
 
 import aiohttp
 import orjson
-from belay_api import names
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
+from belay_api import names
 from belay_operator.engine import metrics
 from belay_operator.engine.errors import ApiError, NotFound, Unreachable, error_of
 from belay_operator.engine.rate import TokenBucket

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from belay_api import names
 
+from belay_api import names
 from belay_operator.engine.slim import Entry, whole
 
 APPLIED_ANNOTATION = f"{names.GROUP}/applied"

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from belay_api import names
-
 from belay_operator.engine import metrics
 from belay_operator.engine.client import Client
 from belay_operator.engine.errors import ApiError

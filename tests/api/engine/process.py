@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 ROOT = Path(__file__).parents[3]
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")  # however pytest ends
 SMALL = "tests.api.engine.small_kind"  # the kind of these tests, instead of Belay's own
 
 
@@ -43,7 +44,11 @@ class OperatorProcess:
         }
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.api.engine.run_operator"], env=given, stderr=log, stdout=log, cwd=ROOT
+                [*DIES_WITH_US, sys.executable, "-m", "tests.api.engine.run_operator"],
+                env=given,
+                stderr=log,
+                stdout=log,
+                cwd=ROOT,
             )
 
     @property

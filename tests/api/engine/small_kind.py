@@ -86,7 +86,12 @@ def _job(obj: Mapping[str, Any]) -> dict[str, Any]:
     container = {"name": "trainer", "image": "none", "resources": {"requests": {"cpu": "1000m"}}}  # normalised to "1"
     template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
     spec = {"suspend": True, "completions": 1, "template": template}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": _owned(obj, f"{obj['metadata']['name']}-a1"), "spec": spec}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _owned(obj, f"{obj['metadata']['name']}-a1"),
+        "spec": spec,
+    }
 
 
 def related(kind: str, obj: Mapping[str, Any], reader: Reader) -> Iterable[Key]:

@@ -3,7 +3,6 @@
 import time
 
 import pytest
-
 from tests.api.engine.kube import Kube, eventually
 from tests.api.engine.process import OperatorProcess, Starter
 from tests.api.engine.test_reconcile import finish_job, phase, training_job
@@ -15,9 +14,7 @@ def operator(start: Starter, proxy: FaultProxy) -> OperatorProcess:
     return start(kubeconfig=proxy.kubeconfig, BELAY_RESYNC_S="3").ready()
 
 
-def test_deletions_in_a_watch_gap_are_found_by_the_resync(
-    kube: Kube, start: Starter, proxy: FaultProxy
-) -> None:
+def test_deletions_in_a_watch_gap_are_found_by_the_resync(kube: Kube, start: Starter, proxy: FaultProxy) -> None:
     operator = start(kubeconfig=proxy.kubeconfig, BELAY_RESYNC_S="3").ready()
     for name in ("a", "b"):
         kube.apply(training_job(name))
@@ -84,7 +81,9 @@ def test_an_overloaded_server_is_asked_again(
 
 
 def test_retry_after_is_obeyed(kube: Kube, operator: OperatorProcess, proxy: FaultProxy) -> None:
-    proxy.inject(Fault(method="PATCH", path="/rltrainingjobs/a/status", code=429, headers={"Retry-After": "2"}, times=1))
+    proxy.inject(
+        Fault(method="PATCH", path="/rltrainingjobs/a/status", code=429, headers={"Retry-After": "2"}, times=1)
+    )
     kube.apply(training_job("a"))
     eventually(lambda: phase(kube, "a") == "Running", what="status written")
     tries = [one.at for one in proxy.seen(path="/rltrainingjobs/a/status")]

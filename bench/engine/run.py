@@ -1,0 +1,358 @@
+"""Measure the operator's engine: latency at rest, rates, memory and writes with hundreds of rollouts.
+
+A real etcd and kube-apiserver, the operator as its own process, and `tests/api/dataplane.py` as a third one in place of
+controllers, kubelets and gateway: no pod runs. All share the machine's cores, so rates are a lower bound and shift with
+its load; ratios within one run and counts (writes, bytes) hold still. Each rollout has its own policies: first one is
+taken up (converge), then every rollout gets a second one and carries it through a weight step (promote).
+
+    python bench/engine/run.py [--quick]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "api"), str(ROOT / "operator"), str(ROOT / "dev/cluster"), str(ROOT / "bench")]
+
+import aiohttp  # noqa: E402
+import yaml  # noqa: E402
+from kubernetes.aio import config  # noqa: E402
+from kubernetes.aio.client.configuration import Configuration  # noqa: E402
+
+from belay_cluster.api import Api, ApiServer  # noqa: E402
+from belay_operator.engine.client import Client  # noqa: E402
+from belay_operator.engine.resources import resource_of  # noqa: E402
+from ranges import check  # noqa: E402
+
+NAMESPACE = "bench"
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+WRITES = ("PATCH", "PUT", "POST", "DELETE")
+
+
+def main() -> None:
+    """Run the load and hold it against its bands."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one small size, without bands")
+    options = parser.parse_args()
+    load = yaml.safe_load((HERE / "load.yaml").read_text())
+    measured: dict[str, float] = {}
+    for size in load["runs"]["quick" if options.quick else "full"]["sizes"]:
+        with ApiServer() as api:
+            measured |= asyncio.run(measure(api, size, load, first=not measured))
+    (HERE / ("results.quick.json" if options.quick else "results.json")).write_text(
+        json.dumps(measured, indent=1) + "\n"
+    )
+    sys.exit(check(HERE / ("ranges.quick.yaml" if options.quick else "ranges.yaml"), measured))
+
+
+async def measure(api: Api, size: int, load: dict[str, Any], *, first: bool) -> dict[str, float]:
+    """Return every figure of one size; those at rest only for the first."""
+    install(api)
+    client = await connect(api)
+    watcher = Watcher(client)
+    helpers = [asyncio.create_task(watcher.run("RLRollout")), asyncio.create_task(watcher.run("RLPolicy"))]
+    plane = subprocess.Popen(  # noqa: ASYNC220 -- starting takes a millisecond
+        [*DIES_WITH_US, sys.executable, "-m", "tests.api.dataplane", str(api.kubeconfig), NAMESPACE],
+        cwd=ROOT,
+        env=environment(api),
+    )
+    operator = Process(api, load["operator"])
+    found: dict[str, float] = {}
+    try:
+        await operator.ready()
+        raw = await raw_rate(client, load)
+        found[f"n{size}.raw_applies_per_s"] = raw
+        if first:
+            found |= await at_rest(client, watcher, load)
+        print({name: round(value, 1) for name, value in found.items()}, flush=True)
+        idle = operator.rss_mib()
+        found[f"n{size}.idle_rss_mib"] = idle
+        for step, make in (("converge", create), ("promote", change)):
+            before, events, began = operator.writes(), operator.writes("Event"), time.monotonic()
+            await make(client, size)
+            goal = f"{'a' if step == 'converge' else 'b'}"
+            await watcher.until(lambda goal=goal: watcher.healthy(goal) >= size, f"{step} {size}", limit_s=60 + size)
+            took = time.monotonic() - began
+            writes = operator.writes() - before
+            found[f"n{size}.{step}_per_s"] = size / took
+            found[f"n{size}.{step}_writes_per_rollout"] = writes / size
+            found[f"n{size}.{step}_events_per_rollout"] = (operator.writes("Event") - events) / size
+            found[f"n{size}.{step}_share_of_raw_rate"] = writes / took / raw
+            print(f"{size} rollouts: {step} in {took:.1f} s, {writes / size:.1f} writes each", flush=True)
+        await asyncio.sleep(3)
+        objects = operator.metric("belay_cache_objects")
+        found[f"n{size}.rss_mib"] = operator.rss_mib()
+        found[f"n{size}.kib_per_object"] = (operator.rss_mib() - idle) * 1024 / objects
+        found[f"n{size}.cpu_ms_per_rollout"] = operator.cpu_s() * 1000 / size
+        before = operator.writes()
+        await asyncio.sleep(5)
+        found[f"n{size}.writes_at_rest_per_s"] = (operator.writes() - before) / 5
+    finally:
+        operator.stop()
+        plane.kill()
+        plane.wait()
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+        await client.close()
+    return found
+
+
+# --- the load ---------------------------------------------------------------------------------------------------------
+async def create(client: Client, size: int) -> None:
+    """Policies a and b and a rollout of a, for each number."""
+    await each(size, lambda n: client.create(policy(f"p{n}-a")))
+    await each(size, lambda n: client.create(policy(f"p{n}-b")))
+    await each(size, lambda n: client.create(rollout(n, f"p{n}-a")))
+
+
+async def change(client: Client, size: int) -> None:
+    """Give every rollout its second policy."""
+    patch = [{"op": "replace", "path": "/spec/policy/name"}]
+    resource = resource_of("RLRollout")
+    await each(
+        size,
+        lambda n: client.call(
+            "PATCH",
+            resource,
+            resource.path(NAMESPACE, f"r{n}"),
+            body=[{**patch[0], "value": f"p{n}-b"}],
+            media="application/json-patch+json",
+        ),
+    )
+
+
+async def each(size: int, one: Callable[[int], Any]) -> None:
+    gate = asyncio.Semaphore(16)
+
+    async def held(number: int) -> None:
+        async with gate:
+            await one(number)
+
+    await asyncio.gather(*(held(number) for number in range(size)))
+
+
+async def raw_rate(client: Client, load: dict[str, Any]) -> float:
+    """Return how many server-side applies a second this API server takes from one client process like ours."""
+    end, count = time.monotonic() + load["raw_seconds"], 0
+
+    async def go(number: int) -> None:
+        nonlocal count
+        turn = 0
+        while time.monotonic() < end:
+            turn += 1
+            data = {"turn": str(turn)}
+            meta = {"name": f"raw-{number}", "namespace": NAMESPACE}
+            await client.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+            count += 1
+
+    began = time.monotonic()
+    await asyncio.gather(*(go(number) for number in range(load["clients"])))
+    return count / (time.monotonic() - began)
+
+
+async def at_rest(client: Client, watcher: "Watcher", load: dict[str, Any]) -> dict[str, float]:
+    """Send commands to a resting rollout; time from the change in the watch to the status in the same watch."""
+    await client.create(policy("rest-a"))
+    await client.create(rollout("est", "rest-a"))
+    await watcher.until(lambda: watcher.healthy("a") >= 1, "one rollout", limit_s=60)
+    await asyncio.sleep(2)
+    resource, waits, writes = resource_of("RLRollout"), [], []
+    path = resource.path(NAMESPACE, "rest")
+    for number in range(load["latency"]["samples"]):
+        command = {"metadata": {"annotations": {"belay.dev/command": f"resume@{number}"}}}
+        began = time.monotonic()
+        await client.call("PATCH", resource, path, body=command, media="application/merge-patch+json")
+        writes.append(time.monotonic() - began)
+        await watcher.until(lambda number=number: number in watcher.answered, "an answer", limit_s=10)
+        waits.append(watcher.answered[number] - watcher.asked[number])
+        await asyncio.sleep(load["latency"]["pause"])
+    await client.call("DELETE", resource, path)
+    policies = resource_of("RLPolicy")
+    await client.call("DELETE", policies, policies.path(NAMESPACE, "rest-a"))
+    await asyncio.sleep(1)
+    watcher.forget()
+    cuts = statistics.quantiles(waits, n=100)
+    write = statistics.median(writes)
+    return {
+        "event_to_status.p50_ms": cuts[49] * 1000,
+        "event_to_status.p50_over_one_write_ms": (cuts[49] - write) * 1000,
+        "event_to_status.p99_ms": cuts[98] * 1000,
+        "one_api_write.p50_ms": write * 1000,
+    }
+
+
+def policy(name: str) -> dict[str, Any]:
+    digest = name.encode().hex().ljust(64, "0")[:64]
+    artifact = {"uri": f"store://sha256/{digest}", "digest": f"sha256:{digest}"}
+    return _object("RLPolicy", name, {"artifact": artifact})
+
+
+def rollout(number: int | str, policy_name: str) -> dict[str, Any]:
+    spec = {
+        "policy": {"name": policy_name},
+        "replicas": 1,
+        "traffic": {"gatewayAPI": {"parentRefs": [{"name": "public"}]}},
+        "steps": [{"setWeight": 50}, {"pause": {"duration": "1s"}}],
+        "bake": {"duration": "1s", "keepWarm": "1h"},
+    }
+    return _object("RLRollout", f"r{number}", spec)
+
+
+def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    meta = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": "belay.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
+
+
+# --- around it --------------------------------------------------------------------------------------------------------
+class Watcher:
+    """What a user with `kubectl get -w` would see, with times."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._changed = client, asyncio.Event()
+        self._stable: dict[str, str] = {}
+        self.asked: dict[int, float] = {}
+        self.answered: dict[int, float] = {}
+
+    def healthy(self, side: str) -> int:
+        """Return how many rollouts are Healthy on their policy `side`."""
+        return sum(1 for policy in self._stable.values() if policy.endswith(f"-{side}"))
+
+    def forget(self) -> None:
+        self._stable.clear()
+
+    async def until(self, true: Callable[[], bool], what: str, *, limit_s: float) -> None:
+        async with asyncio.timeout(limit_s):
+            while not true():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def run(self, kind: str) -> None:
+        resource = resource_of(kind)
+        page = await self._client.list(kind, NAMESPACE)
+        url = f"{self._client.configuration.host}{resource.path(NAMESPACE)}?watch=true"
+        session = self._client._rest.pool_manager
+        assert session is not None
+        limit = aiohttp.ClientTimeout(total=None)
+        async with session.get(f"{url}&resourceVersion={page.resource_version}", timeout=limit) as stream:
+            async for line in stream.content:
+                if kind == "RLRollout":
+                    self._see(json.loads(line))
+
+    def _see(self, event: dict[str, Any]) -> None:
+        if event["type"] not in ("ADDED", "MODIFIED"):
+            return
+        obj, now = event["object"], time.monotonic()
+        status = obj.get("status") or {}
+        if status.get("phase") == "Healthy":
+            self._stable[obj["metadata"]["name"]] = status["stable"]["policy"]
+        command = (obj["metadata"].get("annotations") or {}).get("belay.dev/command")
+        if command:
+            self.asked.setdefault(int(command.partition("@")[2]), now)
+        for done in status.get("commands") or ():
+            self.answered.setdefault(int(done["id"]), now)
+        self._changed.set()
+
+
+class Process:
+    """The operator under measurement."""
+
+    def __init__(self, api: Api, settings: dict[str, Any]) -> None:
+        self._log = api.folder / "operator.log"
+        env = environment(api) | {
+            "BELAY_SYSTEM_NAMESPACE": NAMESPACE,
+            "BELAY_LEADER_ELECTION": "off",
+            "BELAY_PORT": "0",
+            "BELAY_QPS": str(settings["qps"]),
+            "BELAY_BURST": str(settings["burst"]),
+            "BELAY_WORKERS": str(settings["workers"]),
+        }
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [*DIES_WITH_US, sys.executable, "-m", "belay_operator.main"], cwd=ROOT, env=env, stderr=log, stdout=log
+            )
+
+    async def ready(self) -> None:
+        async with asyncio.timeout(30):
+            while "complete after" not in self._log.read_text():  # noqa: ASYNC110 -- the fact is in a file
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(2)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+        lines = [line for line in self._log.read_text().splitlines() if " WARNING " in line or " ERROR " in line]
+        for line in lines[:10]:
+            print(f"operator: {line}", file=sys.stderr)
+
+    def rss_mib(self) -> float:
+        pages = int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def cpu_s(self) -> float:
+        return self.metric("process_cpu_seconds_total")
+
+    def writes(self, kind: str | None = None) -> float:
+        marks = [f'verb="{verb}"' for verb in WRITES]
+        return sum(
+            value
+            for labels, value in self._samples("belay_api_calls_total")
+            if any(mark in labels for mark in marks) and (kind is None or f'kind="{kind}"' in labels)
+        )
+
+    def metric(self, name: str) -> float:
+        return sum(value for _, value in self._samples(name))
+
+    def _samples(self, name: str) -> list[tuple[str, float]]:
+        port = self._log.read_text().split("health on port ")[1].split(",")[0]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        found = [line.rsplit(" ", 1) for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
+        return [(labels, float(value)) for labels, value in found]
+
+
+def environment(api: Api) -> dict[str, str]:
+    """Return the environment of the processes beside us."""
+    path = os.pathsep.join([str(ROOT / "api"), str(ROOT / "operator"), str(ROOT)])
+    return {"KUBECONFIG": str(api.kubeconfig), "PYTHONPATH": path, "PATH": os.environ["PATH"], "HOME": "/root"}
+
+
+def install(api: Api) -> None:
+    """Apply the CRDs and make the namespace."""
+    from tests.api.engine.kube import Kube  # noqa: PLC0415 -- after sys.path is set
+
+    kube = Kube(api.kubeconfig)
+    for path in sorted((ROOT / "crds").glob("*.yaml")):
+        kube.run("apply", "--server-side", "-f", str(path))
+    module = subprocess.run(
+        ["go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api"],
+        cwd=ROOT / "dev/cluster/tools",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    kube.run("apply", "--server-side", "-f", f"{module}/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml")
+    kube.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    kube.run("create", "namespace", NAMESPACE)
+
+
+async def connect(api: Api) -> Client:
+    """Return a client without a rate limit worth the name."""
+    configuration = Configuration()
+    await config.load_kube_config(str(api.kubeconfig), client_configuration=configuration)
+    return Client(configuration, rate_per_s=100_000, burst=100_000)
+
+
+if __name__ == "__main__":
+    main()

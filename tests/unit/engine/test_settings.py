@@ -1,0 +1,52 @@
+"""Settings: what is read, and that a wrong one stops the start by name."""
+
+from datetime import timedelta
+
+import pytest
+
+from belay_operator.engine.rate import TokenBucket
+from belay_operator.settings import BadSetting, from_environment
+
+
+def test_defaults() -> None:
+    made = from_environment({})
+    assert made.kinds.logbook_url is None
+    assert made.watch == ()
+    assert made.terms is not None
+    assert (made.terms.lease, made.terms.renew, made.terms.retry) == tuple(timedelta(seconds=s) for s in (15, 10, 2))
+    assert (made.rate_per_s, made.burst, made.workers) == (100, 200, 32)
+
+
+def test_what_the_chart_sets() -> None:
+    env = {
+        "BELAY_WATCH_NAMESPACES": "a, b,",
+        "BELAY_LOGBOOK_URL": "",
+        "BELAY_LEADER_ELECTION": "3/2/1",
+        "BELAY_QPS": "500",
+    }
+    made = from_environment(env | {"BELAY_QPS": "500"})
+    assert made.watch == ("a", "b")
+    assert made.kinds.logbook_url is None
+    assert made.terms is not None
+    assert made.terms.lease == timedelta(seconds=3)
+    assert made.rate_per_s == 500
+    assert from_environment({"BELAY_LEADER_ELECTION": "off"}).terms is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("BELAY_QPS", "fast"), ("BELAY_WORKERS", "0"), ("BELAY_LEADER_ELECTION", "15"), ("BELAY_BURST", "-1")],
+)
+def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=name):
+        from_environment({name: value})
+
+
+def test_the_bucket_holds_its_rate_and_lets_urgent_calls_pass_in_debt() -> None:
+    now = 0.0
+    bucket = TokenBucket(rate_per_s=10, burst=2, clock=lambda: now)
+    assert [bucket.reserve() for _ in range(3)] == [0.0, 0.0, pytest.approx(0.1)]
+    assert bucket.reserve(urgent=True) == 0.0
+    assert bucket.reserve() == pytest.approx(0.3), "the urgent call's token is paid back by the next"
+    now = 10.0
+    assert bucket.reserve() == 0.0
