@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from belay_cluster.api import Api
-
 from tests.api.engine.kube import Kube
+
+from belay_cluster.api import Api
 
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).parent / "schema"

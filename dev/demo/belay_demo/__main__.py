@@ -150,7 +150,7 @@ Look around (the cluster stays up; `make cluster-down` removes every trace):
   kubectl -n {DEMO.name} logs deploy/players --tail 5
   kubectl -n {SYSTEM} logs deploy/belay-operator --tail 20""")
     if totals.get("failed", 0):
-        raise Failed(f"{totals['failed']} requests failed: there should be none")
+        raise Failed(f"{totals['failed']} requests failed: there should be none. {totals['errors']}")
 
 
 def _between(record: dict[str, Any], begin: str, end: str) -> float:

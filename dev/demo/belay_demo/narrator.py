@@ -43,7 +43,7 @@ def sentence(verdict: Mapping[str, Any]) -> str:
     text = f"{verdict['metric']}: {verdict['verdict']}"
     if "candidate" in verdict and "stable" in verdict:
         sides = (
-            f"{side} {verdict[side]['episodes']} episodes, mean {verdict[side].get('mean', float('nan')):.1f}, "
+            f"{side} {verdict[side]['episodes']} episodes, mean {_number(verdict[side].get('mean'))}, "
             f"{verdict[side].get('missing', 0)} missing"
             for side in ("candidate", "stable")
         )
@@ -52,9 +52,15 @@ def sentence(verdict: Mapping[str, Any]) -> str:
         low, high = verdict["interval"]
         text += f" | difference {verdict['difference']:+.1f} in [{low:.1f}, {high:.1f}]"
         text += f", fails below {verdict.get('failBelow', 0):g}, passes above {verdict.get('passAbove', 0):g}"
+    if verdict["verdict"] != "Pass" and "value" not in verdict and verdict.get("message"):
+        text += f" | {verdict['message']}"
     if "value" in verdict:
         text += f" | measured {verdict['value']:.4g}"
     return text
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _percent(value: float | None) -> str:

@@ -11,6 +11,7 @@ import signal
 import sys
 
 import gymnasium
+
 from belay_client import AsyncClient
 
 URL = os.environ["PLAYERS_URL"]  # the route's public address
@@ -21,7 +22,7 @@ TIMEOUT_S = 1.0  # a user of this demo would rather wait than have a safe defaul
 
 async def main() -> None:
     """Play until told to stop."""
-    totals = {"episodes": 0, "requests": 0, "failed": 0, "moved": 0, "by": {}}
+    totals = {"episodes": 0, "requests": 0, "failed": 0, "moved": 0, "by": {}, "errors": {}}
     async with AsyncClient(URL, fallback_action=0, timeout_s=TIMEOUT_S) as client, asyncio.TaskGroup() as group:
         tasks = [group.create_task(play(client, number, totals)) for number in range(USERS)]
         tasks.append(group.create_task(tell(totals)))
@@ -47,7 +48,9 @@ async def play(client: AsyncClient, number: int, totals: dict) -> None:
                 while not over:
                     answer = await episode.act(observation.tolist())
                     totals["requests"] += 1
-                    totals["failed"] += answer.fallback
+                    if answer.fallback:
+                        totals["failed"] += 1
+                        totals["errors"][answer.error] = totals["errors"].get(answer.error, 0) + 1
                     observation, reward, terminated, truncated, _ = environment.step(answer.action)
                     returned, length, over = returned + float(reward), length + 1, terminated or truncated
                     await asyncio.sleep(THINK_S)

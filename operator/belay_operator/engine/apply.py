@@ -41,7 +41,7 @@ class Executor:
     ) -> None:
         self._client, self._cache, self._events, self._clock = client, cache, events, clock
         self._drift = Drift()
-        self._trusted: dict[tuple[str, str, str], tuple[str, float]] = {}
+        self._trusted: dict[tuple[str, str, str, str], tuple[str, float]] = {}
 
     async def execute(self, obj: Mapping[str, Any], plan: Plan, *, urgent: bool = False) -> int:
         """Carry out `plan` for `obj` and return the number of writes made.
@@ -80,7 +80,7 @@ class Executor:
         kind, meta = manifest["kind"], manifest["metadata"]
         full, digest = stamped(_managed(manifest))
         entry = self._cache.entry(kind, meta["namespace"], meta["name"])
-        if self._trusts(full, digest) or self._drift.in_sync(full, digest, entry):
+        if self._trusts(obj, full, digest) or self._drift.in_sync(full, digest, entry):
             metrics.APPLIES_SAVED.labels(kind).inc()
             return 0
         if entry is not None and "deletionTimestamp" in entry.obj["metadata"]:
@@ -91,18 +91,18 @@ class Executor:
             text = f"{kind} {meta['name']} was refused by the API server and is not changed: {error.message}"
             self._events.tell(obj, Note(EventReason.CHILD_REFUSED, text, warning=True))
             raise
-        self._keep(kind, full, digest, answer)
+        self._keep(obj, full, digest, answer)
         return 1
 
-    def _keep(self, kind: str, manifest: Manifest, digest: str, answer: Object) -> None:
-        meta = manifest["metadata"]
+    def _keep(self, obj: Mapping[str, Any], manifest: Manifest, digest: str, answer: Object) -> None:
+        kind, meta = manifest["kind"], manifest["metadata"]
         if self._cache.keeps(kind):
             self._cache.put(kind, answer)
             entry = self._cache.entry(kind, meta["namespace"], meta["name"])
             if entry is not None and entry.version == int(answer["metadata"]["resourceVersion"]):
                 self._drift.remember(manifest, digest, entry)
         else:
-            self._trusted[kind, meta["namespace"], meta["name"]] = (digest, self._clock())
+            self._trusted[_trust_key(obj, manifest)] = (digest, self._clock())
 
     async def _delete(self, ref: Ref, urgent: bool) -> int:
         live = await self._client.get(ref.kind, ref.namespace, ref.name)  # never destroy on the cache's word
@@ -115,10 +115,15 @@ class Executor:
         self._drift.forget(ref.kind, ref.namespace, ref.name)
         return 1
 
-    def _trusts(self, manifest: Manifest, digest: str) -> bool:
-        meta = manifest["metadata"]
-        known = self._trusted.get((manifest["kind"], meta["namespace"], meta["name"]))
+    def _trusts(self, obj: Mapping[str, Any], manifest: Manifest, digest: str) -> bool:
+        known = self._trusted.get(_trust_key(obj, manifest))
         return known is not None and known[0] == digest and self._clock() - known[1] < TRUST.total_seconds()
+
+
+def _trust_key(obj: Mapping[str, Any], manifest: Manifest) -> tuple[str, str, str, str]:
+    """Trust ends with the object it was won for: a namespace deleted and made anew took what we applied with it."""
+    meta = manifest["metadata"]
+    return obj["metadata"]["uid"], manifest["kind"], meta["namespace"], meta["name"]
 
 
 def _managed(manifest: Manifest) -> Manifest:
