@@ -24,6 +24,7 @@ from belay_operator.engine.plan import Manifest, Note, Plan, Ref
 
 TRUST = timedelta(minutes=10)
 """How long a kind that is not cached (ConfigMap, Secret) is believed to be as we last applied it."""
+TIDY = 1_000  # memories of trust after which the old ones are dropped
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Executor:
         self._client, self._cache, self._events, self._clock = client, cache, events, clock
         self._drift = Drift()
         self._trusted: dict[tuple[str, str, str, str], tuple[str, float]] = {}
+        self._tidy_at = TIDY
 
     async def execute(self, obj: Mapping[str, Any], plan: Plan, *, urgent: bool = False) -> int:
         """Carry out `plan` for `obj` and return the number of writes made.
@@ -102,7 +104,11 @@ class Executor:
             if entry is not None and entry.version == int(answer["metadata"]["resourceVersion"]):
                 self._drift.remember(manifest, digest, entry)
         else:
-            self._trusted[_trust_key(obj, manifest)] = (digest, self._clock())
+            now = self._clock()
+            if len(self._trusted) >= self._tidy_at:  # owners come and go: forget what is no longer believed anyway
+                fresh = {key: at for key, at in self._trusted.items() if now - at[1] < TRUST.total_seconds()}
+                self._trusted, self._tidy_at = fresh, max(TIDY, 2 * len(fresh))
+            self._trusted[_trust_key(obj, manifest)] = (digest, now)
 
     async def _delete(self, ref: Ref, urgent: bool) -> int:
         live = await self._client.get(ref.kind, ref.namespace, ref.name)  # never destroy on the cache's word

@@ -232,9 +232,10 @@ def _error(what: str, code: int, data: bytes) -> ApiError:
     try:
         status = orjson.loads(data)
         reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
+        causes = [str(cause.get("reason")) for cause in (status.get("details") or {}).get("causes") or ()]
     except (orjson.JSONDecodeError, AttributeError):  # a proxy in between answers in HTML
-        reason, message = "", data[:200].decode(errors="replace")
-    return error_of(what, code, reason, message)
+        reason, message, causes = "", data[:200].decode(errors="replace"), []
+    return error_of(what, code, reason, message, causes=causes)
 
 
 def _retry_after(headers: Mapping[str, str]) -> timedelta:

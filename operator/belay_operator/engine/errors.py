@@ -11,6 +11,8 @@ ApiError
 └── Refused         400, 422 and every other 4xx: the object is not valid for this API server
 """
 
+from collections.abc import Iterable
+
 
 class ApiError(Exception):
     """A call to the API server without success."""
@@ -41,6 +43,10 @@ class Forbidden(ApiError):
     """RBAC or an admission policy denies the call; the message says which rule is missing."""
 
 
+class Terminating(Forbidden):
+    """The namespace is going, and everything in it; nothing may be created in it any more."""
+
+
 class NotFound(ApiError):
     """The object, its namespace or its kind does not exist."""
 
@@ -69,7 +75,9 @@ _BY_CODE: dict[int, type[ApiError]] = {
 }
 
 
-def error_of(what: str, code: int, reason: str, message: str) -> ApiError:
-    """Return the error for an HTTP status."""
+def error_of(what: str, code: int, reason: str, message: str, *, causes: Iterable[str] = ()) -> ApiError:
+    """Return the error for an HTTP status and the causes the API server names in its answer."""
     kind = _BY_CODE.get(code) or (Overloaded if code >= 500 else Refused)
+    if "NamespaceTerminating" in causes:
+        kind = Terminating
     return kind(what, code=code, reason=reason, message=message)

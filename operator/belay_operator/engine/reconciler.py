@@ -14,7 +14,7 @@ from typing import Any
 from belay_operator.engine import metrics
 from belay_operator.engine.apply import Executor
 from belay_operator.engine.cache import Cache
-from belay_operator.engine.errors import Conflict, NotFound
+from belay_operator.engine.errors import Conflict, NotFound, Terminating
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.plan import Key, Plan, Settings
 
@@ -83,6 +83,8 @@ class Reconciler:
         plan = self._decide(kind, obj)
         try:
             writes = await self._executor.execute(obj, plan, urgent=self._priority_of(kind, obj, plan) == URGENT)
+        except Terminating:
+            return None  # the namespace takes everything with it; the deletions come as events
         except NotFound:
             if self._cache.get(key.kind, key.namespace, key.name) is not obj:
                 return timedelta(0)  # it was deleted or changed while we worked: look again

@@ -127,6 +127,21 @@ def test_a_namespace_of_others_is_left_alone(kube: Kube, start: Starter) -> None
     assert phase(kube, "a") is None
 
 
+def test_a_namespace_that_is_being_deleted_is_left_in_peace(kube: Kube, start: Starter) -> None:
+    """Only the namespace controller would end it, and none runs here: it stays terminating, and refuses what is new."""
+    operator = start().ready()
+    kube.apply(training_job("a"))
+    eventually(lambda: kube.get("job", "a-a1"), what="the Job exists")
+    kube.run("delete", "namespace", kube.namespace, "--wait=false")
+    kube.run("delete", "job", "a-a1", "--cascade=background")
+    passes = operator.metric("belay_reconciles_total")
+    kube.run("label", "rltrainingjob", "a", "touched=yes")
+    eventually(lambda: operator.metric("belay_reconciles_total") > passes, what="a pass over it")
+    time.sleep(1)
+    assert kube.get("job", "a-a1") is None
+    assert "pass failed" not in operator.text()
+
+
 def test_sigterm_ends_in_order(kube: Kube, start: Starter) -> None:
     operator = start().ready()
     began = time.monotonic()

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from belay_operator.engine.cache import Cache
-from belay_operator.engine.errors import Conflict, Overloaded
+from belay_operator.engine.errors import Conflict, Overloaded, error_of
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.plan import EMPTY, Key, Plan, Settings
 from belay_operator.engine.reconciler import CHURN, Churning, Reconciler
@@ -95,6 +95,14 @@ async def test_other_errors_go_to_the_queue() -> None:
     made, _ = reconciler(Executor(Overloaded("PATCH r", code=503, reason="", message="")))
     with pytest.raises(Overloaded):
         await made(KEY)
+
+
+@pytest.mark.asyncio
+async def test_a_namespace_that_is_going_is_no_failure() -> None:
+    error = error_of("PATCH r", 403, "Forbidden", "", causes=["NamespaceTerminating"])
+    made, again = reconciler(Executor(error), plan=Plan(again_after=timedelta(seconds=1)))
+    assert await made(KEY) is None
+    assert again == []
 
 
 @pytest.mark.asyncio
