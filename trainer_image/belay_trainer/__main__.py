@@ -12,7 +12,6 @@ from pathlib import Path
 
 from belay_api import names
 from belay_api.training import TrainingReport
-
 from belay_trainer.config import Run, read_index, read_run
 from belay_trainer.errors import TrainerError
 from belay_trainer.logbook import connect

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from belay_api.artifact import EvaluationReport
-from belay_api.wire import CheckpointRef, RunProgress
 from stable_baselines3.common.callbacks import BaseCallback
 
+from belay_api.artifact import EvaluationReport
+from belay_api.wire import CheckpointRef, RunProgress
 from belay_trainer import checkpoint
 from belay_trainer.config import Run
 from belay_trainer.errors import Diverged, Interrupted

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from belay_api import names
-from belay_api.training import RLTrainingJobSpec, TrainingConfig
 from pydantic import ValidationError
 
+from belay_api import names
+from belay_api.training import RLTrainingJobSpec, TrainingConfig
 from belay_trainer.errors import BadConfiguration
 
 

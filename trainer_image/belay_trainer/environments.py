@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
-from belay_api.artifact import space_model
-from belay_api.training import AlgorithmName, EnvironmentSpec
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from belay_api.artifact import space_model
+from belay_api.training import AlgorithmName, EnvironmentSpec
 from belay_trainer.errors import BadConfiguration
 
 Environment = gymnasium.Env[Any, Any]

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
+
 from belay_api.artifact import EvaluationReport
 from belay_api.training import EvaluationSpec
-
 from belay_trainer.environments import Environment
 from belay_trainer.errors import Diverged
 from belay_trainer.randomness import untouched

@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 import onnxruntime
 import torch
-from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model
 from stable_baselines3 import DQN
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrapped
 
+from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
 from belay_trainer.errors import TrainerError

@@ -5,6 +5,7 @@ import threading
 from collections import deque
 
 import httpx
+
 from belay_api.wire import API_PREFIX, Batch, RunProgress
 
 PERIOD_S = 2.0  # one request at most this often: a status is written no more often, and each costs milliseconds

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from belay_api.wire import CheckpointRef
-
 from belay_trainer import files
 from belay_trainer.errors import StoreRefused, StoreUnavailable
 from belay_trainer.stop import Stop

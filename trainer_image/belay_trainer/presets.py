@@ -12,8 +12,9 @@ number in timesteps made every seed diverge.
 from dataclasses import dataclass
 from typing import Any
 
-from belay_api.training import AlgorithmName, AlgorithmSpec, Hyperparameters
 from stable_baselines3.common.utils import LinearSchedule
+
+from belay_api.training import AlgorithmName, AlgorithmSpec, Hyperparameters
 
 PPO = Hyperparameters(
     learning_rate=1e-3,  # falls linearly to 0

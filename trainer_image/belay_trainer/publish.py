@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 from belay_api.training import ArtifactRef
-
 from belay_trainer import checkpoint, environments
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted, StoreUnavailable

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import httpx
-from belay_api.training import TrainingReport
 
+from belay_api.training import TrainingReport
 from belay_trainer import checkpoint
 from belay_trainer.config import Run
 from belay_trainer.heartbeat import Heartbeat

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from belay_api.training import AlgorithmName
-from belay_api.wire import CheckpointRef
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
+from belay_api.training import AlgorithmName
+from belay_api.wire import CheckpointRef
 from belay_trainer import checkpoint, environments, presets
 from belay_trainer.boundary import Best, Boundary
 from belay_trainer.config import Run

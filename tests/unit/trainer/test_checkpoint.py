@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trainer_support import make_config
+
 from belay_trainer import checkpoint
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted
@@ -13,7 +15,6 @@ from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
 from belay_trainer.train import Trained, train
-from trainer_support import make_config
 
 
 class StopAfter(Stop):

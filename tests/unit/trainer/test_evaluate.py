@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import tasks  # noqa: F401 - registers its environments
 import torch
+from trainer_support import make_config
+
 from belay_api.training import EnvironmentSpec, EvaluationSpec
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
@@ -13,7 +15,6 @@ from belay_trainer.errors import Diverged
 from belay_trainer.evaluate import Evaluator, Stopped
 from belay_trainer.randomness import random_state, set_random_state
 from belay_trainer.train import build
-from trainer_support import make_config
 
 
 class Always:

@@ -8,13 +8,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from stable_baselines3 import PPO
+from trainer_support import make_config
+
 from belay_api.artifact import EvaluationReport, verify
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
 from belay_trainer.export import ExportFailed, check_agreement, export, sample_observations
 from belay_trainer.train import build
-from stable_baselines3 import PPO
-from trainer_support import make_config
 
 REPORT = EvaluationReport(step=7, episodes=1, first_seed=0, mean=1.0, std=0.0, min=1.0, max=1.0)
 TASKS = {

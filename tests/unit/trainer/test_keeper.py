@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from trainer_support import until
+
 from belay_api.artifact import Manifest
 from belay_api.wire import CheckpointRef
 from belay_trainer import keeper as module
@@ -11,7 +13,6 @@ from belay_trainer.files import checkpoint_path, list_checkpoints, reference
 from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
-from trainer_support import until
 
 
 class Shaky(FolderStore):

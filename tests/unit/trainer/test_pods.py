@@ -11,9 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
+from trainer_support import LogbookServer, Pod, Pods, make_config, until
+
 from belay_api.artifact import verify
 from belay_api.training import TrainingReport
-from trainer_support import LogbookServer, Pod, Pods, make_config, until
 
 SHORT = {
     "ppo": {"budget": {"steps": 8_000}, "algorithm": {"name": "ppo"}},
@@ -78,7 +79,7 @@ def test_a_pod_asked_to_stop_saves_where_it_stands(pods: Pods) -> None:
     time.sleep(1)
 
     pod.signal(signal.SIGTERM)
-    code = pod.wait(30)
+    code = pod.wait(60)
 
     assert (code, pod.report.outcome) == (143, "Interrupted"), pod.log
     (saved,) = pods.stored()
@@ -94,7 +95,7 @@ def test_a_stopped_pod_repeats_nothing_and_loses_nothing(
     pod = pods.start(config)
     until(pods.stored)
     pod.signal(signal.SIGTERM)
-    assert pod.wait(30) == 143
+    assert pod.wait(60) == 143
 
     resumed = pods.run(config)
 

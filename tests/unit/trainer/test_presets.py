@@ -1,6 +1,7 @@
 """Presets are the measured ones, and a user's words mean what they say whatever the number of environments."""
 
 import pytest
+
 from belay_api.training import AlgorithmSpec
 from belay_trainer.presets import settings
 

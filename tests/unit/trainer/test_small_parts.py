@@ -7,13 +7,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from trainer_support import LogbookServer, make_config, until
+
 from belay_api.training import TrainingReport
 from belay_api.wire import RunProgress
 from belay_trainer.config import read_run
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.heartbeat import KEPT, Heartbeat
 from belay_trainer.report import LIMIT, encode
-from trainer_support import LogbookServer, make_config, until
 
 
 def _file(folder: Path, **spec: object) -> Path:

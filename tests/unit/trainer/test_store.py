@@ -6,6 +6,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from trainer_support import NAMESPACE, UID, LogbookServer
+
 from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model, verify
 from belay_trainer.errors import StoreRefused, StoreUnavailable
 from belay_trainer.files import reference
@@ -13,7 +15,6 @@ from belay_trainer.logbook import connect
 from belay_trainer.store import Store
 from belay_trainer.store.folder import FolderStore
 from belay_trainer.store.logbook import LENGTH, OFFSET, LogbookStore
-from trainer_support import NAMESPACE, UID, LogbookServer
 
 SEED = f"{UID}/0"
 

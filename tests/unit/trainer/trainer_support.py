@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from belay_api.training import TrainingConfig, TrainingReport
 
 HERE = Path(__file__).parent
@@ -51,7 +52,7 @@ class Pod:
     process: subprocess.Popen[bytes]
     work: Path
 
-    def wait(self, timeout: float = 120) -> int:
+    def wait(self, timeout: float = 400) -> int:
         """Return the exit code."""
         return self.process.wait(timeout)
 
@@ -140,7 +141,7 @@ class LogbookServer:
             self.process = None
 
 
-def until(fact: Callable[[], Any], timeout: float = 60) -> Any:
+def until(fact: Callable[[], Any], timeout: float = 240) -> Any:
     """Wait for a fact and return it. Raises: AssertionError when it does not become true in time."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

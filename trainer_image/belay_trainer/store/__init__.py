@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 import httpx
+
 from belay_api.artifact import Manifest
 from belay_api.wire import CheckpointRef
-
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.store.folder import FolderStore

@@ -14,7 +14,6 @@ from typing import ParamSpec, TypeVar
 
 from belay_api.artifact import MANIFEST, ArtifactError, Manifest, verify
 from belay_api.wire import CheckpointRef
-
 from belay_trainer import files
 from belay_trainer.errors import StoreRefused, StoreUnavailable
 

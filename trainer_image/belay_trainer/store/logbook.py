@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-from belay_api.artifact import MANIFEST, Manifest
-from belay_api.wire import API_PREFIX, CheckpointList, CheckpointRef, ErrorAnswer
 from pydantic import ValidationError
 
+from belay_api.artifact import MANIFEST, Manifest
+from belay_api.wire import API_PREFIX, CheckpointList, CheckpointRef, ErrorAnswer
 from belay_trainer.errors import StoreRefused, StoreUnavailable
 
 CHUNK = 1 << 18

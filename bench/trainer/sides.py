@@ -1,0 +1,115 @@
+"""The two ways to run one training that the benchmark compares."""
+
+import gc
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3.common.env_util import make_vec_env
+
+from belay_api.artifact import EvaluationReport
+from belay_api.training import TrainingConfig
+from belay_trainer import environments, presets
+from belay_trainer.boundary import Boundary
+from belay_trainer.config import Run
+from belay_trainer.evaluate import Evaluator
+from belay_trainer.heartbeat import Heartbeat
+from belay_trainer.keeper import Keeper
+from belay_trainer.logbook import connect
+from belay_trainer.stop import Stop
+from belay_trainer.store import open_store
+from belay_trainer.train import CLASSES, build
+
+
+@dataclass(frozen=True)
+class Times:
+    """CPU seconds of the whole process and of this thread alone, and seconds on the clock."""
+
+    cpu: float
+    thread: float
+    wall: float
+
+    @classmethod
+    def now(cls) -> "Times":
+        return cls(time.process_time(), time.thread_time(), time.perf_counter())
+
+    def __sub__(self, other: "Times") -> "Times":
+        return Times(self.cpu - other.cpu, self.thread - other.thread, self.wall - other.wall)
+
+    def __add__(self, other: "Times") -> "Times":
+        return Times(self.cpu + other.cpu, self.thread + other.thread, self.wall + other.wall)
+
+
+class TimedEvaluator(Evaluator):
+    """Counts the time spent in evaluations."""
+
+    spent = Times(0.0, 0.0, 0.0)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> EvaluationReport:
+        began = Times.now()
+        report = super().__call__(*args, **kwargs)
+        self.spent += Times.now() - began
+        return report
+
+
+class TimedBoundary(Boundary):
+    """Counts the CPU seconds of everything Belay does in the training's own thread."""
+
+    spent_s = 0.0
+
+    def _on_rollout_start(self) -> None:
+        began = time.thread_time()
+        super()._on_rollout_start()
+        self.spent_s += time.thread_time() - began
+
+
+def make_run(algorithm: str, environment: str, steps: int, load: dict[str, Any], *, uid: str) -> Run:
+    """Return the training both sides run."""
+    spec = {
+        "environment": {"id": environment},
+        "algorithm": {"name": algorithm},
+        "budget": {"steps": steps},
+        "evaluation": load["evaluation"],
+        "checkpoint": load["checkpoint"],
+    }
+    config = {"namespace": "bench", "job": algorithm, "uid": uid, "attempt": 1, "configHash": "0", "spec": spec}
+    return Run(TrainingConfig.model_validate(config), index=0, seed=0)
+
+
+def direct(run: Run) -> Times:
+    """Return what `learn` costs as a user of Stable-Baselines3 would call it."""
+    torch.set_num_threads(1)
+    spec = run.spec
+    chosen = presets.settings(spec.algorithm, copies=None, steps=spec.budget.steps)
+    tasks = make_vec_env(spec.environment.id, n_envs=chosen.copies, seed=run.seed)
+    model = CLASSES[spec.algorithm.name]("MlpPolicy", tasks, seed=run.seed, **chosen.arguments)
+    gc.collect()
+    began = Times.now()
+    model.learn(spec.budget.steps)
+    return Times.now() - began
+
+
+def belay(run: Run, folder: Path, logbook: str) -> tuple[Times, Times, float]:
+    """Return what `learn` costs in a training pod, the part of it spent in evaluations, and the overhead.
+
+    The overhead is the CPU seconds of all else that Belay does: between updates, and in its own threads.
+    """
+    client = connect(logbook, folder / "no-token")
+    keeper = Keeper(folder, open_store(run, pvc_dir=folder, logbook=client), keep=run.spec.checkpoint.keep)
+    heartbeat = Heartbeat(client, run.config.namespace)
+    evaluator = TimedEvaluator(environments.maker(run.spec.environment), run.spec.evaluation)
+    model = build(run)
+    boundary = TimedBoundary(run, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=Stop(), resume=None)
+    gc.collect()
+    began = Times.now()
+    model.learn(run.spec.budget.steps, callback=boundary, log_interval=None)
+    spent = Times.now() - began
+    in_threads_s = spent.cpu - spent.thread
+    if not keeper.flush(30):
+        raise SystemExit("the logbook did not take the checkpoints: Belay's side did not do all of its work")
+    keeper.close()
+    heartbeat.close()
+    evaluator.close()
+    return spent, evaluator.spent, boundary.spent_s - evaluator.spent.thread + in_threads_s
