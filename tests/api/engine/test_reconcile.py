@@ -154,6 +154,6 @@ def test_trust_in_what_is_not_cached_ends_with_its_owner(kube: Kube, start: Star
     kube.apply(training_job("a"))
     eventually(lambda: kube.get("configmap", "a-a1"), what="the ConfigMap exists")
     for thing in ("rltrainingjob/a", "job/a-a1", "configmap/a-a1"):  # as deleting and remaking a namespace does
-        kube.run("delete", thing, "--cascade=orphan")
+        kube.run("delete", thing, "--cascade=background")
     kube.apply(training_job("a"))
     eventually(lambda: kube.get("configmap", "a-a1"), what="the ConfigMap exists again")
