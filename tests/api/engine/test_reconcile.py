@@ -147,13 +147,3 @@ def test_sigterm_ends_in_order(kube: Kube, start: Starter) -> None:
     began = time.monotonic()
     assert operator.terminate() == 0
     assert time.monotonic() - began < 8.0
-
-
-def test_trust_in_what_is_not_cached_ends_with_its_owner(kube: Kube, start: Starter) -> None:
-    start().ready()
-    kube.apply(training_job("a"))
-    eventually(lambda: kube.get("configmap", "a-a1"), what="the ConfigMap exists")
-    for thing in ("rltrainingjob/a", "job/a-a1", "configmap/a-a1"):  # as deleting and remaking a namespace does
-        kube.run("delete", thing, "--cascade=background")
-    kube.apply(training_job("a"))
-    eventually(lambda: kube.get("configmap", "a-a1"), what="the ConfigMap exists again")

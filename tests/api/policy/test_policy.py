@@ -1,0 +1,23 @@
+"""Policies on a real API server."""
+
+from pathlib import Path
+
+import yaml
+from tests.api.engine.kube import Kube, eventually
+from tests.api.engine.process import Starter
+
+CASES = Path(__file__).parents[1] / "schema" / "good"
+REAL = {"TEST_KIND_MODULES": "real", "BELAY_TRAINER_IMAGE": "trainer:test", "BELAY_HANDLER_IMAGE": "handler:test"}
+KEY = "belay-receipt-key"
+
+
+def test_trust_in_the_receipt_key_ends_with_the_policy_it_was_made_for(kube: Kube, start: Starter) -> None:
+    """A namespace that is deleted and made anew takes the key with it; its new policies must get one."""
+    policy = yaml.safe_load((CASES / "policy.yaml").read_text())
+    start(**REAL).ready()
+    kube.apply(policy)
+    eventually(lambda: kube.get("secret", KEY), what="the receipt key exists")
+    for thing in (f"rlpolicy/{policy['metadata']['name']}", f"secret/{KEY}"):
+        kube.run("delete", thing)
+    kube.apply(policy)
+    eventually(lambda: kube.get("secret", KEY), what="the receipt key exists again")
