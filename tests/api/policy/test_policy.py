@@ -17,7 +17,10 @@ def test_trust_in_the_receipt_key_ends_with_the_policy_it_was_made_for(kube: Kub
     start(**REAL).ready()
     kube.apply(policy)
     eventually(lambda: kube.get("secret", KEY), what="the receipt key exists")
-    for thing in (f"rlpolicy/{policy['metadata']['name']}", f"secret/{KEY}"):
+    name = policy["metadata"]["name"]
+    eventually(lambda: kube.get("deployment", name), what="its Deployment exists")
+    # This server has no garbage collector: the test removes what it would.
+    for thing in (f"rlpolicy/{name}", f"deployment/{name}", f"service/{name}", f"secret/{KEY}"):
         kube.run("delete", thing)
     kube.apply(policy)
     eventually(lambda: kube.get("secret", KEY), what="the receipt key exists again")
