@@ -94,6 +94,8 @@ class RolloutReason(StrEnum):
     """A `pause` step is waiting for its duration."""
     ANALYZING = "Analyzing"
     """An `analyze` step is waiting for its verdict."""
+    GRACE_TOO_SHORT = "GraceTooShort"
+    """Episodes take longer than `analysis.grace`, so no comparison can decide; the message says how long they take."""
     HOLDING = "Holding"
     """The measurements needed to go on are missing; the message says which and until when."""
     WAITING_FOR_CAPACITY = "WaitingForCapacity"

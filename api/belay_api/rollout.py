@@ -347,6 +347,8 @@ class SampleStatus(StatusModel):
     """Mean outcome over them."""
     missing: int = 0
     """Episodes that did not end within grace of their start."""
+    late: int | None = None
+    """Of the missing, those that were reported all the same, after grace; unset: none."""
 
 
 class MetricVerdict(StatusModel):
@@ -370,6 +372,8 @@ class MetricVerdict(StatusModel):
     """The upper bound below this fails (above it, where less is better)."""
     pass_above: float | None = None
     """The lower bound above this passes (below it, where less is better)."""
+    grace_too_short: bool | None = None
+    """True: in most windows of one side more than 1 % of the reported episodes were late, so nothing is decided."""
     value: float | None = None
     """Of a limit: the measurement; seconds or a share."""
     breaches: int | None = None

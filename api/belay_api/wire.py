@@ -188,6 +188,9 @@ class WindowStatistics(Model):
     """Episodes that ended (were reported) within grace of their start and carry the outcome."""
     missing: int
     """Episodes that did not."""
+    late: int = 0
+    """Of the missing, those that were reported with the outcome, but after grace: not lost. Many of them in most
+    windows mean that grace is shorter than an episode."""
     mean: float | None = None
     """Mean outcome of the counted; None: count is 0."""
     m2: float = 0.0

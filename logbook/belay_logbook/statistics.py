@@ -2,6 +2,7 @@
 
     counted   started before at - grace, first report within grace of its start, carries the outcome
     missing   started before at - grace and not counted
+    late      the missing ones that carry the outcome all the same: reported, but after grace
     moved     taken over by another version: counts for neither side
 
 A look at `at` sees every arrival up to `at` (see Database.horizon_ms), so an episode that was looked at keeps its
@@ -25,7 +26,8 @@ _NEVER_MS = 1 << 62
 
 _FIRST = """
 SELECT COUNT(*) FILTER (WHERE {counted}), COUNT(*) FILTER (WHERE NOT moved), TOTAL(moved),
-       AVG({x}) FILTER (WHERE {counted}), MIN({x}) FILTER (WHERE {counted}), MAX({x}) FILTER (WHERE {counted})
+       AVG({x}) FILTER (WHERE {counted}), MIN({x}) FILTER (WHERE {counted}), MAX({x}) FILTER (WHERE {counted}),
+       COUNT(*) FILTER (WHERE NOT moved AND reported_ms > started_ms + :grace AND {x} IS NOT NULL)
 FROM episode WHERE version = :version AND started_ms >= :start AND started_ms < :end"""
 # A second pass over the same rows: one pass (sum of squares minus square of sum) cancels when the mean is large.
 _SECOND = """
@@ -80,9 +82,10 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int, cache: Windo
             continue
         windows = list(_windows(connection, look, found[0], at_ms, cache))
         young = max(at_ms - grace_ms, since_ms)
-        late = connection.execute(_LONGEST, (found[0], young, _NEVER_MS)).fetchone()[0]
+        young_longest = connection.execute(_LONGEST, (found[0], young, _NEVER_MS)).fetchone()[0]
         longest = max(
-            (ms for ms in [late, *(window.longest_ms for _, window in windows)] if ms is not None), default=None
+            (ms for ms in [young_longest, *(window.longest_ms for _, window in windows)] if ms is not None),
+            default=None,
         )
         versions.append(
             VersionStatistics(
@@ -132,12 +135,12 @@ def _compute_window(connection: sqlite3.Connection, key: WindowKey, start: int, 
     values: dict[str, int | str] = {"version": key.version, "start": start, "end": end, "grace": key.grace_ms}
     if not standard:
         values |= {"path": f'$."{key.outcome}"'}
-    count, told, moved, mean, low, high = connection.execute(_FIRST.format(**terms), values).fetchone()
+    count, told, moved, mean, low, high, late = connection.execute(_FIRST.format(**terms), values).fetchone()
     m2 = 0.0
     if count > 1:
         (m2,) = connection.execute(_SECOND.format(**terms), values | {"mean": mean}).fetchone()
     (longest,) = connection.execute(_LONGEST, (key.version, start, end)).fetchone()
-    return Window(count, told - count, int(moved), mean, m2, low, high, longest)
+    return Window(count, told - count, late, int(moved), mean, m2, low, high, longest)
 
 
 def _wire(start_ms: int, window: Window) -> WindowStatistics:
@@ -145,6 +148,7 @@ def _wire(start_ms: int, window: Window) -> WindowStatistics:
         start=datetime.fromtimestamp(start_ms / 1000, UTC),
         count=window.count,
         missing=window.missing,
+        late=window.late,
         mean=window.mean,
         m2=window.m2,
         min=window.min,

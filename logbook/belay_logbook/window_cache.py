@@ -30,6 +30,7 @@ class Window:
 
     count: int
     missing: int
+    late: int
     moved: int
     mean: float | None
     m2: float

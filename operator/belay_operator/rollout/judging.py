@@ -13,6 +13,7 @@ from belay_api.reasons import Verdict
 from belay_api.rollout import Metric, MetricVerdict, SampleStatus, ServingMeasure, WeightStatus
 from belay_operator.rollout import build
 from belay_operator.rollout.analysis.evidence import Evidence, Sample
+from belay_operator.rollout.analysis.grace import withheld
 from belay_operator.rollout.analysis.limits import judge_limit
 from belay_operator.rollout.analysis.queries import budget, comparisons, judged, limits
 from belay_operator.rollout.facts import ServingFact
@@ -118,10 +119,11 @@ def _compared(observed: Observed, before: dict[str, MetricVerdict], now: datetim
     status, fact = observed.status, observed.statistics
     assert status.candidate is not None
     assert status.stable is not None
+    candidate, stable, grace = status.candidate.policy, status.stable.policy, observed.spec.analysis.grace
     ours = (
         fact is not None
-        and fact.candidate == status.candidate.policy
-        and fact.stable == status.stable.policy
+        and fact.candidate == candidate
+        and fact.stable == stable
         and fact.since == status.analysis_started_at
     )
     fresh: dict[str, MetricVerdict] = {}
@@ -134,7 +136,8 @@ def _compared(observed: Observed, before: dict[str, MetricVerdict], now: datetim
             evidence = Evidence(metric.name, Verdict.PROVIDER_DOWN, NO_LOGBOOK)
             fresh[metric.name] = _verdict(evidence, old, at=old.at if old else instant(now), query=None)
         elif answer is not None:
-            evidence = judged(comparison, answer, status.candidate.policy, status.stable.policy, spend)
+            evidence = judged(comparison, answer, candidate, stable, spend)
+            evidence = withheld(evidence, answer.statistics, candidate=candidate, stable=stable, grace=grace)
             if answer.problem is not None:
                 evidence = replace(evidence, message=answer.problem)
             fresh[metric.name] = _verdict(evidence, old, at=answer.at, query=answer.query)
@@ -188,6 +191,7 @@ def _verdict(evidence: Evidence, old: MetricVerdict | None, *, at: datetime, que
         interval=bounds if len(bounds) == 2 else None,
         fail_below=_short(evidence.fail_below),
         pass_above=_short(evidence.pass_above),
+        grace_too_short=evidence.grace_too_short or None,
         value=_short(evidence.value),
         breaches=evidence.breaches,
         query=query,
@@ -200,7 +204,9 @@ def _sample(sample: Sample | None) -> SampleStatus | None:
     return (
         None
         if sample is None
-        else SampleStatus(episodes=sample.episodes, mean=_short(sample.mean), missing=sample.missing)
+        else SampleStatus(
+            episodes=sample.episodes, mean=_short(sample.mean), missing=sample.missing, late=sample.late or None
+        )
     )
 
 

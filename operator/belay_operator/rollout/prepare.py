@@ -22,6 +22,9 @@ def broken(observed: Observed, now: datetime) -> Move | None:
         if observed.status.weight is None:
             return None  # no traffic has moved; the situation says what is missing
         return begin(observed, now, reason="PolicyNotReady", message=f"RLPolicy {candidate.policy} was deleted")
+    if policy.digest != candidate.digest:
+        message = f"RLPolicy {candidate.policy} was deleted and made again with another digest"
+        return begin(observed, now, reason="PolicyNotReady", message=message)
     if policy.broken is None:
         return None
     reason, message = policy.broken
@@ -35,6 +38,8 @@ def prepare(observed: Observed, now: datetime) -> Move | None:
         return None
     if policy is None or not policy.has_capacity:
         return None
-    returning = status.previous is not None and status.previous.policy == status.candidate.policy
+    returning = status.previous is not None and (
+        (status.previous.policy, status.previous.digest) == (status.candidate.policy, status.candidate.digest)
+    )
     at_once = status.stable is None or returning
     return enter(observed, now, len(observed.spec.steps) if at_once else 0, kind="promote" if at_once else None)

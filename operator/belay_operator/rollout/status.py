@@ -3,6 +3,7 @@
 Ready is there from the first pass; Reconciling and Stalled only while true. Messages hold no running numbers.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from belay_api.conditions import clear_condition, set_condition
@@ -74,8 +75,12 @@ def situation(observed: Observed, now: datetime) -> Wait | None:
     if status.candidate is None:
         return _resting(observed, now)
     if status.step is not None:
-        return waiting(observed, now) or Wait(RolloutReason.PROGRESSING, "the step is over")
-    return _preparing(observed, status.candidate.policy)
+        wait = waiting(observed, now) or Wait(RolloutReason.PROGRESSING, "the step is over")
+        wait = _undecidable(observed, wait)
+    else:
+        wait = _preparing(observed, status.candidate.policy)
+    remade = _remade(observed)
+    return wait if remade is None else replace(wait, message=f"{wait.message}. {remade}")
 
 
 def _rolling_back(observed: Observed, now: datetime) -> Wait:
@@ -118,9 +123,33 @@ def _unserved(observed: Observed, stable: str) -> Wait | None:
     if policy is None:
         message = f"RLPolicy {stable} was deleted while it served all traffic; create it again or name another"
         return Wait(RolloutReason.POLICY_NOT_FOUND, message, stalled=True)
+    remade = _remade(observed)
+    if remade is not None:
+        return Wait(RolloutReason.POLICY_NOT_READY, remade, stalled=True)
     if policy.ready_replicas == 0:
         return Wait(RolloutReason.POLICY_NOT_READY, f"{stable} has no ready replica")
     return None
+
+
+def _remade(observed: Observed) -> str | None:
+    """What serves as stable under its name and is not what was promoted; None: it is, or there is no such policy."""
+    stable, policy = observed.status.stable, observed.policy(observed.status.stable)
+    if stable is None or policy is None or policy.digest == stable.digest:
+        return None
+    return (
+        f"RLPolicy {stable.policy} was deleted and made again with another digest than the one promoted "
+        f"({stable.digest[:19]}): stable is not what was judged. Make it again as it was, or name another policy"
+    )
+
+
+def _undecidable(observed: Observed, wait: Wait) -> Wait:
+    """The same wait, told as what keeps every comparison from deciding, where something does."""
+    if wait.reason not in (RolloutReason.ANALYZING, RolloutReason.PAUSED):
+        return wait
+    for look in observed.looks or ():
+        if look.grace_too_short:
+            return replace(wait, reason=RolloutReason.GRACE_TOO_SHORT, message=f"{look.metric}: {look.message}")
+    return wait
 
 
 def _refused(observed: Observed, wanted: str) -> Wait:

@@ -59,6 +59,16 @@ class Model:
                 found[started // window * window] = (counted, missing + 1)
         return found, moved
 
+    def late(self, version: str, at: int, grace: int, since: int) -> int:
+        return sum(
+            owner == version
+            and since <= episode["started"] < at - grace
+            and not episode["moved"]
+            and episode["value"] is not None
+            and episode["reported"] - episode["started"] > grace
+            for (owner, _), episode in self.episodes.items()
+        )
+
     def longest(self, version: str, since: int) -> float | None:
         took = [
             max(0, episode["reported"] - episode["started"])
@@ -91,15 +101,15 @@ def test_looks_agree_with_the_definitions_also_after_late_arrivals(rounds, windo
     for number, batch in enumerate(rounds):
         for started, version, name, delay, value, moved in batch:
             at_ms = EPOCH + started
-            late = grace * 1000 if delay == "grace" else delay
+            took = grace * 1000 if delay == "grace" else delay
             receipt = Receipt("ns", version, str(name), 0, datetime.fromtimestamp(at_ms / 1000, UTC))
-            if late is None:
+            if took is None:
                 cache.touch(record_starts(connection, [receipt]))
                 model.start(version, str(name), at_ms)
             else:
                 outcomes = {"length": 1.0} if value is None else {"return": value}
-                cache.touch(record_outcomes(connection, [Report(receipt, outcomes, moved)], at_ms + late))
-                model.report(version, str(name), at_ms, arrived=at_ms + late, value=value, moved=moved)
+                cache.touch(record_outcomes(connection, [Report(receipt, outcomes, moved)], at_ms + took))
+                model.report(version, str(name), at_ms, arrived=at_ms + took, value=value, moved=moved)
         now = EPOCH + at + number * 10_000
         answer = compute(connection, look, now, cache)
         assert compute(connection, look, now, WindowCache()).statistics.etag == answer.statistics.etag
@@ -107,6 +117,8 @@ def test_looks_agree_with_the_definitions_also_after_late_arrivals(rounds, windo
             want, moved_count = model.windows(version.version, now, window * 1000, grace * 1000, EPOCH + since)
             assert [round(it.start.timestamp() * 1000) for it in version.windows] == sorted(want)
             assert version.moved == moved_count
+            late = model.late(version.version, now, grace * 1000, EPOCH + since)
+            assert sum(it.late for it in version.windows) == late
             assert version.longest == model.longest(version.version, EPOCH + since)
             for found in version.windows:
                 counted, missing = want[round(found.start.timestamp() * 1000)]

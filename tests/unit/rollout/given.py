@@ -7,6 +7,7 @@ in it is named by the claim of some case; keys are checked, so a misspelt one is
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
@@ -23,7 +24,7 @@ from belay_operator.rollout.traffic.router import Answer, RouteView
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (
     *("spec", "status", "policies", "route", "routeOf", "gatewayAPI", "pods", "command", "serving", "statistics"),
-    *("problem", "logbook"),
+    *("problem", "logbook", "late"),
 )
 SPEC = {"policy": {"name": "b"}, "traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}]}}}
 WINDOW = timedelta(seconds=10)
@@ -104,11 +105,12 @@ def _status(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _policy(
-    name: str, *, ready: int = 1, needed: int = 1, broken: list[str] | None = None, shared: bool = False
+    name: str, *, ready: int = 1, needed: int = 1, broken: list[str] | None = None, shared: bool = False, like: str = ""
 ) -> PolicyView:
+    """`like`: it has the bytes of another policy."""
     return PolicyView(
         name=name,
-        digest=digest(name),
+        digest=digest(like or name),
         ready_replicas=ready,
         needed_replicas=needed,
         broken=(broken[0], broken[1]) if broken else None,
@@ -152,7 +154,10 @@ def _serving(
 
 
 def _statistics(given: Mapping[str, Any], status: RLRolloutStatus, now: datetime) -> StatisticsFact | None:
-    """`statistics: {return: {b: [[count, mean, spread, missing], …], a: […]}}`, one entry per window of 10 s."""
+    """`statistics: {return: {b: [[count, mean, spread, missing], …], a: […]}}`, one entry per window of 10 s.
+
+    `late: {b: [late per window, longest in seconds]}`: of either version, for every outcome.
+    """
     if "statistics" not in given and "problem" not in given:
         return None
     assert status.candidate is not None
@@ -160,7 +165,9 @@ def _statistics(given: Mapping[str, Any], status: RLRolloutStatus, now: datetime
     assert status.analysis_started_at is not None
     start = status.analysis_started_at
     outcomes = {
-        name: OutcomeFact(query=f"logbook {name}", at=now, statistics=_answer(name, sides, start, now))
+        name: OutcomeFact(
+            query=f"logbook {name}", at=now, statistics=_answer(name, sides, start, now, given.get("late") or {})
+        )
         for name, sides in (given.get("statistics") or {}).items()
     }
     for name, problem in (given.get("problem") or {}).items():
@@ -168,13 +175,18 @@ def _statistics(given: Mapping[str, Any], status: RLRolloutStatus, now: datetime
     return StatisticsFact(status.candidate.policy, status.stable.policy, start, outcomes)
 
 
-def _answer(name: str, sides: Mapping[str, Any], start: datetime, now: datetime) -> Statistics:
+def _answer(
+    name: str, sides: Mapping[str, Any], start: datetime, now: datetime, late: Mapping[str, list[Any]]
+) -> Statistics:
     versions = [
         VersionStatistics(
             version=version,
+            longest=late.get(version, [(), None])[1],
             windows=[
-                _window(start + i * WINDOW, count=c, mean=m, spread=s, missing=missing)
-                for i, (c, m, s, missing) in enumerate(windows)
+                _window(start + i * WINDOW, count=c, mean=m, spread=s, missing=missing, late=n)
+                for i, ((c, m, s, missing), n) in enumerate(
+                    zip_longest(windows, late.get(version, [()])[0], fillvalue=0)
+                )
             ],
         )
         for version, windows in sides.items()
@@ -182,12 +194,13 @@ def _answer(name: str, sides: Mapping[str, Any], start: datetime, now: datetime)
     return Statistics(outcome=name, at=now, etag="1", versions=versions)
 
 
-def _window(start: datetime, *, count: int, mean: float, spread: float, missing: int) -> WindowStatistics:
+def _window(start: datetime, *, count: int, mean: float, spread: float, missing: int, late: int) -> WindowStatistics:
     some = count > 0
     return WindowStatistics(
         start=start,
         count=count,
         missing=missing,
+        late=late,
         mean=mean if some else None,
         m2=spread**2 * max(count - 1, 0),
         min=mean - 3 * spread if some else None,

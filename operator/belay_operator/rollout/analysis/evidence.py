@@ -65,6 +65,7 @@ class Sample:
     episodes: int  # that count
     mean: float | None  # plain mean over them; None: there are none
     missing: int
+    late: int = 0  # of the missing: reported, but after grace
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Evidence:
     interval: tuple[float | None, float | None] | None = None  # two one-sided bounds on it, valid at every look
     fail_below: float | None = None  # fails with its upper bound below this (less is better: lower bound above)
     pass_above: float | None = None  # passes with its lower bound above this (less is better: upper bound below)
+    grace_too_short: bool = False  # too many episodes were reported late for anything to be decided
     value: float | None = None  # of a limit: the measurement
     breaches: int | None = None  # of a limit: the counter after this look
 
