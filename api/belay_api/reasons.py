@@ -23,6 +23,8 @@ class TrainingReason(StrEnum):
 
     INVALID_SPEC = "InvalidSpec"
     """The spec cannot be run as written; the message names the field. Nothing is started until it is corrected."""
+    CHILD_CONFLICT = "ChildConflict"
+    """An object somebody else made has the name of one that this needs; it is left as it is, the message names it."""
     PENDING = "Pending"
     """The Job exists, no pod of it runs yet."""
     TRAINING = "Training"
@@ -50,6 +52,8 @@ class PolicyReason(StrEnum):
 
     INVALID_SPEC = "InvalidSpec"
     """The spec cannot be served as written; the message names the field."""
+    CHILD_CONFLICT = "ChildConflict"
+    """An object somebody else made has the name of one that this needs; it is left as it is, the message names it."""
     VERIFYING = "Verifying"
     """A pod is fetching the artifact and checking its digest."""
     VERIFIED = "Verified"
@@ -82,6 +86,8 @@ class RolloutReason(StrEnum):
 
     INVALID_SPEC = "InvalidSpec"
     """The spec cannot be carried out as written; the message names the field. Traffic stays as it is."""
+    CHILD_CONFLICT = "ChildConflict"
+    """An object somebody else made has the name of one that this needs; it is left as it is, the message names it."""
     POLICY_NOT_FOUND = "PolicyNotFound"
     """`spec.policy.name` names no RLPolicy of this namespace."""
     PREPARING = "Preparing"

@@ -1,4 +1,4 @@
-"""Carry a plan out: status, apply, delete, events, in this order.
+"""Carry a plan out: status, apply, delete, events, in this order. Nothing that is not ours is applied over.
 
 The recorded intent goes first, so a process that dies on any line leaves a world that the next pass can read. Every
 write is one that may be repeated: an apply names the whole wanted content, a status replaces the version it was decided
@@ -9,7 +9,7 @@ what it has itself already changed.
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from belay_api import names
@@ -20,6 +20,7 @@ from belay_operator.engine.client import Client, Object
 from belay_operator.engine.drift import Drift, stamped
 from belay_operator.engine.errors import Conflict, NotFound, Refused
 from belay_operator.engine.events import Events
+from belay_operator.engine.foreign import ForeignObject, is_foreign, owned, sentence, told
 from belay_operator.engine.plan import Manifest, Note, Plan, Ref
 
 TRUST = timedelta(minutes=10)
@@ -39,8 +40,9 @@ class Executor:
         events: Events,
         *,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._client, self._cache, self._events, self._clock = client, cache, events, clock
+        self._client, self._cache, self._events, self._clock, self._now = client, cache, events, clock, now
         self._drift = Drift()
         self._trusted: dict[tuple[str, str, str, str], tuple[str, float]] = {}
         self._tidy_at = TIDY
@@ -52,19 +54,37 @@ class Executor:
             obj: The object as the decision saw it; its resource version guards the status.
             urgent: Calls pass the rate limit.
         Raises: ApiError of the first write that failed; the later ones were not tried. Conflict after the cache has
-            been given the live object, so that deciding again at once is right.
+            been given the live object, so that deciding again at once is right. ForeignObject when a child's name is
+            taken; everything else was done.
         """
         writes = 0
-        if plan.status is not None and plan.status != (obj.get("status") or {}):
-            await self._status(obj, plan.status, urgent)
+        # Asked before the status is written, which says so: two statuses in turn would be writes without end.
+        foreign = [manifest for manifest in plan.apply if await self._foreign(obj, manifest, urgent)]
+        status = told(obj, plan.status, foreign, self._now()) if foreign else plan.status
+        if status is not None and status != (obj.get("status") or {}):
+            await self._status(obj, status, urgent)
             writes += 1
         for manifest in plan.apply:
-            writes += await self._apply(obj, manifest, urgent)
+            if manifest not in foreign:
+                writes += await self._apply(obj, manifest, urgent)
         for ref in plan.delete:
             writes += await self._delete(ref, urgent)
         for note in plan.events:
             self._events.tell(obj, note)
+        if foreign:
+            raise ForeignObject(sentence(foreign))
         return writes
+
+    async def _foreign(self, obj: Mapping[str, Any], manifest: Manifest, urgent: bool) -> bool:
+        """Whether what has the child's name is not ours; only asked of a child that we do not know to exist."""
+        kind, namespace, name = manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        if not owned(manifest) or self._cache.entry(kind, namespace, name) is not None:
+            return False
+        full, digest = stamped(_managed(manifest))
+        if self._trusts(obj, full, digest):
+            return False
+        live = await self._client.get(kind, namespace, name, urgent=urgent)
+        return live is not None and is_foreign(live, manifest)
 
     async def _status(self, obj: Mapping[str, Any], status: Mapping[str, Any], urgent: bool) -> None:
         meta = obj["metadata"]

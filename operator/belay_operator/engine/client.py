@@ -65,10 +65,10 @@ class Client:
         """Close the connections."""
         await self._rest.close()
 
-    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+    async def get(self, kind: str, namespace: str, name: str, *, urgent: bool = False) -> Object | None:
         """Return the live object, or None when it does not exist."""
         try:
-            return await self.call("GET", resource_of(kind), resource_of(kind).path(namespace, name))
+            return await self.call("GET", resource_of(kind), resource_of(kind).path(namespace, name), urgent=urgent)
         except NotFound:
             return None
 

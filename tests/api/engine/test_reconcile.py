@@ -147,3 +147,36 @@ def test_sigterm_ends_in_order(kube: Kube, start: Starter) -> None:
     began = time.monotonic()
     assert operator.terminate() == 0
     assert time.monotonic() - began < 8.0
+
+
+def test_what_somebody_else_made_under_a_childs_name_is_left_alone(kube: Kube, start: Starter) -> None:
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "a-a1", "labels": {"app": "theirs"}},
+        "data": {"job.json": "theirs", "more": "1"},
+    }
+    kube.apply(theirs)
+    operator = start().ready()
+    kube.apply(training_job("a"))
+
+    def ready() -> dict[str, Any]:
+        status = (kube.get("rltrainingjob", "a") or {}).get("status", {})
+        return next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+
+    said = eventually(lambda: (found := ready()).get("reason") == "ChildConflict" and found, what="the owner says so")
+    assert said["status"] == "False"
+    assert "ConfigMap a-a1 exists" in said["message"]
+    eventually(lambda: kube.get("job", "a-a1"), what="the other child is made")
+
+    passes, version = operator.metric("belay_reconciles_total"), (kube.get("rltrainingjob", "a") or {})["metadata"]
+    eventually(lambda: operator.metric("belay_reconciles_total") >= passes + 2, what="it is tried again")
+    assert (kube.get("rltrainingjob", "a") or {})["metadata"] == version, "trying again writes nothing"
+    untouched = kube.get("configmap", "a-a1") or {}
+    assert (untouched["data"], untouched["metadata"]["labels"]) == (theirs["data"], {"app": "theirs"})
+    assert "ownerReferences" not in untouched["metadata"]
+
+    kube.run("delete", "configmap", "a-a1")
+    made = eventually(lambda: kube.get("configmap", "a-a1"), what="ours, once the name is free")
+    assert made["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "belay"
+    eventually(lambda: ready().get("reason") == "Running", what="the condition goes with its cause")
