@@ -351,7 +351,7 @@ def install(api: Api) -> None:
         check=True,
     ).stdout.strip()
     kube.run("apply", "--server-side", "-f", f"{module}/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml")
-    kube.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+    kube.established()
     kube.run("create", "namespace", NAMESPACE)
 
 

@@ -22,7 +22,7 @@ def api() -> Iterator[Api]:
         kube = Kube(server.kubeconfig)
         for path in sorted((ROOT / "crds").glob("*.yaml")):
             kube.run("apply", "--server-side", "-f", str(path))
-        kube.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        kube.established()
         kube.run("create", "namespace", "belay-system")
         yield server
 

@@ -7,6 +7,7 @@ So it shows what the operator does with the API, and nothing of traffic. Run it 
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 import threading
@@ -98,6 +99,7 @@ class DataPlane:
         wanted = (meta["generation"], spec.get("replicas", 1))
         if self._known.get(meta["uid"]) == wanted or "deletionTimestamp" in meta:
             return
+        before = self._known.get(meta["uid"], (0, 0))[1]
         self._known[meta["uid"]] = wanted
         labels = spec["template"]["metadata"]["labels"]
         policy, replicas = labels.get(names.POLICY_LABEL, meta["name"]), wanted[1]
@@ -112,11 +114,9 @@ class DataPlane:
                 continue
             status = _pod_status(self._address, env.get("BELAY_ARTIFACT_DIGEST") or _digest(spec))
             await client.replace_status({**made, "apiVersion": "v1", "kind": "Pod"}, status)
-        listed = await client.call("GET", pods, path, query={"labelSelector": f"{names.POLICY_LABEL}={policy}"})
-        for item in listed["items"]:
-            if int(item["metadata"]["name"].rpartition("-")[2]) >= replicas:
-                body = {"gracePeriodSeconds": 0}
-                await client.call("DELETE", pods, f"{path}/{item['metadata']['name']}", body=body)
+        for number in range(replicas, before):
+            with contextlib.suppress(NotFound):
+                await client.call("DELETE", pods, f"{path}/{meta['name']}-{number}", body={"gracePeriodSeconds": 0})
         counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
         status = {"observedGeneration": meta["generation"], **(counts if replicas else {})}
         live = await client.get("Deployment", self._namespace, meta["name"])

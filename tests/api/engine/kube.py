@@ -32,6 +32,21 @@ class Kube:
         """Apply as a user would."""
         self.run("apply", "-f", "-", stdin=json.dumps(manifest))
 
+    def established(self) -> None:
+        """Return once every CRD is served. Not `kubectl wait`: that fails on a CRD too young to have conditions."""
+
+        def served() -> bool:
+            crds = json.loads(self.run("get", "crd", "-o", "json"))["items"]
+            return all(
+                any(
+                    c["type"] == "Established" and c["status"] == "True"
+                    for c in (crd.get("status") or {}).get("conditions") or ()
+                )
+                for crd in crds
+            )
+
+        eventually(served, what="every CRD is established", timeout_s=30)
+
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
         """Return the object, or None."""
         text = self.run("get", kind, name, "-o", "json", "--ignore-not-found")

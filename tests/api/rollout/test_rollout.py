@@ -31,7 +31,7 @@ def gateway_api(api: Api) -> None:
     crd = f"{done.stdout.strip()}/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
     kube = Kube(api.kubeconfig)
     kube.run("apply", "--server-side", "-f", crd)
-    kube.run("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io", "--timeout=30s")
+    kube.established()
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ class Mortal:
         )
         self._live = victim
 
-    def until(self, true: Any, *, what: str, timeout_s: float = 150) -> None:
+    def until(self, true: Any, *, what: str, timeout_s: float = 300) -> None:
         """Live and die until `true()`."""
         end = time.monotonic() + timeout_s
         while not true():
@@ -156,6 +156,7 @@ class Mortal:
             time.sleep(0.2)
 
 
+@pytest.mark.timeout(900)  # some forty lives of an operator
 def test_killed_after_every_single_write_it_ends_the_same(
     kube: Kube, start: Starter, data_plane: DataPlaneThread, proxy: FaultProxy
 ) -> None:
