@@ -229,7 +229,7 @@ def definition(resource: Resource) -> dict[str, Any]:
 
 
 def render(resource: Resource) -> str:
-    """Return the file as text. JSON is YAML, and this room imports no YAML library; one key a line keeps diffs short."""
+    """Return the file as text. JSON is YAML, and this room imports no YAML library; one key per line."""
     return json.dumps(definition(resource), indent=1) + "\n"
 
 

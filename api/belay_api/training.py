@@ -29,7 +29,7 @@ class EnvironmentSpec(Model):
     kwargs: FreeForm = Field(default_factory=dict)
     """Keyword arguments of `gymnasium.make`."""
     vector: VectorSpec = VectorSpec()
-    """Parallel copies for collection; evaluation always uses one."""
+    """Parallel copies for collection; evaluation has copies of its own."""
 
 
 class Hyperparameters(Model):

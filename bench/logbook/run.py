@@ -27,14 +27,15 @@ from typing import Any
 import httpx
 import orjson
 import yaml
+
 from ranges import check
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.unit.logbook.support import MASTER, Process
+
 from belay_api.receipts import Receipt, namespace_key, sign
 from belay_logbook.episodes import Report, record_outcomes
 from belay_logbook.schema import migrate
-
-from tests.unit.logbook.support import MASTER, Process
 
 HERE = Path(__file__).parent
 NAMESPACE = "bench"

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from belay_operator.rollout.analysis.betting import Counts, Wealth
 from belay_operator.rollout.analysis.budget import Budget
 from belay_operator.rollout.analysis.sequential import Difference, Strata, bound_width, boundary, stratified_difference
 from belay_operator.rollout.analysis.verdict import MISSING_MARGIN
-from numpy.typing import NDArray
 from verdict.world import Episodes, Floats
 
 Flags = NDArray[np.bool_]

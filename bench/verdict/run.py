@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+
 from belay_api.reasons import Verdict
 from belay_operator.rollout.analysis.budget import Budget, split
 from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow

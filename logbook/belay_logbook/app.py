@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from belay_api.receipts import namespace_key
-from belay_api.wire import API_PREFIX, CheckpointRef
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,6 +15,8 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from belay_api.receipts import namespace_key
+from belay_api.wire import API_PREFIX, CheckpointRef
 from belay_logbook import metrics
 from belay_logbook.auth import Action, Gate, KeyFile
 from belay_logbook.batch import parse_one, read_body, result_of

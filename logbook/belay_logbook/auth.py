@@ -14,9 +14,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from belay_api.wire import ApiKey
 from starlette.requests import Request
 
+from belay_api.wire import ApiKey
 from belay_logbook.errors import Forbidden, Unauthorized
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import orjson
-from belay_api.model import Model
-from belay_api.wire import MAX_BATCH, BatchResult, Refusal
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from belay_api.model import Model
+from belay_api.wire import MAX_BATCH, BatchResult, Refusal
 from belay_logbook import metrics
 from belay_logbook.errors import BadRequest, Forbidden, LogbookError, TooLarge
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import orjson
+
 from belay_api.receipts import BadReceipt, Receipt, check
 from belay_api.wire import EpisodeOutcome, EpisodeStart
-
 from belay_logbook.batch import parse_batch
 from belay_logbook.errors import BadRequest, Forbidden, LogbookError
 from belay_logbook.schema import STANDARD_OUTCOMES

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 from belay_api.units import parse_instant
 from belay_api.wire import Statistics
-
 from belay_logbook import metrics
 from belay_logbook.db import Database
 from belay_logbook.episodes import OUTCOME_NAME

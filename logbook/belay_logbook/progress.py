@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from belay_api.wire import ProgressPage, RunProgress, RunProgressRecord
-
 from belay_logbook.batch import parse_batch
 from belay_logbook.errors import BadRequest, LogbookError
 

@@ -4,13 +4,13 @@ import re
 import time
 
 import orjson
-from belay_api.model import Model
-from belay_api.wire import ErrorAnswer, ErrorBody
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from belay_api.model import Model
+from belay_api.wire import ErrorAnswer, ErrorBody
 from belay_logbook import metrics
 from belay_logbook.errors import BadRequest, LogbookError
 

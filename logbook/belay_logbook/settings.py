@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from belay_api.names import LOGBOOK_PORT, RECEIPT_KEY_FILE
-
 from belay_logbook.tokenreview import ApiServer
 
 RECEIPT_KEY_ENV = "BELAY_RECEIPT_KEY_FILE"

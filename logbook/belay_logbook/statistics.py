@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import orjson
-from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 
+from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_logbook.schema import STANDARD_OUTCOMES
 from belay_logbook.window_cache import Window, WindowCache, WindowKey
 

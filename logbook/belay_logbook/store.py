@@ -13,7 +13,6 @@ from pathlib import Path
 
 from belay_api.artifact import Manifest
 from belay_api.wire import CheckpointList, CheckpointRef
-
 from belay_logbook.blobs import BlobFiles
 from belay_logbook.db import Database
 from belay_logbook.errors import Conflict, NotFound, Unprocessable

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from belay_api.names import TOKEN_AUDIENCE
 
+from belay_api.names import TOKEN_AUDIENCE
 from belay_logbook import metrics
 from belay_logbook.errors import Unauthorized, Unavailable
 

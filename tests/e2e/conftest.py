@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from belay_demo.install import EXAMPLES, SYSTEM, chart, use_cluster
 from belay_demo.kube import Failed, Namespace, run
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from belay_demo.install import EXAMPLES, SYSTEM
 from belay_demo.kube import Namespace, condition, run
 

@@ -1,4 +1,4 @@
-"""Training on real pods: a killed seed resumes bit-exactly, a bad configuration ends the job, a volume is a store.
+"""Training on real pods: a killed seed resumes bit-exactly, a bad configuration ends the job, a volume is a store."""
 
 import copy
 import json
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from belay_demo.install import EXAMPLES
 from belay_demo.kube import Namespace, condition
 
@@ -90,7 +91,7 @@ def test_a_bad_configuration_ends_the_job_and_says_why(here: Namespace) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_missing_image_is_a_condition_and_heals(here: Namespace) -> None:
-    here.apply(job("no-image", runtime={"image": "localhost/no-such-image:1"}, budget={"steps": 256}))
+    here.apply(job("no-image", runtime={"image": "localhost/no-such-image:1"}, seeds={"count": 1}))
     ready = here.wait(
         "the condition",
         lambda: (

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from belay_api.artifact import (
     MANIFEST,
     ArtifactInvalid,

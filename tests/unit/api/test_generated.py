@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from belay_api.crd import RESOURCES, definition, render, structural
-
 from dev.reference import fields, pages
+
+from belay_api.crd import RESOURCES, definition, render, structural
 
 ROOT = Path(__file__).parents[3]
 CLIENT_SIDE_APPLY_LIMIT = 200_000  # bytes; kubectl keeps a copy in an annotation of at most 262,144

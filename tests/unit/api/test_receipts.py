@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+
 from belay_api.receipts import BadReceipt, Receipt, check, namespace_key, sign
 
 MASTER = b"m" * 32

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from belay_api.units import format_duration, format_instant, parse_duration, parse_instant, parse_percent
 from hypothesis import given
 from hypothesis import strategies as st
+
+from belay_api.units import format_duration, format_instant, parse_duration, parse_instant, parse_percent
 
 
 @pytest.mark.parametrize(

@@ -108,11 +108,11 @@ def test_an_episode_taken_over_follows_and_is_moved(make, served: Served) -> Non
     assert served.pins == [None, "v1", "v2"]
 
 
-@pytest.mark.parametrize("trouble", [{"delay_s": 1.0}, {"status": 503}, {"status": 500}])
+@pytest.mark.parametrize("trouble", [{"delay_s": 3.0}, {"status": 503}, {"status": 500}])
 def test_there_is_always_an_action(make, served: Served, trouble: dict) -> None:
     for name, value in trouble.items():
         setattr(served, name, value)
-    with make(served.url, timeout_s=0.2, fallback_action=7) as client, client.episode() as episode:
+    with make(served.url, timeout_s=1.5, fallback_action=7) as client, client.episode() as episode:
         answer = episode.act(OBSERVATION)
         assert (answer.action, answer.fallback, answer.policy) == (7, True, None)
         assert answer.error

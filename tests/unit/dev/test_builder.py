@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from belay_cluster import builder as module
 from belay_cluster.builder import Buildah
 from belay_cluster.images import Image

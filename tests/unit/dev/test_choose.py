@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from belay_cluster.choose import Kind, choose
 
 LOCAL = Path("/run/belay/admin.kubeconfig")

@@ -1,6 +1,7 @@
 """What the command line takes for its own and what it passes on."""
 
 import pytest
+
 from belay_cluster.__main__ import parse
 
 

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from belay_cluster import config, layout, pki, programs
 from belay_cluster.paths import Paths, from_environment
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from belay_cluster import gobuild
 from belay_cluster.paths import Paths, from_environment
 from belay_cluster.shell import Problem

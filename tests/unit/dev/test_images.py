@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from belay_cluster.imagerun import abandoned
 from belay_cluster.images import IMAGES, Image, copied, reference, up_to, with_parents
 from belay_cluster.paths import Paths, from_environment

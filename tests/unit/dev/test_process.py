@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from belay_cluster.process import Process, Processes, start_time
 
 SLEEP = Process("sleep", ("sleep", "60"))

@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+
 from belay_cluster import runtime, storage
 from belay_cluster.shell import Problem
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+
 from belay_api.receipts import Receipt, namespace_key, sign
 
 ROOT = Path(__file__).parents[3]

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from belay_logbook.settings import BadSettings, read_settings
-
 from tests.unit.logbook.support import MASTER, Process, receipt
+
+from belay_logbook.settings import BadSettings, read_settings
 
 
 def entry(name: str, key: str, namespace: str) -> dict[str, str]:

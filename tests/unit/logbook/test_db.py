@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from belay_logbook.db import Database
 from belay_logbook.errors import Unavailable, Unprocessable
 from belay_logbook.schema import STEPS, NewerDatabase

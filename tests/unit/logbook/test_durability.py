@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from tests.unit.logbook.support import Process, receipt
 
 CLIENTS = 4

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-
 from tests.unit.logbook.support import Process, receipt
 
 WAIT_S = 25  # what the callers below are ready to wait; an answer much earlier came for a reason

@@ -5,13 +5,14 @@ import sqlite3
 import statistics as reference
 from datetime import UTC, datetime, timedelta
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from belay_api.receipts import Receipt
 from belay_logbook.episodes import Report, record_outcomes, record_starts
 from belay_logbook.schema import migrate
 from belay_logbook.statistics import Look, compute
 from belay_logbook.window_cache import WindowCache
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 EPOCH = 1_800_000_000_000  # ms; a multiple of no window below, so windows are cut where the clock cuts them
 SPAN = 60_000

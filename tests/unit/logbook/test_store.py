@@ -9,7 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from tests.unit.logbook.support import Process, new_namespace
 
 DATA = random.Random(1).randbytes(300_000)
