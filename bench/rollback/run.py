@@ -260,6 +260,7 @@ def main() -> int:
     """Run the benchmark against the cluster that `make cluster images` has brought up."""
     use_cluster()
     chart()
+    BENCH.kubectl("delete", "rltj", "--all", "--cascade=foreground", "--timeout=120s")
     run("kubectl", "delete", "namespace", BENCH.name, "--ignore-not-found", "--wait", "--timeout=120s")
     run("kubectl", "create", "namespace", BENCH.name)
     BENCH.apply(EXAMPLES / "00-gateway.yaml")

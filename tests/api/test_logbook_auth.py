@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from belay_api.names import TOKEN_AUDIENCE
-from belay_cluster.api import Api, ApiServer
-
 from tests.api.engine.kube import Kube
 from tests.unit.logbook.support import Process, new_namespace
+
+from belay_api.names import TOKEN_AUDIENCE
+from belay_cluster.api import Api, ApiServer
 
 
 class Cluster:

@@ -21,7 +21,7 @@ def cluster() -> Namespace:
 def here(cluster: Namespace, request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """Return an empty namespace of this module's own; what was in it is printed when a test failed."""
     name = "e2e-" + request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_").replace("_", "-")
-    run("kubectl", "delete", "namespace", name, "--ignore-not-found", "--wait", "--timeout=120s")
+    remove(Namespace(name))
     run("kubectl", "create", "namespace", name)
     failed_before = request.session.testsfailed
     yield Namespace(name)
@@ -29,7 +29,7 @@ def here(cluster: Namespace, request: pytest.FixtureRequest) -> Iterator[Namespa
         _tell(Namespace(name))
         if os.environ.get("BELAY_KEEP"):  # leave the scene for whoever looks for the cause
             return
-    run("kubectl", "delete", "namespace", name, "--wait=false")
+    remove(Namespace(name), wait=False)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,22 @@ def gateway(here: Namespace) -> Namespace:
     here.apply(EXAMPLES / "00-gateway.yaml")
     here.kubectl("wait", "--for=condition=Programmed", "gateway/public", "--timeout=120s")
     return here
+
+
+def remove(namespace: Namespace, *, wait: bool = True) -> None:
+    """Delete a namespace, its training jobs first: docs/guides/operate.md says why."""
+    namespace.kubectl("delete", "rltj", "--all", "--cascade=foreground", "--timeout=120s")
+    run(
+        *(
+            "kubectl",
+            "delete",
+            "namespace",
+            namespace.name,
+            "--ignore-not-found",
+            "--timeout=120s",
+            f"--wait={str(wait).lower()}",
+        )
+    )
 
 
 def _tell(namespace: Namespace) -> None:

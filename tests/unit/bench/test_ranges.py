@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from ranges import check, faults
 
 BANDS = {"bands": {"found": {"min": 0.97, "target": 0.97}, "seconds": {"max": 3}}}
