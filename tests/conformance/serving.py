@@ -132,6 +132,13 @@ class TestServing:
         assert answer.status_code == 400
         assert ErrorAnswer.model_validate(answer.json()).error.status == 400
 
+    def test_a_form_is_400_and_no_probe(self, client: httpx.Client, target: Target) -> None:
+        """What `curl -d` sends unless it is told that it sends JSON."""
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        answer = client.post(target.url, content=b'{"observation":[0]}', headers=form)
+
+        assert answer.status_code == 400
+
     def test_a_bad_item_of_a_list_is_refused_alone(self, client: httpx.Client, target: Target) -> None:
         good = {"observation": target.observation}
         answer = self.post(client, target, [good, {"observation": "no"}, good])

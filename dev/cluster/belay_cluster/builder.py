@@ -208,13 +208,16 @@ def build_arguments(paths: Paths, image: Image, ref: str, parent: str | None) ->
 
 
 def mirror() -> str:
-    """Debian mirror this machine uses, so that debootstrap goes where apt goes."""
+    """Debian mirror this machine uses, so that debootstrap goes where apt goes.
+
+    Raises: Problem when apt's own sources name none.
+    """
     for path in (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list")):
         for line in path.read_text().splitlines() if path.exists() else ():
             words = line.split()
             if len(words) > 1 and words[0] in ("URIs:", "deb") and words[1].startswith("http"):
                 return words[1]
-    raise Problem("no Debian mirror is named in the sources of apt: add one there")
+    raise Problem("no Debian mirror is named in /etc/apt/sources.list or sources.list.d/debian.sources: add one there")
 
 
 def fetch_envoy(paths: Paths, laps: Laps) -> None:

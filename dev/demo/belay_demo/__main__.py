@@ -141,13 +141,14 @@ def finish(time: Timeline) -> None:
     time.summary()
     totals = PLAYERS.totals()
     print(f"\nUsers: {PLAYERS.sentence()}")
+    DEMO.kubectl("scale", "deployment/players", "--replicas=0")  # or they would keep two cores busy for ever
     print(f"""
 Look around (the cluster stays up; `make cluster-down` removes every trace):
   export KUBECONFIG={os.environ.get("KUBECONFIG", "")} PATH={CACHE / "bin"}:$PATH
   kubectl -n {DEMO.name} get rl
   kubectl -n {DEMO.name} get rlr {ROLLOUT} -o yaml
   kubectl -n {DEMO.name} describe rlr {ROLLOUT}
-  kubectl -n {DEMO.name} logs deploy/players --tail 5
+  kubectl -n {DEMO.name} scale deploy/players --replicas=1      # the users have stopped; this lets them play on
   kubectl -n {SYSTEM} logs deploy/belay-operator --tail 20""")
     if totals.get("failed", 0):
         raise Failed(f"{totals['failed']} requests failed: there should be none. {totals['errors']}")

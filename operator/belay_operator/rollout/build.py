@@ -31,15 +31,16 @@ def intent(status: RLRolloutStatus, now: datetime) -> Intent | None:
         return Intent(shares=((on_trial, 100.0),), pinned=(on_trial,)) if on_trial and share > 0 else None
 
     shares = [(stable.policy, 100.0 - share)] + ([(on_trial, share)] if on_trial else [])
-    pinned = {stable.policy} | ({on_trial} if on_trial else set())
+    # In the order in which they were taken up: a promotion renames the sides and moves no rule (see GatewayRouter).
+    pinned = [stable.policy] + ([on_trial] if on_trial else [])
     previous = status.previous
     if previous is not None and now < previous.until - WARM_LEAD:
         # A version being withdrawn keeps no rule under another title, and the one before stable leaves the route
         # before a promotion makes its pods go.
         leaving = withdrawn and candidate is not None and previous.policy == candidate.policy
         replaced = on_trial is not None and share == 100 and previous.policy != on_trial
-        pinned |= set() if leaving or replaced else {previous.policy}
-    return Intent(shares=tuple((policy, s) for policy, s in shares if s > 0), pinned=tuple(sorted(pinned)))
+        pinned = pinned if leaving or replaced else [previous.policy, *pinned]
+    return Intent(shares=tuple((policy, s) for policy, s in shares if s > 0), pinned=tuple(dict.fromkeys(pinned)))
 
 
 def route(observed: Observed, now: datetime) -> Manifest | None:

@@ -84,7 +84,7 @@ def healthy_on(kube: Kube, name: str) -> bool:
 
 def weights(kube: Kube) -> dict[str, int]:
     route = kube.get("httproute", "r") or {"spec": {"rules": [{"backendRefs": []}]}}
-    return {ref["name"]: ref["weight"] for ref in route["spec"]["rules"][-1]["backendRefs"] if ref["weight"]}
+    return {ref["name"]: ref["weight"] for ref in route["spec"]["rules"][0]["backendRefs"] if ref["weight"]}
 
 
 def test_promoted_then_taken_back(kube: Kube, start: Starter, data_plane: DataPlaneThread) -> None:

@@ -78,9 +78,9 @@ def summary(plan: Plan) -> dict[str, Any]:
                 status[side] = " ".join(v for k, v in status[side].items() if k in ("policy", "until"))
         said["status"] = {key: value for key, value in status.items() if value != []}
     for manifest in plan.apply:
-        *pinned, last = manifest["spec"]["rules"]
+        weighted, *pinned = manifest["spec"]["rules"]
         said["route"] = {
-            "weights": {ref["name"]: ref["weight"] for ref in last["backendRefs"]},
+            "weights": {ref["name"]: ref["weight"] for ref in weighted["backendRefs"]},
             "pinned": [rule["matches"][0]["headers"][0]["value"] for rule in pinned],
         }
     if plan.delete:

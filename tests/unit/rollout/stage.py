@@ -148,15 +148,15 @@ class Stage:
 
     @property
     def weights(self) -> dict[str, int] | None:
-        """The last rule of the route: who gets new episodes; None: there is no route."""
+        """The first rule of the route: who gets new episodes; None: there is no route."""
         rules = self._rules()
-        return rules and {ref["name"]: ref["weight"] for ref in rules[-1]["backendRefs"]}
+        return rules and {ref["name"]: ref["weight"] for ref in rules[0]["backendRefs"]}
 
     @property
     def pinned(self) -> list[str] | None:
         """Whose episodes under way stay."""
         rules = self._rules()
-        return rules and [rule["matches"][0]["headers"][0]["value"] for rule in rules[:-1]]
+        return rules and [rule["matches"][0]["headers"][0]["value"] for rule in rules[1:]]
 
     @property
     def reason(self) -> str:

@@ -36,20 +36,20 @@ def parent(
     return {"parentRef": ref | ({"sectionName": section} if section else {}), "conditions": conditions}
 
 
-def test_pinned_rules_come_first_and_every_rule_rewrites_the_path() -> None:
+def test_the_weighted_rule_comes_first_and_every_rule_rewrites_the_path() -> None:
     rules = manifest()["spec"]["rules"]
-    assert [rule["matches"][0].get("headers", [{}])[0].get("value") for rule in rules] == ["a", "b", None]
+    assert [rule["matches"][0].get("headers", [{}])[0].get("value") for rule in rules] == [None, "a", "b"]
     for rule in rules:
         assert rule["matches"][0]["path"] == {"type": "Exact", "value": "/predictions/cartpole"}
         rewrite = rule["filters"][0]["urlRewrite"]["path"]
         assert rewrite == {"type": "ReplaceFullPath", "replaceFullPath": "/predictions/policy"}
-    assert [(ref["name"], ref["weight"]) for ref in rules[-1]["backendRefs"]] == [("a", 9000), ("b", 1000)]
+    assert [(ref["name"], ref["weight"]) for ref in rules[0]["backendRefs"]] == [("a", 9000), ("b", 1000)]
 
 
 @pytest.mark.parametrize("share", [0.01, 33.333, 50, 66.667, 99.999])
 def test_weights_sum_to_the_base(share: float) -> None:
     rules = manifest(Intent(shares=(("a", 100 - share), ("b", share)), pinned=()))["spec"]["rules"]
-    assert sum(ref["weight"] for ref in rules[-1]["backendRefs"]) == 10_000
+    assert sum(ref["weight"] for ref in rules[0]["backendRefs"]) == 10_000
 
 
 def test_what_the_api_server_adds_is_no_difference() -> None:
