@@ -146,6 +146,8 @@ class AsyncClient:
         try:
             async with asyncio.timeout(self._timeout_s):
                 response = await self._http.post(self._url, content=content, headers=headers)
+                if response.status_code == core.TRY_AGAIN:
+                    response = await self._http.post(self._url, content=content, headers=headers)
         except (httpx.HTTPError, TimeoutError) as error:
             why = f"{type(error).__name__}: {error or 'no answer in time'}"
             return [(core.failed(self._fallback, why), None)] * len(items)

@@ -155,6 +155,8 @@ class Client:
         deadline = core.Deadline(self._timeout_s)
         try:
             response, received = self._send_now(content, headers, deadline)
+            if response.status_code == core.TRY_AGAIN:
+                response, received = self._send_now(content, headers, deadline)
         except httpx.HTTPError as error:
             why = f"{type(error).__name__}: {error or 'no answer in time'}"
             return [(core.failed(self._fallback, why), None)] * len(items)

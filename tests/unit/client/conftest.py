@@ -36,6 +36,7 @@ class Served:
     version: str = "v1"
     delay_s: float = 0.0
     status: int = 200
+    refusals: int = 0  # this many requests are answered 503 first
     pins: list[str | None] = field(default_factory=list)
     items: list[dict] = field(default_factory=list)
 
@@ -50,6 +51,9 @@ def served() -> Iterator[Served]:
         body = await request.json()
         if state.delay_s:
             await asyncio.sleep(state.delay_s)
+        if state.refusals:
+            state.refusals -= 1
+            return Response("no cluster", status_code=503)
         if state.status != 200:
             return Response("gateway is unhappy", status_code=state.status)
         items = body if isinstance(body, list) else [body]

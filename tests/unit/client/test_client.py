@@ -121,6 +121,13 @@ def test_there_is_always_an_action(make, served: Served, trouble: dict) -> None:
         assert served.items[-1]["step"] == 0, "an episode begins with the first answer that arrived"
 
 
+@pytest.mark.parametrize(("refusals", "fallback"), [(1, False), (2, True)])
+def test_one_503_is_asked_again(make, served: Served, refusals: int, fallback: bool) -> None:
+    served.refusals = refusals
+    with make(served.url) as client, client.episode() as episode:
+        assert episode.act(OBSERVATION).fallback is fallback
+
+
 def test_nobody_listening_is_a_fallback_too(make) -> None:
     with make("http://127.0.0.1:1/predictions/policy", fallback_action=[0.0]) as client, client.episode() as episode:
         assert episode.act(OBSERVATION).action == [0.0]
