@@ -11,47 +11,22 @@ from belay_api.names import RECEIPT_HEADER
 from belay_client import core, reports
 from belay_client.core import Answer, EpisodeMemory
 from belay_client.credentials import Credentials, Logbook, logbook
+from belay_client.episode import ReportedEpisode
 from belay_client.sync import LOGBOOK_TIMEOUT_S
 
 
-class AsyncEpisode:
+class AsyncEpisode(ReportedEpisode):
     """One episode; make it with `AsyncClient.episode`."""
 
     def __init__(self, client: "AsyncClient", memory: EpisodeMemory, *, deterministic: bool) -> None:
+        super().__init__(client, memory)
         self._client = client
         self._deterministic = deterministic
-        self.memory = memory
-
-    @property
-    def policy(self) -> str | None:
-        """The version that answered last."""
-        return self.memory.policy
-
-    @property
-    def moved(self) -> bool:
-        """Whether another version took over on the way."""
-        return self.memory.moved
 
     async def act(self, observation: Any) -> Answer:
         """Return the action for an observation; see `belay_client.sync.Episode.act`."""
         [answer] = await self._client._ask([(self.memory, observation)], deterministic=self._deterministic)
         return answer
-
-    def report(
-        self,
-        *,
-        return_: float | None = None,
-        length: int | None = None,
-        violations: int | None = None,
-        success: bool | None = None,
-        **custom: float,
-    ) -> None:
-        """Tell what became of the episode; sent in the background. See `belay_client.sync.Episode.report`."""
-        message = core.outcome(
-            self.memory, return_=return_, length=length, violations=violations, success=success, custom=custom
-        )
-        if message:
-            self._client._report(message)
 
 
 class AsyncClient:

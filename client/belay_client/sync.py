@@ -11,27 +11,18 @@ from belay_api.names import RECEIPT_HEADER
 from belay_client import core, reports
 from belay_client.core import Answer, EpisodeMemory
 from belay_client.credentials import Credentials, Logbook, logbook
+from belay_client.episode import ReportedEpisode
 
 LOGBOOK_TIMEOUT_S = 10.0
 
 
-class Episode:
+class Episode(ReportedEpisode):
     """One episode; make it with `Client.episode`."""
 
     def __init__(self, client: "Client", memory: EpisodeMemory, *, deterministic: bool) -> None:
+        super().__init__(client, memory)
         self._client = client
         self._deterministic = deterministic
-        self.memory = memory
-
-    @property
-    def policy(self) -> str | None:
-        """The version that answered last."""
-        return self.memory.policy
-
-    @property
-    def moved(self) -> bool:
-        """Whether another version took over on the way."""
-        return self.memory.moved
 
     def act(self, observation: Any) -> Answer:
         """Return the action for an observation: nested lists or an array in the shape of the observation space.
@@ -40,31 +31,6 @@ class Episode:
         """
         [answer] = self._client._ask([(self.memory, observation)], deterministic=self._deterministic)
         return answer
-
-    def report(
-        self,
-        *,
-        return_: float | None = None,
-        length: int | None = None,
-        violations: int | None = None,
-        success: bool | None = None,
-        **custom: float,
-    ) -> None:
-        """Tell what became of the episode; sent in the background.
-
-        Args:
-            return_: Undiscounted sum of rewards.
-            length: Timesteps.
-            violations: Constraint violations counted.
-            success: Whether the task was achieved.
-            custom: Anything else a metric of the rollout names; numbers.
-        Raises: ValueError for NaN or infinities.
-        """
-        message = core.outcome(
-            self.memory, return_=return_, length=length, violations=violations, success=success, custom=custom
-        )
-        if message:
-            self._client._report(message)
 
 
 class Client:
