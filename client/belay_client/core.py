@@ -1,44 +1,19 @@
-"""What both clients share, without any network: requests, answers, and what an episode remembers.
+"""What a decision and its episode are, in both clients and without any network.
 
 The rule that keeps an episode together is here: once a version has answered, its name is sent back in the header
 `x-belay-policy` until the episode ends. When another version answers all the same (a rollback took the first one away),
 the episode follows it and is marked as moved.
 """
 
-import json
 import math
-import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from belay_api.names import POLICY_HEADER
 
 DEFAULT_TIMEOUT_S = 0.1  # an application that acts ten times a second can just afford it
-TRY_AGAIN = 503
-"""A gateway between two routes (bench/rollback: 1 of 22,000 requests). Asked once more, in the time that is left:
-deciding twice is harmless, and a second 503 is an answer."""
-
-
-class Deadline(dict[str, float]):
-    """What is left of one decision's time, whichever wait of a request asks; in the form httpx hands to its transport.
-
-    httpx limits each wait by itself, so a request could take several timeouts; here all of them share one.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._until = time.monotonic() + seconds
-
-    def get(self, key: str, default: Any = None) -> float:
-        """Return the seconds left, for any kind of wait; never 0, which would mean not to wait at all."""
-        return max(self._until - time.monotonic(), 0.001)
-
-    @property
-    def passed(self) -> bool:
-        """Whether there is no time left."""
-        return time.monotonic() >= self._until
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +29,9 @@ class Answer:
 class EpisodeMemory:
     """What one episode remembers between its decisions."""
 
-    def __init__(self, episode_id: str | None = None) -> None:
+    def __init__(self, episode_id: str | None = None, *, deterministic: bool = True) -> None:
         self.id = episode_id or uuid.uuid4().hex
+        self.deterministic = deterministic
         self.policy: str | None = None  # the version that answered last; None: none has
         self.moved = False
         self.decisions = 0  # answered by a policy
@@ -67,14 +43,14 @@ class EpisodeMemory:
         """Receipt of the first decision; None: nothing was answered with one, so no outcome can be reported."""
         return self._first_receipt
 
-    def item(self, observation: Any, *, deterministic: bool) -> dict[str, Any]:
+    def item(self, observation: Any) -> dict[str, Any]:
         """Return the request item of the next decision.
 
         `step` counts the decisions a policy made. If the first attempt was lost the next one is step 0 again: an
         episode begins with the first answer that arrived.
         """
         item = {"observation": observation, "episode": self.id, "step": self.decisions}
-        return item if deterministic else item | {"deterministic": False}
+        return item if self.deterministic else item | {"deterministic": False}
 
     @property
     def pin(self) -> object:
@@ -98,49 +74,6 @@ class EpisodeMemory:
         self.policy = answer.policy
         self.decisions += 1
         self._first_receipt = self._first_receipt or receipt
-
-
-def body(items: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> bytes:
-    """Return the request body. NaN travels as it is: the server refuses that item alone, and says which."""
-    return json.dumps(items, separators=(",", ":"), default=_plain).encode()
-
-
-def _plain(value: Any) -> Any:
-    """Let numpy arrays and scalars through without importing numpy."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} is no observation: send numbers or nested lists of numbers")
-
-
-def read(content: bytes, *, status: int, count: int, fallback: Any) -> list[tuple[Answer, str | None]]:
-    """Return (answer, receipt) for each item asked, whatever came back."""
-    try:
-        value = json.loads(content)
-    except ValueError:
-        return [(failed(fallback, f"HTTP {status}, and no JSON"), None)] * count
-    values = value if isinstance(value, list) else [value]
-    if len(values) != count:
-        error = _error(values[0]) if values else f"HTTP {status}"
-        return [(failed(fallback, error), None)] * count
-    return [_read_one(one, fallback) for one in values]
-
-
-def _read_one(value: Any, fallback: Any) -> tuple[Answer, str | None]:
-    if not isinstance(value, dict) or "action" not in value or "policy" not in value:
-        return failed(fallback, _error(value)), None
-    return Answer(value["action"], value["policy"], bool(value.get("fallback"))), value.get("receipt")
-
-
-def _error(value: Any) -> str:
-    try:
-        return str(value["error"]["message"])
-    except (KeyError, TypeError):
-        return f"not an answer of a Belay policy: {str(value)[:200]}"
-
-
-def failed(fallback: Any, error: str) -> Answer:
-    """Return the safe default action."""
-    return Answer(fallback, None, True, error)
 
 
 def outcome(

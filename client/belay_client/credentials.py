@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from belay_api.names import LOGBOOK_URL_ENV, NAMESPACE_ENV, TOKEN_FILE
+from belay_client.lines import Address
 
 
 class Credentials(Protocol):
@@ -53,14 +54,14 @@ class Logbook:
         return f"{self.url.rstrip('/')}/v1/namespaces/{self.namespace}/outcomes"
 
     def headers(self) -> dict[str, str]:
-        """Return the headers of a request made now."""
-        return {"authorization": f"Bearer {self.credentials.token()}", "content-type": "application/json"}
+        """Return the header of a request made now. Raises: OSError, ValueError when there is no token to read."""
+        return {"authorization": f"Bearer {self.credentials.token()}"}
 
 
 def logbook(url: str | None, namespace: str | None, credentials: Credentials | None) -> Logbook | None:
     """Return where outcomes go: as told, else from the environment; None when neither says.
 
-    Raises: ValueError when there is an address but no namespace.
+    Raises: ValueError when the address is none, or when there is no namespace beside it.
     """
     url = url or os.environ.get(LOGBOOK_URL_ENV)
     if url is None:
@@ -68,4 +69,6 @@ def logbook(url: str | None, namespace: str | None, credentials: Credentials | N
     namespace = namespace or os.environ.get(NAMESPACE_ENV)
     if namespace is None:
         raise ValueError(f"the logbook needs the policies' namespace: give logbook_namespace or set {NAMESPACE_ENV}")
-    return Logbook(url, namespace, credentials or PodToken())
+    found = Logbook(url, namespace, credentials or PodToken())
+    Address(found.outcomes_url)  # a bad one is told now, not by a thread later
+    return found

@@ -1,17 +1,20 @@
 """A real HTTP server that speaks the serving protocol, and the real logbook as a process of its own."""
 
 import asyncio
+import contextlib
 import math
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,10 +25,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from belay_api.receipts import Receipt, namespace_key, sign
+from belay_client import Client
+
+from .both import Blocking
 
 ROOT = Path(__file__).parents[3]
 NAMESPACE = "team-a"
 MASTER = bytes(range(32))
+
+
+@pytest.fixture(params=[Client, Blocking], ids=["sync", "asyncio"])
+def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    return lambda url, **options: request.param(url, **({"fallback_action": 0, "timeout_s": 2.0} | options))
 
 
 @dataclass
@@ -45,6 +56,7 @@ class Served:
 def served() -> Iterator[Served]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen()  # at once: whoever comes before the server runs waits for it
     state = Served(f"http://127.0.0.1:{listener.getsockname()[1]}/predictions/policy")
 
     async def predict(request: Request) -> Response:
@@ -138,3 +150,83 @@ def logbook(tmp_path: Path) -> Iterator[RunningLogbook]:
     running.start()
     yield running
     running.stop()
+
+
+class Scripted:
+    """A real socket server that answers by a script, one step per request; the last one stands for all that follow.
+
+    A step is the bytes of an answer, or a function that is given the connection and answers as badly as it likes. A
+    connection is closed when its answer says so, or when the function returns True.
+    """
+
+    def __init__(self, *steps: bytes | Callable[[socket.socket], bool | None], secure: ssl.SSLContext | None = None):
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.over = threading.Event()
+        self._steps = list(steps)
+        self._secure = secure
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen()
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._secure else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}/predictions/policy"
+
+    def __enter__(self) -> "Scripted":
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
+
+    def hang_up(self) -> None:
+        """Close every connection there is, as a gateway does that is replaced."""
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                self._open.append(connection)
+                self._threads.append(threading.Thread(target=self._serve, args=(connection,)))
+                self._threads[-1].start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            if self._secure:
+                connection = self._secure.wrap_socket(connection, server_side=True)
+                self._open.append(connection)
+            stack.enter_context(connection)
+            while request := _whole_request(connection):
+                self.requests.append(request)
+                step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
+                if callable(step):
+                    if step(connection):
+                        return
+                    continue
+                connection.sendall(step)
+                if b"connection: close" in step:
+                    return
+
+
+def _whole_request(connection: socket.socket) -> bytes:
+    received = b""
+    while True:
+        head, end, body = received.partition(b"\r\n\r\n")
+        if end and len(body) >= int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]):
+            return received
+        piece = connection.recv(65536)
+        if not piece:
+            return b""
+        received += piece

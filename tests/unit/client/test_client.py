@@ -1,92 +1,18 @@
 """The client's promises: always an action, an episode stays together, no outcome is lost. Both clients, one suite."""
 
-import asyncio
 import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 
-from belay_client import AsyncClient, Client
 from belay_client.credentials import ApiKey
 
 from .conftest import NAMESPACE, RunningLogbook, Served
 
 OBSERVATION = [0.1, 0.2, 0.3, 0.4]
-
-
-class Blocking:
-    """An AsyncClient driven from blocking code, so that one suite speaks for both."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._client = self._do(self._make(*args, **kwargs))
-
-    async def _make(self, *args: Any, **kwargs: Any) -> AsyncClient:
-        return AsyncClient(*args, **kwargs)
-
-    def _do(self, awaitable: Any) -> Any:
-        return self._loop.run_until_complete(awaitable)
-
-    def __enter__(self) -> "Blocking":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._do(self._client.close())
-        self._loop.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._client, name)
-
-    def predict(self, *args: Any) -> Any:
-        return self._do(self._client.predict(*args))
-
-    def act_many(self, *args: Any) -> Any:
-        return self._do(self._client.act_many(*args))
-
-    def flush(self, timeout_s: float = 10.0) -> bool:
-        return self._do(self._client.flush(timeout_s))
-
-    def episode(self, *args: Any, **kwargs: Any) -> Any:
-        return _Context(self, self._client.episode(*args, **kwargs))
-
-
-class _Context:
-    def __init__(self, owner: Blocking, context: Any) -> None:
-        self._owner, self._context = owner, context
-
-    def __enter__(self) -> Any:
-        self._episode = self._owner._do(self._context.__aenter__())
-        return _Episode(self._owner, self._episode)
-
-    def __exit__(self, *error: Any) -> None:
-        self._owner._do(self._context.__aexit__(*error))
-
-
-class _Episode:
-    def __init__(self, owner: Blocking, episode: Any) -> None:
-        self._owner, self._episode = owner, episode
-
-    def act(self, observation: Any) -> Any:
-        return self._owner._do(self._episode.act(observation))
-
-    def report(self, **outcomes: Any) -> None:
-        async def inside_the_loop() -> None:
-            self._episode.report(**outcomes)
-
-        self._owner._do(inside_the_loop())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._episode, name)
-
-
-@pytest.fixture(params=[Client, Blocking], ids=["sync", "asyncio"])
-def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    return lambda url, **options: request.param(url, **({"fallback_action": 0, "timeout_s": 2.0} | options))
 
 
 def test_an_episode_is_pinned_to_the_version_that_answered_first(make, served: Served) -> None:
@@ -219,11 +145,7 @@ def test_a_server_that_trickles_does_not_outlast_the_timeout(make) -> None:
 
 def test_episodes_that_begin_together_are_not_drawn_together(make, served: Served) -> None:
     with make(served.url) as client, client.episode() as one, client.episode() as other:
-        client.act_many([_bare(one), _bare(other)], [OBSERVATION, OBSERVATION])
+        client.act_many([one, other], [OBSERVATION, OBSERVATION])
         assert served.pins == [None, None]
-        client.act_many([_bare(one), _bare(other)], [OBSERVATION, OBSERVATION])
+        client.act_many([one, other], [OBSERVATION, OBSERVATION])
         assert served.pins == [None, None, "v1"]
-
-
-def _bare(episode: Any) -> Any:
-    return getattr(episode, "_episode", episode)

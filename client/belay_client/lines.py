@@ -1,0 +1,228 @@
+"""One address and the connections to it: httpcore, which is httpx without what a decision has no use for.
+
+httpx adds cookies, redirects and a new reading of the address to every request, about as much work as the request
+itself. The blocking and the asyncio line stand side by side; two rules are the same in both:
+
+* One deadline for all of it: the lookup of the name, connecting, sending, and the last byte of the answer.
+* A request is sent once more when its connection breaks or a gateway has no route just then: deciding twice is
+  harmless, and an outcome counts once.
+"""
+
+import time
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpcore
+import httpx
+
+CONNECTIONS = 256
+IDLE_S = 60.0
+"""Unused for longer, a connection is not trusted: what lies between forgets it (nginx after 75 s, load balancers after
+some minutes), and then a request would wait for an answer that never comes."""
+LOOKUPS = 8  # connections made at once: a name that is not found must not gather threads
+
+FAILURES = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    OSError,
+)
+"""Everything that can keep an answer from coming."""
+_BROKEN = (httpcore.NetworkError, httpcore.RemoteProtocolError)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    content: bytes
+
+    @property
+    def again(self) -> bool:
+        """Whether to ask once more: a gateway between two routes (1 of 22,000 requests in bench/rollback).
+
+        One that says when to come back does not mean now.
+        """
+        return self.status == 503 and "retry-after" not in self.headers
+
+    def __str__(self) -> str:
+        return f"HTTP {self.status}: {self.content[:200].decode(errors='replace')}"
+
+
+def why(came: Reply | Exception) -> str:
+    """Return what came of a request as a sentence."""
+    return str(came) if isinstance(came, Reply) else f"{type(came).__name__}: {str(came) or 'no answer in time'}"
+
+
+class Deadline(dict[str, float]):
+    """What is left of one request's time, whichever wait of it asks; in the form httpcore takes it.
+
+    httpcore limits each wait by itself, so a request could take several timeouts; here all of them share one.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._until = time.monotonic() + seconds
+
+    def get(self, key: str, default: Any = None) -> float:
+        """Return the seconds left, for any kind of wait; never 0, which would mean not to wait at all."""
+        return max(self._until - time.monotonic(), 0.001)
+
+    def check(self) -> None:
+        """Raises: TimeoutError when there is no time left."""
+        if time.monotonic() >= self._until:
+            raise TimeoutError
+
+
+class Address:
+    """A URL, and all of a request to it that is always the same."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"{url!r} is no address: {error}") from error
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ValueError(f"{url!r} is no address; write e.g. http://gateway/predictions/cartpole")
+        self.url = httpcore.URL(
+            scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
+        )
+        self.headers = [
+            (b"host", parsed.netloc),
+            (b"user-agent", b"belay-client"),
+            (b"accept-encoding", b"identity"),
+            (b"content-type", b"application/json"),
+        ]
+        if parsed.userinfo:
+            self.headers.append((b"authorization", b"Basic " + b64encode(parsed.userinfo)))
+        self.pool: dict[str, Any] = {
+            "ssl_context": httpx.create_ssl_context() if parsed.scheme == "https" else None,
+            "proxy": _proxy(parsed),
+            "max_connections": CONNECTIONS,
+            "keepalive_expiry": IDLE_S,
+        }
+
+    def request(self, content: bytes, headers: Mapping[str, str], timeouts: Mapping[str, float]) -> httpcore.Request:
+        """Return a request. Raises: ValueError for a header that is not ASCII."""
+        own = [(name.encode(), value.encode("ascii")) for name, value in headers.items()]
+        length = (b"content-length", b"%d" % len(content))
+        return httpcore.Request(
+            b"POST", self.url, headers=[*self.headers, *own, length], content=content, extensions={"timeout": timeouts}
+        )
+
+
+def _proxy(url: httpx.URL) -> httpcore.Proxy | None:
+    """Return the proxy that the environment names for `url`, by the same rules as httpx."""
+    proxies = urllib.request.getproxies()
+    found = proxies.get(url.scheme) or proxies.get("all")
+    if not found or urllib.request.proxy_bypass(url.host):
+        return None
+    proxy = httpx.Proxy(found if "://" in found else f"http://{found}")
+    return httpcore.Proxy(str(proxy.url), auth=proxy.raw_auth)
+
+
+class Line:
+    """For any number of threads."""
+
+    def __init__(self, url: str) -> None:
+        self._address = Address(url)
+        self._backend = _Backend()
+        self._pool = httpcore.ConnectionPool(**self._address.pool, network_backend=self._backend)
+
+    def send(self, content: bytes, headers: Mapping[str, str], deadline: Deadline) -> Reply:
+        """Return the answer to a POST. Raises: one of FAILURES; ValueError for headers that cannot be sent."""
+        request = self._address.request(content, headers, deadline)
+        try:
+            reply = self._ask(request, deadline)
+            if not reply.again:
+                return reply
+        except _BROKEN:
+            deadline.check()
+        return self._ask(request, deadline)
+
+    def close(self) -> None:
+        """End."""
+        self._pool.close()
+        self._backend.close()
+
+    def _ask(self, request: httpcore.Request, deadline: Deadline) -> Reply:
+        response = self._pool.handle_request(request)
+        try:
+            pieces = []
+            for piece in response.iter_stream():
+                deadline.check()  # a server that trickles would pass each single wait
+                pieces.append(piece)
+        finally:
+            response.close()
+        return _reply(response, pieces)
+
+
+class AsyncLine:
+    """For any number of tasks of one event loop."""
+
+    def __init__(self, url: str) -> None:
+        self._address = Address(url)
+        self._pool = httpcore.AsyncConnectionPool(**self._address.pool)
+
+    async def send(self, content: bytes, headers: Mapping[str, str]) -> Reply:
+        """Return the answer to a POST; put `asyncio.timeout` around it. Raises: as `Line.send`."""
+        request = self._address.request(content, headers, {})
+        try:
+            reply = await self._ask(request)
+            if not reply.again:
+                return reply
+        except _BROKEN:
+            pass
+        return await self._ask(request)
+
+    async def close(self) -> None:
+        """End."""
+        await self._pool.aclose()
+
+    async def _ask(self, request: httpcore.Request) -> Reply:
+        response = await self._pool.handle_async_request(request)
+        try:
+            pieces = [piece async for piece in response.aiter_stream()]
+        finally:
+            await response.aclose()
+        return _reply(response, pieces)
+
+
+def _reply(response: httpcore.Response, pieces: Iterable[bytes]) -> Reply:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+    return Reply(response.status, headers, b"".join(pieces))
+
+
+class _Backend(httpcore.SyncBackend):
+    """Connects in threads of its own, since nothing else ends the lookup of a name in time."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="belay-connect")
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
+    ) -> httpcore.NetworkStream:
+        """Return a connection, or raise within `timeout` seconds."""
+        connecting = self._threads.submit(super().connect_tcp, host, port, timeout, *args, **options)
+        try:
+            return connecting.result(timeout)
+        except (TimeoutError, CancelledError) as error:  # the second: the client was closed meanwhile
+            if not connecting.cancel():
+                connecting.add_done_callback(_let_go)
+            raise httpcore.ConnectTimeout("no connection in time") from error
+
+    def close(self) -> None:
+        """End; a lookup under way ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _let_go(connecting: Future[httpcore.NetworkStream]) -> None:
+    if not connecting.exception():
+        connecting.result().close()
