@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def main() -> int:
 
 
 def measure(load: dict[str, Any], *, rounds: int) -> list[dict[str, dict[str, float]]]:
-    """Return per round and side: requests per second, p50 and p99 in ms, CPU microseconds per request, errors."""
+    """Return per round and side what the table shows; `load` is the share of wrk's one thread that was busy."""
     import sides  # noqa: PLC0415  needs what only the image has
 
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
@@ -72,7 +73,7 @@ def measure(load: dict[str, Any], *, rounds: int) -> list[dict[str, dict[str, fl
                 before = side.cpu_s()
                 answer = _wrk(side.url, script, clients=load["clients"], seconds=load["seconds"])
                 cpu_us = (side.cpu_s() - before) / max(answer.pop("requests"), 1) * 1e6
-                one[side.name] = answer | {"cpu_us": cpu_us}
+                one[side.name] = answer | {"cpu_us": cpu_us, "per_cpu_s": 1e6 / cpu_us}
             found.append(one)
         return found
 
@@ -84,7 +85,10 @@ def summary(figures: list[dict[str, dict[str, float]]]) -> dict[str, float]:
         pairs = [(one[side][figure], one["stock"][figure]) for one in figures]
         return statistics.median(stock / ours if inverse else ours / stock for ours, stock in pairs)
 
-    measured = {"errors": sum(one[side]["errors"] for one in figures for side in one if side != "stock")}
+    measured = {
+        "errors": sum(one[side]["errors"] for one in figures for side in one if side != "stock"),
+        "load": max(one[side]["load"] for one in figures for side in one),
+    }
     for side in [name for name in figures[0] if name != "stock"]:
         measured |= {
             f"{side}.throughput_ratio": ratio(side, "per_s"),
@@ -96,19 +100,24 @@ def summary(figures: list[dict[str, dict[str, float]]]) -> dict[str, float]:
 
 def table(figures: list[dict[str, dict[str, float]]]) -> str:
     """Return the median figures of each side as lines."""
-    lines = [f"{'side':10} {'req/s':>9} {'p50 ms':>8} {'p99 ms':>8} {'CPU us/req':>11} {'errors':>7}"]
+    lines = [
+        f"{'side':10} {'req/s':>9} {'p50 ms':>8} {'p99 ms':>8} "
+        f"{'CPU us/req':>11} {'req/CPU s':>10} {'load':>6} {'errors':>7}"
+    ]
     for side in figures[0]:
         middle = {key: statistics.median(one[side][key] for one in figures) for key in figures[0][side]}
         lines.append(
             f"{side:10} {middle['per_s']:9.0f} {middle['p50_ms']:8.2f} {middle['p99_ms']:8.2f} "
-            f"{middle['cpu_us']:11.0f} {middle['errors']:7.0f}"
+            f"{middle['cpu_us']:11.0f} {middle['per_cpu_s']:10.0f} {middle['load']:6.0%} {middle['errors']:7.0f}"
         )
     return "\n".join(lines)
 
 
 def _wrk(url: str, script: Path, *, clients: int, seconds: int) -> dict[str, float]:
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "5s", "-s", str(script), url]
+    before = _children_s()
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    busy_s = _children_s() - before
     match = re.search(r"^RESULT (\S+) (\S+) (\S+) (\S+) (\S+)$", text, re.MULTILINE)
     if match is None:
         raise SystemExit(f"wrk said nothing we can read:\n{text}")
@@ -119,7 +128,14 @@ def _wrk(url: str, script: Path, *, clients: int, seconds: int) -> dict[str, flo
         "p50_ms": p50_us / 1000,
         "p99_ms": p99_us / 1000,
         "errors": errors,
+        "load": busy_s / (duration_us / 1e6),
     }
+
+
+def _children_s() -> float:
+    """Return the CPU seconds of ended children; the servers have not ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _lua(request: dict[str, Any]) -> str:

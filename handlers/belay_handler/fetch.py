@@ -64,8 +64,9 @@ def fetch(store: Store, *, digest: str, target: Path) -> LoadReport:
         return _verified(manifest, digest)
     except NotFound as error:
         return LoadReport(reason="ArtifactNotFound", message=_short(error))
-    except StoreError as error:
-        return LoadReport(reason="StoreUnavailable", message=_short(error))
+    except (StoreError, OSError) as error:  # OSError: the pod's own disk, most likely full, and that may pass
+        told = error if isinstance(error, StoreError) else f"{target} cannot be written: {error}"
+        return LoadReport(reason="StoreUnavailable", message=_short(told))
     except DigestMismatch as error:
         return LoadReport(reason="DigestMismatch", message=_short(error), digest=_prefixed(error.found))
     except ArtifactError as error:
@@ -120,7 +121,7 @@ def _leave(report: LoadReport, termination_log: Path, code: int) -> int:
     return code
 
 
-def _short(error: Exception) -> str:
+def _short(error: object) -> str:
     return str(error)[:MESSAGE_LIMIT]
 
 

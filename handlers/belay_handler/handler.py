@@ -1,8 +1,7 @@
 """The TorchServe handler: loads the verified artifact, hands each batch to `server`, counts.
 
 TorchServe imports this module in its worker process and uses the one class defined here. Nothing about requests or
-policies is decided in this file; it only speaks TorchServe's dialect: per-request status and headers by index, bytes as
-body, an empty body for a GET.
+policies is decided in this file.
 """
 
 import logging
@@ -15,16 +14,14 @@ import httpx
 import numpy as np
 
 from belay_api.artifact import BoxSpace, Manifest, verify
-from belay_handler import buffered, exporter
+from belay_handler import exporter, frames
 from belay_handler.acting import Actor
 from belay_handler.meter import Meter
 from belay_handler.networks import load_network
 from belay_handler.requests import Reader
-from belay_handler.server import Server
+from belay_handler.server import Answer, Server
 from belay_handler.settings import Settings
 from belay_handler.starts import StartReporter
-
-_PHRASES = {400: "Bad Request", 500: "Internal Server Error"}
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +50,7 @@ class PolicyHandler:
         )
         if not key_file.is_file():
             _log.warning("%s is missing: no receipts are issued, so outcomes cannot be reported", key_file)
-        frontend = httpx.Client()
+        frontend = httpx.Client(trust_env=False)
         self._meter = meter = Meter(lambda: exporter.read_frontend(frontend, settings.frontend_metrics_port))
         meter.start()
         exporter.serve(
@@ -63,38 +60,17 @@ class PolicyHandler:
             ),
         )
         _quieten(context)
-        buffered.install()
+        frames.install(settings.policy)
 
-    def handle(self, data: list[dict[str, Any]], context: Any) -> list[bytes]:
-        """Answer one batch of requests."""
+    def handle(self, bodies: list[bytes | None], context: object) -> list[Answer]:
+        """Answer one batch of requests; `frames` reads and writes them."""
         began = time.perf_counter()
-        bodies = [_body(row, context, index) for index, row in enumerate(data)]
         answers = self._server.answer(bodies, datetime.now(UTC))
-        probes = errors = 0
-        for index, answer in enumerate(answers):
-            for name, value in answer.headers.items():
-                context.set_response_header(index, name, value)
-            if answer.status != 200:
-                context.set_response_status(answer.status, _PHRASES[answer.status], index)
-            probes += answer.probe
-            errors += answer.status >= 500
+        probes = sum(answer.probe for answer in answers)
+        errors = sum(answer.status >= 500 for answer in answers)
         seconds = time.perf_counter() - began
         self._meter.add(seconds, requests=len(answers) - probes, errors=errors, probes=probes)
-        return [answer.body for answer in answers]
-
-
-def _body(row: dict[str, Any], context: Any, index: int) -> bytes | bytearray | None:
-    """Return the request's body; None for a GET.
-
-    A form is none of ours, and as text the JSON parser refuses it. TorchServe hands over an empty row for a GET and for
-    a form without fields alike (`curl -d` sends one by default); only the header tells them apart.
-    """
-    if "body" in row:
-        body: bytes | bytearray = row["body"]
-        return body
-    headers = () if row else (context.get_all_request_header(index) or {}).items()
-    form = any(name.lower() == "content-type" and "form" in str(value) for name, value in headers)
-    return repr(sorted(row)).encode() if row or form else None
+        return answers
 
 
 def _warm_up(actor: Actor, manifest: Manifest, dtype: np.dtype, largest: int) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import orjson
 
-from belay_api import names
 from belay_api.receipts import Receipt, sign
 from belay_api.wire import ErrorAnswer, ErrorBody, Prediction
 from belay_handler.acting import Actor, NotFinite
@@ -26,8 +25,8 @@ class Answer:
     """What one request is answered."""
 
     status: int
-    body: bytes
-    headers: dict[str, str]
+    body: bytes  # JSON
+    receipt: str | None = None  # for the header; of a list, its first item's
     probe: bool = False  # a readiness probe: counted nowhere
 
 
@@ -87,7 +86,7 @@ class Server:
         """
         requests = [self._read(body) if body else None for body in bodies]
         self._decide([slot for request in requests if request for slot in request.slots if slot.prediction], at)
-        return [self._finish(request) if request else self._ready() for request in requests]
+        return [self._finish(request) if request else _ready() for request in requests]
 
     def _read(self, body: bytes | bytearray) -> _Request:
         try:
@@ -141,14 +140,12 @@ class Server:
         slots = request.slots
         # A list is answered 200 as soon as one item is: each of the others carries its own error in its place.
         status = min(slot.status for slot in slots) if request.is_list else slots[0].status
-        headers = {"content-type": "application/json", names.POLICY_HEADER: self._policy}
-        if receipt := slots[0].result.get("receipt"):
-            headers[names.RECEIPT_HEADER] = receipt
         body = orjson.dumps([slot.result for slot in slots] if request.is_list else slots[0].result)
-        return Answer(status, body, headers)
+        return Answer(status, body, slots[0].result.get("receipt"))
 
-    def _ready(self) -> Answer:
-        return Answer(200, READY, {"content-type": "application/json", names.POLICY_HEADER: self._policy}, probe=True)
+
+def _ready() -> Answer:
+    return Answer(200, READY, probe=True)
 
 
 def _error(status: int, message: str, field: str | None = None) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from collections import deque
 from pathlib import Path
 
 import httpx
+from pydantic import ValidationError
 
-from belay_api.wire import API_PREFIX, MAX_BATCH, Batch, EpisodeStart
+from belay_api.wire import API_PREFIX, MAX_BATCH, Batch, BatchResult, EpisodeStart
 
 PERIOD_S = 0.25  # a start is known at the logbook within this time; the verdict's grace is at least a second
 BUFFER = 100_000  # starts kept while the logbook is away: about 20 MB
@@ -53,7 +54,7 @@ class StartReporter:
 
     def _run(self) -> None:
         pause_s = self._period_s
-        with httpx.Client(timeout=TIMEOUT_S) as client:
+        with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
             while True:
                 stopping = self._stop.wait(pause_s)
                 problem = self._send_all(client)
@@ -80,9 +81,13 @@ class StartReporter:
             answer = client.post(self._url, content=batch.model_dump_json(by_alias=True), headers=self._headers())
         except (httpx.HTTPError, OSError) as error:
             return f"{type(error).__name__}: {error}"
-        if answer.status_code in (401, 403, 404, 408, 429) or answer.status_code >= 500:
+        known = answer.is_success or answer.is_client_error
+        if not known or answer.status_code in (401, 403, 404, 408, 429):
             return f"{answer.status_code} {answer.text[:200]}"  # rights and services come back; receipts stay true
-        refused = len(answer.json().get("refused", [])) if answer.is_success else len(taken)
+        try:
+            refused = len(BatchResult.model_validate_json(answer.content).refused) if answer.is_success else len(taken)
+        except ValidationError:  # somebody else at this address; this thread must outlive it
+            return f"{answer.status_code}, but not as a logbook answers: {answer.text[:200]}"
         if refused:
             _log.warning("the logbook refused %d of %d episode starts: %s", refused, len(taken), answer.text[:200])
         self.dropped += refused

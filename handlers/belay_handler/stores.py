@@ -65,7 +65,8 @@ class LogbookStore:
         self._token_file = token_file
         self._patience_s = patience_s
         self._sleep = sleep
-        self._client = httpx.Client(timeout=httpx.Timeout(10.0, connect=3.0))
+        # The environment's proxies are for the outside; the logbook is a Service of this cluster.
+        self._client = httpx.Client(timeout=httpx.Timeout(10.0, connect=3.0), trust_env=False)
 
     def manifest(self, target: Path) -> None:
         """See Store."""

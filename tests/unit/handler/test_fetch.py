@@ -88,6 +88,14 @@ def nothing_left(target: Path) -> bool:
     return not target.exists() and (not target.parent.exists() or list(target.parent.iterdir()) == [])
 
 
+def test_a_disk_that_cannot_be_written_is_reported(artifact: Artifact, tmp_path: Path) -> None:
+    (tmp_path / "models").write_bytes(b"")  # a file where the folder should be; a full disk raises OSError as well
+    report = fetch(VolumeStore(artifact.folder), digest=artifact.digest, target=tmp_path / "models" / "artifact")
+
+    assert report.reason == "StoreUnavailable"
+    assert "cannot be written" in report.message
+
+
 def test_from_the_built_in_store(store: Store, artifact: Artifact, target: Path) -> None:
     report = from_logbook(store, artifact, target)
 
@@ -96,6 +104,13 @@ def test_from_the_built_in_store(store: Store, artifact: Artifact, target: Path)
     assert verify(target, wanted=artifact.digest) == artifact.manifest
     assert list(target.parent.iterdir()) == [target]
     assert {request.path.rsplit("/", 1)[0] for request in store.requests} == {"/v1/namespaces/team-a/blobs"}
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    store: Store, artifact: Artifact, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert from_logbook(store, artifact, target, patience_s=0).reason == "Verified"
 
 
 def test_the_pods_token_is_sent(store: Store, artifact: Artifact, target: Path, tmp_path: Path) -> None:

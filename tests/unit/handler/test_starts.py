@@ -68,6 +68,24 @@ def test_a_logbook_that_is_away_loses_nothing(tmp_path: Path, monkeypatch: pytes
     assert reporter.dropped == 0
 
 
+@pytest.mark.parametrize("foreign", [Response(200, b"<html>"), Response(200, b"[]"), Response(302), Response(204)])
+def test_an_answer_that_is_not_a_logbooks_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: Response
+) -> None:
+    monkeypatch.setattr(starts, "LONGEST_BACKOFF_S", 0.05)
+    answers = [foreign, Response(200, b'{"accepted": 1, "refused": []}')]
+
+    with serving(lambda _: answers.pop(0)) as url:
+        reporter = StartReporter(url, "team-a", tmp_path / "none", period_s=0.02)
+        reporter.add("r0")
+        reporter.start()
+        wait_until(lambda: not answers)
+        wait_until(lambda: reporter.reported == 1)
+        reporter.close()
+
+    assert reporter.dropped == 0
+
+
 def test_what_the_logbook_refuses_for_good_is_counted_and_not_sent_again(tmp_path: Path) -> None:
     requests: list[Request] = []
 

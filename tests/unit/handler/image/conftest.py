@@ -54,6 +54,19 @@ class Pod:
             time.sleep(0.1)
         raise AssertionError(f"not ready after {START_S} s:\n{self.log.read_text()}")
 
+    def wait_listening(self) -> "Pod":
+        """Wait for the port, whatever will answer there: the worker may fail before TorchServe has opened it."""
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=2).close()
+            except OSError:
+                time.sleep(0.1)
+            else:
+                return self
+        raise AssertionError(f"nobody listens after {START_S} s:\n{self.log.read_text()}")
+
     def worker_pid(self) -> int:
         """Return the id of TorchServe's Python process, the only child of java."""
         found = Path(f"/proc/{self.process.pid}/task").glob("*/children")

@@ -88,6 +88,7 @@ def test_a_changed_artifact_is_not_loaded(tmp_path: Path) -> None:
         while "DigestMismatch: policy.onnx has digest" not in pod.log.read_text():
             assert time.monotonic() < deadline, pod.log.read_text()
             time.sleep(0.1)
+        pod.wait_listening()
         with contextlib.suppress(httpx.TimeoutException):  # without a worker TorchServe lets requests wait
             assert httpx.post(pod.url, json={"observation": [0, 0, 0, 0]}, timeout=2).status_code >= 500
         ping = 200
