@@ -22,17 +22,16 @@ from belay_logbook.auth import Action, Gate, KeyFile
 from belay_logbook.batch import parse_one, read_body, result_of
 from belay_logbook.blobs import BlobFiles
 from belay_logbook.db import Database
-from belay_logbook.episodes import Touched, parse_outcomes, parse_starts, record_outcomes, record_starts
+from belay_logbook.episodes import parse_outcomes, parse_starts, record_outcomes, record_starts
 from belay_logbook.errors import BadRequest, LogbookError
 from belay_logbook.longpoll import Feed
-from belay_logbook.look import episodes_topic, parse_look, parse_wait, take_look
+from belay_logbook.look import Looks, episodes_topic, parse_look, parse_wait
 from belay_logbook.offload import in_thread
 from belay_logbook.progress import parse_progress, read_progress, record_progress
 from belay_logbook.respond import NUMBER, Measured, defect, gone, header, json_answer, param, refuse, refuse_http
 from belay_logbook.settings import Settings
 from belay_logbook.store import Store
 from belay_logbook.tokenreview import TokenReviewer
-from belay_logbook.window_cache import WindowCache
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -49,7 +48,7 @@ class Logbook:
         self.settings = settings
         self.database = database
         self.feed = Feed()
-        self.cache = WindowCache()
+        self.looks = Looks(database, self.feed)
         self.store = Store(database, BlobFiles(settings.data))
         self.reviewer = TokenReviewer(settings.api_server) if settings.api_server else None
         self.gate = Gate(
@@ -59,11 +58,6 @@ class Logbook:
     def key(self, namespace: str) -> bytes:
         """Return the namespace's receipt key."""
         return namespace_key(self.settings.master_key, namespace)
-
-    def episodes_written(self, namespace: str, touched: Touched) -> None:
-        """After a commit, in the writer's thread."""
-        self.cache.touch(touched)
-        self.feed.wake(episodes_topic(namespace))
 
 
 def make_app(logbook: Logbook) -> ASGIApp:
@@ -139,7 +133,7 @@ async def post_starts(request: Request) -> Response:
     if taken:
         await logbook.database.write(
             lambda connection, _: record_starts(connection, taken),
-            after=lambda touched: logbook.episodes_written(namespace, touched),
+            after=lambda _: logbook.feed.wake(episodes_topic(namespace)),
         )
     return json_answer(result_of("start", len(taken), refused))
 
@@ -152,7 +146,7 @@ async def post_outcomes(request: Request) -> Response:
     if taken:
         await logbook.database.write(
             lambda connection, arrived: record_outcomes(connection, taken, arrived),
-            after=lambda touched: logbook.episodes_written(namespace, touched),
+            after=lambda _: logbook.feed.wake(episodes_topic(namespace)),
         )
     return json_answer(result_of("outcome", len(taken), refused))
 
@@ -162,9 +156,8 @@ async def get_statistics(request: Request) -> Response:
     logbook, namespace = await _enter(request, Action.STATISTICS)
     query = request.query_params
     look, wait, etag = parse_look(namespace, query), parse_wait(query), query.get("etag") or None
-    return json_answer(
-        await take_look(look, etag=etag, wait=wait, database=logbook.database, cache=logbook.cache, feed=logbook.feed)
-    )
+    body = await logbook.looks.take(look, etag=etag, wait=wait)
+    return Response(body, media_type="application/json")
 
 
 # --- store ------------------------------------------------------------------------------------------------------------
@@ -215,6 +208,8 @@ async def put_checkpoint(request: Request) -> Response:
         int(param(request, "step", NUMBER)),
     )
     ref = parse_one(await read_body(request), CheckpointRef)
+    if not _SHA256.fullmatch(ref.sha256):
+        raise BadRequest(f"sha256 is {ref.sha256[:80]!r}, wanted {_SHA256.pattern}", field="sha256")
     if ref.step != step:
         raise BadRequest(f"step is {ref.step} in the body and {step} in the path: send the same", field="step")
     await logbook.store.put_checkpoint(namespace, uid, index, ref)

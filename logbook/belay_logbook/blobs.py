@@ -11,7 +11,8 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -90,9 +91,19 @@ class BlobFiles:
         async with upload.lock:
             return await self._finish(namespace, sha256, upload), upload.size
 
-    async def publish(self, sha256: str, verified: Path) -> None:
-        """Move a verified file to its place, durably."""
-        await asyncio.to_thread(_publish, verified, self.path(sha256))
+    async def publish(self, namespace: str, sha256: str, verified: Path) -> None:
+        """Move a verified file to its place, durably; one that was moved before stays there.
+
+        Raises: Conflict when it was moved, and removed since with the last checkpoint of another namespace.
+        """
+        try:
+            with _volume():
+                await asyncio.to_thread(_publish, verified, self.path(sha256))
+        except FileNotFoundError as error:
+            self.forget(namespace, sha256)
+            raise Conflict(
+                f"nothing of {sha256} is here any more: start at offset 0", headers={"Upload-Offset": "0"}
+            ) from error
 
     async def remove(self, sha256: str) -> None:
         """Delete a complete blob."""
@@ -126,7 +137,8 @@ class BlobFiles:
             if offset != 0:
                 raise Conflict(f"nothing of {sha256} is here: start at offset 0", headers={"Upload-Offset": "0"})
             known = Upload(self._partial / namespace / f"{sha256}.{size}", size, 0, hashlib.sha256())
-            await asyncio.to_thread(_create, known.path)
+            with _volume():
+                await asyncio.to_thread(_create, known.path)
             known = self._uploads.get(key) or known
         elif size is not None and size != known.size:
             raise BadRequest(
@@ -156,12 +168,8 @@ class BlobFiles:
                     f"the body goes on after byte {upload.size}, the size that Upload-Length announced",
                     field="Upload-Length",
                 )
-            try:
+            with _volume():
                 await asyncio.to_thread(_append, upload, data)
-            except OSError as error:
-                raise Unavailable(
-                    f"the store's volume refuses ({error.strerror}): free space and continue the upload"
-                ) from error
             metrics.BLOB_BYTES.labels("in").inc(len(data))
 
     async def _finish(self, namespace: str, sha256: str, upload: Upload) -> Path:
@@ -175,6 +183,19 @@ class BlobFiles:
     def forget(self, namespace: str, sha256: str) -> None:
         """Close the books on an upload that was published."""
         self._uploads.pop((namespace, sha256), None)
+
+
+@contextmanager
+def _volume() -> Iterator[None]:
+    """The one place where the volume's refusals become ours; a file that is not there is the caller's to explain."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Unavailable(
+            f"the store's volume refuses ({error.strerror}): free space and continue the upload"
+        ) from error
 
 
 def _elsewhere(upload: Upload) -> Conflict:
@@ -199,9 +220,11 @@ def _append(upload: Upload, data: bytes) -> None:
 
 def _publish(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as file:
+    moved = target.exists() and not source.exists()
+    with (target if moved else source).open("rb") as file:
         os.fsync(file.fileno())
-    source.replace(target)
+    if not moved:
+        source.replace(target)
     for folder in (target.parent, target.parent.parent):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

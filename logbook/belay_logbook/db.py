@@ -102,7 +102,7 @@ class Database:
             self._closed = True
             self._jobs.put(None)
         self._writer.join()
-        self._readers.shutdown()
+        self._readers.shutdown(cancel_futures=True)  # those who wait for a look that never began have been sent away
         for connection in self._connections:
             connection.close()
 

@@ -6,9 +6,10 @@ counts, and repeating either changes nothing, so senders may send again whenever
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import orjson
 
@@ -21,9 +22,8 @@ from belay_logbook.schema import STANDARD_OUTCOMES
 CLOCK_SKEW = timedelta(minutes=5)  # between a serving pod and us; more than that would put episodes into wrong windows
 OUTCOME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
+M = TypeVar("M", EpisodeStart, EpisodeOutcome)
 Refused = list[tuple[int, LogbookError]]
-Touched = list[tuple[int, int]]
-"""(version id, start in ms) of every episode that was written to."""
 
 _START = "INSERT INTO episode (version, started_ms, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 # No conflict target: the clustered key and `episode_once` may both be hit, and either way it is the same episode.
@@ -64,17 +64,8 @@ def parse_starts(body: bytes, namespace: str, key: bytes, now: datetime) -> tupl
         key: The namespace's receipt key.
     Raises: BadRequest when the body is no batch.
     """
-    taken: list[Receipt] = []
     refused: Refused = []
-    for index, item in parse_batch(body, EpisodeStart):
-        if isinstance(item, BadRequest):
-            refused.append((index, item))
-            continue
-        receipt = _receipt(item.receipt, namespace, key, now, f"items[{index}].receipt")
-        if isinstance(receipt, LogbookError):
-            refused.append((index, receipt))
-        else:
-            taken.append(receipt)
+    taken = [receipt for _, _, receipt in _proven(body, EpisodeStart, namespace, key, now, refused=refused)]
     return taken, refused
 
 
@@ -82,29 +73,22 @@ def parse_outcomes(body: bytes, namespace: str, key: bytes, now: datetime) -> tu
     """Return the reports in a Batch[EpisodeOutcome] and the refused items; arguments as in `parse_starts`."""
     taken: list[Report] = []
     refused: Refused = []
-    for index, item in parse_batch(body, EpisodeOutcome):
-        if isinstance(item, BadRequest):
-            refused.append((index, item))
-            continue
-        receipt = _receipt(item.receipt, namespace, key, now, f"items[{index}].receipt")
-        if isinstance(receipt, LogbookError):
-            refused.append((index, receipt))
-        elif wrong := next((name for name in item.outcomes if not OUTCOME_NAME.fullmatch(name)), None):
+    for index, item, receipt in _proven(body, EpisodeOutcome, namespace, key, now, refused=refused):
+        if wrong := next((name for name in item.outcomes if not OUTCOME_NAME.fullmatch(name)), None):
             refused.append((index, _bad_name(wrong, f"items[{index}].outcomes")))
         else:
             taken.append(Report(receipt, item.outcomes, item.moved))
     return taken, refused
 
 
-def record_starts(connection: sqlite3.Connection, receipts: Iterable[Receipt]) -> Touched:
+def record_starts(connection: sqlite3.Connection, receipts: Iterable[Receipt]) -> None:
     """Write the starts that are not known yet."""
     versions: dict[tuple[str, str], int] = {}
     rows = [(_version(connection, versions, it), _ms(it.at), it.episode) for it in receipts]
     connection.executemany(_START, rows)
-    return [(version, started) for version, started, _ in rows]
 
 
-def record_outcomes(connection: sqlite3.Connection, reports: Iterable[Report], arrived_ms: int) -> Touched:
+def record_outcomes(connection: sqlite3.Connection, reports: Iterable[Report], arrived_ms: int) -> None:
     """Write the reports of episodes that have none yet.
 
     Args:
@@ -112,16 +96,13 @@ def record_outcomes(connection: sqlite3.Connection, reports: Iterable[Report], a
     """
     versions: dict[tuple[str, str], int] = {}
     rows = []
-    touched: Touched = []
     for report in reports:
         receipt, outcomes = report.receipt, report.outcomes
-        version, started_ms = _version(connection, versions, receipt), _ms(receipt.at)
-        touched.append((version, started_ms))
         custom = {name: value for name, value in outcomes.items() if name not in STANDARD_OUTCOMES}
         rows.append(
             (
-                version,
-                started_ms,
+                _version(connection, versions, receipt),
+                _ms(receipt.at),
                 receipt.episode,
                 arrived_ms,
                 report.moved,
@@ -130,18 +111,31 @@ def record_outcomes(connection: sqlite3.Connection, reports: Iterable[Report], a
             )
         )
     connection.executemany(_OUTCOME, rows)
-    return touched
+
+
+def _proven(
+    body: bytes, model: type[M], namespace: str, key: bytes, now: datetime, *, refused: Refused
+) -> Iterator[tuple[int, M, Receipt]]:
+    """Yield index, item and receipt of every item that a serving pod vouches for; the others go to `refused`."""
+    for index, item in parse_batch(body, model):
+        if isinstance(item, BadRequest):
+            refused.append((index, item))
+            continue
+        receipt = _receipt(item.receipt, namespace, key, now, f"items[{index}].receipt")
+        if isinstance(receipt, LogbookError):
+            refused.append((index, receipt))
+        else:
+            yield index, item, receipt
 
 
 def _receipt(token: str, namespace: str, key: bytes, now: datetime, field: str) -> Receipt | LogbookError:
     try:
         receipt = check(token, key)
+        receipt.episode.encode()
     except BadReceipt as error:
         return Forged(f"{field}: {error}", field=field)
-    except ValueError:  # text that cannot even be encoded
-        return Forged(
-            f"{field}: the receipt is malformed: send back the x-belay-receipt header as it came", field=field
-        )
+    except UnicodeEncodeError:  # half a surrogate pair: neither kept nor told by anything
+        return BadRequest(f"{field}: the receipt, or the name of its episode, is no text", field=field)
     if receipt.namespace != namespace:
         return Forged(f"{field}: the receipt is of namespace {receipt.namespace}, wanted {namespace}", field=field)
     if receipt.step != 0:

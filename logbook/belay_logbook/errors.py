@@ -23,8 +23,8 @@ class LogbookError(Exception):
 
     def __init__(self, message: str, *, field: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.field = field
+        self.message = _readable(message)
+        self.field = None if field is None else _readable(field)
         self.headers = dict(headers or {})
 
     def body(self) -> ErrorBody:
@@ -34,6 +34,11 @@ class LogbookError(Exception):
     def answer(self) -> ErrorAnswer:
         """Return the error as a whole answer."""
         return ErrorAnswer(error=self.body())
+
+
+def _readable(text: str) -> str:
+    """Return `text` as any encoding can carry it: it repeats what a caller sent, half a surrogate pair perhaps."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class BadRequest(LogbookError):

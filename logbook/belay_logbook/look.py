@@ -1,22 +1,27 @@
 """A look: read the question, answer it, and with an etag wait until the answer is another."""
 
+import asyncio
+import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import groupby
 
 from belay_api.units import parse_instant
-from belay_api.wire import Statistics
 from belay_logbook import metrics
 from belay_logbook.db import Database
 from belay_logbook.episodes import OUTCOME_NAME
-from belay_logbook.errors import BadRequest
+from belay_logbook.errors import BadRequest, Unavailable
 from belay_logbook.longpoll import MAX_WAIT, Feed, Topic
+from belay_logbook.sealed import Question, Seal, keep
 from belay_logbook.statistics import Answer, Look, compute
-from belay_logbook.window_cache import WindowCache
 
 MIN_GAP = timedelta(milliseconds=50)  # between two computations for one waiting caller, however fast news comes
 COST_SHARE = 4  # and at least this many times what a computation took: one caller costs at most a fifth of a core
 MAX_VERSIONS = 16
+SEALED_AT_ONCE = 16  # spans in one transaction: what is kept of a long past must not hold up those who report
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_SPAN_S = 366 * 86400.0
 _KNOWN = frozenset({"versions", "outcome", "window", "grace", "since", "wait", "etag"})
@@ -54,42 +59,64 @@ def parse_look(namespace: str, query: Mapping[str, str]) -> Look:
     )
 
 
-async def take_look(
-    look: Look, *, etag: str | None, wait: timedelta, database: Database, cache: WindowCache, feed: Feed
-) -> Statistics:
-    """Return the numbers as soon as their etag differs from `etag`, or what they are when `wait` is over.
+class Looks:
+    """Answers looks, and has the writer keep what they counted."""
 
-    Under a stream of episodes there is always news; so a waiting caller is answered no sooner than a gap after it came.
-    In quiet times that gap has long passed when the row comes, and the row is answered at once.
-    """
-    arrived = time.monotonic()
-    deadline = arrived + wait.total_seconds()
-    topic = episodes_topic(look.namespace)
-    with metrics.WAITING.track_inprogress():
-        while True:
-            mark = feed.mark(topic)
-            began = time.monotonic()
-            answer = await _compute(look, database, cache)
-            ended = time.monotonic()
-            if etag is None or ended >= deadline or feed.closing:
-                return answer.statistics
-            gap = max(MIN_GAP.total_seconds(), COST_SHARE * (ended - began))
-            if answer.statistics.etag != etag:
-                if ended >= arrived + gap:
-                    return answer.statistics
-                await feed.rest(min(arrived + gap, deadline) - ended)
-                continue
-            until = deadline - ended
-            if answer.due_ms is not None:
-                until = min(until, max(answer.due_ms / 1000 - time.time(), 0.001))
-            await feed.changed(topic, mark, until)
-            await feed.rest(min(began + gap, deadline) - time.monotonic())
+    def __init__(self, database: Database, feed: Feed) -> None:
+        self._database = database
+        self._feed = feed
+        self._sealing: asyncio.Task[None] | None = None
+
+    async def take(self, look: Look, *, etag: str | None, wait: timedelta) -> bytes:
+        """Return the numbers as soon as their etag differs from `etag`, or what they are when `wait` is over.
+
+        Under a stream of episodes there is always news; so a waiting caller is answered no sooner than a gap after it
+        came. In quiet times that gap has long passed when the row comes, and the row is answered at once.
+
+        Returns: `wire.Statistics` as JSON.
+        """
+        arrived = time.monotonic()
+        deadline = arrived + wait.total_seconds()
+        topic = episodes_topic(look.namespace)
+        with metrics.WAITING.track_inprogress():
+            while True:
+                mark = self._feed.mark(topic)
+                began = time.monotonic()
+                answer = await self._compute(look)
+                ended = time.monotonic()
+                if etag is None or ended >= deadline or self._feed.closing:
+                    return answer.body
+                gap = max(MIN_GAP.total_seconds(), COST_SHARE * (ended - began))
+                if answer.etag != etag:
+                    if ended >= arrived + gap:
+                        return answer.body
+                    await self._feed.rest(min(arrived + gap, deadline) - ended)
+                    continue
+                until = deadline - ended
+                if answer.due_ms is not None:
+                    until = min(until, max(answer.due_ms / 1000 - time.time(), 0.001))
+                await self._feed.changed(topic, mark, until)
+                await self._feed.rest(min(began + gap, deadline) - time.monotonic())
+
+    async def _compute(self, look: Look) -> Answer:
+        at_ms = self._database.horizon_ms()
+        with metrics.STATISTICS_SECONDS.time():
+            answer = await self._database.read(lambda connection: compute(connection, look, at_ms))
+        # One at a time: what is not kept now, the next look finds again. Nobody waits for it.
+        if answer.seals and (self._sealing is None or self._sealing.done()):
+            self._sealing = asyncio.create_task(self._keep(answer.seals))
+        return answer
+
+    async def _keep(self, seals: Sequence[tuple[Question, Seal]]) -> None:
+        with suppress(Unavailable):  # the disk refuses, or the process ends: looks go on, only dearer
+            for question, group in groupby(seals, lambda pair: pair[0]):
+                spans = [seal for _, seal in group]
+                for first in range(0, len(spans), SEALED_AT_ONCE):
+                    await self._database.write(partial(_keep, question, spans[first : first + SEALED_AT_ONCE]))
 
 
-async def _compute(look: Look, database: Database, cache: WindowCache) -> Answer:
-    at_ms = database.horizon_ms()
-    with metrics.STATISTICS_SECONDS.time():
-        return await database.read(lambda connection: compute(connection, look, at_ms, cache))
+def _keep(question: Question, spans: Sequence[Seal], connection: sqlite3.Connection, _: int) -> None:
+    keep(connection, question, spans)
 
 
 def _since(text: str | None) -> datetime:
@@ -97,7 +124,7 @@ def _since(text: str | None) -> datetime:
         return _EPOCH
     try:
         return max(parse_instant(text.replace(" ", "+")), _EPOCH)  # a `+` that was not quoted arrives as a space
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # the second: a year that has no such instant in UTC
         raise BadRequest(f"since: {error}", field="since") from error
 
 

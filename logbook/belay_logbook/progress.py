@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from belay_api.wire import ProgressPage, RunProgress, RunProgressRecord
 from belay_logbook.batch import parse_batch
 from belay_logbook.errors import BadRequest, LogbookError
+from belay_logbook.respond import NUMBER
 
 _UPSERT = """
 INSERT INTO progress (namespace, uid, idx, attempt, step, seq, body)
@@ -24,11 +25,24 @@ def parse_progress(body: bytes) -> tuple[list[RunProgress], list[tuple[int, Logb
     taken: list[RunProgress] = []
     refused: list[tuple[int, LogbookError]] = []
     for index, item in parse_batch(body, RunProgress, strict=False):
-        if isinstance(item, BadRequest):
-            refused.append((index, item))
+        found = item if isinstance(item, BadRequest) else _unstorable(item, f"items[{index}]")
+        if found is not None:
+            refused.append((index, found))
         else:
             taken.append(item)
     return taken, refused
+
+
+def _unstorable(beat: RunProgress, prefix: str) -> BadRequest | None:
+    """Return why the heartbeat could be read and yet neither kept nor told: it would stop every reader of the page."""
+    for name, value in beat:
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            return BadRequest(f"{prefix}.{name} is {value}: whole numbers have 64 bits", field=f"{prefix}.{name}")
+        try:
+            "".join(value if isinstance(value, str | dict) else "").encode()
+        except UnicodeEncodeError:
+            return BadRequest(f"{prefix}.{name} is no text: it holds half a surrogate pair", field=f"{prefix}.{name}")
+    return None
 
 
 def record_progress(
@@ -45,7 +59,7 @@ def record_progress(
 def read_progress(connection: sqlite3.Connection, database_id: str, since: str) -> ProgressPage:
     """Return every run that changed after the cursor `since`; an empty or foreign cursor means from the beginning."""
     known, _, number = since.rpartition(":")
-    after = int(number) if known == database_id and number.isdecimal() else 0
+    after = int(number) if known == database_id and NUMBER.fullmatch(number) else 0
     rows = connection.execute("SELECT seq, body FROM progress WHERE seq > ? ORDER BY seq", [after]).fetchall()
     newest = rows[-1][0] if rows else after
     items = [RunProgressRecord.model_validate_json(body) for _, body in rows]

@@ -44,7 +44,37 @@ CREATE TABLE artifact_file (       -- blobs that an uploaded artifact manifest n
     PRIMARY KEY (namespace, sha256, manifest)) WITHOUT ROWID;
 """
 
-STEPS = (_INITIAL,)
+# What sealed.py keeps; all of it can be computed again from `episode`. Triggers, so that nothing can write to an
+# episode and leave standing what holds it. Only rows that change fire them, not an episode that is told of again.
+_SEALED = """
+CREATE TABLE question (
+    id INTEGER PRIMARY KEY, version INTEGER NOT NULL REFERENCES version (id),
+    outcome TEXT NOT NULL, window_ms INTEGER NOT NULL, grace_ms INTEGER NOT NULL,
+    piece_ms INTEGER NOT NULL,
+    sealed_ms INTEGER NOT NULL DEFAULT 0,  -- nothing that is kept for the question reaches beyond
+    UNIQUE (version, outcome, window_ms, grace_ms));
+CREATE TABLE sealed_window (
+    question INTEGER NOT NULL REFERENCES question (id) ON DELETE CASCADE, start_ms INTEGER NOT NULL,
+    wire BLOB NOT NULL, moved INTEGER NOT NULL, longest_ms INTEGER,
+    PRIMARY KEY (question, start_ms)) WITHOUT ROWID;
+CREATE TABLE sealed_piece (
+    question INTEGER NOT NULL REFERENCES question (id) ON DELETE CASCADE, start_ms INTEGER NOT NULL,
+    tally TEXT NOT NULL,           -- tally.Tally
+    PRIMARY KEY (question, start_ms)) WITHOUT ROWID;
+""" + "".join(
+    f"""
+CREATE TRIGGER episode_{event.lower()} AFTER {event} ON episode
+WHEN EXISTS (SELECT 1 FROM question WHERE version = NEW.version AND sealed_ms > NEW.started_ms) BEGIN
+    DELETE FROM sealed_window WHERE (question, start_ms) IN (
+        SELECT id, NEW.started_ms - NEW.started_ms % window_ms FROM question WHERE version = NEW.version);
+    DELETE FROM sealed_piece WHERE (question, start_ms) IN (
+        SELECT id, NEW.started_ms - NEW.started_ms % window_ms % piece_ms FROM question WHERE version = NEW.version);
+END;
+"""
+    for event in ("INSERT", "UPDATE")
+)
+
+STEPS = (_INITIAL, _SEALED)
 
 
 class NewerDatabase(RuntimeError):

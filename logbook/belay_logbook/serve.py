@@ -5,6 +5,7 @@ finish, then commits and closes the database.
 """
 
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 from types import FrameType
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         settings = read_settings(arguments)
         settings.data.mkdir(parents=True, exist_ok=True)
         database = Database(settings.data / "logbook.db")
-    except (BadSettings, NewerDatabase, OSError) as error:
+    except (BadSettings, NewerDatabase, OSError, sqlite3.Error) as error:
         print(f"belay_logbook: {error}", file=sys.stderr)
         return EXIT_BAD_SETTINGS
     logbook = Logbook(settings, database)

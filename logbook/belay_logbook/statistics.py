@@ -1,41 +1,35 @@
-"""Sufficient statistics of a version's episodes, by the window they started in.
+"""One look: the numbers of versions by the window in which their episodes started (tally.py says what is counted).
 
-    counted   started before at - grace, first report within grace of its start, carries the outcome
-    missing   started before at - grace and not counted
-    late      the missing ones that carry the outcome all the same: reported, but after grace
-    moved     taken over by another version: counts for neither side
-
-A look at `at` sees every arrival up to `at` (see Database.horizon_ms), so an episode that was looked at keeps its
-place, which is what makes a verdict valid at every look. A window whose last episode is past grace changes only by late
-arrivals, so it is computed once and remembered until one comes (window_cache.py).
+An episode that started before `at - grace` is past grace and looked at. A look at `at` sees every arrival up to `at`
+(see Database.horizon_ms), so an episode that was looked at keeps its place, which is what makes a verdict valid at
+every look. Whole windows past grace come from where they are kept (sealed.py), as the bytes of the answer; only the
+rows of the newest piece, and of the one that `since` cuts, are counted anew.
 """
 
 import hashlib
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
+from belay_api.units import format_instant
+from belay_api.wire import WindowStatistics
+from belay_logbook.errors import BadRequest
 from belay_logbook.schema import STANDARD_OUTCOMES
-from belay_logbook.window_cache import Window, WindowCache, WindowKey
+from belay_logbook.sealed import LEAST, KeptWindow, Question, Seal, find, kept_pieces, kept_windows
+from belay_logbook.tally import Tally, tally, together
 
+MAX_WINDOWS = 100_000  # of one version in one answer, about 15 MB
 _NEVER_MS = 1 << 62
 
-_FIRST = """
-SELECT COUNT(*) FILTER (WHERE {counted}), COUNT(*) FILTER (WHERE NOT moved), TOTAL(moved),
-       AVG({x}) FILTER (WHERE {counted}), MIN({x}) FILTER (WHERE {counted}), MAX({x}) FILTER (WHERE {counted}),
-       COUNT(*) FILTER (WHERE NOT moved AND reported_ms > started_ms + :grace AND {x} IS NOT NULL)
-FROM episode WHERE version = :version AND started_ms >= :start AND started_ms < :end"""
-# A second pass over the same rows: one pass (sum of squares minus square of sum) cancels when the mean is large.
-_SECOND = """
-SELECT TOTAL(({x} - :mean) * ({x} - :mean))
-FROM episode WHERE version = :version AND started_ms >= :start AND started_ms < :end AND {counted}"""
-_COUNTED = "NOT moved AND reported_ms <= started_ms + :grace AND {x} IS NOT NULL"
-_NEXT = "SELECT MIN(started_ms) FROM episode WHERE version = ? AND started_ms >= ?"
-_LONGEST = "SELECT MAX(reported_ms - started_ms) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
+_ROWS = """
+SELECT started_ms, reported_ms - started_ms, moved, {x} FROM episode
+WHERE version = :version AND started_ms >= :start AND started_ms < :end ORDER BY started_ms"""
+_NEXT = "SELECT MIN(started_ms) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
+_LONGEST = "SELECT MAX(reported_ms - started_ms) FROM episode WHERE version = ? AND started_ms >= ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,104 +52,170 @@ class Look:
 class Answer:
     """What a look found."""
 
-    statistics: Statistics
+    body: bytes
+    """`wire.Statistics` as JSON."""
+    etag: str
+    """Of the numbers alone."""
     due_ms: int | None
     """When the next known episode passes grace, so that the numbers change by themselves; None: none is under way."""
+    seals: tuple[tuple[Question, Seal], ...]
+    """What was counted here and never need be again."""
 
 
-def compute(connection: sqlite3.Connection, look: Look, at_ms: int, cache: WindowCache) -> Answer:
+def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
     """Return the statistics at `at_ms`.
 
     Args:
         at_ms: The database's horizon, taken before the connection's snapshot.
+    Raises: BadRequest when there are more windows than one answer holds.
     """
-    grace_ms = round(look.grace.total_seconds() * 1000)
+    grace_ms = _ms(look.grace)
     since_ms = round(look.since.timestamp() * 1000)
-    due: int | None = None
+    until_ms = at_ms - grace_ms
+    due = _NEVER_MS
     versions = []
+    seals: list[tuple[Question, Seal]] = []
     for name in look.versions:
         found = connection.execute(
             "SELECT id FROM version WHERE namespace = ? AND name = ?", (look.namespace, name)
         ).fetchone()
         if found is None:
-            versions.append(VersionStatistics(version=name, windows=[]))
+            versions.append(_version(name, [], None))
             continue
-        windows = list(_windows(connection, look, found[0], at_ms, cache))
-        young = max(at_ms - grace_ms, since_ms)
-        young_longest = connection.execute(_LONGEST, (found[0], young, _NEVER_MS)).fetchone()[0]
-        longest = max(
-            (ms for ms in [young_longest, *(window.longest_ms for _, window in windows)] if ms is not None),
-            default=None,
-        )
-        versions.append(
-            VersionStatistics(
-                version=name,
-                windows=[_wire(start, window) for start, window in windows if window.count or window.missing],
-                moved=sum(window.moved for _, window in windows),
-                longest=None if longest is None else max(0, longest) / 1000,
-            )
-        )
-        next_start = connection.execute(_NEXT, (found[0], young)).fetchone()[0]
-        if next_start is not None:
+        question = Question(found[0], look.outcome, _ms(look.window), grace_ms)
+        windows = []
+        for window, found_seals in _windows(connection, question, since_ms, until_ms):
+            windows.append(window)
+            seals += [(question, seal) for seal in found_seals]
+            if len(windows) > MAX_WINDOWS:
+                raise BadRequest(
+                    f"window is {look.window.total_seconds():g} s: version {name} has more than {MAX_WINDOWS} of them, "
+                    "ask for longer windows or a later since",
+                    field="window",
+                )
+        young_ms = max(until_ms, since_ms)
+        versions.append(_version(name, windows, connection.execute(_LONGEST, (found[0], young_ms)).fetchone()[0]))
+        next_ms = _next(connection, question, young_ms, _NEVER_MS)
+        if next_ms is not None:
             # Counted once start < at - grace, and the horizon trails the clock by a millisecond: hence two.
-            due = min(due or _NEVER_MS, next_start + grace_ms + 2)
-    at = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return Answer(Statistics(outcome=look.outcome, at=at, etag=_etag(look, versions), versions=versions), due)
+            due = min(due, next_ms + grace_ms + 2)
+    numbers = b",".join(versions)
+    etag = hashlib.blake2b(
+        b"[%b,%b]" % (orjson.dumps([look.outcome, look.namespace]), numbers), digest_size=12
+    ).hexdigest()
+    head = {"outcome": look.outcome, "at": _instant(at_ms), "etag": etag}
+    body = orjson.dumps(head | {"versions": orjson.Fragment(b"[%b]" % numbers)})
+    return Answer(body, etag, None if due == _NEVER_MS else due, tuple(seals))
 
 
 def _windows(
-    connection: sqlite3.Connection, look: Look, version: int, at_ms: int, cache: WindowCache
-) -> Iterator[tuple[int, Window]]:
-    """Yield start (ms) and numbers of every window with episodes, oldest first."""
-    window_ms = round(look.window.total_seconds() * 1000)
-    grace_ms = round(look.grace.total_seconds() * 1000)
-    since_ms = round(look.since.timestamp() * 1000)
-    until_ms = at_ms - grace_ms
-    key = WindowKey(version, look.outcome, window_ms, grace_ms)
-    known, mark = cache.known(key)
-    computed: dict[int, Window] = {}
+    connection: sqlite3.Connection, question: Question, since_ms: int, until_ms: int
+) -> Iterator[tuple[KeptWindow, list[Seal]]]:
+    """Yield every window with episodes, oldest first, and what of it can be kept from now on."""
+    identity = find(connection, question)
+    kept = []
+    if identity is not None:
+        kept = kept_windows(connection, identity, since_ms, until_ms - question.window_ms)
     position = since_ms
-    while (first := connection.execute(_NEXT, (version, position)).fetchone()[0]) is not None and first < until_ms:
-        start = first // window_ms * window_ms
-        end = start + window_ms
-        position = end
-        window = known.get(start) if start >= since_ms else None
-        if window is None:
-            window = _compute_window(connection, key, max(start, since_ms), min(end, until_ms))
-            if start >= since_ms and end <= until_ms:
-                computed[start] = window
-        yield start, window
-    cache.remember(key, computed, mark)
+    for window in [*kept, None]:
+        until = window.start_ms if window else until_ms
+        while position < until and (first := _next(connection, question, position, until)) is not None:
+            start, end = question.window(first)
+            yield _count(connection, question, identity, max(start, since_ms), min(end, until_ms))
+            position = end
+        if window:
+            yield window, []
+            position = window.start_ms + question.window_ms
 
 
-def _compute_window(connection: sqlite3.Connection, key: WindowKey, start: int, end: int) -> Window:
-    standard = key.outcome in STANDARD_OUTCOMES
-    x = f'"{key.outcome}"' if standard else "json_extract(custom, :path)"
-    terms = {"x": x, "counted": _COUNTED.format(x=x)}
-    values: dict[str, int | str] = {"version": key.version, "start": start, "end": end, "grace": key.grace_ms}
-    if not standard:
-        values |= {"path": f'$."{key.outcome}"'}
-    count, told, moved, mean, low, high, late = connection.execute(_FIRST.format(**terms), values).fetchone()
-    m2 = 0.0
-    if count > 1:
-        (m2,) = connection.execute(_SECOND.format(**terms), values | {"mean": mean}).fetchone()
-    (longest,) = connection.execute(_LONGEST, (key.version, start, end)).fetchone()
-    return Window(count, told - count, late, int(moved), mean, m2, low, high, longest)
+def _count(
+    connection: sqlite3.Connection, question: Question, identity: int | None, first_ms: int, end_ms: int
+) -> tuple[KeptWindow, list[Seal]]:
+    """Return the numbers of [first_ms, end_ms) of a window, and what of it can be kept."""
+    kept = {} if identity is None else kept_pieces(connection, identity, first_ms, end_ms)
+    parts: list[Tally] = []
+    fresh: list[tuple[int, int, Tally]] = []
+    position = first_ms
+    for start in [*kept, None]:
+        until = end_ms if start is None else start
+        for piece_start, piece_end, part in _rows(connection, question, position, until):
+            parts.append(part)
+            if piece_start >= first_ms and piece_end <= end_ms and part.episodes >= LEAST:
+                fresh.append((piece_start, piece_end, part))
+        if start is None:
+            break
+        position = question.piece(start)[1]
+        if position > end_ms:  # the clock went back: this piece reaches beyond what is past grace
+            position = start
+            continue
+        parts.append(kept[start])
+    total = together(parts)
+    window_start, window_end = question.window(first_ms)
+    window = KeptWindow(window_start, _wire(window_start, total), total.moved, total.longest_ms)
+    if (first_ms, end_ms) != (window_start, window_end):
+        return window, [Seal(start, end, part, ((start, part),), None) for start, end, part in fresh]
+    pieces = tuple((start, part) for start, _, part in fresh)
+    return window, [Seal(window_start, window_end, total, pieces, window)]
 
 
-def _wire(start_ms: int, window: Window) -> WindowStatistics:
-    return WindowStatistics(
+def _rows(
+    connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int
+) -> Iterator[tuple[int, int, Tally]]:
+    """Yield start, end and numbers of every piece with episodes in the span."""
+    if start_ms >= end_ms:
+        return
+    values: dict[str, int | str] = {"version": question.version, "start": start_ms, "end": end_ms}
+    x = f'"{question.outcome}"'
+    if question.outcome not in STANDARD_OUTCOMES:
+        values |= {"path": f"$.{x}"}
+        x = "json_extract(custom, :path)"
+    rows = connection.execute(_ROWS.format(x=x), values).fetchall()
+    position = 0
+    while position < len(rows):
+        start, end = question.piece(rows[position][0])
+        behind = bisect_left(rows, (end,), position)
+        yield start, end, tally(rows[position:behind], question.grace_ms)
+        position = behind
+
+
+def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int) -> int | None:
+    """Return the first start in the span."""
+    found: int | None = connection.execute(_NEXT, (question.version, start_ms, end_ms)).fetchone()[0]
+    return found
+
+
+def _wire(start_ms: int, total: Tally) -> bytes:
+    if not total.count and not total.missing:
+        return b""
+    window = WindowStatistics(
         start=datetime.fromtimestamp(start_ms / 1000, UTC),
-        count=window.count,
-        missing=window.missing,
-        late=window.late,
-        mean=window.mean,
-        m2=window.m2,
-        min=window.min,
-        max=window.max,
+        count=total.count,
+        missing=total.missing,
+        late=total.late,
+        mean=total.sums.mean(total.count) if total.count else None,
+        m2=total.sums.m2(total.count) if total.count else 0.0,
+        min=total.low,
+        max=total.high,
     )
+    return orjson.dumps(window.dump())
 
 
-def _etag(look: Look, versions: list[VersionStatistics]) -> str:
-    numbers = [[look.outcome, look.namespace], *(version.dump() for version in versions)]
-    return hashlib.blake2b(orjson.dumps(numbers), digest_size=12).hexdigest()
+def _version(name: str, windows: list[KeptWindow], young_longest_ms: int | None) -> bytes:
+    """Return `wire.VersionStatistics` as JSON."""
+    took = [window.longest_ms for window in windows if window.longest_ms is not None]
+    if young_longest_ms is not None:
+        took.append(young_longest_ms)
+    numbers = {
+        "version": name,
+        "windows": orjson.Fragment(b"[%b]" % b",".join(window.wire for window in windows if window.wire)),
+        "moved": sum(window.moved for window in windows),
+    }
+    return orjson.dumps(numbers | ({"longest": max(0, *took) / 1000} if took else {}))
+
+
+def _instant(at_ms: int) -> str:
+    return format_instant(datetime.fromtimestamp(at_ms / 1000, UTC))
+
+
+def _ms(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)

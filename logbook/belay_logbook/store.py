@@ -80,8 +80,9 @@ class Store:
                 await self._size(namespace, sha256) is not None
             ):  # sent twice at the very end; the other one published it
                 return BlobState(reached, reached, complete=True)
-            named = await asyncio.to_thread(_named_files, verified)
-            await self._files.publish(sha256, verified)
+            # Each step may be taken again: the disk may refuse any of them, and then the caller comes back.
+            await self._files.publish(namespace, sha256, verified)
+            named = await asyncio.to_thread(_named_files, self._files.path(sha256))
             await self._database.write(lambda c, _: _grant(c, namespace, sha256, reached, named))
             self._files.forget(namespace, sha256)
         return BlobState(reached, reached, complete=True)

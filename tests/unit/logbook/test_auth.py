@@ -72,6 +72,8 @@ def test_health_and_metrics_are_open(closed: Process) -> None:
         missing = client.get("/v1/nowhere")
         assert (missing.status_code, set(missing.json())) == (404, {"error"})
         assert client.post("/metrics").status_code == 405
+        assert client.request("INVENTED", "/metrics").status_code == 405
+        assert "INVENTED" not in client.get("/metrics").text  # words of strangers would fill the memory
 
 
 def test_the_key_file_is_read_again_and_a_broken_one_changes_nothing(closed: Process) -> None:

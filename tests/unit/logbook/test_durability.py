@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import random
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -98,4 +99,39 @@ def test_files_that_nobody_owns_are_swept_at_the_start(tmp_path: Path) -> None:
     orphan.write_bytes(b"published, and killed before it was granted")
     process.start()
     assert not orphan.exists()
+    process.stop()
+
+
+def test_what_a_look_counted_is_kept_and_found_again_after_kill_9(tmp_path: Path) -> None:
+    process = Process(tmp_path).start()
+    query = {"versions": "candidate", "grace": 5, "window": 60}
+
+    def kept() -> int:
+        with sqlite3.connect(tmp_path / "data" / "logbook.db") as connection:
+            return int(connection.execute("SELECT COUNT(*) FROM sealed_window").fetchone()[0])
+
+    def send(path: str, *names: str) -> None:
+        tokens = [receipt(name, ago=1000, namespace="ns") for name in names]
+        items = [{"receipt": token} | ({"outcomes": {"return": 1}} if path == "/outcomes" else {}) for token in tokens]
+        with process.client("ns") as client:
+            client.post(path, json={"items": items}).raise_for_status()
+
+    def look() -> dict[str, Any]:
+        with process.client("ns") as client:
+            answer: dict[str, Any] = client.get("/statistics", params=query).raise_for_status().json()
+            return answer
+
+    send("/outcomes", *(f"e{number}" for number in range(20)))
+    before = look()
+    deadline = time.monotonic() + 10
+    while not kept():
+        assert time.monotonic() < deadline, "what the look counted is not kept"
+        time.sleep(0.02)
+    process.kill()
+    process.start()
+    assert kept() >= 1
+    after = look()
+    assert (after["etag"], after["versions"]) == (before["etag"], before["versions"])
+    send("/starts", "nobody told of it")
+    assert look()["versions"][0]["windows"] != before["versions"][0]["windows"]
     process.stop()

@@ -75,8 +75,10 @@ def test_a_batch_keeps_what_is_good_in_it(client: httpx.Client, namespace: str) 
         {"receipt": good, "outcomes": {'no"name': 1}},
         outcome("\u20ac.\u20ac.\u20ac"),
         "not even an object",
+        outcome(receipt("\ud800", ago=1, namespace=namespace)),
+        {"receipt": good, "outcomes": {"return": 1}, "\ud800": 1},
     ]
-    answer = client.post("/outcomes", json={"items": items})
+    answer = client.post("/outcomes", content=json.dumps({"items": items}))
     assert answer.status_code == 200
     result = answer.json()
     assert result["accepted"] == 1
@@ -92,6 +94,8 @@ def test_a_batch_keeps_what_is_good_in_it(client: httpx.Client, namespace: str) 
         8: (400, "items[8].outcomes"),
         9: (403, "items[9].receipt"),
         10: (400, "items[10]"),
+        11: (400, "items[11].receipt"),
+        12: (400, "items[12]"),
     }
     assert all(entry["error"]["message"] for entry in result["refused"])
 
@@ -130,6 +134,7 @@ def test_only_forged_receipts_refuse_the_request(client: httpx.Client, namespace
         ("[]", "items"),
         ('{"items": {}}', "items"),
         ('{"items": [], "more": 1}', "more"),
+        ('{"items": [], "\\ud800": 1}', "\\ud800"),
         ('{"items": [' + ",".join(["{}"] * 10_001) + "]}", "items"),
         ("[" * 100_000, None),
     ],
@@ -155,6 +160,8 @@ def test_statistics_name_the_parameter_that_is_wrong(client: httpx.Client) -> No
         ({"grace": "nan"}, "grace"),
         ({"outcome": "re turn"}, "outcome"),
         ({"since": "yesterday"}, "since"),
+        ({"since": "0001-01-01T00:00:00+01:00"}, "since"),
+        ({"since": "9999-12-31T23:59:59-01:00"}, "since"),
         ({"gracee": "60"}, "gracee"),
         ({"wait": "-1"}, "wait"),
     ]:

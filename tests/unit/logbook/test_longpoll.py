@@ -1,5 +1,6 @@
 """A waiting caller is woken by the row, by the clock where that changes the numbers, and by the end of the process."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -94,6 +95,18 @@ def test_without_news_the_same_numbers_come_back_when_the_wait_is_over(client: h
     assert client.get("/statistics", params=query | {"etag": etag, "wait": 0.3}).json()["etag"] == etag
 
 
+def test_a_heartbeat_nobody_could_read_again_is_refused_alone(client: httpx.Client, logbook: Process) -> None:
+    run = {"job": "j", "uid": "u", "index": 0, "seed": 0, "total": 100, "step": 1}
+    nan = {"metrics": {"loss": float("nan")}}  # with one of these in it, the body is read the lenient way
+    for wrong in ({"step": 1 << 63}, {"total": 1 << 70}, {"uid": "\ud800"}, {"metrics": {"\ud800": 1.0}}):
+        items = [run | nan, run | wrong, run]
+        answer = client.post("/progress", content=json.dumps({"items": items}))
+        assert answer.status_code == 200, answer.text
+        assert [it["index"] for it in answer.json()["refused"]] == [0, 1]
+        assert answer.json()["refused"][1]["error"]["field"] == f"items[1].{next(iter(wrong))}"
+        assert httpx.get(f"{logbook.url}/v1/progress").status_code == 200
+
+
 def test_progress_tells_each_run_once_and_waits_for_the_next(tmp_path: Path) -> None:
     process = Process(tmp_path).start()
     try:
@@ -133,5 +146,6 @@ def test_progress_tells_each_run_once_and_waits_for_the_next(tmp_path: Path) -> 
             assert read(since="0123456789abcdef:999")[0] == [6]
             refused = here.post("/progress", json={"items": [{"job": "j"}]}).json()
             assert refused["refused"][0]["error"]["field"] == "items[0].uid"
+            assert read(since=cursor.split(":")[0] + ":" + "9" * 30)[0] == [6]  # no number of ours
     finally:
         process.stop()

@@ -1,30 +1,61 @@
-"""A look against a reference that keeps all episodes in a list and counts by the definitions."""
+"""A look against a reference that keeps all episodes in a list and counts by the definitions, to the last bit."""
 
-import math
 import sqlite3
-import statistics as reference
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
+import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from belay_api.receipts import Receipt
+from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
+from belay_logbook import statistics
 from belay_logbook.episodes import Report, record_outcomes, record_starts
+from belay_logbook.errors import BadRequest
 from belay_logbook.schema import migrate
-from belay_logbook.statistics import Look, compute
-from belay_logbook.window_cache import WindowCache
+from belay_logbook.sealed import QUESTIONS, Question, keep
+from belay_logbook.statistics import Answer, Look, compute
 
 EPOCH = 1_800_000_000_000  # ms; a multiple of no window below, so windows are cut where the clock cuts them
 SPAN = 60_000
 
 # Half seconds, so that reports and looks often fall exactly on the edge of a window or of grace.
-starts = st.integers(0, SPAN // 500).map(lambda halves: halves * 500)
-values = st.one_of(st.none(), st.floats(-1e6, 1e6), st.sampled_from([1e9, 1e9 + 1]))
-delays = st.one_of(st.none(), starts, st.just("grace"))  # None: not reported; "grace": at the last moment
+instants = st.integers(0, SPAN // 500).map(lambda halves: halves * 500)
+numbers = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([0.1, 1e9, 1e9 + 1, 5e-324, 1e300])).map(lambda x: x + 0.0)
+values = st.one_of(st.none(), numbers)
+delays = st.one_of(st.none(), instants, st.just("grace"))  # None: not reported; "grace": at the last moment
+# Few names: an episode is told of again and again, also with another start.
 events = st.lists(
-    st.tuples(starts, st.sampled_from("ab"), st.integers(0, 30), delays, values, st.booleans()),
-    max_size=40,
+    st.tuples(instants, st.sampled_from("ab"), st.integers(0, 30), delays, values, st.booleans()), max_size=40
 )
+looks = st.builds(
+    lambda outcome, window, grace, since: Look(
+        namespace="ns",
+        versions=("a", "unknown", "b"),
+        outcome=outcome,
+        window=timedelta(seconds=window),
+        grace=timedelta(seconds=grace),
+        since=at(since),
+    ),
+    st.sampled_from(["return", "lap-time"]),
+    st.integers(1, 90),
+    st.integers(0, 40),
+    st.one_of(st.just(0), instants),
+)
+
+
+def at(offset_ms: float) -> datetime:
+    return datetime.fromtimestamp((EPOCH + offset_ms) / 1000, UTC)
+
+
+def receipt(version: str, name: object, started_ms: float) -> Receipt:
+    return Receipt("ns", version, str(name), 0, at(started_ms))
 
 
 class Model:
@@ -42,145 +73,226 @@ class Model:
         if episode["reported"] is None:
             episode |= {"reported": arrived, "value": value, "moved": moved}
 
-    def windows(self, version: str, at: int, window: int, grace: int, since: int) -> tuple[dict[int, tuple], int]:
-        found: dict[int, tuple[list[float], int]] = {}
-        moved = 0
-        for (owner, _), episode in self.episodes.items():
-            started = episode["started"]
-            if owner != version or started < since or started >= at - grace:
-                continue
-            if episode["moved"]:
-                moved += 1
-                continue
-            counted, missing = found.setdefault(started // window * window, ([], 0))
-            in_time = episode["reported"] is not None and episode["reported"] - started <= grace
-            if in_time and episode["value"] is not None:
-                counted.append(episode["value"])
-            else:
-                found[started // window * window] = (counted, missing + 1)
-        return found, moved
-
-    def late(self, version: str, at: int, grace: int, since: int) -> int:
-        return sum(
-            owner == version
-            and since <= episode["started"] < at - grace
-            and not episode["moved"]
-            and episode["value"] is not None
-            and episode["reported"] - episode["started"] > grace
-            for (owner, _), episode in self.episodes.items()
+    def look(self, look: Look, now: int, etag: str) -> Statistics:
+        versions = [self.version(look, version, now) for version in look.versions]
+        return Statistics(
+            outcome=look.outcome, at=datetime.fromtimestamp(now / 1000, UTC), etag=etag, versions=versions
         )
 
-    def longest(self, version: str, since: int) -> float | None:
-        took = [
-            max(0, episode["reported"] - episode["started"])
-            for (owner, _), episode in self.episodes.items()
-            if owner == version and episode["started"] >= since and episode["reported"] is not None
-        ]
-        return max(took) / 1000 if took else None
+    def version(self, look: Look, version: str, now: int) -> VersionStatistics:
+        since, grace, window = (
+            round(it * 1000) for it in (look.since.timestamp(), look.grace.total_seconds(), look.window.total_seconds())
+        )
+        mine = [it for (owner, _), it in self.episodes.items() if owner == version and it["started"] >= since]
+        took = [max(0, it["reported"] - it["started"]) for it in mine if it["reported"] is not None]
+        due = [it for it in mine if it["started"] < now - grace]
+        windows: defaultdict[int, list[dict]] = defaultdict(list)
+        for episode in due:
+            if not episode["moved"]:
+                windows[episode["started"] // window * window].append(episode)
+        return VersionStatistics(
+            version=version,
+            windows=[self.window(start, windows[start], grace) for start in sorted(windows)],
+            moved=sum(it["moved"] for it in due),
+            longest=max(took) / 1000 if took else None,
+        )
+
+    def window(self, start: int, episodes: list[dict], grace: int) -> WindowStatistics:
+        told = [it for it in episodes if it["reported"] is not None and it["value"] is not None]
+        counted = [it["value"] for it in told if it["reported"] - it["started"] <= grace]
+        exact = [Fraction(value) for value in counted]
+        mean = sum(exact) / len(exact) if exact else Fraction(0)
+        try:
+            m2 = float(sum((value - mean) ** 2 for value in exact))
+        except OverflowError:
+            m2 = 1.7976931348623157e308
+        return WindowStatistics(
+            start=datetime.fromtimestamp(start / 1000, UTC),
+            count=len(counted),
+            missing=len(episodes) - len(counted),
+            late=len(told) - len(counted),
+            mean=float(mean) if counted else None,
+            m2=m2,
+            min=min(counted, default=None),
+            max=max(counted, default=None),
+        )
 
 
-@settings(max_examples=150, deadline=None)
+class Open:
+    """A database file that can be closed and opened again, and looks whose seals are kept sooner, later or never."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.connection = self._connect()
+        self.unkept: list[Answer] = []
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path)
+        connection.execute("PRAGMA foreign_keys = ON")
+        migrate(connection)
+        return connection
+
+    def again(self) -> None:
+        self.connection.commit()
+        self.connection.close()
+        self.connection = self._connect()
+
+    def look(self, look: Look, now: int) -> Answer:
+        answer = compute(self.connection, look, now)
+        self.unkept.append(answer)
+        return answer
+
+    def keep(self) -> None:
+        for answer in self.unkept:
+            for question, seal in answer.seals:
+                keep(self.connection, question, [seal])
+        self.unkept.clear()
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Open:
+    return Open(tmp_path / "db")
+
+
+def body_of(statistics: Statistics) -> bytes:
+    return orjson.dumps(statistics.dump())
+
+
+@settings(max_examples=250, deadline=None)
 @given(
-    rounds=st.lists(events, min_size=1, max_size=4),
-    window=st.integers(1, 90),
-    grace=st.integers(0, 40),
-    since=st.one_of(st.just(0), starts),
-    at=st.integers(0, 2 * SPAN // 500).map(lambda halves: halves * 500),
+    rounds=st.lists(st.tuples(events, st.sampled_from(["keep", "late", "never", "again"])), min_size=1, max_size=5),
+    asked=st.lists(looks, min_size=1, max_size=3),
+    first=st.integers(0, 2 * SPAN // 500).map(lambda halves: halves * 500),
+    steps=st.lists(st.sampled_from([-20_000, 1, 500, 10_000]), min_size=5, max_size=5),
+    least=st.sampled_from([1, 3]),
 )
-def test_looks_agree_with_the_definitions_also_after_late_arrivals(rounds, window, grace, since, at) -> None:
-    connection = sqlite3.connect(":memory:")
-    migrate(connection)
-    cache, model = WindowCache(), Model()
-    look = Look(
-        namespace="ns",
-        versions=("a", "b", "unknown"),
-        outcome="return",
-        window=timedelta(seconds=window),
-        grace=timedelta(seconds=grace),
-        since=datetime.fromtimestamp((EPOCH + since) / 1000, UTC),
-    )
-    for number, batch in enumerate(rounds):
-        for started, version, name, delay, value, moved in batch:
-            at_ms = EPOCH + started
-            took = grace * 1000 if delay == "grace" else delay
-            receipt = Receipt("ns", version, str(name), 0, datetime.fromtimestamp(at_ms / 1000, UTC))
-            if took is None:
-                cache.touch(record_starts(connection, [receipt]))
-                model.start(version, str(name), at_ms)
-            else:
-                outcomes = {"length": 1.0} if value is None else {"return": value}
-                cache.touch(record_outcomes(connection, [Report(receipt, outcomes, moved)], at_ms + took))
-                model.report(version, str(name), at_ms, arrived=at_ms + took, value=value, moved=moved)
-        now = EPOCH + at + number * 10_000
-        answer = compute(connection, look, now, cache)
-        assert compute(connection, look, now, WindowCache()).statistics.etag == answer.statistics.etag
-        for version in answer.statistics.versions:
-            want, moved_count = model.windows(version.version, now, window * 1000, grace * 1000, EPOCH + since)
-            assert [round(it.start.timestamp() * 1000) for it in version.windows] == sorted(want)
-            assert version.moved == moved_count
-            late = model.late(version.version, now, grace * 1000, EPOCH + since)
-            assert sum(it.late for it in version.windows) == late
-            assert version.longest == model.longest(version.version, EPOCH + since)
-            for found in version.windows:
-                counted, missing = want[round(found.start.timestamp() * 1000)]
-                assert (found.count, found.missing) == (len(counted), missing)
-                if counted:
-                    mean = reference.fmean(counted)
-                    m2 = math.fsum((value - mean) ** 2 for value in counted)
-                    assert found.mean is not None
-                    assert math.isclose(found.mean, mean, rel_tol=1e-9, abs_tol=1e-9)
-                    assert math.isclose(found.m2, m2, rel_tol=1e-6, abs_tol=1e-6)
-                    assert (found.min, found.max) == (min(counted), max(counted))
-                else:
-                    assert (found.mean, found.m2, found.min, found.max) == (None, 0, None, None)
-        young = [
-            episode["started"]
-            for (version, _), episode in model.episodes.items()
-            if version in "ab" and episode["started"] >= max(now - grace * 1000, EPOCH + since)
-        ]
-        assert answer.due_ms == (min(young) + grace * 1000 + 2 if young else None)
-    connection.close()
+def test_looks_agree_with_the_definitions_to_the_last_bit(rounds, asked, first, steps, least) -> None:
+    """In any order of arrival, late or twice, whatever was kept and when, over restarts and a clock that goes back."""
+    with TemporaryDirectory() as folder, patch.object(statistics, "LEAST", least):
+        database, model = Open(Path(folder) / "db"), Model()
+        etags: dict[bytes, str] = {}
+        now = EPOCH + first
+        for (batch, then), step in zip(rounds, steps, strict=False):
+            for started, version, name, delay, value, moved in batch:
+                it = receipt(version, name, started)
+                if delay is None:
+                    record_starts(database.connection, [it])
+                    model.start(version, str(name), EPOCH + started)
+                    continue
+                outcomes = {"length": 1.0} if value is None else {"return": value, "lap-time": value}
+                grace = round(asked[0].grace.total_seconds() * 1000)
+                arrived = EPOCH + started + (grace if delay == "grace" else delay)
+                record_outcomes(database.connection, [Report(it, outcomes, moved)], arrived)
+                model.report(version, str(name), EPOCH + started, arrived=arrived, value=value, moved=moved)
+            if then == "late":
+                database.keep()  # what looks before these episodes found: it must not stand in for them
+            for look in asked:
+                answer = database.look(look, now)
+                wanted = model.look(look, now, answer.etag)
+                assert answer.body == body_of(wanted)
+                numbers = orjson.dumps([look.outcome, *(it.dump() for it in wanted.versions)])
+                assert etags.setdefault(numbers, answer.etag) == answer.etag
+                grace = round(look.grace.total_seconds() * 1000)
+                young = [
+                    it["started"]
+                    for it in model.episodes.values()
+                    if it["started"] >= max(now - grace, look.since.timestamp() * 1000)
+                ]
+                assert answer.due_ms == (min(young) + grace + 2 if young else None)
+            if then in ("keep", "again"):
+                database.keep()
+            if then == "again":
+                database.again()
+            now += step
+        assert len(set(etags.values())) == len(etags)
+        database.connection.close()
 
 
-def test_a_window_past_grace_is_not_computed_again_until_it_is_touched() -> None:
-    connection = sqlite3.connect(":memory:")
-    migrate(connection)
-    cache = WindowCache()
-    receipts = [Receipt("ns", "a", str(i), 0, datetime.fromtimestamp(EPOCH / 1000 + i, UTC)) for i in range(1000)]
-    cache.touch(record_outcomes(connection, [Report(it, {"return": 1.0}, False) for it in receipts], EPOCH))
-    look = Look("ns", ("a",), "return", timedelta(seconds=60), timedelta(0), datetime.fromtimestamp(0, UTC))
-    statements: list[str] = []
-
-    def expensive() -> int:
-        statements.clear()
-        connection.set_trace_callback(statements.append)
-        compute(connection, look, EPOCH + 2_000_000, cache)
-        connection.set_trace_callback(None)
-        return sum("COUNT(*) FILTER" in statement for statement in statements)
-
-    assert expensive() >= 1000 // 60
-    assert expensive() == 0
-    late = Receipt("ns", "a", "late", 0, datetime.fromtimestamp(EPOCH / 1000 + 500, UTC))
-    cache.touch(record_starts(connection, [late]))
-    assert expensive() == 1
+def fill(database: Open, episodes: int, every_ms: int = 1000) -> None:
+    for number in range(episodes):
+        report = Report(receipt("a", number, number * every_ms), {"return": number / 7}, False)
+        record_outcomes(database.connection, [report], EPOCH + number * every_ms)
 
 
-def test_a_reader_slower_than_a_write_does_not_remember_what_it_saw() -> None:
-    cache = WindowCache()
-    connection = sqlite3.connect(":memory:")
-    migrate(connection)
-    first = Receipt("ns", "a", "1", 0, datetime.fromtimestamp(EPOCH / 1000, UTC))
-    cache.touch(record_starts(connection, [first]))
-    look = Look("ns", ("a",), "return", timedelta(seconds=60), timedelta(0), datetime.fromtimestamp(0, UTC))
-    remember = cache.remember
+def rows_read(database: Open, look: Look, now: int) -> int:
+    """Return how many episodes a look counts one by one, and keep what it found."""
+    read: list[int] = []
+    real = statistics.tally
+    with patch.object(statistics, "tally", lambda rows, grace: (read.append(len(rows)), real(rows, grace))[1]):
+        database.look(look, now)
+    database.keep()
+    return sum(read)
 
-    def interrupted(key, windows, mark):
-        late = Receipt("ns", "a", "2", 0, datetime.fromtimestamp(EPOCH / 1000 + 1, UTC))
-        cache.touch(record_starts(connection, [late]))  # committed after the reader's snapshot, before it remembers
-        remember(key, windows, mark)
 
-    cache.remember = interrupted  # type: ignore[method-assign]
-    compute(connection, look, EPOCH + 2_000_000, cache)
-    cache.remember = remember  # type: ignore[method-assign]
-    answer = compute(connection, look, EPOCH + 2_000_000, cache)
-    assert answer.statistics.versions[0].windows[0].missing == 2
+def test_what_is_past_grace_is_counted_once_also_across_a_restart(opened: Open) -> None:
+    fill(opened, 7200)
+    look = Look("ns", ("a",), "return", timedelta(seconds=3600), timedelta(0), at(0))
+    now = EPOCH + 7_000_000
+    assert rows_read(opened, look, now) == 7000
+    piece = 3600 // 32 + 1
+    assert rows_read(opened, look, now) <= piece  # the part of the open window that no whole piece covers
+    opened.again()
+    assert rows_read(opened, look, now) <= piece
+    assert 0 < rows_read(opened, look, now + 60_000) <= piece + 60  # later: only what has come of age since
+    later = Look("ns", ("a",), "return", look.window, look.grace, at(1_000_000))
+    assert rows_read(opened, later, now) <= 2 * piece  # another start cuts one more piece
+
+
+def test_a_late_arrival_opens_its_piece_only(opened: Open) -> None:
+    fill(opened, 7200)
+    look = Look("ns", ("a",), "return", timedelta(seconds=3600), timedelta(0), datetime.fromtimestamp(0, UTC))
+    now = EPOCH + 20_000_000
+    assert (rows_read(opened, look, now), rows_read(opened, look, now)) == (7200, 0)
+    record_starts(opened.connection, [receipt("a", "late", 100_500)])
+    assert 1 < rows_read(opened, look, now) <= 3600 // 32 + 2
+    assert rows_read(opened, look, now) == 0
+    record_starts(opened.connection, [receipt("a", "late", 100_500)])
+    assert rows_read(opened, look, now) == 0  # told again: nothing was written
+
+
+def test_a_report_opens_the_window_its_episode_stands_in(opened: Open) -> None:
+    """A first decision that was asked twice has two receipts; the episode keeps the time that was told first."""
+    record_starts(opened.connection, [receipt("a", "e", 0)])
+    look = Look("ns", ("a",), "return", timedelta(seconds=1), timedelta(0), at(-10_000))
+    answer = opened.look(look, EPOCH + 160_000)
+    opened.keep()
+    assert orjson.loads(answer.body)["versions"][0]["windows"][0]["late"] == 0
+    record_outcomes(opened.connection, [Report(receipt("a", "e", 90_000), {"return": 1.0}, False)], EPOCH + 91_000)
+    answer = opened.look(look, EPOCH + 160_000)
+    assert orjson.loads(answer.body)["versions"][0]["windows"][0]["late"] == 1
+
+
+def test_looks_cannot_fill_the_disk_with_questions(opened: Open) -> None:
+    fill(opened, 100)
+    for grace in range(QUESTIONS + 8):
+        look = Look("ns", ("a",), "return", timedelta(seconds=10), timedelta(seconds=grace), at(0))
+        rows_read(opened, look, EPOCH + 500_000)
+    count = opened.connection.execute("SELECT COUNT(*) FROM question").fetchone()[0]
+    (orphans,) = opened.connection.execute(
+        "SELECT COUNT(*) FROM sealed_window WHERE question NOT IN (SELECT id FROM question)"
+    ).fetchone()
+    assert (count, orphans) == (QUESTIONS, 0)
+    assert rows_read(opened, look, EPOCH + 500_000) == 0  # the newest stays
+
+
+def test_more_windows_than_an_answer_holds_is_a_bad_request(opened: Open) -> None:
+    fill(opened, 50, every_ms=10_000)
+    look = Look("ns", ("a",), "return", timedelta(seconds=1), timedelta(0), at(0))
+    with patch.object(statistics, "MAX_WINDOWS", 49), pytest.raises(BadRequest, match="longer windows") as caught:
+        compute(opened.connection, look, EPOCH + 1_000_000)
+    assert caught.value.field == "window"
+
+
+@given(st.integers(1, 100_000_000), st.integers(0, 1 << 45))
+def test_pieces_cover_their_window_without_a_gap(window_ms: int, instant: int) -> None:
+    question = Question(1, "return", window_ms, 0)
+    start, end = question.window(instant)
+    assert start <= instant < end == start + window_ms
+    position, pieces = start, 0
+    while position < end:
+        first, behind = question.piece(position)
+        assert first == position < behind <= end
+        position, pieces = behind, pieces + 1
+    assert pieces <= 32
+    first, behind = question.piece(instant)
+    assert first <= instant < behind

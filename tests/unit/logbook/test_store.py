@@ -152,6 +152,8 @@ def test_checkpoints_newest_first_and_their_blobs_go_with_them(client: httpx.Cli
     assert client.delete("/checkpoints/uid/0/30").status_code == 204
     wrong = client.put("/checkpoints/uid/0/20", json={"step": 21, "sha256": digest(second), "size": len(second)})
     assert (wrong.status_code, wrong.json()["error"]["field"]) == (400, "step")
+    wrong = client.put("/checkpoints/uid/0/20", content=json.dumps({"step": 20, "sha256": "\ud800", "size": 1}))
+    assert (wrong.status_code, wrong.json()["error"]["field"]) == (400, "sha256")
     wrong = client.put("/checkpoints/uid/0/20", json={"step": 20, "sha256": digest(second), "size": 1})
     assert (wrong.status_code, wrong.json()["error"]["field"]) == (422, "size")
 

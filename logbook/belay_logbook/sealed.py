@@ -1,0 +1,130 @@
+"""What is past grace, kept beside the episodes so that no look counts them again, not even after a restart.
+
+A window is cut into pieces. Pieces are kept as tallies, so that the window that is still growing, and one that a late
+arrival opened again, are put together from pieces and a few rows; whole windows are kept as they stand in an answer.
+
+    a reader finds    spans that are past grace and not kept; the numbers belong to its snapshot
+    `keep` checks     in the writer's transaction, that nothing was written to the span since: rows are only ever added
+                      or reported once, so two counts tell
+    a trigger drops   in the very transaction that writes to an episode, what holds it (schema.py)
+
+So what is kept always equals what its rows say, in every snapshot, whatever the clock does.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from belay_logbook.tally import Tally
+
+PIECES = 32  # of a window: a look reads the rows of one at each end
+LEAST = 16  # episodes that make a piece worth a row of its own
+QUESTIONS = 32  # kept for one version, the newest; each is a fraction of a percent of its episodes
+
+
+class Question(NamedTuple):
+    """What the numbers of a span depend on, beside its place."""
+
+    version: int
+    outcome: str
+    window_ms: int
+    grace_ms: int
+
+    @property
+    def piece_ms(self) -> int:
+        """Length of the pieces; a window's last one may be shorter."""
+        return -(-self.window_ms // PIECES)
+
+    def window(self, at_ms: int) -> tuple[int, int]:
+        """Return start and end of the window around an instant."""
+        start = at_ms - at_ms % self.window_ms
+        return start, start + self.window_ms
+
+    def piece(self, at_ms: int) -> tuple[int, int]:
+        """Return start and end of the piece around an instant."""
+        start = at_ms - at_ms % self.window_ms % self.piece_ms
+        return start, min(start + self.piece_ms, self.window(at_ms)[1])
+
+
+class KeptWindow(NamedTuple):  # a tuple, because a look makes hundreds
+    """One window's part of an answer."""
+
+    start_ms: int
+    wire: bytes
+    """`wire.WindowStatistics` as JSON; empty when nothing in it counts or is missing."""
+    moved: int
+    longest_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A span that a reader found to be past grace."""
+
+    start_ms: int
+    end_ms: int
+    tally: Tally
+    pieces: tuple[tuple[int, Tally], ...]
+    """By start; those in the span that are not kept yet."""
+    window: KeptWindow | None
+    """None: the span is a part of a window only."""
+
+
+_UNCHANGED = """
+SELECT (COUNT(*), COUNT(reported_ms)) = (?, ?) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"""
+
+
+def find(connection: sqlite3.Connection, question: Question) -> int | None:
+    """Return the question's id, None when nothing is kept for it."""
+    query = "SELECT id FROM question WHERE (version, outcome, window_ms, grace_ms) = (?, ?, ?, ?)"
+    row = connection.execute(query, question).fetchone()
+    return int(row[0]) if row else None
+
+
+def kept_windows(connection: sqlite3.Connection, identity: int, first_ms: int, last_ms: int) -> list[KeptWindow]:
+    """Return the windows that start in [first_ms, last_ms], oldest first."""
+    query = (
+        "SELECT start_ms, wire, moved, longest_ms FROM sealed_window WHERE question = ? AND start_ms BETWEEN ? AND ?"
+        " ORDER BY start_ms"
+    )
+    return list(map(KeptWindow._make, connection.execute(query, (identity, first_ms, last_ms))))
+
+
+def kept_pieces(connection: sqlite3.Connection, identity: int, first_ms: int, end_ms: int) -> dict[int, Tally]:
+    """Return the pieces that start in [first_ms, end_ms), in order, by start."""
+    query = (
+        "SELECT start_ms, tally FROM sealed_piece WHERE question = ? AND start_ms >= ? AND start_ms < ?"
+        " ORDER BY start_ms"
+    )
+    rows = connection.execute(query, (identity, first_ms, end_ms))
+    return {start: Tally.from_text(text) for start, text in rows}
+
+
+def keep(connection: sqlite3.Connection, question: Question, seals: Iterable[Seal]) -> None:
+    """Keep what was not written to since it was read."""
+    identity = find(connection, question)
+    if identity is None:
+        connection.execute(
+            "INSERT INTO question (version, outcome, window_ms, grace_ms, piece_ms) VALUES (?, ?, ?, ?, ?)",
+            (*question, question.piece_ms),
+        )
+        connection.execute(
+            "DELETE FROM question WHERE version = ?1 AND id NOT IN"
+            " (SELECT id FROM question WHERE version = ?1 ORDER BY id DESC LIMIT ?2)",
+            (question.version, QUESTIONS),
+        )
+        identity = find(connection, question)
+    for seal in seals:
+        seen = (seal.tally.episodes, seal.tally.reported, question.version, seal.start_ms, seal.end_ms)
+        if not connection.execute(_UNCHANGED, seen).fetchone()[0]:
+            continue
+        connection.executemany(
+            "INSERT OR REPLACE INTO sealed_piece VALUES (?, ?, ?)",
+            [(identity, start, piece.to_text()) for start, piece in seal.pieces],
+        )
+        if (window := seal.window) is not None:
+            connection.execute(
+                "INSERT OR REPLACE INTO sealed_window VALUES (?, ?, ?, ?, ?)",
+                (identity, window.start_ms, window.wire, window.moved, window.longest_ms),
+            )
+        connection.execute("UPDATE question SET sealed_ms = MAX(sealed_ms, ?) WHERE id = ?", (seal.end_ms, identity))
