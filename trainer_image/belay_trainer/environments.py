@@ -30,8 +30,9 @@ def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
         except _USER_FAULTS as error:
             raise BadConfiguration(
                 f"environment.id {spec.id!r} with kwargs {spec.kwargs} cannot be made: "
-                f"{type(error).__name__}: {error}. Registered ids: python -m gymnasium.envs; ids of your own need "
-                "the form `package.module:Id-v0` and the package in runtime.image."
+                f"{type(error).__name__}: {error}. The ids in this image: `python3 -c 'import gymnasium; "
+                "gymnasium.pprint_registry()'`; ids of your own need the form `package.module:Id-v0` and the package "
+                "in runtime.image."
             ) from error
 
     return make

@@ -8,14 +8,18 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from belay_api.wire import CheckpointRef
 from belay_trainer import files
 from belay_trainer.errors import StoreRefused, StoreUnavailable
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store
+
+T = TypeVar("T")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 log = logging.getLogger(__name__)
@@ -41,12 +45,18 @@ class Keeper:
             patience_s: How long to wait for a store that does not answer before going on without it: the steps are
                 then computed again, which is slower and not wrong.
         """
-        here = files.list_checkpoints(self._folder)
-        there = self._listed(stop, patience_s)
-        for ref in sorted([*here, *there], key=lambda ref: ref.step, reverse=True):
-            local = files.checkpoint_path(self._folder, ref)
+        until = time.monotonic() + patience_s
+        here, there = files.list_checkpoints(self._folder), []
+        try:
+            there = _answered(self._store.checkpoints, stop, until)
+        except StoreUnavailable as error:
+            log.warning("going on without the store's checkpoints: %s", error)
+        # Of one step the copy here comes first; where it is torn, the store's may not be.
+        copies = [(ref, partial(files.read_checkpoint, self._folder, ref)) for ref in here]
+        copies += [(ref, partial(self._store.load, ref)) for ref in there]
+        for ref, read in sorted(copies, key=lambda copy: copy[0].step, reverse=True):
             try:
-                blob = local.read_bytes() if local.is_file() else self._store.load(ref)
+                blob = _answered(read, stop, until)
             except (OSError, StoreUnavailable, StoreRefused) as error:
                 log.warning("checkpoint of timestep %d cannot be read and is skipped: %s", ref.step, error)
                 continue
@@ -58,8 +68,8 @@ class Keeper:
     def save(self, step: int, blob: bytes) -> None:
         """Keep a checkpoint here, and in the store as soon as it answers; a newer one replaces one that still waits."""
         ref = files.reference(step, blob)
-        files.write_atomically(files.checkpoint_path(self._folder, ref), blob)
-        for old in files.list_checkpoints(self._folder)[self._keep :]:
+        files.write_checkpoint(self._folder, ref, blob)
+        for old in files.outlived(files.list_checkpoints(self._folder), step=step, keep=self._keep):
             files.delete_checkpoints(self._folder, old.step)
         with self._changed:
             self._pending = ref
@@ -77,18 +87,6 @@ class Keeper:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(timeout=1.0)  # a daemon: a hanging store does not keep the pod
-
-    def _listed(self, stop: Stop, patience_s: float) -> list[CheckpointRef]:
-        until, wait = time.monotonic() + patience_s, FIRST_WAIT_S
-        while True:
-            try:
-                return self._store.checkpoints()
-            except StoreUnavailable as error:
-                left = until - time.monotonic()
-                if left <= 0 or stop.wait(min(wait, left)):
-                    log.warning("going on without the store's checkpoints: %s", error)
-                    return []
-                wait = min(2 * wait, LONGEST_WAIT_S)
 
     def _bring(self) -> None:
         wait = FIRST_WAIT_S
@@ -117,9 +115,22 @@ class Keeper:
 
     def _bring_one(self, ref: CheckpointRef) -> None:
         try:
-            blob = files.checkpoint_path(self._folder, ref).read_bytes()
+            blob = files.read_checkpoint(self._folder, ref)
         except FileNotFoundError:
             return  # so late that a newer one took its place, which is pending now
         self._store.save(ref, blob)
-        for old in self._store.checkpoints()[self._keep :]:
+        for old in files.outlived(self._store.checkpoints(), step=ref.step, keep=self._keep):
             self._store.delete(old)
+
+
+def _answered(ask: Callable[[], T], stop: Stop, until: float) -> T:
+    """Return the store's answer, asking again `until` then. Raises: StoreUnavailable, StoreRefused."""
+    wait = FIRST_WAIT_S
+    while True:
+        try:
+            return ask()
+        except StoreUnavailable:
+            left = until - time.monotonic()
+            if left <= 0 or stop.wait(min(wait, left)):
+                raise
+            wait = min(2 * wait, LONGEST_WAIT_S)

@@ -11,7 +11,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
-from belay_api.training import AlgorithmName
+from belay_api.training import AlgorithmName, RuntimeSpec
 from belay_api.wire import CheckpointRef
 from belay_trainer import checkpoint, environments, presets
 from belay_trainer.boundary import Best, Boundary
@@ -43,6 +43,7 @@ def build(run: Run) -> BaseAlgorithm:
     # More threads gain nothing on networks of this size, and one is what "bit-exact" holds for.
     torch.set_num_threads(1)
     spec = run.spec
+    _look_for_gpu(spec.runtime)
     make = environments.maker(spec.environment)
     probe = make()
     environments.check_spaces(probe, spec.algorithm.name)
@@ -92,6 +93,16 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
         steps_per_second=speed,
         resumed_from=boundary.resumed_from,
     )
+
+
+def _look_for_gpu(runtime: RuntimeSpec) -> None:
+    asked = [name for name in runtime.resources.limits if name.endswith("/gpu")]
+    if asked and not torch.cuda.is_available():
+        log.warning(
+            "runtime.resources asks for %s, but torch %s sees no GPU: the training runs on the CPU. "
+            "Set runtime.image to one with a torch for that GPU, or leave the GPU to others.",
+            *(", ".join(asked), torch.__version__),
+        )
 
 
 def _newest(keeper: Keeper, stop: Stop, patience_s: float) -> tuple[CheckpointRef, dict[str, Any]] | None:

@@ -9,7 +9,7 @@ from belay_api.artifact import Manifest
 from belay_api.wire import CheckpointRef
 from belay_trainer import keeper as module
 from belay_trainer.errors import StoreUnavailable
-from belay_trainer.files import checkpoint_path, list_checkpoints, reference
+from belay_trainer.files import checkpoint_path, list_checkpoints, reference, write_atomically
 from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
@@ -19,6 +19,13 @@ class Shaky(FolderStore):
     """A volume that can be away."""
 
     away = False
+    hiccups = 0  # loads that fail before one succeeds
+
+    def load(self, ref: CheckpointRef) -> bytes:
+        if self.hiccups:
+            self.hiccups -= 1
+            raise StoreUnavailable("restarting")
+        return super().load(ref)
 
     def checkpoints(self) -> list[CheckpointRef]:
         self._look()
@@ -72,6 +79,35 @@ def test_torn_checkpoints_are_skipped_here_and_there(keeper: Keeper, store: Shak
     for folder in (tmp_path / "here", tmp_path / "volume" / "checkpoints" / "u" / "0"):
         checkpoint_path(folder, reference(200, b"200")).write_bytes(b"20")
     assert {step for step, _ in _newest(keeper)} == {100}
+
+
+def test_a_copy_torn_here_is_taken_from_the_store(keeper: Keeper, store: Shaky, tmp_path: Path) -> None:
+    keeper.save(100, b"a")
+    keeper.flush(5)
+    checkpoint_path(tmp_path / "here", reference(100, b"a")).write_bytes(b"")
+    assert _newest(keeper) == [(100, b"a")]
+
+
+def test_a_store_that_goes_away_between_two_answers_is_waited_for(keeper: Keeper, store: Shaky, tmp_path: Path) -> None:
+    keeper.save(100, b"a")
+    keeper.flush(5)
+    store.hiccups = 2
+    assert _newest(Keeper(tmp_path / "elsewhere", store, keep=2)) == [(100, b"a")]
+
+
+@pytest.mark.parametrize("place", ["here", "volume/checkpoints/u/0"])
+def test_what_cannot_be_taken_up_pushes_nothing_out(keeper: Keeper, store: Shaky, tmp_path: Path, place: str) -> None:
+    """Two checkpoints of a later step that nobody can read, and a seed that began again."""
+    for step in (1000, 2000):
+        write_atomically(checkpoint_path(tmp_path / place, reference(step, b"whole")), b"torn")
+    for step in (100, 200, 300):
+        keeper.save(step, b"%d" % step)
+        assert keeper.flush(5)
+    assert [ref.step for ref in list_checkpoints(tmp_path / place)] == [2000, 1000, 300, 200]
+    keeper.save(2000, b"again")
+    assert keeper.flush(5)
+    assert [ref.step for ref in list_checkpoints(tmp_path / place)] == [2000, 1000]
+    assert (2000, b"again") in _newest(keeper)
 
 
 def test_the_newest_goes_to_the_store_when_it_is_back(keeper: Keeper, store: Shaky) -> None:

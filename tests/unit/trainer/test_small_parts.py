@@ -1,6 +1,9 @@
 """Configuration in, report out, heartbeats that never wait."""
 
 import json
+import re
+import shlex
+import subprocess
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +12,14 @@ import httpx
 import pytest
 from trainer_support import LogbookServer, make_config, until
 
-from belay_api.training import TrainingReport
+from belay_api.training import EnvironmentSpec, TrainingReport
 from belay_api.wire import RunProgress
-from belay_trainer.config import read_run
+from belay_trainer.config import Run, read_run
+from belay_trainer.environments import maker
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.heartbeat import KEPT, Heartbeat
 from belay_trainer.report import LIMIT, encode
+from belay_trainer.train import build
 
 
 def _file(folder: Path, **spec: object) -> Path:
@@ -53,6 +58,23 @@ def test_a_report_always_fits_and_always_parses(character: str, length: int) -> 
     assert len(content) <= LIMIT
     read = TrainingReport.model_validate_json(content)
     assert read.message == character * length or read.message.endswith("…")
+
+
+@pytest.mark.parametrize(("limits", "told"), [({"nvidia.com/gpu": 1}, True), ({"memory": "1Gi"}, False), ({}, False)])
+def test_a_gpu_that_torch_does_not_see_is_told(
+    caplog: pytest.LogCaptureFixture, limits: dict[str, object], *, told: bool
+) -> None:
+    build(Run(make_config(runtime={"resources": {"limits": limits}}), index=0, seed=0))
+    assert ("runs on the CPU" in caplog.text) is told
+
+
+def test_an_unknown_id_is_answered_with_a_command_that_lists_the_known_ones() -> None:
+    with pytest.raises(BadConfiguration) as caught:
+        maker(EnvironmentSpec(id="CartPol-v1"))()
+    command = re.search(r"`(python3 .*?)`", str(caught.value))
+    assert command is not None
+    listed = subprocess.run(shlex.split(command[1]), check=True, capture_output=True, text=True)
+    assert "CartPole-v1" in listed.stdout
 
 
 def _beat(step: int) -> RunProgress:

@@ -1,6 +1,9 @@
 """One suite for every store; then what only one of them can get wrong."""
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +98,60 @@ def test_a_damaged_artifact_in_a_folder_is_replaced(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "artifacts").iterdir()] == [target.name]  # nothing half-made is left
 
 
+@pytest.mark.parametrize("written", [0, 1, 3])
+def test_a_full_volume_is_waited_for_and_not_filled_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    folder, manifest = _artifact(tmp_path / "artifact")
+    store = FolderStore(tmp_path / "volume", claim="policies", seed=SEED)
+    room, fsync = [written], os.fsync
+
+    def full(descriptor: int) -> None:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room[0] -= stat.S_ISREG(os.fstat(descriptor).st_mode)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        store.publish(folder, manifest)
+    room[0] = 0
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        store.save(reference(1, b"x"), b"x")
+
+    assert [path for path in (tmp_path / "volume").rglob("*") if path.is_file()] == []
+    monkeypatch.undo()
+    target = tmp_path / "volume" / store.publish(folder, manifest).removeprefix("pvc://policies/")
+    verify(target, wanted=manifest.digest())
+
+
+def test_a_volume_that_cannot_sync_folders_is_used_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def files_only(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    store = FolderStore(tmp_path, claim="policies", seed=SEED)
+    store.save(reference(1, b"x"), b"x")
+    assert store.load(reference(1, b"x")) == b"x"
+
+
+def test_a_volume_that_cannot_be_written_is_refused_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # root, as who these tests run, is never told that
+
+    monkeypatch.setattr(os, "mkdir", forbidden)
+    with pytest.raises(StoreRefused, match="must be writable for user"):
+        FolderStore(tmp_path / "volume", claim="policies", seed=SEED).checkpoints()
+
+
 def test_the_logbook_has_every_blob_of_an_artifact(logbook: LogbookServer, tmp_path: Path) -> None:
     folder, manifest = _artifact(tmp_path / "artifact")
     client = connect(logbook.url, tmp_path / "no-token")
@@ -118,6 +175,24 @@ def test_an_upload_goes_on_where_another_broke_off(logbook: LogbookServer, tmp_p
 
     assert max(sent) == len(blob) - 1_000_000
     assert client.get(path).content == blob
+
+
+def test_an_upload_that_ended_with_the_logbook_is_completed(logbook: LogbookServer, tmp_path: Path) -> None:
+    blob = bytes(range(256)) * 8000
+    client = connect(logbook.url, tmp_path / "no-token")
+    ref = reference(1, blob)
+    path = f"/v1/namespaces/{NAMESPACE}/blobs/{ref.sha256}"
+    client.patch(path, content=blob[:-1], headers={OFFSET: "0", LENGTH: str(len(blob))}).raise_for_status()
+    logbook.stop()
+    (partial,) = logbook.data.rglob(f"{ref.sha256}.*")
+    with partial.open("ab") as file:  # it wrote the last byte and died before it looked at all of them
+        file.write(blob[-1:])
+    logbook.start()
+
+    store = LogbookStore(client, namespace=NAMESPACE, seed=SEED)
+    store.save(ref, blob)
+
+    assert store.load(ref) == blob
 
 
 def test_a_logbook_that_is_away_is_unavailable(logbook: LogbookServer, tmp_path: Path) -> None:

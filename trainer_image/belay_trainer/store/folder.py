@@ -49,18 +49,19 @@ class FolderStore:
     @_translated
     def checkpoints(self) -> list[CheckpointRef]:
         """List what is there."""
+        # Made here, by who asks first: a claim we may not write is refused before the training, not after it.
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
         return files.list_checkpoints(self._checkpoints)
 
     @_translated
     def load(self, ref: CheckpointRef) -> bytes:
         """Read a checkpoint."""
-        return files.checkpoint_path(self._checkpoints, ref).read_bytes()
+        return files.read_checkpoint(self._checkpoints, ref)
 
     @_translated
     def save(self, ref: CheckpointRef, blob: bytes) -> None:
         """Keep a checkpoint."""
-        files.write_atomically(files.checkpoint_path(self._checkpoints, ref), blob)
-        files.delete_checkpoints(self._checkpoints, ref.step, but=ref.sha256)
+        files.write_checkpoint(self._checkpoints, ref, blob)
 
     @_translated
     def delete(self, ref: CheckpointRef) -> None:
@@ -77,11 +78,10 @@ class FolderStore:
             shutil.rmtree(target, ignore_errors=True)
             # Two seeds may publish the same bytes at once: each builds its own copy, one of the renames wins.
             partial = self._artifacts / f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
-            partial.mkdir(parents=True)
-            for entry in manifest.files:
-                files.write_atomically(partial / entry.path, (folder / entry.path).read_bytes())
-            files.write_atomically(partial / MANIFEST, manifest.canonical())
             try:
+                for entry in manifest.files:
+                    files.write_atomically(partial / entry.path, (folder / entry.path).read_bytes())
+                files.write_atomically(partial / MANIFEST, manifest.canonical())
                 partial.rename(target)
             except OSError:
                 shutil.rmtree(partial, ignore_errors=True)
