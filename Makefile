@@ -1,5 +1,5 @@
 # Everything a developer runs. `make demo` and `make test` need nothing but Python 3.11+, Go 1.26+ and root on Debian
-# (or Docker with kind, or a cluster of your own: KUBECONFIG=... make demo).
+# (or Docker; or a cluster of your own: KUBECONFIG=... REGISTRY=... make demo).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -36,11 +36,11 @@ cluster: setup ## bring up a cluster with Gateway API and Envoy Gateway
 	@$(CLUSTER) up
 
 .PHONY: cluster-down
-cluster-down: setup ## remove every trace of the local cluster
+cluster-down: setup ## remove the cluster; from one of your own, only what was installed there
 	@$(CLUSTER) down --wipe
 
 .PHONY: images
-images: setup ## build the images and load them into the cluster
+images: setup ## build the images and hand them to the cluster
 	@$(CLUSTER) images
 
 .PHONY: test

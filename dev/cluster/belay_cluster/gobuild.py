@@ -1,7 +1,8 @@
-"""Build the pinned Go programs once: Kubernetes, containerd, CoreDNS and Envoy Gateway, then Helm and kwok.
+"""Build the pinned Go programs once: Kubernetes, containerd, CoreDNS and Envoy Gateway, then Helm and kwok; or kind.
 
-Two modules, because Helm and kwok want newer Kubernetes libraries than the node. A stamp beside the binaries holds the
-hash of the module's own files, so nothing happens while they are unchanged. `go build` keeps its own cache as well.
+Three modules, because Helm and kwok want newer Kubernetes libraries than the node, and kind none. A stamp beside the
+binaries holds the hash of the module's own files, so nothing happens while they are unchanged. `go build` keeps its own
+cache as well.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ DEBIAN_PACKAGES = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "buildah": "buildah",
     "debootstrap": "debootstrap",
+    "/usr/lib/podman/netavark": "netavark",  # buildah asks for it even when nothing of it is used
     "nft": "nftables",
     "ip": "iproute2",
     "openssl": "openssl",
@@ -41,6 +44,7 @@ KUBE_NAMES = (
 """Links to the combined binary, which looks at its own name: 146 MB instead of 515, and shared memory pages."""
 
 CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+ENVOY_GATEWAY = "github.com/envoyproxy/gateway"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Target:
     binaries: tuple[str, ...]
     only: frozenset[str]
     """Values of `--only` that include it, besides `all`."""
+    local: bool = True
+    """Part of `all`: the local cluster or its tests need it."""
 
 
 TARGETS = (
@@ -70,10 +76,15 @@ TARGETS = (
         frozenset(),
     ),
     Target(
-        "Envoy Gateway", "tools", ("github.com/envoyproxy/gateway/cmd/envoy-gateway",), ("envoy-gateway",), frozenset()
+        "Envoy Gateway",
+        "tools",
+        (f"{ENVOY_GATEWAY}/cmd/envoy-gateway",),
+        ("envoy-gateway",),
+        frozenset({"gateway"}),
     ),
     Target("Helm", "helmtools", ("helm.sh/helm/v4/cmd/helm",), ("helm",), frozenset({"helm"})),
     Target("kwok", "helmtools", ("sigs.k8s.io/kwok/cmd/kwok",), ("kwok",), frozenset({"kwok"})),
+    Target("kind", "kindtools", ("sigs.k8s.io/kind",), ("kind",), frozenset({"kind"}), local=False),
 )
 
 
@@ -81,9 +92,10 @@ def build(paths: Paths, laps: Laps, *, only: str = "all") -> None:
     """Build what is missing or changed.
 
     Args:
-        only: `all`, or `api` (etcd, API server, kubectl), `helm`, `kwok`.
+        only: `all` that the local cluster and its tests need, or `api` (etcd, API server, kubectl), `gateway`, `helm`,
+            `kind`, `kwok`.
     """
-    wanted = [target for target in TARGETS if only == "all" or only in target.only]
+    wanted = [target for target in TARGETS if only in target.only or (only == "all" and target.local)]
     if only == "all":
         install_packages(laps)
     stale = [target for target in wanted if not current(paths, target)]
@@ -140,7 +152,8 @@ def version_flags(go_mod: str) -> str:
 
 def check_go(paths: Paths) -> None:
     """Raise a Problem when Go is missing or older than the modules ask for."""
-    wanted = max(go_version((paths.cluster / name / "go.mod").read_text()) for name in ("tools", "helmtools"))
+    modules = {target.module for target in TARGETS}
+    wanted = max(go_version((paths.cluster / name / "go.mod").read_text()) for name in modules)
     advice = f"Install Go {'.'.join(map(str, wanted))} or newer: https://go.dev/dl"
     if shutil.which("go") is None:
         raise Problem(f"Go is not installed; the cluster's programs are built from source. {advice}")
@@ -157,9 +170,9 @@ def go_version(text: str) -> tuple[int, ...]:
     return tuple(int(part or 0) for part in found.groups())
 
 
-def install_packages(laps: Laps) -> None:
+def install_packages(laps: Laps, programs: Iterable[str] = DEBIAN_PACKAGES) -> None:
     """Install Debian packages whose programs are missing; elsewhere say which ones are needed."""
-    missing = {package for program, package in DEBIAN_PACKAGES.items() if shutil.which(program) is None}
+    missing = {DEBIAN_PACKAGES[program] for program in programs if shutil.which(program) is None}
     if not missing:
         return
     names = sorted(missing)

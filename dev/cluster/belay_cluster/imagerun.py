@@ -1,7 +1,8 @@
 """Run a command inside an image's files on this machine: for tests that need the image's PyTorch or TorchServe.
 
-Each run gets a writable layer of its own, so runs do not see each other; the network is the machine's. The layer is
-named after the driver's process id, so that the next run can remove what a killed one left behind.
+Each run gets a writable layer of its own, so runs do not see each other; the network is the machine's. Docker takes
+the layer away by itself. buildah's is named after the driver's process id, so that the next run can remove what a
+killed one left behind.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 
-from belay_cluster.builder import Buildah, build_images
+from belay_cluster.builder import Buildah, Docker, build_images, builder_here
 from belay_cluster.images import PREFIX
 from belay_cluster.paths import Paths
 from belay_cluster.shell import Laps, Problem, lock, run
@@ -46,27 +47,37 @@ def image_run(
         user: `uid[:gid]`; None: the image's own.
         stale: Take the image as it was built last, whatever has changed since.
     """
-    buildah = Buildah(paths, laps)
-    remove_abandoned(buildah)
+    builder = builder_here(paths, laps)
     if stale:
         ref = f"{PREFIX}/{name}:dev"
     else:
         with lock(paths.cache / "images.lock", laps):
-            ref = build_images(paths, laps, buildah, [name])[name]
-    if stale and ref not in buildah.present():
+            ref = build_images(paths, laps, builder, [name])[name]
+    if stale and ref not in builder.present():
         raise Problem(f"{ref} was never built; leave out --stale.")
+    flags = [f"--env={one}" for one in env]
+    for source, rest in (mount.split(":", 1) for mount in mounts):
+        flags.append(f"--volume={os.path.abspath(source)}:{rest}")
+    flags += [f"--user={user}"] if user else []
+    signal.signal(signal.SIGTERM, _terminated)
+    if isinstance(builder, Docker):
+        flags += [f"--workdir={workdir}"] if workdir else []
+        # The image's own entrypoint would get the command as its arguments.
+        first, *others = command
+        return subprocess.call(
+            ["docker", "run", "--rm", "--network=host", *flags, f"--entrypoint={first}", ref, *others]
+        )
+    return _buildah_run(builder, ref, command, [*flags, *([f"--workingdir={workdir}"] if workdir else [])])
+
+
+def _buildah_run(buildah: Buildah, ref: str, command: list[str], flags: list[str]) -> int:
+    """Run in a container of buildah's, which is removed however the command ends."""
+    remove_abandoned(buildah)
     container = f"{NAME}{os.getpid()}"
     run([*buildah.command, "from", "--name", container, ref], what=f"container from {ref}", env=buildah.env)
-    argv = [*buildah.command, "run", "--isolation", "chroot", "--network=host"]
-    for source, rest in (mount.split(":", 1) for mount in mounts):
-        argv += ["--volume", f"{os.path.abspath(source)}:{rest}"]
-    for one in env:
-        argv += ["--env", one]
-    argv += ["--workingdir", workdir] if workdir else []
-    argv += ["--user", user] if user else []
-    signal.signal(signal.SIGTERM, _terminated)
+    argv = [*buildah.command, "run", "--isolation", "chroot", "--network=host", *flags, container, "--", *command]
     try:
-        return subprocess.call([*argv, container, "--", *command], env={**os.environ, **buildah.env})
+        return subprocess.call(argv, env={**os.environ, **buildah.env})
     finally:
         run([*buildah.command, "rm", container], what="removing the container", env=buildah.env)
 

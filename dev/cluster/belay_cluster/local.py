@@ -10,14 +10,15 @@ import json
 import os
 import shutil
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from belay_cluster import config, gateway, layout, network, pki, preflight, programs
+from belay_cluster import config, gateway, layout, network, pki, preflight, programs, teardown
 from belay_cluster.builder import Buildah, build_images, recorded
 from belay_cluster.gobuild import build
 from belay_cluster.images import IMAGES, INFRASTRUCTURE, PAUSE
+from belay_cluster.kube import Kube
 from belay_cluster.paths import Paths
 from belay_cluster.process import Process, Processes
 from belay_cluster.runtime import Containerd
@@ -39,6 +40,10 @@ class LocalCluster:
         argv = [self.paths.bin / "kubectl", f"--kubeconfig={self.paths.kubeconfig}", *arguments]
         return run(argv, what=f"kubectl {arguments[0]}", stdin=stdin)
 
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.paths.kubeconfig
+
     def up(self) -> None:
         """Bring the cluster to the state where a pod, a Service, a volume and a Gateway work."""
         preflight.privileges()
@@ -55,7 +60,24 @@ class LocalCluster:
         self.kubectl("apply", "-f", str(self.paths.cluster / "manifests" / "bootstrap.yaml"))
         self._volumes()
         self._node()
-        gateway.install(self.paths, self.laps, references)
+        gateway.install(self.paths, self.laps, Kube(self.paths, self.paths.kubeconfig), references)
+
+    def builder(self) -> Buildah:
+        """buildah: containerd is handed layers straight out of its storage."""
+        return Buildah(self.paths, self.laps)
+
+    def pulled(self, ref: str) -> str:
+        """The same: nothing is pulled."""
+        return ref
+
+    def give(self, references: Mapping[str, str]) -> None:
+        """Import into containerd if it runs; else the next `up` does."""
+        if self.processes.pid("containerd") is not None:
+            self.containerd.import_images(self.builder().store, list(references.values()), self.laps)
+
+    def down(self, *, wipe: bool) -> None:
+        """Leave the machine as it was; `wipe` deletes the images the cluster had stored as well."""
+        teardown.down(self.paths, self.laps, wipe=wipe)
 
     def running(self) -> list[str]:
         """Names of our processes that are alive."""

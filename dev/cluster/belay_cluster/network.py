@@ -6,6 +6,7 @@ instead of leaving by the default route.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -70,5 +71,7 @@ def down(paths: Paths) -> None:
 
 
 def _lines(argv: list[str]) -> list[str]:
+    if shutil.which(argv[0]) is None:
+        return []  # a machine that never had the program has nothing of it to remove
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return done.stdout.splitlines()

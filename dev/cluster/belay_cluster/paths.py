@@ -40,6 +40,16 @@ class Paths:
         return self.state / "admin.kubeconfig"
 
     @property
+    def kind_kubeconfig(self) -> Path:
+        """Administrator of the kind cluster."""
+        return self.cache / "kind.kubeconfig"
+
+    @property
+    def own_kubeconfig(self) -> Path:
+        """The user's cluster: the part of their kubeconfig that names it."""
+        return self.cache / "own.kubeconfig"
+
+    @property
     def socket(self) -> Path:
         """containerd's socket."""
         return self.state / "run" / "containerd.sock"

@@ -37,8 +37,10 @@ def check(paths: Paths) -> None:
 def privileges() -> None:
     """Raise a Problem without root; asked first, because building takes minutes."""
     if os.geteuid() != 0:
-        raise Problem("the local cluster needs root: it makes a bridge, mounts and namespaces. Use sudo, or name a "
-                      "cluster you already have (KUBECONFIG or BELAY_KUBECONFIG).")  # fmt: skip
+        raise Problem(
+            "the local cluster needs root: it makes a bridge, mounts and namespaces. Use sudo, or start Docker for a "
+            "kind cluster, or name a cluster you already have (KUBECONFIG and REGISTRY)."
+        )
 
 
 def tools() -> list[str]:

@@ -17,8 +17,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from belay_cluster import network
-from belay_cluster.local import LocalCluster
 from belay_cluster.paths import Paths
+from belay_cluster.process import Processes
 from belay_cluster.runtime import Containerd
 from belay_cluster.shell import Laps, succeeds
 
@@ -32,14 +32,13 @@ def down(paths: Paths, laps: Laps, *, wipe: bool) -> None:
     Args:
         wipe: Also delete what is kept for a fast next start: containerd's content.
     """
-    cluster = LocalCluster(paths, laps)
-    processes = cluster.processes
+    processes = Processes(paths.state / "pids", paths.state / "log")
     # First whoever could start or restart a pod; then the pods; then what they were started with.
     loops = [name for name in processes.names() if name not in SERVERS]
     processes.stop(loops, grace=timedelta(seconds=3))
     laps("control loops stopped")
     if processes.pid("containerd") is not None:
-        remove_containers(cluster.containerd)
+        remove_containers(Containerd(paths))
         laps("containers removed")
     processes.stop(SERVERS[:2], grace=timedelta(seconds=2))
     processes.stop(SERVERS[2:], grace=timedelta(seconds=3))

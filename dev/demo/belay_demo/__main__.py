@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from belay_demo.install import CACHE, EXAMPLES, SYSTEM, chart, cluster, use_cluster
+from belay_demo.install import BIN, EXAMPLES, SYSTEM, chart, cluster, gateway, use_cluster
 from belay_demo.kube import Failed, Namespace, condition
 from belay_demo.narrator import Narrator
 from belay_demo.players import USERS, Players
@@ -50,8 +50,10 @@ def main() -> int:
 
 def train(time: Timeline) -> None:
     """Apply the training jobs and tell their progress until all have published."""
-    for file in ("00-gateway.yaml", "10-training.yaml", "30-other-seeds.yaml", "40-undertrained.yaml"):
+    gateway(DEMO)
+    for file in ("10-training.yaml", "30-other-seeds.yaml", "40-undertrained.yaml"):
         DEMO.apply(EXAMPLES / file)
+    DEMO.kubectl("wait", "--for=condition=Programmed", "gateway/public", "--timeout=180s")
     told: dict[str, Any] = {}
 
     def done() -> bool:
@@ -143,15 +145,15 @@ def finish(time: Timeline) -> None:
     print(f"\nUsers: {PLAYERS.sentence()}")
     DEMO.kubectl("scale", "deployment/players", "--replicas=0")  # or they would keep two cores busy for ever
     print(f"""
-Look around (the cluster stays up; `make cluster-down` removes every trace):
-  export KUBECONFIG={os.environ.get("KUBECONFIG", "")} PATH={CACHE / "bin"}:$PATH
+Look around (everything stays up; `make cluster-down` takes away what this has brought):
+  export KUBECONFIG={os.environ.get("KUBECONFIG", "")} PATH={BIN}:$PATH
   kubectl -n {DEMO.name} get rl
   kubectl -n {DEMO.name} get rlr {ROLLOUT} -o yaml
   kubectl -n {DEMO.name} describe rlr {ROLLOUT}
   kubectl -n {DEMO.name} scale deploy/players --replicas=1      # the users have stopped; this lets them play on
   kubectl -n {SYSTEM} logs deploy/belay-operator --tail 20""")
     if totals.get("failed", 0):
-        raise Failed(f"{totals['failed']} requests failed: there should be none. {totals['errors']}")
+        raise Failed(f"{totals['failed']} decisions failed: there should be none. {totals['errors']}")
 
 
 def _between(record: dict[str, Any], begin: str, end: str) -> float:

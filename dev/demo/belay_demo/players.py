@@ -10,10 +10,11 @@ from typing import Any
 from belay_demo.install import ROOT, images
 from belay_demo.kube import Failed, Namespace
 
-USERS = 16
-THINK_S = 0.02  # between two actions of one user: 16 users make up to 800 requests a second
+USERS = 32
+# Between two actions of one user. Little, because an episode has 500 of them: its length, and with it the rollout's
+# grace, is mostly waiting.
+THINK_S = 0.002
 GATEWAY = "public"
-GATEWAYS = Namespace("envoy-gateway-system")
 
 
 class Players:
@@ -31,11 +32,13 @@ class Players:
         self._namespace.kubectl("rollout", "status", "deploy/players", "--timeout=120s")
 
     def url(self) -> str:
-        """Return the in-cluster address of the route: the Service that Envoy Gateway made for the Gateway."""
-        owner = "gateway.envoyproxy.io/owning-gateway"
-        selector = f"{owner}-name={GATEWAY},{owner}-namespace={self._namespace.name}"
-        found = GATEWAYS.wait("the Gateway's Service", lambda: GATEWAYS.items("service", selector), timeout_s=120)
-        return f"http://{found[0]['metadata']['name']}.{GATEWAYS.name}.svc{self._path}"
+        """Return the address of the route: what the Gateway says of itself, whoever implements it."""
+        addresses = self._namespace.wait(
+            f"an address of the Gateway {GATEWAY}",
+            lambda: self._namespace.status("gateway", GATEWAY).get("addresses"),
+            timeout_s=120,
+        )
+        return f"http://{addresses[0]['value']}{self._path}"
 
     def totals(self) -> dict[str, Any]:
         """Return what the players counted last; empty before their first line."""
@@ -53,8 +56,9 @@ class Players:
             for name, side in sorted(seen.get("by", {}).items())
         )
         return (
-            f"{seen.get('requests', 0)} requests, {seen.get('failed', 0)} failed; {seen.get('episodes', 0)} episodes: "
-            f"{sides}; {seen.get('moved', 0)} were taken over by another version on the way"
+            f"{seen.get('decisions', 0)} decisions, {seen.get('failed', 0)} failed; "
+            f"{seen.get('episodes', 0)} episodes: {sides}; "
+            f"{seen.get('moved', 0)} were taken over by another version on the way"
         )
 
 
@@ -87,6 +91,7 @@ def _deployment(namespace: str, url: str) -> dict[str, Any]:
         "name": "players",
         "image": images()["belay-trainer"],
         "command": ["python3", "/players/play.py"],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}},
         "volumeMounts": [
@@ -104,6 +109,11 @@ def _deployment(namespace: str, url: str) -> dict[str, Any]:
                 "metadata": {"labels": labels},
                 "spec": {
                     "terminationGracePeriodSeconds": 5,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 65532,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
                     "containers": [container],
                     "volumes": [
                         {"name": "players", "configMap": {"name": "players"}},

@@ -1,6 +1,8 @@
 """Many users at once: real CartPole episodes, each action asked of the policy by the gateway, each return reported.
 
-Runs in a pod (see belay_demo.players). One line of JSON a second with the totals goes to standard output.
+Runs in a pod (see belay_demo.players). One line of JSON a second with the totals goes to standard output. Users live in
+one process, as behind an application's server, so those who wait at the same time share a request: a request each
+would take most of a small machine's time, and the verdict waits for episodes.
 """
 
 import asyncio
@@ -9,22 +11,26 @@ import json
 import os
 import signal
 import sys
+from typing import Any
 
 import gymnasium
 
 from belay_client import AsyncClient
+from belay_client.aio import AsyncEpisode
+from belay_client.core import Answer
 
 URL = os.environ["PLAYERS_URL"]  # the route's public address
 USERS = int(os.environ["PLAYERS_USERS"])
 THINK_S = float(os.environ["PLAYERS_THINK_S"])  # between two actions of one user
-TIMEOUT_S = 1.0  # a user of this demo would rather wait than have a safe default action spoil the return
+TIMEOUT_S = 3.0  # a user of this demo would rather wait than have a safe default action spoil the return
 
 
 async def main() -> None:
     """Play until told to stop."""
-    totals = {"episodes": 0, "requests": 0, "failed": 0, "moved": 0, "by": {}, "errors": {}}
+    totals = {"episodes": 0, "decisions": 0, "failed": 0, "moved": 0, "by": {}, "errors": {}}
     async with AsyncClient(URL, fallback_action=0, timeout_s=TIMEOUT_S) as client, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(play(client, number, totals)) for number in range(USERS)]
+        table = Table(client, group)
+        tasks = [group.create_task(play(client, table, number, totals)) for number in range(USERS)]
         tasks.append(group.create_task(tell(totals)))
 
         def stop() -> None:
@@ -34,10 +40,33 @@ async def main() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
 
 
-async def play(client: AsyncClient, number: int, totals: dict) -> None:
+class Table:
+    """Asks for everybody who is ready at the same time, in one request per version."""
+
+    def __init__(self, client: AsyncClient, group: asyncio.TaskGroup) -> None:
+        self._client, self._group = client, group
+        self._ready: list[tuple[AsyncEpisode, Any, asyncio.Future[Answer]]] = []
+
+    async def act(self, episode: AsyncEpisode, observation: Any) -> Answer:
+        """Return the action for an observation."""
+        if not self._ready:
+            self._group.create_task(self._ask())
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._ready.append((episode, observation, answer))
+        return await answer
+
+    async def _ask(self) -> None:
+        await asyncio.sleep(0.001)  # those who got their answers together are ready together
+        asking, self._ready = self._ready, []
+        given = await self._client.act_many([each[0] for each in asking], [each[1] for each in asking])
+        for (_, _, answer), action in zip(asking, given, strict=True):
+            if not answer.done():  # a user who left meanwhile
+                answer.set_result(action)
+
+
+async def play(client: AsyncClient, table: Table, number: int, totals: dict) -> None:
     """Be one user: episode after episode, each from another start."""
     environment = gymnasium.make("CartPole-v1")
-    await asyncio.sleep(number * THINK_S * 3)  # users do not arrive all at once
     seed = 10_000_000 + number
     with contextlib.suppress(asyncio.CancelledError):
         while True:
@@ -46,8 +75,8 @@ async def play(client: AsyncClient, number: int, totals: dict) -> None:
             returned, length, over = 0.0, 0, False
             async with client.episode() as episode:
                 while not over:
-                    answer = await episode.act(observation.tolist())
-                    totals["requests"] += 1
+                    answer = await table.act(episode, observation.tolist())
+                    totals["decisions"] += 1
                     if answer.fallback:
                         totals["failed"] += 1
                         totals["errors"][answer.error] = totals["errors"].get(answer.error, 0) + 1

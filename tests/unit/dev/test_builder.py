@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from belay_cluster import builder as module
-from belay_cluster.builder import Buildah
+from belay_cluster.builder import Buildah, Docker
 from belay_cluster.images import Image
 from belay_cluster.paths import Paths
 from belay_cluster.shell import Laps, Problem
@@ -57,3 +57,31 @@ def test_what_is_present_is_not_built(paths: Paths) -> None:
     ref = module.ensure(paths, Laps(), editor, IMAGE, None, present=set())
     assert module.ensure(paths, Laps(), editor, IMAGE, None, present={ref}) == ref
     assert editor.built == [ref]
+
+
+def test_docker_builds_with_secrets_and_without_attestations(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.setattr(module, "run", lambda argv, *, env=None, **rest: said.append((argv, env or {})))
+    Docker(paths, Laps()).build(IMAGE, "localhost/room:1", "localhost/base:1")
+    build, tag = said
+    assert build[0][:4] == ["docker", "build", "-t", "localhost/room:1"]
+    assert build[0][build[0].index("--build-arg") :][:2] == ["--build-arg", "BASE_IMAGE=localhost/base:1"]
+    assert build[0][-1] == str(paths.repository)
+    assert build[1] == {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    assert tag[0] == ["docker", "tag", "localhost/room:1", "localhost/room:dev"]
+
+
+def test_a_bare_machine_gets_the_programs_of_its_builder(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An apt-get that does nothing but note its words; there is no Docker, no buildah and no debootstrap."""
+    (tmp_path / "apt-get").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert isinstance(module.builder_here(paths, Laps()), Buildah)
+    assert "install -y --no-install-recommends buildah debootstrap" in (tmp_path / "called").read_text()
+
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(Problem, match="use sudo"):
+        module.builder_here(paths, Laps())

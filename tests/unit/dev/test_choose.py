@@ -4,34 +4,56 @@ from pathlib import Path
 
 import pytest
 
-from belay_cluster.choose import Kind, choose
+from belay_cluster.choose import Kind, choose, cluster
+from belay_cluster.kind import KindCluster
+from belay_cluster.local import LocalCluster
+from belay_cluster.own import OwnCluster
+from belay_cluster.paths import Paths
+from belay_cluster.shell import Laps
 
-LOCAL = Path("/run/belay/admin.kubeconfig")
+PATHS = Paths(repository=Path("/repo"), cache=Path("/cache"), state=Path("/run/belay"))
+LOCAL, KIND = str(PATHS.kubeconfig), str(PATHS.kind_kubeconfig)
 
 
 @pytest.mark.parametrize(
-    ("environ", "docker", "kind", "want"),
+    ("environ", "docker", "want"),
     [
-        ({}, False, False, Kind.LOCAL),
-        ({}, True, False, Kind.LOCAL),
-        ({}, True, True, Kind.KIND),
-        ({"KUBECONFIG": "/home/me/config"}, True, True, Kind.EXISTING),
-        ({"BELAY_KUBECONFIG": "/home/me/config"}, False, False, Kind.EXISTING),
-        ({"BELAY_CONTEXT": "staging"}, False, False, Kind.EXISTING),
-        ({"KUBECONFIG": str(LOCAL)}, False, False, Kind.LOCAL),
-        ({"KUBECONFIG": ""}, False, False, Kind.LOCAL),
+        ({}, False, Kind.LOCAL),
+        ({}, True, Kind.KIND),
+        ({"KUBECONFIG": ""}, False, Kind.LOCAL),
+        ({"KUBECONFIG": "/home/me/config"}, True, Kind.OWN),
+        ({"BELAY_KUBECONFIG": "/home/me/config"}, False, Kind.OWN),
+        ({"BELAY_CONTEXT": "staging"}, False, Kind.OWN),
+        ({"KUBECONFIG": LOCAL}, False, Kind.LOCAL),
+        ({"KUBECONFIG": LOCAL}, True, Kind.LOCAL),
+        ({"KUBECONFIG": KIND}, True, Kind.KIND),
+        ({"KUBECONFIG": "/home/me/config", "BELAY_KUBECONFIG": LOCAL}, True, Kind.LOCAL),
     ],
 )
-def test_choose(environ: dict[str, str], docker: bool, kind: bool, want: Kind) -> None:
-    assert choose(environ, LOCAL, docker=docker, kind=kind).kind is want
+def test_choose(environ: dict[str, str], docker: bool, want: Kind) -> None:
+    assert choose(environ, PATHS, docker=docker).kind is want
 
 
-def test_belay_kubeconfig_outranks_kubeconfig() -> None:
-    choice = choose({"KUBECONFIG": "/a", "BELAY_KUBECONFIG": "/b"}, LOCAL, docker=False, kind=False)
-    assert choice.kubeconfig == Path("/b")
-    assert "BELAY_KUBECONFIG" in choice.why
+def test_what_the_user_says_of_their_cluster_is_kept() -> None:
+    said = {"KUBECONFIG": "/a", "BELAY_KUBECONFIG": "/b:/c", "REGISTRY": "r/me", "PULL_AUTH": "/auth.json"}
+    wanted = choose(said, PATHS, docker=False).wanted
+    assert wanted is not None
+    assert (wanted.kubeconfig, wanted.context) == ("/b:/c", None)
+    assert (wanted.registry, wanted.pull_auth) == ("r/me", Path("/auth.json"))
+    assert "BELAY_KUBECONFIG" in wanted.why
 
 
 def test_a_context_without_a_file_uses_kubectls_own() -> None:
-    choice = choose({"BELAY_CONTEXT": "staging"}, LOCAL, docker=False, kind=False)
-    assert (choice.kubeconfig, choice.context) == (None, "staging")
+    wanted = choose({"BELAY_CONTEXT": "staging"}, PATHS, docker=False).wanted
+    assert wanted is not None
+    assert (wanted.kubeconfig, wanted.context) == (None, "staging")
+
+
+@pytest.mark.parametrize(
+    ("environ", "docker", "want"),
+    [({}, False, LocalCluster), ({}, True, KindCluster), ({"KUBECONFIG": "/x"}, True, OwnCluster)],
+)
+def test_each_kind_has_its_class(environ: dict[str, str], docker: bool, want: type, tmp_path: Path) -> None:
+    paths = Paths(repository=Path("/repo"), cache=tmp_path / "cache", state=tmp_path / "state")
+    made = cluster(choose(environ, paths, docker=docker), paths, Laps())
+    assert isinstance(made, want)

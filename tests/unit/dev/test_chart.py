@@ -1,0 +1,109 @@
+"""The chart against what it is made for: no right the operator does not use, no value without its schema."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from belay_api import names
+from belay_operator.engine.resources import OURS, RESOURCES
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "charts" / "belay"
+
+Right = tuple[str, str, str]  # group, resource, verb
+
+# By kind. Whatever is applied is read live first (it may be somebody else's), and is made by its first apply.
+APPLIED = {"RLPolicy", "Job", "Deployment", "Service", "HTTPRoute", "ConfigMap", "Secret"}
+DELETED = {"HTTPRoute"}  # when a rollout has no version to serve; everything else goes with its owner
+POSTED = {"Event"}
+
+
+def rules(text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(text)
+    return found
+
+
+def operator_rules() -> list[dict[str, Any]]:
+    text = (CHART / "templates" / "_helpers.tpl").read_text()
+    found = re.search(r'define "belay\.operatorRules" -}}\n(.*?){{- end }}', text, re.DOTALL)
+    assert found is not None
+    return rules(found[1])
+
+
+def rights(granted: list[dict[str, Any]]) -> set[Right]:
+    return {(g, r, v) for rule in granted for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]}
+
+
+def needed() -> set[Right]:
+    found: set[Right] = set()
+    for kind, resource in RESOURCES.items():
+        verbs = {"get", "list", "watch"} if resource.cached else set()
+        verbs |= {"get", "create", "patch"} if kind in APPLIED else set()
+        verbs |= {"delete"} if kind in DELETED else set()
+        verbs |= {"create"} if kind in POSTED else set()
+        found |= {(resource.group, resource.plural, verb) for verb in verbs}
+        found |= {(resource.group, f"{resource.plural}/status", "update")} if kind in OURS else set()
+    return found
+
+
+def test_the_operator_may_do_what_it_does_and_no_more() -> None:
+    assert rights(operator_rules()) == needed()
+
+
+def test_of_secrets_it_reads_and_changes_only_the_receipt_key() -> None:
+    secrets = [rule for rule in operator_rules() if rule["resources"] == ["secrets"]]
+    assert [rule["verbs"] for rule in secrets if "resourceNames" not in rule] == [["create"]]
+    assert {name for rule in secrets for name in rule.get("resourceNames", ())} == {names.RECEIPT_SECRET}
+
+
+def test_nobody_is_granted_a_wildcard() -> None:
+    for path in (CHART / "templates").iterdir():
+        assert not re.search(r"""(apiGroups|resources|verbs): \[.*['"]?\*""", path.read_text()), path.name
+
+
+def test_crds_are_those_of_the_repository() -> None:
+    ours = {path.name: path.read_text() for path in (ROOT / "crds").glob("*.yaml")}
+    assert len(ours) == 3
+    assert {path.name: path.read_text() for path in (CHART / "files" / "crds").glob("*.yaml")} == ours
+
+
+def leaves(value: Any, at: str = "") -> set[str]:
+    """Paths of a values file down to where users fill in what they like."""
+    if not isinstance(value, dict) or not value:
+        return {at}
+    return {leaf for key, each in value.items() for leaf in leaves(each, f"{at}.{key}")}
+
+
+def described(schema: dict[str, Any], at: str = "") -> set[str]:
+    """The same paths out of a schema."""
+    if "properties" not in schema:
+        return {at}
+    return {leaf for key, each in schema["properties"].items() for leaf in described(each, f"{at}.{key}")}
+
+
+def objects(schema: Any) -> list[dict[str, Any]]:
+    """Every object with named fields in a schema."""
+    if not isinstance(schema, dict):
+        return []
+    return [*([schema] if "properties" in schema else []), *(one for each in schema.values() for one in objects(each))]
+
+
+@pytest.fixture
+def schema() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+    return found
+
+
+def test_every_value_has_its_schema_and_the_other_way_round(schema: dict[str, Any]) -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    for room in ("operator", "logbook"):
+        values[room]["resources"] = {}  # what stands there is the user's; the schema knows requests and limits
+    assert leaves(values) == described(schema) - {".global"}
+
+
+def test_no_object_takes_a_misspelt_key(schema: dict[str, Any]) -> None:
+    assert [one for one in objects(schema) if one.get("additionalProperties") is not False] == []
