@@ -16,7 +16,7 @@ from belay_api import names
 from belay_api.units import format_instant
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.plan import Key, Manifest, Note, Plan, Settings
-from belay_operator.engine.resources import NAMING_ROLES
+from belay_operator.engine.resources import policies_named
 
 SETTINGS = Settings(
     trainer_image="belay-trainer:test",
@@ -107,7 +107,7 @@ class World:
         return [o for o in self.in_namespace(kind, namespace) if o["metadata"].get("labels", {}).get(label) == value]
 
     def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
-        return [o for o in self.in_namespace(kind, namespace) if policy in _policies(o)]
+        return [o for o in self.in_namespace(kind, namespace) if policy in policies_named(kind, o)]
 
     def serves(self, kind: str) -> bool:
         return kind not in self._missing
@@ -221,11 +221,6 @@ def belay_object(kind: str, name: str, spec: Mapping[str, Any], **rest: Any) -> 
 def _owners(held: Json) -> list[Json]:
     owners: list[Json] = held["metadata"].get("ownerReferences", [])
     return owners
-
-
-def _policies(held: Mapping[str, Any]) -> set[str]:
-    sides = [held.get("status", {}).get(role) or {} for role in NAMING_ROLES.get(held["kind"], ())]
-    return {side["policy"] for side in sides if "policy" in side}
 
 
 def _template(held: Json) -> Any:

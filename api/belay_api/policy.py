@@ -40,7 +40,7 @@ class BatchSpec(Model):
     size: Annotated[int, Field(ge=1, le=1024)] = 8
     """At most this many; no more than the usual number of concurrent requests per pod, or each waits out `delay`."""
     delay: Duration = Field(default="1ms", validate_default=True)
-    """Longest wait for a fuller batch, in whole milliseconds."""
+    """Longest wait for a fuller batch, rounded to whole milliseconds."""
 
 
 class ServingSpec(Model):
@@ -55,7 +55,7 @@ class ServingSpec(Model):
     batch: BatchSpec = BatchSpec()
     """How requests are gathered."""
     timeout: Duration = Field(default="2s", validate_default=True)
-    """Longest time a request may spend in the model before its worker is restarted, in whole seconds, at least 1s."""
+    """Longest time a request may spend in the model before its worker is restarted, rounded up to whole seconds."""
     resources: ResourceRequirements = ResourceRequirements()
     """Requests and limits of one pod; unset: requests of 250m CPU and 512Mi."""
 

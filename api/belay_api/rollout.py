@@ -10,6 +10,8 @@ from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.reasons import Verdict
 from belay_api.units import Duration, Instant, Percent
 
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
@@ -23,22 +25,31 @@ class PolicyRef(Model):
 class ParentRef(Model):
     """The Gateway a route attaches to."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253)]
+    name: Annotated[str, Field(pattern=rf"^{_SUBDOMAIN}$", max_length=253)]
     """Name of the Gateway."""
-    namespace: Annotated[str, Field(min_length=1, max_length=63)] | None = None
+    namespace: Annotated[str, Field(pattern=rf"^{_LABEL}$", max_length=63)] | None = None
     """Its namespace; unset: this one. Its listener must allow routes from here."""
-    section_name: Annotated[str, Field(min_length=1, max_length=253)] | None = None
+    section_name: Annotated[str, Field(pattern=rf"^{_SUBDOMAIN}$", max_length=253)] | None = None
     """One listener of it; unset: all."""
 
 
 class GatewayTraffic(Model):
     """Traffic through the Gateway API: Belay owns one HTTPRoute of the rollout's name."""
 
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!has(self.path) || !(self.path.contains('//') || self.path.matches('/[.][.]?(/|$)'))",
+                "gatewayAPI.path has an empty, '.' or '..' segment, and no Gateway takes such a route: leave it out",
+            )
+        )
+    }
+
     parent_refs: Annotated[list[ParentRef], Field(min_length=1, max_length=8)]
     """Gateways the route attaches to."""
-    hostnames: Annotated[list[Annotated[str, Field(max_length=253)]], Field(max_length=16)] = Field(
-        default_factory=list
-    )
+    hostnames: Annotated[
+        list[Annotated[str, Field(pattern=rf"^(\*\.)?{_SUBDOMAIN}$", max_length=253)]], Field(max_length=16)
+    ] = Field(default_factory=list)
     """Host names served; empty: all the Gateway's."""
     path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9/_.-]*$", max_length=512)] | None = None
     """Public path, matched exactly; unset: `/predictions/<name of the rollout>`."""
@@ -189,6 +200,15 @@ class Metric(Model):
                 "!has(self.limit) || has(self.source.serving)",
                 "limit holds measurements of the serving pods: use source.serving, or set compare instead of limit",
             ),
+            rule(
+                "!has(self.limit) || !has(self.source.serving) || "
+                + " || ".join(
+                    f"has(self.limit.{bound})"
+                    f" && self.limit.{bound}.endsWith('s') == (self.source.serving == 'latencyP99')"
+                    for bound in ("max", "min")
+                ),
+                "limit has another unit than its measurement: write e.g. 100ms for latencyP99, 5% for errorRate",
+            ),
         )
     }
 
@@ -224,6 +244,18 @@ def _patience(after: str, action: HoldAction) -> Patience:
 
 class AnalysisSpec(Model):
     """How the candidate is judged."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            *(
+                rule(
+                    f"!has(self.{name}) || self.{name}.matches('[1-9]')",
+                    f"analysis.{name} is 0, and no episode would count: write e.g. 1m",
+                )
+                for name in ("window", "grace")
+            )
+        )
+    }
 
     window: Duration = Field(default="5m", validate_default=True)
     """Episodes are compared only with those that started in the same window of this length."""
@@ -452,6 +484,8 @@ class RLRolloutStatus(ConditionedStatus):
     """The step under way."""
     weight: WeightStatus | None = None
     """The candidate's share of new episodes."""
+    pinned: list[str] = Field(default_factory=list)
+    """Policies with a rule of their own on the route, in its order; of one that no longer serves, stable answers."""
     analysis_started_at: Instant | None = None
     """When the candidate first had a weight; only episodes that started later are compared."""
     verdicts: list[MetricVerdict] = Field(

@@ -198,8 +198,21 @@ class FailureSpec(Model):
     """Restarts of one seed after failures of its own; it resumes from its checkpoint."""
 
 
+_FAMILY_LENGTH = 39  # with `-` and the 12 digits of a crowded family still the name of an RLPolicy: crd.NAME_LIMIT
+
+
 class PublishSpec(Model):
     """What becomes of the best seed."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                f"size(self.family) <= {_FAMILY_LENGTH} && self.family.matches('^[a-z]')",
+                f"publish.family must begin with a letter and have at most {_FAMILY_LENGTH} characters: its RLPolicies "
+                "are called after it, with digits of a digest",
+            )
+        )
+    }
 
     family: Name
     """Family of the RLPolicy made on success; its name is `<family>-<first 6 of the digest>`."""

@@ -2,14 +2,13 @@
 
 It does what they would report, quickly and without pods: a Deployment gets its replicas and ready Pods with the init
 container's LoadReport, an HTTPRoute is accepted by its gateways, and each pod answers a scrape with no requests at all.
-So it shows what the operator does with the API, and nothing of traffic. Run it as a process beside a benchmark
-(`python -m tests.api.dataplane KUBECONFIG NAMESPACE`), or as a thread in a test.
+So it shows what the operator does with the API, and nothing of traffic. Real controllers with fake nodes, for which a
+test has no time, are in `bench/engine/fake_cluster.py`.
 """
 
 import asyncio
 import contextlib
 import json
-import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -230,7 +229,3 @@ def _pod_status(address: str, digest: str | None) -> dict[str, Any]:
         "initContainerStatuses": [{"name": "fetch", "state": {"terminated": ended}, **plain}],
         "containerStatuses": [{"name": "server", "state": {"running": {"startedAt": SINCE}}, **plain, "started": True}],
     }
-
-
-if __name__ == "__main__":
-    asyncio.run(DataPlane(Path(sys.argv[1]), sys.argv[2], address=(sys.argv[3:] or ["127.0.0.1"])[0]).run())

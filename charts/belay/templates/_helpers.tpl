@@ -31,35 +31,33 @@ capabilities: {drop: [ALL]}
 http://belay-logbook.{{ .Release.Namespace }}.svc:8600
 {{- end }}
 
-{{/* Rules the operator needs in every namespace it watches. Children are written, our own specs never are. */}}
+{{/* Rules the operator needs in every namespace it watches: children are made and changed, and deleted by the garbage
+collector; our own specs are never written. tests/unit/dev/test_chart.py holds them against what the operator does. */}}
 {{- define "belay.operatorRules" -}}
 - apiGroups: [belay.dev]
   resources: [rltrainingjobs, rlpolicies, rlrollouts]
   verbs: [get, list, watch]
 - apiGroups: [belay.dev]
   resources: [rltrainingjobs/status, rlpolicies/status, rlrollouts/status]
-  verbs: [get, patch, update]
-- apiGroups: [belay.dev]  # ownerReferences with blockOwnerDeletion ask for this
-  resources: [rltrainingjobs/finalizers, rlpolicies/finalizers, rlrollouts/finalizers]
   verbs: [update]
 - apiGroups: [belay.dev]  # publish: a training job's best seed becomes a new RLPolicy
   resources: [rlpolicies]
   verbs: [create, patch]
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [gateway.networking.k8s.io]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [gateway.networking.k8s.io]  # the only child that goes before its owner does
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create, patch, delete]
+  verbs: [get, create, patch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
@@ -70,7 +68,7 @@ http://belay-logbook.{{ .Release.Namespace }}.svc:8600
   resources: [secrets]
   resourceNames: [belay-receipt-key]
   verbs: [get, patch]
-- apiGroups: ["", events.k8s.io]
+- apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}

@@ -9,6 +9,7 @@ what it has itself already changed.
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,13 +22,23 @@ from belay_operator.engine.drift import Drift, stamped
 from belay_operator.engine.errors import Conflict, NotFound, Refused
 from belay_operator.engine.events import Events
 from belay_operator.engine.foreign import ForeignObject, is_foreign, owned, sentence, told
-from belay_operator.engine.plan import Manifest, Note, Plan, Ref
+from belay_operator.engine.plan import Key, Manifest, Note, Plan, Ref
 
 TRUST = timedelta(minutes=10)
 """How long a kind that is not cached (ConfigMap, Secret) is believed to be as we last applied it."""
 TIDY = 1_000  # memories of trust after which the old ones are dropped
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """What an apply of an object that is not cached has left."""
+
+    digest: str
+    at: float  # by our clock, seconds
+    owner: Key  # the object whose pass applied it
+    uid: str  # of the owner
 
 
 class Executor:
@@ -44,7 +55,7 @@ class Executor:
     ) -> None:
         self._client, self._cache, self._events, self._clock, self._now = client, cache, events, clock, now
         self._drift = Drift()
-        self._trusted: dict[tuple[str, str, str, str], tuple[str, float]] = {}
+        self._trusted: dict[tuple[str, str, str], _Trust] = {}
         self._tidy_at = TIDY
 
     async def execute(self, obj: Mapping[str, Any], plan: Plan, *, urgent: bool = False) -> int:
@@ -81,7 +92,7 @@ class Executor:
         if not owned(manifest) or self._cache.entry(kind, namespace, name) is not None:
             return False
         full, digest = stamped(_managed(manifest))
-        if self._trusts(obj, full, digest):
+        if self._trusts(full, digest):
             return False
         live = await self._client.get(kind, namespace, name, urgent=urgent)
         return live is not None and is_foreign(live, manifest)
@@ -102,7 +113,7 @@ class Executor:
         kind, meta = manifest["kind"], manifest["metadata"]
         full, digest = stamped(_managed(manifest))
         entry = self._cache.entry(kind, meta["namespace"], meta["name"])
-        if self._trusts(obj, full, digest) or self._drift.in_sync(full, digest, entry):
+        if self._trusts(full, digest) or self._drift.in_sync(full, digest, entry):
             metrics.APPLIES_SAVED.labels(kind).inc()
             return 0
         if entry is not None and "deletionTimestamp" in entry.obj["metadata"]:
@@ -124,11 +135,12 @@ class Executor:
             if entry is not None and entry.version == int(answer["metadata"]["resourceVersion"]):
                 self._drift.remember(manifest, digest, entry)
         else:
-            now = self._clock()
             if len(self._trusted) >= self._tidy_at:  # owners come and go: forget what is no longer believed anyway
-                fresh = {key: at for key, at in self._trusted.items() if now - at[1] < TRUST.total_seconds()}
-                self._trusted, self._tidy_at = fresh, max(TIDY, 2 * len(fresh))
-            self._trusted[_trust_key(obj, manifest)] = (digest, now)
+                self._trusted = {key: trust for key, trust in self._trusted.items() if self._holds(trust)}
+                self._tidy_at = max(TIDY, 2 * len(self._trusted))
+            owner = Key(obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"])
+            trust = _Trust(digest, self._clock(), owner, obj["metadata"]["uid"])
+            self._trusted[kind, meta["namespace"], meta["name"]] = trust
 
     async def _delete(self, ref: Ref, urgent: bool) -> int:
         live = await self._client.get(ref.kind, ref.namespace, ref.name)  # never destroy on the cache's word
@@ -141,15 +153,16 @@ class Executor:
         self._drift.forget(ref.kind, ref.namespace, ref.name)
         return 1
 
-    def _trusts(self, obj: Mapping[str, Any], manifest: Manifest, digest: str) -> bool:
-        known = self._trusted.get(_trust_key(obj, manifest))
-        return known is not None and known[0] == digest and self._clock() - known[1] < TRUST.total_seconds()
+    def _trusts(self, manifest: Manifest, digest: str) -> bool:
+        meta = manifest["metadata"]
+        trust = self._trusted.get((manifest["kind"], meta["namespace"], meta["name"]))
+        return trust is not None and trust.digest == digest and self._holds(trust)
 
-
-def _trust_key(obj: Mapping[str, Any], manifest: Manifest) -> tuple[str, str, str, str]:
-    """Trust ends with the object it was won for: a namespace deleted and made anew took what we applied with it."""
-    meta = manifest["metadata"]
-    return obj["metadata"]["uid"], manifest["kind"], meta["namespace"], meta["name"]
+    def _holds(self, trust: _Trust) -> bool:
+        """Trust ends with the object it was won for: a namespace deleted and made anew took what we applied with it."""
+        owner = self._cache.entry(trust.owner.kind, trust.owner.namespace, trust.owner.name)
+        lives = owner is not None and owner.obj["metadata"]["uid"] == trust.uid
+        return lives and self._clock() - trust.at < TRUST.total_seconds()
 
 
 def _managed(manifest: Manifest) -> Manifest:

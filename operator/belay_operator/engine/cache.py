@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from belay_operator.engine import metrics
-from belay_operator.engine.resources import CACHED, INDEXED_LABELS, NAMING_ROLES
+from belay_operator.engine.resources import CACHED, INDEXED_LABELS, policies_named
 from belay_operator.engine.slim import Entry, entry_of
 
 TOMBSTONES = 10_000  # deletions remembered; a late answer is at most seconds late
@@ -63,7 +63,7 @@ class Cache:
         return self._resolve(kind, self._by_label.get((kind, namespace, label, value)))
 
     def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
-        """Return the objects whose status names a policy in any role of `NAMING_ROLES`."""
+        """Return the objects that name a policy; see `resources.policies_named`."""
         return self._resolve(kind, self._by_policy.get((kind, namespace, policy)))
 
     def all(self, kind: str) -> list[Mapping[str, Any]]:
@@ -186,9 +186,7 @@ class Cache:
         for label in INDEXED_LABELS:
             if label in labels:
                 yield self._by_label, (kind, name[0], label, labels[label])
-        status = entry.obj.get("status") or {}
-        sides = [status.get(role) or {} for role in NAMING_ROLES.get(kind, ())]
-        for policy in {side["policy"] for side in sides if "policy" in side}:
+        for policy in policies_named(kind, entry.obj):
             yield self._by_policy, (kind, name[0], policy)
 
     def _index(self, kind: str, name: Name, entry: Entry) -> None:

@@ -98,15 +98,12 @@ class Client:
         Raises: Conflict when somebody wrote the object since; a stale reader never overwrites a newer intent.
         """
         resource, meta = resource_of(obj["kind"]), obj["metadata"]
-        patch = [
-            # The API server compares the version of a patched object with the stored one and answers 409.
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": meta["resourceVersion"]},
-            {"op": "add", "path": "/status", "value": status},
-        ]
+        # A PUT and no patch, for which the API server encodes and decodes the whole object once more. It takes only the
+        # status from it, and answers 409 when the version is not the stored one.
+        body = {"apiVersion": resource.api_version, "kind": obj["kind"], "metadata": meta, "status": status}
         path = resource.path(meta["namespace"], meta["name"], "status")
-        query = {"fieldManager": names.FIELD_MANAGER}
         return await self.call(
-            "PATCH", resource, path, body=patch, query=query, media="application/json-patch+json", urgent=urgent
+            "PUT", resource, path, body=body, query={"fieldManager": names.FIELD_MANAGER}, urgent=urgent
         )
 
     async def delete(self, kind: str, namespace: str, name: str, *, uid: str, urgent: bool = False) -> None:

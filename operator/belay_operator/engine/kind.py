@@ -31,7 +31,7 @@ class Reader(Protocol):
         """
 
     def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
-        """Return the objects of `kind` in a namespace whose status names `policy` in any role, by index."""
+        """Return the objects of `kind` in a namespace that name `policy`, wanted or in any role of status, by index."""
 
     def serves(self, kind: str) -> bool:
         """Return whether this cluster serves the kind at all; False for an HTTPRoute without the Gateway API."""

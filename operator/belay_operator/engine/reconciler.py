@@ -15,6 +15,7 @@ from belay_operator.engine import metrics
 from belay_operator.engine.apply import Executor
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.errors import Conflict, NotFound, Terminating
+from belay_operator.engine.holdback import HoldBack
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.plan import Key, Plan, Settings
 
@@ -41,11 +42,13 @@ class Reconciler:
         settings: Settings,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kinds, self._cache, self._executor, self._settings = kinds, cache, executor, settings
         self._now = now
         self.again: Callable[[Key], None] = lambda key: None
         """How a pass asks for the next one; set by whoever owns the queue."""
+        self._held_back = HoldBack(clock)
         self._streaks: dict[Key, tuple[int, datetime]] = {}
 
     def priority(self, key: Key) -> int:
@@ -78,9 +81,10 @@ class Reconciler:
         obj = self._cache.get(key.kind, key.namespace, key.name)
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._streaks.pop(key, None)
+            self._held_back.forget(key)
             return None  # gone or going: the garbage collector takes what it owned
         kind = self._kinds[key.kind]
-        plan = self._decide(kind, obj)
+        plan = self._held_back.filter(key, self._decide(kind, obj))
         try:
             writes = await self._executor.execute(obj, plan, urgent=self._priority_of(kind, obj, plan) == URGENT)
         except Terminating:

@@ -4,7 +4,9 @@ A fixed table instead of discovery: the operator touches a dozen kinds, and a ta
 start. Only HTTPRoute may be missing in a cluster; `main` asks for it once and `Reader.serves` tells the kinds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from belay_api import names
 
@@ -82,10 +84,18 @@ PARENT_LABELS = {
 }
 """Label -> kind of the object it names: Pods belong to a Job or ReplicaSet and find their RLTrainingJob by label."""
 
-NAMING_ROLES = {"RLRollout": ("stable", "candidate", "previous", "rollback")}
-"""Where a kind's status names policies, as `status.<role>.policy`: a policy's users are found without a scan."""
+_NAMING_ROLES = ("stable", "candidate", "previous", "rollback")
 
 INDEXED_LABELS = (*PARENT_LABELS, names.FAMILY_LABEL)
+
+
+def policies_named(kind: str, obj: Mapping[str, Any]) -> set[str]:
+    """Return the policies an object names, wanted or in any role of its status: who uses a policy needs no scan."""
+    if kind != "RLRollout":
+        return set()
+    wanted, status = (obj.get("spec") or {}).get("policy") or {}, obj.get("status") or {}
+    named = {wanted.get("name"), *((status.get(role) or {}).get("policy") for role in _NAMING_ROLES)}
+    return {name for name in named if name}
 
 
 def resource_of(kind: str) -> Resource:

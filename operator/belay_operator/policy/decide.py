@@ -27,6 +27,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
         status=None if status == observed.status else status.dump(),
         apply=_children(observed, wanted),
         events=_events(observed.status, status),
+        unhurried=_only_tells(observed.status, status),
         again_after=_next_expiry(demands, now),
     )
 
@@ -50,6 +51,20 @@ def _children(observed: Observed, wanted: int) -> tuple[dict[str, Any], ...]:
     service = build.service(observed, closed=observed.closed_by is not None)
     deployment = build.deployment(observed, replicas=wanted)
     return (service, deployment) if key is None else (key, service, deployment)
+
+
+def _only_tells(before: RLPolicyStatus, after: RLPolicyStatus) -> bool:
+    """Whether the change is only news of pods on their way, or of counts: no rollout acts on it."""
+    ready = get_condition(after.conditions, "Ready")
+    if not before.conditions or ready is None or before.ready_replicas != after.ready_replicas:
+        return False
+    on_their_way = ready.reason in (PolicyReason.VERIFYING, PolicyReason.LOADING)
+    return on_their_way or _said(before) == _said(after)
+
+
+def _said(status: RLPolicyStatus) -> tuple[object, ...]:
+    conditions = [(c.type, c.status, c.reason) for c in status.conditions if c.type != "Reconciling"]
+    return conditions, status.used_by
 
 
 def _events(before: RLPolicyStatus, after: RLPolicyStatus) -> tuple[Note, ...]:

@@ -23,24 +23,36 @@ ROUTER: Router = GatewayRouter()
 def intent(status: RLRolloutStatus, now: datetime) -> Intent | None:
     """Return where requests shall go; None: there is no version that ever may serve."""
     stable, candidate = status.stable, status.candidate
-    withdrawn = status.rollback is not None and status.rollback.drained_at is None
-    # Without a recorded weight the candidate has not been asked for: not even its pinned rule exists.
-    on_trial = candidate.policy if candidate and status.weight and not withdrawn else None
+    # Without a recorded weight the candidate has not been asked for.
+    on_trial = candidate.policy if candidate and status.weight and not _withdrawn(status) else None
     share = status.weight.desired if on_trial and status.weight else 0.0
     if stable is None:
-        return Intent(shares=((on_trial, 100.0),), pinned=(on_trial,)) if on_trial and share > 0 else None
+        if on_trial is None or share == 0:
+            return None
+        return Intent(shares=((on_trial, 100.0),), pinned=tuple((policy, on_trial) for policy in status.pinned))
 
     shares = [(stable.policy, 100.0 - share)] + ([(on_trial, share)] if on_trial else [])
-    # In the order in which they were taken up: a promotion renames the sides and moves no rule (see GatewayRouter).
-    pinned = [stable.policy] + ([on_trial] if on_trial else [])
-    previous = status.previous
-    if previous is not None and now < previous.until - WARM_LEAD:
-        # A version being withdrawn keeps no rule under another title, and the one before stable leaves the route
-        # before a promotion makes its pods go.
-        leaving = withdrawn and candidate is not None and previous.policy == candidate.policy
-        replaced = on_trial is not None and share == 100 and previous.policy != on_trial
-        pinned = pinned if leaving or replaced else [previous.policy, *pinned]
-    return Intent(shares=tuple((policy, s) for policy, s in shares if s > 0), pinned=tuple(dict.fromkeys(pinned)))
+    serving = {stable.policy, on_trial, _warm(status, now, replaced=share == 100)}
+    return Intent(
+        shares=tuple((policy, s) for policy, s in shares if s > 0),
+        # A rule is never taken away: whose version serves no more points at stable (see GatewayRouter).
+        pinned=tuple((policy, policy if policy in serving else stable.policy) for policy in status.pinned),
+    )
+
+
+def _withdrawn(status: RLRolloutStatus) -> bool:
+    return status.rollback is not None and status.rollback.drained_at is None
+
+
+def _warm(status: RLRolloutStatus, now: datetime, *, replaced: bool) -> str | None:
+    """The version before stable, while its episodes may stay; `replaced`: the candidate is about to become stable."""
+    previous, candidate = status.previous, status.candidate
+    if previous is None or now >= previous.until - WARM_LEAD:
+        return None
+    if candidate is not None and candidate.policy == previous.policy:
+        return None if _withdrawn(status) else previous.policy
+    # It leaves the route before a promotion makes its pods go.
+    return None if replaced else previous.policy
 
 
 def route(observed: Observed, now: datetime) -> Manifest | None:

@@ -29,6 +29,14 @@ from belay_operator.rollout.traffic.gateway_api import KIND as ROUTE
 KIND_NAME = "RLRollout"
 # Reasons of Verified=False that no waiting mends: the policy's bytes are fixed, and they are not servable.
 BROKEN = frozenset({PolicyReason.DIGEST_MISMATCH, PolicyReason.ARTIFACT_INVALID, PolicyReason.ARTIFACT_NOT_FOUND})
+# Reasons worth repeating in the rollout. The other words of a policy (fetching, loading) say only that it is not ready,
+# and each would be one more write.
+TROUBLE = BROKEN | {
+    PolicyReason.POD_START_FAILED,
+    PolicyReason.STORE_UNAVAILABLE,
+    PolicyReason.CHILD_CONFLICT,
+    PolicyReason.INVALID_SPEC,
+}
 
 
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
@@ -83,31 +91,17 @@ def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]
     """Return the rollouts that a changed policy, or a pod or Service of one, concerns."""
     namespace = body["metadata"]["namespace"]
     if kind == "RLPolicy":
-        # The policy knows who uses it. Where it does not yet (it was just made), whoever names it is looked for.
-        used_by = (body.get("status") or {}).get("usedBy")
-        names = used_by or _naming(body["metadata"]["name"], reader.in_namespace(KIND_NAME, namespace))
-        return [Key(KIND_NAME, namespace, name) for name in names]
+        return _keys(namespace, reader.naming(KIND_NAME, namespace, body["metadata"]["name"]))
     if kind in ("Pod", "Service"):
         # Pods concern a rollout only while it waits to see them gone; readiness comes by the policy.
-        policy_name = (body["metadata"].get("labels") or {}).get(POLICY_LABEL)
-        policy = reader.get("RLPolicy", namespace, policy_name) if policy_name else None
-        names = ((policy or {}).get("status") or {}).get("usedBy") or ()
-        return [
-            Key(KIND_NAME, namespace, name)
-            for name in names
-            if (rollout := reader.get(KIND_NAME, namespace, name)) is not None and priority(rollout) == 0
-        ]
+        policy = (body["metadata"].get("labels") or {}).get(POLICY_LABEL)
+        users = reader.naming(KIND_NAME, namespace, policy) if policy else []
+        return _keys(namespace, [rollout for rollout in users if priority(rollout) == 0])
     return ()
 
 
-def _naming(policy: str, rollouts: Iterable[Mapping[str, Any]]) -> list[str]:
-    found = []
-    for rollout in rollouts:
-        status = rollout.get("status") or {}
-        sides = [(status.get(side) or {}).get("policy") for side in ("stable", "candidate", "previous")]
-        if policy in (((rollout.get("spec") or {}).get("policy") or {}).get("name"), *sides):
-            found.append(rollout["metadata"]["name"])
-    return found
+def _keys(namespace: str, rollouts: Iterable[Mapping[str, Any]]) -> list[Key]:
+    return [Key(KIND_NAME, namespace, rollout["metadata"]["name"]) for rollout in rollouts]
 
 
 def _policies(owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader) -> dict[str, PolicyView]:
@@ -136,7 +130,7 @@ def _view(policy: Mapping[str, Any], owner: Owner, spec: RLRolloutSpec) -> Polic
         # A policy with a number of its own is never scaled for us: waiting for more would be for ever.
         needed_replicas=spec.replicas if own is None else max(min(spec.replicas, own), 1),
         broken=(verified["reason"], verified.get("message", "")) if broken else None,
-        message=ready.get("message", "") if ready.get("status") != "True" else "",
+        message=ready.get("message", "") if ready.get("reason") in TROUBLE else "",
         shared=any(name != owner.name for name in status.get("usedBy") or ()),
     )
 

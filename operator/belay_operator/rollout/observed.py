@@ -21,7 +21,7 @@ class PolicyView:
     ready_replicas: int = 0
     needed_replicas: int = 1  # ready pods without which it gets no more traffic
     broken: tuple[str, str] | None = None  # reason and message when it can never serve as it is; None: it may
-    message: str = ""  # its Ready condition's words, for people
+    message: str = ""  # its Ready condition's words when it is in trouble, for people
     shared: bool = False  # other rollouts use it too: its pods' traffic says nothing about ours
 
     @property

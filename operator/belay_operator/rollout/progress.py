@@ -66,9 +66,11 @@ def waiting(observed: Observed, now: datetime) -> Wait | None:
 
 def enter(observed: Observed, now: datetime, index: int, *, kind: str | None = None) -> Move:
     """Return the beginning of a step; `kind` names one that the spec does not list."""
-    step = _at(observed.spec, index)
-    status = changed(observed.status, step=StepStatus(index=index, kind=kind or step.kind, started_at=instant(now)))
-    return Move(status, (note(EventReason.STEP_STARTED, _title(observed, index, kind or step.kind)),))
+    kind = kind or _at(observed.spec, index).kind
+    status = changed(observed.status, step=StepStatus(index=index, kind=kind, started_at=instant(now)))
+    if kind == "promote":
+        return Move(status)  # told once, by its end
+    return Move(status, (note(EventReason.STEP_STARTED, _title(observed, index, kind)),))
 
 
 def _next(observed: Observed, now: datetime, current: StepStatus) -> Move:

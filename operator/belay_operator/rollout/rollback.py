@@ -2,9 +2,9 @@
 
 A rollback spans many passes and the operator may die between any two of them. So no pass relies on an earlier one: each
 records whatever is newly *seen* to be done. The order is fixed: the intent is recorded, and with it the route follows
-(`build.intent` drops a withdrawn candidate); the Gateway accepts that route; the candidate's pods are seen without a
-request for one whole scrape that began after that; only then is the candidate let go. Past the deadline its endpoints
-are closed as well (by the policy kind, which reads `endpointsClosedAt`). Nobody's capacity is ever asked.
+(`build.intent` sends a withdrawn candidate nothing); the Gateway accepts that route; the candidate's pods are seen
+without a request for one whole scrape that began after that; only then is the candidate let go. Past the deadline its
+endpoints are closed as well (by the policy kind, which reads `endpointsClosedAt`). Nobody's capacity is ever asked.
 """
 
 from datetime import datetime, timedelta

@@ -24,8 +24,7 @@ from belay_operator.training.status import invalid_status
 
 KIND_NAME = "RLTrainingJob"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_LABEL_LENGTH = 63  # of a label value, a Service, and of `<job>-<index>`, an Indexed Job's host names
-_DIGEST_IN_NAME = 7  # `-` and six digits, in the name of a published policy
+_LABEL_LENGTH = 63  # of a label value, and of `<job>-<index>`, an Indexed Job's host names
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -84,13 +83,6 @@ def _check(owner: Owner, spec: RLTrainingJobSpec) -> None:
         raise InvalidSpec(
             f"spec.seeds.required: {spec.seeds.required} of {spec.seeds.count} seeds cannot succeed. Nothing is "
             "started. Lower seeds.required or raise seeds.count."
-        )
-    if spec.publish is not None and (
-        len(spec.publish.family) + _DIGEST_IN_NAME > _LABEL_LENGTH or spec.publish.family[0].isdigit()
-    ):
-        raise InvalidSpec(
-            f"spec.publish.family: {spec.publish.family} cannot name a Service: it must begin with a letter and have "
-            f"at most {_LABEL_LENGTH - _DIGEST_IN_NAME} characters. Nothing is started. Choose another family."
         )
 
 

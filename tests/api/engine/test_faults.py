@@ -42,7 +42,7 @@ def test_broken_watches_come_back(kube: Kube, operator: OperatorProcess, proxy: 
 
 
 def test_conflicts_are_decided_again_at_once(kube: Kube, operator: OperatorProcess, proxy: FaultProxy) -> None:
-    proxy.inject(Fault(method="PATCH", path="/rltrainingjobs/a/status", code=409, times=2))
+    proxy.inject(Fault(method="PUT", path="/rltrainingjobs/a/status", code=409, times=2))
     kube.apply(training_job("a"))
     began = time.monotonic()
     eventually(lambda: phase(kube, "a") == "Running", what="status written")
@@ -61,7 +61,7 @@ def test_a_stale_decision_never_overwrites_a_newer_status(
     def change(seen: object) -> None:
         changed.append(kube.run("label", "rltrainingjob", "a", "racing=yes"))
 
-    proxy.inject(Fault(method="PATCH", path="/rltrainingjobs/a/status", times=1, call=change))
+    proxy.inject(Fault(method="PUT", path="/rltrainingjobs/a/status", times=1, call=change))
     before = time.monotonic()
     finish_job(kube, "a")
     eventually(lambda: phase(kube, "a") == "Succeeded", what="the end is written")
@@ -74,16 +74,14 @@ def test_a_stale_decision_never_overwrites_a_newer_status(
 def test_an_overloaded_server_is_asked_again(
     kube: Kube, operator: OperatorProcess, proxy: FaultProxy, code: int
 ) -> None:
-    proxy.inject(Fault(method="PATCH", path="a", code=code, headers={"Retry-After": "1"}, times=3))
+    proxy.inject(Fault(method="PUT|PATCH", path="a", code=code, headers={"Retry-After": "1"}, times=3))
     kube.apply(training_job("a"))
     eventually(lambda: phase(kube, "a") == "Running", what="status written after all")
     eventually(lambda: kube.get("job", "a-a1"), what="the Job after all")
 
 
 def test_retry_after_is_obeyed(kube: Kube, operator: OperatorProcess, proxy: FaultProxy) -> None:
-    proxy.inject(
-        Fault(method="PATCH", path="/rltrainingjobs/a/status", code=429, headers={"Retry-After": "2"}, times=1)
-    )
+    proxy.inject(Fault(method="PUT", path="/rltrainingjobs/a/status", code=429, headers={"Retry-After": "2"}, times=1))
     kube.apply(training_job("a"))
     eventually(lambda: phase(kube, "a") == "Running", what="status written")
     tries = [one.at for one in proxy.seen(path="/rltrainingjobs/a/status")]
@@ -95,7 +93,7 @@ def test_an_answer_that_never_comes_doubles_nothing(
     kube: Kube, operator: OperatorProcess, proxy: FaultProxy, when: str
 ) -> None:
     """`after`: the write was done, we just do not know. Doing it again must be harmless."""
-    proxy.inject(Fault(method="PATCH|POST", drop=when, times=4))
+    proxy.inject(Fault(method="PUT|PATCH|POST", drop=when, times=4))
     kube.apply(training_job("a"))
     eventually(lambda: kube.get("job", "a-a1"), what="the Job exists")
     eventually(lambda: phase(kube, "a") == "Running", what="status written")
@@ -138,9 +136,9 @@ def test_a_kill_after_any_write_loses_and_doubles_nothing(kube: Kube, start: Sta
     for number in range(4):
         name = f"k{number}"
         victim = start(kubeconfig=proxy.kubeconfig).ready()
-        passed = proxy.inject(Fault(method="PATCH|POST", path=name, times=number))
+        passed = proxy.inject(Fault(method="PUT|PATCH|POST", path=name, times=number))
         deadly = proxy.inject(
-            Fault(method="PATCH|POST", path=name, times=1, call=lambda seen, v=victim: v.kill(), call_when="after")
+            Fault(method="PUT|PATCH|POST", path=name, times=1, call=lambda seen, v=victim: v.kill(), call_when="after")
         )
         kube.apply(training_job(name))
         if number < 3:  # there are three writes: status, ConfigMap, Job

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +12,7 @@ from tests.api.engine.kube import Kube, eventually
 from tests.api.engine.process import OperatorProcess, Starter
 from tests.api.faults import Fault, FaultProxy
 
+from belay_cluster import gomodule
 from belay_cluster.api import Api
 
 GATEWAY_MODULE = "sigs.k8s.io/gateway-api"
@@ -21,16 +21,9 @@ GATEWAY_MODULE = "sigs.k8s.io/gateway-api"
 @pytest.fixture(scope="module", autouse=True)
 def gateway_api(api: Api) -> None:
     """The HTTPRoute CRD, from the module the gateway is built from."""
-    done = subprocess.run(
-        ["go", "list", "-m", "-f", "{{.Dir}}", GATEWAY_MODULE],
-        cwd="dev/cluster/tools",
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    crd = f"{done.stdout.strip()}/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
+    crd = gomodule.folder(GATEWAY_MODULE) / "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
     kube = Kube(api.kubeconfig)
-    kube.run("apply", "--server-side", "-f", crd)
+    kube.run("apply", "--server-side", "-f", str(crd))
     kube.established()
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from dev.reference import fields, pages
 
-from belay_api.crd import RESOURCES, definition, render, structural
+from belay_api.crd import NAME_LIMIT, RESOURCES, definition, render, structural
+from belay_api.training import _FAMILY_LENGTH
 
 ROOT = Path(__file__).parents[3]
 CLIENT_SIDE_APPLY_LIMIT = 200_000  # bytes; kubectl keeps a copy in an annotation of at most 262,144
@@ -28,9 +29,13 @@ def test_definition_is_small_enough_for_client_side_apply(resource) -> None:
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: r.kind)
-def test_every_field_of_the_spec_has_a_sentence(resource) -> None:
-    silent = [path for path, _, _, text in fields(structural(resource.spec), "spec") if not text]
-    assert silent == []
+def test_every_field_has_a_sentence(resource) -> None:
+    for part in (resource.spec, resource.status):
+        assert [path for path, _, _, text in fields(structural(part), "") if not text] == []
+
+
+def test_a_family_leaves_room_for_the_digits_of_its_policies() -> None:
+    assert _FAMILY_LENGTH + len("-") + 12 == NAME_LIMIT, "as operator/belay_operator/training/build.py names them"
 
 
 def test_names_columns_and_subresources() -> None:

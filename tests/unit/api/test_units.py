@@ -22,6 +22,12 @@ def test_parse_duration_refuses_what_has_no_unit_it_knows(text: str) -> None:
         parse_duration(text)
 
 
+@pytest.mark.parametrize("text", ["36501d", "999999999999d", "9" * 31 + "s"])
+def test_parse_duration_refuses_what_no_clock_can_add(text: str) -> None:
+    with pytest.raises(ValueError, match="longer than 100 years"):
+        parse_duration(text)
+
+
 @given(st.integers(min_value=0, max_value=10**11))
 def test_a_formatted_duration_reads_back(milliseconds: int) -> None:
     value = timedelta(milliseconds=milliseconds)

@@ -86,17 +86,20 @@ def test_indexes_follow_every_change() -> None:
     assert not any((cache._by_owner, cache._by_label, cache._by_namespace)), "no empty sets left behind"
 
 
-def test_a_rollout_is_found_by_each_policy_its_status_names() -> None:
-    def rollout(version: int, **status: Any) -> dict[str, Any]:
+def test_a_rollout_is_found_by_each_policy_it_names() -> None:
+    def rollout(version: int, wanted: str = "a", **status: Any) -> dict[str, Any]:
         meta = {"namespace": "ns", "name": "r", "uid": "u", "resourceVersion": str(version)}
         sides = {role: {"policy": policy} for role, policy in status.items()}
-        return {"apiVersion": "belay.dev/v1alpha1", "kind": "RLRollout", "metadata": meta, "status": sides}
+        return {"apiVersion": "belay.dev/v1alpha1", "kind": "RLRollout", "metadata": meta, "status": sides} | {
+            "spec": {"policy": {"name": wanted}}
+        }
 
     cache = Cache()
     cache.put("RLRollout", rollout(1, stable="a", candidate="b", rollback="b"))
     assert [len(cache.naming("RLRollout", "ns", policy)) for policy in "abc"] == [1, 1, 0]
-    cache.put("RLRollout", rollout(2, stable="b", previous="a"))
-    cache.put("RLRollout", rollout(3, stable="c"))
+    cache.put("RLRollout", rollout(2, "d", stable="b", previous="a"))
+    assert [len(cache.naming("RLRollout", "ns", policy)) for policy in "abcd"] == [1, 1, 0, 1]
+    cache.put("RLRollout", rollout(3, "c"))
     assert [len(cache.naming("RLRollout", "ns", policy)) for policy in "abc"] == [0, 0, 1]
     cache.remove("RLRollout", "ns", "r", version=4)
     assert not cache._by_policy, "no empty sets left behind"

@@ -1,6 +1,8 @@
 """One pass: what is done with a plan, an error, a conflict, an endless writer."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +11,7 @@ from pydantic import BaseModel
 
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.errors import Conflict, Overloaded, error_of
+from belay_operator.engine.holdback import HoldBack
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.plan import EMPTY, Key, Plan, Settings
 from belay_operator.engine.reconciler import CHURN, Churning, Reconciler
@@ -37,7 +40,12 @@ class Executor:
 
 
 def reconciler(
-    executor: Executor, *, plan: Plan = EMPTY, spec: Any = None, **meta: Any
+    executor: Executor,
+    *,
+    plan: Plan = EMPTY,
+    spec: Any = None,
+    clock: Callable[[], float] = time.monotonic,
+    **meta: Any,
 ) -> tuple[Reconciler, list[Key]]:
     cache, again = Cache(), []
     full = {"namespace": "ns", "name": "r", "uid": "u", "resourceVersion": "1", "generation": 1, **meta}
@@ -51,7 +59,7 @@ def reconciler(
         priority=lambda obj: 0 if (obj.get("status") or {}).get("rollback") else 1,
         related=lambda kind, obj, reader: (),
     )
-    made = Reconciler({"RLRollout": kind}, cache, executor, SETTINGS)  # type: ignore[arg-type]
+    made = Reconciler({"RLRollout": kind}, cache, executor, SETTINGS, clock=clock)  # type: ignore[arg-type]
     made.again = again.append
     return made, again
 
@@ -129,3 +137,26 @@ async def test_a_kind_that_writes_for_ever_is_slowed_down() -> None:
         await made(KEY)
     with pytest.raises(Churning):
         await made(KEY)
+
+
+@pytest.mark.asyncio
+async def test_an_unhurried_status_waits_for_the_next_word_but_not_for_ever() -> None:
+    told = Plan(status={"word": "loading"}, apply=({"kind": "Service"},), unhurried=True)
+    clock, executor = iter([0.0, 0.5, 2.0, 2.1]), Executor()
+    made, _ = reconciler(executor, plan=told, clock=lambda: next(clock))
+    again = [await made(KEY) for _ in range(4)]
+    assert [plan.status for plan in executor.plans] == [None, None, told.status, None]
+    assert again == [timedelta(seconds=2), timedelta(seconds=1.5), None, timedelta(seconds=2)]
+    assert all(plan.apply == told.apply for plan in executor.plans), "what is done to the world never waits"
+
+
+def test_a_status_that_matters_is_never_held_back() -> None:
+    clock = iter([0.0, 0.9, 1.8])
+    held = HoldBack(lambda: next(clock))
+    words = Plan(status={"word": "loading"}, unhurried=True, again_after=timedelta(milliseconds=300))
+    assert held.filter(KEY, words) == replace(words, status=None)
+    matters = replace(words, unhurried=False)
+    assert held.filter(KEY, matters) is matters
+    assert held.filter(KEY, words).status is None, "the moment begins anew once something was written"
+    assert held.filter(KEY, EMPTY) is EMPTY
+    assert held.filter(KEY, words).status is None, "and once there was nothing to write"

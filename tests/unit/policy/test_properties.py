@@ -5,8 +5,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.strategies import crashes
-from tests.unit.policy.given import DIGEST, NAME, rollout
+from tests.unit.policy.given import CHANGED, DIGEST, NAME, pod, rollout
 from tests.unit.policy.simulation import Cluster
+from tests.world import START
 
 from belay_api import names
 from belay_operator.policy.observe import KIND, related
@@ -114,6 +115,28 @@ def test_a_rollout_wakes_the_policies_it_names_and_those_it_let_go() -> None:
     changed["status"]["history"] = [{"policy": "three", "outcome": "Promoted"}]
     assert [key.name for key in related("RLRollout", changed, Cluster().world)] == ["one", "three", "two"]
     assert list(related("Pod", changed, Cluster().world)) == []
+
+
+def test_only_news_of_pods_on_their_way_may_be_held_back() -> None:
+    cluster = Cluster()
+
+    def unhurried() -> bool:
+        plan = cluster.world.plan(KIND, cluster.key, START)
+        assert plan.status is not None
+        cluster.look()
+        return plan.unhurried
+
+    assert not unhurried(), "the first status is there at once"
+    cluster.name_it("a", 2, {"candidate": True})
+    assert unhurried()
+    cluster.roll(good=True)
+    assert not unhurried(), "a rollout waits for ready pods"
+    cluster.name_it("b", 0, {"stable": True})
+    assert not unhurried(), "usedBy says whose traffic the pods have"
+    cluster.world.patch("Deployment", NAME, {"status": {"replicas": 3}})
+    assert unhurried()
+    cluster.world.put(pod(2, report=CHANGED, failed_fetch=True))
+    assert not unhurried(), "a changed artifact is taken back, also while pods of the good one are ready"
 
 
 def test_settings_of_the_serving_pods_reach_them_without_a_gap() -> None:

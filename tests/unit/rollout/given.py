@@ -1,7 +1,8 @@
 """From the short form of a case to what `decide` is handed, and from its plan to what a case compares.
 
-The short form leaves out what follows from the rest: a policy's digest from its name, a route from status. Everything
-in it is named by the claim of some case; keys are checked, so a misspelt one is an error.
+The short form leaves out what follows from the rest: a policy's digest from its name, the places of the pinned rules
+from the versions on the route, a route from status. Everything in it is named by the claim of some case; keys are
+checked, so a misspelt one is an error.
 """
 
 from collections.abc import Mapping
@@ -73,6 +74,8 @@ def summary(plan: Plan) -> dict[str, Any]:
         ready = next(c for c in status.pop("conditions") if c["type"] == "Ready")
         said["ready"] = f"{ready['status']} {ready['reason']}: {ready['message']}"
         status.pop("observedGeneration")
+        if status.get("pinned") == _places(status):
+            status.pop("pinned")
         for side in ("stable", "candidate", "previous"):
             if side in status:
                 status[side] = " ".join(v for k, v in status[side].items() if k in ("policy", "until"))
@@ -81,7 +84,7 @@ def summary(plan: Plan) -> dict[str, Any]:
         weighted, *pinned = manifest["spec"]["rules"]
         said["route"] = {
             "weights": {ref["name"]: ref["weight"] for ref in weighted["backendRefs"]},
-            "pinned": [rule["matches"][0]["headers"][0]["value"] for rule in pinned],
+            "pinned": [_pinned(rule) for rule in pinned],
         }
     if plan.delete:
         said["delete"] = [f"{ref.kind} {ref.name}" for ref in plan.delete]
@@ -92,8 +95,21 @@ def summary(plan: Plan) -> dict[str, Any]:
     return said
 
 
+def _pinned(rule: Mapping[str, Any]) -> str:
+    """`a`: a's episodes stay with a; `a -> b`: b answers them."""
+    policy, serving = rule["matches"][0]["headers"][0]["value"], rule["backendRefs"][0]["name"]
+    return policy if policy == serving else f"{policy} -> {serving}"
+
+
+def _places(status: Mapping[str, Any]) -> list[str]:
+    """The pinned rules of versions that came one after the other; left out of cases where they are these."""
+    sides = ("previous", "stable", "candidate") if "weight" in status else ("previous", "stable")
+    return list(dict.fromkeys(status[side]["policy"] for side in sides if side in status))
+
+
 def _status(said: Mapping[str, Any]) -> dict[str, Any]:
     status = dict(said)
+    status.setdefault("pinned", _places(status))
     for side in ("stable", "candidate", "previous"):
         if side in status:
             status[side] = {"digest": digest(status[side]["policy"]), **status[side]}

@@ -153,10 +153,12 @@ class Stage:
         return rules and {ref["name"]: ref["weight"] for ref in rules[0]["backendRefs"]}
 
     @property
-    def pinned(self) -> list[str] | None:
-        """Whose episodes under way stay."""
+    def pinned(self) -> dict[str, str] | None:
+        """Who answers the episodes under way of whom, in the order of the rules."""
         rules = self._rules()
-        return rules and [rule["matches"][0]["headers"][0]["value"] for rule in rules[1:]]
+        return rules and {
+            rule["matches"][0]["headers"][0]["value"]: rule["backendRefs"][0]["name"] for rule in rules[1:]
+        }
 
     @property
     def reason(self) -> str:

@@ -12,7 +12,7 @@ from belay_operator.rollout.traffic.router import Answer, Intent
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 TRAFFIC = GatewayTraffic.model_validate({"parentRefs": [{"name": "gw", "namespace": "infra", "sectionName": "http"}]})
 ROUTER = GatewayRouter()
-INTENT = Intent(shares=(("a", 90.0), ("b", 10.0)), pinned=("a", "b"))
+INTENT = Intent(shares=(("a", 90.0), ("b", 10.0)), pinned=(("a", "a"), ("b", "b")))
 
 
 def manifest(intent: Intent = INTENT, traffic: GatewayTraffic = TRAFFIC) -> dict[str, Any]:
@@ -62,9 +62,9 @@ def test_what_the_api_server_adds_is_no_difference() -> None:
 @pytest.mark.parametrize(
     "intent",
     [
-        Intent(shares=(("a", 80.0), ("b", 20.0)), pinned=("a", "b")),
-        Intent(shares=(("a", 100.0),), pinned=("a", "b")),
-        Intent(shares=(("a", 90.0), ("b", 10.0)), pinned=("a",)),
+        Intent(shares=(("a", 80.0), ("b", 20.0)), pinned=(("a", "a"), ("b", "b"))),
+        Intent(shares=(("a", 100.0),), pinned=(("a", "a"), ("b", "b"))),
+        Intent(shares=(("a", 90.0), ("b", 10.0)), pinned=(("a", "a"), ("b", "a"))),
     ],
 )
 def test_another_intent_is_a_difference(intent: Intent) -> None:

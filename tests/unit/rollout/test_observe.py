@@ -55,6 +55,14 @@ def test_only_what_waiting_cannot_mend_is_broken(verified: tuple[str, str], brok
     assert (seen(stage).policies["a"].broken is not None) is broken
 
 
+@pytest.mark.parametrize(("reason", "repeated"), [("PodStartFailed", "words"), ("Verifying", ""), ("Loading", "")])
+def test_only_trouble_of_a_policy_is_repeated(reason: str, repeated: str) -> None:
+    """Each word of a policy on its way would be one more write of its rollout."""
+    stage = Stage()
+    stage.world.put(policy(conditions=[{"type": "Ready", "status": "False", "reason": reason, "message": "words"}]))
+    assert seen(stage).policies["a"].message == repeated
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
@@ -108,24 +116,22 @@ def test_invalid_changes_nothing_but_the_conditions() -> None:
     assert (plan.apply, plan.delete) == ((), ())
 
 
-def test_a_policy_concerns_those_who_use_it_and_a_new_one_those_who_name_it() -> None:
+def test_a_policy_concerns_the_rollouts_that_use_it_or_wait_for_it() -> None:
     stage = Stage("a", "b").go()
-    world = stage.world
-    new = world.get("RLPolicy", "default", "a")
-    assert new is not None
-    assert list(KIND.related("RLPolicy", new, world)) == [KEY]
-    used = {**new, "status": {"usedBy": ["other"]}}
-    assert list(KIND.related("RLPolicy", used, world)) == [Key("RLRollout", "default", "other")]
-    other = world.get("RLPolicy", "default", "b")
-    assert other is not None
-    assert list(KIND.related("RLPolicy", other, world)) == []
+
+    def concerned(policy: str) -> list[Key]:
+        return list(KIND.related("RLPolicy", belay_object("RLPolicy", policy, {}), stage.world))
+
+    assert concerned("a") == [KEY]
+    assert concerned("b") == []
+    stage.wants("z")  # not there yet: its arrival must be told
+    assert (concerned("a"), concerned("z")) == ([KEY], [KEY])
 
 
 def test_pods_concern_only_a_rollback() -> None:
     stage = Stage("a", "b").go()
     stage.wants("b")
     stage.go()
-    stage.world.patch("RLPolicy", "b", {"status": {"usedBy": ["cartpole"]}})
     pod = stage.world.get("Pod", "default", "b-0")
     assert pod is not None
     assert list(KIND.related("Pod", pod, stage.world)) == []

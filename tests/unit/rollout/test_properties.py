@@ -30,6 +30,7 @@ ACTS: dict[str, Callable[[Stage], object]] = {
     "want a": lambda stage: stage.wants("a"),
     "want b": lambda stage: stage.wants("b"),
     "want c": lambda stage: stage.wants("c"),
+    "want d": lambda stage: stage.wants("d"),
     "want nothing there": lambda stage: stage.wants("z"),
     "b has no pods": lambda stage: stage.ready("b", 0),
     "a has no pods": lambda stage: stage.ready("a", 0),
@@ -73,10 +74,13 @@ def check(stage: Stage) -> None:
         "the route is the recorded intent"
     )
     assert sum(weights.values()) == 10_000
-    assert status.stable.policy in (stage.pinned or [])
+    pinned = stage.pinned or {}
+    assert pinned[status.stable.policy] == status.stable.policy
+    serving = {side.policy for side in (status.stable, status.candidate, status.previous) if side is not None}
+    assert set(pinned.values()) <= serving, "no rule leads to pods that may go"
     if withdrawn:
         assert status.candidate is not None
-        assert status.candidate.policy not in (stage.pinned or []), "episodes leave a withdrawn candidate"
+        assert status.candidate.policy not in pinned.values(), "episodes leave a withdrawn candidate"
         assert share == 0
     if status.candidate is None:
         assert status.step is None
@@ -96,6 +100,23 @@ def test_the_route_is_always_the_recorded_intent(acts: list[str]) -> None:
         act(stage, name)
         stage.passes()
         check(stage)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(STEPS, max_size=20))
+def test_a_pinned_rule_keeps_its_place_while_its_version_serves(acts: list[str]) -> None:
+    """Gateways name what a rule leads to by its position: one that shifts or goes costs requests."""
+    stage = Stage("a", "b", "c", "d").go()
+    for name in acts:
+        before = list((stage.pinned or {}).items())
+        act(stage, name)
+        stage.passes()
+        after = list((stage.pinned or {}).items())
+        if name == "route deleted":
+            continue
+        assert len(before) <= len(after) <= 3
+        for place, (policy, serving) in enumerate(before):
+            assert after[place][0] == policy or serving != policy, "only who no longer serves is replaced"
 
 
 @settings(max_examples=100, deadline=None)
@@ -128,7 +149,7 @@ def test_capacity_never_delays_a_rollback(acts: list[str], stable_has_pods: bool
     stage.command("abort@last")
     stage.world.reconcile(KIND, KEY, now=stage.now)  # one pass: intent and route leave together
     assert candidate not in (stage.weights or {})
-    assert candidate not in (stage.pinned or [])
+    assert candidate not in (stage.pinned or {}).values()
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_the_first_version_serves_once_the_gateway_accepts() -> None:
     stage.passes()
     assert stage.status.stable is not None
     assert stage.status.stable.policy == "a"
-    assert stage.told == ["RolloutStarted", "StepStarted", "Promoted"]
+    assert stage.told == ["RolloutStarted", "Promoted"]
 
 
 def test_a_good_candidate_is_promoted_and_the_old_version_stays_warm() -> None:
@@ -55,12 +55,12 @@ def test_a_good_candidate_is_promoted_and_the_old_version_stays_warm() -> None:
     assert status.stable.policy == "b"
     assert status.previous is not None
     assert status.previous.policy == "a"
-    assert stage.pinned == ["a", "b"]
+    assert stage.pinned == {"a": "a", "b": "b"}
     assert stage.world.log.count("apply HTTPRoute cartpole") == written, "a promotion writes no route"
 
     stage.go(hours=1)
     assert stage.status.previous is None
-    assert stage.pinned == ["b"]
+    assert stage.pinned == {"a": "b", "b": "b"}, "the rule keeps its place, so that b's does not shift"
 
 
 def test_a_bad_candidate_is_off_the_route_in_the_pass_that_learns_of_it() -> None:
@@ -70,7 +70,7 @@ def test_a_bad_candidate_is_off_the_route_in_the_pass_that_learns_of_it() -> Non
     stage.passes()
     assert stage.status.phase is RolloutPhase.ROLLING_BACK
     assert stage.weights == {"a": 10000}
-    assert stage.pinned == ["a"], "episodes under way leave the candidate too"
+    assert stage.pinned == {"a": "a", "b": "a"}, "episodes under way leave the candidate too"
 
     stage.accept()
     stage.passes()

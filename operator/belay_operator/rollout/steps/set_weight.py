@@ -7,7 +7,7 @@ the Gateway has accepted the route at its latest generation.
 from datetime import datetime, timedelta
 
 from belay_api.reasons import RolloutReason
-from belay_api.rollout import Step, WeightStatus
+from belay_api.rollout import RLRolloutStatus, Step, WeightStatus
 from belay_operator.rollout import build
 from belay_operator.rollout.move import Move, Wait, changed
 from belay_operator.rollout.observed import Observed
@@ -30,8 +30,8 @@ class SetWeight:
             return None
         if wanted > (weight.desired if weight else 0) and not _has_capacity(observed):
             return None
-        applied = weight.applied if weight else None
-        return Move(changed(observed.status, weight=WeightStatus(desired=wanted, applied=applied)))
+        recorded = WeightStatus(desired=wanted, applied=weight.applied if weight else None)
+        return Move(changed(observed.status, weight=recorded, pinned=_places(observed.status)))
 
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Wait for capacity, then for the Gateway."""
@@ -59,6 +59,16 @@ def unaccepted(observed: Observed, now: datetime, *, since: datetime) -> Wait:
         return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, observed.route.message)
     message = "waiting for the Gateway to accept the route"
     return Wait(RolloutReason.PROGRESSING, message, left if left > timedelta() else None)
+
+
+def _places(status: RLRolloutStatus) -> list[str]:
+    """Give the candidate a rule of its own: its old one, that of a version that serves no more, or a further one."""
+    pinned, candidate = status.pinned, status.candidate
+    if candidate is None or candidate.policy in pinned:
+        return pinned
+    serving = {side.policy for side in (status.stable, status.previous) if side is not None}
+    place = next((i for i, policy in enumerate(pinned) if policy not in serving), len(pinned))
+    return [*pinned[:place], candidate.policy, *pinned[place + 1 :]]
 
 
 def _has_capacity(observed: Observed) -> bool:

@@ -2,12 +2,13 @@
 
 The first rule matches the public path alone and spreads new episodes by weight. The others match the path *and* the
 header `x-belay-policy: <policy>`: an episode under way comes back with the header it was answered with and stays where
-it began (the more specific match wins, whatever the order). Dropping a policy's pinned rule therefore moves its
+it began (the more specific match wins, whatever the order). Pointing a policy's rule at another one therefore moves its
 episodes at once, which a weight alone never does.
 
-The order is for the data plane: Envoy Gateway names clusters by the rule's position, and removes a cluster a moment
-before the routes that use it. A rule that shifts answers 503 in that moment (2 of 23,000 requests in bench/rollback),
-so the weighted rule never moves, and versions keep their places from candidate to stable to previous.
+Rules keep their places and are never taken away: `status.pinned` records who has which, and a new version takes over
+the place of one that serves no more. The reason is the data plane: Envoy Gateway names clusters by the rule's position,
+and removes a cluster a moment before the routes that use it, so a rule that shifts or goes answers 503 in that moment
+(docs/decisions/007). Another backend behind the same rule costs no request.
 
 Rules are an atomic list for server-side apply, so the route is nobody's but ours. Every field that the API server would
 default is written out; what exists can then be compared with what is wanted.
@@ -35,7 +36,7 @@ class GatewayRouter:
         """Return the HTTPRoute for an intent, under the rollout's name."""
         path = traffic.path or f"/predictions/{owner.name}"
         rules = [_rule(path, _weights(intent))]
-        rules += [_rule(path, [(policy, WEIGHT_BASE)], pinned=policy) for policy in intent.pinned]
+        rules += [_rule(path, [(serving, WEIGHT_BASE)], pinned=policy) for policy, serving in intent.pinned]
         spec: dict[str, Any] = {"parentRefs": [_parent(ref) for ref in traffic.parent_refs], "rules": rules}
         if traffic.hostnames:
             spec["hostnames"] = list(traffic.hostnames)

@@ -19,7 +19,7 @@ class Intent:
     """Where requests shall go: fully determined by status (and, for warm versions, the time)."""
 
     shares: tuple[tuple[str, float], ...]  # (policy, percent of new episodes), zero shares left out; sums to 100
-    pinned: tuple[str, ...]  # policies whose episodes under way stay with them, oldest first
+    pinned: tuple[tuple[str, str], ...]  # (policy, who answers its episodes under way), in the order of the rules
 
 
 class Answer(IntEnum):
