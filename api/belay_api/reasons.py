@@ -137,6 +137,8 @@ class EventReason(StrEnum):
     """A new candidate was accepted."""
     STEP_STARTED = "StepStarted"
     """A step began."""
+    STEPS_CHANGED = "StepsChanged"
+    """A step the candidate had passed was changed, so the steps begin again at the first."""
     VERDICT_PASSED = "VerdictPassed"
     """An `analyze` step has its verdict Pass."""
     ROLLBACK_STARTED = "RollbackStarted"

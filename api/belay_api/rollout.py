@@ -304,7 +304,9 @@ class RLRolloutSpec(Model):
     traffic: TrafficSpec
     """How requests reach the policies."""
     steps: Annotated[list[Step], Field(max_length=32)] = Field(default_factory=list)
-    """How a candidate takes over; empty: at once, when ready. After the last step it has all traffic."""
+    """How a candidate takes over; empty: at once, when ready. After the last step it has all traffic.
+
+    A change during a rollout holds from the step under way on; one of a step already passed begins them all again."""
     bake: BakeSpec = BakeSpec()
     """Between the last step and the promotion, and after it."""
     rollback: RollbackSpec = RollbackSpec()
@@ -357,6 +359,8 @@ class StepStatus(StatusModel):
     """`setWeight`, `pause`, `analyze`, `bake`, or `promote` (all traffic at once, then promotion)."""
     started_at: Instant
     """When it began."""
+    passed_hash: str | None = None
+    """Of the steps before it, as they were when it began. Where spec.steps says otherwise now, they begin again."""
 
 
 class WeightStatus(StatusModel):

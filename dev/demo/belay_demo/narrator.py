@@ -17,7 +17,7 @@ class Narrator:
             yield f"phase {status['phase']}"
         step = status.get("step")
         if step and self._new("step", (step["index"], step["kind"])):
-            yield f"step {step['index']}: {step['kind']}"
+            yield f"step {step['index'] + 1}: {step['kind']}"  # counted as the Events count
         weight = status.get("weight", {})
         shown = tuple(weight.get(key) for key in ("desired", "applied"))
         if weight and self._new("weight", shown):

@@ -1,13 +1,16 @@
 """Walk through the steps: record what the one under way asks for, and begin the next when it is over.
 
 After the last step of the spec come an implicit `setWeight: 100` and `bake`; `promote` replaces both. Steps are read
-from the spec by index. One edited under way begins anew; baking and promoting are past all of them.
+from the spec by index, so an edit holds from the step under way on: one that became another kind begins anew. An edit
+of what is passed already would leave the index pointing at some other place, beyond an `analyze` perhaps, so the steps
+begin again at the first. Baking and promoting are past all of them.
 """
 
 from datetime import datetime
 
 from belay_api.reasons import EventReason
 from belay_api.rollout import RLRolloutSpec, Step, StepStatus
+from belay_operator.children import content_hash
 from belay_operator.rollout.move import Move, Wait, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import holding
@@ -33,8 +36,11 @@ def progress(observed: Observed, now: datetime) -> Move | None:
     current = observed.status.step
     if current is None or observed.status.candidate is None or observed.rolling_back:
         return None
-    if current.kind not in FINAL and current.kind != _at(observed.spec, current.index).kind:
-        return enter(observed, now, min(current.index, len(observed.spec.steps)))
+    if current.kind not in FINAL:
+        if current.passed_hash != passed_hash(observed.spec, current.index):
+            return _again(observed, now)
+        if current.kind != _at(observed.spec, current.index).kind:
+            return enter(observed, now, current.index)
     move = KINDS[current.kind].act(_at(observed.spec, current.index), observed, now)
     if move is not None:
         return move
@@ -67,7 +73,9 @@ def waiting(observed: Observed, now: datetime) -> Wait | None:
 def enter(observed: Observed, now: datetime, index: int, *, kind: str | None = None) -> Move:
     """Return the beginning of a step; `kind` names one that the spec does not list."""
     kind = kind or _at(observed.spec, index).kind
-    status = changed(observed.status, step=StepStatus(index=index, kind=kind, started_at=instant(now)))
+    passed = passed_hash(observed.spec, index)
+    step = StepStatus(index=index, kind=kind, started_at=instant(now), passed_hash=passed)
+    status = changed(observed.status, step=step)
     if kind == "promote":
         return Move(status)  # told once, by its end
     return Move(status, (note(EventReason.STEP_STARTED, _title(observed, index, kind)),))
@@ -83,6 +91,17 @@ def _next(observed: Observed, now: datetime, current: StepStatus) -> Move:
 
 def _at(spec: RLRolloutSpec, index: int) -> Step:
     return spec.steps[index] if index < len(spec.steps) else ALL
+
+
+def _again(observed: Observed, now: datetime) -> Move:
+    first = enter(observed, now, 0)
+    told = note(EventReason.STEPS_CHANGED, "a step already passed was changed: the steps begin again at the first")
+    return Move(first.status, (told, *first.events))
+
+
+def passed_hash(spec: RLRolloutSpec, index: int) -> str | None:
+    """Return what tells the steps before `index` from other ones; None where there are none."""
+    return content_hash([step.dump() for step in spec.steps[:index]]) if index else None
 
 
 def _title(observed: Observed, index: int, kind: str) -> str:

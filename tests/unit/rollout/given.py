@@ -20,6 +20,7 @@ from belay_operator.rollout import build
 from belay_operator.rollout.commands import parse
 from belay_operator.rollout.facts import OutcomeFact, ServingFact, StatisticsFact
 from belay_operator.rollout.observed import Observed, PolicyView
+from belay_operator.rollout.progress import passed_hash
 from belay_operator.rollout.traffic.router import Answer, RouteView
 
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
@@ -39,7 +40,7 @@ def digest(policy: str) -> str:
 def observed(given: Mapping[str, Any], now: datetime) -> Observed:
     """Return what the case describes."""
     spec = RLRolloutSpec.model_validate(SPEC | dict(given.get("spec") or {}))
-    status = RLRolloutStatus.model_validate(_status(given.get("status") or {}))
+    status = RLRolloutStatus.model_validate(_status(given.get("status") or {}, spec))
     made = Observed(
         owner=OWNER,
         spec=spec,
@@ -76,6 +77,8 @@ def summary(plan: Plan) -> dict[str, Any]:
         status.pop("observedGeneration")
         if status.get("pinned") == _places(status):
             status.pop("pinned")
+        if step := status.get("step"):  # its hash follows from the spec: test_stories has the edited ones
+            status["step"] = {key: value for key, value in step.items() if key != "passedHash"}
         for side in ("stable", "candidate", "previous"):
             if side in status:
                 status[side] = " ".join(v for k, v in status[side].items() if k in ("policy", "until"))
@@ -107,8 +110,10 @@ def _places(status: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(status[side]["policy"] for side in sides if side in status))
 
 
-def _status(said: Mapping[str, Any]) -> dict[str, Any]:
+def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
     status = dict(said)
+    if step := status.get("step"):
+        status["step"] = {"passedHash": passed_hash(spec, step["index"]), **step}
     status.setdefault("pinned", _places(status))
     for side in ("stable", "candidate", "previous"):
         if side in status:
@@ -140,7 +145,7 @@ def _route(seen: Observed, given: Mapping[str, Any], now: datetime) -> RouteView
         return None
     of = seen
     if "routeOf" in given:
-        of = replace(seen, status=RLRolloutStatus.model_validate(_status(given["routeOf"])))
+        of = replace(seen, status=RLRolloutStatus.model_validate(_status(given["routeOf"], seen.spec)))
     manifest = build.route(of, now)
     assert manifest is not None, "the case has a route, but status asks for none"
     answer = Answer[given["route"].upper()]

@@ -66,6 +66,10 @@ class Stage:
         """The user changes the spec."""
         self.world.patch("RLRollout", "cartpole", {"spec": {"policy": {"name": policy}}})
 
+    def edits_steps(self, *steps: Mapping[str, Any]) -> None:
+        """The user puts other steps into the spec."""
+        self.world.patch("RLRollout", "cartpole", {"spec": {"steps": list(steps)}})
+
     def command(self, text: str) -> None:
         """The user sets the annotation."""
         self.world.patch("RLRollout", "cartpole", {"metadata": {"annotations": {"belay.dev/command": text}}})

@@ -194,6 +194,33 @@ def test_running_numbers_are_written_every_few_seconds_and_changes_at_once() -> 
     assert len(stage.world.log) == before + 1
 
 
+def test_an_edit_of_steps_to_come_holds_where_the_rollout_stands() -> None:
+    stage = under_analysis()
+    passed = {"setWeight": 10}, {"pause": {"duration": "30s"}}, {"setWeight": 50}
+    stage.edits_steps(*passed, {"pause": {"duration": "9s"}})
+    stage.go(seconds=1)
+    assert stage.status.step is not None
+    assert (stage.status.step.index, stage.status.step.kind) == (3, "pause")
+    assert stage.weights == {"a": 5000, "b": 5000}
+    assert "StepsChanged" not in stage.told
+
+
+def test_steps_taken_out_behind_the_candidate_do_not_carry_it_past_the_analysis() -> None:
+    stage = under_analysis()
+    stage.edits_steps({"setWeight": 20}, {"analyze": {}})
+    stage.go(seconds=1)
+    assert stage.status.step is not None
+    assert (stage.status.step.index, stage.status.step.kind) == (1, "analyze")
+    assert stage.weights == {"a": 8000, "b": 2000}
+    assert stage.told.count("StepsChanged") == 1
+
+    stage.command("promote@1")
+    stage.passes()
+    stage.edits_steps({"setWeight": 1})
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 10000}, "who promotes is past all steps"
+
+
 def test_a_spec_that_would_wait_for_ever_is_refused_and_traffic_stays() -> None:
     stage = healthy("b")
     stage.world.patch("RLRollout", "cartpole", {"spec": {"steps": [{"analyze": {}}]}})
