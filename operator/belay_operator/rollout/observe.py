@@ -8,6 +8,7 @@ RLRollout ──owns──▶ HTTPRoute of its name ──backends──▶ Serv
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -42,17 +43,17 @@ TROUBLE = BROKEN | {
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
     """Return the rollout in `body` with its policies, route and facts.
 
-    Raises: ValueError for a spec that the API server let pass and that still cannot be carried out.
+    Raises: ValueError for a spec that the API server let pass and that still cannot be carried out, unless a candidate
+        is being withdrawn: that rests on nothing such a spec can spoil, and must not wait until somebody mends it.
     """
     owner = Owner.of(body)
     spec = RLRolloutSpec.model_validate(body["spec"])
-    check(spec)
     status = RLRolloutStatus.model_validate(body.get("status") or {})
     route = reader.get(ROUTE, owner.namespace, owner.name)
     annotation = (body["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
     on_trial = [side.policy for side in (status.candidate, status.stable) if side is not None]
     facts = {name: reader.fact("serving", owner.namespace, name) for name in on_trial}
-    return Observed(
+    observed = Observed(
         owner=owner,
         spec=spec,
         status=status,
@@ -66,6 +67,13 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         logbook=settings.logbook_url is not None,
         labels=settings.labels,
     )
+    try:
+        check(spec)
+    except ValueError:
+        if not observed.rolling_back:
+            raise
+        return replace(observed, fit=False)
+    return observed
 
 
 def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:

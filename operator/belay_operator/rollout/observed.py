@@ -54,6 +54,7 @@ class Observed:
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
     logbook: bool = True  # installed with a logbook
     labels: Mapping[str, str] = field(default_factory=dict)  # the installation's own, for every child
+    fit: bool = True  # False: the spec cannot be carried out, and all that goes on is the withdrawal of a candidate
     looks: tuple[MetricVerdict, ...] | None = None  # this pass's verdicts; None: not looked yet, or nothing to judge
 
     def after(self, status: RLRolloutStatus) -> "Observed":

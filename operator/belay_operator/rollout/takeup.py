@@ -22,12 +22,12 @@ def withdraw(observed: Observed, now: datetime) -> Move | None:
 
 
 def take_up(observed: Observed, now: datetime) -> Move | None:
-    """Return the new candidate that the spec asks for, unless its digest was rejected before."""
+    """Return the new candidate that a fit spec asks for, unless its digest was rejected before."""
     status, wanted = observed.status, observed.spec.policy.name
     if status.candidate is not None or (status.stable is not None and status.stable.policy == wanted):
         return None
     policy = observed.policies.get(wanted)
-    if policy is None or policy.digest in status.rejected_digests:
+    if policy is None or policy.digest in status.rejected_digests or not observed.fit:
         return None
     candidate = VersionStatus(policy=wanted, digest=policy.digest, since=instant(now))
     after = changed(

@@ -231,6 +231,23 @@ def test_a_spec_that_would_wait_for_ever_is_refused_and_traffic_stays() -> None:
     assert stage.status.candidate is None
 
 
+def test_a_spec_spoilt_during_a_rollback_does_not_hold_it_up() -> None:
+    stage = under_analysis()
+    stage.publish("c")
+    stage.command("abort@1")
+    stage.go(seconds=1)
+    stage.edits_steps({"analyze": {}})
+    stage.wants("c")
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.go(seconds=1)
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.drained_at is not None
+    assert stage.status.candidate is None, "c waits for a spec that can be carried out"
+    assert stage.weights == {"a": 10000}
+    assert stage.reason == "InvalidSpec"
+
+
 def test_time_is_asked_for_and_not_polled() -> None:
     stage = under_analysis()
     plan = stage.world.plan(KIND, KEY, stage.now)
