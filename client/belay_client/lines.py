@@ -205,12 +205,19 @@ class _Backend(httpcore.SyncBackend):
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="belay-connect")
+        self._closed = False
 
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
     ) -> httpcore.NetworkStream:
         """Return a connection, or raise within `timeout` seconds."""
-        connecting = self._threads.submit(super().connect_tcp, host, port, timeout, *args, **options)
+        try:
+            connecting = self._threads.submit(super().connect_tcp, host, port, timeout, *args, **options)
+        except RuntimeError:
+            if self._closed:
+                raise
+            # An ending interpreter starts no thread; what is left to tell the logbook may wait for a lookup.
+            return super().connect_tcp(host, port, timeout, *args, **options)
         try:
             return connecting.result(timeout)
         except (TimeoutError, CancelledError) as error:  # the second: the client was closed meanwhile
@@ -220,6 +227,7 @@ class _Backend(httpcore.SyncBackend):
 
     def close(self) -> None:
         """End; a lookup under way ends by itself."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 

@@ -1,5 +1,6 @@
 """The blocking client. Outcomes are sent by one background thread."""
 
+import atexit
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -71,6 +72,7 @@ class Client(BaseClient):
 
     def close(self) -> None:
         """Send what is left, for at most ten seconds, and end."""
+        atexit.unregister(self.close)
         flushed = self.flush(FLUSH_S)
         with self._changed:
             self._closing = True
@@ -99,6 +101,7 @@ class Client(BaseClient):
                     target=self._send, args=(self._logbook,), name="belay-outcomes", daemon=True
                 )
                 self._thread.start()
+                atexit.register(self.close)  # a script that just ends has outcomes in hand; the thread dies with it
             self._changed.notify_all()
 
     def _send(self, to: Logbook) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,17 @@ from belay_client import ApiKey, PodToken, base
 
 from .conftest import NAMESPACE, RunningLogbook, Scripted, Served
 from .test_trouble import OBSERVATION, answer, close_within
+
+FORGETFUL = """
+import sys
+from belay_client import ApiKey, Client
+
+logbook = {"logbook_url": sys.argv[2], "logbook_namespace": "team-a", "credentials": ApiKey("any")}
+client = Client(sys.argv[1], fallback_action=0, timeout_s=5.0, **logbook)
+with client.episode() as episode:
+    episode.act([0.0] * 4)
+    episode.report(return_=1.0)
+"""
 
 NOT_THE_LOGBOOK = [
     answer(b"<html>please log in</html>"),
@@ -184,3 +197,12 @@ def test_closing_waits_no_longer_than_it_says(reporting, monkeypatch) -> None:
             assert time.monotonic() - began < base.LOGBOOK_TIMEOUT_S / 2
             with pytest.raises(RuntimeError, match="report before closing"):
                 episode.report(return_=8.0)
+
+
+def test_a_script_that_just_ends_has_told_its_outcomes(served: Served) -> None:
+    away = answer(b"later", "503 Service Unavailable", "retry-after: 0")
+    with Scripted(away, away, answer({"accepted": 1})) as logbook:
+        done = subprocess.run([sys.executable, "-c", FORGETFUL, served.url, logbook.url], timeout=60, check=False)
+    assert done.returncode == 0
+    assert len(logbook.requests) == 3, "without waiting at its end the process is gone before the second try"
+    assert [item["outcomes"]["return"] for item in told(logbook.requests[-1])] == [1.0]
