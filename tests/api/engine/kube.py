@@ -63,7 +63,7 @@ class Kube:
         self.run("patch", kind, name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
 
 
-def eventually(ask: Callable[[], T], *, what: str, timeout_s: float = 20.0) -> T:
+def eventually(ask: Callable[[], T], *, what: str, timeout_s: float = 60.0) -> T:
     """Return the first true answer of `ask`, or fail after `timeout_s` with what it said last."""
     end = time.monotonic() + timeout_s
     while True:

@@ -35,6 +35,7 @@ class OperatorProcess:
             "PYTHONPATH": os.pathsep.join([str(ROOT / "api"), str(ROOT / "operator"), str(ROOT)]),
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),
+            "TMPDIR": str(folder),  # one that is killed leaves what it unpacked of the kubeconfig
             "BELAY_SYSTEM_NAMESPACE": "belay-system",
             "BELAY_WATCH_NAMESPACES": namespace,
             "BELAY_LEADER_ELECTION": "off",
@@ -59,7 +60,7 @@ class OperatorProcess:
     def returncode(self) -> int | None:
         return self._process.poll()
 
-    def ready(self, *, timeout_s: float = 20.0) -> "OperatorProcess":
+    def ready(self, *, timeout_s: float = 60.0) -> "OperatorProcess":
         """Return once /readyz says so."""
         end = time.monotonic() + timeout_s
         while time.monotonic() < end:
@@ -91,7 +92,7 @@ class OperatorProcess:
             self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
-    def terminate(self, *, timeout_s: float = 15.0) -> int:
+    def terminate(self, *, timeout_s: float = 30.0) -> int:
         """SIGTERM, and the exit status."""
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout_s)
