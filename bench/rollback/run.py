@@ -2,7 +2,8 @@
 
 Every rollback begins with the same policy of 40 % less return. The instant of the proof is computed afterwards from the
 episodes as the logbook got them, with the operator's own `judge`: the first moment at which what had been reported and
-had passed its grace was enough for Fail. The last request is the last answer any user got from the candidate.
+had passed its grace was enough for Fail, and not withheld because too many reports came late, as they do where others
+use the machine. The last request is the last answer any user got from the candidate.
 """
 
 import asyncio
@@ -25,12 +26,13 @@ import yaml
 from belay_api.reasons import Verdict
 from belay_api.rollout import RLRolloutSpec
 from belay_api.units import parse_duration, parse_instant
+from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_client import AsyncClient
 from belay_demo.install import EXAMPLES, SYSTEM, chart, use_cluster
 from belay_demo.kube import Failed, Namespace, run
 from belay_demo.players import Players
-from belay_operator.rollout.analysis.evidence import StartWindow
-from belay_operator.rollout.analysis.queries import budget, comparisons
+from belay_operator.rollout.analysis.grace import withheld
+from belay_operator.rollout.analysis.queries import budget, comparisons, windows
 from belay_operator.rollout.analysis.verdict import judge
 from ranges import check
 
@@ -143,26 +145,37 @@ def proof(played: Played, spec: RLRolloutSpec, *, stable: str, candidate: str, s
     episodes = sorted((e for e in played.episodes if e[1] >= since), key=lambda e: max(e[1] + grace, e[2]))
     countable = [max(start + grace, sent) for _, start, sent, _ in episodes]
     for instant in countable[: bisect.bisect_right(countable, until)]:
-        seen = [e for e in episodes[: bisect.bisect_right(countable, instant)] if e[2] <= e[1] + grace]
-        sides = [list(_windows([e for e in seen if e[0] == side], window)) for side in (candidate, stable)]
-        if judge(comparison, sides[0], sides[1], budget=spend).verdict is Verdict.FAIL:
+        seen = episodes[: bisect.bisect_right(countable, instant)]
+        sides = [
+            VersionStatistics(version=side, windows=list(_windows([e for e in seen if e[0] == side], window, grace)))
+            for side in (candidate, stable)
+        ]
+        look = Statistics(outcome="return", at=datetime.fromtimestamp(instant, UTC), etag="", versions=sides)
+        evidence = judge(comparison, windows(look, candidate), windows(look, stable), budget=spend)
+        evidence = withheld(evidence, look, candidate=candidate, stable=stable, grace=spec.analysis.grace)
+        if evidence.verdict is Verdict.FAIL:
             return instant
     raise Failed("the operator saw a regression that its own judge does not see in the same episodes")
 
 
-def _windows(episodes: list[tuple[str, float, float, float]], window: float) -> Iterator[StartWindow]:
+def _windows(
+    episodes: list[tuple[str, float, float, float]], window: float, grace: float
+) -> Iterator[WindowStatistics]:
     starts = sorted({start // window for _, start, _, _ in episodes})
     for index in starts:
-        values = [value for _, start, _, value in episodes if start // window == index]
-        mean = statistics.fmean(values)
-        yield StartWindow(
+        inside = [(value, sent <= start + grace) for _, start, sent, value in episodes if start // window == index]
+        values = [value for value, in_time in inside if in_time]
+        late = len(inside) - len(values)
+        mean = statistics.fmean(values) if values else None
+        yield WindowStatistics(
             start=datetime.fromtimestamp(index * window, UTC),
             count=len(values),
-            missing=0,
+            missing=late,
+            late=late,
             mean=mean,
-            m2=sum((value - mean) ** 2 for value in values),
-            low=min(values),
-            high=max(values),
+            m2=sum((value - mean) ** 2 for value in values) if mean is not None else 0.0,
+            min=min(values, default=None),
+            max=max(values, default=None),
         )
 
 

@@ -32,6 +32,7 @@ FIRST_DELAY = timedelta(
 )  # doubled per try, times a random 0.5..1: many clients must not come back together
 LONGEST_RETRY_AFTER = timedelta(seconds=10)  # a longer wish is left to the queue's back-off
 TIMEOUT = timedelta(seconds=30)
+URGENT_TIMEOUT = timedelta(seconds=5)  # a connection that died in silence must not use up a rollback's deadline
 CHUNK = 500  # objects per list page: bounds the memory spike on both sides
 
 Object = dict[str, Any]
@@ -137,16 +138,17 @@ class Client:
         media: str = "application/json",
         urgent: bool = False,
         tries: int = TRIES,
-        within: timedelta = TIMEOUT,
+        within: timedelta | None = None,
     ) -> Object:
         """Make one call, tried again where that can help, and return the decoded answer.
 
         Args:
-            urgent: Do not wait for the rate limit.
-            within: Time limit of each try.
+            urgent: Do not wait for the rate limit, nor long for an answer before the next try.
+            within: Time limit of each try; None: what fits `urgent`.
         Raises: The ApiError that fits the last answer.
         """
         url = f"{self.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+        within = within or (URGENT_TIMEOUT if urgent else TIMEOUT)
         one = _Call(verb, resource.kind, f"{verb} {path}", url, media, within)
         for attempt in range(1, tries + 1):
             metrics.API_THROTTLED.inc(await self._bucket.take(urgent=urgent))

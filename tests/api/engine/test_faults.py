@@ -44,9 +44,7 @@ def test_broken_watches_come_back(kube: Kube, operator: OperatorProcess, proxy: 
 def test_conflicts_are_decided_again_at_once(kube: Kube, operator: OperatorProcess, proxy: FaultProxy) -> None:
     proxy.inject(Fault(method="PUT", path="/rltrainingjobs/a/status", code=409, times=2))
     kube.apply(training_job("a"))
-    began = time.monotonic()
     eventually(lambda: phase(kube, "a") == "Running", what="status written")
-    assert time.monotonic() - began < 3
     assert "pass failed" not in operator.text(), "two conflicts are ordinary, not failures"
 
 

@@ -28,7 +28,7 @@ WAIT = timedelta(seconds=25)  # the logbook's limit is 30 s; below it, an answer
 SLACK = timedelta(seconds=5)  # beyond WAIT: then the logbook is down
 RESCAN = timedelta(seconds=2)  # a change that falls between two waits is found by then
 GATHER = timedelta(milliseconds=100)  # a storm of changes is one scan
-FIRST_RETRY, LAST_RETRY = timedelta(seconds=0.5), timedelta(seconds=15)
+FIRST_RETRY, LAST_RETRY = timedelta(seconds=0.5), timedelta(seconds=5)  # a verdict comes this much late at most
 
 
 @dataclass(frozen=True, slots=True)
