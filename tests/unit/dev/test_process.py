@@ -66,13 +66,13 @@ def test_one_that_ends_at_once_is_not_alive(processes: Processes) -> None:
 
 def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = f"""
-import os, signal
+import os, signal, time
 from pathlib import Path
 from belay_cluster.process import Process, Processes
-Processes(Path({str(tmp_path)!r}) / "pids", Path({str(tmp_path)!r}) / "log").start(
-    Process("sleep", ("sleep", "60")), die_with_parent=True)
-import time
-time.sleep(0.5)  # setpriv needs a moment to ask the kernel
+processes = Processes(Path({str(tmp_path)!r}) / "pids", Path({str(tmp_path)!r}) / "log")
+processes.start(Process("sleep", ("sleep", "60")), die_with_parent=True)
+while Path(f"/proc/{{processes.pid('sleep')}}/comm").read_text() != "sleep\\n":
+    time.sleep(0.02)  # until then setpriv has not asked the kernel
 os.kill(os.getpid(), signal.SIGKILL)
 """
     driver = Path(__file__).parents[3] / "dev" / "cluster"
