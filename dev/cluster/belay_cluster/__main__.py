@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,12 @@ from belay_cluster.images import BELAY, IMAGES, table
 from belay_cluster.paths import Paths, from_environment
 from belay_cluster.prune import prune
 from belay_cluster.shell import Laps, Problem, lock
+
+INTERRUPTED = 130
+"""Exit status of a program ended by ctrl-C, as shells report it."""
+
+MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors that speak of the machine, which their own words tell better than a traceback."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -62,6 +69,18 @@ def main(arguments: list[str]) -> int:
     except Problem as problem:
         print(f"belay_cluster {options.command}: {problem}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if error.errno not in MACHINE:
+            raise
+        print(f"belay_cluster {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            f"belay_cluster {options.command}: interrupted. The same command goes on from here; `make cluster-down` "
+            "takes away what has begun.",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -98,10 +117,12 @@ def dispatch(options: argparse.Namespace, command: list[str], paths: Paths, laps
                 workdir=options.workdir, user=options.user, stale=options.stale,
             )  # fmt: skip
         case "api-up":
+            api.check(options.state)
             server = api.start(paths, options.state.resolve(), controllers=options.controller_manager)
             laps(f"{server.server} is ready")
             print(f"export KUBECONFIG={server.kubeconfig}")
         case "api-down":
+            api.check(options.state)
             api.stop(options.state.resolve(), remove=True)
         case "status":
             print(status.report(paths))

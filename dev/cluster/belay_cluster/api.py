@@ -20,11 +20,13 @@ from pathlib import Path
 from types import TracebackType
 
 from belay_cluster import pki, programs
-from belay_cluster.paths import Paths, from_environment
+from belay_cluster.paths import Paths, from_environment, strangers
 from belay_cluster.process import Processes
 from belay_cluster.shell import Problem, wait_for
 
 READY = timedelta(seconds=60)
+PARTS = {"controller-manager.kubeconfig", "etcd", "kubeconfig", "log", "pids", "pki", "ports"}
+"""All there is in a server's folder."""
 ATTEMPTS = 3
 """A free port may be taken by somebody else between choosing and binding it."""
 
@@ -85,6 +87,12 @@ def stop(folder: Path, *, remove: bool = False) -> None:
     processes.stop(["etcd"], grace=timedelta(seconds=2))
     if remove:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check(folder: Path) -> None:
+    """Raise a Problem for a folder of somebody else's: `api-down` deletes it."""
+    if others := strangers(folder, PARTS):
+        raise Problem(f"{folder} holds {', '.join(others[:3])}: give each server a folder of its own.")
 
 
 class ApiServer:

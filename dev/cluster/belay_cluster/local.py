@@ -16,7 +16,7 @@ from pathlib import Path
 
 from belay_cluster import config, gateway, layout, network, pki, preflight, programs, teardown
 from belay_cluster.builder import Buildah, build_images, recorded
-from belay_cluster.gobuild import build
+from belay_cluster.gobuild import build, install_packages
 from belay_cluster.images import IMAGES, INFRASTRUCTURE, PAUSE
 from belay_cluster.kube import Kube
 from belay_cluster.paths import Paths
@@ -47,9 +47,13 @@ class LocalCluster:
     def up(self) -> None:
         """Bring the cluster to the state where a pod, a Service, a volume and a Gateway work."""
         preflight.privileges()
+        fresh = not self.running()
+        if fresh:
+            install_packages(self.laps)
+            preflight.check(self.paths)  # before minutes of building
         build(self.paths, self.laps)
-        if not self.running():
-            preflight.check(self.paths)
+        if fresh:
+            preflight.check(self.paths)  # again: building takes gigabytes
         buildah = Buildah(self.paths, self.laps)
         references = build_images(self.paths, self.laps, buildah, list(INFRASTRUCTURE))
         self._prepare(references[PAUSE])

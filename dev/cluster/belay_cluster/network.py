@@ -30,6 +30,7 @@ SYSCTLS = (
     "net/netfilter/nf_conntrack_tcp_be_liberal",
 )
 SYS = Path("/proc/sys")
+CNI_RESULTS = (Path("/var/lib/cni/results"), Path("/var/lib/cni/cache/results"))
 
 
 def up(paths: Paths) -> None:
@@ -43,14 +44,21 @@ def up(paths: Paths) -> None:
             (SYS / name).write_text("1")
     if not succeeds(["ip", "link", "show", layout.BRIDGE]):
         run(["ip", "link", "add", layout.BRIDGE, "type", "bridge"], what="bridge")
-        run(["ip", "addr", "add", f"{layout.NODE_IP}/24", "dev", layout.BRIDGE], what="address of the bridge")
-        run(["ip", "link", "set", layout.BRIDGE, "up"], what="bridge")
+    # Not only for a new one: an `up` that was interrupted may have left a bridge without them.
+    run(["ip", "addr", "replace", f"{layout.NODE_IP}/24", "dev", layout.BRIDGE], what="address of the bridge")
+    run(["ip", "link", "set", layout.BRIDGE, "up"], what="bridge")
     run(["ip", "route", "replace", layout.SERVICE_CIDR, "dev", layout.BRIDGE], what="route for Services")
     run(["nft", "-f", "-"], stdin=config.nftables(), what="nft table")
 
 
 def down(paths: Paths) -> None:
-    """Remove pods' namespaces, nft tables and the bridge; restore the kernel settings."""
+    """Remove pods' namespaces, nft tables and the bridge; restore the kernel settings.
+
+    Only where `up` has been: pods' namespaces and kube-proxy's table have the same names for any Kubernetes.
+    """
+    saved = paths.state / "sysctl.before"
+    if not saved.exists():
+        return
     for line in _lines(["ip", "netns", "list"]):
         if line.startswith("cni-"):
             succeeds(["ip", "netns", "delete", line.split()[0]])
@@ -59,15 +67,13 @@ def down(paths: Paths) -> None:
         if words[-1] in ("kube-proxy", layout.NFT_TABLE):
             succeeds(["nft", "delete", *words])
     succeeds(["ip", "link", "delete", layout.BRIDGE])
-    for folder in (Path("/var/lib/cni/results"), Path("/var/lib/cni/cache/results")):
+    for folder in CNI_RESULTS:
         for path in (*folder.glob(f"{layout.CNI_NETWORK}-*"), *folder.glob("cni-loopback-*")):
             path.unlink(missing_ok=True)
-    saved = paths.state / "sysctl.before"
-    if saved.exists():
-        for name, value in (line.split(" ", 1) for line in saved.read_text().splitlines()):
-            if (SYS / name).exists() and (SYS / name).read_text().strip() != value:
-                (SYS / name).write_text(value)
-        saved.unlink()
+    for name, value in (line.split(" ", 1) for line in saved.read_text().splitlines()):
+        if (SYS / name).exists() and (SYS / name).read_text().strip() != value:
+            (SYS / name).write_text(value)
+    saved.unlink()
 
 
 def _lines(argv: list[str]) -> list[str]:

@@ -127,6 +127,7 @@ class OwnCluster:
         self.kubeconfig()
         ours = self.ours()
         if not ours:
+            self.paths.own_kubeconfig.unlink()
             self.laps(f"nothing to remove from your cluster ({self.wanted.why}): no namespace there was made here")
             return
         for kind in KINDS:

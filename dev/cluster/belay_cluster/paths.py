@@ -6,11 +6,13 @@ and dies with `down`. `cache` is on disk, may be large, and survives: binaries, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
+STATE = {"admin.kubeconfig", "cfg", "etcd", "ipam", "log", "pids", "pki", "run", "sysctl.before"}
+"""All there ever is in `state`: what else is there was put there by somebody else, and so was the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +76,9 @@ def from_environment(environ: Mapping[str, str]) -> Paths:
         cache=Path(environ.get("BELAY_CACHE") or xdg / "belay"),
         state=Path(environ.get("BELAY_STATE") or "/run/belay"),
     )
+
+
+def strangers(folder: Path, ours: Collection[str]) -> list[str]:
+    """What a folder that is to be ours holds besides: then it is somebody else's, and must not be deleted."""
+    names = [path.name.removesuffix(".part") for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name for name in names if name not in ours)

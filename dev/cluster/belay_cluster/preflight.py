@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from belay_cluster import layout
-from belay_cluster.paths import Paths
+from belay_cluster.paths import STATE, Paths, strangers
 from belay_cluster.shell import Problem, succeeds
 
 TOOLS = ("runc", "nft", "ip", "openssl", "setpriv")
@@ -62,6 +62,8 @@ def kernel(paths: Paths) -> list[str]:
         problems.append("nft does not work: kube-proxy needs nf_tables and CAP_NET_ADMIN.")
     if not succeeds(["unshare", "--net", "--mount", "--pid", "--fork", "true"]):
         problems.append("no new namespaces: pods need CAP_SYS_ADMIN. In a container, run it privileged.")
+    if not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
+        problems.append("/proc/sys is not writable: pods need ip_forward. In a container, run it privileged.")
     if not overlay_works(paths.data):
         problems.append(
             f"overlay mounts do not work under {paths.data}: put BELAY_CACHE on ext4 or xfs, not on another overlay."
@@ -90,6 +92,11 @@ def space(paths: Paths) -> list[str]:
         wanted = DISK_FREE / 2**30
         problems.append(
             f"{paths.data} has {free / 2**30:.1f} GiB free, {wanted:.0f} are needed. Set BELAY_CACHE elsewhere."
+        )
+    if others := strangers(paths.state, STATE):
+        problems.append(
+            f"{paths.state} holds {', '.join(others[:3])}, and `down` would delete it. Set BELAY_STATE to a folder of "
+            "its own."
         )
     if len(str(paths.state)) > SOCKET_PATH_LIMIT:
         problems.append(f"{paths.state} is too long for Unix sockets. Set BELAY_STATE to a short path.")

@@ -17,10 +17,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from belay_cluster import network
-from belay_cluster.paths import Paths
+from belay_cluster.paths import STATE, Paths, strangers
 from belay_cluster.process import Processes
 from belay_cluster.runtime import Containerd
-from belay_cluster.shell import Laps, succeeds
+from belay_cluster.shell import Laps, Problem, succeeds
 
 SERVERS = ("kube-apiserver", "containerd", "etcd")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -31,7 +31,13 @@ def down(paths: Paths, laps: Laps, *, wipe: bool) -> None:
 
     Args:
         wipe: Also delete what is kept for a fast next start: containerd's content.
+    Raises: Problem before anything is done when the state folder holds what `up` never puts there.
     """
+    if others := strangers(paths.state, STATE):
+        raise Problem(
+            f"{paths.state} holds {', '.join(others[:3])}, so it is not deleted, and nothing else is done: set "
+            "BELAY_STATE as for `up`, or take that away."
+        )
     processes = Processes(paths.state / "pids", paths.state / "log")
     # First whoever could start or restart a pod; then the pods; then what they were started with.
     loops = [name for name in processes.names() if name not in SERVERS]

@@ -45,6 +45,9 @@ def main() -> int:
     except Failed as error:
         time.bad(str(error))
         return 1
+    except KeyboardInterrupt:
+        time.bad("interrupted. `make demo` goes on from here; `make cluster-down` takes away what has begun")
+        return 130
     return 0
 
 

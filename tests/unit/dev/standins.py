@@ -1,4 +1,4 @@
-"""Stand-ins for kubectl, Helm, kind and Docker: they note how they were called and answer from a table.
+"""Stand-ins for kubectl, Helm, kind, Docker, ip and nft: they note how they were called and answer from a table.
 
 What the driver says to programs that cannot run here is all there is to test of it; the flags themselves were tried on
 the real programs.
@@ -21,7 +21,7 @@ for pattern, text, status in json.load(open(folder + "/answers")):
         (sys.stderr if status else sys.stdout).write(text)
         sys.exit(status)
 """
-NAMES = ("kubectl", "helm", "kind", "docker")
+NAMES = ("kubectl", "helm", "kind", "docker", "ip", "nft")
 
 
 class Programs:

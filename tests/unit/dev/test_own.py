@@ -165,6 +165,7 @@ def test_only_a_registry_on_this_machine_may_do_without_tls(
 def test_down_removes_nothing_where_nothing_was_made(cluster: OwnCluster, programs: Programs) -> None:
     cluster.down(wipe=True)
     assert programs.calls("delete") == programs.calls("helm") == []
+    assert not cluster.paths.own_kubeconfig.exists(), "a copy of credentials"
 
 
 def test_down_removes_what_was_made_and_nothing_else(cluster: OwnCluster, programs: Programs) -> None:
