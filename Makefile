@@ -1,4 +1,4 @@
-# Everything a developer runs. `make demo` and `make test` need nothing but Python 3.11+, Go 1.26+ and root on Debian
+# Everything a developer runs. `make demo` and `make test` need nothing but Python 3.11+, Go 1.26.8+ and root on Debian
 # (or Docker; or a cluster of your own: KUBECONFIG=... REGISTRY=... make demo).
 
 SHELL := /bin/bash
@@ -68,7 +68,7 @@ test-e2e: setup ## on the real cluster: real pods, TorchServe, Envoy, training
 
 .PHONY: bench
 bench: setup ## every benchmark against its range file
-	@for name in $$(ls -d bench/*/ | xargs -n1 basename); do [ -f bench/$$name/run.py ] || continue; echo "== $$name"; $(PY) bench/$$name/run.py; done
+	@status=0; for run in bench/*/run.py; do echo "== $$(basename $$(dirname $$run))"; $(PY) $$run || status=1; done; exit $$status
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import rules

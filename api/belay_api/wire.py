@@ -239,7 +239,7 @@ class CheckpointList(Model):
 
 
 class ApiKey(Model):
-    """One entry of the logbook's key file: a JSON list of these, in the Secret `belay-logbook-api-keys`."""
+    """One entry of the logbook's key file, a JSON list in the Secret the chart's `logbook.apiKeysSecret` names."""
 
     name: str
     """For logs and audits."""
