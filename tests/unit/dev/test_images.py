@@ -1,5 +1,6 @@
 """Tags follow contents: what changes an image changes its name, and nothing else does."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,14 @@ def test_every_image_has_its_dockerfile() -> None:
         text = (repository / image.dockerfile).read_text()
         assert up_to(text, image.target)
         assert image.parent is None or "ARG BASE_IMAGE" in text, image.dockerfile
+
+
+def test_every_stage_that_installs_with_pip_knows_the_index() -> None:
+    install = "--mount=type=secret,id=ca belay-pip"
+    for dockerfile in {image.dockerfile for image in IMAGES.values()}:
+        text = (from_environment({}).repository / dockerfile).read_text()
+        for stage in re.split(r"^(?=FROM\s)", text, flags=re.MULTILINE):
+            assert install not in stage or "ARG PIP_INDEX_URL" in stage.split(install)[0], dockerfile
 
 
 def test_only_our_superseded_tags_are_forgotten() -> None:
