@@ -44,6 +44,8 @@ def main() -> int:
         finish(time)
     except Failed as error:
         time.bad(str(error))
+        if time.took:  # there is a cluster
+            print(f"What the commands need: {_reach()}", flush=True)
         return 1
     except KeyboardInterrupt:
         time.bad("interrupted. `make demo` goes on from here; `make cluster-down` takes away what has begun")
@@ -69,7 +71,10 @@ def train(time: Timeline) -> None:
                 told[name] = shown
                 time.say(f"{name}: {status.get('phase')} {status.get('progress', {}).get('percent', 0)} %")
             if condition(job, "Stalled").get("status") == "True":
-                raise Failed(f"{name}: {condition(job, 'Stalled')['message']}")
+                raise Failed(
+                    f"{name}: {condition(job, 'Stalled')['message']} "
+                    f"To train anew: kubectl -n {DEMO.name} delete rltj {name}; make demo"
+                )
             ready += bool(status.get("publishedPolicy"))
         return ready == len(JOBS)
 
@@ -149,7 +154,7 @@ def finish(time: Timeline) -> None:
     DEMO.kubectl("scale", "deployment/players", "--replicas=0")  # or they would keep two cores busy for ever
     print(f"""
 Look around (everything stays up; `make cluster-down` takes away what this has brought):
-  export KUBECONFIG={os.environ.get("KUBECONFIG", "")} PATH={BIN}:$PATH
+  {_reach()}
   kubectl -n {DEMO.name} get rl
   kubectl -n {DEMO.name} get rlr {ROLLOUT} -o yaml
   kubectl -n {DEMO.name} describe rlr {ROLLOUT}
@@ -157,6 +162,11 @@ Look around (everything stays up; `make cluster-down` takes away what this has b
   kubectl -n {SYSTEM} logs deploy/belay-operator --tail 20""")
     if totals.get("failed", 0):
         raise Failed(f"{totals['failed']} decisions failed: there should be none. {totals['errors']}")
+
+
+def _reach() -> str:
+    """What a shell needs to reach the demo's cluster; kubectl may be one that was built here."""
+    return f"export KUBECONFIG={os.environ.get('KUBECONFIG', '')} PATH={BIN}:$PATH"
 
 
 def _between(record: dict[str, Any], begin: str, end: str) -> float:
