@@ -1,7 +1,7 @@
 {{/* Labels of every object of the release. */}}
 {{- define "belay.labels" -}}
 app.kubernetes.io/part-of: belay
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
@@ -9,7 +9,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{/* Selector of one component: (dict "root" . "component" "operator"). */}}
 {{- define "belay.selector" -}}
 app.kubernetes.io/name: belay-{{ .component }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 {{- end }}
 
 {{- define "belay.podSecurity" -}}
