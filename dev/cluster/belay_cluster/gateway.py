@@ -80,6 +80,7 @@ def install(
     }
     if pull_secret:
         settings["global.imagePullSecrets[0].name"] = pull_secret
+    kube.clear_pending(RELEASE, NAMESPACE)
     kube.helm(
         *("upgrade", "--install", RELEASE, chart(paths, references[ENVOY_GATEWAY])),
         *("--namespace", NAMESPACE, "--create-namespace", "--wait", "--timeout=180s"),

@@ -45,6 +45,13 @@ class Kube:
         """Run Helm; its standard output."""
         return run([program(self.paths, "helm"), *arguments, self._flag], what=what, log=log)
 
+    def clear_pending(self, release: str, namespace: str) -> None:
+        """Uninstall a release whose installation or upgrade was killed half-way: Helm refuses to go on from there."""
+        pending = self.helm("list", "--pending", "--short", "--namespace", namespace, what="listing Helm's releases")
+        if release in pending.split():
+            flags = ("--namespace", namespace, "--wait", "--timeout=120s")
+            self.helm("uninstall", release, *flags, what=f"uninstalling {release}, which was interrupted")
+
 
 def program(paths: Paths, name: str) -> str:
     """The built program if there is one, else the machine's own."""

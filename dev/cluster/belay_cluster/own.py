@@ -130,6 +130,7 @@ class OwnCluster:
             self.paths.own_kubeconfig.unlink()
             self.laps(f"nothing to remove from your cluster ({self.wanted.why}): no namespace there was made here")
             return
+        ensure(self.paths, self.laps, "helm", only="helm")
         for kind in KINDS:
             if DEMO in ours and self.kube.items(kind, "-n", DEMO):
                 self.kube.kubectl("-n", DEMO, "delete", kind, "--all", "--cascade=foreground", "--timeout=120s")

@@ -52,6 +52,9 @@ def chart() -> None:
     refs = images()
     values = [f"images.{name}={refs[f'belay-{name}']}" for name in ("operator", "trainer", "handler", "logbook")]
     values += [f"images.pullSecrets={{{secret}}}" for secret in pull_secrets()]
+    if "belay" in run("helm", "list", "--pending", "--short", "--namespace", SYSTEM).split():
+        # It was killed half-way, and Helm refuses to go on from there. CRDs, and what the logbook has recorded, stay.
+        run("helm", "uninstall", "belay", "--namespace", SYSTEM, "--wait")
     run(
         *("helm", "upgrade", "--install", "belay", str(ROOT / "charts" / "belay")),
         *("--namespace", SYSTEM, "--create-namespace", "--set", ",".join(values)),
