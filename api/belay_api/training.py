@@ -349,7 +349,7 @@ class Progress(StatusModel):
     steps_per_second: float | None = None
     """Sum over running seeds."""
     eta: Duration | None = None
-    """Time left at that rate; absent while unknown."""
+    """Time left at that rate; absent while unknown or beyond ten years."""
 
 
 class TrainingPhase(StrEnum):

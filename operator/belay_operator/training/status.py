@@ -11,6 +11,7 @@ from belay_operator.training.seeds import rounded
 from belay_operator.training.situation import Situation
 
 _ENDED = frozenset({SeedPhase.SUCCEEDED, SeedPhase.FAILED, SeedPhase.STOPPED})
+_FAR = timedelta(days=3650)  # what is farther says nothing, and what is farther than 100 years could not be read back
 
 
 def with_situation(
@@ -65,5 +66,11 @@ def progress(observed: Observed, seeds: Sequence[SeedStatus]) -> Progress | None
     return Progress(
         percent=100 * sum(steps) // (budget * len(seeds)),
         steps_per_second=rounded(rate) if rate > 0 else None,
-        eta=timedelta(seconds=round(left / rate)) if rate > 0 and left > 0 else None,
+        eta=_eta(left, rate),
     )
+
+
+def _eta(left: int, rate: float) -> timedelta | None:
+    if rate <= 0 or left <= 0 or left / rate > _FAR.total_seconds():
+        return None
+    return timedelta(seconds=round(left / rate))
