@@ -9,13 +9,16 @@ from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.pods import ResourceRequirements
 from belay_api.units import Duration
 
+ArtifactUri = Annotated[str, Field(pattern=r"^(store://sha256/[0-9a-f]{64}|pvc://[a-z0-9.-]+/.+)$", max_length=1024)]
+ArtifactDigest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+
 
 class ArtifactSpec(Model):
     """Where the policy's bytes lie and what they must be."""
 
-    uri: Annotated[str, Field(pattern=r"^(store://sha256/[0-9a-f]{64}|pvc://[a-z0-9.-]+/.+)$", max_length=1024)]
+    uri: ArtifactUri
     """`store://sha256/<hex>` in the built-in store, or `pvc://<claim>/<path>`."""
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    digest: ArtifactDigest
     """sha256 of the canonical manifest, which holds every file's digest; checked at every load."""
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from belay_api.conditions import ConditionedStatus
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.pods import ResourceRequirements, Toleration
-from belay_api.policy import ServingSpec
+from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
 from belay_api.units import Duration, FreeForm, Instant
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -280,9 +280,9 @@ class SeedPhase(StrEnum):
 class ArtifactRef(StatusModel):
     """Where an artifact lies and what its bytes must be."""
 
-    uri: str
+    uri: ArtifactUri
     """`store://sha256/<hex>` or `pvc://<claim>/<path>`."""
-    digest: str
+    digest: ArtifactDigest
     """`sha256:<hex>` of the canonical manifest, which holds every file's digest."""
 
 
