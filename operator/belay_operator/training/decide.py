@@ -100,7 +100,7 @@ def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -
         made = name is None or observed.policies.get(name) == result.best.artifact.digest
         return () if made else (build.policy(observed, name or "", result.best),)
     if child is None:
-        return build.config_map(observed), build.job(observed)
+        return () if observed.strays else (build.config_map(observed), build.job(observed))
     if seen.over or not child.ours or child.deleting or child.ended is not None:
         return ()
     return (build.job(observed),) if child.suspended != observed.spec.suspend else ()

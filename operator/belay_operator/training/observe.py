@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from belay_api import names
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
@@ -50,6 +51,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         child=view,
         settings=build.settings_of(job, settings) if job is not None and ours else settings,
         pods=_pods(reader.owned("Pod", job["metadata"]["uid"])) if job is not None and ours else (),
+        strays=job is None and _strays(body, reader),
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
     )
@@ -120,6 +122,17 @@ def indexes(ranges: str) -> frozenset[int]:
 
 def _pods(pods: Iterable[Mapping[str, Any]]) -> tuple[PodView, ...]:
     return tuple(sorted(map(pod_view, pods), key=lambda pod: (pod.created_at, pod.name)))
+
+
+def _strays(body: Mapping[str, Any], reader: Reader) -> bool:
+    """Whether a pod of this training has not ended although its Job is gone: a deleted Job goes before its pods.
+
+    Pods older than the training are those of a deleted namesake, whose checkpoints lie elsewhere.
+    """
+    meta = body["metadata"]
+    made = parse_instant(meta["creationTimestamp"])
+    pods = _pods(reader.labelled("Pod", meta["namespace"], names.TRAINING_JOB_LABEL, meta["name"]))
+    return any(pod.created_at >= made and pod.phase not in ("Succeeded", "Failed") for pod in pods)
 
 
 def _digests(policies: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -36,6 +36,7 @@ class Observed:
     child: JobView | None  # the Job of our name; None: never made, or deleted
     settings: Settings  # those the Job was made with, while there is one: its template cannot change
     pods: tuple[PodView, ...] = ()  # of this attempt
+    strays: bool = False  # the Job was deleted and is gone, but not all its pods are: they may still write
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
     # read once the Job is done and wants to publish

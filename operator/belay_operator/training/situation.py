@@ -6,6 +6,7 @@ The chain below is read from top to bottom; the first function that recognises t
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from belay_api import names
 from belay_api.reasons import TrainingReason
 from belay_api.training import RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_api.units import format_duration
@@ -41,7 +42,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         settled: False: the Job is over, but a pod's last word is still on its way, so no end is declared yet.
     """
     ends: tuple[_Link, ...] = (_published, _succeeded, _report_lost, _failed) if settled else ()
-    chain = (*ends, _old_job, _suspended, _training, _cannot_start)
+    chain = (*ends, _old_job, _old_pods, _suspended, _training, _cannot_start)
     return next((said for link in chain if (said := link(observed, status)) is not None), _pending(observed))
 
 
@@ -106,6 +107,17 @@ def _old_job(observed: Observed, status: RLTrainingJobStatus) -> Situation | Non
     message = (
         f"Job {_job(observed)} is still being removed; a new one is made as soon as it is gone. If it stays, see who "
         "holds its finalizers."
+    )
+    return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
+
+
+def _old_pods(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    if not observed.strays:
+        return None
+    message = (
+        f"Job {_job(observed)} was deleted and pods of it still run. A new one is made as soon as they are gone: two "
+        "pods of one seed must not write checkpoints at once. "
+        f"`kubectl get pods -l {names.TRAINING_JOB_LABEL}={observed.owner.name}` shows them."
     )
     return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
 

@@ -54,7 +54,7 @@ def training_job(
             **(spec or {}),
         },
     )
-    made["metadata"].update({"uid": UID, "generation": 1, **(metadata or {})})
+    made["metadata"].update({"uid": UID, "generation": 1, "creationTimestamp": MADE, **(metadata or {})})
     if status is not None:
         made["status"] = dict(status)
     return made
