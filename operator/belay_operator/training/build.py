@@ -24,12 +24,21 @@ GRACE_SECONDS = 60  # from SIGTERM to SIGKILL: time to save a checkpoint
 CONTAINER = "trainer"
 _CONFIG_DIR, _, _CONFIG_KEY = names.JOB_FILE.rpartition("/")
 _FROZEN = ("trainer_image", "image_pull_policy", "logbook_url", "labels")
+_UID_DIGITS = 8  # of ours, in names
 _NAME_DIGITS = (6, 12)  # of the digest in a policy's name; more only where six are taken by other bytes
 
 
 def job_name(job: str, attempt: int) -> str:
-    """Return the name of an attempt's Job and ConfigMap."""
+    """Return the name of an attempt's Job."""
     return f"{job}-a{attempt}"
+
+
+def config_name(owner: children.Owner, attempt: int) -> str:
+    """Return the name of an attempt's ConfigMap.
+
+    It is nobody else's: a deleted namesake's may outlast its Job for a while, and pods would read a foreign one.
+    """
+    return f"{job_name(owner.name, attempt)}-{owner.uid[:_UID_DIGITS]}"
 
 
 def spec_hash(spec: RLTrainingJobSpec) -> str:
@@ -57,7 +66,7 @@ def config_map(observed: Observed) -> dict[str, Any]:
     return owner.child(
         "v1",
         "ConfigMap",
-        job_name(owner.name, observed.attempt),
+        config_name(owner, observed.attempt),
         _labels(observed),
         data={_CONFIG_KEY: json.dumps(config.dump(), sort_keys=True)},
     )
@@ -163,7 +172,7 @@ def _pod_failure_policy() -> dict[str, Any]:
 def _pod(observed: Observed) -> dict[str, Any]:
     runtime, claim = observed.spec.runtime, observed.spec.storage.pvc
     volumes = [
-        {"name": "config", "configMap": {"name": job_name(observed.owner.name, observed.attempt)}},
+        {"name": "config", "configMap": {"name": config_name(observed.owner, observed.attempt)}},
         children.token_volume(),
         *children.empty_dirs(["work", "tmp"]),
     ]

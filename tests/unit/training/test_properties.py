@@ -106,3 +106,19 @@ def test_another_operators_settings_do_not_touch_a_running_job() -> None:
     cluster.look()
     job = cluster.world.objects[JOB]["spec"]
     assert (job["suspend"], job["template"]) == (True, before)
+
+
+def test_pods_never_read_the_configuration_of_a_deleted_namesake() -> None:
+    """The garbage collector may still have the old ConfigMap when the old Job is gone."""
+    first = Cluster([1.0], 1)
+    first.look()
+    again = Cluster([1.0], 1)
+    again.world.objects["RLTrainingJob", "default", NAME]["metadata"]["uid"] = "another-uid"
+    for key, held in first.world.objects.items():
+        if key[0] == "ConfigMap":
+            again.world.put(held)
+    again.look()
+    [config] = [v for v in again.world.objects[JOB]["spec"]["template"]["spec"]["volumes"] if v["name"] == "config"]
+    [owner] = again.world.objects["ConfigMap", "default", config["configMap"]["name"]]["metadata"]["ownerReferences"]
+    assert owner["uid"] == "another-uid"
+    assert sum(key[0] == "ConfigMap" for key in again.world.objects) == 2, "the other one is left to its collector"
