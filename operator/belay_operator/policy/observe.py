@@ -45,7 +45,10 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         )
     rollouts = reader.naming("RLRollout", owner.namespace, owner.name)
     deployment = reader.get("Deployment", owner.namespace, owner.name)
-    pods = [pod_view(pod) for pod in reader.labelled("Pod", owner.namespace, names.POLICY_LABEL, owner.name)]
+    # Pods older than the policy are a deleted namesake's, on their way out: what they loaded says nothing of ours.
+    made = parse_instant(body["metadata"]["creationTimestamp"])
+    views = map(pod_view, reader.labelled("Pod", owner.namespace, names.POLICY_LABEL, owner.name))
+    pods = [pod for pod in views if pod.created_at >= made]
     demands = tuple(sorted(_demands(owner.name, rollouts), key=lambda demand: demand.rollout))
     return Observed(
         owner=owner,

@@ -31,7 +31,7 @@ def policy(
     made = belay_object(
         "RLPolicy", NAME, {"artifact": {"uri": f"store://sha256/{DIGEST[7:]}", "digest": DIGEST}, **(spec or {})}
     )
-    made["metadata"].update({"uid": UID, "generation": 1, **(metadata or {})})
+    made["metadata"].update({"uid": UID, "generation": 1, "creationTimestamp": MADE, **(metadata or {})})
     if status is not None:
         made["status"] = dict(status)
     return made
