@@ -11,12 +11,17 @@ from datetime import datetime
 
 from belay_api.conditions import Condition, ConditionStatus, clear_condition, get_condition, set_condition
 from belay_api.policy import LoadReport, RLPolicyStatus, SignatureStatus
-from belay_api.reasons import PolicyReason
+from belay_api.reasons import EventReason, PolicyReason
 from belay_operator.policy import build
 from belay_operator.policy.observed import Observed
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 _FINAL = frozenset({PolicyReason.DIGEST_MISMATCH, PolicyReason.ARTIFACT_INVALID})  # another download cannot help
+
+_NOT_MADE = (
+    "The Deployment could not be made yet, and is tried again. If the API server refuses it, an Event "
+    f"{EventReason.CHILD_REFUSED} of this RLPolicy repeats its words."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +235,15 @@ def _some_ready(seen: _Situation) -> Said | None:
 
 def _none_ready(seen: _Situation) -> Said:
     if seen.verified.status == UNKNOWN:
-        return Said(FALSE, seen.verified.reason, seen.verified.message)
+        message = _NOT_MADE if _not_made(seen) else seen.verified.message
+        return Said(FALSE, seen.verified.reason, message)
     return Said(FALSE, PolicyReason.LOADING, "The artifact is verified; the server is not ready yet.")
+
+
+def _not_made(seen: _Situation) -> bool:
+    """Whether the Deployment is missing although an earlier pass has asked for it."""
+    before = get_condition(seen.observed.status.conditions, "Ready")
+    return seen.observed.child is None and before is not None and before.reason == PolicyReason.VERIFYING
 
 
 def _rolled_out(seen: _Situation) -> bool:

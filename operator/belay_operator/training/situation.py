@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from belay_api import names
-from belay_api.reasons import TrainingReason
+from belay_api.conditions import get_condition
+from belay_api.reasons import EventReason, TrainingReason
 from belay_api.training import RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_api.units import format_duration
 from belay_operator.training.build import job_name
@@ -149,6 +150,12 @@ def _cannot_start(observed: Observed, status: RLTrainingJobStatus) -> Situation 
 
 def _pending(observed: Observed) -> Situation:
     message = f"Job {_job(observed)} waits for its first pod to run."
+    before = get_condition(observed.status.conditions, "Ready")
+    if observed.child is None and before is not None and before.reason == TrainingReason.PENDING:
+        message = (
+            f"Job {_job(observed)} could not be made yet, and is tried again. If the API server refuses it, an Event "
+            f"{EventReason.CHILD_REFUSED} of this RLTrainingJob repeats its words."
+        )
     return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
 
 
