@@ -64,6 +64,7 @@ class PodView:
     deleting: bool
     ready: bool
     unschedulable: str | None  # the scheduler's words
+    rejected: str | None  # why it failed before any of its containers was made, in the kubelet's words
     containers: tuple[ContainerView, ...]  # init containers first
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
@@ -95,6 +96,7 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         deleting="deletionTimestamp" in meta,
         ready=ready.get("status") == "True",
         unschedulable=shorten(f"Unschedulable: {scheduled.get('message', '')}") if stuck else None,
+        rejected=_rejected(status),
         containers=tuple(_containers(status)),
         labels=meta.get("labels") or {},
         annotations=meta.get("annotations") or {},
@@ -105,6 +107,12 @@ def shorten(text: str) -> str:
     """Return foreign words in one line, cut where they would drown ours."""
     line = " ".join(text.split())
     return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"
+
+
+def _rejected(status: Mapping[str, Any]) -> str | None:
+    if status.get("phase") != "Failed" or status.get("containerStatuses") or not status.get("reason"):
+        return None
+    return shorten(f"{status['reason']}: {status.get('message', '')}")
 
 
 def _containers(status: Mapping[str, Any]) -> Iterator[ContainerView]:

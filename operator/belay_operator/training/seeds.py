@@ -126,17 +126,19 @@ def _message(seed: SeedStatus, pods: list[PodView]) -> str | None:
     newest = pods[-1] if pods else None
     if newest is not None and newest.cannot_start:
         return newest.cannot_start
-    failures = [_words(pod, ended) for pod in pods if pod.phase == "Failed" and (ended := _container(pod)) is not None]
+    failures = [words for pod in pods if pod.phase == "Failed" and (words := _words(pod)) is not None]
     if failures:
         return failures[-1]
     # Without a failure on record the old word was about a start that has come about since.
     return seed.message if seed.retries > 0 or seed.phase == SeedPhase.FAILED else None
 
 
-def _words(pod: PodView, container: ContainerView) -> str:
-    report = _report(pod)
+def _words(pod: PodView) -> str | None:
+    report, container = _report(pod), _container(pod)
     if report is not None and report.message:
         return shorten(report.message)
+    if container is None:
+        return pod.rejected
     return f"pod {pod.name} ended with {container.ended.words}" if container.ended else f"pod {pod.name} failed"
 
 

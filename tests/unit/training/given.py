@@ -101,6 +101,7 @@ def pod(
     reason: str = "",
     waiting: Mapping[str, Any] | None = None,
     unschedulable: str | None = None,
+    rejected: str | None = None,
     owner: str = JOB_UID,
 ) -> Json:
     """A pod of one seed; `life` numbers the pods of an index, oldest first."""
@@ -113,6 +114,8 @@ def pod(
     elif waiting:
         state = {"waiting": dict(waiting)}
     status: Json = {"phase": phase, "containerStatuses": [{"name": "trainer", "state": state}]}
+    if rejected:  # by the kubelet of its node, before any container
+        status = {"phase": phase, "reason": reason, "message": rejected}
     if unschedulable:
         said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}
         status["conditions"] = [said]
