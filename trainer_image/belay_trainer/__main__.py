@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     stop.listen()  # before the slow imports: a pod may be asked to go at any time
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for every heartbeat
     run: Run | None = None
     try:
         run = read_run(options.job_file, options.index)

@@ -137,8 +137,9 @@ def _layers(model: BaseAlgorithm) -> list[Any]:
 
 
 def _own_state(layer: Any) -> dict[str, Any]:
-    # Not the layer's own pickling: VecNormalize, for one, leaves out its running returns there.
-    return {name: value for name, value in vars(layer).items() if name != "venv"}
+    # Not the layer's own pickling: VecNormalize, for one, leaves out its running returns there. Every wrapper keeps
+    # `class_attributes`: they are the same in every process, and cannot be pickled.
+    return {name: value for name, value in vars(layer).items() if name not in ("venv", "class_attributes")}
 
 
 def _replay(model: BaseAlgorithm) -> dict[str, Any] | None:

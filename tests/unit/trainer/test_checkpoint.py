@@ -56,6 +56,7 @@ def _in_pieces(root: Path, looks: tuple[int, ...], **spec: Any) -> Trained:
         ({"environment": {"id": "tasks:Countdown-v0"}, "algorithm": {"name": "dqn"}}, (200,)),
         ({"algorithm": {"name": "dqn"}, "environment": {"id": "CartPole-v1", "vector": {"count": 3}}}, (100, 300)),
         ({"algorithm": {"name": "dqn", "hyperparameters": {"buffer_size": 700}}}, (400,)),  # the buffer went round
+        ({"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}}, (3,)),
     ],
 )
 def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: tuple[int, ...]) -> None:

@@ -139,6 +139,7 @@ def test_the_built_in_store_gets_artifact_checkpoints_and_progress(pods: Pods, l
     pod = pods.run(config, index="2", logbook=logbook.url)
 
     assert pod.wait() == 0, pod.log
+    assert "HTTP Request" not in pod.log, "a line per heartbeat drowns the lines that say something"
     report = pod.report
     assert report.seed == 7
     assert report.artifact is not None
