@@ -102,5 +102,5 @@ def test_a_lost_logbook_costs_no_time_and_bounded_memory(logbook: LogbookServer)
         assert time.monotonic() - began < 1
         assert len(heart._waiting) == KEPT
         logbook.start()
-        until(lambda: client.get("/v1/progress").json()["items"], 15)
+        until(lambda: client.get("/v1/progress").json()["items"], 60)
         heart.close()
