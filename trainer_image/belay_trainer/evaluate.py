@@ -12,10 +12,11 @@ import numpy as np
 from belay_api.artifact import EvaluationReport
 from belay_api.training import EvaluationSpec
 from belay_trainer.environments import Environment
-from belay_trainer.errors import Diverged
+from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.randomness import untouched
 
 COPIES = 16  # side by side; more gain little and cost an environment each
+ENDLESS = 1_000_000  # timesteps; an episode of an environment without a cap that lasts as long is not waited for
 
 
 class Policy(Protocol):
@@ -43,7 +44,8 @@ class Evaluator:
         Args:
             step: Timestep of the training the policy was taken at.
             stop: Asked before every timestep.
-        Raises: Stopped when `stop` says so; Diverged when a return is not a finite number.
+        Raises: Stopped when `stop` says so; Diverged when a return is not a finite number; BadConfiguration when an
+            episode does not end.
         """
         with untouched():
             returns = np.asarray(self._play(policy, stop))
@@ -65,7 +67,7 @@ class Evaluator:
             environment.close()
 
     def _play(self, policy: Policy, stop: Callable[[], bool]) -> list[float]:
-        returns = [0.0] * self._spec.episodes
+        returns, lengths = [0.0] * self._spec.episodes, [0] * self._spec.episodes
         waiting = iter(range(self._spec.episodes))
         under_way = [_start(environment, next(waiting), self._spec.first_seed) for environment in self._environments]
         while under_way:
@@ -76,12 +78,22 @@ class Evaluator:
             for (environment, episode, _), action in zip(under_way, actions, strict=True):
                 observation, reward, terminated, truncated, _ = environment.step(action)
                 returns[episode] += float(reward)
+                lengths[episode] += 1
+                if lengths[episode] >= ENDLESS and not _cap(environment):
+                    raise BadConfiguration(
+                        f"environment.id: an evaluation episode has not ended after {ENDLESS} timesteps, and the "
+                        "environment has no cap: register it with max_episode_steps, or end its episodes."
+                    )
                 if not (terminated or truncated):
                     going_on.append((environment, episode, observation))
                 elif (following := next(waiting, None)) is not None:
                     going_on.append(_start(environment, following, self._spec.first_seed))
             under_way = going_on
         return returns
+
+
+def _cap(environment: Environment) -> int | None:
+    return environment.spec.max_episode_steps if environment.spec else None
 
 
 def _start(environment: Environment, episode: int, first_seed: int) -> tuple[Environment, int, np.ndarray]:

@@ -83,6 +83,14 @@ class Odd(Countdown):
     observation_space = spaces.Dict({"a": spaces.Discrete(2)})
 
 
+class Endless(Countdown):
+    """Never ends, and has no cap."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation, reward, _, truncated, info = super().step(action)
+        return observation, reward, False, truncated, info
+
+
 for name, task, cap in (
     ("Countdown", Countdown, 50),
     ("Explosive", Explosive, 50),
@@ -91,5 +99,6 @@ for name, task, cap in (
     ("Picture", Picture, 50),
     ("Stubborn", Stubborn, 500),
     ("Odd", Odd, 50),
+    ("Endless", Endless, None),
 ):
     gymnasium.register(id=f"{name}-v0", entry_point=task, max_episode_steps=cap)

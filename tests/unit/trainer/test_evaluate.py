@@ -9,9 +9,10 @@ import torch
 from trainer_support import make_config
 
 from belay_api.training import EnvironmentSpec, EvaluationSpec
+from belay_trainer import evaluate
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
-from belay_trainer.errors import Diverged
+from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.evaluate import Evaluator, Stopped
 from belay_trainer.randomness import random_state, set_random_state
 from belay_trainer.train import build
@@ -71,6 +72,13 @@ def test_side_by_side_is_as_one_by_one() -> None:
 def test_a_return_that_is_no_number_is_a_divergence() -> None:
     with pytest.raises(Diverged, match="rewards"):
         _evaluator("Explosive", 2)(Always(1), step=0)
+
+
+def test_an_episode_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "ENDLESS", 40)
+    with pytest.raises(BadConfiguration, match="max_episode_steps"):
+        _evaluator("Endless", 2)(Always(1), step=0)
+    assert _evaluator("Countdown", 20)(Always(1), step=0).max <= 7, "long evaluations of short episodes are none"
 
 
 def test_a_pod_that_must_go_leaves_its_evaluation() -> None:
