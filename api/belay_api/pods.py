@@ -1,24 +1,63 @@
 """The few pod fields that resources pass through to their children, in Kubernetes' own form."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from belay_api.model import Model
+from belay_api.model import Model, rule, rules
 from belay_api.units import Quantity
+
+# What the API server asks of a pod anyway. Said there, it refuses the Job or the Deployment of a spec that had passed.
+_KNOWN = "name.matches('^(cpu|memory|ephemeral-storage|hugepages-.+|[^/]+/.+)$')"
 
 
 class ResourceRequirements(Model):
     """Requests and limits of one container."""
 
-    limits: dict[str, Quantity] = Field(default_factory=dict)
+    model_config = {
+        "json_schema_extra": rules(
+            *(
+                rule(
+                    f"!has(self.{field}) || self.{field}.all(name, {_KNOWN})",
+                    f"resources.{field}: a resource is cpu, memory, ephemeral-storage, or has a domain in its name, "
+                    "such as nvidia.com/gpu",
+                )
+                for field in ("limits", "requests")
+            ),
+            rule(
+                "!has(self.requests) || self.requests.all(name, !name.contains('/') || (has(self.limits) && "
+                "name in self.limits))",
+                "resources.requests: a resource with a domain in its name, such as nvidia.com/gpu, belongs in "
+                "resources.limits, which is enough alone",
+            ),
+        )
+    }
+
+    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
     """At most this much, by resource name; extended resources such as `nvidia.com/gpu` belong here."""
-    requests: dict[str, Quantity] = Field(default_factory=dict)
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
     """Reserved, by resource name; unset entries follow the limits."""
 
 
 class Toleration(Model):
     """A taint the pod tolerates."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "(has(self.key) && self.key != '') || (has(self.operator) && self.operator == 'Exists')",
+                "a toleration without key tolerates every taint and needs operator: Exists; or name the key",
+            ),
+            rule(
+                "!has(self.value) || self.value == '' || !has(self.operator) || self.operator == 'Equal'",
+                "a toleration with operator Exists takes no value: remove value, or set operator to Equal",
+            ),
+            rule(
+                "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+                "tolerationSeconds holds for effect NoExecute only: set the effect, or remove tolerationSeconds",
+            ),
+        )
+    }
 
     key: str | None = None
     """Taint key; unset with operator Exists: every taint."""
