@@ -167,7 +167,7 @@ class CheckpointSpec(Model):
 class PvcStorage(Model):
     """A claim of the job's namespace that training and serving pods mount."""
 
-    claim: Name
+    claim: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
     """Name of the PersistentVolumeClaim; ReadWriteMany, or one node."""
 
 
