@@ -52,7 +52,7 @@ class Pod:
     process: subprocess.Popen[bytes]
     work: Path
 
-    def wait(self, timeout: float = 400) -> int:
+    def wait(self, timeout: float = 1500) -> int:
         """Return the exit code."""
         return self.process.wait(timeout)
 
@@ -141,7 +141,7 @@ class LogbookServer:
             self.process = None
 
 
-def until(fact: Callable[[], Any], timeout: float = 240) -> Any:
+def until(fact: Callable[[], Any], timeout: float = 600) -> Any:
     """Wait for a fact and return it. Raises: AssertionError when it does not become true in time."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
