@@ -23,6 +23,7 @@ from belay_logbook.sealed import LEAST, KeptWindow, Question, Seal, find, kept_p
 from belay_logbook.tally import Tally, tally, together
 
 MAX_WINDOWS = 100_000  # of one version in one answer, about 15 MB
+ROWS_AT_ONCE = 10_000  # in memory, about 3 MB: a window may be a year
 _NEVER_MS = 1 << 62
 
 _ROWS = """
@@ -169,13 +170,21 @@ def _rows(
     if question.outcome not in STANDARD_OUTCOMES:
         values |= {"path": f"$.{x}"}
         x = "json_extract(custom, :path)"
-    rows = connection.execute(_ROWS.format(x=x), values).fetchall()
-    position = 0
-    while position < len(rows):
-        start, end = question.piece(rows[position][0])
-        behind = bisect_left(rows, (end,), position)
-        yield start, end, tally(rows[position:behind], question.grace_ms)
-        position = behind
+    cursor = connection.execute(_ROWS.format(x=x), values)
+    start = end = start_ms
+    parts: list[Tally] = []  # of the piece [start, end)
+    while rows := cursor.fetchmany(ROWS_AT_ONCE):
+        position = 0
+        while position < len(rows):
+            if rows[position][0] >= end:
+                if parts:
+                    yield start, end, together(parts)
+                (start, end), parts = question.piece(rows[position][0]), []
+            behind = bisect_left(rows, (end,), position)
+            parts.append(tally(rows[position:behind], question.grace_ms))
+            position = behind
+    if parts:
+        yield start, end, together(parts)
 
 
 def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int) -> int | None:

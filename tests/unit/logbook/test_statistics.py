@@ -165,10 +165,11 @@ def body_of(statistics: Statistics) -> bytes:
     first=st.integers(0, 2 * SPAN // 500).map(lambda halves: halves * 500),
     steps=st.lists(st.sampled_from([-20_000, 1, 500, 10_000]), min_size=5, max_size=5),
     least=st.sampled_from([1, 3]),
+    at_once=st.sampled_from([1, 4, 1000]),
 )
-def test_looks_agree_with_the_definitions_to_the_last_bit(rounds, asked, first, steps, least) -> None:
+def test_looks_agree_with_the_definitions_to_the_last_bit(*, rounds, asked, first, steps, least, at_once) -> None:
     """In any order of arrival, late or twice, whatever was kept and when, over restarts and a clock that goes back."""
-    with TemporaryDirectory() as folder, patch.object(statistics, "LEAST", least):
+    with TemporaryDirectory() as folder, patch.multiple(statistics, LEAST=least, ROWS_AT_ONCE=at_once):
         database, model = Open(Path(folder) / "db"), Model()
         etags: dict[bytes, str] = {}
         now = EPOCH + first
@@ -236,6 +237,18 @@ def test_what_is_past_grace_is_counted_once_also_across_a_restart(opened: Open) 
     assert 0 < rows_read(opened, look, now + 60_000) <= piece + 60  # later: only what has come of age since
     later = Look("ns", ("a",), "return", look.window, look.grace, at(1_000_000))
     assert rows_read(opened, later, now) <= 2 * piece  # another start cuts one more piece
+
+
+def test_a_look_never_holds_all_rows_of_a_long_window(opened: Open) -> None:
+    """The caller chooses the window; ten million rows in one list would end a process of 1 GiB."""
+    fill(opened, 500)
+    look = Look("ns", ("a",), "return", timedelta(days=366), timedelta(0), at(0))
+    with (
+        patch.object(statistics, "ROWS_AT_ONCE", 100),
+        patch.object(statistics, "tally", wraps=statistics.tally) as counted,
+    ):
+        opened.look(look, EPOCH + 600_000)
+    assert [len(call.args[0]) for call in counted.call_args_list] == [100] * 5
 
 
 def test_a_late_arrival_opens_its_piece_only(opened: Open) -> None:
