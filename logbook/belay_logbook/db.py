@@ -28,7 +28,7 @@ Work = Callable[[sqlite3.Connection, int], T]
 (its group was rolled back), so it has no effect but on the connection."""
 
 GROUP = 256  # requests in one transaction: enough to hide the fsync, few enough that the first need not wait long
-READERS = 4
+READERS = 6
 MMAP_BYTES = 1 << 30
 
 

@@ -11,7 +11,7 @@ from itertools import groupby
 
 from belay_api.units import parse_instant
 from belay_logbook import metrics
-from belay_logbook.db import Database
+from belay_logbook.db import READERS, Database
 from belay_logbook.episodes import OUTCOME_NAME
 from belay_logbook.errors import BadRequest, Unavailable
 from belay_logbook.longpoll import MAX_WAIT, Feed, Topic
@@ -20,6 +20,7 @@ from belay_logbook.statistics import Answer, Look, compute
 
 MIN_GAP = timedelta(milliseconds=50)  # between two computations for one waiting caller, however fast news comes
 COST_SHARE = 4  # and at least this many times what a computation took: one caller costs at most a fifth of a core
+AT_ONCE = READERS - 2  # looks: a first one may take many seconds, and readiness and the store read as well
 MAX_VERSIONS = 16
 SEALED_AT_ONCE = 16  # spans in one transaction: what is kept of a long past must not hold up those who report
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,6 +66,7 @@ class Looks:
     def __init__(self, database: Database, feed: Feed) -> None:
         self._database = database
         self._feed = feed
+        self._free = asyncio.Semaphore(AT_ONCE)
         self._sealing: asyncio.Task[None] | None = None
 
     async def take(self, look: Look, *, etag: str | None, wait: timedelta) -> bytes:
@@ -99,9 +101,10 @@ class Looks:
                 await self._feed.rest(min(began + gap, deadline) - time.monotonic())
 
     async def _compute(self, look: Look) -> Answer:
-        at_ms = self._database.horizon_ms()
-        with metrics.STATISTICS_SECONDS.time():
-            answer = await self._database.read(lambda connection: compute(connection, look, at_ms))
+        async with self._free:
+            at_ms = self._database.horizon_ms()
+            with metrics.STATISTICS_SECONDS.time():
+                answer = await self._database.read(lambda connection: compute(connection, look, at_ms))
         # One at a time: what is not kept now, the next look finds again. Nobody waits for it.
         if answer.seals and (self._sealing is None or self._sealing.done()):
             self._sealing = asyncio.create_task(self._keep(answer.seals))

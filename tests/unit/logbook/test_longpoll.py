@@ -1,14 +1,23 @@
 """A waiting caller is woken by the row, by the clock where that changes the numbers, and by the end of the process."""
 
+import asyncio
 import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
+import pytest
 from tests.unit.logbook.support import Process, receipt
+
+from belay_logbook import look
+from belay_logbook.db import READERS, Database
+from belay_logbook.longpoll import Feed
+from belay_logbook.statistics import Answer
 
 WAIT_S = 25  # what the callers below are ready to wait; an answer much earlier came for a reason
 
@@ -149,3 +158,22 @@ def test_progress_tells_each_run_once_and_waits_for_the_next(tmp_path: Path) -> 
             assert read(since=cursor.split(":")[0] + ":" + "9" * 30)[0] == [6]  # no number of ours
     finally:
         process.stop()
+
+
+@pytest.mark.asyncio
+async def test_looks_that_count_millions_leave_readers_to_everybody_else(tmp_path: Path) -> None:
+    """Readiness and the store read as well: a logbook that is only busy must not be taken out of its Service."""
+    database, go_on = Database(tmp_path / "db"), threading.Event()
+
+    def slow(*_: Any) -> Answer:
+        go_on.wait(60)
+        return Answer(b"", "etag", None, ())
+
+    with patch.object(look, "compute", slow):
+        looks, asked = look.Looks(database, Feed()), look.parse_look("ns", {"versions": "a"})
+        waiting = [asyncio.create_task(looks.take(asked, etag=None, wait=timedelta(0))) for _ in range(2 * READERS)]
+        await asyncio.sleep(0.1)
+        assert await asyncio.wait_for(database.read(lambda c: c.execute("SELECT 1").fetchone()), 20) == (1,)
+        go_on.set()
+        await asyncio.gather(*waiting)
+    database.close()
