@@ -81,8 +81,8 @@ class BlobFiles:
             async for chunk in chunks:
                 buffer += chunk
                 if len(buffer) >= BUFFER:
-                    await self._write(upload, me, bytes(buffer))
-                    buffer.clear()
+                    part, buffer = bytes(buffer), bytearray()
+                    await self._write(upload, me, part)
         finally:  # a connection that broke has still brought these bytes
             if buffer:
                 await self._write(upload, me, bytes(buffer))
@@ -100,10 +100,7 @@ class BlobFiles:
             with _volume():
                 await asyncio.to_thread(_publish, verified, self.path(sha256))
         except FileNotFoundError as error:
-            self.forget(namespace, sha256)
-            raise Conflict(
-                f"nothing of {sha256} is here any more: start at offset 0", headers={"Upload-Offset": "0"}
-            ) from error
+            raise self._lost(namespace, sha256) from error
 
     async def remove(self, sha256: str) -> None:
         """Delete a complete blob."""
@@ -168,8 +165,11 @@ class BlobFiles:
                     f"the body goes on after byte {upload.size}, the size that Upload-Length announced",
                     field="Upload-Length",
                 )
-            with _volume():
-                await asyncio.to_thread(_append, upload, data)
+            try:
+                with _volume():
+                    await asyncio.to_thread(_append, upload, data)
+            except FileNotFoundError as error:  # another request completed it while this one was reading the file
+                raise self._lost(upload.path.parent.name, upload.path.stem) from error
             metrics.BLOB_BYTES.labels("in").inc(len(data))
 
     async def _finish(self, namespace: str, sha256: str, upload: Upload) -> Path:
@@ -183,6 +183,11 @@ class BlobFiles:
     def forget(self, namespace: str, sha256: str) -> None:
         """Close the books on an upload that was published."""
         self._uploads.pop((namespace, sha256), None)
+
+    def _lost(self, namespace: str, sha256: str) -> Conflict:
+        """Forget an upload whose file is not there any more, and return what its caller is told."""
+        self.forget(namespace, sha256)
+        return Conflict(f"nothing of {sha256} is here any more: start at offset 0", headers={"Upload-Offset": "0"})
 
 
 @contextmanager

@@ -1,15 +1,24 @@
 """Bytes by digest: resumable, verified, of the namespace that brought them, and collected with their checkpoints."""
 
+import asyncio
 import hashlib
 import json
 import os
 import random
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from tests.unit.logbook.support import Process, new_namespace
+
+from belay_api.wire import CheckpointRef
+from belay_logbook.blobs import BlobFiles
+from belay_logbook.db import Database
+from belay_logbook.errors import Conflict
+from belay_logbook.store import Store
 
 DATA = random.Random(1).randbytes(300_000)
 
@@ -111,9 +120,9 @@ def test_a_new_request_takes_over_from_a_connection_that_hangs(client: httpx.Cli
     go_on = threading.Event()
 
     def hanging():
-        yield data[: 2 << 20]
+        yield data[: 3 << 19]  # the store writes the first MiB, and then waits for the rest of the second
         go_on.wait(20)
-        yield data[2 << 20 :]
+        yield data[3 << 19 :]
 
     answers = []
 
@@ -134,6 +143,52 @@ def test_a_new_request_takes_over_from_a_connection_that_hangs(client: httpx.Cli
     thread.join()
     assert answers == [409]
     assert client.get(path).content == data
+
+
+def test_an_upload_whose_file_is_gone_begins_again(client: httpx.Client, logbook: Process, namespace: str) -> None:
+    data = DATA[:9999]
+    path = f"/blobs/{digest(data)}"
+    client.patch(path, content=data[:10], headers={"Upload-Offset": "0", "Upload-Length": "9999"}).raise_for_status()
+    (logbook.folder / "data" / "partial" / namespace / f"{digest(data)}.9999").unlink()
+    answer = client.patch(path, content=data[10:], headers={"Upload-Offset": "10"})
+    assert (answer.status_code, answer.headers.get("Upload-Offset")) == (409, "0")
+    assert client.head(path).status_code == 404
+    assert upload(client, data).status_code == 201
+
+
+@pytest.mark.asyncio
+async def test_who_reads_a_partial_file_while_another_completes_it_leaves_no_trace(tmp_path: Path) -> None:
+    """A client that gave up too early asks twice after a restart; the slower request finds the bytes moved."""
+    name, half = digest(DATA), len(DATA) // 2
+    read, go_on = threading.Event(), threading.Event()
+
+    class Slow(BlobFiles):
+        def _resume(self, namespace: str, sha256: str) -> Any:
+            found = super()._resume(namespace, sha256)
+            if not read.is_set():
+                read.set()
+                go_on.wait(20)
+            return found
+
+    async def parts(data: bytes) -> AsyncIterator[bytes]:
+        yield data
+
+    database = Database(tmp_path / "db")
+    await Store(database, BlobFiles(tmp_path)).append("ns", name, offset=0, size=len(DATA), chunks=parts(DATA[:half]))
+    store = Store(database, Slow(tmp_path))
+    slower = asyncio.create_task(store.append("ns", name, offset=half, size=None, chunks=parts(DATA[half:])))
+    await asyncio.to_thread(read.wait, 20)
+    assert (await store.append("ns", name, offset=half, size=None, chunks=parts(DATA[half:]))).complete
+    go_on.set()
+    with pytest.raises(Conflict):
+        await slower
+    assert (await store.state("ns", name)).complete
+
+    # A seed that resumes makes the same bytes once more, when their first checkpoint is gone.
+    await store.put_checkpoint("ns", "uid", 0, CheckpointRef(step=1, sha256=name, size=len(DATA)))
+    await store.delete_checkpoint("ns", "uid", 0, 1)
+    assert (await store.append("ns", name, offset=0, size=len(DATA), chunks=parts(DATA))).complete
+    database.close()
 
 
 def test_checkpoints_newest_first_and_their_blobs_go_with_them(client: httpx.Client) -> None:
