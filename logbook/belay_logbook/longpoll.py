@@ -65,8 +65,7 @@ class Feed:
 
     async def rest(self, seconds: float) -> None:
         """Sleep, but for a process that ends."""
-        if seconds > 0 and not self.closing:
-            await asyncio.sleep(seconds)
+        await self.changed((), 0, seconds)  # a topic without news: only `close` ends the wait early
 
     def _release(self, topic: Topic) -> None:
         for future in list(self._waiting.get(topic, ())):

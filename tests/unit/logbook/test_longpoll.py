@@ -177,3 +177,14 @@ async def test_looks_that_count_millions_leave_readers_to_everybody_else(tmp_pat
         go_on.set()
         await asyncio.gather(*waiting)
     database.close()
+
+
+@pytest.mark.asyncio
+async def test_the_end_of_the_process_ends_a_rest_as_well() -> None:
+    """A look that took seconds is followed by a rest of four times as long, which nobody could wait for at the end."""
+    feed = Feed()
+    feed.start()
+    resting = asyncio.create_task(feed.rest(60))
+    await asyncio.sleep(0)
+    feed.close()
+    await asyncio.wait_for(resting, 20)
