@@ -28,7 +28,7 @@ can be taken: 400 (malformed), 401 (no or unknown credentials), 403 (not yours; 
 import math
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from belay_api.model import Model
 from belay_api.units import Instant
@@ -241,9 +241,11 @@ class CheckpointList(Model):
 class ApiKey(Model):
     """One entry of the logbook's key file, a JSON list in the Secret the chart's `logbook.apiKeysSecret` names."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)  # a key written here by mistake must not reach the log
+
     name: str
     """For logs and audits."""
-    sha256: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
     """Hex digest of the key itself, which nobody stores."""
     namespace: str
     """The namespace it may write outcomes to and read statistics of."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.unit.logbook.support import MASTER, Process, receipt
 
+from belay_logbook.auth import KeyFile
 from belay_logbook.settings import BadSettings, read_settings
 
 
@@ -90,11 +91,25 @@ def test_the_key_file_is_read_again_and_a_broken_one_changes_nothing(closed: Pro
 
     rewrite(json.dumps([entry("app", "s3cret", "team-a"), entry("new", "n3w", "team-a")]))
     assert (answers("s3cret"), answers("n3w")) == (200, 200)
-    rewrite('[{"name": "half')
-    assert (answers("s3cret"), answers("n3w")) == (200, 200)
+    no_digest = entry("new", "n3w", "team-a") | {"sha256": "n3w\u00e9"}
+    for broken in ('[{"name": "half', json.dumps([no_digest])):
+        rewrite(broken)
+        assert (answers("s3cret"), answers("n3w")) == (200, 200)
     rewrite(json.dumps([entry("new", "n3w", "team-a")]))
     assert (answers("s3cret"), answers("n3w")) == (401, 200)
     rewrite(before)
+
+
+def test_a_key_that_stands_where_its_digest_belongs_is_refused_and_not_logged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "keys.json"
+    for wrong in ({"sha256": "plaint3xt"}, {"key": "plaint3xt"}):
+        path.write_text(json.dumps([entry("app", "x", "team-a") | wrong]))
+        assert KeyFile(path).find("plaint3xt") is None
+        logged = capsys.readouterr().out
+        assert next(iter(wrong)) in logged
+        assert "plaint3xt" not in logged
 
 
 @pytest.fixture
