@@ -25,7 +25,6 @@ Sizes travel in the header `Upload-Length` of the first PATCH. A request as a wh
 can be taken: 400 (malformed), 401 (no or unknown credentials), 403 (not yours; or every receipt forged), 404, 413, 422.
 """
 
-import math
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, field_validator
@@ -157,9 +156,6 @@ class EpisodeStart(Model):
     receipt: str
 
 
-OUTCOMES = ("return", "length", "violations", "success")
-
-
 class EpisodeOutcome(Model):
     """What became of an episode. One per episode: a second one is accepted and changes nothing."""
 
@@ -172,10 +168,9 @@ class EpisodeOutcome(Model):
 
     @field_validator("outcomes")
     @classmethod
-    def _finite(cls, outcomes: dict[str, float]) -> dict[str, float]:
-        for name, value in outcomes.items():
-            if not math.isfinite(value):
-                raise ValueError(f"{name} is {value}: outcomes are finite numbers; leave out what was not measured")
+    def _binary(cls, outcomes: dict[str, float]) -> dict[str, float]:
+        if (success := outcomes.get("success", 0.0)) not in (0.0, 1.0):
+            raise ValueError(f"success is {success:g}, wanted 0 or 1; report a share under another name")
         return outcomes
 
 

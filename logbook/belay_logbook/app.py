@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -32,8 +32,6 @@ from belay_logbook.respond import NUMBER, Measured, defect, gone, header, json_a
 from belay_logbook.settings import Settings
 from belay_logbook.store import Store
 from belay_logbook.tokenreview import TokenReviewer
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

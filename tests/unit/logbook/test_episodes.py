@@ -118,6 +118,17 @@ def test_what_is_not_finite_is_refused_alone_and_counted(
     assert counted() == before + 1
 
 
+@pytest.mark.parametrize(("success", "accepted"), [(0, 1), (1.0, 1), (0.5, 0), (2, 0), (-1, 0)])
+def test_success_is_zero_or_one(client: httpx.Client, namespace: str, success: float, accepted: int) -> None:
+    """One other number would take the metric from its rollout for good: what is recorded stands."""
+    item = {"receipt": receipt("e", ago=1, namespace=namespace), "outcomes": {"return": 3, "success": success}}
+    answer = client.post("/outcomes", json={"items": [item]}).raise_for_status().json()
+    assert answer["accepted"] == accepted
+    for refused in answer["refused"]:
+        assert refused["error"]["field"] == "items[0].outcomes"
+        assert "wanted 0 or 1" in refused["error"]["message"]
+
+
 def test_only_forged_receipts_refuse_the_request(client: httpx.Client, namespace: str) -> None:
     theirs = receipt("e", ago=1, namespace="other")
     for path, item in (("/starts", {"receipt": theirs}), ("/outcomes", outcome(theirs))):
