@@ -143,7 +143,7 @@ class RunProgressRecord(RunProgress):
 
 
 class ProgressPage(Model):
-    """The newest heartbeat of every run that changed since the cursor."""
+    """The newest heartbeat of every run that changed since the cursor; of very many, the first ones."""
 
     items: list[RunProgressRecord]
     cursor: str

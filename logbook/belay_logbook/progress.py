@@ -12,6 +12,8 @@ from belay_logbook.batch import parse_batch
 from belay_logbook.errors import BadRequest, LogbookError
 from belay_logbook.respond import NUMBER
 
+MAX_PAGE = 10_000  # runs in one answer, about 10 MB; whoever asks on with its cursor gets the next ones
+
 _UPSERT = """
 INSERT INTO progress (namespace, uid, idx, attempt, step, seq, body)
 VALUES (?, ?, ?, ?, ?, (SELECT COALESCE(MAX(seq), 0) + 1 FROM progress), ?)
@@ -57,10 +59,14 @@ def record_progress(
 
 
 def read_progress(connection: sqlite3.Connection, database_id: str, since: str) -> ProgressPage:
-    """Return every run that changed after the cursor `since`; an empty or foreign cursor means from the beginning."""
+    """Return the runs that changed after the cursor `since`, in the order of their change, at most MAX_PAGE.
+
+    An empty or foreign cursor means from the beginning.
+    """
     known, _, number = since.rpartition(":")
     after = int(number) if known == database_id and NUMBER.fullmatch(number) else 0
-    rows = connection.execute("SELECT seq, body FROM progress WHERE seq > ? ORDER BY seq", [after]).fetchall()
+    query = "SELECT seq, body FROM progress WHERE seq > ? ORDER BY seq LIMIT ?"
+    rows = connection.execute(query, (after, MAX_PAGE)).fetchall()
     newest = rows[-1][0] if rows else after
     items = [RunProgressRecord.model_validate_json(body) for _, body in rows]
     return ProgressPage(items=items, cursor=f"{database_id}:{newest}")
