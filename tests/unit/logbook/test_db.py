@@ -3,13 +3,18 @@
 import asyncio
 import sqlite3
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from belay_api.receipts import Receipt
 from belay_logbook.db import Database
+from belay_logbook.episodes import Report, record_outcomes
 from belay_logbook.errors import Unavailable, Unprocessable
 from belay_logbook.schema import STEPS, NewerDatabase
+from belay_logbook.sealed import keep
+from belay_logbook.statistics import Look, compute
 
 
 def insert(key: str):
@@ -86,6 +91,31 @@ async def test_what_was_submitted_before_the_end_is_kept_and_nothing_after(tmp_p
     again = Database(tmp_path / "db")
     assert len(await keys(again)) == 501
     again.close()
+
+
+def test_the_database_of_an_older_logbook_is_brought_along(tmp_path: Path) -> None:
+    """What the first layout held is there after the upgrade, and what was added since works on it."""
+    with sqlite3.connect(tmp_path / "db") as connection:
+        connection.executescript(STEPS[0] + "PRAGMA user_version = 1;")
+        connection.execute("INSERT INTO meta VALUES ('id', 'kept')")
+        connection.execute("INSERT INTO version VALUES (1, 'ns', 'a')")
+        connection.execute("INSERT INTO episode (version, started_ms, name) VALUES (1, 5000, 'e')")
+    connection.close()
+    for _ in range(2):  # the second time there is nothing left to do
+        database = Database(tmp_path / "db")
+        assert database.id == "kept"
+        database.close()
+    with sqlite3.connect(tmp_path / "db") as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(STEPS),)
+        report = Report(Receipt("ns", "a", "e", 0, datetime.fromtimestamp(5, UTC)), {"return": 2.0}, False)
+        record_outcomes(connection, [report], 5001)
+        look = Look("ns", ("a",), "return", timedelta(seconds=1), timedelta(seconds=1), datetime.fromtimestamp(0, UTC))
+        answer = compute(connection, look, 60_000)
+        for question, seal in answer.seals:
+            keep(connection, question, [seal])
+        assert compute(connection, look, 60_000).body == answer.body
+        assert b'"mean":2.0' in answer.body
+    connection.close()
 
 
 def test_the_database_of_a_newer_logbook_is_left_alone(tmp_path: Path) -> None:
