@@ -107,7 +107,7 @@ class BatchResult(Model):
 
 
 class RunProgress(Model):
-    """A training pod's heartbeat. A repeated or older (attempt, step) changes nothing."""
+    """A training pod's heartbeat. A repeated or older (attempt, step) changes nothing, but for a seed that resumed."""
 
     job: str
     """Name of the RLTrainingJob."""

@@ -14,12 +14,15 @@ from belay_logbook.respond import NUMBER
 
 MAX_PAGE = 10_000  # runs in one answer, about 10 MB; whoever asks on with its cursor gets the next ones
 
+# A seed that was killed goes back to its checkpoint: its steps are news though they are lower than those before.
 _UPSERT = """
 INSERT INTO progress (namespace, uid, idx, attempt, step, seq, body)
 VALUES (?, ?, ?, ?, ?, (SELECT COALESCE(MAX(seq), 0) + 1 FROM progress), ?)
 ON CONFLICT (namespace, uid, idx) DO UPDATE SET
     attempt = excluded.attempt, step = excluded.step, seq = excluded.seq, body = excluded.body
-WHERE (excluded.attempt, excluded.step) > (progress.attempt, progress.step)"""
+WHERE (excluded.attempt, excluded.step) > (progress.attempt, progress.step)
+    OR excluded.attempt = progress.attempt
+    AND json_extract(excluded.body, '$.resumedFrom') IS NOT json_extract(progress.body, '$.resumedFrom')"""
 
 
 def parse_progress(body: bytes) -> tuple[list[RunProgress], list[tuple[int, LogbookError]]]:

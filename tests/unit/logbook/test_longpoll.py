@@ -161,6 +161,11 @@ def test_progress_tells_each_run_once_and_waits_for_the_next(tmp_path: Path) -> 
             beat(20)
             beat(15)  # older than what is known: changes nothing
             assert read(since=cursor) == ([], cursor)
+            beat(12, resumedFrom=12)  # killed, and back at its checkpoint: said at once, not once it has caught up
+            steps, cursor = read(since=cursor)
+            assert steps == [12]
+            beat(11, resumedFrom=12)
+            assert read(since=cursor) == ([], cursor)
             beat(5, attempt=2)  # a new attempt begins anew
             steps, cursor = read(since=cursor)
             assert steps == [5]
