@@ -83,7 +83,7 @@ async def _ask(desk: Desk, cursor: str) -> ProgressPage:
     token = desk.token()
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     query = {"wait": str(WAIT_S), **({"since": cursor} if cursor else {})}
-    url = f"{desk.settings.logbook_url}{API_PREFIX}/progress"
+    url = f"{(desk.settings.logbook_url or '').rstrip('/')}{API_PREFIX}/progress"
     timeout = aiohttp.ClientTimeout(total=WAIT_S + _SLACK_S)
     async with desk.http.get(url, params=query, headers=headers, timeout=timeout, raise_for_status=True) as answer:
         return ProgressPage.model_validate_json(await answer.read())

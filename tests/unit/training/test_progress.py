@@ -73,7 +73,7 @@ async def test_a_namesakes_heartbeats_are_not_taken_and_a_finished_job_is_forgot
     process, namespace = Process(tmp_path).start(), new_namespace()
     try:
         async with aiohttp.ClientSession() as http:
-            desk = TableDesk(world(namespace), http, logbook_url=process.url)
+            desk = TableDesk(world(namespace), http, logbook_url=process.url + "/")  # as statistics take it, too
             async with running(desk, ProgressSource(rest_s=0.05, backoff_s=(0.1,))):
                 await asyncio.to_thread(beat, process, namespace, step=900, uid="uid-of-another")
                 await asyncio.to_thread(beat, process, namespace, step=10)
