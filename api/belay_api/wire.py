@@ -234,7 +234,7 @@ class CheckpointList(Model):
 
 
 class ApiKey(Model):
-    """One entry of the logbook's key file, a JSON list in the Secret the chart's `logbook.apiKeysSecret` names."""
+    """One entry of the logbook's key file: a JSON list of these, in the Secret that `logbook.apiKeysSecret` names."""
 
     model_config = ConfigDict(hide_input_in_errors=True)  # a key written here by mistake must not reach the log
 
