@@ -20,6 +20,7 @@ from belay_api.wire import ApiKey
 from belay_logbook.errors import Forbidden, Unauthorized
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
+_ABSENT = (0, 0)  # in place of a key file's time and size
 
 
 class Action(StrEnum):
@@ -83,7 +84,9 @@ class KeyFile:
             self._keys = [ApiKey.model_validate(entry) for entry in entries]
             self._seen = (stat.st_mtime_ns, stat.st_size)
         except FileNotFoundError:
-            self._keys, self._seen = [], None
+            if self._seen != _ABSENT:  # said once
+                print(f"API key file {self._path} is not there: no API key is valid until it is.", flush=True)
+            self._keys, self._seen = [], _ABSENT
         except (OSError, ValueError, TypeError) as error:
             # Half-edited: the keys that were good stay good, and the reason is on the log at every request.
             print(f"API key file {self._path}: {error}. The keys read before stay valid; mend the file.", flush=True)

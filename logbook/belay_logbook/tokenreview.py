@@ -68,8 +68,8 @@ class TokenReviewer:
             self._remember(name, user)
         if user is None:
             raise Unauthorized(
-                f"the token is unknown, expired or not for audience {TOKEN_AUDIENCE}: "
-                "send the projected service account token"
+                f"the credential is no known API key, and as a token it is unknown, expired or not for audience "
+                f"{TOKEN_AUDIENCE}: send the projected service account token, or an API key of the key file"
             )
         return user
 

@@ -112,6 +112,14 @@ def test_a_key_that_stands_where_its_digest_belongs_is_refused_and_not_logged(
         assert "plaint3xt" not in logged
 
 
+def test_a_key_file_that_is_not_there_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = KeyFile(tmp_path / "keys.json")
+    assert [keys.find("s3cret"), keys.find("s3cret")] == [None, None]
+    assert capsys.readouterr().out.count("no API key is valid") == 1
+    (tmp_path / "keys.json").write_text(json.dumps([entry("app", "s3cret", "team-a")]))
+    assert keys.find("s3cret") is not None
+
+
 @pytest.fixture
 def key(tmp_path: Path) -> str:
     (tmp_path / "key").write_bytes(MASTER)
