@@ -17,7 +17,7 @@ from belay_api.receipts import Receipt, namespace_key, sign
 
 ROOT = Path(__file__).parents[3]
 MASTER = bytes(range(32))
-START_DEADLINE_S = 20
+START_DEADLINE_S = 60
 
 
 def receipt(episode: str, *, ago: float, namespace: str, version: str = "candidate", step: int = 0) -> str:
@@ -72,7 +72,7 @@ class Process:
         assert self._process is not None
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout=20)
+        return self._process.wait(timeout=60)
 
     def client(self, namespace: str | None = None, *, token: str | None = None) -> httpx.Client:
         """Return a client of a namespace's routes, or of all."""
