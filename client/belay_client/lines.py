@@ -8,6 +8,7 @@ itself. The blocking and the asyncio line stand side by side; two rules are the 
   harmless, and an outcome counts once.
 """
 
+import ssl
 import time
 import urllib.request
 from base64 import b64encode
@@ -24,6 +25,8 @@ IDLE_S = 60.0
 """Unused for longer, a connection is not trusted: what lies between forgets it (nginx after 75 s, load balancers after
 some minutes), and then a request would wait for an answer that never comes."""
 LOOKUPS = 8  # connections made at once: a name that is not found must not gather threads
+
+_PIECE = 1 << 16  # of a request, in bytes: what is sent at once
 
 FAILURES = (
     httpcore.TimeoutException,
@@ -71,14 +74,27 @@ class Deadline(dict[str, float]):
         super().__init__()
         self._until = time.monotonic() + seconds
 
-    def get(self, key: str, default: Any = None) -> float:
+    def get(self, key: str, default: Any = None) -> "_Left":
         """Return the seconds left, for any kind of wait; never 0, which would mean not to wait at all."""
-        return max(self._until - time.monotonic(), 0.001)
+        left = _Left(max(self._until - time.monotonic(), 0.001))
+        left.of = self
+        return left
 
     def check(self) -> None:
         """Raises: TimeoutError when there is no time left."""
         if time.monotonic() >= self._until:
             raise TimeoutError
+
+
+class _Left(float):
+    """Seconds that were left when somebody asked, and whom to ask again."""
+
+    of: Deadline
+
+    def now(self) -> float:
+        """Return the seconds left now. Raises: TimeoutError when there are none."""
+        self.of.check()
+        return self.of.get("")
 
 
 class Address:
@@ -140,25 +156,22 @@ class Line:
         """Return the answer to a POST. Raises: one of FAILURES; ValueError for headers that cannot be sent."""
         request = self._address.request(content, headers, deadline)
         try:
-            reply = self._ask(request, deadline)
+            reply = self._ask(request)
             if not reply.again:
                 return reply
         except _BROKEN:
             deadline.check()
-        return self._ask(request, deadline)
+        return self._ask(request)
 
     def close(self) -> None:
         """End."""
         self._pool.close()
         self._backend.close()
 
-    def _ask(self, request: httpcore.Request, deadline: Deadline) -> Reply:
+    def _ask(self, request: httpcore.Request) -> Reply:
         response = self._pool.handle_request(request)
         try:
-            pieces = []
-            for piece in response.iter_stream():
-                deadline.check()  # a server that trickles would pass each single wait
-                pieces.append(piece)
+            pieces = list(response.iter_stream())
         finally:
             response.close()
         return _reply(response, pieces)
@@ -217,9 +230,9 @@ class _Backend(httpcore.SyncBackend):
             if self._closed:
                 raise
             # An ending interpreter starts no thread; what is left to tell the logbook may wait for a lookup.
-            return super().connect_tcp(host, port, timeout, *args, **options)
+            return _Stream(super().connect_tcp(host, port, timeout, *args, **options))
         try:
-            return connecting.result(timeout)
+            return _Stream(connecting.result(timeout))
         except (TimeoutError, CancelledError) as error:  # the second: the client was closed meanwhile
             if not connecting.cancel():
                 connecting.add_done_callback(_let_go)
@@ -229,6 +242,32 @@ class _Backend(httpcore.SyncBackend):
         """End; a lookup under way ends by itself."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection of which each single wait asks what is left; httpcore asks once for all reads of an answer's head.
+
+    A server that sends its head byte by byte, or takes a large request in sips, would pass each wait by itself.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: _Left) -> bytes:
+        return self._stream.read(max_bytes, timeout.now())
+
+    def write(self, buffer: bytes, timeout: _Left) -> None:
+        for start in range(0, len(buffer), _PIECE):
+            self._stream.write(buffer[start : start + _PIECE], timeout.now())
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: _Left) -> "_Stream":
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout.now()))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 def _let_go(connecting: Future[httpcore.NetworkStream]) -> None:

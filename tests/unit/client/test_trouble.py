@@ -1,16 +1,21 @@
 """What a caller gets, and how soon, when the other side misbehaves; by real sockets. Both clients, one suite."""
 
+import contextlib
 import json
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpcore
 import numpy as np
 import pytest
+
+from belay_client.lines import Deadline, Line
 
 from .conftest import Scripted
 
@@ -54,6 +59,49 @@ def test_a_server_that_never_answers_costs_the_timeout_and_no_more(make, silent:
         took_s = time.monotonic() - began
     assert given.fallback
     assert 0.09 < took_s < 2, "30 s by the server's will"
+
+
+def test_a_head_that_trickles_does_not_outlast_the_timeout(make) -> None:
+    """Each byte comes in time; the head as a whole does not."""
+
+    def trickle(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nx-long: ")
+        while not server.over.wait(0.05):
+            connection.sendall(b"x")
+
+    with Scripted(trickle) as server, make(server.url, timeout_s=0.3) as client:
+        given, took_s = timed(client, OBSERVATION)
+    assert given.fallback
+    assert took_s < 10, "it never ends"
+
+
+def test_a_server_that_sips_a_large_request_does_not_outlast_the_timeout() -> None:
+    """What the kernel can take of the request is always taken in time; all of it is not."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def sip() -> None:
+            with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                while connection.recv(400_000):
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=sip)
+        thread.start()
+        line = Line(f"http://127.0.0.1:{listener.getsockname()[1]}/predictions/policy")
+        began = time.monotonic()
+        with pytest.raises((httpcore.TimeoutException, TimeoutError)):
+            line.send(bytes(64_000_000), {}, Deadline(0.5))
+        took_s = time.monotonic() - began
+        line.close()
+        thread.join()
+    assert took_s < 5, "some 10 s to its end"
+
+
+def timed(client: Any, observation: Any) -> tuple[Any, float]:
+    began = time.monotonic()
+    [given] = client.predict([observation])
+    return given, time.monotonic() - began
 
 
 def test_a_late_answer_is_never_taken_for_the_next_one(make) -> None:
