@@ -105,6 +105,10 @@ class Address:
             parsed = httpx.URL(url)
         except httpx.InvalidURL as error:
             raise ValueError(f"{url!r} is no address: {error}") from error
+        try:
+            parsed.raw_host.decode().encode("idna")  # as every lookup does it: a label may be empty or too long
+        except UnicodeError as error:
+            raise ValueError(f"{url!r} is no address: {error}") from error
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"{url!r} is no address; write e.g. http://gateway/predictions/cartpole")
         self.url = httpcore.URL(
@@ -135,12 +139,20 @@ class Address:
 
 
 def _proxy(url: httpx.URL) -> httpcore.Proxy | None:
-    """Return the proxy that the environment names for `url`, by the same rules as httpx."""
+    """Return the proxy that the environment names for `url`, by the same rules as httpx.
+
+    Raises: ValueError for one of another kind.
+    """
     proxies = urllib.request.getproxies()
     found = proxies.get(url.scheme) or proxies.get("all")
     if not found or urllib.request.proxy_bypass(url.host):
         return None
     proxy = httpx.Proxy(found if "://" in found else f"http://{found}")
+    if proxy.url.scheme not in ("http", "https"):
+        raise ValueError(
+            f"the environment names a {proxy.url.scheme} proxy for {url.host}, and only http and https ones are known: "
+            "set HTTP_PROXY or HTTPS_PROXY to such a one, or name the host in NO_PROXY"
+        )
     return httpcore.Proxy(str(proxy.url), auth=proxy.raw_auth)
 
 

@@ -71,8 +71,22 @@ def test_every_name_the_page_shows_exists() -> None:
         assert hasattr(belay_client.Episode, name), name
 
 
-@pytest.mark.parametrize("url", ["gateway/predictions/a", "ftp://gateway/a", "http:///a", "http://[::1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("gateway/predictions/a", "ftp://gateway/a", "http:///a", "http://[::1"),
+        *("http://gateway..team/a", f"http://{'a' * 64}/a"),  # no name server could be asked for them
+    ],
+)
 @pytest.mark.parametrize("kind", ["url", "logbook_url"])
 def test_what_is_no_address_is_told_at_once(make, url: str, kind: str) -> None:
     with pytest.raises(ValueError, match="is no address"):
         make(**({"url": PUBLIC, "logbook_namespace": NAMESPACE} | {kind: url}))
+
+
+def test_a_proxy_that_cannot_be_used_is_told_at_once(make, monkeypatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1")
+    with pytest.raises(ValueError, match="names a socks5 proxy for gateway.nowhere"):
+        make("http://gateway.nowhere/predictions/policy")
+    monkeypatch.setenv("no_proxy", "gateway.nowhere")
+    make("http://gateway.nowhere/predictions/policy").close()
