@@ -73,8 +73,8 @@ class Client(BaseClient):
     def close(self) -> None:
         """Send what is left, for at most ten seconds, and end."""
         atexit.unregister(self.close)
-        flushed = self.flush(FLUSH_S)
-        with self._changed:
+        with self._changed:  # held in between, or an outcome told there would be neither sent nor refused
+            flushed = self.flush(FLUSH_S)
             self._closing = True
             self._changed.notify_all()
         if self._thread and flushed:  # else it may still wait for a logbook that does not answer

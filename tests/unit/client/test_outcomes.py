@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from belay_client import ApiKey, PodToken, base
+from belay_client import ApiKey, Client, PodToken, base
 
 from .conftest import NAMESPACE, RunningLogbook, Scripted, Served
 from .test_trouble import OBSERVATION, answer, close_within
@@ -197,6 +197,37 @@ def test_closing_waits_no_longer_than_it_says(reporting, monkeypatch) -> None:
             assert time.monotonic() - began < base.LOGBOOK_TIMEOUT_S / 2
             with pytest.raises(RuntimeError, match="report before closing"):
                 episode.report(return_=8.0)
+
+
+def test_what_is_told_while_the_client_closes_is_sent_or_refused(served: Served) -> None:
+    """Another thread's outcome comes in between the last one's being taken and the end."""
+    said: list[str] = []
+    options = {"logbook_namespace": NAMESPACE, "credentials": ApiKey("any"), "timeout_s": 10.0}
+
+    def tell() -> None:
+        try:
+            episode.report(return_=8.0)
+        except RuntimeError as error:
+            said.append(str(error))
+
+    with Scripted(answer({"accepted": 1})) as logbook:
+        client = Client(served.url, fallback_action=0, logbook_url=logbook.url, **options)
+        with client.episode() as episode:
+            episode.act(OBSERVATION)
+        report(client, 7.0)
+        flush, thread = client.flush, threading.Thread(target=tell)
+
+        def flush_and_be_told_more(timeout_s: float) -> bool:
+            taken = flush(timeout_s)
+            thread.start()
+            thread.join(0.5)
+            return taken
+
+        client.flush = flush_and_be_told_more
+        client.close()
+        thread.join()
+    assert said, "it was neither"
+    assert "report before closing" in said[0]
 
 
 def test_a_script_that_just_ends_has_told_its_outcomes(served: Served) -> None:
