@@ -1,7 +1,9 @@
 """The blocking client. Outcomes are sent by one background thread."""
 
 import atexit
+import os
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
@@ -32,7 +34,7 @@ class Episode(ReportedEpisode):
 
 
 class Client(BaseClient):
-    """Talks to one route. Safe to use from several threads; make one per process."""
+    """Talks to one route. Safe to use from several threads; a forked process goes on with connections of its own."""
 
     def _open(self) -> None:
         self._line = Line(self._url)
@@ -40,6 +42,7 @@ class Client(BaseClient):
         self._closing = False
         self._sending = False
         self._thread: threading.Thread | None = None
+        _clients.add(self)
 
     def __enter__(self) -> Self:
         return self
@@ -122,3 +125,21 @@ class Client(BaseClient):
                 self._changed.notify_all()
                 if wait_s:
                     self._changed.wait_for(lambda: self._closing, wait_s)
+
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    """Leave connections, thread and outcomes to the process that was forked.
+
+    On shared connections each process would read answers to the other's questions, and no thread survives a fork.
+    """
+    for client in list(_clients):
+        if not client._closing:
+            client.outbox = reports.Outbox()
+            client._open()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -29,6 +29,27 @@ with client.episode() as episode:
     episode.report(return_=1.0)
 """
 
+FORKING = """
+import os, sys
+from belay_client import ApiKey, Client
+
+logbook = {"logbook_url": sys.argv[2], "logbook_namespace": "team-a", "credentials": ApiKey("any")}
+client = Client(sys.argv[1], fallback_action=0, timeout_s=10.0, **logbook)
+
+def play(return_):
+    with client.episode() as episode:
+        episode.act([0.0] * 4)
+        episode.report(return_=return_)
+    return client.flush(30)
+
+assert play(1.0)
+if child := os.fork():
+    assert os.waitpid(child, 0)[1] == 0
+    assert play(3.0)
+else:
+    os._exit(0 if play(2.0) and client.outbox.taken == 1 else 1)
+"""
+
 NOT_THE_LOGBOOK = [
     answer(b"<html>please log in</html>"),
     answer([]),
@@ -237,3 +258,12 @@ def test_a_script_that_just_ends_has_told_its_outcomes(served: Served) -> None:
     assert done.returncode == 0
     assert len(logbook.requests) == 3, "without waiting at its end the process is gone before the second try"
     assert [item["outcomes"]["return"] for item in told(logbook.requests[-1])] == [1.0]
+
+
+def test_a_forked_process_has_connections_and_outcomes_of_its_own() -> None:
+    policy = answer({"action": 1, "policy": "v1", "fallback": False, "receipt": "v1.a.b"})
+    with Scripted(policy) as pod, Scripted(answer({"accepted": 1})) as logbook:
+        done = subprocess.run([sys.executable, "-c", FORKING, pod.url, logbook.url], timeout=120, check=False)
+    assert done.returncode == 0
+    assert [item["outcomes"]["return"] for request in logbook.requests for item in told(request)] == [1.0, 2.0, 3.0]
+    assert (pod.connections, len(pod.requests)) == (2, 3), "on a shared one they would read each other's answers"
