@@ -13,7 +13,7 @@ class Credentials(Protocol):
     """Something that yields a bearer token."""
 
     def token(self) -> str:
-        """Return the token to send now."""
+        """Return the token to send now. Raises: anything while there is none; outcomes wait and it is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,10 @@ class ApiKey:
         return self.key
 
 
+class NoToken(ValueError):
+    """There is no token to send just now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Logbook:
     """Where outcomes go."""
@@ -54,8 +58,11 @@ class Logbook:
         return f"{self.url.rstrip('/')}/v1/namespaces/{self.namespace}/outcomes"
 
     def headers(self) -> dict[str, str]:
-        """Return the header of a request made now. Raises: OSError, ValueError when there is no token to read."""
-        return {"authorization": f"Bearer {self.credentials.token()}"}
+        """Return the header of a request made now. Raises: NoToken."""
+        try:
+            return {"authorization": f"Bearer {self.credentials.token()}"}
+        except Exception as error:  # the application's own code may raise whatever its vault does
+            raise NoToken(f"no token for the logbook: {type(error).__name__}: {error}") from error
 
 
 def logbook(url: str | None, namespace: str | None, credentials: Credentials | None) -> Logbook | None:

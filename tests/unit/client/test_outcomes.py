@@ -201,6 +201,21 @@ def test_outcomes_wait_for_a_token_that_can_be_sent(reporting, quick, tmp_path: 
     assert [b"authorization: Bearer mended\r\n" in request for request in logbook.requests] == [True]
 
 
+def test_credentials_that_fail_are_asked_again(reporting, quick) -> None:
+    failures = [LookupError("sealed"), httpx.ConnectError("away")]
+
+    class Vault:
+        def token(self) -> str:
+            if failures:
+                raise failures.pop()
+            return "opened"
+
+    with Scripted(answer({"accepted": 1})) as logbook, reporting(logbook.url, credentials=Vault()) as client:
+        report(client, 7.0)
+        assert client.flush(10)
+    assert b"authorization: Bearer opened\r\n" in logbook.requests[0]
+
+
 def test_closing_waits_no_longer_than_it_says(reporting, monkeypatch) -> None:
     monkeypatch.setattr("belay_client.sync.FLUSH_S", 0.2)
     monkeypatch.setattr("belay_client.aio.FLUSH_S", 0.2)
