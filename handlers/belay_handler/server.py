@@ -18,6 +18,7 @@ from belay_handler.acting import Actor, NotFinite
 from belay_handler.requests import BadInput, Reader, check_list, read_body
 
 READY = b'{"ready":true}'
+LARGEST_ANSWER = 6_500_000  # bytes; over 6,553,500 TorchServe drops its worker, and with it everybody's requests
 
 
 @dataclass(slots=True)
@@ -141,6 +142,9 @@ class Server:
         # A list is answered 200 as soon as one item is: each of the others carries its own error in its place.
         status = min(slot.status for slot in slots) if request.is_list else slots[0].status
         body = orjson.dumps([slot.result for slot in slots] if request.is_list else slots[0].result)
+        if len(body) > LARGEST_ANSWER:
+            message = f"the answer has {len(body)} bytes, at most {LARGEST_ANSWER} are sent: send fewer items at once"
+            return Answer(413, orjson.dumps(_error(413, message)))
         return Answer(status, body, slots[0].result.get("receipt"))
 
 

@@ -139,6 +139,15 @@ def test_a_list_too_short_or_too_long_is_400(server: Server, items: list) -> Non
     assert "1 to 10000" in ErrorAnswer.model_validate_json(answer.body).error.message
 
 
+def test_an_answer_too_large_to_send_is_413_and_the_others_are_answered(server: Server) -> None:
+    long = [{"observation": LEFT, "episode": f"{index:08}" + "ü" * 120} for index in range(10_000)]
+
+    large, other = server.answer([body(long), body({"observation": RIGHT})], NOW)
+
+    assert (large.status, large.receipt, other.status) == (413, None, 200)
+    assert "at most 6500000 are sent: send fewer" in ErrorAnswer.model_validate_json(large.body).error.message
+
+
 def test_a_network_that_answers_nan_is_500_for_that_item(started: list[str]) -> None:
     def poisoned(batch: np.ndarray) -> np.ndarray:
         answers = outputs(batch)

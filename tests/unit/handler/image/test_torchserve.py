@@ -79,6 +79,18 @@ def test_a_killed_worker_is_an_error_in_the_metrics_and_comes_back(tmp_path: Pat
         assert httpx.post(pod.url, json={"observation": [0, 0, 0, 0]}, timeout=10).status_code == 200
 
 
+def test_an_answer_too_large_to_send_ends_nobody_else(pod: Pod) -> None:
+    """TorchServe breaks with a worker whose answer exceeds its bound, and with it every request in its hands."""
+    worker = pod.worker_pid()
+    items = [{"observation": [0, 0, 0, 0], "episode": f"{index:08}" + "ü" * 120} for index in range(10_000)]
+    answer = httpx.post(pod.url, json=items, timeout=60)
+
+    assert answer.status_code == 413
+    assert "send fewer" in answer.json()["error"]["message"]
+    assert pod.worker_pid() == worker
+    assert len(httpx.post(pod.url, json=items[:1000], timeout=60).json()) == 1000
+
+
 def test_a_changed_artifact_is_not_loaded(tmp_path: Path) -> None:
     manifest = write(tmp_path / "artifact", {"policy.onnx": onnx_bytes()})
     (tmp_path / "artifact" / "policy.onnx").write_bytes(onnx_bytes(np.ones(2, np.float32)))
