@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from belay_api.receipts import Receipt, sign
-from belay_api.wire import ErrorAnswer, ErrorBody, Prediction
+from belay_api.wire import MAX_BATCH, ErrorAnswer, ErrorBody, Prediction
 from belay_handler.acting import Actor, NotFinite
 from belay_handler.requests import BadInput, Reader, check_list, read_body
 
@@ -85,11 +85,16 @@ class Server:
         Args:
             at: Aware UTC; stamped into the receipts.
         """
-        requests = [self._read(body) if body else None for body in bodies]
+        requests: list[_Request | None] = []
+        room = MAX_BATCH  # for the items of all lists together: how long a batch takes must not be the callers' choice
+        for body in bodies:
+            request = self._read(body, room) if body else None
+            room -= len(request.slots) if request and request.is_list else 0
+            requests.append(request)
         self._decide([slot for request in requests if request for slot in request.slots if slot.prediction], at)
         return [self._finish(request) if request else _ready() for request in requests]
 
-    def _read(self, body: bytes | bytearray) -> _Request:
+    def _read(self, body: bytes | bytearray, room: int) -> _Request:
         try:
             value = read_body(body)
             if not isinstance(value, list):
@@ -99,6 +104,9 @@ class Server:
             slot = _Slot("")
             slot.refuse(error)
             return _Request([slot], is_list=False)
+        if len(value) > room:
+            message = f"more than {MAX_BATCH} items came at once, which would take too long: send this list again"
+            return _Request([_Slot("", result=_error(503, message), status=503)], is_list=False)
         return _Request([self._slot(item, f"items[{index}].") for index, item in enumerate(value)], is_list=True)
 
     def _slot(self, item: Any, path: str) -> _Slot:

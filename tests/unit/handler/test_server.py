@@ -148,6 +148,17 @@ def test_an_answer_too_large_to_send_is_413_and_the_others_are_answered(server: 
     assert "at most 6500000 are sent: send fewer" in ErrorAnswer.model_validate_json(large.body).error.message
 
 
+def test_lists_too_long_together_are_told_to_come_again(server: Server, network: Counting) -> None:
+    """However many arrive at once, a batch ends in time; TorchServe would end the worker otherwise."""
+    long, one = body([{"observation": LEFT}] * 4_000), body({"observation": RIGHT})
+
+    answers = server.answer([long, one, long, b"[", long, one, body([{"observation": LEFT}] * 2_000)], NOW)
+
+    assert [answer.status for answer in answers] == [200, 200, 200, 400, 503, 200, 200]
+    assert "send this list again" in ErrorAnswer.model_validate_json(answers[4].body).error.message
+    assert network.passes == 1
+
+
 def test_a_network_that_answers_nan_is_500_for_that_item(started: list[str]) -> None:
     def poisoned(batch: np.ndarray) -> np.ndarray:
         answers = outputs(batch)
