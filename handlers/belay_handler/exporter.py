@@ -28,6 +28,8 @@ def read_frontend(client: httpx.Client, port: int) -> Frontend | None:
         answer = client.get(f"http://127.0.0.1:{port}/metrics", timeout=1.0)
     except httpx.HTTPError:
         return None
+    if answer.status_code != 200:
+        return None
     found = {"Requests5XX": 0.0, "ts_queue_latency_microseconds": 0.0}
     for name, value in _FRONTEND.findall(answer.text):
         found[name] += float(value)

@@ -44,36 +44,42 @@ class Reading:
     buckets: tuple[int, ...]  # one per bound, and one beyond the last; not cumulative
 
 
+_Batch = tuple[float, int, int, int]
+"""Seconds in the handler, requests, errors, probes. One value, so that a reader sees all of a batch or nothing."""
+
+
 class Meter:
     """Written by the worker's one thread, read by any other."""
 
     def __init__(self, frontend: Callable[[], Frontend | None]) -> None:
         """Args: frontend: None while TorchServe does not answer."""
         self._frontend = frontend
-        self._fresh: deque[tuple[float, int, int]] = deque()  # seconds in the handler, requests, probes; per batch
+        self._fresh: deque[_Batch] = deque()
         self._lock = threading.Lock()  # between readers; the worker never takes it
         self._errors = 0
         self._requests = 0
         self._seconds = 0.0
         self._buckets = [0] * (len(BUCKETS_S) + 1)
-        self._last = frontend() or Frontend()
+        self._known = frontend() or Frontend()
+        self._added_s = self._known.queue_s  # of the wait: what was added to requests, or belonged to an earlier worker
 
     def add(self, seconds: float, *, requests: int, errors: int, probes: int) -> None:
         """Count a batch of requests and probes that took `seconds` in the handler."""
-        self._errors += errors
-        self._fresh.append((seconds, requests, probes))
+        self._fresh.append((seconds, requests, errors, probes))
 
     def read(self) -> Reading:
         """Return the totals, all batches added so far included."""
         with self._lock:
-            now = self._frontend() or self._last
+            # While TorchServe does not answer its last totals stand: a counter that fell would mean a restart.
+            self._known = now = self._frontend() or self._known
             fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
-            handled = sum(requests + probes for _, requests, probes in fresh)
-            wait_s = max(now.queue_s - self._last.queue_s, 0.0) / handled if handled else 0.0
+            handled = sum(requests + probes for _, requests, _, probes in fresh)
+            wait_s = max(now.queue_s - self._added_s, 0.0) / handled if handled else 0.0
             if handled:  # else the wait belongs to requests that are not answered yet
-                self._last = now
-            for seconds, requests, _ in fresh:
+                self._added_s = now.queue_s
+            for seconds, requests, errors, _ in fresh:
                 self._requests += requests
+                self._errors += errors
                 self._seconds += (seconds + wait_s) * requests
                 self._buckets[bisect_left(BUCKETS_S, seconds + wait_s)] += requests
             errors = max(self._errors, now.errors)

@@ -100,6 +100,16 @@ def test_failures_that_never_reached_the_handler_are_counted_once(meter: Meter, 
     assert found["belay_queue_seconds_total", None] == 2.5
 
 
+def test_no_counter_falls_while_the_frontend_is_away(meter: Meter, world: World) -> None:
+    """A counter that falls would be taken for a restart, and all of it would be counted again."""
+    world.frontend = Frontend(errors=5, queue_s=2.5)  # a full queue: nothing reached the handler
+    before = samples(meter)
+    world.frontend = None
+
+    assert samples(meter) == before
+    assert before["belay_request_errors_total", None] == 5
+
+
 def test_a_new_worker_does_not_inherit_the_waits_of_the_last(world: World) -> None:
     world.frontend = Frontend(queue_s=100.0)
     meter = Meter(lambda: world.frontend)
@@ -120,6 +130,8 @@ ts_queue_latency_microseconds{model_name="policy",model_version="1",hostname="Un
         assert read_frontend(client, port) == Frontend(errors=3, queue_s=pytest.approx(2.455379746))
     with httpx.Client() as client:
         assert read_frontend(client, port) is None
+    with serving(lambda request: Response(503, b"starting")) as url, httpx.Client() as client:
+        assert read_frontend(client, int(url.rsplit(":", 1)[1])) is None, "not zero"
 
 
 def test_the_port_answers_metrics_only() -> None:
