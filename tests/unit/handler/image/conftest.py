@@ -1,6 +1,7 @@
 """A real TorchServe, started as the serving container starts it."""
 
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +68,12 @@ class Pod:
                 return self
         raise AssertionError(f"nobody listens after {START_S} s:\n{self.log.read_text()}")
 
+    def queued(self) -> int:
+        """Return how many requests wait for the worker, those in its hands not counted."""
+        port = self.environment["BELAY_MANAGEMENT_PORT"]
+        [policy] = httpx.get(f"http://127.0.0.1:{port}/models/policy", timeout=10).json()
+        return policy["jobQueueStatus"]["pendingRequests"]
+
     def worker_pid(self) -> int:
         """Return the id of TorchServe's Python process, the only child of java."""
         found = Path(f"/proc/{self.process.pid}/task").glob("*/children")
@@ -78,7 +85,7 @@ class Pod:
 def serving(folder: Path, manifest: Manifest, **environment: str) -> Iterator[Pod]:
     """Serve the artifact in `folder/artifact` until the block ends."""
     (folder / "key").write_bytes(KEY)
-    ports = _free_ports(4)
+    ports = _free_ports()
     log = folder / "log"
     names = ("BELAY_SERVING_PORT", "BELAY_MANAGEMENT_PORT", "BELAY_FRONTEND_METRICS_PORT", "BELAY_METRICS_PORT")
     settings = {
@@ -106,15 +113,21 @@ def serving(folder: Path, manifest: Manifest, **environment: str) -> Iterator[Po
         shutil.rmtree(folder / "serve", ignore_errors=True)
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+def _free_ports() -> list[int]:
+    """Return four ports that nobody uses, nor the two below that gRPC takes (see `config_properties`).
+
+    From below the range that outgoing connections take theirs from: until the server binds them, seconds later, any of
+    those could take one away.
+    """
+    for first in random.SystemRandom().sample(range(12_000, 32_000, 10), 100):
+        with ExitStack() as stack:
+            try:
+                for port in (*range(first, first + 4), first - 1010, first - 1009):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return list(range(first, first + 4))
+    raise AssertionError("no free ports")
 
 
 @pytest.fixture(scope="session", params=["policy.onnx", "policy.pt"])
@@ -122,5 +135,6 @@ def pod(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """A ready server; once per network format."""
     folder = tmp_path_factory.mktemp("pod")
     content = {"policy.onnx": onnx_bytes, "policy.pt": torchscript_bytes}[request.param]()
-    with serving(folder, write(folder / "artifact", {request.param: content})) as started:
+    manifest = write(folder / "artifact", {request.param: content})
+    with serving(folder, manifest, BELAY_RESPONSE_TIMEOUT_S="60") as started:  # the machine may be busy
         yield started.wait_ready()

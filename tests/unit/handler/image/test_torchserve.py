@@ -4,8 +4,8 @@ import contextlib
 import json
 import os
 import signal
-import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -56,23 +56,21 @@ def test_latency_has_the_wait_in_the_queue(pod: Pod) -> None:
 
 
 def test_a_killed_worker_is_an_error_in_the_metrics_and_comes_back(tmp_path: Path) -> None:
-    with serving(tmp_path, write(tmp_path / "artifact", {"policy.onnx": onnx_bytes()})) as pod:
+    manifest = write(tmp_path / "artifact", {"policy.onnx": onnx_bytes()})
+    with serving(tmp_path, manifest, BELAY_RESPONSE_TIMEOUT_S="90") as pod, ThreadPoolExecutor(32) as pool:
         pod.wait_ready()
         worker = pod.worker_pid()
-        os.kill(worker, signal.SIGSTOP)  # so that a request is surely in its hands when it dies
-        answers: list[int] = []
-        send = threading.Thread(
-            target=lambda: answers.append(
-                httpx.post(pod.url, json={"observation": [0, 0, 0, 0]}, timeout=30).status_code
-            )
-        )
-        send.start()
-        time.sleep(0.5)
+        os.kill(worker, signal.SIGSTOP)
+        sent: list[Future[httpx.Response]] = []
+        while pod.queued() == 0:  # as soon as one has to wait, those before it are in the worker's hands
+            assert len(sent) < 32, pod.log.read_text()
+            sent.append(pool.submit(httpx.post, pod.url, json={"observation": [0, 0, 0, 0]}, timeout=60))
+            time.sleep(0.2)
         os.kill(worker, signal.SIGKILL)
-        send.join()
+        statuses = {answer.result().status_code for answer in sent}
         pod.wait_ready()
 
-        assert answers[0] >= 500
+        assert max(statuses) >= 500
         assert pod.worker_pid() != worker
         assert sample(pod, "belay_request_errors_total") >= 1
         assert sample(pod, "belay_requests_total") >= 1
@@ -116,8 +114,11 @@ def test_sigterm_ends_it(tmp_path: Path) -> None:
         worker = pod.worker_pid()
         pod.process.send_signal(signal.SIGTERM)
 
-        assert pod.process.wait(15) == 143
-        assert not Path(f"/proc/{worker}").exists()
+        assert pod.process.wait(60) == 143
+        deadline = time.monotonic() + 60
+        while Path(f"/proc/{worker}").exists():  # it goes when it sees that java is gone
+            assert time.monotonic() < deadline, "the worker outlives its server"
+            time.sleep(0.05)
 
 
 def test_episode_starts_reach_the_logbook(tmp_path: Path) -> None:
@@ -134,7 +135,7 @@ def test_episode_starts_reach_the_logbook(tmp_path: Path) -> None:
             for step in (0, 1):
                 message = {"observation": [0, 0, 0, 0], "episode": episode, "step": step}
                 httpx.post(pod.url, json=message, timeout=10)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while sample(pod, "belay_starts_reported_total") < 2:
             assert time.monotonic() < deadline
             time.sleep(0.05)
