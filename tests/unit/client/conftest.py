@@ -36,7 +36,7 @@ MASTER = bytes(range(32))
 
 @pytest.fixture(params=[Client, Blocking], ids=["sync", "asyncio"])
 def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    return lambda url, **options: request.param(url, **({"fallback_action": 0, "timeout_s": 2.0} | options))
+    return lambda url, **options: request.param(url, **({"fallback_action": 0, "timeout_s": 20.0} | options))
 
 
 @dataclass

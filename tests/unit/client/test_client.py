@@ -34,11 +34,11 @@ def test_an_episode_taken_over_follows_and_is_moved(make, served: Served) -> Non
     assert served.pins == [None, "v1", "v2"]
 
 
-@pytest.mark.parametrize("trouble", [{"delay_s": 3.0}, {"status": 503}, {"status": 500}])
+@pytest.mark.parametrize("trouble", [{"delay_s": 5.0}, {"status": 503}, {"status": 500}])
 def test_there_is_always_an_action(make, served: Served, trouble: dict) -> None:
     for name, value in trouble.items():
         setattr(served, name, value)
-    with make(served.url, timeout_s=1.5, fallback_action=7) as client, client.episode() as episode:
+    with make(served.url, timeout_s=2.5, fallback_action=7) as client, client.episode() as episode:
         answer = episode.act(OBSERVATION)
         assert (answer.action, answer.fallback, answer.policy) == (7, True, None)
         assert answer.error
@@ -140,7 +140,7 @@ def test_a_server_that_trickles_does_not_outlast_the_timeout(make) -> None:
         thread.join()
         listener.close()
     assert answer.fallback
-    assert took_s < 5  # to its end it would take 50 s
+    assert took_s < 20, "50 s to its end"
 
 
 def test_episodes_that_begin_together_are_not_drawn_together(make, served: Served) -> None:

@@ -160,12 +160,14 @@ def test_a_batch_too_large_for_a_gateway_is_split(reporting, quick) -> None:
             answer({"accepted": len(items)}) if whole else answer(b"<html>too large", "413 Content Too Large")
         )
 
+    reported = threading.Event()
+
     def wait(connection: socket.socket) -> bool:  # until all are reported, so that they would travel together
-        time.sleep(0.3)
-        return True
+        return reported.wait(60)
 
     with Scripted(wait, at_most_two) as logbook, reporting(logbook.url) as client:
         report(client, 0, 1, 2, 3, 100, 5, 6, 7)
+        reported.set()
         assert client.flush(20)
         assert client.outbox.taken == 7
         assert list(client.outbox.refused) == ["HTTP 413"], "one that can never pass does not hold up the others"

@@ -58,7 +58,7 @@ def test_a_server_that_never_answers_costs_the_timeout_and_no_more(make, silent:
         [given] = client.predict([OBSERVATION])
         took_s = time.monotonic() - began
     assert given.fallback
-    assert 0.09 < took_s < 2, "30 s by the server's will"
+    assert 0.09 < took_s < 15, "30 s by the server's will"
 
 
 def test_a_head_that_trickles_does_not_outlast_the_timeout(make) -> None:
@@ -105,13 +105,18 @@ def timed(client: Any, observation: Any) -> tuple[Any, float]:
 
 
 def test_a_late_answer_is_never_taken_for_the_next_one(make) -> None:
-    def late(connection: socket.socket) -> None:
-        time.sleep(0.3)
-        connection.sendall(answer(GOOD | {"action": 99}))
+    given_up, sent = threading.Event(), threading.Event()
 
-    with Scripted(late, answer(GOOD)) as server, make(server.url, timeout_s=0.2) as client:
+    def late(connection: socket.socket) -> None:
+        given_up.wait(30)
+        with contextlib.suppress(OSError):
+            connection.sendall(answer(GOOD | {"action": 99}))
+        sent.set()
+
+    with Scripted(late, answer(GOOD)) as server, make(server.url, timeout_s=1.5) as client:
         assert client.predict([OBSERVATION])[0].fallback
-        time.sleep(0.3)
+        given_up.set()
+        sent.wait(30)
         assert client.predict([OBSERVATION])[0].action == 1
 
 
@@ -203,22 +208,22 @@ def test_an_answer_may_come_in_chunks_or_end_with_its_connection(make) -> None:
 
 def test_timeouts_use_up_no_connections(make, monkeypatch) -> None:
     monkeypatch.setattr("belay_client.lines.CONNECTIONS", 2)
-    silent = [lambda _: server.over.wait(30)] * 4
-    with Scripted(*silent, answer(GOOD)) as server, make(server.url, timeout_s=0.3) as client:
+    silent = [lambda _: server.over.wait(30)] * 3
+    with Scripted(*silent, answer(GOOD)) as server, make(server.url, timeout_s=1.0) as client:
         assert all(client.predict([OBSERVATION])[0].fallback for _ in silent)
         assert not client.predict([OBSERVATION])[0].fallback
 
 
 def test_a_slow_lookup_of_the_name_outlasts_no_timeout(make, monkeypatch) -> None:
     def slowly(*_: Any, **__: Any) -> Any:
-        time.sleep(1.5)
+        time.sleep(4)
         raise socket.gaierror("no such name")
 
     monkeypatch.setattr(socket, "getaddrinfo", slowly)
     with make("http://gateway.nowhere/predictions/policy", timeout_s=0.1) as client:
         began = time.monotonic()
         assert client.predict([OBSERVATION])[0].fallback
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
 
 
 def test_act_many_wants_one_observation_of_each_episode(make) -> None:

@@ -79,7 +79,7 @@ def store(artifact: Artifact) -> Iterator[Store]:
 
 
 def from_logbook(store: Store, artifact: Artifact, target: Path, **options) -> LoadReport:
-    settings = {"token_file": target.parent / "token", "patience_s": 0.3, "sleep": lambda seconds: None} | options
+    settings = {"token_file": target.parent / "token", "patience_s": 60.0, "sleep": lambda seconds: None} | options
     logbook = LogbookStore(store.url, "team-a", manifest_hex=artifact.digest.removeprefix("sha256:"), **settings)
     return fetch(logbook, digest=artifact.digest, target=target)
 
@@ -151,7 +151,7 @@ def test_a_store_in_trouble_is_asked_again(store: Store, artifact: Artifact, tar
 
 
 def test_a_store_that_stays_away(artifact: Artifact, target: Path) -> None:
-    report = from_logbook(Store({}, url="http://127.0.0.1:9"), artifact, target)
+    report = from_logbook(Store({}, url="http://127.0.0.1:9"), artifact, target, patience_s=0.3)
 
     assert report.reason == "StoreUnavailable"
     assert "does not deliver manifest.json" in report.message
