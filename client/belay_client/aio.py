@@ -10,7 +10,7 @@ from belay_client.base import FLUSH_S, LOGBOOK_TIMEOUT_S, BaseClient, in_place
 from belay_client.core import Answer, EpisodeMemory
 from belay_client.credentials import Logbook
 from belay_client.episode import ReportedEpisode
-from belay_client.lines import FAILURES, AsyncLine, Reply
+from belay_client.lines import FAILURES, AsyncLine, Deadline, Reply
 from belay_client.question import BadObservation, Question
 
 
@@ -83,9 +83,9 @@ class AsyncClient(BaseClient):
         await self._line.close()
 
     async def _ask(self, question: Question) -> list[Answer]:
+        deadline = Deadline(self._timeout_s)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                came: Reply | Exception = await self._line.send(question.content(), question.headers)
+            came: Reply | Exception = await self._line.send(question.content(), question.headers, deadline)
         except (*FAILURES, BadObservation) as error:
             came = error
         return question.answers(came)
@@ -107,8 +107,8 @@ class AsyncClient(BaseClient):
                 await self._filled.wait()
                 batch, self._sending = self.outbox.batch(), True
                 try:
-                    async with asyncio.timeout(LOGBOOK_TIMEOUT_S):
-                        came: Reply | Exception = await line.send(reports.payload(batch), to.headers())
+                    deadline = Deadline(LOGBOOK_TIMEOUT_S)
+                    came: Reply | Exception = await line.send(reports.payload(batch), to.headers(), deadline)
                 except (*FAILURES, ValueError) as error:
                     came = error
                 wait_s = self.outbox.settle(batch, came)

@@ -8,6 +8,7 @@ itself. The blocking and the asyncio line stand side by side; two rules are the 
   harmless, and an outcome counts once.
 """
 
+import asyncio
 import ssl
 import time
 import urllib.request
@@ -80,10 +81,25 @@ class Deadline(dict[str, float]):
         left.of = self
         return left
 
+    def end(self) -> None:
+        """Leave no time."""
+        self._until = 0.0
+
     def check(self) -> None:
         """Raises: TimeoutError when there is no time left."""
         if time.monotonic() >= self._until:
             raise TimeoutError
+
+
+class _Patient(dict[str, float]):
+    """A deadline but for the wait for a place in the pool, which would be ended by a cancellation: see `AsyncLine`."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def get(self, key: str, default: Any = None) -> "_Left | None":
+        return None if key == "pool" else self._deadline.get(key)
 
 
 class _Left(float):
@@ -190,26 +206,54 @@ class Line:
 
 
 class AsyncLine:
-    """For any number of tasks of one event loop."""
+    """For any number of tasks of one event loop.
+
+    A request runs in a task of its own, which nobody cancels and which ends by its deadline: where a cancellation meets
+    httpcore's pool at the wrong moment, the connection's place is lost for good (encode/httpcore#1093), and each
+    timeout would be a cancellation.
+    """
 
     def __init__(self, url: str) -> None:
         self._address = Address(url)
-        self._pool = httpcore.AsyncConnectionPool(**self._address.pool)
+        self._pool = httpcore.AsyncConnectionPool(**self._address.pool, network_backend=_AsyncBackend())
+        self._under_way: set[asyncio.Task[Reply]] = set()
 
-    async def send(self, content: bytes, headers: Mapping[str, str]) -> Reply:
-        """Return the answer to a POST; put `asyncio.timeout` around it. Raises: as `Line.send`."""
-        request = self._address.request(content, headers, {})
+    async def send(self, content: bytes, headers: Mapping[str, str], deadline: Deadline) -> Reply:
+        """Return the answer to a POST. Raises: as `Line.send`."""
+        request = self._address.request(content, headers, _Patient(deadline))
+        sending = asyncio.create_task(self._send(request, deadline))
+        self._under_way.add(sending)
+        sending.add_done_callback(self._ended)
+        try:
+            await asyncio.wait([sending], timeout=deadline.get("read"))
+            if not sending.done():
+                raise TimeoutError
+            if sending.cancelled():
+                raise httpcore.NetworkError("the client was closed")
+            return sending.result()
+        finally:
+            deadline.end()  # whoever asked may have left early: no further wait begins
+
+    async def close(self) -> None:
+        """End."""
+        for sending in self._under_way:
+            sending.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await self._pool.aclose()
+
+    async def _send(self, request: httpcore.Request, deadline: Deadline) -> Reply:
         try:
             reply = await self._ask(request)
             if not reply.again:
                 return reply
         except _BROKEN:
-            pass
+            deadline.check()
         return await self._ask(request)
 
-    async def close(self) -> None:
-        """End."""
-        await self._pool.aclose()
+    def _ended(self, sending: asyncio.Task[Reply]) -> None:
+        self._under_way.discard(sending)
+        if not sending.cancelled():
+            sending.exception()  # seen, though whoever asked may have left
 
     async def _ask(self, request: httpcore.Request) -> Reply:
         response = await self._pool.handle_async_request(request)
@@ -277,6 +321,38 @@ class _Stream(httpcore.NetworkStream):
 
     def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None, timeout: _Left) -> "_Stream":
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout.now()))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _AsyncBackend(httpcore.AnyIOBackend):
+    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+        return _AsyncStream(await super().connect_tcp(*args, **options))
+
+
+class _AsyncStream(httpcore.AsyncNetworkStream):
+    """`_Stream` again; here a write is one wait, however large it is."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: _Left) -> bytes:  # noqa: ASYNC109  httpcore's
+        return await self._stream.read(max_bytes, timeout.now())
+
+    async def write(self, buffer: bytes, timeout: _Left) -> None:  # noqa: ASYNC109  httpcore's
+        await self._stream.write(buffer, timeout.now())
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None,
+        timeout: _Left,  # noqa: ASYNC109
+    ) -> "_AsyncStream":
+        return _AsyncStream(await self._stream.start_tls(ssl_context, server_hostname, timeout.now()))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

@@ -1,5 +1,6 @@
 """What a caller gets, and how soon, when the other side misbehaves; by real sockets. Both clients, one suite."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -15,6 +16,7 @@ import httpcore
 import numpy as np
 import pytest
 
+from belay_client import AsyncClient
 from belay_client.lines import Deadline, Line
 
 from .conftest import Scripted
@@ -212,6 +214,48 @@ def test_timeouts_use_up_no_connections(make, monkeypatch) -> None:
     with Scripted(*silent, answer(GOOD)) as server, make(server.url, timeout_s=1.0) as client:
         assert all(client.predict([OBSERVATION])[0].fallback for _ in silent)
         assert not client.predict([OBSERVATION])[0].fallback
+
+
+def test_whoever_leaves_early_takes_no_connection_along(monkeypatch) -> None:
+    """At whatever moment a decision is cancelled, the next one is answered."""
+    monkeypatch.setattr("belay_client.lines.CONNECTIONS", 1)
+
+    async def play(url: str) -> list[bool]:
+        async with AsyncClient(url, fallback_action=0, timeout_s=5.0) as client:
+            answered = []
+            for turns in range(25):
+                leaving = [asyncio.create_task(client.predict([OBSERVATION])) for _ in range(2)]
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                for each in leaving:
+                    each.cancel()
+                await asyncio.gather(*leaving, return_exceptions=True)
+                answered.append(not (await client.predict([OBSERVATION]))[0].fallback)
+                if not answered[-1]:
+                    break
+            return answered
+
+    with Scripted(answer(GOOD)) as server:
+        assert all(asyncio.run(play(server.url)))
+
+
+def test_a_decision_under_way_when_the_client_closes_is_a_fallback() -> None:
+    async def play(server: Scripted) -> Any:
+        async with AsyncClient(server.url, fallback_action=0, timeout_s=30.0) as client:
+            asking = asyncio.create_task(client.predict([OBSERVATION]))
+            await asyncio.to_thread(arrived.wait, 30)
+        return await asking
+
+    arrived = threading.Event()
+
+    def say_nothing(_: socket.socket) -> None:
+        arrived.set()
+        server.over.wait(30)
+
+    with Scripted(say_nothing) as server:
+        [given] = asyncio.run(play(server))
+    assert given.fallback
+    assert "the client was closed" in given.error
 
 
 def test_a_slow_lookup_of_the_name_outlasts_no_timeout(make, monkeypatch) -> None:
