@@ -94,8 +94,8 @@ class FileEntry(Model):
     """Name, without folders."""
     size: int
     """Bytes."""
-    sha256: str
-    """Hex digest of its bytes."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Hex digest of its bytes; becomes part of the address it is fetched from."""
 
 
 class Manifest(Model):

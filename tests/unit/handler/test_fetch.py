@@ -222,6 +222,23 @@ def test_an_artifact_without_a_network_is_refused_before_it_is_fetched(tmp_path:
     assert nothing_left(target)
 
 
+@pytest.mark.parametrize("digest", ["../../team-b/blobs/" + "0" * 64, "", "A" * 64])
+def test_a_digest_that_is_none_is_never_asked_for(store: Store, artifact: Artifact, target: Path, digest: str) -> None:
+    """It would become part of an address, and the pod's token goes with the request."""
+    entry = {**artifact.manifest.files[0].dump(), "sha256": digest}
+    content = json.dumps(artifact.manifest.dump() | {"files": [entry]}).encode()
+    hexadecimal = hashlib.sha256(content).hexdigest()
+    store.blobs[hexadecimal] = content
+    logbook = LogbookStore(store.url, "team-a", manifest_hex=hexadecimal, token_file=target.parent / "token")
+
+    report = fetch(logbook, digest=f"sha256:{hexadecimal}", target=target)
+
+    assert report.reason == "ArtifactInvalid"
+    assert "sha256" in report.message
+    assert len(store.requests) == 1
+    assert nothing_left(target)
+
+
 def test_bytes_as_promised_that_are_no_manifest(tmp_path: Path, target: Path) -> None:
     (tmp_path / "origin").mkdir()
     (tmp_path / "origin" / MANIFEST).write_bytes(b'{"formatVersion": 99}')
