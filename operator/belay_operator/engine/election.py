@@ -3,6 +3,8 @@
 15 s / 10 s / 2 s: a leader that cannot renew for 10 s ends its process, 5 s before anybody else may take the Lease. A
 leader that ends in order gives the Lease back, so that its successor starts at once. The package brings the algorithm;
 the lock below reads and writes the Lease as a plain dict, because the typed one costs memory that the rest never needs.
+How long the Lease may be believed to be ours is kept here (`_Hold`): the package asks the wall clock, and only between
+its calls.
 """
 
 import asyncio
@@ -41,8 +43,7 @@ class Election:
     """Run something while this process leads."""
 
     def __init__(self, client: Client, *, namespace: str, identity: str, terms: Terms) -> None:
-        self._lock = _Lock(client, namespace, identity, terms)
-        self._terms = terms
+        self._client, self._namespace, self._identity, self._terms = client, namespace, identity, terms
 
     async def lead(self, work: Callable[[], Awaitable[None]], *, lost: Callable[[], None]) -> None:
         """Wait for the Lease, then run `work` to its end and give the Lease back.
@@ -52,9 +53,14 @@ class Election:
                 the middle of a write and somebody else will soon be leading.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        tasks: list[asyncio.Task[Any]] = []
+        hold = _Hold(self._terms.renew, lost)
+        lock = _Lock(self._client, self._namespace, self._identity, self._terms, hold)
 
         async def started() -> None:
-            log.info("leading as %s", self._lock.identity)
+            if (task := asyncio.current_task()) is not None:  # the package's own; it lets go of it when cancelled
+                tasks.append(task)
+            log.info("leading as %s", lock.identity)
             try:
                 await work()
             except asyncio.CancelledError:
@@ -67,10 +73,10 @@ class Election:
                     done.set_result(None)
 
         async def stopped() -> None:
-            lost()
+            hold.end()
 
         config = Config(
-            self._lock,
+            lock,
             lease_duration=self._terms.lease.total_seconds(),
             renew_deadline=self._terms.renew.total_seconds(),
             retry_period=self._terms.retry.total_seconds(),
@@ -78,25 +84,55 @@ class Election:
             onstopped_leading=stopped,
         )
         election = asyncio.create_task(LeaderElection(config).run(), name="election")
+        tasks.append(election)
         try:
             await asyncio.wait([done, election], return_when=asyncio.FIRST_COMPLETED)
             if not done.done():
                 await election  # it ended by an error of its own
-        finally:
-            election.cancel()
-            await asyncio.gather(election, return_exceptions=True)
-        try:
             await done
         finally:
-            await self._lock.release()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if hold.let_go():
+                await lock.release()
+
+
+class _Hold:
+    """Whether the Lease is ours, as far as we can know: for `limit` after the last renewal that succeeded was sent.
+
+    Counted from the sending, by the loop's own clock: others count from when they see the renewal, which is later. A
+    clock that is set, calls that hang and a process that was stopped for a while change nothing of that.
+    """
+
+    def __init__(self, limit: timedelta, lost: Callable[[], None]) -> None:
+        self._limit_s, self._lost = limit.total_seconds(), lost
+        self._timer: asyncio.TimerHandle | None = None  # None: not ours
+
+    def renewed(self, sent: float) -> None:
+        """Believe again; `sent` is the loop time at which the renewal was sent."""
+        self.let_go()
+        self._timer = asyncio.get_running_loop().call_at(sent + self._limit_s, self.end)
+
+    def end(self) -> None:
+        """Say that it is lost, once."""
+        if self.let_go():
+            self._lost()
+
+    def let_go(self) -> bool:
+        """Believe no longer; return whether it was ours until now."""
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        return timer is not None
 
 
 class _Lock(BaseLock):
     """The Lease as the package's election wants it."""
 
-    def __init__(self, client: Client, namespace: str, identity: str, terms: Terms) -> None:
+    def __init__(self, client: Client, namespace: str, identity: str, terms: Terms, hold: _Hold) -> None:
         super().__init__(LEASE_NAME, namespace, identity)
-        self._client, self._terms = client, terms
+        self._client, self._terms, self._hold = client, terms, hold
         self._resource = resource_of("Lease")
         self._lease: dict[str, Any] = {}
 
@@ -109,6 +145,8 @@ class _Lock(BaseLock):
             told.body = orjson.dumps({"code": error.code}).decode()
             return False, told
         spec = self._lease.get("spec") or {}
+        if spec.get("holderIdentity") not in (None, "", self.identity):
+            self._hold.end()  # were it ours, somebody else has taken it all the same: a clock or a person was wrong
         return True, LeaderElectionRecord(
             spec.get("holderIdentity") or None,
             str(spec["leaseDurationSeconds"]) if spec.get("leaseDurationSeconds") else None,
@@ -154,11 +192,13 @@ class _Lock(BaseLock):
         }
 
     async def _try(self, verb: str, path: str, body: dict[str, Any]) -> bool:
+        sent = asyncio.get_running_loop().time()
         try:
             self._lease = await self._call(verb, path, body)
         except ApiError as error:
             log.info("lease: %s", error)
             return False
+        self._hold.renewed(sent)
         return True
 
     async def _call(self, verb: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
