@@ -19,7 +19,7 @@ from belay_operator.engine import metrics
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.client import Client, Object
 from belay_operator.engine.drift import Drift, stamped
-from belay_operator.engine.errors import Conflict, NotFound, Refused
+from belay_operator.engine.errors import Conflict, Forbidden, NotFound, Refused, Terminating
 from belay_operator.engine.events import Events
 from belay_operator.engine.foreign import ForeignObject, is_foreign, owned, sentence, told
 from belay_operator.engine.plan import Key, Manifest, Note, Plan, Ref
@@ -57,6 +57,7 @@ class Executor:
         self._drift = Drift()
         self._trusted: dict[tuple[str, str, str], _Trust] = {}
         self._tidy_at = TIDY
+        cache.listen(self._forget_gone)
 
     async def execute(self, obj: Mapping[str, Any], plan: Plan, *, urgent: bool = False) -> int:
         """Carry out `plan` for `obj` and return the number of writes made.
@@ -75,13 +76,16 @@ class Executor:
         if status is not None and status != (obj.get("status") or {}):
             await self._status(obj, status, urgent)
             writes += 1
-        for manifest in plan.apply:
-            if manifest not in foreign:
-                writes += await self._apply(obj, manifest, urgent)
-        for ref in plan.delete:
-            writes += await self._delete(ref, urgent)
-        for note in plan.events:
-            self._events.tell(obj, note)
+        try:
+            for manifest in plan.apply:
+                if manifest not in foreign:
+                    writes += await self._apply(obj, manifest, urgent)
+            for ref in plan.delete:
+                writes += await self._delete(ref, urgent)
+        finally:
+            # Also when one of these failed: what the status now records is not decided again, and never told later.
+            for note in plan.events:
+                self._events.tell(obj, note)
         if foreign:
             raise ForeignObject(sentence(foreign))
         return writes
@@ -104,7 +108,7 @@ class Executor:
             self._cache.put(kind, await self._client.replace_status(obj, status, urgent=urgent))
         except Conflict:
             # Mostly somebody changed a label. Look, and decide again on what is there.
-            live = await self._client.get(kind, namespace, name)
+            live = await self._client.get(kind, namespace, name, urgent=urgent)
             if live is not None:
                 self._cache.put(kind, live)
             raise
@@ -120,7 +124,9 @@ class Executor:
             return 0  # its name is taken until it is gone; that event brings the next pass
         try:
             answer = await self._client.apply(full, urgent=urgent)
-        except Refused as error:
+        except Terminating:
+            raise
+        except (Refused, Forbidden) as error:  # not valid, or a quota, an admission policy or RBAC says no
             text = f"{kind} {meta['name']} was refused by the API server and is not changed: {error.message}"
             self._events.tell(obj, Note(EventReason.CHILD_REFUSED, text, warning=True))
             raise
@@ -143,15 +149,21 @@ class Executor:
             self._trusted[kind, meta["namespace"], meta["name"]] = trust
 
     async def _delete(self, ref: Ref, urgent: bool) -> int:
-        live = await self._client.get(ref.kind, ref.namespace, ref.name)  # never destroy on the cache's word
+        # Never destroy on the cache's word.
+        live = await self._client.get(ref.kind, ref.namespace, ref.name, urgent=urgent)
         if live is None or live["metadata"]["uid"] != ref.uid or "deletionTimestamp" in live["metadata"]:
             return 0
         try:
             await self._client.delete(ref.kind, ref.namespace, ref.name, uid=ref.uid, urgent=urgent)
         except NotFound:
             return 0
-        self._drift.forget(ref.kind, ref.namespace, ref.name)
         return 1
+
+    def _forget_gone(self, kind: str, obj: Mapping[str, Any]) -> None:
+        """Forget how a child looked once it is gone: most go with their owner, and nobody asks for them again."""
+        namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+        if self._cache.entry(kind, namespace, name) is None:
+            self._drift.forget(kind, namespace, name)
 
     def _trusts(self, manifest: Manifest, digest: str) -> bool:
         meta = manifest["metadata"]

@@ -1,0 +1,144 @@
+"""How a plan is carried out when a call fails, and what is remembered of it; the rest is in `tests/api/engine`."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from belay_operator.engine.apply import Executor
+from belay_operator.engine.cache import Cache
+from belay_operator.engine.errors import ApiError, Conflict, error_of
+from belay_operator.engine.plan import Note, Plan, Ref
+
+OWNER = {"apiVersion": "belay.dev/v1alpha1", "kind": "RLRollout", "name": "r", "uid": "u", "controller": True}
+TOLD = Note("RollbackStarted", "b is withdrawn", warning=True)
+
+
+class Server:
+    """Objects in a dict, behind the few calls an executor makes; `fails` has errors by method."""
+
+    def __init__(self) -> None:
+        self.version = 1
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.fails: dict[str, ApiError] = {}
+        self.calls: list[tuple[str, bool]] = []  # method, urgent
+
+    def put(self, obj: Mapping[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        meta = {"namespace": "ns", "uid": f"uid-{self.version}", "generation": 1, **obj["metadata"]}
+        made = {**copy.deepcopy(dict(obj)), "metadata": {**meta, "resourceVersion": str(self.version)}}
+        self.objects[made["kind"], made["metadata"]["name"]] = made
+        return made
+
+    def _called(self, method: str, urgent: bool) -> None:
+        self.calls.append((method, urgent))
+        if method in self.fails:
+            raise self.fails[method]
+
+    async def get(self, kind: str, namespace: str, name: str, *, urgent: bool = False) -> dict[str, Any] | None:
+        self._called("get", urgent)
+        return self.objects.get((kind, name))
+
+    async def apply(self, manifest: Mapping[str, Any], *, urgent: bool = False) -> dict[str, Any]:
+        self._called("apply", urgent)
+        return self.put(manifest)
+
+    async def replace_status(self, obj: Mapping[str, Any], status: Mapping[str, Any], *, urgent: bool) -> Any:
+        self._called("status", urgent)
+        return self.put({**obj, "status": status})
+
+    async def delete(self, kind: str, namespace: str, name: str, *, uid: str, urgent: bool = False) -> None:
+        self._called("delete", urgent)
+        del self.objects[kind, name]
+
+
+class Told:
+    """Remembers what was told instead of posting it."""
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+
+    def tell(self, obj: Mapping[str, Any], note: Note) -> None:
+        self.notes.append(note)
+
+
+def world() -> tuple[Server, Cache, Told, Executor, dict[str, Any]]:
+    server, cache, told = Server(), Cache(), Told()
+    meta = {"name": "r", "uid": "u"}
+    rollout = server.put({"apiVersion": "belay.dev/v1alpha1", "kind": "RLRollout", "metadata": meta})
+    cache.put("RLRollout", rollout)
+    return server, cache, told, Executor(server, cache, told), rollout  # type: ignore[arg-type]
+
+
+def child(kind: str, name: str) -> dict[str, Any]:
+    meta = {"name": name, "namespace": "ns", "ownerReferences": [OWNER]}
+    return {"apiVersion": "v1", "kind": kind, "metadata": meta, "spec": {"a": 1}}
+
+
+def refusal(code: int, **more: Any) -> ApiError:
+    return error_of("PATCH x", code, "Reason", "exceeded quota", **more)
+
+
+@pytest.mark.asyncio
+async def test_what_a_status_records_is_told_even_when_a_later_write_fails() -> None:
+    """The next pass finds it recorded and has no reason to tell it again."""
+    server, _, told, executor, rollout = world()
+    server.fails["apply"] = refusal(503)
+    plan = Plan(status={"rollback": {}}, apply=(child("HTTPRoute", "r"),), events=(TOLD,))
+    with pytest.raises(ApiError):
+        await executor.execute(rollout, plan)
+    assert told.notes == [TOLD]
+
+
+@pytest.mark.asyncio
+async def test_what_is_not_recorded_is_not_told() -> None:
+    server, _, told, executor, rollout = world()
+    server.fails["status"] = refusal(503)
+    with pytest.raises(ApiError):
+        await executor.execute(rollout, Plan(status={"rollback": {}}, events=(TOLD,)))
+    assert told.notes == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        pytest.param(refusal(422), True, id="not valid"),
+        pytest.param(refusal(403), True, id="a quota or a policy of the cluster"),
+        pytest.param(refusal(403, causes=["NamespaceTerminating"]), False, id="the namespace is going"),
+        pytest.param(refusal(503), False, id="the API server is overloaded"),
+    ],
+)
+async def test_a_child_that_is_not_let_in_is_told(error: ApiError, said: bool) -> None:
+    server, _, told, executor, rollout = world()
+    server.fails["apply"] = error
+    with pytest.raises(type(error)):
+        await executor.execute(rollout, Plan(apply=(child("Service", "s"),)))
+    assert [note.reason for note in told.notes] == ["ChildRefused"] * said
+    assert all("exceeded quota" in note.message for note in told.notes)
+
+
+@pytest.mark.asyncio
+async def test_no_call_of_an_urgent_pass_waits_for_the_rate_limit() -> None:
+    server, cache, _, executor, rollout = world()
+    live = server.put(child("HTTPRoute", "old"))
+    gone = Ref("gateway.networking.k8s.io/v1", "HTTPRoute", "ns", "old", live["metadata"]["uid"])
+    plan = Plan(status={"a": 1}, apply=(child("HTTPRoute", "r"), child("Secret", "s")), delete=(gone,))
+    assert await executor.execute(rollout, plan, urgent=True) == 4
+    server.fails["status"] = Conflict("PUT r", code=409, reason="Conflict", message="")
+    server.objects["RLRollout", "r"]["metadata"]["resourceVersion"] = "100"
+    with pytest.raises(Conflict):
+        await executor.execute(rollout, Plan(status={"a": 2}), urgent=True)
+    assert cache.version("RLRollout", "ns", "r") == 100, "the next decision is made on what is there"
+    assert {method for method, _ in server.calls} == {"get", "apply", "status", "delete"}
+    assert [call for call in server.calls if not call[1]] == []
+
+
+@pytest.mark.asyncio
+async def test_a_child_that_went_with_its_owner_leaves_nothing_in_memory() -> None:
+    _, cache, _, executor, rollout = world()
+    await executor.execute(rollout, Plan(apply=(child("HTTPRoute", "r"),)))
+    assert executor._drift._right
+    cache.remove("HTTPRoute", "ns", "r", version=100)
+    assert not executor._drift._right
