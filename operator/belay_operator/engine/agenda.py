@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 PRIORITIES = 3  # 0 rollbacks, 1 rollouts, 2 the rest
+REST = PRIORITIES - 1
 PATIENCE = 16  # keys of better priority served while a lower one waits, before that one gets its turn
 
 K = TypeVar("K", bound=Hashable)
@@ -33,16 +34,19 @@ class _Waiting:
 class Agenda(Generic[K]):
     """Keys with priorities and alarms. Every method takes the time in seconds; time never runs backwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, rest_at_once: int | None = None) -> None:
+        """Args: rest_at_once: How many keys of the lowest priority may be busy together; None: any number."""
+        self._rest_at_once = rest_at_once
         self._waiting: dict[K, _Waiting] = {}
         self._lines: list[deque[tuple[int, K]]] = [deque() for _ in range(PRIORITIES)]
         self._passed = 0  # keys of better priority served since the lowest waiting line had its turn
         self._busy: dict[K, int | None] = {}  # None: clean; a priority: dirty, to be queued with it
+        self._busy_rest: set[K] = set()  # those of them that were taken at the lowest priority
         self._alarms: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
         self._tickets = itertools.count()
 
-    def wake(self, key: K, now: float, *, priority: int = PRIORITIES - 1) -> None:
+    def wake(self, key: K, now: float, *, priority: int = REST) -> None:
         """Ask for a pass over `key`. A better priority than before moves it up, a worse one changes nothing."""
         if key in self._busy:
             dirty = self._busy[key]
@@ -87,8 +91,9 @@ class Agenda(Generic[K]):
         return None
 
     def take(self) -> K | None:
-        """Hand out the next key and mark it busy; None when nothing waits."""
-        lines = [line for line in range(PRIORITIES) if self._front(line) is not None]
+        """Hand out the next key and mark it busy; None when nothing waits that may be worked on now."""
+        full = self._rest_at_once is not None and len(self._busy_rest) >= self._rest_at_once
+        lines = [line for line in range(REST if full else PRIORITIES) if self._front(line) is not None]
         if not lines:
             return None
         line = lines[0]
@@ -101,11 +106,14 @@ class Agenda(Generic[K]):
         _, key = self._lines[line].popleft()
         del self._waiting[key]
         self._busy[key] = None
+        if line == REST:
+            self._busy_rest.add(key)
         return key
 
     def finish(self, key: K, now: float) -> None:
         """Take `key` back from its worker; it waits again when it was woken meanwhile."""
         dirty = self._busy.pop(key)
+        self._busy_rest.discard(key)
         if dirty is not None:
             self.wake(key, now, priority=dirty)
 

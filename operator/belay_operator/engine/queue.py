@@ -39,7 +39,9 @@ class Queue:
     ) -> None:
         self._handler, self._priority, self._clock, self._rng = handler, priority, clock, rng
         self._count = workers
-        self._agenda: Agenda[Key] = Agenda()
+        # One worker in eight is only for rollouts: passes that hang (a webhook of the cluster that times out, say, for
+        # every training job) must not leave a rollback without anybody to carry it out.
+        self._agenda: Agenda[Key] = Agenda(rest_at_once=workers - workers // 8)
         self._failures: dict[Key, int] = {}
         self._ready = asyncio.Semaphore(0)  # counts "look at the agenda"; spurious ones are harmless
         self._timer: asyncio.TimerHandle | None = None

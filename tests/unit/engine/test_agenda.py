@@ -8,6 +8,7 @@ from belay_operator.engine.agenda import PATIENCE, Agenda
 
 KEYS = st.sampled_from("abcdef")
 PRIORITY = st.integers(0, 2)
+REST_AT_ONCE = 2
 
 
 class Model(RuleBasedStateMachine):
@@ -15,10 +16,11 @@ class Model(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.agenda: Agenda[str] = Agenda()
+        self.agenda: Agenda[str] = Agenda(rest_at_once=REST_AT_ONCE)
         self.now = 0.0
         self.waiting: dict[str, int] = {}
         self.busy: dict[str, int | None] = {}
+        self.taken: dict[str, int] = {}  # busy key -> the priority it was taken with
         self.alarms: dict[str, float] = {}
 
     @rule(key=KEYS, priority=PRIORITY)
@@ -33,12 +35,14 @@ class Model(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         key = self.agenda.take()
-        if not self.waiting:
+        full = sum(1 for priority in self.taken.values() if priority == 2) >= REST_AT_ONCE
+        if not [priority for priority in self.waiting.values() if not (full and priority == 2)]:
             assert key is None
             return
         assert key in self.waiting, "what is handed out was asked for"
         assert key not in self.busy, "one worker per key"
-        del self.waiting[key]
+        self.taken[key] = self.waiting.pop(key)
+        assert not (full and self.taken[key] == 2), "some workers are not for the rest"
         self.busy[key] = None
 
     @precondition(lambda self: self.busy)
@@ -47,6 +51,7 @@ class Model(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.busy)))
         self.agenda.finish(key, self.now)
         dirty = self.busy.pop(key)
+        del self.taken[key]
         if dirty is not None:
             self.waiting[key] = dirty
 

@@ -15,8 +15,10 @@ A, B = Key("RLRollout", "ns", "a"), Key("RLRollout", "ns", "b")
 Handler = Callable[[Key], Awaitable[timedelta | None]]
 
 
-async def running(handler: Handler, *, workers: int = 4) -> tuple[Queue, asyncio.Task[None]]:
-    queue = Queue(handler, priority=lambda key: 2, clock=time.monotonic, rng=random.Random(1), workers=workers)
+async def running(
+    handler: Handler, *, workers: int = 4, priority: Callable[[Key], int] = lambda key: 2
+) -> tuple[Queue, asyncio.Task[None]]:
+    queue = Queue(handler, priority=priority, clock=time.monotonic, rng=random.Random(1), workers=workers)
     return queue, asyncio.create_task(queue.run())
 
 
@@ -61,7 +63,7 @@ async def test_one_worker_per_key_and_many_keys_at_once() -> None:
         await asyncio.sleep(0.01)
         busy.discard(key)
 
-    queue, task = await running(handler, workers=8)
+    queue, task = await running(handler, workers=8, priority=lambda key: 1)
     queue.open()
     for _ in range(20):
         for number in range(8):
@@ -69,6 +71,32 @@ async def test_one_worker_per_key_and_many_keys_at_once() -> None:
         await asyncio.sleep(0.003)
     await until(lambda: not busy)
     assert most == 8
+    task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_passes_that_hang_never_take_every_worker_from_the_rollouts() -> None:
+    """A webhook that times out makes each pass over a training job last a minute, and there are hundreds of them."""
+    seen: list[Key] = []
+    release = asyncio.Event()
+
+    async def handler(key: Key) -> None:
+        seen.append(key)
+        if key.kind == "RLTrainingJob":
+            await release.wait()
+
+    queue, task = await running(handler, workers=32, priority=lambda key: 0 if key == A else 2)
+    jobs = [Key("RLTrainingJob", "ns", str(number)) for number in range(100)]
+    queue.open()
+    for job in jobs:
+        queue.wake(job)
+    await until(lambda: len(seen) == 28)
+    await asyncio.sleep(0.02)
+    queue.wake(A)
+    await until(lambda: A in seen)
+    assert len(seen) == 29
+    release.set()
+    await until(lambda: set(seen) == {A, *jobs})
     task.cancel()
 
 
