@@ -52,8 +52,8 @@ class Kind:
     """(observed, now) -> plan. Pure."""
     invalid: Callable[[Mapping[str, Any], str, datetime], Plan]
     """(object, message, now) -> a plan whose status says Ready=False, reason InvalidSpec. Changes nothing else."""
-    priority: Callable[[Mapping[str, Any]], int]
-    """object -> queue priority, lower first: 0 rollbacks, 1 rollouts, 2 the rest."""
+    priority: Callable[[Mapping[str, Any], Reader], int]
+    """(object, cache) -> queue priority, lower first: 0 rollbacks, 1 rollouts, 2 the rest."""
     related: Callable[[str, Mapping[str, Any], Reader], Iterable[Key]]
     """(kind of a changed object, the object, cache) -> keys of this kind to look at again, beyond its owner: e.g. the
     rollouts that name a changed RLPolicy."""

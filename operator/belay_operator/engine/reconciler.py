@@ -54,7 +54,7 @@ class Reconciler:
     def priority(self, key: Key) -> int:
         """Return the queue priority of an object as the cache has it; unknown objects come last."""
         obj = self._cache.get(key.kind, key.namespace, key.name)
-        return self._kinds[key.kind].priority(obj) if obj is not None else 2
+        return self._kinds[key.kind].priority(obj, self._cache) if obj is not None else 2
 
     async def __call__(self, key: Key) -> timedelta | None:
         """Make one pass over `key`; return when to look again without news.
@@ -109,7 +109,7 @@ class Reconciler:
 
     def _priority_of(self, kind: Kind, obj: Mapping[str, Any], plan: Plan) -> int:
         # The pass that records the intent to roll back is itself urgent: judge by the status it is about to write.
-        return kind.priority(obj if plan.status is None else {**obj, "status": plan.status})
+        return kind.priority(obj if plan.status is None else {**obj, "status": plan.status}, self._cache)
 
     def _note_writes(self, key: Key) -> None:
         count, since = self._streaks.get(key, (0, self._now()))

@@ -70,9 +70,10 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
     return Plan(status=None if status == before else status.dump())
 
 
-def priority(body: Mapping[str, Any]) -> int:
-    """Return 2: rollouts that wait for a policy are woken by its status."""
-    return 2
+def priority(body: Mapping[str, Any], reader: Reader) -> int:
+    """Return 0 while an overdue rollback waits for its endpoints to close, else 2: its status wakes rollouts."""
+    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+    return 0 if any(_closes(rollout, name) for rollout in reader.naming("RLRollout", namespace, name)) else 2
 
 
 def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:
@@ -114,13 +115,16 @@ def _closed_by(policy: str, rollouts: Iterable[Mapping[str, Any]], demands: Iter
     """
     for rollout in rollouts:
         name = rollout["metadata"]["name"]
-        rollback = (rollout.get("status") or {}).get("rollback") or {}
-        wanted = (
-            rollback.get("policy") == policy and rollback.get("endpointsClosedAt") and not rollback.get("drainedAt")
-        )
-        if wanted and not any(demand.stable and demand.rollout != name for demand in demands):
+        if _closes(rollout, policy) and not any(demand.stable and demand.rollout != name for demand in demands):
             return str(name)
     return None
+
+
+def _closes(rollout: Mapping[str, Any], policy: str) -> bool:
+    """Whether a rollback of this policy is overdue and not yet proven."""
+    rollback = (rollout.get("status") or {}).get("rollback") or {}
+    closed = rollback.get("endpointsClosedAt") and not rollback.get("drainedAt")
+    return bool(rollback.get("policy") == policy and closed)
 
 
 def _deployment_view(deployment: Mapping[str, Any], owner: Owner, pods: Sequence[PodView]) -> DeploymentView:

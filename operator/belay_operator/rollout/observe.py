@@ -89,7 +89,7 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
     return Plan(status=None if after.dump() == before.dump() else after.dump())
 
 
-def priority(body: Mapping[str, Any]) -> int:
+def priority(body: Mapping[str, Any], reader: Reader) -> int:
     """Return 0 while a rollback is not proven, else 1: traffic goes before everything that is not traffic."""
     rollback = (body.get("status") or {}).get("rollback")
     return 0 if rollback and "drainedAt" not in rollback else 1
@@ -104,7 +104,7 @@ def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]
         # Pods concern a rollout only while it waits to see them gone; readiness comes by the policy.
         policy = (body["metadata"].get("labels") or {}).get(POLICY_LABEL)
         users = reader.naming(KIND_NAME, namespace, policy) if policy else []
-        return _keys(namespace, [rollout for rollout in users if priority(rollout) == 0])
+        return _keys(namespace, [rollout for rollout in users if priority(rollout, reader) == 0])
     return ()
 
 

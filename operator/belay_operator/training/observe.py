@@ -64,7 +64,7 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
     return Plan(status=None if status == before else status.dump())
 
 
-def priority(body: Mapping[str, Any]) -> int:
+def priority(body: Mapping[str, Any], reader: Reader) -> int:
     """Return 2: a training never goes before a rollout."""
     return 2
 

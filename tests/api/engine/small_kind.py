@@ -104,6 +104,6 @@ KIND = Kind(
     observe=observe,
     decide=decide,
     invalid=invalid,
-    priority=lambda obj: 2,
+    priority=lambda obj, reader: 2,
     related=related,
 )

@@ -56,7 +56,7 @@ def reconciler(
         observe=lambda obj, reader, settings: Spec.model_validate(obj["spec"]),
         decide=lambda observed, now: plan,
         invalid=lambda obj, message, now: Plan(status={"message": message}),
-        priority=lambda obj: 0 if (obj.get("status") or {}).get("rollback") else 1,
+        priority=lambda obj, reader: 0 if (obj.get("status") or {}).get("rollback") else 1,
         related=lambda kind, obj, reader: (),
     )
     made = Reconciler({"RLRollout": kind}, cache, executor, SETTINGS, clock=clock)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from tests.world import World, key_of
 
 from belay_operator.policy.observe import KIND
 
+CLOSED_AT = "2026-05-04T09:59:59Z"
 CASES = case_files(Path(__file__).parent / "cases" / "decide")
 
 
@@ -26,6 +27,21 @@ def test_decide(path: Path, refresh: bool) -> None:
         case.rewrite(found)
     assert found == case.want
     assert world.would_write(KIND, key, case.now) == [], "a pass over a settled world writes nothing"
+
+
+@pytest.mark.parametrize(
+    ("rollback", "priority"),
+    [
+        pytest.param({}, 2, id="under way"),
+        pytest.param({"endpointsClosedAt": CLOSED_AT}, 0, id="overdue"),
+        pytest.param({"endpointsClosedAt": CLOSED_AT, "drainedAt": CLOSED_AT}, 2, id="proven"),
+    ],
+)
+def test_closing_the_endpoints_of_an_overdue_rollback_goes_before_everything(
+    rollback: dict[str, str], priority: int
+) -> None:
+    world = world_of({"rollouts": [{"candidate": True, "rollback": rollback}]})
+    assert KIND.priority(world.objects["RLPolicy", "default", NAME], world) == priority
 
 
 def _children(world: World) -> dict[str, object]:

@@ -137,14 +137,14 @@ def test_pods_concern_only_a_rollback() -> None:
     assert list(KIND.related("Pod", pod, stage.world)) == []
     body = stage.world.get("RLRollout", "default", "cartpole")
     assert body is not None
-    assert KIND.priority(body) == 1
+    assert KIND.priority(body, stage.world) == 1
 
     stage.command("abort@1")
     stage.go()
     assert list(KIND.related("Pod", pod, stage.world)) == [KEY]
     body = stage.world.get("RLRollout", "default", "cartpole")
     assert body is not None
-    assert KIND.priority(body) == 0
+    assert KIND.priority(body, stage.world) == 0
 
 
 def test_pollers_are_asked_only_while_somebody_wants_to_know() -> None:
