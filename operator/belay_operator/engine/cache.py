@@ -83,9 +83,9 @@ class Cache:
         entry = self._entries[kind].get((namespace, name))
         return entry.version if entry else -1
 
-    def count(self, kind: str) -> int:
-        """Return the number of cached objects of `kind`."""
-        return len(self._entries[kind])
+    def count(self, kind: str, namespace: str | None = None) -> int:
+        """Return the number of cached objects of `kind`; namespace None: in all."""
+        return len(self._entries[kind] if namespace is None else self._by_namespace.get((kind, namespace), ()))
 
     def size(self) -> int:
         """Return the number of cached objects."""

@@ -179,7 +179,13 @@ class Client:
             metrics.API_CALLS.labels(one.verb, one.kind, code).inc()
             metrics.API_SECONDS.labels(one.verb).observe(time.monotonic() - started)
         if answer.status < 300:
-            found: Object = orjson.loads(data)
+            try:
+                found: Object = orjson.loads(data)
+            except orjson.JSONDecodeError as cause:  # something in between has a page of its own
+                text = data[:200].decode(errors="replace")
+                raise _TryAgain(
+                    Unreachable(one.what, code=None, reason="NotJSON", message=text), timedelta(0)
+                ) from cause
             return found
         error = _error(one.what, answer.status, data)
         if answer.status == 429 or answer.status >= 500:

@@ -85,7 +85,7 @@ class Resync:
             page = await self._client.list(kind, namespace)
             version = int(page.resource_version)
             present = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in page.items]
-            if not first and self._differs(kind, page):
+            if not first and self._differs(kind, page, namespace):
                 await asyncio.sleep(GRACE.total_seconds())  # what the watch still brings was only late, not lost
             lost += sum(self._cache.put(kind, one) for one in page.items)
             lost += len(self._cache.prune(kind, present, version=version, namespace=namespace))
@@ -95,13 +95,13 @@ class Resync:
         self._blind[kind] = self._blind.get(kind, 0) + 1 if lost and not first else 0
         self._cache.synced.add(kind)
 
-    def _differs(self, kind: str, page: Page) -> bool:
+    def _differs(self, kind: str, page: Page, namespace: str | None) -> bool:
         versions = {
             (one["metadata"]["namespace"], one["metadata"]["name"]): int(one["metadata"]["resourceVersion"])
             for one in page.items
         }
         newer = any(self._cache.version(kind, *name) < version for name, version in versions.items())
-        return newer or len(versions) != self._cache.count(kind)
+        return newer or len(versions) != self._cache.count(kind, namespace)
 
     async def _until_listed(self, resource: Resource) -> None:
         while True:

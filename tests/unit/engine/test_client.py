@@ -1,6 +1,7 @@
 """The client's patience, on a real socket: everything else about it is tested on a real API server."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
@@ -11,16 +12,16 @@ from belay_operator.engine import client as engine_client
 from belay_operator.engine.client import Client
 
 
-async def _get_from_a_server_that_is_silent_once(*, urgent: bool) -> int:
+async def _get_from_a_server_that_fails_once(
+    fail: Callable[[], Awaitable[web.Response]], *, urgent: bool = False
+) -> int:
     """Return how many requests it took."""
     asked = 0
 
     async def answer(_: web.Request) -> web.Response:
         nonlocal asked
         asked += 1
-        if asked == 1:
-            await asyncio.sleep(60)
-        return web.json_response({"metadata": {"name": "a"}})
+        return await fail() if asked == 1 else web.json_response({"metadata": {"name": "a"}})
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -31,19 +32,34 @@ async def _get_from_a_server_that_is_silent_once(*, urgent: bool) -> int:
     client = Client(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))
     try:
         async with asyncio.timeout(20):
-            assert await client.get("RLRollout", "default", "a", urgent=urgent) is not None
+            assert await client.get("RLRollout", "default", "a", urgent=urgent) == {"metadata": {"name": "a"}}
     finally:
         await client.close()
         await runner.cleanup()
     return asked
 
 
+async def _silence() -> web.Response:
+    await asyncio.sleep(60)
+    return web.Response()
+
+
 def test_an_urgent_call_soon_tries_another_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_client, "URGENT_TIMEOUT", timedelta(seconds=0.2))
-    assert asyncio.run(_get_from_a_server_that_is_silent_once(urgent=True)) == 2
+    monkeypatch.setattr(engine_client, "URGENT_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr(engine_client, "TIMEOUT", timedelta(seconds=60))
+    assert asyncio.run(_get_from_a_server_that_fails_once(_silence, urgent=True)) == 2
 
 
 def test_an_ordinary_call_gives_a_slow_server_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_client, "TIMEOUT", timedelta(seconds=0.4))
+    monkeypatch.setattr(engine_client, "TIMEOUT", timedelta(seconds=1))
     monkeypatch.setattr(engine_client, "URGENT_TIMEOUT", timedelta(seconds=60))
-    assert asyncio.run(_get_from_a_server_that_is_silent_once(urgent=False)) == 2
+    assert asyncio.run(_get_from_a_server_that_fails_once(_silence, urgent=False)) == 2
+
+
+def test_an_answer_that_is_not_json_is_no_answer() -> None:
+    """A load balancer in front of the API server has a page of its own; it must not end the process."""
+
+    async def page() -> web.Response:
+        return web.Response(text="<html>back soon</html>", content_type="text/html")
+
+    assert asyncio.run(_get_from_a_server_that_fails_once(page)) == 2
