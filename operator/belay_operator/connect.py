@@ -1,6 +1,7 @@
 """Credentials: from the cluster we run in, else from KUBECONFIG; for our client and for kopf alike.
 
-The `kubernetes` package reads both forms, exec plugins and rotated tokens included. kopf is handed the result instead
+The `kubernetes` package reads both forms. In a cluster the token is read again as it is rotated; what an exec plugin of
+a KUBECONFIG gives is read once, so such an operator on a laptop ends with its token. kopf is handed the result instead
 of logging in by itself, so that both always speak as the same user to the same server.
 """
 
