@@ -117,14 +117,14 @@ class FaultProxy:
             ]
 
     def break_watches(self) -> None:
-        """Cut every open watch stream."""
+        """Cut every open watch stream; nothing more comes through them once this returns."""
 
-        def cut() -> None:
+        async def cut() -> None:
             for stream in list(self._streams):
                 if stream._payload_writer is not None and stream._req is not None and stream._req.transport is not None:
                     stream._req.transport.abort()
 
-        self._loop.call_soon_threadsafe(cut)
+        asyncio.run_coroutine_threadsafe(cut(), self._loop).result(10)
 
     # --- life ---------------------------------------------------------------------------------------------------------
     def __enter__(self) -> "FaultProxy":

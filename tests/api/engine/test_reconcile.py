@@ -67,6 +67,7 @@ def test_a_world_as_wanted_costs_no_call_and_a_finished_object_none_at_all(
 
     finish_job(kube, "a")
     eventually(lambda: phase(kube, "a") == "Succeeded", what="the end is seen")
+    eventually(lambda: proxy.seen(path="/events$", writes=True), what="the end is told")
     time.sleep(0.3)
     before, passes = time.monotonic(), operator.metric("belay_reconciles_total")
     for number in range(3):

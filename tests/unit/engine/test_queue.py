@@ -23,7 +23,7 @@ async def running(
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):  # a busy machine's time; none of these waits that long
         while not true():  # noqa: ASYNC110 -- what is waited for is any fact, not one event
             await asyncio.sleep(0.001)
 
@@ -132,7 +132,7 @@ async def test_again_after_and_its_replacement() -> None:
     await until(lambda: len(seen) == 1)
     queue.wake(A)  # the second pass replaces half a minute by 20 ms
     await until(lambda: len(seen) == 3)
-    assert 0.015 < seen[2] - seen[1] < 0.5
+    assert 0.015 < seen[2] - seen[1] < 15
     task.cancel()
 
 
@@ -171,7 +171,7 @@ async def test_drained_waits_for_passes_under_way_and_begins_no_other() -> None:
     await asyncio.sleep(0.01)
     assert not drained.done()
     release.set()
-    await asyncio.wait_for(drained, 1)
+    await asyncio.wait_for(drained, 20)
     assert seen == [A]
     task.cancel()
 
