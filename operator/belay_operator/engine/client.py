@@ -40,10 +40,10 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One complete list."""
+    """A list, or a part of one."""
 
     items: list[Object]
-    resource_version: str  # of the whole list: what a watch may continue from
+    resource_version: str  # of the whole list, the same in each part: what a watch may continue from
 
 
 class Client:
@@ -77,10 +77,27 @@ class Client:
         """Return all objects the kind's selector lets through, fetched in chunks."""
         items: list[Object] = []
         version = ""
-        async for page in self._pages(resource_of(kind), namespace, limit):
-            items += page.get("items") or []
-            version = page["metadata"]["resourceVersion"]
+        async for page in self.pages(kind, namespace, limit=limit):
+            items += page.items
+            version = page.resource_version
         return Page(items, version)
+
+    async def pages(self, kind: str, namespace: str | None = None, *, limit: int = CHUNK) -> AsyncIterator[Page]:
+        """Yield what `list` returns, chunk by chunk, so that it is never all in memory. Raises: Gone after minutes."""
+        resource = resource_of(kind)
+        query = {"limit": str(limit)}
+        if resource.selector:
+            query["labelSelector"] = resource.selector
+        while True:
+            answer = await self.call("GET", resource, resource.path(namespace), query=query)
+            items = answer.get("items") or []
+            for item in items:  # list items come without these two
+                item["apiVersion"], item["kind"] = resource.api_version, resource.kind
+            yield Page(items, answer["metadata"]["resourceVersion"])
+            more = answer["metadata"].get("continue")
+            if not more:
+                return
+            query["continue"] = more
 
     async def apply(self, manifest: Mapping[str, Any], *, urgent: bool = False) -> Object:
         """Server-side apply `manifest` under our field manager and return the object as it is now."""
@@ -197,20 +214,6 @@ class Client:
         settings = await self.configuration.auth_settings()
         token = settings.get("BearerToken")
         return {token["key"]: token["value"]} if token and token["value"] else {}
-
-    async def _pages(self, resource: Resource, namespace: str | None, limit: int) -> AsyncIterator[Object]:
-        query = {"limit": str(limit)}
-        if resource.selector:
-            query["labelSelector"] = resource.selector
-        while True:
-            page = await self.call("GET", resource, resource.path(namespace), query=query)
-            for item in page.get("items") or []:  # list items come without these two
-                item["apiVersion"], item["kind"] = resource.api_version, resource.kind
-            yield page
-            more = page["metadata"].get("continue")
-            if not more:
-                return
-            query["continue"] = more
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ that is blind time after time makes this process unhealthy.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from typing import Any
 
 from belay_operator.engine import metrics
-from belay_operator.engine.cache import Cache
-from belay_operator.engine.client import Client, Page
+from belay_operator.engine.cache import Cache, Name
+from belay_operator.engine.client import Client
 from belay_operator.engine.errors import ApiError, NotFound
 from belay_operator.engine.resources import CACHED, Resource
 
@@ -82,12 +83,17 @@ class Resync:
             return
         lost = 0
         for namespace in self._namespaces:
-            page = await self._client.list(kind, namespace)
-            version = int(page.resource_version)
-            present = [(one["metadata"]["namespace"], one["metadata"]["name"]) for one in page.items]
-            if not first and self._differs(kind, page, namespace):
-                await asyncio.sleep(GRACE.total_seconds())  # what the watch still brings was only late, not lost
-            lost += sum(self._cache.put(kind, one) for one in page.items)
+            present: set[Name] = set()
+            version, at = 0, 0.0
+            async for page in self._client.pages(kind, namespace):
+                if not present:
+                    version, at = int(page.resource_version), asyncio.get_running_loop().time()
+                present.update(map(_name, page.items))
+                if not first and any(self._newer(kind, one) for one in page.items):
+                    await _settled(at)
+                lost += sum(self._cache.put(kind, one) for one in page.items)
+            if not first and self._cache.count(kind, namespace) != len(present):
+                await _settled(at)
             lost += len(self._cache.prune(kind, present, version=version, namespace=namespace))
         if lost and not first:
             metrics.WATCH_MISSED.labels(kind).inc(lost)
@@ -95,13 +101,8 @@ class Resync:
         self._blind[kind] = self._blind.get(kind, 0) + 1 if lost and not first else 0
         self._cache.synced.add(kind)
 
-    def _differs(self, kind: str, page: Page, namespace: str | None) -> bool:
-        versions = {
-            (one["metadata"]["namespace"], one["metadata"]["name"]): int(one["metadata"]["resourceVersion"])
-            for one in page.items
-        }
-        newer = any(self._cache.version(kind, *name) < version for name, version in versions.items())
-        return newer or len(versions) != self._cache.count(kind, namespace)
+    def _newer(self, kind: str, one: Mapping[str, Any]) -> bool:
+        return self._cache.version(kind, *_name(one)) < int(one["metadata"]["resourceVersion"])
 
     async def _until_listed(self, resource: Resource) -> None:
         while True:
@@ -113,3 +114,12 @@ class Resync:
             except ApiError as error:
                 log.warning("cannot list %s, next try in %s: %s", resource.kind, RETRY, error)
             await asyncio.sleep(RETRY.total_seconds())
+
+
+async def _settled(at: float) -> None:
+    """Return once the watch has had its time for what a list answered at `at` shows: what is late is not lost."""
+    await asyncio.sleep(max(0.0, at + GRACE.total_seconds() - asyncio.get_running_loop().time()))
+
+
+def _name(one: Mapping[str, Any]) -> Name:
+    return one["metadata"]["namespace"], one["metadata"]["name"]

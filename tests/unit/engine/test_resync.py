@@ -1,6 +1,7 @@
 """What a list finds that no watch has told; on a real API server: `tests/api/engine/test_faults.py`."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,14 +19,15 @@ def service(namespace: str, name: str, version: int) -> dict[str, Any]:
 
 
 class Server:
-    """Services by namespace, and a function to call before each list is answered."""
+    """Services by namespace, listed two at a time."""
 
     def __init__(self, *objects: dict[str, Any], version: int = 100) -> None:
         self.objects, self.version = list(objects), version
 
-    async def list(self, kind: str, namespace: str | None = None) -> Page:
+    async def pages(self, kind: str, namespace: str | None = None) -> AsyncIterator[Page]:
         found = [one for one in self.objects if namespace in (None, one["metadata"]["namespace"])]
-        return Page(found, str(self.version))
+        for at in range(0, max(len(found), 1), 2):
+            yield Page(found[at : at + 2], str(self.version))
 
 
 def full(*objects: dict[str, Any]) -> Cache:
