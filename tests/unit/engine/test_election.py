@@ -12,6 +12,7 @@ from belay_operator.engine.election import Election, Terms
 from belay_operator.engine.errors import Conflict, NotFound, Unreachable
 
 QUICK = Terms(timedelta(seconds=3), timedelta(seconds=2), timedelta(seconds=1))  # the package's smallest
+PATIENT = Terms(timedelta(minutes=2), timedelta(minutes=1), timedelta(seconds=1))  # not lost by a busy machine
 
 
 class LeaseServer:
@@ -52,8 +53,8 @@ class Wire:
         return self.server.answer(verb, path, body)
 
 
-def election(wire: Wire, name: str) -> Election:
-    return Election(wire, namespace="belay-system", identity=name, terms=QUICK)  # type: ignore[arg-type]
+def election(wire: Wire, name: str, terms: Terms = PATIENT) -> Election:
+    return Election(wire, namespace="belay-system", identity=name, terms=terms)  # type: ignore[arg-type]
 
 
 async def until(true: Callable[[], bool], *, within_s: float = 20) -> None:
@@ -71,9 +72,13 @@ async def test_a_leader_ends_before_anybody_else_may_lead_also_when_its_calls_ha
         told.append(f"{name} leads")
         await asyncio.Event().wait()
 
-    leading = asyncio.create_task(election(first, "a").lead(lambda: work("a"), lost=lambda: told.append("a is lost")))
+    def leads(wire: Wire, name: str) -> asyncio.Task[None]:
+        one = election(wire, name, QUICK)
+        return asyncio.create_task(one.lead(lambda: work(name), lost=lambda: told.append(f"{name} is lost")))
+
+    leading = leads(first, "a")
     await until(lambda: told == ["a leads"])
-    waiting = asyncio.create_task(election(second, "b").lead(lambda: work("b"), lost=lambda: told.append("b is lost")))
+    waiting = leads(second, "b")
 
     async def slow_reads_and_no_writes(verb: str, within_s: float) -> None:
         await asyncio.sleep(0.9 * within_s if verb == "GET" else within_s)
