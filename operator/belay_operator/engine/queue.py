@@ -13,6 +13,7 @@ from datetime import timedelta
 from belay_operator.engine import metrics
 from belay_operator.engine.agenda import PRIORITIES, Agenda
 from belay_operator.engine.errors import ApiError
+from belay_operator.engine.foreign import ForeignObject
 from belay_operator.engine.plan import Key
 
 WORKERS = 32
@@ -119,8 +120,9 @@ class Queue:
         self._failures[key] = failures
         delay = backoff(failures, self._rng)
         where = f"{key.kind} {key.namespace}/{key.name}"
-        # An answer of the API server needs no traceback; anything else is a bug until shown otherwise.
-        trace = None if isinstance(error, ApiError) else error
+        # An answer of the API server needs no traceback, nor a name that is taken; anything else is a bug until shown
+        # otherwise.
+        trace = None if isinstance(error, ApiError | ForeignObject) else error
         log.warning(
             "%s: pass failed (%d in a row), next try in %.1f s: %s",
             where,

@@ -8,6 +8,8 @@ from datetime import timedelta
 
 import pytest
 
+from belay_operator.engine.errors import Overloaded
+from belay_operator.engine.foreign import ForeignObject
 from belay_operator.engine.plan import Key
 from belay_operator.engine.queue import LONGEST_BACKOFF, Queue, backoff
 
@@ -150,6 +152,28 @@ async def test_a_failure_is_retried_later_and_stops_nobody() -> None:
     queue.wake(A)
     queue.wake(B)
     await until(lambda: seen.count(A) == 3 and seen.count(B) == 1)
+    task.cancel()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("error", "traced"),
+    [
+        (RuntimeError("bug"), True),
+        (ForeignObject("Service s exists"), False),
+        (Overloaded("PUT s", code=503, reason="", message=""), False),
+    ],
+)
+async def test_only_a_bug_has_a_traceback(error: Exception, traced: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(key: Key) -> None:
+        raise error
+
+    queue, task = await running(handler)
+    queue.open()
+    queue.wake(A)
+    await until(lambda: bool(caplog.records))
+    assert str(error) in caplog.records[0].getMessage()
+    assert bool(caplog.records[0].exc_info) is traced
     task.cancel()
 
 
