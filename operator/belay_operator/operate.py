@@ -3,8 +3,9 @@
     kopf's watches ──▶ cache ──listeners──▶ queue ──▶ workers ──▶ reconciler ──▶ executor ──▶ API server
           resync ──────▶ │ ◀── facts ── pollers (logbook, serving pods)                └──answers──▶ cache
 
-Start: the watches begin, every kind is listed once, and only with a complete cache do the workers begin: a decision on
-half a world would create what already exists. End: no new pass begins, those under way finish, events go out.
+Start: once Belay's CRDs are served the watches begin, every kind is listed once, and only with a complete cache do the
+workers begin: a decision on half a world would create what already exists. End: no new pass begins, those under way
+finish, events go out.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ from belay_operator.engine.pollers import CacheDesk, run_sources
 from belay_operator.engine.queue import Queue
 from belay_operator.engine.reconciler import Reconciler
 from belay_operator.engine.resources import CACHED
-from belay_operator.engine.resync import Resync
+from belay_operator.engine.resync import RETRY, Resync
 from belay_operator.engine.routing import keys_of
 from belay_operator.engine.source import Source
 from belay_operator.settings import Installation
@@ -74,7 +75,6 @@ class Operator:
             receipt_master=await receipt_key.ensure(self._client, self._installation.namespace),
         )
         cache = Cache()
-        await self._find_missing_kinds(cache)
         events = Events(self._client, instance=self._installation.identity)
         executor = Executor(self._client, cache, events)
         reconciler = Reconciler(self._kinds, cache, executor, settings)
@@ -95,13 +95,18 @@ class Operator:
 
         cache.listen(wake)
         self._watch_over(cache, queue, resync)
+        await self._find_kinds(cache)
 
         # Every outcome under analysis is a long-poll, open nearly all the time: a limit would starve the scrapes.
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as group:
             desk = CacheDesk(cache, settings, http, wake=queue.wake, token_file=self._installation.token_file)
             watches = group.create_task(self._watch(cache, resync), name="watches")
-            await resync.first()
+            listed = group.create_task(resync.first(), name="first-list")
+            await asyncio.wait({watches, listed}, return_when=asyncio.FIRST_COMPLETED)
+            if not listed.done():
+                listed.cancel()  # asked to end before the world was known: no pass is under way
+                return
             _settle_memory()
             metrics.FIRST_SYNC.set(time.monotonic() - started)
             log.info("complete after %.2f s: %d objects", time.monotonic() - started, cache.size())
@@ -141,11 +146,16 @@ class Operator:
             stop_flag=self._stop,
         )
 
-    async def _find_missing_kinds(self, cache: Cache) -> None:
+    async def _find_kinds(self, cache: Cache) -> None:
+        """Note which optional kinds are missing, and wait for the others: kopf never watches what was not there."""
         for resource in CACHED:
-            if resource.optional and not await self._client.serves(resource):
-                log.warning("%s is not served here; what needs it will say so", resource.kind)
-                cache.mark_missing(resource.kind)
+            while not await self._client.serves(resource):
+                if resource.optional:
+                    log.warning("%s is not served here; what needs it will say so", resource.kind)
+                    cache.mark_missing(resource.kind)
+                    break
+                log.warning("%s is not served yet; install Belay's CRDs. Next try in %s", resource.kind, RETRY)
+                await asyncio.sleep(RETRY.total_seconds())
 
     async def _await_new_kinds(self, cache: Cache) -> None:
         """End this term when a missing kind appears: the watches are set up at start only."""

@@ -15,7 +15,7 @@ from typing import Any
 from belay_operator.engine import metrics
 from belay_operator.engine.cache import Cache, Name
 from belay_operator.engine.client import Client
-from belay_operator.engine.errors import ApiError, NotFound
+from belay_operator.engine.errors import ApiError
 from belay_operator.engine.resources import CACHED, Resource
 
 PERIOD = timedelta(minutes=10)
@@ -109,8 +109,6 @@ class Resync:
             try:
                 await self.list(resource.kind, first=True)
                 return
-            except NotFound:
-                log.warning("%s is not served yet; install Belay's CRDs. Next try in %s", resource.kind, RETRY)
             except ApiError as error:
                 log.warning("cannot list %s, next try in %s: %s", resource.kind, RETRY, error)
             await asyncio.sleep(RETRY.total_seconds())

@@ -34,6 +34,32 @@ def test_deletions_in_a_watch_gap_are_found_by_the_resync(kube: Kube, start: Sta
     assert operator.metric("belay_watch_missed_total") >= 1
 
 
+def test_an_operator_that_is_there_before_the_crds_watches_them_once_they_come(
+    kube: Kube, start: Starter, proxy: FaultProxy
+) -> None:
+    """Without the resync: what is not watched must not be found by luck."""
+    absent = proxy.inject(Fault(path="^/apis/belay.dev/", code=404))
+    operator = start(kubeconfig=proxy.kubeconfig, BELAY_RESYNC_S="3600")
+    eventually(lambda: "install Belay's CRDs" in operator.text(), what="the operator says what it waits for")
+    time.sleep(3)  # whatever begins without them has begun by now
+    assert operator.ask("/livez")[0] == 200
+    assert operator.ask("/readyz")[0] == 503
+    absent.times = 0
+    operator.ready()
+    time.sleep(8)  # the one list after the start is over
+    kube.apply(training_job("a"))
+    eventually(lambda: phase(kube, "a") == "Running", what="status written")
+    assert operator.metric("belay_watch_missed_total") == 0
+
+
+def test_sigterm_before_the_world_is_known_ends_the_process(kube: Kube, start: Starter, proxy: FaultProxy) -> None:
+    proxy.inject(Fault(path="/jobs$", watch=False, delay_s=300))
+    operator = start(kubeconfig=proxy.kubeconfig)
+    eventually(lambda: proxy.seen(path="/pods$"), what="the first lists are under way")
+    time.sleep(1)
+    assert operator.terminate() == 0
+
+
 def test_broken_watches_come_back(kube: Kube, operator: OperatorProcess, proxy: FaultProxy) -> None:
     for number in range(3):
         proxy.break_watches()
