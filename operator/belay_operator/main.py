@@ -61,7 +61,7 @@ async def _run(installation: settings.Installation) -> None:
 
 
 async def _until_signal(leading: object, operator: Operator) -> None:
-    """Run `leading`; SIGTERM before the Lease is ours ends the wait. Once we lead, kopf takes the signals over."""
+    """Run `leading`; SIGTERM before the Lease is ours ends the wait. While we lead, `operator` has the signals."""
     task = asyncio.ensure_future(leading)  # type: ignore[call-overload]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,6 +12,7 @@ import asyncio
 import gc
 import logging
 import random
+import signal
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -103,29 +104,29 @@ class Operator:
             desk = CacheDesk(cache, settings, http, wake=queue.wake, token_file=self._installation.token_file)
             watches = group.create_task(self._watch(cache, resync), name="watches")
             listed = group.create_task(resync.first(), name="first-list")
-            await asyncio.wait({watches, listed}, return_when=asyncio.FIRST_COMPLETED)
-            if not listed.done():
-                listed.cancel()  # asked to end before the world was known: no pass is under way
-                return
-            _settle_memory()
-            metrics.FIRST_SYNC.set(time.monotonic() - started)
-            log.info("complete after %.2f s: %d objects", time.monotonic() - started, cache.size())
-            helpers = [
-                group.create_task(queue.run(), name="queue"),
-                group.create_task(events.run(), name="events"),
-                group.create_task(resync.run(), name="resync"),
-                group.create_task(run_sources(self._sources, desk, self._rng), name="sources"),
-                group.create_task(self._await_new_kinds(cache), name="new-kinds"),
-            ]
-            queue.open()
-            await watches  # ends when asked to stop, by signal or by `stop`
-            try:
-                await asyncio.wait_for(queue.drained(), END_IN.total_seconds())
-                await events.flush(timedelta(seconds=1))
-            except TimeoutError:
-                log.warning("passes under way did not end in %s; the next leader finishes them", END_IN)
+            stopping = group.create_task(self._stop.wait(), name="stopping")
+            helpers = [listed, stopping]
+            await asyncio.wait({listed, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if listed.done():
+                _settle_memory()
+                metrics.FIRST_SYNC.set(time.monotonic() - started)
+                log.info("complete after %.2f s: %d objects", time.monotonic() - started, cache.size())
+                helpers += [
+                    group.create_task(queue.run(), name="queue"),
+                    group.create_task(events.run(), name="events"),
+                    group.create_task(resync.run(), name="resync"),
+                    group.create_task(run_sources(self._sources, desk, self._rng), name="sources"),
+                    group.create_task(self._await_new_kinds(cache), name="new-kinds"),
+                ]
+                queue.open()
+                await stopping
+                await _wind_up(queue, events)
             for helper in helpers:
                 helper.cancel()
+            # Last, and cancelled instead of asked: at its own end kopf takes every younger task of the process for one
+            # of its own, waits five seconds for it and cancels it, the passes under way among them.
+            await asyncio.wait(helpers)
+            watches.cancel()
         metrics.LEADING.set(0)
 
     async def _watch(self, cache: Cache, resync: Resync) -> None:
@@ -136,15 +137,18 @@ class Operator:
             if cache.complete and time.monotonic() > complete_at:
                 resync.ask(kind)
 
-        await kopf.operator(
+        older = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
             registry=watch.registry(
                 cache, relisted=relisted, login=lambda: connect.kopf_login(self._client.configuration)
             ),
             settings=watch.settings(),
             clusterwide=not self._installation.watch,
             namespaces=self._installation.watch,
-            stop_flag=self._stop,
         )
+        for number in (signal.SIGTERM, signal.SIGINT):  # kopf has just taken them, and would end before the passes do
+            asyncio.get_running_loop().add_signal_handler(number, self.stop)
+        await kopf.run_tasks(tasks, ignored=older)
 
     async def _find_kinds(self, cache: Cache) -> None:
         """Note which optional kinds are missing, and wait for the others: kopf never watches what was not there."""
@@ -186,6 +190,15 @@ class Operator:
         self._health.live |= {"queue": queue_check, "watches": watch_check}
         self._health.ready["cache"] = lambda: None if cache.complete else "not all kinds are listed yet"
         self._health.gauges.append(queue.gauge)
+
+
+async def _wind_up(queue: Queue, events: Events) -> None:
+    """Begin no pass any more; return once those under way have ended and what they told is posted, or soon."""
+    try:
+        await asyncio.wait_for(queue.drained(), END_IN.total_seconds())
+        await events.flush(timedelta(seconds=1))
+    except TimeoutError:
+        log.warning("passes under way did not end in %s; the next leader finishes them", END_IN)
 
 
 def _settle_memory() -> None:
