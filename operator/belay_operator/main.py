@@ -11,7 +11,7 @@ import signal
 import sys
 
 from belay_operator import connect, registry, settings, watch
-from belay_operator.engine.client import Client
+from belay_operator.engine.client import Client, allow_deep_objects
 from belay_operator.engine.election import Election
 from belay_operator.engine.health import Health
 from belay_operator.operate import Operator
@@ -30,6 +30,7 @@ def main() -> None:
         level=installation.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     watch.quiet()
+    allow_deep_objects()
     try:
         asyncio.run(_run(installation))
     except (connect.NoCluster, BadReceiptKey) as error:

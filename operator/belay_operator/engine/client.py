@@ -7,7 +7,9 @@ connection, but only for a few seconds: the queue's back-off is the patient one.
 """
 
 import asyncio
+import json
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -33,6 +35,7 @@ FIRST_DELAY = timedelta(
 LONGEST_RETRY_AFTER = timedelta(seconds=10)  # a longer wish is left to the queue's back-off
 TIMEOUT = timedelta(seconds=30)
 URGENT_TIMEOUT = timedelta(seconds=5)  # a connection that died in silence must not use up a rollback's deadline
+DEPTH = 10_000  # levels of nesting that an API server accepts in an object
 CHUNK = 500  # objects per list page: bounds the memory spike on both sides
 
 Object = dict[str, Any]
@@ -44,6 +47,14 @@ class Page:
 
     items: list[Object]
     resource_version: str  # of the whole list, the same in each part: what a watch may continue from
+
+
+def allow_deep_objects() -> None:
+    """Let Python's JSON parser, ours and the one behind kopf's watches, read whatever the API server may send.
+
+    It counts levels like calls, and ends at a thousand: one such object would end every list and every watch.
+    """
+    sys.setrecursionlimit(DEPTH + sys.getrecursionlimit())
 
 
 class Client:
@@ -197,13 +208,11 @@ class Client:
             metrics.API_SECONDS.labels(one.verb).observe(time.monotonic() - started)
         if answer.status < 300:
             try:
-                found: Object = orjson.loads(data)
-            except orjson.JSONDecodeError as cause:  # something in between has a page of its own
+                return _parsed(data)
+            except ValueError as cause:  # something in between has a page of its own
                 text = data[:200].decode(errors="replace")
-                raise _TryAgain(
-                    Unreachable(one.what, code=None, reason="NotJSON", message=text), timedelta(0)
-                ) from cause
-            return found
+                error = Unreachable(one.what, code=None, reason="NotJSON", message=text)
+                raise _TryAgain(error, timedelta(0)) from cause
         error = _error(one.what, answer.status, data)
         if answer.status == 429 or answer.status >= 500:
             raise _TryAgain(error, _retry_after(answer.headers))
@@ -234,6 +243,14 @@ class _TryAgain(Exception):
     def __init__(self, error: ApiError, after: timedelta) -> None:
         self.error, self.after = error, after
         super().__init__(str(error))
+
+
+def _parsed(data: bytes) -> Object:
+    try:
+        found: Object = orjson.loads(data)
+    except orjson.JSONDecodeError:  # or one object of a list is nested deeper than orjson goes: 1,024 levels
+        found = json.loads(data)
+    return found
 
 
 def _error(what: str, code: int, data: bytes) -> ApiError:

@@ -18,6 +18,7 @@ from belay_operator.engine.errors import Conflict, NotFound, Terminating
 from belay_operator.engine.holdback import HoldBack
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.engine.slim import unreadable
 
 CONFLICTS = 3  # decisions remade at once after a conflict, before the queue's back-off takes over
 CHURN = 40  # passes with writes in a row, each right after the one before
@@ -101,6 +102,8 @@ class Reconciler:
         return plan.again_after
 
     def _decide(self, kind: Kind, obj: Mapping[str, Any]) -> Plan:
+        if (fault := unreadable(obj)) is not None:
+            return kind.invalid(obj, fault, self._now())
         try:
             observed = kind.observe(obj, self._cache, self._settings)
         except ValueError as error:  # pydantic's ValidationError is one: the spec cannot be read as written

@@ -14,6 +14,7 @@ import orjson
 
 _PACKED = frozenset({"Job", "Deployment"})  # spec.template leaves the dict and stays packed
 _NOISE = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration")
+_UNREADABLE = "belay.dev/unreadable"  # stands in spec for what was not kept; no field of any spec is called so
 _CONTENT = ("spec", "data", "stringData", "type", "immutable")
 
 
@@ -29,6 +30,22 @@ class Entry:
 
 def entry_of(kind: str, raw: Mapping[str, Any]) -> Entry:
     """Return what the cache keeps of a raw object, which stays as it is."""
+    try:
+        return _entry(kind, raw)
+    except orjson.JSONEncodeError:
+        # Nested deeper than orjson goes (254 levels), which the API server allows a free-form field of a spec. Whoever
+        # may create one object must not end the operator with it: it is kept without its spec, and called invalid.
+        return _entry(kind, {**raw, "spec": {_UNREADABLE: True}})
+
+
+def unreadable(obj: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with an object whose spec was not kept; None: it was."""
+    if _UNREADABLE not in (obj.get("spec") or {}):
+        return None
+    return "spec: a field is nested more than 250 levels deep. Nothing is changed until the spec is corrected."
+
+
+def _entry(kind: str, raw: Mapping[str, Any]) -> Entry:
     obj = {key: value for key, value in raw.items() if key != "metadata"}
     meta = {key: value for key, value in raw["metadata"].items() if key != "managedFields"}
     if "annotations" in meta:

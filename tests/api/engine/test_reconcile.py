@@ -1,8 +1,10 @@
 """The engine against a real API server: what it writes, what it leaves alone, what it repairs."""
 
+import json
 import time
 from typing import Any
 
+import pytest
 from tests.api.engine.kube import Kube, eventually
 from tests.api.engine.process import Starter
 from tests.api.faults import Fault, FaultProxy
@@ -107,6 +109,25 @@ def test_a_malformed_object_gets_a_condition_and_never_stops_others(kube: Kube, 
     assert "a bug in observe" in operator.text()
     kube.apply(training_job("bad"))  # corrected
     eventually(lambda: phase(kube, "bad") == "Running", what="the corrected one runs")
+
+
+@pytest.mark.parametrize("depth", [300, 2_000])
+def test_a_spec_nested_without_end_stops_nobody(kube: Kube, start: Starter, depth: int) -> None:
+    """`kwargs` is free-form. Read by the first list, and by the watch."""
+    kwargs = '{"a":' * depth + "1" + "}" * depth  # as text: json.dumps goes no deeper than a thousand
+
+    def deep(name: str) -> str:
+        return json.dumps(training_job(name)).replace('"CartPole-v1"', f'"CartPole-v1", "kwargs": {kwargs}')
+
+    kube.run("create", "-f", "-", stdin=deep("first"))
+    start().ready()
+    kube.run("create", "-f", "-", stdin=deep("second"))
+    kube.apply(training_job("good"))
+    eventually(lambda: phase(kube, "good") == "Running", what="the good one runs")
+    path = "jsonpath={.status.conditions[0].reason}"
+    for name in ("first", "second"):
+        said = eventually(lambda name=name: kube.run("get", "rltrainingjob", name, "-o", path), what="a condition")
+        assert said == "InvalidSpec"
 
 
 def test_an_event_is_told_once(kube: Kube, start: Starter) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from belay_api import names
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.slim import unreadable
 
 
 def pod(name: str, version: int, *, uid: str = "u", owner: str | None = None, **labels: str) -> dict[str, Any]:
@@ -108,6 +109,29 @@ def test_a_rollout_is_found_by_each_policy_it_names() -> None:
 def test_a_label_without_index_is_an_error_not_an_empty_answer() -> None:
     with pytest.raises(KeyError, match="not indexed"):
         Cache().labelled("Pod", "ns", "app", "x")
+
+
+@pytest.mark.parametrize("depth", [300, 5_000], ids=str)
+def test_a_spec_nested_without_end_is_kept_as_unreadable_and_stops_no_list(depth: int) -> None:
+    """The API server takes 10,000 levels, where a field is free-form; whoever may create one object must not end us."""
+    kwargs: dict[str, Any] = {}
+    for _ in range(depth):
+        kwargs = {"a": kwargs}
+    meta = {"namespace": "ns", "name": "deep", "uid": "u", "resourceVersion": "1"}
+    raw = {
+        "kind": "RLTrainingJob",
+        "metadata": meta,
+        "spec": {"environment": {"kwargs": kwargs}},
+        "status": {"attempt": 1},
+    }
+    cache = Cache()
+    assert cache.put("RLTrainingJob", raw)
+    kept = cache.get("RLTrainingJob", "ns", "deep")
+    assert kept is not None
+    assert kept["status"] == {"attempt": 1}
+    assert "levels" in (unreadable(kept) or "")
+    cache.put("RLTrainingJob", {**raw, "metadata": {**meta, "resourceVersion": "2"}, "spec": {"a": 1}})
+    assert unreadable(cache.get("RLTrainingJob", "ns", "deep") or {}) is None
 
 
 def test_facts() -> None:

@@ -1,6 +1,7 @@
 """The client's patience, on a real socket: everything else about it is tested on a real API server."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
 from belay_operator.engine import client as engine_client
-from belay_operator.engine.client import Client
+from belay_operator.engine.client import Client, allow_deep_objects
 
 
 async def _get_from_a_server_that_fails_once(
@@ -54,6 +55,18 @@ def test_an_ordinary_call_gives_a_slow_server_its_time(monkeypatch: pytest.Monke
     monkeypatch.setattr(engine_client, "TIMEOUT", timedelta(seconds=1))
     monkeypatch.setattr(engine_client, "URGENT_TIMEOUT", timedelta(seconds=60))
     assert asyncio.run(_get_from_a_server_that_fails_once(_silence, urgent=False)) == 2
+
+
+def test_an_object_nested_deeper_than_the_quick_parser_goes_is_read_all_the_same() -> None:
+    before = sys.getrecursionlimit()
+    allow_deep_objects()
+    try:
+        inner = engine_client._parsed(b'{"a":' * 9_990 + b"1" + b"}" * 9_990)
+        for _ in range(9_990):
+            inner = inner["a"]
+    finally:
+        sys.setrecursionlimit(before)
+    assert inner == 1
 
 
 def test_an_answer_that_is_not_json_is_no_answer() -> None:

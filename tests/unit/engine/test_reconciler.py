@@ -88,6 +88,19 @@ async def test_a_spec_that_cannot_be_read_becomes_the_invalid_plan() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_spec_that_the_cache_could_not_keep_becomes_the_invalid_plan() -> None:
+    deep: list[Any] = []
+    for _ in range(300):
+        deep = [deep]
+    executor = Executor()
+    made, _ = reconciler(executor, spec={"replicas": 1, "more": deep})
+    await made(KEY)
+    message = executor.plans[0].status["message"]
+    assert message.startswith("spec: ")
+    assert message.endswith("Nothing is changed until the spec is corrected.")
+
+
+@pytest.mark.asyncio
 async def test_conflicts_are_decided_again_twice_then_left_to_the_back_off() -> None:
     executor = Executor(conflict(), conflict(), 0)
     made, _ = reconciler(executor)
