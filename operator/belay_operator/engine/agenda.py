@@ -39,7 +39,8 @@ class Agenda(Generic[K]):
         self._rest_at_once = rest_at_once
         self._waiting: dict[K, _Waiting] = {}
         self._lines: list[deque[tuple[int, K]]] = [deque() for _ in range(PRIORITIES)]
-        self._passed = 0  # keys of better priority served since the lowest waiting line had its turn
+        self._passed = 0  # keys of better priority served since a lower waiting line had its turn
+        self._turns = 0  # of lower lines so far
         self._busy: dict[K, int | None] = {}  # None: clean; a priority: dirty, to be queued with it
         self._busy_rest: set[K] = set()  # those of them that were taken at the lowest priority
         self._alarms: dict[K, float] = {}
@@ -99,8 +100,9 @@ class Agenda(Generic[K]):
         line = lines[0]
         if len(lines) > 1:
             self._passed += 1
-            if self._passed > PATIENCE:
-                line, self._passed = lines[-1], 0
+            if self._passed > PATIENCE:  # the lower lines in turn: one that is never empty must not hide the other
+                line, self._passed = lines[1 + self._turns % (len(lines) - 1)], 0
+                self._turns += 1
         else:
             self._passed = 0
         _, key = self._lines[line].popleft()

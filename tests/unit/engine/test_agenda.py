@@ -114,6 +114,19 @@ def test_no_storm_of_better_keys_starves_the_rest() -> None:
     assert "patient" in served
 
 
+def test_nor_the_rollouts_between_a_storm_of_rollbacks_and_a_crowd_of_the_rest() -> None:
+    """Among them is the rollout whose own rollback is not decided yet."""
+    agenda: Agenda[str] = Agenda()
+    agenda.wake("rollout", 0.0, priority=1)
+    served = []
+    for number in range(3 * (PATIENCE + 1)):
+        agenda.wake(f"rollback-{number}", 0.0, priority=0)
+        agenda.wake(f"rest-{number}", 0.0, priority=2)
+        served.append(agenda.take())
+    assert "rollout" in served
+    assert "rest-0" in served
+
+
 def test_replaced_alarms_are_not_kept() -> None:
     """A long promise renewed at every pass must not fill the memory."""
     agenda: Agenda[str] = Agenda()
