@@ -1,7 +1,8 @@
 """The one object a rollout makes: its HTTPRoute, as it follows from status.
 
-Nothing here asks what the route was before. Whatever is recorded in status determines the route completely, so a
-crash, a lost write or a stranger's edit all end the same way: the next pass writes this route.
+Nothing here asks what the route was before. Whatever is recorded in status determines the route completely (but for
+a stable version whose RLPolicy was deleted, which no rule can lead to), so a crash, a lost write or a stranger's edit
+all end the same way: the next pass writes this route.
 """
 
 from datetime import datetime, timedelta
@@ -20,8 +21,13 @@ WARM_LEAD = timedelta(seconds=5)
 ROUTER: Router = GatewayRouter()
 
 
-def intent(status: RLRolloutStatus, now: datetime) -> Intent | None:
-    """Return where requests shall go; None: there is no version that ever may serve."""
+def intent(status: RLRolloutStatus, now: datetime, *, stable_lost: bool = False) -> Intent | None:
+    """Return where requests shall go; None: there is no version that ever may serve.
+
+    Args:
+        stable_lost: The RLPolicy of the stable version exists no more: a rule for its episodes would make the Gateway
+            refuse the route, and with it the version that is to take over.
+    """
     stable, candidate = status.stable, status.candidate
     # Without a recorded weight the candidate has not been asked for.
     on_trial = candidate.policy if candidate and status.weight and not _withdrawn(status) else None
@@ -32,11 +38,12 @@ def intent(status: RLRolloutStatus, now: datetime) -> Intent | None:
         return Intent(shares=((on_trial, 100.0),), pinned=tuple((policy, on_trial) for policy in status.pinned))
 
     shares = [(stable.policy, 100.0 - share)] + ([(on_trial, share)] if on_trial else [])
-    serving = {stable.policy, on_trial, _warm(status, now, replaced=share == 100)}
+    serving = {on_trial, _warm(status, now, replaced=share == 100)} | (set() if stable_lost else {stable.policy})
+    home = on_trial if on_trial and stable_lost else stable.policy
     return Intent(
         shares=tuple((policy, s) for policy, s in shares if s > 0),
         # A rule is never taken away: whose version serves no more points at stable (see GatewayRouter).
-        pinned=tuple((policy, policy if policy in serving else stable.policy) for policy in status.pinned),
+        pinned=tuple((policy, policy if policy in serving else home) for policy in status.pinned),
     )
 
 
@@ -57,7 +64,8 @@ def _warm(status: RLRolloutStatus, now: datetime, *, replaced: bool) -> str | No
 
 def route(observed: Observed, now: datetime) -> Manifest | None:
     """Return the HTTPRoute that status asks for; None: there must be none."""
-    wanted = intent(observed.status, now)
+    stable = observed.status.stable
+    wanted = intent(observed.status, now, stable_lost=stable is not None and observed.policy(stable) is None)
     if wanted is None:
         return None
     owner = observed.owner

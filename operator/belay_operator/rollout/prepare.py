@@ -1,7 +1,9 @@
 """Before the first step: the candidate must be able to serve, and one that never will is taken back.
 
-The first version of a rollout is prepared like any other; it is only spared the comparison. Going back to the version
-before, while it is still warm, skips the steps: it has proven itself, and whoever goes back is in a hurry.
+The first version of a rollout is prepared like any other; it is only spared the comparison. So is one that comes after
+a stable version whose RLPolicy was deleted: there is nothing to compare it with, and nothing else that answers. Going
+back to the version before, while it is still warm, skips the steps: it has proven itself, and whoever goes back is in a
+hurry.
 """
 
 from datetime import datetime
@@ -41,5 +43,5 @@ def prepare(observed: Observed, now: datetime) -> Move | None:
     returning = status.previous is not None and (
         (status.previous.policy, status.previous.digest) == (status.candidate.policy, status.candidate.digest)
     )
-    at_once = status.stable is None or returning
+    at_once = observed.policy(status.stable) is None or returning
     return enter(observed, now, len(observed.spec.steps) if at_once else 0, kind="promote" if at_once else None)

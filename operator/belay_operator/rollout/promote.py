@@ -43,8 +43,11 @@ def promote(observed: Observed, now: datetime) -> Move:
 
 
 def expire(observed: Observed, now: datetime) -> Move | None:
-    """Let the warm version go when its time is over, unless it is being gone back to."""
+    """Let the warm version go when its time is over or its RLPolicy was deleted, unless it is being gone back to."""
     previous, candidate = observed.status.previous, observed.status.candidate
-    if previous is None or now < previous.until or (candidate and candidate.policy == previous.policy):
+    if previous is None or (candidate and candidate.policy == previous.policy):
+        return None
+    # A rule that leads to a Service which is gone makes the Gateway refuse the whole route, for all of keepWarm.
+    if now < previous.until and previous.policy in observed.policies:
         return None
     return Move(changed(observed.status, previous=None))

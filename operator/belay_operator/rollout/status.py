@@ -79,8 +79,8 @@ def situation(observed: Observed, now: datetime) -> Wait | None:
         wait = _undecidable(observed, wait)
     else:
         wait = _preparing(observed, status.candidate.policy)
-    remade = _remade(observed)
-    return wait if remade is None else replace(wait, message=f"{wait.message}. {remade}")
+    told = _lost(observed) or _remade(observed)
+    return wait if told is None else replace(wait, message=f"{wait.message}. {told}")
 
 
 def _rolling_back(observed: Observed, now: datetime) -> Wait:
@@ -103,6 +103,10 @@ def _resting(observed: Observed, now: datetime) -> Wait | None:
             message = f"spec.policy.name: there is no RLPolicy {wanted} in this namespace; {_meanwhile(observed)}"
             return Wait(RolloutReason.POLICY_NOT_FOUND, message)
         return _refused(observed, wanted)
+    if observed.policy(status.stable) is None:
+        # Said before what the Gateway says of the route, which is only that a Service is missing.
+        message = f"RLPolicy {wanted} was deleted while it served all traffic; create it again or name another"
+        return Wait(RolloutReason.POLICY_NOT_FOUND, message, stalled=True)
     return _routed(observed, now) or _unserved(observed, wanted)
 
 
@@ -119,16 +123,20 @@ def _routed(observed: Observed, now: datetime) -> Wait | None:
 
 def _unserved(observed: Observed, stable: str) -> Wait | None:
     """What keeps the stable version from answering; None: it does."""
-    policy = observed.policies.get(stable)
-    if policy is None:
-        message = f"RLPolicy {stable} was deleted while it served all traffic; create it again or name another"
-        return Wait(RolloutReason.POLICY_NOT_FOUND, message, stalled=True)
     remade = _remade(observed)
     if remade is not None:
         return Wait(RolloutReason.POLICY_NOT_READY, remade, stalled=True)
-    if policy.ready_replicas == 0:
+    if observed.policies[stable].ready_replicas == 0:
         return Wait(RolloutReason.POLICY_NOT_READY, f"{stable} has no ready replica")
     return None
+
+
+def _lost(observed: Observed) -> str | None:
+    """That the RLPolicy of the stable version was deleted during a trial; None: it was not."""
+    stable = observed.status.stable
+    if stable is None or observed.policy(stable) is not None:
+        return None
+    return f"RLPolicy {stable.policy}, which is stable, was deleted: create it again as it was, or send promote"
 
 
 def _remade(observed: Observed) -> str | None:

@@ -75,12 +75,14 @@ class Stage:
         self.world.patch("RLRollout", "cartpole", {"metadata": {"annotations": {"belay.dev/command": text}}})
 
     def accept(self) -> None:
-        """The Gateway's controller accepts the route at its latest generation."""
+        """The Gateway's controller judges the route at its latest generation: it accepts one whose Services exist."""
         route = self.world.objects.get(("HTTPRoute", "default", "cartpole"))
         if route is not None:
+            backends = {ref["name"] for rule in route["spec"]["rules"] for ref in rule["backendRefs"]}
+            found = all(("RLPolicy", "default", name) in self.world.objects for name in backends)
             conditions = [
-                {"type": t, "status": "True", "reason": t, "observedGeneration": route["metadata"]["generation"]}
-                for t in ("Accepted", "ResolvedRefs")
+                {"type": t, "status": str(good), "reason": t, "observedGeneration": route["metadata"]["generation"]}
+                for t, good in (("Accepted", True), ("ResolvedRefs", found))
             ]
             route["status"] = {"parents": [{"parentRef": {"name": "gw"}, "conditions": conditions}]}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import permutations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.rollout.stage import KEY, Stage
 
@@ -26,15 +26,29 @@ def _judge(stage: Stage, sides: dict[str, tuple[int, float, float]]) -> None:
         stage.episodes("return", {names[key]: value for key, value in sides.items()})
 
 
+def _exists(stage: Stage, policy: str) -> bool:
+    return ("RLPolicy", "default", policy) in stage.world.objects
+
+
+def _ready(stage: Stage, policy: str, replicas: int) -> None:
+    if _exists(stage, policy):
+        stage.ready(policy, replicas)
+
+
+def _delete(stage: Stage, policy: str) -> None:
+    if _exists(stage, policy):
+        stage.world.remove("RLPolicy", policy)
+
+
 ACTS: dict[str, Callable[[Stage], object]] = {
     "want a": lambda stage: stage.wants("a"),
     "want b": lambda stage: stage.wants("b"),
     "want c": lambda stage: stage.wants("c"),
     "want d": lambda stage: stage.wants("d"),
     "want nothing there": lambda stage: stage.wants("z"),
-    "b has no pods": lambda stage: stage.ready("b", 0),
-    "a has no pods": lambda stage: stage.ready("a", 0),
-    "all have pods": lambda stage: [stage.ready(policy, 1) for policy in "abc"],
+    "b has no pods": lambda stage: _ready(stage, "b", 0),
+    "a has no pods": lambda stage: _ready(stage, "a", 0),
+    "all have pods": lambda stage: [_ready(stage, policy, 1) for policy in "abc"],
     "gateway accepts": lambda stage: stage.accept(),
     "route deleted": lambda stage: stage.world.objects.pop(("HTTPRoute", "default", "cartpole"), None),
     "second": lambda stage: stage.later(seconds=1),
@@ -49,11 +63,17 @@ ACTS: dict[str, Callable[[Stage], object]] = {
 }
 COMMANDS = st.builds("{}@{}".format, st.sampled_from(["promote", "abort", "retry", "nonsense"]), st.integers(0, 9))
 STEPS = st.one_of(st.sampled_from(sorted(ACTS)), COMMANDS)
+HANDS: dict[str, Callable[[Stage], object]] = {
+    "a deleted": lambda stage: _delete(stage, "a"),
+    "b deleted": lambda stage: _delete(stage, "b"),
+    "all published": lambda stage: [stage.publish(policy) for policy in "abc"],
+}
+MORE_STEPS = st.one_of(STEPS, st.sampled_from(sorted(HANDS)))
 
 
 def act(stage: Stage, name: str) -> None:
-    if name in ACTS:
-        ACTS[name](stage)
+    if name in ACTS | HANDS:
+        (ACTS | HANDS)[name](stage)
     else:
         stage.command(name)
 
@@ -75,7 +95,10 @@ def check(stage: Stage) -> None:
     )
     assert sum(weights.values()) == 10_000
     pinned = stage.pinned or {}
-    assert pinned[status.stable.policy] == status.stable.policy
+    if _exists(stage, status.stable.policy):
+        assert pinned[status.stable.policy] == status.stable.policy
+        gone = {policy for policy in pinned.values() if not _exists(stage, policy)}
+        assert not gone, "a rule that leads nowhere makes the Gateway refuse the route"
     serving = {side.policy for side in (status.stable, status.candidate, status.previous) if side is not None}
     assert set(pinned.values()) <= serving, "no rule leads to pods that may go"
     if withdrawn:
@@ -93,7 +116,9 @@ def check(stage: Stage) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(STEPS, max_size=14))
+@given(st.lists(MORE_STEPS, max_size=14))
+@example(["want b", "promote@1", "gateway accepts", "a deleted"])
+@example(["a deleted", "want b", "gateway accepts"])
 def test_the_route_is_always_the_recorded_intent(acts: list[str]) -> None:
     stage = Stage("a", "b", "c").go()
     for name in acts:
@@ -120,7 +145,7 @@ def test_a_pinned_rule_keeps_its_place_while_its_version_serves(acts: list[str])
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(STEPS, max_size=8), STEPS, st.integers(0, 6))
+@given(st.lists(MORE_STEPS, max_size=8), MORE_STEPS, st.integers(0, 6))
 def test_a_death_between_any_two_effects_changes_nothing_in_the_end(acts: list[str], last: str, effects: int) -> None:
     stage = Stage("a", "b", "c").go()
     for name in acts:

@@ -149,6 +149,50 @@ def test_going_back_to_the_warm_version_is_one_step() -> None:
     assert stage.status.previous.policy == "b"
 
 
+def test_a_warm_version_that_is_deleted_holds_nothing_up() -> None:
+    stage = under_analysis()
+    stage.command("promote@1")
+    stage.go(seconds=1)
+    stage.world.remove("RLPolicy", "a")
+    stage.go(seconds=1)
+    assert stage.status.previous is None
+    assert stage.pinned == {"a": "b", "b": "b"}
+    assert stage.status.phase is RolloutPhase.HEALTHY
+    assert stage.reason == "Healthy"
+    stage.publish("c")
+    stage.wants("c")
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 9000, "c": 1000}
+    assert stage.status.weight is not None
+    assert stage.status.weight.applied == 10
+
+
+def test_another_version_takes_over_at_once_from_a_stable_one_that_was_deleted() -> None:
+    stage = healthy("b")
+    stage.world.remove("RLPolicy", "a")
+    stage.go(seconds=1)
+    assert stage.reason == "PolicyNotFound"
+    stage.wants("b")
+    stage.go(seconds=1)
+    assert stage.status.stable is not None
+    assert stage.status.stable.policy == "b"
+    assert stage.pinned == {"a": "b", "b": "b"}
+    assert stage.reason == "Healthy"
+
+
+def test_a_candidate_whose_stable_version_was_deleted_can_be_promoted() -> None:
+    stage = under_analysis()
+    stage.world.remove("RLPolicy", "a")
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 5000, "b": 5000}, "nobody but a person passes an analysis by"
+    ready = next(c for c in stage.status.conditions if c.type == "Ready")
+    assert "RLPolicy a, which is stable, was deleted" in ready.message
+    stage.command("promote@1")
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 10000}
+    assert stage.status.phase is RolloutPhase.HEALTHY
+
+
 def test_slow_answers_fail_after_three_scrapes_in_a_row() -> None:
     stage = under_analysis()
     for _ in range(2):
