@@ -89,8 +89,11 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
     assert candidate is not None, "a rollback under way has its candidate until it is drained"
     at = instant(now)
     rejected = [digest for digest in status.rejected_digests if digest != candidate.digest]
+    previous = status.previous
     if rollback.reason != SUPERSEDED:
         rejected.append(candidate.digest)
+        # Whoever is rejected is not kept warm either: its rule would lead to it again.
+        previous = None if previous is not None and previous.policy == candidate.policy else previous
     entry = HistoryEntry(
         policy=candidate.policy,
         digest=candidate.digest,
@@ -103,6 +106,7 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
         status,
         rollback=rollback.model_copy(update={"drained_at": at}),
         candidate=None,
+        previous=previous,
         step=None,
         weight=None,
         analysis_started_at=None,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.rollout.stage import KEY, Stage
 
 from belay_operator.rollout.observe import KIND
+from belay_operator.rollout.rollback import SUPERSEDED
 
 BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
@@ -105,6 +106,8 @@ def check(stage: Stage) -> None:
         assert status.candidate is not None
         assert status.candidate.policy not in pinned.values(), "episodes leave a withdrawn candidate"
         assert share == 0
+    if status.rollback is not None and not withdrawn and status.rollback.reason != SUPERSEDED:
+        assert status.rollback.policy not in pinned.values(), "nor do they come back to one that was rejected"
     if status.candidate is None:
         assert status.step is None
         assert status.weight is None

@@ -193,6 +193,23 @@ def test_a_candidate_whose_stable_version_was_deleted_can_be_promoted() -> None:
     assert stage.status.phase is RolloutPhase.HEALTHY
 
 
+def test_a_warm_version_that_was_taken_back_gets_no_episode_again() -> None:
+    stage = under_analysis()
+    stage.command("promote@1")
+    stage.go(seconds=1)
+    stage.wants("a")
+    stage.passes()
+    assert stage.weights == {"a": 10000}, "going back to the warm version is under way"
+    stage.command("abort@2")
+    stage.go(seconds=1)
+    stage.later(seconds=2)
+    stage.scrape("a", rate=0.0)
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.ROLLED_BACK
+    assert stage.status.previous is None
+    assert stage.pinned == {"a": "b", "b": "b"}
+
+
 def test_slow_answers_fail_after_three_scrapes_in_a_row() -> None:
     stage = under_analysis()
     for _ in range(2):
