@@ -105,7 +105,7 @@ class RolloutReason(StrEnum):
     HOLDING = "Holding"
     """The measurements needed to go on are missing; the message says which and until when."""
     WAITING_FOR_CAPACITY = "WaitingForCapacity"
-    """The weight is not raised because the candidate has too few ready replicas."""
+    """The weight is not raised, or the candidate not promoted, because it has too few ready replicas."""
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     """The Gateway has not accepted the route at its latest generation; the message repeats its words."""
     BAKING = "Baking"

@@ -2,7 +2,8 @@
 
 Looks are taken from the moment the candidate's first weight is in force until its promotion, at every step. Only what
 was measured since then counts. A fact that is missing (the operator has just started) is no look: the verdict recorded
-before stands. Running numbers are written every few seconds, a changed verdict at once.
+before stands, but `seen` tells that it is of the record, and what cannot be undone waits for a look. Running numbers
+are written every few seconds, a changed verdict at once.
 """
 
 import math
@@ -16,7 +17,7 @@ from belay_operator.rollout.analysis.evidence import Evidence, Sample
 from belay_operator.rollout.analysis.grace import withheld
 from belay_operator.rollout.analysis.limits import judge_limit
 from belay_operator.rollout.analysis.queries import budget, comparisons, judged, limits
-from belay_operator.rollout.facts import ServingFact
+from belay_operator.rollout.facts import OutcomeFact, ServingFact
 from belay_operator.rollout.move import Move, changed, instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.rollback import begin
@@ -46,6 +47,13 @@ def look(observed: Observed, now: datetime) -> Observed:
     before = {verdict.metric: verdict for verdict in observed.status.verdicts}
     fresh = _compared(observed, before, now) | _limited(observed, before)
     return replace(observed, looks=tuple(fresh[m.name] for m in observed.spec.analysis.metrics if m.name in fresh))
+
+
+def seen(observed: Observed, metric: Metric) -> bool:
+    """Whether the verdict on `metric` rests on a fact at hand, and not only on what an operator before us recorded."""
+    if metric.limit is not None:
+        return _scrape(observed) is not None
+    return not observed.logbook or _answer(observed, metric) is not None
 
 
 def record_applied(observed: Observed, now: datetime) -> Move | None:
@@ -116,22 +124,15 @@ def flush_after(observed: Observed) -> timedelta | None:
 
 def _compared(observed: Observed, before: dict[str, MetricVerdict], now: datetime) -> dict[str, MetricVerdict]:
     """Looks at the metrics that are compared with stable."""
-    status, fact = observed.status, observed.statistics
+    status = observed.status
     assert status.candidate is not None
     assert status.stable is not None
     candidate, stable, grace = status.candidate.policy, status.stable.policy, observed.spec.analysis.grace
-    ours = (
-        fact is not None
-        and fact.candidate == candidate
-        and fact.stable == stable
-        and fact.since == status.analysis_started_at
-    )
     fresh: dict[str, MetricVerdict] = {}
     spend = budget(observed.spec.analysis)
     for metric, comparison in comparisons(observed.spec.analysis):
         old = before.get(metric.name)
-        outcome = metric.source.logbook.outcome if metric.source.logbook else ""
-        answer = fact.outcomes.get(outcome) if fact is not None and ours else None
+        answer = _answer(observed, metric)
         if not observed.logbook:
             evidence = Evidence(metric.name, Verdict.PROVIDER_DOWN, NO_LOGBOOK)
             fresh[metric.name] = _verdict(evidence, old, at=old.at if old else instant(now), query=None)
@@ -146,13 +147,21 @@ def _compared(observed: Observed, before: dict[str, MetricVerdict], now: datetim
     return fresh
 
 
+def _answer(observed: Observed, metric: Metric) -> OutcomeFact | None:
+    """What the logbook last said about a metric's outcome in this trial; None: nothing yet."""
+    status, fact = observed.status, observed.statistics
+    assert status.candidate is not None
+    assert status.stable is not None
+    trial = (status.candidate.policy, status.stable.policy, status.analysis_started_at)
+    if fact is None or metric.source.logbook is None or (fact.candidate, fact.stable, fact.since) != trial:
+        return None
+    return fact.outcomes.get(metric.source.logbook.outcome)
+
+
 def _limited(observed: Observed, before: dict[str, MetricVerdict]) -> dict[str, MetricVerdict]:
     """Looks at the guard rails: one per scrape, so that breaches are counted once each."""
-    candidate = observed.status.candidate
+    candidate, fact = observed.status.candidate, _scrape(observed)
     assert candidate is not None
-    fact, started = observed.serving.get(candidate.policy), observed.status.analysis_started_at
-    if fact is not None and started is not None and fact.at < started:
-        fact = None  # of an earlier trial, or of requests that came before the weight
     fresh: dict[str, MetricVerdict] = {}
     for metric, limit in limits(observed.spec.analysis):
         old = before.get(metric.name)
@@ -167,6 +176,15 @@ def _limited(observed: Observed, before: dict[str, MetricVerdict]) -> dict[str, 
         query = f"{metric.source.serving} of the pods of {candidate.policy}"
         fresh[metric.name] = _verdict(evidence, old, at=fact.at, query=query)
     return fresh
+
+
+def _scrape(observed: Observed) -> ServingFact | None:
+    """The last scrape of the candidate's pods in this trial; None: there was none yet."""
+    candidate, started = observed.status.candidate, observed.status.analysis_started_at
+    assert candidate is not None
+    fact = observed.serving.get(candidate.policy)
+    # One from before is of an earlier trial, or of requests that came before the weight.
+    return None if fact is not None and started is not None and fact.at < started else fact
 
 
 def _measured(metric: Metric, fact: ServingFact) -> float | None:

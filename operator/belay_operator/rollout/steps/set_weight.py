@@ -28,7 +28,7 @@ class SetWeight:
         wanted, weight = float(step.set_weight or 0), observed.status.weight
         if weight is not None and weight.desired == wanted:
             return None
-        if wanted > (weight.desired if weight else 0) and not _has_capacity(observed):
+        if wanted > (weight.desired if weight else 0) and not has_capacity(observed):
             return None
         recorded = WeightStatus(desired=wanted, applied=weight.applied if weight else None)
         return Move(changed(observed.status, weight=recorded, pinned=_places(observed.status)))
@@ -37,7 +37,7 @@ class SetWeight:
         """Wait for capacity, then for the Gateway."""
         weight, started = observed.status.weight, observed.status.step
         if weight is None or weight.desired != float(step.set_weight or 0):
-            return _short_of_pods(observed)
+            return short_of_pods(observed, "the weight is not raised")
         if observed.gateway_api and build.in_force(observed, now):
             return None
         return unaccepted(observed, now, since=started.started_at if started else now)
@@ -71,17 +71,19 @@ def _places(status: RLRolloutStatus) -> list[str]:
     return [*pinned[:place], candidate.policy, *pinned[place + 1 :]]
 
 
-def _has_capacity(observed: Observed) -> bool:
+def has_capacity(observed: Observed) -> bool:
+    """Whether the candidate has the pods it needs."""
     policy = observed.policy(observed.status.candidate)
     return policy is not None and policy.has_capacity
 
 
-def _short_of_pods(observed: Observed) -> Wait:
+def short_of_pods(observed: Observed, what: str) -> Wait:
+    """Return the wait for ready pods; `what`: does not happen for the lack of them."""
     candidate = observed.status.candidate
     policy = observed.policy(candidate)
     name = candidate.policy if candidate else "the candidate"
     needed = policy.needed_replicas if policy else observed.spec.replicas
     return Wait(
         RolloutReason.WAITING_FOR_CAPACITY,
-        f"the weight is not raised: {name} has fewer than {needed} ready replicas",
+        f"{what}: {name} has fewer than {needed} ready replicas",
     )
