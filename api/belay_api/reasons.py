@@ -85,7 +85,8 @@ class RolloutReason(StrEnum):
     """Reasons of RLRollout conditions."""
 
     INVALID_SPEC = "InvalidSpec"
-    """The spec cannot be carried out as written; the message names the field. Traffic stays as it is."""
+    """The spec cannot be carried out as written; the message names the field. Traffic stays as it is; a candidate on
+    trial is judged as before if `analysis` can be read, and can be taken back."""
     CHILD_CONFLICT = "ChildConflict"
     """An object somebody else made has the name of one that this needs; it is left as it is, the message names it."""
     POLICY_NOT_FOUND = "PolicyNotFound"

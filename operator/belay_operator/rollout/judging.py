@@ -42,7 +42,7 @@ def on_trial(observed: Observed) -> bool:
 
 def look(observed: Observed, now: datetime) -> Observed:
     """Return the world with this pass's verdicts."""
-    if not on_trial(observed):
+    if not on_trial(observed) or not observed.judgeable:
         return replace(observed, looks=None)
     before = {verdict.metric: verdict for verdict in observed.status.verdicts}
     fresh = _compared(observed, before, now) | _limited(observed, before)

@@ -20,7 +20,7 @@ from belay_operator.children import Owner
 from belay_operator.engine.kind import Kind, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.rollout import build
-from belay_operator.rollout.analysis.queries import check
+from belay_operator.rollout.analysis.queries import check_analysis, check_steps
 from belay_operator.rollout.commands import parse
 from belay_operator.rollout.decide import decide
 from belay_operator.rollout.move import changed
@@ -43,8 +43,8 @@ TROUBLE = BROKEN | {
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
     """Return the rollout in `body` with its policies, route and facts.
 
-    Raises: ValueError for a spec that the API server let pass and that still cannot be carried out, unless a candidate
-        is being withdrawn: that rests on nothing such a spec can spoil, and must not wait until somebody mends it.
+    Raises: ValueError for a spec that the API server let pass and that still cannot be carried out, unless there is a
+        candidate: judging it and taking it back must not wait until somebody mends the steps.
     """
     owner = Owner.of(body)
     spec = RLRolloutSpec.model_validate(body["spec"])
@@ -67,12 +67,13 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         logbook=settings.logbook_url is not None,
         labels=settings.labels,
     )
-    try:
-        check(spec)
-    except ValueError:
-        if not observed.rolling_back:
-            raise
-        return replace(observed, fit=False)
+    for rule, judgeable in ((check_analysis, False), (check_steps, True)):
+        try:
+            rule(spec)
+        except ValueError as error:
+            if status.candidate is None:
+                raise
+            return replace(observed, unfit=str(error), judgeable=judgeable)
     return observed
 
 

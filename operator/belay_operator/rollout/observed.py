@@ -54,7 +54,8 @@ class Observed:
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
     logbook: bool = True  # installed with a logbook
     labels: Mapping[str, str] = field(default_factory=dict)  # the installation's own, for every child
-    fit: bool = True  # False: the spec cannot be carried out, and all that goes on is the withdrawal of a candidate
+    unfit: str | None = None  # why the spec cannot be carried out: a candidate stays where it is, or goes back
+    judgeable: bool = True  # False: what makes it unfit is the analysis, so no look can be taken
     looks: tuple[MetricVerdict, ...] | None = None  # this pass's verdicts; None: not looked yet, or nothing to judge
 
     def after(self, status: RLRolloutStatus) -> "Observed":

@@ -36,7 +36,7 @@ def broken(observed: Observed, now: datetime) -> Move | None:
 def prepare(observed: Observed, now: datetime) -> Move | None:
     """Begin with the first step once the candidate has its pods."""
     status, policy = observed.status, observed.policy(observed.status.candidate)
-    if status.candidate is None or status.step is not None or observed.rolling_back:
+    if status.candidate is None or status.step is not None or observed.rolling_back or observed.unfit is not None:
         return None
     if policy is None or not policy.has_capacity:
         return None

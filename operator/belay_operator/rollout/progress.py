@@ -36,6 +36,8 @@ def progress(observed: Observed, now: datetime) -> Move | None:
     current = observed.status.step
     if current is None or observed.status.candidate is None or observed.rolling_back:
         return None
+    if observed.unfit is not None and current.kind != "promote":
+        return None  # who promotes is past all that such a spec can spoil
     if current.kind not in FINAL:
         if current.passed_hash != passed_hash(observed.spec, current.index):
             return _again(observed, now)

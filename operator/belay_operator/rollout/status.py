@@ -74,6 +74,8 @@ def situation(observed: Observed, now: datetime) -> Wait | None:
         return _rolling_back(observed, now)
     if status.candidate is None:
         return _resting(observed, now)
+    if observed.unfit is not None:
+        return _standing_still(observed, status.candidate.policy, observed.unfit)
     if status.step is not None:
         wait = waiting(observed, now) or Wait(RolloutReason.PROGRESSING, "the step is over")
         wait = _undecidable(observed, wait)
@@ -93,6 +95,12 @@ def _rolling_back(observed: Observed, now: datetime) -> Wait:
     elif rollback.weight_zero_at is None and observed.route is not None and observed.route.answer is Answer.REFUSED:
         message = f"{message}. The route without it is not accepted: {observed.route.message}"
     return Wait(RolloutReason.ROLLING_BACK, message, left if left > timedelta() else AFTER_DEADLINE)
+
+
+def _standing_still(observed: Observed, candidate: str, unfit: str) -> Wait:
+    judged = "is judged as before" if observed.judgeable else "is judged by nobody"
+    message = f"{unfit}. Until then {candidate} keeps its weight and {judged}; the command abort takes it back"
+    return Wait(RolloutReason.INVALID_SPEC, message, stalled=True)
 
 
 def _resting(observed: Observed, now: datetime) -> Wait | None:

@@ -27,7 +27,7 @@ def take_up(observed: Observed, now: datetime) -> Move | None:
     if status.candidate is not None or (status.stable is not None and status.stable.policy == wanted):
         return None
     policy = observed.policies.get(wanted)
-    if policy is None or policy.digest in status.rejected_digests or not observed.fit:
+    if policy is None or policy.digest in status.rejected_digests or observed.unfit is not None:
         return None
     candidate = VersionStatus(policy=wanted, digest=policy.digest, since=instant(now))
     after = changed(

@@ -11,7 +11,7 @@ from itertools import permutations
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.unit.rollout.stage import KEY, Stage
+from tests.unit.rollout.stage import KEY, SPEC, Stage
 
 from belay_operator.rollout.observe import KIND
 from belay_operator.rollout.rollback import SUPERSEDED
@@ -67,6 +67,8 @@ STEPS = st.one_of(st.sampled_from(sorted(ACTS)), COMMANDS)
 HANDS: dict[str, Callable[[Stage], object]] = {
     "a deleted": lambda stage: _delete(stage, "a"),
     "b deleted": lambda stage: _delete(stage, "b"),
+    "steps spoilt": lambda stage: stage.edits_steps({"analyze": {}}),
+    "steps mended": lambda stage: stage.edits_steps(*SPEC["steps"]),
     "all published": lambda stage: [stage.publish(policy) for policy in "abc"],
 }
 MORE_STEPS = st.one_of(STEPS, st.sampled_from(sorted(HANDS)))

@@ -1,7 +1,9 @@
 """Whole lives of a rollout, with all others played by `stage`: first version, promotion, rollback, and going back."""
 
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from tests.unit.rollout.stage import KEY, Stage, digest
 
 from belay_api.rollout import RolloutPhase
@@ -290,6 +292,51 @@ def test_a_spec_that_would_wait_for_ever_is_refused_and_traffic_stays() -> None:
     assert stage.reason == "InvalidSpec"
     assert stage.weights == {"a": 10000}
     assert stage.status.candidate is None
+
+
+def test_a_spec_spoilt_during_a_trial_stops_the_steps_and_not_the_judging() -> None:
+    stage = under_analysis()
+    stage.edits_steps({"analyze": {}})
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    assert stage.reason == "InvalidSpec"
+    assert [v.verdict for v in stage.status.verdicts] == ["Pass", "Pass"]
+    assert stage.weights == {"a": 5000, "b": 5000}, "no step goes on"
+    stage.episodes("return", BAD)
+    stage.passes()
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.metric == "return"
+    assert stage.weights == {"a": 10000}
+
+
+@pytest.mark.parametrize("spoil", [{"steps": [{"analyze": {}}]}, {"analysis": {"window": "10ms"}}])
+@pytest.mark.parametrize(("command", "served"), [("abort@1", "a"), ("promote@1", "b")])
+def test_a_command_is_carried_out_though_the_spec_is_spoilt(spoil: dict[str, Any], command: str, served: str) -> None:
+    stage = under_analysis()
+    stage.world.patch("RLRollout", "cartpole", {"spec": spoil})
+    stage.go(seconds=1)
+    ready = next(c for c in stage.status.conditions if c.type == "Ready")
+    assert (ready.reason, "abort takes it back" in ready.message) == ("InvalidSpec", True)
+    stage.command(command)
+    stage.go(seconds=1)
+    assert stage.weights == {served: 10000}
+    assert [(c.action, c.message) for c in stage.status.commands] == [(command.partition("@")[0], None)]
+
+
+def test_a_spec_spoilt_while_baking_is_not_promoted_by_time() -> None:
+    stage = under_analysis()
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    assert stage.status.phase is RolloutPhase.BAKING
+    stage.world.patch("RLRollout", "cartpole", {"spec": {"analysis": {"window": "10ms"}}})
+    stage.go(seconds=61)
+    assert stage.status.phase is RolloutPhase.BAKING
+    stage.world.patch("RLRollout", "cartpole", {"spec": {"analysis": {"window": "10s"}}})
+    stage.scrape("b", rate=50.0)
+    stage.go(seconds=1)
+    assert stage.status.phase is RolloutPhase.HEALTHY
 
 
 def test_a_spec_spoilt_during_a_rollback_does_not_hold_it_up() -> None:

@@ -90,8 +90,8 @@ def windows(statistics: Statistics, version: str) -> list[StartWindow]:
     ]
 
 
-def check(spec: RLRolloutSpec) -> None:
-    """Raise ValueError for what the schema cannot say about the analysis and its place among the steps."""
+def check_analysis(spec: RLRolloutSpec) -> None:
+    """Raise ValueError for what the schema cannot say about the analysis."""
     names = [metric.name for metric in spec.analysis.metrics]
     for name in names:
         if names.count(name) > 1:
@@ -102,6 +102,10 @@ def check(spec: RLRolloutSpec) -> None:
         raise ValueError("spec.analysis.window is below 1s; episodes are grouped by it, use at least 1s")
     list(limits(spec.analysis))
     list(comparisons(spec.analysis))
+
+
+def check_steps(spec: RLRolloutSpec) -> None:
+    """Raise ValueError for what the schema cannot say about the place of an analysis among the steps."""
     weight = 0
     for index, step in enumerate(spec.steps):
         weight = step.set_weight if step.set_weight is not None else weight
