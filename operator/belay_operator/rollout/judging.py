@@ -165,7 +165,8 @@ def _limited(observed: Observed, before: dict[str, MetricVerdict]) -> dict[str, 
     fresh: dict[str, MetricVerdict] = {}
     for metric, limit in limits(observed.spec.analysis):
         old = before.get(metric.name)
-        if fact is None or (old is not None and fact.at <= old.at):
+        # Not "no later than": an operator whose clock is behind that of the one before it would be blind for as long.
+        if fact is None or (old is not None and fact.at == old.at):
             if old is not None:
                 fresh[metric.name] = old
             continue
