@@ -502,6 +502,6 @@ class RLRolloutStatus(ConditionedStatus):
     rejected_digests: list[str] = Field(default_factory=list)
     """Digests that were rolled back; not tried again until the command retry. At most 20, newest last."""
     commands: list[CommandStatus] = Field(default_factory=list)
-    """Commands seen; at most 10, newest last."""
+    """Commands seen; at most 10, the one seen last at the end."""
     history: list[HistoryEntry] = Field(default_factory=list)
     """Rollouts that ended; at most 10, newest last."""

@@ -32,9 +32,13 @@ def parse(text: str) -> Command:
 
 def decide_command(observed: Observed, now: datetime) -> Move | None:
     """Return what a command not seen before does, its record included."""
-    command = observed.command
-    if command is None or command.id in {seen.id for seen in observed.status.commands}:
+    command, seen = observed.command, observed.status.commands
+    if command is None or (seen and seen[-1].id == command.id):
         return None
+    if again := [record for record in seen if record.id == command.id]:
+        # Git put it back after somebody annotated another. It moves up, or ten others later it would be forgotten, and
+        # carried out once more.
+        return Move(changed(observed.status, commands=[*(r for r in seen if r.id != command.id), *again]))
     action = ACTIONS.get(command.action)
     answer = action(observed, now) if action else _unknown(command)
     refusal = answer if isinstance(answer, str) else None

@@ -240,6 +240,19 @@ def test_a_poller_that_cannot_answer_does_not_outlast_the_deadline() -> None:
     assert stage.status.phase is RolloutPhase.ROLLED_BACK
 
 
+def test_a_command_of_git_is_not_carried_out_again_however_many_came_between() -> None:
+    """Each time somebody annotates another command, GitOps puts the one of Git back."""
+    stage = under_analysis()
+    for number in range(25):
+        stage.command("abort@git")
+        stage.passes()
+        stage.command(f"nonsense@{number}")
+        stage.passes()
+    assert stage.told.count("CommandExecuted") == 1
+    assert stage.told.count("CommandRefused") == 25, "the nonsense, each once; the abort never again"
+    assert len(stage.status.commands) == 10
+
+
 def test_running_numbers_are_written_every_few_seconds_and_changes_at_once() -> None:
     stage = under_analysis()
     stage.episodes("return", {"a": (40, 480.0, 90.0), "b": (40, 470.0, 90.0)})
