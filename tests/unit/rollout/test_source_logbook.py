@@ -7,12 +7,15 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from tests.unit.logbook.support import Process, new_namespace, receipt
 from tests.unit.rollout.desk import TableDesk
 from tests.unit.rollout.stage import SPEC
 from tests.world import World, belay_object
 
 from belay_api.units import format_instant
+from belay_api.wire import Statistics
 from belay_operator.rollout.facts import OutcomeFact
 from belay_operator.rollout.sources.logbook import LogbookSource
 
@@ -82,6 +85,31 @@ async def test_news_wakes_the_rollout_an_outage_is_told_and_ends(tmp_path: Path)
         finally:
             running.cancel()
             process.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_storm_of_episodes_is_a_few_looks() -> None:
+    """A look costs milliseconds of the operator's only thread; under heavy traffic every answer is news."""
+    asked = 0
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        news = Statistics(outcome="return", at=datetime.now(UTC), etag=str(asked), versions=[])
+        return web.json_response(text=news.model_dump_json())
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+        desk = TableDesk(world("default"), http, logbook_url=str(server.make_url("")))
+        running = asyncio.create_task(LogbookSource().run(desk))
+        try:
+            await desk.until(lambda: asked >= 2)
+            began, before = time.monotonic(), asked
+            await desk.until(lambda: asked >= before + 5)
+            assert time.monotonic() - began >= 0.4, "at most ten a second"
+        finally:
+            running.cancel()
 
 
 @pytest.mark.asyncio

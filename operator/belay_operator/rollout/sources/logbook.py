@@ -27,7 +27,7 @@ TOPIC = "statistics"
 WAIT = timedelta(seconds=25)  # the logbook's limit is 30 s; below it, an answer is never cut off
 SLACK = timedelta(seconds=5)  # beyond WAIT: then the logbook is down
 RESCAN = timedelta(seconds=2)  # a change that falls between two waits is found by then
-GATHER = timedelta(milliseconds=100)  # a storm of changes is one scan
+GATHER = timedelta(milliseconds=100)  # a storm of changes is one scan, one of episodes one look
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=0.5), timedelta(seconds=5)  # a verdict comes this much late at most
 
 
@@ -123,6 +123,7 @@ async def _keep_asking(desk: Desk, poll: Poll) -> None:
         ):
             last = OutcomeFact(poll.text, instant(desk.now()), statistics)
             _publish(desk, poll, last)
+            await asyncio.sleep(GATHER.total_seconds())
 
 
 async def _ask(desk: Desk, poll: Poll, *, etag: str | None) -> Statistics:
