@@ -11,9 +11,12 @@ from datetime import datetime
 from belay_api.wire import Statistics
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class OutcomeFact:
-    """What the logbook last said about one outcome. Compared by identity: a new answer is a new object."""
+    """What the logbook last said about one outcome. Compared by identity: a new answer is a new object.
+
+    Its windows are many; whatever is kept about it is kept by a weak reference and goes with it.
+    """
 
     query: str  # what was asked, for the evidence in status
     at: datetime  # when it answered, or failed to

@@ -5,7 +5,7 @@ The statistics themselves know nothing of resources or of the wire; this file is
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 from belay_api.rollout import AnalysisSpec, Metric, RLRolloutSpec, ServingMeasure
 from belay_api.units import parse_duration, parse_percent
@@ -63,10 +63,20 @@ def budget(analysis: AnalysisSpec) -> Budget:
 
 
 # The looks of one pass differ from those of the pass before in at most one answer, and a long rollout has many windows:
-# the verdict of an answer that has been judged is kept. The key holds the answer itself (by identity), so it is pure.
-@lru_cache(maxsize=4096)
+# the verdict of an answer that has been judged is kept, as long as the answer itself. The key is the answer (by
+# identity), so it is pure. A cache that held answers would hold a day's windows once for every episode that ended.
+_JUDGED: WeakKeyDictionary[OutcomeFact, dict[tuple[Comparison, str, str, Budget], Evidence]] = WeakKeyDictionary()
+
+
 def judged(comparison: Comparison, fact: OutcomeFact, candidate: str, stable: str, spend: Budget) -> Evidence:
     """Return the verdict on one metric from the logbook's last answer."""
+    known, question = _JUDGED.setdefault(fact, {}), (comparison, candidate, stable, spend)
+    if question not in known:
+        known[question] = _judged(comparison, fact, candidate, stable, spend)
+    return known[question]
+
+
+def _judged(comparison: Comparison, fact: OutcomeFact, candidate: str, stable: str, spend: Budget) -> Evidence:
     if fact.problem is not None or fact.statistics is None:
         return judge(comparison, None, None, budget=spend)
     return judge(comparison, windows(fact.statistics, candidate), windows(fact.statistics, stable), budget=spend)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from belay_operator.rollout.analysis.betting import Counts, Wealth, interval, log_wealth, log_wealth_below
+from belay_operator.rollout.analysis.betting import AT_ONCE, Counts, Wealth, interval, log_wealth, log_wealth_below
 
 
 def counts(ones: list[float], total: list[float]) -> Counts:
@@ -99,3 +99,24 @@ def test_going_on_from_full_windows_equals_starting_over() -> None:
         only = slice(window, window + 1)
         wealth = wealth.after(*(Counts(side.ones[:, only], side.total[:, only]) for side in sides))
     np.testing.assert_allclose(wealth.log, whole, rtol=1e-12)
+
+
+def test_many_windows_are_taken_in_parts_with_the_same_result() -> None:
+    rng = np.random.default_rng(10)
+    total = [rng.integers(0, 9, 3 * AT_ONCE + 7).astype(float) for _ in range(2)]
+    sides = [Counts(rng.binomial(n.astype(int), 0.3).astype(float), n) for n in total]
+    at_once = Wealth.start(shift=0.05).after(*sides).log
+    assert log_wealth(*sides, shift=0.05) == pytest.approx(at_once, rel=1e-12)
+
+
+def test_whatever_is_rejected_lies_below_what_is_not() -> None:
+    """The search for an interval's end halves; it rests on there being one end."""
+    rng, shifts = np.random.default_rng(11), np.linspace(-1, 1, 201)
+    for _ in range(60):
+        total = [rng.integers(0, most, rng.integers(1, 20)).astype(float) for most in (30, 60)]
+        total = [n[: min(map(len, total))] for n in total]
+        sides = [
+            Counts(rng.binomial(n.astype(int), p).astype(float), n) for n, p in zip(total, rng.random(2), strict=True)
+        ]
+        rejected = log_wealth(*sides, shift=shifts) >= math.log(1 / 0.01)
+        assert not (rejected[1:] & ~rejected[:-1]).any()
