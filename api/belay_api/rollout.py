@@ -440,7 +440,7 @@ class RollbackStatus(StatusModel):
     drained_at: Instant | None = None
     """When the candidate's pods were seen without requests, or had no endpoints left."""
     endpoints_closed_at: Instant | None = None
-    """When the deadline passed and the candidate's endpoints were removed."""
+    """When the deadline passed and the candidate's endpoints were removed; they may return with `weightZeroAt`."""
 
 
 class CommandStatus(StatusModel):

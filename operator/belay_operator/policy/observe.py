@@ -111,7 +111,9 @@ def _demands(policy: str, rollouts: Iterable[Mapping[str, Any]]) -> Iterator[Dem
 def _closed_by(policy: str, rollouts: Iterable[Mapping[str, Any]], demands: Iterable[Demand]) -> str | None:
     """Return the rollout whose rollback is overdue and wants this policy's endpoints gone.
 
-    Another rollout's stable version is never closed: there is no other version for its traffic to go to.
+    They come back once the route without them is in force: until then the Gateway may still send requests here, though
+    the rollback is over and has let the policy go. Another rollout's stable version is never closed: there is no other
+    version for its traffic to go to.
     """
     for rollout in rollouts:
         name = rollout["metadata"]["name"]
@@ -121,10 +123,10 @@ def _closed_by(policy: str, rollouts: Iterable[Mapping[str, Any]], demands: Iter
 
 
 def _closes(rollout: Mapping[str, Any], policy: str) -> bool:
-    """Whether a rollback of this policy is overdue and not yet proven."""
+    """Whether a rollback of this policy is overdue, and the route without it not in force yet."""
     rollback = (rollout.get("status") or {}).get("rollback") or {}
-    closed = rollback.get("endpointsClosedAt") and not rollback.get("drainedAt")
-    return bool(rollback.get("policy") == policy and closed)
+    over = rollback.get("drainedAt") and rollback.get("weightZeroAt")
+    return bool(rollback.get("policy") == policy and rollback.get("endpointsClosedAt") and not over)
 
 
 def _deployment_view(deployment: Mapping[str, Any], owner: Owner, pods: Sequence[PodView]) -> DeploymentView:

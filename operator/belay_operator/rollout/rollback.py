@@ -39,8 +39,10 @@ def begin(observed: Observed, now: datetime, *, reason: str, message: str, metri
 def decide_rollback(observed: Observed, now: datetime) -> Move | None:
     """Return what is newly seen of a rollback under way, or None."""
     status, rollback = observed.status, observed.status.rollback
-    if rollback is None or rollback.drained_at is not None:
+    if rollback is None:
         return None
+    if rollback.drained_at is not None:
+        return _accepted_late(observed, rollback, now)
 
     if rollback.weight_zero_at is None and build.in_force(observed, now):
         weight = status.weight and WeightStatus(desired=0, applied=0)
@@ -58,12 +60,21 @@ def decide_rollback(observed: Observed, now: datetime) -> Move | None:
     return None
 
 
+def _accepted_late(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move | None:
+    """Record that the Gateway has accepted the route after all: with that the closed endpoints open again."""
+    waiting = rollback.endpoints_closed_at is not None and rollback.weight_zero_at is None
+    if not waiting or not build.in_force(observed, now):
+        return None
+    seen = rollback.model_copy(update={"weight_zero_at": instant(now)})
+    return Move(changed(observed.status, rollback=seen))
+
+
 def _drained(observed: Observed, rollback: RollbackStatus, now: datetime) -> bool:
     """Whether no request can reach the candidate through us, by what was seen and not by what was asked for."""
     if observed.status.weight is None:
         return True  # it never was on the route
-    if observed.candidate_pods == 0:
-        return True
+    if observed.candidate_pods == 0 and (rollback.weight_zero_at or rollback.endpoints_closed_at):
+        return True  # and none comes back: the route leads elsewhere, or the Service stays closed until it does
     if rollback.weight_zero_at is None:
         return False
     if _shared(observed, rollback):

@@ -34,7 +34,10 @@ def test_decide(path: Path, refresh: bool) -> None:
     [
         pytest.param({}, 2, id="under way"),
         pytest.param({"endpointsClosedAt": CLOSED_AT}, 0, id="overdue"),
-        pytest.param({"endpointsClosedAt": CLOSED_AT, "drainedAt": CLOSED_AT}, 2, id="proven"),
+        pytest.param({"endpointsClosedAt": CLOSED_AT, "drainedAt": CLOSED_AT}, 0, id="over, the route not in force"),
+        pytest.param(
+            {"endpointsClosedAt": CLOSED_AT, "drainedAt": CLOSED_AT, "weightZeroAt": CLOSED_AT}, 2, id="proven"
+        ),
     ],
 )
 def test_closing_the_endpoints_of_an_overdue_rollback_goes_before_everything(

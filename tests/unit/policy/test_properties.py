@@ -22,6 +22,7 @@ SIDES: list[dict[str, Any]] = [
     {"candidate": True, "rollback": {}},
     {"candidate": True, "rollback": {"endpointsClosedAt": CLOSED_AT}},
     {"rollback": {"endpointsClosedAt": CLOSED_AT, "drainedAt": CLOSED_AT}},
+    {"rollback": {"endpointsClosedAt": CLOSED_AT, "drainedAt": CLOSED_AT, "weightZeroAt": CLOSED_AT}},
 ]
 events = st.one_of(
     st.tuples(st.just("name_it"), st.sampled_from("ab"), st.integers(1, 4), st.sampled_from(SIDES)),
@@ -51,7 +52,7 @@ def wanted(cluster: Cluster) -> tuple[int, bool]:
         if "stable" in status:
             needed.append(name)
         rollback = status.get("rollback", {})
-        if "endpointsClosedAt" in rollback and "drainedAt" not in rollback:
+        if "endpointsClosedAt" in rollback and not {"drainedAt", "weightZeroAt"} <= set(rollback):
             closed.append(name)
     shut = any(all(other == name for other in needed) for name in closed)
     by_hand = cluster.world.objects["RLPolicy", "default", NAME]["spec"].get("serving", {}).get("replicas")

@@ -253,6 +253,37 @@ def test_a_command_of_git_is_not_carried_out_again_however_many_came_between() -
     assert len(stage.status.commands) == 10
 
 
+def test_endpoints_stay_closed_until_the_gateway_has_accepted_the_route() -> None:
+    """Else the Gateway, which is away, would send requests to the pods of a version that was taken back."""
+    stage = under_analysis()
+    stage.command("abort@1")
+    stage.passes()
+    stage.later(seconds=31)
+    stage.passes()
+    stage.world.put({"kind": "Service", "metadata": {"name": "b"}, "spec": {"selector": {"belay.dev/closed": "true"}}})
+    stage.passes()
+    rollback = stage.status.rollback
+    assert stage.status.phase is RolloutPhase.ROLLED_BACK
+    assert rollback is not None
+    assert rollback.drained_at is not None
+    assert rollback.weight_zero_at is None
+    stage.go(seconds=60)
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.weight_zero_at == stage.now
+
+
+def test_pods_that_are_gone_for_a_moment_end_no_rollback() -> None:
+    stage = under_analysis()
+    stage.command("abort@1")
+    stage.passes()
+    stage.world.remove("Pod", "b-0")
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.ROLLING_BACK, "they may come back, and the Gateway has not said a word"
+    stage.accept()
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.ROLLED_BACK
+
+
 def test_running_numbers_are_written_every_few_seconds_and_changes_at_once() -> None:
     stage = under_analysis()
     stage.episodes("return", {"a": (40, 480.0, 90.0), "b": (40, 470.0, 90.0)})
