@@ -156,7 +156,11 @@ class Compare(Model):
             rule(
                 "has(self.maxRegression) != has(self.maxIncrease)",
                 "compare has one margin: maxRegression (more is better) or maxIncrease (less is better)",
-            )
+            ),
+            rule(
+                "!has(self.maxRegression) || self.maxRegression.matches('[1-9]')",
+                "compare.maxRegression is 0, and nobody can show that: state the smallest fall that matters, e.g. 5%",
+            ),
         )
     }
 
