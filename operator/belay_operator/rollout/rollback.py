@@ -130,8 +130,8 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
 def _summary(status: RLRolloutStatus, rollback: RollbackStatus, at: datetime) -> str:
     """What the rollback did and how long each part took, from the recorded intent on."""
     target = f"{status.stable.policy} serves all traffic" if status.stable else "no version was promoted before"
-    if status.candidate is None and rollback.weight_zero_at is None and not rollback.endpoints_closed_at:
-        return f"{rollback.policy}: its pods are gone after {format_duration(at - rollback.decided_at)}; {target}"
+    if rollback.weight_zero_at is None and rollback.endpoints_closed_at is None:
+        return f"{rollback.policy}: it never had traffic; {target}"
     parts = []
     if rollback.weight_zero_at is not None:
         parts.append(f"off the route after {format_duration(rollback.weight_zero_at - rollback.decided_at)}")
