@@ -6,9 +6,12 @@ nor good. Instants are the operator's clock cut to milliseconds, so that they co
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from belay_api.wire import Statistics
+
+WINDOW = timedelta(seconds=30)  # that errors and latency are measured over
+MIN_REQUESTS = 10  # in it; a share or a p99 of fewer says nothing
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -43,6 +46,6 @@ class ServingFact:
     pods: int  # pods that were asked
     request_rate: float | None  # requests/s between the last two scrapes; None: first scrape, or a pod did not answer
     requests: float | None = None  # in the sliding window; None: nothing measured
-    error_rate: float | None = None  # share of 5xx answers in the window; None: no request in it
-    latency_p99: float | None = None  # seconds, in the window; None: no request in it
+    error_rate: float | None = None  # share of 5xx answers in the window; None: too few requests in it
+    latency_p99: float | None = None  # seconds, in the window; None: too few requests in it
     problem: str | None = None  # which pod does not answer and why; None: all do

@@ -12,18 +12,20 @@ from datetime import datetime, timedelta
 
 from belay_api.reasons import Verdict
 from belay_api.rollout import Metric, MetricVerdict, SampleStatus, ServingMeasure, WeightStatus
+from belay_api.units import format_duration
 from belay_operator.rollout import build
 from belay_operator.rollout.analysis.evidence import Evidence, Sample
 from belay_operator.rollout.analysis.grace import withheld
 from belay_operator.rollout.analysis.limits import judge_limit
 from belay_operator.rollout.analysis.queries import budget, comparisons, judged, limits
-from belay_operator.rollout.facts import OutcomeFact, ServingFact
+from belay_operator.rollout.facts import MIN_REQUESTS, WINDOW, OutcomeFact, ServingFact
 from belay_operator.rollout.move import Move, changed, instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.rollback import begin
 
 WRITE_EVERY = timedelta(seconds=5)  # a look a second would be a write a second
 DIGITS = 6  # significant digits kept: more would only make numbers look different
+TOO_FEW_REQUESTS = f"fewer than {MIN_REQUESTS} requests at the candidate in {format_duration(WINDOW)}"
 NO_LOGBOOK = "Belay is installed without a logbook; install it, or judge by serving metrics"
 
 
@@ -174,6 +176,8 @@ def _limited(observed: Observed, before: dict[str, MetricVerdict]) -> dict[str, 
         evidence = judge_limit(limit, _measured(metric, fact), breaches=breaches)
         if fact.problem is not None:
             evidence = replace(evidence, message=fact.problem)
+        elif evidence.verdict is Verdict.NO_DATA:
+            evidence = replace(evidence, message=TOO_FEW_REQUESTS)
         query = f"{metric.source.serving} of the pods of {candidate.policy}"
         fresh[metric.name] = _verdict(evidence, old, at=fact.at, query=query)
     return fresh

@@ -8,14 +8,12 @@ interval is only known when every pod had one: an unknown part is not zero.
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from belay_operator.rollout.facts import ServingFact
+from belay_operator.rollout.facts import MIN_REQUESTS, WINDOW, ServingFact
 
-WINDOW = timedelta(seconds=30)
-MIN_REQUESTS = 10  # in the window; a share or a p99 of fewer says nothing
 REQUESTS, ERRORS, SECONDS = "belay_requests_total", "belay_request_errors_total", "belay_request_seconds_bucket"
 
 
