@@ -43,8 +43,8 @@ TROUBLE = BROKEN | {
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
     """Return the rollout in `body` with its policies, route and facts.
 
-    Raises: ValueError for a spec that the API server let pass and that still cannot be carried out, unless there is a
-        candidate: judging it and taking it back must not wait until somebody mends the steps.
+    Raises: ValueError for a spec that the API server let pass and that still cannot be carried out, unless something is
+        served: its route, and judging a candidate and taking it back, must not wait until somebody mends the steps.
     """
     owner = Owner.of(body)
     spec = RLRolloutSpec.model_validate(body["spec"])
@@ -71,7 +71,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         try:
             rule(spec)
         except ValueError as error:
-            if status.candidate is None:
+            if status.candidate is None and status.stable is None:
                 raise
             return replace(observed, unfit=str(error), judgeable=judgeable)
     return observed

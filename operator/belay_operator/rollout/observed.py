@@ -54,7 +54,7 @@ class Observed:
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
     logbook: bool = True  # installed with a logbook
     labels: Mapping[str, str] = field(default_factory=dict)  # the installation's own, for every child
-    unfit: str | None = None  # why the spec cannot be carried out: a candidate stays where it is, or goes back
+    unfit: str | None = None  # why the spec cannot be carried out: all stays as it is, or a candidate goes back
     judgeable: bool = True  # False: what makes it unfit is the analysis, so no look can be taken
     looks: tuple[MetricVerdict, ...] | None = None  # this pass's verdicts; None: not looked yet, or nothing to judge
 

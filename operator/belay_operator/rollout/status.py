@@ -72,10 +72,10 @@ def situation(observed: Observed, now: datetime) -> Wait | None:
     status = observed.status
     if observed.rolling_back:
         return _rolling_back(observed, now)
+    if observed.unfit is not None:
+        return _standing_still(observed, observed.unfit)
     if status.candidate is None:
         return _resting(observed, now)
-    if observed.unfit is not None:
-        return _standing_still(observed, status.candidate.policy, observed.unfit)
     if status.step is not None:
         wait = waiting(observed, now) or Wait(RolloutReason.PROGRESSING, "the step is over")
         wait = _undecidable(observed, wait)
@@ -97,9 +97,13 @@ def _rolling_back(observed: Observed, now: datetime) -> Wait:
     return Wait(RolloutReason.ROLLING_BACK, message, left if left > timedelta() else AFTER_DEADLINE)
 
 
-def _standing_still(observed: Observed, candidate: str, unfit: str) -> Wait:
+def _standing_still(observed: Observed, unfit: str) -> Wait:
+    """The spec cannot be carried out: what goes on all the same, and what ends it."""
+    candidate = observed.status.candidate
+    if candidate is None:
+        return Wait(RolloutReason.INVALID_SPEC, f"{unfit}; {_meanwhile(observed)}", stalled=True)
     judged = "is judged as before" if observed.judgeable else "is judged by nobody"
-    message = f"{unfit}. Until then {candidate} keeps its weight and {judged}; the command abort takes it back"
+    message = f"{unfit}. Until then {candidate.policy} keeps its weight and {judged}; the command abort takes it back"
     return Wait(RolloutReason.INVALID_SPEC, message, stalled=True)
 
 

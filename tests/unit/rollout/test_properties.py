@@ -124,6 +124,7 @@ def check(stage: Stage) -> None:
 @given(st.lists(MORE_STEPS, max_size=14))
 @example(["want b", "promote@1", "gateway accepts", "a deleted"])
 @example(["a deleted", "want b", "gateway accepts"])
+@example(["steps spoilt", "route deleted"])
 def test_the_route_is_always_the_recorded_intent(acts: list[str]) -> None:
     stage = Stage("a", "b", "c").go()
     for name in acts:
