@@ -47,13 +47,18 @@ class Owner:
         return any(o["uid"] == self.uid for o in child["metadata"].get("ownerReferences", ()))
 
     def reference(self) -> dict[str, Any]:
-        """Return the owner reference that makes the garbage collector delete a child with its owner."""
+        """Return the owner reference that makes the garbage collector delete a child with its owner.
+
+        An owner deleted with `--cascade=foreground` is gone only after its children; without `blockOwnerDeletion` it
+        would not wait for them.
+        """
         return {
             "apiVersion": names.API_VERSION,
             "kind": self.kind,
             "name": self.name,
             "uid": self.uid,
             "controller": True,
+            "blockOwnerDeletion": True,
         }
 
     def child(self, api_version: str, kind: str, name: str, labels: Mapping[str, str], **parts: Any) -> dict[str, Any]:

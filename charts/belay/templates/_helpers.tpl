@@ -40,6 +40,9 @@ collector; our own specs are never written. tests/unit/dev/test_chart.py holds t
 - apiGroups: [belay.dev]
   resources: [rltrainingjobs/status, rlpolicies/status, rlrollouts/status]
   verbs: [update]
+- apiGroups: [belay.dev]  # asked, as on OpenShift, of whoever makes children that hold up their owner's deletion
+  resources: [rltrainingjobs/finalizers, rlpolicies/finalizers, rlrollouts/finalizers]
+  verbs: [update]
 - apiGroups: [belay.dev]  # publish: a training job's best seed becomes a new RLPolicy
   resources: [rlpolicies]
   verbs: [create, patch]

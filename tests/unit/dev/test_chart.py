@@ -46,7 +46,8 @@ def needed() -> set[Right]:
         verbs |= {"delete"} if kind in DELETED else set()
         verbs |= {"create"} if kind in POSTED else set()
         found |= {(resource.group, resource.plural, verb) for verb in verbs}
-        found |= {(resource.group, f"{resource.plural}/status", "update")} if kind in OURS else set()
+        if kind in OURS:  # `finalizers`: for what the admission of owner references asks, where a cluster has it on
+            found |= {(resource.group, f"{resource.plural}/{part}", "update") for part in ("status", "finalizers")}
     return found
 
 
