@@ -58,6 +58,15 @@ def test_a_counter_that_fell_began_anew() -> None:
     assert clock.scrape(x=sample(20)).request_rate == 20.0
 
 
+def test_old_errors_are_not_new_ones_because_a_worker_was_replaced() -> None:
+    clock = Clock()
+    clock.scrape(x=sample(100_000, errors=50))
+    fact = clock.scrape(x=sample(200, errors=52, slow=20))
+    assert fact.error_rate == 0.01
+    assert fact.latency_p99 is not None
+    assert fact.latency_p99 > 0.8, "its slow requests are those since it began"
+
+
 def test_a_pod_that_is_gone_or_starting_is_no_problem() -> None:
     clock = Clock()
     clock.scrape(x=sample(1000), y=sample(5))

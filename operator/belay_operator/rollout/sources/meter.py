@@ -111,13 +111,17 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
 
 
 def _difference(before: Sample, now: Sample) -> Sample:
-    """What was counted in between; everything, when a counter began anew."""
-    if now.requests < before.requests or now.errors < before.errors:
-        return now
+    """What was counted in between; everything, when a counter began anew.
+
+    Errors begin anew apart from the rest: they are TorchServe's own count, which outlives its worker. What it remembers
+    of hours ago has not happened since the worker's requests began at 0.
+    """
+    anew = now.requests < before.requests
+    counted = {bound: max(count - before.buckets.get(bound, 0.0), 0.0) for bound, count in now.buckets.items()}
     return Sample(
-        now.requests - before.requests,
-        now.errors - before.errors,
-        {bound: max(count - before.buckets.get(bound, 0.0), 0.0) for bound, count in now.buckets.items()},
+        requests=now.requests if anew else now.requests - before.requests,
+        errors=now.errors if now.errors < before.errors else now.errors - before.errors,
+        buckets=now.buckets if anew else counted,
     )
 
 
