@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from belay_handler.meter import BUCKETS_S, Frontend, Reading
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PATIENCE_S = 10.0  # with a connection that asks nothing: each one has a thread
 
 _FRONTEND = re.compile(r"^(Requests5XX|ts_queue_latency_microseconds)\{[^}]*\} ([0-9.eE+-]+)$", re.MULTILINE)
 
@@ -80,6 +81,8 @@ def serve(port: int, text: Callable[[], bytes]) -> None:
     """Serve `text` at /metrics from a background thread, for as long as the process lives."""
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = PATIENCE_S
+
         def do_GET(self) -> None:
             found = self.path.split("?")[0] == "/metrics"
             body = text() if found else b"see /metrics\n"

@@ -1,10 +1,13 @@
 """What a scraper reads: requests, errors wherever they arose, and latency with the wait in the queue."""
 
+import socket
+
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.handler.web import Response, serving
 
+from belay_handler import exporter
 from belay_handler.exporter import read_frontend, render, serve
 from belay_handler.meter import BUCKETS_S, Frontend, Meter
 
@@ -132,6 +135,17 @@ ts_queue_latency_microseconds{model_name="policy",model_version="1",hostname="Un
         assert read_frontend(client, port) is None
     with serving(lambda request: Response(503, b"starting")) as url, httpx.Client() as client:
         assert read_frontend(client, int(url.rsplit(":", 1)[1])) is None, "not zero"
+
+
+def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "PATIENCE_S", 0.1)
+    with serving(lambda request: Response()) as url:
+        port = int(url.rsplit(":", 1)[1])
+    serve(port, lambda: b"text")
+    with httpx.Client(transport=httpx.HTTPTransport(retries=5)) as client:
+        assert client.get(f"http://127.0.0.1:{port}/metrics").text == "text"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as silent:
+        assert silent.recv(1) == b""
 
 
 def test_the_port_answers_metrics_only() -> None:
