@@ -87,7 +87,8 @@ def outcome(
 ) -> dict[str, Any] | None:
     """Return the wire message about an ended episode; None when no decision of it can be proven.
 
-    Raises: ValueError for NaN or infinities, and when nothing is told: leave out what was not measured.
+    Raises: ValueError for NaN or infinities, for a success that is neither 0 nor 1, and when nothing is told: leave out
+        what was not measured.
     """
     told = {"return": return_, "length": length, "violations": violations, "success": success, **custom}
     values = {name: float(value) for name, value in told.items() if value is not None}
@@ -95,6 +96,8 @@ def outcome(
         raise ValueError("nothing is told about the episode: give at least one of return_, length, violations, success")
     if bad := [name for name, value in values.items() if not math.isfinite(value)]:
         raise ValueError(f"{', '.join(bad)}: outcomes are finite numbers; leave out what was not measured")
+    if values.get("success", 0.0) not in (0.0, 1.0):
+        raise ValueError(f"success is {success}, wanted True or False; report a share under another name")
     if memory.receipt is None:
         return None
     return {"receipt": memory.receipt, "outcomes": values, "moved": memory.moved}

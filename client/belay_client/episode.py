@@ -47,7 +47,7 @@ class ReportedEpisode:
             violations: Constraint violations counted.
             success: Whether the task was achieved.
             custom: Anything else a metric of the rollout names; numbers.
-        Raises: ValueError for NaN or infinities.
+        Raises: ValueError for NaN or infinities, and for a success that is neither 0 nor 1.
         """
         message = core.outcome(
             self.memory, return_=return_, length=length, violations=violations, success=success, custom=custom

@@ -112,6 +112,14 @@ def test_nan_is_refused_before_it_is_sent(make, served: Served) -> None:
             episode.report(return_=float("nan"))
 
 
+def test_a_success_that_the_logbook_would_refuse_is_refused_before_it_is_sent(make, served: Served) -> None:
+    """The return told with it would be lost as well."""
+    with make(served.url) as client, client.episode() as episode:
+        episode.act(OBSERVATION)
+        with pytest.raises(ValueError, match=r"success is 0\.5, wanted True or False"):
+            episode.report(return_=1.0, success=0.5)
+
+
 def test_a_server_that_trickles_does_not_outlast_the_timeout(make) -> None:
     """Each byte comes in time; the answer as a whole does not."""
     listener = socket.socket()

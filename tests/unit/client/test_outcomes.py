@@ -1,6 +1,7 @@
 """No outcome is lost and none counts twice, whatever stands between client and logbook. Both clients, one suite."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -268,11 +269,18 @@ def test_what_is_told_while_the_client_closes_is_sent_or_refused(served: Served)
     assert "report before closing" in said[0]
 
 
+def script(text: str, *arguments: str) -> int:
+    """Run a Python script that finds the client where this test does, and return its exit status."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run(
+        [sys.executable, "-c", text, *arguments], env=environment, timeout=120, check=False
+    ).returncode
+
+
 def test_a_script_that_just_ends_has_told_its_outcomes(served: Served) -> None:
     away = answer(b"later", "503 Service Unavailable", "retry-after: 0")
     with Scripted(away, away, answer({"accepted": 1})) as logbook:
-        done = subprocess.run([sys.executable, "-c", FORGETFUL, served.url, logbook.url], timeout=60, check=False)
-    assert done.returncode == 0
+        assert script(FORGETFUL, served.url, logbook.url) == 0
     assert len(logbook.requests) == 3, "without waiting at its end the process is gone before the second try"
     assert [item["outcomes"]["return"] for item in told(logbook.requests[-1])] == [1.0]
 
@@ -280,7 +288,6 @@ def test_a_script_that_just_ends_has_told_its_outcomes(served: Served) -> None:
 def test_a_forked_process_has_connections_and_outcomes_of_its_own() -> None:
     policy = answer({"action": 1, "policy": "v1", "fallback": False, "receipt": "v1.a.b"})
     with Scripted(policy) as pod, Scripted(answer({"accepted": 1})) as logbook:
-        done = subprocess.run([sys.executable, "-c", FORKING, pod.url, logbook.url], timeout=120, check=False)
-    assert done.returncode == 0
+        assert script(FORKING, pod.url, logbook.url) == 0
     assert [item["outcomes"]["return"] for request in logbook.requests for item in told(request)] == [1.0, 2.0, 3.0]
     assert (pod.connections, len(pod.requests)) == (2, 3), "on a shared one they would read each other's answers"
