@@ -17,7 +17,7 @@ from belay_operator.rollout.judging import fail, flush_after, look, record_appli
 from belay_operator.rollout.move import Decider, instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import next_due, run_out
-from belay_operator.rollout.prepare import broken, prepare
+from belay_operator.rollout.prepare import broken, prepare, silence_left
 from belay_operator.rollout.progress import progress
 from belay_operator.rollout.promote import expire
 from belay_operator.rollout.rollback import SETTLE, decide_rollback
@@ -89,7 +89,7 @@ def _again_after(observed: Observed, now: datetime) -> timedelta | None:
     status, wait = observed.status, situation(observed, now)
     times = [wait.again_after if wait else None]
     if not observed.rolling_back:
-        times += [flush_after(observed), next_due(observed, now)]
+        times += [flush_after(observed), next_due(observed, now), silence_left(observed, now)]
     if status.rollback and observed.rolling_back and status.rollback.weight_zero_at is not None:
         settled = status.rollback.weight_zero_at + SETTLE - now
         times.append(settled if settled > timedelta() else None)

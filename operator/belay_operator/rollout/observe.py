@@ -16,6 +16,7 @@ from belay_api.conditions import clear_condition, set_condition
 from belay_api.names import CLOSED_LABEL, COMMAND_ANNOTATION, POLICY_LABEL
 from belay_api.reasons import PolicyReason, RolloutReason
 from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
+from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.kind import Kind, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
@@ -129,7 +130,7 @@ def _policies(owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader
 def _view(policy: Mapping[str, Any], owner: Owner, spec: RLRolloutSpec) -> PolicyView:
     status, serving = policy.get("status") or {}, policy["spec"].get("serving") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
-    verified, ready = conditions.get("Verified", {}), conditions.get("Ready", {})
+    verified, ready, loaded = (conditions.get(kind, {}) for kind in ("Verified", "Ready", "Loaded"))
     broken = verified.get("status") == "False" and verified.get("reason") in BROKEN
     own = serving.get("replicas")
     return PolicyView(
@@ -140,6 +141,7 @@ def _view(policy: Mapping[str, Any], owner: Owner, spec: RLRolloutSpec) -> Polic
         needed_replicas=spec.replicas if own is None else max(min(spec.replicas, own), 1),
         broken=(verified["reason"], verified.get("message", "")) if broken else None,
         message=ready.get("message", "") if ready.get("reason") in TROUBLE else "",
+        silent_since=parse_instant(loaded["lastTransitionTime"]) if loaded.get("status") == "False" else None,
         shared=any(name != owner.name for name in status.get("usedBy") or ()),
     )
 

@@ -5,6 +5,7 @@ Frozen, and free of anything that could ask the world again: two decisions on eq
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from belay_api.rollout import MetricVerdict, RLRolloutSpec, RLRolloutStatus, VersionStatus
 from belay_operator.children import Owner
@@ -22,6 +23,7 @@ class PolicyView:
     needed_replicas: int = 1  # ready pods without which it gets no more traffic
     broken: tuple[str, str] | None = None  # reason and message when it can never serve as it is; None: it may
     message: str = ""  # its Ready condition's words when it is in trouble, for people
+    silent_since: datetime | None = None  # since when no pod of it answers; None: one does, or nothing is known yet
     shared: bool = False  # other rollouts use it too: its pods' traffic says nothing about ours
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 from tests.world import START, World, belay_object
 
 from belay_api.rollout import RLRolloutStatus
+from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.engine.plan import Key
 from belay_operator.rollout.facts import OutcomeFact, ServingFact, StatisticsFact
@@ -59,8 +60,10 @@ class Stage:
             self.world.put(pod | {"status": {"phase": "Running"}})
 
     def ready(self, policy: str, replicas: int) -> None:
-        """The policy kind reports ready pods."""
-        self.world.patch("RLPolicy", policy, {"status": {"readyReplicas": replicas}})
+        """The policy kind reports ready pods, and since when none answers."""
+        at = format_instant(self.now)
+        loaded = {"type": "Loaded", "status": str(replicas > 0), "reason": "Told", "lastTransitionTime": at}
+        self.world.patch("RLPolicy", policy, {"status": {"readyReplicas": replicas, "conditions": [loaded]}})
 
     def wants(self, policy: str) -> None:
         """The user changes the spec."""

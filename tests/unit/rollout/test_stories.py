@@ -41,6 +41,30 @@ def test_the_first_version_serves_once_the_gateway_accepts() -> None:
     assert stage.told == ["RolloutStarted", "Promoted"]
 
 
+def test_a_candidate_whose_pods_are_gone_for_a_minute_is_taken_back() -> None:
+    stage = under_analysis()
+    stage.ready("b", 0)
+    stage.go(seconds=59)
+    assert stage.weights == {"a": 5000, "b": 5000}, "a pod may be placed anew"
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 10000}
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.reason == "PolicyNotReady"
+    assert stage.status.rollback.message == "no pod of b was ready for 1m while it had traffic"
+
+
+@pytest.mark.parametrize("back", ["b", "a"])
+def test_a_candidate_without_pods_is_kept_where_nobody_else_could_answer(back: str) -> None:
+    stage = under_analysis()
+    stage.ready("a", 0)
+    stage.ready("b", 0)
+    stage.go(seconds=90)
+    assert stage.weights == {"a": 5000, "b": 5000}
+    stage.ready(back, 1)
+    stage.passes()
+    assert stage.weights == ({"a": 10000} if back == "a" else {"a": 5000, "b": 5000})
+
+
 def test_a_good_candidate_is_promoted_and_the_old_version_stays_warm() -> None:
     stage = under_analysis()
     stage.scrape("b", rate=50.0)
