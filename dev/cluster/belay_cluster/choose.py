@@ -3,7 +3,7 @@
 | kind | used when | images get there by | `down` |
 |---|---|---|---|
 | own | KUBECONFIG or BELAY_CONTEXT names it | a push to REGISTRY | removes what was installed there, nothing else |
-| kind | a Docker daemon answers | `kind load` | deletes the kind cluster |
+| kind | a Docker daemon answers, and the local one is not up | `kind load` | deletes the kind cluster |
 | local | otherwise | containerd's import | ends every process of it |
 
 Each has a kubeconfig file that reaches it alone, so no command of ours goes where a current context happens to point.
@@ -69,11 +69,13 @@ class Cluster(Protocol):
         """Take away whatever `up` brought."""
 
 
-def choose(environ: Mapping[str, str], paths: Paths, *, docker: bool) -> Choice:
+def choose(environ: Mapping[str, str], paths: Paths, *, docker: bool, local: bool) -> Choice:
     """Choose from the environment and what the machine offers. Pure.
 
     Args:
         docker: A Docker daemon answers.
+        local: The local cluster has been brought up and not taken down since; a Docker daemon that was started later
+            does not change which one is meant.
     """
     variable = "BELAY_KUBECONFIG" if environ.get("BELAY_KUBECONFIG") else "KUBECONFIG"
     named, context = environ.get(variable) or None, environ.get("BELAY_CONTEXT") or None
@@ -85,6 +87,8 @@ def choose(environ: Mapping[str, str], paths: Paths, *, docker: bool) -> Choice:
         why = f"{'BELAY_CONTEXT' if context else variable} names it"
         registry, login = environ.get("REGISTRY") or None, environ.get("PULL_AUTH") or None
         return Choice(Kind.OWN, why, Wanted(why, named, context, registry, Path(login) if login else None))
+    if local:
+        return Choice(Kind.LOCAL, "it is up")
     if docker:
         return Choice(Kind.KIND, "a Docker daemon answers")
     return Choice(Kind.LOCAL, "no Docker daemon answers")
@@ -92,7 +96,7 @@ def choose(environ: Mapping[str, str], paths: Paths, *, docker: bool) -> Choice:
 
 def look(environ: Mapping[str, str], paths: Paths) -> Choice:
     """Choose for this machine."""
-    return choose(environ, paths, docker=docker_answers())
+    return choose(environ, paths, docker=docker_answers(), local=paths.kubeconfig.exists())
 
 
 def cluster(choice: Choice, paths: Paths, laps: Laps) -> Cluster:

@@ -31,12 +31,17 @@ LOCAL, KIND = str(PATHS.kubeconfig), str(PATHS.kind_kubeconfig)
     ],
 )
 def test_choose(environ: dict[str, str], docker: bool, want: Kind) -> None:
-    assert choose(environ, PATHS, docker=docker).kind is want
+    assert choose(environ, PATHS, docker=docker, local=False).kind is want
+
+
+@pytest.mark.parametrize(("environ", "want"), [({}, Kind.LOCAL), ({"KUBECONFIG": "/home/me/config"}, Kind.OWN)])
+def test_a_docker_daemon_started_later_does_not_hide_the_local_cluster(environ: dict[str, str], want: Kind) -> None:
+    assert choose(environ, PATHS, docker=True, local=True).kind is want
 
 
 def test_what_the_user_says_of_their_cluster_is_kept() -> None:
     said = {"KUBECONFIG": "/a", "BELAY_KUBECONFIG": "/b:/c", "REGISTRY": "r/me", "PULL_AUTH": "/auth.json"}
-    wanted = choose(said, PATHS, docker=False).wanted
+    wanted = choose(said, PATHS, docker=False, local=False).wanted
     assert wanted is not None
     assert (wanted.kubeconfig, wanted.context) == ("/b:/c", None)
     assert (wanted.registry, wanted.pull_auth) == ("r/me", Path("/auth.json"))
@@ -44,7 +49,7 @@ def test_what_the_user_says_of_their_cluster_is_kept() -> None:
 
 
 def test_a_context_without_a_file_uses_kubectls_own() -> None:
-    wanted = choose({"BELAY_CONTEXT": "staging"}, PATHS, docker=False).wanted
+    wanted = choose({"BELAY_CONTEXT": "staging"}, PATHS, docker=False, local=False).wanted
     assert wanted is not None
     assert (wanted.kubeconfig, wanted.context) == (None, "staging")
 
@@ -55,5 +60,5 @@ def test_a_context_without_a_file_uses_kubectls_own() -> None:
 )
 def test_each_kind_has_its_class(environ: dict[str, str], docker: bool, want: type, tmp_path: Path) -> None:
     paths = Paths(repository=Path("/repo"), cache=tmp_path / "cache", state=tmp_path / "state")
-    made = cluster(choose(environ, paths, docker=docker), paths, Laps())
+    made = cluster(choose(environ, paths, docker=docker, local=False), paths, Laps())
     assert isinstance(made, want)
