@@ -1,4 +1,4 @@
-# Everything a developer runs. `make demo` and `make test` need nothing but Python 3.11+, Go 1.26.8+ and root on Debian
+# Everything a developer runs. `make demo` and `make test` need nothing but Python 3.11+ and root on Debian
 # (or Docker; or a cluster of your own: KUBECONFIG=... REGISTRY=... make demo).
 
 SHELL := /bin/bash

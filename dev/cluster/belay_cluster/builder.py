@@ -14,7 +14,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from belay_cluster.gobuild import install_packages
+from belay_cluster.debian import PACKAGES, install_packages
 from belay_cluster.images import BASE, DOCKER_BASE, ENVOY, PREFIX, TAG_DIGITS, Image, context, reference, with_parents
 from belay_cluster.paths import Paths
 from belay_cluster.shell import Laps, Problem, run, succeeds
@@ -151,7 +151,7 @@ def builder_here(paths: Paths, laps: Laps) -> Builder:
         return Docker(paths, laps)
     if os.geteuid() != 0:
         raise Problem("images are built by Docker, which does not answer, or as root by buildah: use sudo.")
-    install_packages(laps, ("buildah", "debootstrap", "/usr/lib/podman/netavark"))
+    install_packages(laps, {name: PACKAGES[name] for name in ("buildah", "debootstrap", "/usr/lib/podman/netavark")})
     return Buildah(paths, laps)
 
 

@@ -8,29 +8,14 @@ cache as well.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from belay_cluster import golang
+from belay_cluster.debian import install_packages
 from belay_cluster.paths import Paths
-from belay_cluster.shell import Laps, Problem, run, succeeds
-
-DEBIAN_PACKAGES = {
-    "runc": "runc",
-    "/usr/lib/cni/bridge": "containernetworking-plugins",
-    "buildah": "buildah",
-    "debootstrap": "debootstrap",
-    "/usr/lib/podman/netavark": "netavark",  # buildah asks for it even when nothing of it is used
-    "nft": "nftables",
-    "ip": "iproute2",
-    "openssl": "openssl",
-    "setpriv": "util-linux",
-    "modprobe": "kmod",
-}
-"""Program → Debian package."""
+from belay_cluster.shell import Laps, run
 
 KUBE_NAMES = (
     "etcd",
@@ -101,14 +86,14 @@ def build(paths: Paths, laps: Laps, *, only: str = "all") -> None:
     stale = [target for target in wanted if not current(paths, target)]
     if not stale:
         return
-    check_go(paths)
+    go = golang.program(laps)
     paths.bin.mkdir(parents=True, exist_ok=True)
     for target in stale:
         laps(f"building {target.label} …")
         module = paths.cluster / target.module
         flags = ["-trimpath", "-ldflags", f"-s -w {version_flags((module / 'go.mod').read_text())}".strip()]
         run(
-            ["go", "build", *flags, "-o", f"{paths.bin}/", *target.packages],
+            [go, "build", *flags, "-o", f"{paths.bin}/", *target.packages],
             what=f"building {target.label}",
             env={"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"},
             cwd=module,
@@ -148,45 +133,6 @@ def version_flags(go_mod: str) -> str:
     package, (major, minor, patch) = "k8s.io/component-base/version", found.groups()
     values = {"gitVersion": f"v{major}.{minor}.{patch}", "gitMajor": major, "gitMinor": minor}
     return " ".join(f"-X {package}.{name}={value}" for name, value in values.items())
-
-
-def check_go(paths: Paths) -> None:
-    """Raise a Problem when Go is missing or older than the modules ask for."""
-    modules = {target.module for target in TARGETS}
-    wanted = max(go_version((paths.cluster / name / "go.mod").read_text()) for name in modules)
-    advice = f"Install Go {'.'.join(map(str, wanted))} or newer: https://go.dev/dl"
-    if shutil.which("go") is None:
-        raise Problem(f"Go is not installed; the cluster's programs are built from source. {advice}")
-    found = go_version(run(["go", "env", "GOVERSION"], what="asking Go for its version").replace("go", "go ", 1))
-    if found < wanted:
-        raise Problem(f"Go {'.'.join(map(str, found))} is too old for the pinned Kubernetes. {advice}")
-
-
-def go_version(text: str) -> tuple[int, ...]:
-    """Version out of a go.mod's `go` line."""
-    found = re.search(r"^go (\d+)\.(\d+)(?:\.(\d+))?", text, re.MULTILINE)
-    if found is None:
-        raise Problem(f"no Go version in: {text[:80]!r}")
-    return tuple(int(part or 0) for part in found.groups())
-
-
-def install_packages(laps: Laps, programs: Iterable[str] = DEBIAN_PACKAGES) -> None:
-    """Install Debian packages whose programs are missing; elsewhere say which ones are needed."""
-    missing = {DEBIAN_PACKAGES[program] for program in programs if shutil.which(program) is None}
-    if not missing:
-        return
-    names = sorted(missing)
-    if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise Problem(
-            f"install {', '.join(names)} first (Debian's names); this needs root and apt-get to be done here."
-        )
-    laps(f"installing {', '.join(names)} …")
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *names]
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    if not succeeds(install, env=quiet):  # package lists may be absent or old
-        run(["apt-get", "update"], what="apt-get update")
-        run(install, what="installing packages", env=quiet)
-    laps("installed packages")
 
 
 def _stamp(paths: Paths, target: Target) -> Path:

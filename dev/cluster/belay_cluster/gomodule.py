@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from belay_cluster.shell import run
+from belay_cluster import golang
+from belay_cluster.shell import Laps, run
 
 CLUSTER = Path(__file__).parents[1]
 
@@ -16,6 +17,6 @@ def folder(module: str, *, pinned_in: str = "tools") -> Path:
     Raises: Problem.
     """
     # Not `go list -m`: of a module that is not downloaded yet it prints an empty folder and succeeds.
-    command = ["go", "mod", "download", "-json", module]
+    command = [golang.program(Laps()), "mod", "download", "-json", module]
     said = run(command, what=f"fetching the Go module {module}", cwd=CLUSTER / pinned_in)
     return Path(json.loads(said)["Dir"])

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from belay_cluster import config, gateway, layout, network, pki, preflight, programs, teardown
 from belay_cluster.builder import Buildah, build_images, recorded
-from belay_cluster.gobuild import build, install_packages
+from belay_cluster.debian import install_packages
+from belay_cluster.gobuild import build
 from belay_cluster.images import IMAGES, INFRASTRUCTURE, PAUSE
 from belay_cluster.kube import Kube
 from belay_cluster.paths import Paths

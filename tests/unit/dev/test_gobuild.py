@@ -1,4 +1,4 @@
-"""When a program counts as built, and which Go and Kubernetes the modules ask for."""
+"""When a program counts as built, and which Kubernetes the modules ask for."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import pytest
 
 from belay_cluster import gobuild
 from belay_cluster.paths import Paths, from_environment
-from belay_cluster.shell import Problem
 
 TARGET = gobuild.Target("x", "tools", ("./cmd/x",), ("x",), frozenset())
 
@@ -45,10 +44,3 @@ def test_the_pinned_kubernetes_is_told_its_version() -> None:
     assert "gitVersion=v1." in flags
     assert "gitMajor=1 " in flags
     assert gobuild.version_flags("module other\n") == ""
-
-
-def test_go_versions_compare_as_numbers() -> None:
-    assert gobuild.go_version("module x\n\ngo 1.26.8\n") == (1, 26, 8)
-    assert gobuild.go_version("go 1.9") < gobuild.go_version("go 1.26.8")
-    with pytest.raises(Problem, match="no Go version"):
-        gobuild.go_version("module x")
