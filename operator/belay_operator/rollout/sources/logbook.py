@@ -105,8 +105,10 @@ async def _keep_asking(desk: Desk, poll: Poll) -> None:
     failures = 0
     while True:
         at = instant(desk.now())
+        # After a failure without waiting for news: that it answers at all is the news.
+        known = last.statistics if last is not None and last.problem is None else None
         try:
-            statistics = await _ask(desk, poll, etag=last.statistics.etag if last and last.statistics else None)
+            statistics = await _ask(desk, poll, etag=known.etag if known else None)
         except LogbookDown as error:
             failures += 1
             if last is None or last.problem != str(error):
@@ -115,15 +117,10 @@ async def _keep_asking(desk: Desk, poll: Poll) -> None:
             await asyncio.sleep(_pause(failures).total_seconds() * rng.uniform(0.5, 1))
             continue
         failures = 0
-        if (
-            last is None
-            or last.problem is not None
-            or last.statistics is None
-            or last.statistics.etag != statistics.etag
-        ):
+        if known is None or known.etag != statistics.etag:
             last = OutcomeFact(poll.text, instant(desk.now()), statistics)
             _publish(desk, poll, last)
-            await asyncio.sleep(GATHER.total_seconds())
+        await asyncio.sleep(GATHER.total_seconds())
 
 
 async def _ask(desk: Desk, poll: Poll, *, etag: str | None) -> Statistics:
