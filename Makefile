@@ -15,7 +15,7 @@ ROOMS := api operator trainer_image handlers logbook client dev bench tests
 
 .PHONY: help
 help: ## show this list
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-14s%s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9%-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "%-14s%s\n", $$1, $$2}'
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11"; exit 1; }
@@ -68,7 +68,12 @@ test-e2e: setup ## on the real cluster: real pods, TorchServe, Envoy, training
 
 .PHONY: bench
 bench: setup ## every benchmark against its range file
+	@$(CLUSTER) build
+	@$(CLUSTER) build --only argo
 	@status=0; for run in bench/*/run.py; do echo "== $$(basename $$(dirname $$run))"; $(PY) $$run || status=1; done; exit $$status
+
+bench-%: setup ## one of them: make bench-verdict ARGS=--quick
+	@$(PY) bench/$*/run.py $(ARGS)
 
 .PHONY: lint
 lint: setup ## ruff, mypy, import rules

@@ -1,7 +1,7 @@
 """How many outcomes one core takes durably, how long a look takes, and how soon a row wakes who waits for it.
 
-    python bench/logbook/run.py            # looks at 10 million episodes; the set-up takes a minute
-    python bench/logbook/run.py --quick    # looks at 1 million, and writes no results
+    make bench-logbook                 # looks at 10 million episodes; the set-up takes a minute
+    make bench-logbook ARGS=--quick    # looks at 1 million, and writes no results
 
 Starts a real logbook process on a loopback port. Rates are per second of the server's own CPU time, so that the load
 generator, which shares the machine, does not count; wall-clock rates stand beside them. Writes results.json.

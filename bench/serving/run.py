@@ -1,6 +1,6 @@
 """How much faster Belay's serving container answers than stock TorchServe, on the same machine at the same time.
 
-    make bench    or    python bench/serving/run.py
+    make bench-serving
 
 Runs inside the handler's test image, where TorchServe is; started elsewhere it enters that image by itself. wrk makes
 the load on one of the same cores, so both sides get less than the machine has: it costs the fast side more, and the

@@ -1,6 +1,6 @@
 """What Belay costs a training: the same algorithm, settings, seed and budget as a direct call of Stable-Baselines3.
 
-    make bench    or    python bench/trainer/run.py [--quick]
+    make bench-trainer [ARGS=--quick]
 
 Belay's side does what a training pod does: checkpoints to the local disk and to a real logbook over HTTP, greedy
 evaluations, heartbeats. The direct side does none of it. Evaluations are work the direct call leaves out, not overhead,

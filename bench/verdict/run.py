@@ -1,7 +1,7 @@
 """False rollbacks, detection and the episodes it takes, on a time axis, beside the rules people write.
 
-    python bench/verdict/run.py            every world, two and a half minutes of one core
-    python bench/verdict/run.py --quick    a few worlds and rollouts, for CI
+    make bench-verdict                 every world, two and a half to five minutes of one core
+    make bench-verdict ARGS=--quick    a few worlds and rollouts
 
 A rollout with an equal candidate that any test fails at any of 240 looks counts as a false rollback, also after it
 passed: Fail holds at every step. A drop is found when Fail comes before Pass. Writes results.json.

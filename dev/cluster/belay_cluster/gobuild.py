@@ -1,8 +1,8 @@
-"""Build the pinned Go programs once: Kubernetes, containerd, CoreDNS and Envoy Gateway, then Helm and kwok; or kind.
+"""Build the pinned Go programs once: Kubernetes, containerd, CoreDNS and Envoy Gateway, then Helm and kwok; or others.
 
-Three modules, because Helm and kwok want newer Kubernetes libraries than the node, and kind none. A stamp beside the
-binaries holds the hash of the module's own files, so nothing happens while they are unchanged. `go build` keeps its own
-cache as well.
+Four modules: Helm and kwok want newer Kubernetes libraries than the node, Argo Rollouts older ones, and kind none. A
+stamp beside the binaries holds the hash of the module's own files, so nothing happens while they are unchanged.
+`go build` keeps its own cache as well.
 """
 
 from __future__ import annotations
@@ -70,6 +70,14 @@ TARGETS = (
     Target("Helm", "helmtools", ("helm.sh/helm/v4/cmd/helm",), ("helm",), frozenset({"helm"})),
     Target("kwok", "helmtools", ("sigs.k8s.io/kwok/cmd/kwok",), ("kwok",), frozenset({"kwok"})),
     Target("kind", "kindtools", ("sigs.k8s.io/kind",), ("kind",), frozenset({"kind"}), local=False),
+    Target(
+        "Argo Rollouts",  # bench/engine runs it beside ours
+        "argotools",
+        ("github.com/argoproj/argo-rollouts/cmd/rollouts-controller",),
+        ("rollouts-controller",),
+        frozenset({"argo"}),
+        local=False,
+    ),
 )
 
 
@@ -78,7 +86,7 @@ def build(paths: Paths, laps: Laps, *, only: str = "all") -> None:
 
     Args:
         only: `all` that the local cluster and its tests need, or `api` (etcd, API server, kubectl), `gateway`, `helm`,
-            `kind`, `kwok`.
+            `kind`, `kwok`, `argo`.
     """
     wanted = [target for target in TARGETS if only in target.only or (only == "all" and target.local)]
     if only == "all":
