@@ -47,7 +47,7 @@ images: setup ## build the images and hand them to the cluster
 test: lint test-unit test-images test-api test-e2e ## everything
 
 .PHONY: test-unit
-test-unit: setup ## seconds: pure core, statistics, models
+test-unit: setup ## minutes: pure core, statistics, models, clients and logbook; no cluster
 	@$(PY) -m pytest tests/unit
 
 .PHONY: test-images
