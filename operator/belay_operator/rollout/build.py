@@ -64,8 +64,7 @@ def _warm(status: RLRolloutStatus, now: datetime, *, replaced: bool) -> str | No
 
 def route(observed: Observed, now: datetime) -> Manifest | None:
     """Return the HTTPRoute that status asks for; None: there must be none."""
-    stable = observed.status.stable
-    wanted = intent(observed.status, now, stable_lost=stable is not None and observed.policy(stable) is None)
+    wanted = intent(observed.status, now, stable_lost=observed.stable_lost)
     if wanted is None:
         return None
     owner = observed.owner

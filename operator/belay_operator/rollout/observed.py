@@ -69,6 +69,11 @@ class Observed:
         return None if version is None else self.policies.get(version.policy)
 
     @property
+    def stable_lost(self) -> bool:
+        """Whether there is a stable version and its RLPolicy exists no more."""
+        return self.status.stable is not None and self.policy(self.status.stable) is None
+
+    @property
     def rolling_back(self) -> bool:
         """Whether a recorded rollback is not proven yet."""
         return self.status.rollback is not None and self.status.rollback.drained_at is None

@@ -115,7 +115,7 @@ def _resting(observed: Observed, now: datetime) -> Wait | None:
             message = f"spec.policy.name: there is no RLPolicy {wanted} in this namespace; {_meanwhile(observed)}"
             return Wait(RolloutReason.POLICY_NOT_FOUND, message)
         return _refused(observed, wanted)
-    if observed.policy(status.stable) is None:
+    if observed.stable_lost:
         # Said before what the Gateway says of the route, which is only that a Service is missing.
         message = f"RLPolicy {wanted} was deleted while it served all traffic; create it again or name another"
         return Wait(RolloutReason.POLICY_NOT_FOUND, message, stalled=True)
@@ -146,7 +146,7 @@ def _unserved(observed: Observed, stable: str) -> Wait | None:
 def _lost(observed: Observed) -> str | None:
     """That the RLPolicy of the stable version was deleted during a trial; None: it was not."""
     stable = observed.status.stable
-    if stable is None or observed.policy(stable) is not None:
+    if stable is None or not observed.stable_lost:
         return None
     return f"RLPolicy {stable.policy}, which is stable, was deleted: create it again as it was, or send promote"
 
