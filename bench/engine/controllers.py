@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,15 @@ def argo_program() -> Path:
     return program
 
 
-class Controller:
+class Controller(ABC):
     """A process with Prometheus metrics; a subclass says how it starts and which of its calls are writes."""
+
+    calls: str
+    """Its counter of API calls."""
+    verbs: tuple[str, ...]
+    """Those that write, as its label `verb` spells them."""
+    event: str
+    """An Event, as its label `kind` spells it."""
 
     def __init__(self, api: Api, name: str, argv: list[str], environment: Mapping[str, str]) -> None:
         self.log = api.folder / f"{name}.log"
@@ -42,13 +50,16 @@ class Controller:
                 [*DIES_WITH_US, *argv], cwd=ROOT, env=everywhere | environment, stderr=log, stdout=log
             )
 
+    @abstractmethod
     def port(self) -> str:
         """Return where the metrics are; raises while nobody knows yet."""
-        raise NotImplementedError
 
     def writes(self) -> tuple[float, float]:
         """Return the writes so far, every try counted: those that change something, and Events."""
-        raise NotImplementedError
+        calls = self.samples(self.calls)
+        made = [(labels, value) for labels, value in calls if any(f'verb="{verb}"' in labels for verb in self.verbs)]
+        events = sum(value for labels, value in made if f'kind="{self.event}"' in labels)
+        return sum(value for _, value in made) - events, events
 
     async def ready(self) -> None:
         """Return once it works."""
@@ -97,6 +108,8 @@ class Controller:
 class Operator(Controller):
     """Belay's operator."""
 
+    calls, verbs, event = "belay_api_calls_total", ("PATCH", "PUT", "POST", "DELETE"), "Event"
+
     def __init__(self, api: Api, namespace: str, settings: Mapping[str, Any]) -> None:
         environment = {
             "PYTHONPATH": os.pathsep.join([str(ROOT / "api"), str(ROOT / "operator"), str(ROOT)]),
@@ -113,20 +126,14 @@ class Operator(Controller):
         """See `Controller.port`."""
         return self.log.read_text().split("health on port ")[1].split(",")[0]
 
-    def writes(self) -> tuple[float, float]:
-        """See `Controller.writes`."""
-        verbs = ("PATCH", "PUT", "POST", "DELETE")
-        calls = self.samples("belay_api_calls_total")
-        made = [(labels, value) for labels, value in calls if any(f'verb="{verb}"' in labels for verb in verbs)]
-        events = sum(value for labels, value in made if 'kind="Event"' in labels)
-        return sum(value for _, value in made) - events, events
-
     def _answers(self) -> bool:
         return "complete after" in self.log.read_text()
 
 
 class ArgoRollouts(Controller):
     """The Argo Rollouts controller, with the rate and the workers ours gets."""
+
+    calls, verbs, event = "controller_clientset_k8s_request_total", ("Create", "Update", "Patch", "Delete"), "events"
 
     def __init__(self, api: Api, settings: Mapping[str, Any]) -> None:
         metrics, health = free_ports(2)
@@ -148,11 +155,3 @@ class ArgoRollouts(Controller):
     def port(self) -> str:
         """See `Controller.port`."""
         return self._port
-
-    def writes(self) -> tuple[float, float]:
-        """See `Controller.writes`."""
-        verbs = ("Create", "Update", "Patch", "Delete")
-        calls = self.samples("controller_clientset_k8s_request_total")
-        made = [(labels, value) for labels, value in calls if any(f'verb="{verb}"' in labels for verb in verbs)]
-        events = sum(value for labels, value in made if 'kind="events"' in labels)
-        return sum(value for _, value in made) - events, events
