@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from belay_api.conditions import ConditionedStatus
-from belay_api.model import Model, StatusModel, rule, rules
+from belay_api.model import Model, StatusModel, alternatives, chosen, exactly_one, rule, rules
 from belay_api.reasons import Verdict
 from belay_api.units import Duration, Instant, Percent
 
+MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -78,17 +79,9 @@ class AnalyzeStep(Model):
     """Instead of analysis.onNotEnoughSamples.after for this step."""
 
 
+@exactly_one("a step", "make one list entry of each")
 class Step(Model):
-    """One entry of a rollout; exactly one of its fields is set."""
-
-    model_config = {
-        "json_schema_extra": rules(
-            rule(
-                "[has(self.setWeight), has(self.pause), has(self.analyze)].exists_one(x, x)",
-                "a step has exactly one of setWeight, pause and analyze: make one list entry of each",
-            )
-        )
-    }
+    """One entry of a rollout; exactly one of its fields is set, and that field is its kind."""
 
     set_weight: Annotated[int, Field(ge=0, le=100)] | None = None
     """Percent of new episodes that go to the candidate."""
@@ -99,8 +92,13 @@ class Step(Model):
 
     @property
     def kind(self) -> str:
-        """The step's kind as status names it: `setWeight`, `pause` or `analyze`."""
-        return "setWeight" if self.set_weight is not None else "pause" if self.pause is not None else "analyze"
+        """The step's kind as status names it: the one field that is set."""
+        return chosen(self)
+
+    @classmethod
+    def kinds(cls) -> list[str]:
+        """Return every kind a spec can list."""
+        return alternatives(cls)
 
 
 class BakeSpec(Model):
@@ -133,19 +131,19 @@ class LogbookSource(Model):
     """`return`, `length`, `violations` and `success`, or a custom outcome the client reports."""
 
 
+@exactly_one("a metric's source", "list a metric of its own for each")
 class MetricSource(Model):
     """Where a metric comes from; exactly one field is set."""
-
-    model_config = {
-        "json_schema_extra": rules(
-            rule("has(self.logbook) != has(self.serving)", "a metric has one source: set either logbook or serving")
-        )
-    }
 
     logbook: LogbookSource | None = None
     """Outcomes of episodes; compared with stable."""
     serving: ServingMeasure | None = None
     """`latencyP99` (a duration) or `errorRate` (a share of requests), of the candidate's pods; held to a limit."""
+
+    @property
+    def kind(self) -> str:
+        """The one field that is set."""
+        return chosen(self)
 
 
 class Compare(Model):
@@ -325,6 +323,9 @@ class RolloutPhase(StrEnum):
     PENDING = "Pending"
     """No policy has ever been promoted."""
     HEALTHY = "Healthy"
+    """The policy of the spec serves all traffic, and nothing is wrong with it."""
+    DEGRADED = "Degraded"
+    """The policy of the spec is stable, and Ready says what is wrong, such as no ready replica or a refused route."""
     PREPARING = "Preparing"
     PROGRESSING = "Progressing"
     BAKING = "Baking"
@@ -341,6 +342,8 @@ class VersionStatus(StatusModel):
     """Digest of its artifact when it was taken up."""
     since: Instant
     """When it was taken up (candidate) or promoted (stable)."""
+    lost_at: Instant | None = None
+    """When its pods were found gone together with its RLPolicy; unset: they are not."""
 
 
 class WarmStatus(StatusModel):
@@ -360,11 +363,13 @@ class StepStatus(StatusModel):
     index: int
     """Position in spec.steps; the number of steps when the last one is done."""
     kind: str
-    """`setWeight`, `pause`, `analyze`, `bake`, or `promote` (all traffic at once, then promotion)."""
+    """The field of the spec's step; or `bake`, `first` (the first version) or `promote` (all traffic at once)."""
     started_at: Instant
     """When it began."""
     passed_hash: str | None = None
     """Of the steps before it, as they were when it began. Where spec.steps says otherwise now, they begin again."""
+    failed_metric: str | None = None
+    """The metric that failed in this step without a rollback, because no other version could take over."""
 
 
 class WeightStatus(StatusModel):
@@ -374,6 +379,8 @@ class WeightStatus(StatusModel):
     """What the step asks for; recorded before the route is touched."""
     applied: float | None = None
     """What the Gateway has accepted at the route's latest generation."""
+    since: Instant | None = None
+    """When it had accepted it. Only what was measured after this counts for Pass."""
     observed: float | None = None
     """Share of requests the serving pods saw; absent while nothing was measured."""
 
@@ -396,6 +403,8 @@ class MetricVerdict(StatusModel):
 
     metric: str
     """Name in spec.analysis.metrics."""
+    definition: str | None = None
+    """Hash of what the metric measured and was judged by; a metric defined otherwise under its name begins anew."""
     verdict: Verdict
     """Pass, Fail, NoData, ProviderDown or NotEnoughSamples."""
     message: str = ""
@@ -422,6 +431,8 @@ class MetricVerdict(StatusModel):
     """What was asked, of whom."""
     since: Instant | None = None
     """When this verdict was first reached."""
+    evidence_since: Instant | None = None
+    """The weight change after which everything was measured that counts for Pass; unset: no such evidence yet."""
     at: Instant
     """When the numbers were measured."""
 
@@ -430,7 +441,8 @@ class RollbackStatus(StatusModel):
     """A rollback, as far as it is proven."""
 
     reason: str
-    """`Verdict`, `Command`, `Superseded`, `PolicyNotReady`, `NoData`, `ProviderDown` or `NotEnoughSamples`."""
+    """`Verdict`, `Command`, `PolicyNotReady`, `NoData`, `ProviderDown` or `NotEnoughSamples`; or one that says nothing
+    against the candidate, whose digest is then not rejected: `Superseded`, `PodsGone` or `PolicyDeleted`."""
     message: str
     """For people: what was seen."""
     metric: str | None = None
@@ -496,6 +508,8 @@ class RLRolloutStatus(ConditionedStatus):
     """Policies with a rule of their own on the route, in its order; of one that no longer serves, stable answers."""
     analysis_started_at: Instant | None = None
     """When the candidate first had a weight; only episodes that started later are compared."""
+    weight_changes: Annotated[list[Instant], Field(max_length=MAX_WEIGHT_CHANGES)] = Field(default_factory=list)
+    """When the Gateway had accepted each weight of this trial, oldest first: no window of episodes spans one."""
     verdicts: list[MetricVerdict] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},

@@ -1,14 +1,13 @@
 """What a rollout's decision needs, read from the cache into one frozen value; and `KIND`, the engine's door.
 
-RLRollout ──owns──▶ HTTPRoute of its name ──backends──▶ Services of the policies (the policy kind's)
+RLRollout ──owns──▶ the objects that carry traffic, such as an HTTPRoute      (traffic/)
     │                    └ accepted by the Gateway?
-    ├─ names ──▶ RLPolicy: digest, ready replicas, verified?
-    ├─ fact `statistics`: outcomes of episodes, per version          (sources/logbook)
-    └─ fact `serving` of stable and candidate: requests, latency     (sources/serving)
+    ├─ names ──▶ RLPolicy: digest, ready replicas, verified? or, once it is deleted, its pods that serve on
+    ├─ metrics ──▶ what each metric's source last measured                    (sources/)
+    └─ fact `serving` of stable and candidate: their requests
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,15 +19,18 @@ from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.kind import Kind, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
-from belay_operator.rollout import build
-from belay_operator.rollout.analysis.queries import check_analysis, check_steps
-from belay_operator.rollout.commands import parse
+from belay_operator.rollout import specification
 from belay_operator.rollout.decide import decide
+from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import changed
 from belay_operator.rollout.observed import Observed, PolicyView
-from belay_operator.rollout.traffic.gateway_api import KIND as ROUTE
+from belay_operator.rollout.situations.command_given import parse
+from belay_operator.rollout.sources import all_sources
+from belay_operator.rollout.sources.source import Sides
+from belay_operator.rollout.traffic import router
 
 KIND_NAME = "RLRollout"
+SOURCES = all_sources()
 # Reasons of Verified=False that no waiting mends: the policy's bytes are fixed, and they are not servable.
 BROKEN = frozenset({PolicyReason.DIGEST_MISMATCH, PolicyReason.ARTIFACT_INVALID, PolicyReason.ARTIFACT_NOT_FOUND})
 # Reasons worth repeating in the rollout. The other words of a policy (fetching, loading) say only that it is not ready,
@@ -42,40 +44,38 @@ TROUBLE = BROKEN | {
 
 
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
-    """Return the rollout in `body` with its policies, route and facts.
+    """Return the rollout in `body` with its policies, traffic and readings.
 
-    Raises: ValueError for a spec that the API server let pass and that still cannot be carried out, unless something is
-        served: its route, and judging a candidate and taking it back, must not wait until somebody mends the steps.
+    Raises: ValueError for a spec that the API server let pass and that cannot be carried out, where nothing is served
+        yet. Where something is, what is left of the spec is gone on with, and `unfit` says what was left out.
     """
     owner = Owner.of(body)
-    spec = RLRolloutSpec.model_validate(body["spec"])
     status = RLRolloutStatus.model_validate(body.get("status") or {})
-    route = reader.get(ROUTE, owner.namespace, owner.name)
+    trial = status.candidate or status.stable
+    read = specification.read(body.get("spec") or {}, serving=trial.policy if trial else None)
+    if read.unfit is not None and trial is None:
+        raise ValueError(read.unfit)
+    spec, wanted = read.spec, read.spec.policy.name
+    way = router(read.spec.traffic, owner=owner, labels=settings.labels)
     annotation = (body["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
-    on_trial = [side.policy for side in (status.candidate, status.stable) if side is not None]
-    facts = {name: reader.fact("serving", owner.namespace, name) for name in on_trial}
-    observed = Observed(
+    sides = [side.policy for side in (status.candidate, status.stable) if side is not None]
+    facts = {name: reader.fact("serving", owner.namespace, name) for name in sides}
+    return Observed(
         owner=owner,
         spec=spec,
         status=status,
-        policies=_policies(owner, spec, status, reader),
-        route=None if route is None else build.ROUTER.read(route, spec.traffic.gateway_api, owner=owner),
-        gateway_api=reader.serves(ROUTE),
+        wanted=wanted,
+        router=way,
+        traffic=way.read(reader),
+        policies=_policies(owner, wanted, spec, status, reader),
         candidate_pods=_endpoints(owner, status, reader),
         command=parse(annotation) if annotation else None,
-        statistics=reader.fact("statistics", owner.namespace, owner.name) if status.candidate else None,
+        readings=_readings(owner, spec, status, reader, settings),
         serving={name: fact for name, fact in facts.items() if fact is not None},
-        logbook=settings.logbook_url is not None,
+        jobs=tuple(reader.owned("Job", owner.uid)),
         labels=settings.labels,
+        unfit=read.unfit,
     )
-    for rule, judgeable in ((check_analysis, False), (check_steps, True)):
-        try:
-            rule(spec)
-        except ValueError as error:
-            if status.candidate is None and status.stable is None:
-                raise
-            return replace(observed, unfit=str(error), judgeable=judgeable)
-    return observed
 
 
 def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
@@ -114,8 +114,24 @@ def _keys(namespace: str, rollouts: Iterable[Mapping[str, Any]]) -> list[Key]:
     return [Key(KIND_NAME, namespace, rollout["metadata"]["name"]) for rollout in rollouts]
 
 
-def _policies(owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader) -> dict[str, PolicyView]:
-    names = {spec.policy.name}
+def _readings(
+    owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader, settings: Settings
+) -> dict[str, Reading]:
+    """What the source of each metric last measured for the trial under way."""
+    sides = Sides.of(owner.namespace, owner.name, status)
+    if sides is None:
+        return {}
+    read = {
+        metric.name: SOURCES[metric.source.kind].reading(metric, sides, reader, settings)
+        for metric in spec.analysis.metrics
+    }
+    return {name: reading for name, reading in read.items() if reading is not None}
+
+
+def _policies(
+    owner: Owner, wanted: str, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader
+) -> dict[str, PolicyView]:
+    names = {wanted}
     names |= {side.policy for side in (status.stable, status.candidate, status.previous) if side is not None}
     if status.rollback is not None:
         names.add(status.rollback.policy)
@@ -140,6 +156,7 @@ def _view(policy: Mapping[str, Any], owner: Owner, spec: RLRolloutSpec) -> Polic
         # A policy with a number of its own is never scaled for us: waiting for more would be for ever.
         needed_replicas=spec.replicas if own is None else max(min(spec.replicas, own), 1),
         broken=(verified["reason"], verified.get("message", "")) if broken else None,
+        crashing=ready.get("reason") == PolicyReason.POD_START_FAILED,
         message=ready.get("message", "") if ready.get("reason") in TROUBLE else "",
         silent_since=parse_instant(loaded["lastTransitionTime"]) if loaded.get("status") == "False" else None,
         shared=any(name != owner.name for name in status.get("usedBy") or ()),

@@ -14,7 +14,7 @@ from belay_api.rollout import RLRolloutStatus
 from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.engine.plan import Key
-from belay_operator.rollout.facts import OutcomeFact, ServingFact, StatisticsFact
+from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.observe import KIND
 
 KEY = Key("RLRollout", "default", "cartpole")
@@ -59,11 +59,13 @@ class Stage:
             pod = {"kind": "Pod", "metadata": {"name": f"{policy}-{index}", "labels": labels}}
             self.world.put(pod | {"status": {"phase": "Running"}})
 
-    def ready(self, policy: str, replicas: int) -> None:
-        """The policy kind reports ready pods, and since when none answers."""
+    def ready(self, policy: str, replicas: int, *, crash: str = "") -> None:
+        """The policy kind reports ready pods, and since when none answers; `crash`: because its container ends so."""
         at = format_instant(self.now)
         loaded = {"type": "Loaded", "status": str(replicas > 0), "reason": "Told", "lastTransitionTime": at}
-        self.world.patch("RLPolicy", policy, {"status": {"readyReplicas": replicas, "conditions": [loaded]}})
+        why = {"type": "Ready", "status": "False", "reason": "PodStartFailed", "message": crash}
+        conditions = [loaded, why] if crash else [loaded]
+        self.world.patch("RLPolicy", policy, {"status": {"readyReplicas": replicas, "conditions": conditions}})
 
     def wants(self, policy: str) -> None:
         """The user changes the spec."""
@@ -89,8 +91,8 @@ class Stage:
             ]
             route["status"] = {"parents": [{"parentRef": {"name": "gw"}, "conditions": conditions}]}
 
-    def scrape(self, policy: str, *, rate: float | None, p99: float | None = 0.01) -> None:
-        """The poller has scraped the policy's pods, now and a second ago."""
+    def scrape(self, policy: str, *, rate: float | None, p99: float | None = 0.01, mixed: bool = False) -> None:
+        """The poller has scraped the policy's pods, now and a second ago; `mixed`: its window spans two weights."""
         self.world.facts["serving", "default", policy] = ServingFact(
             at=self.now,
             rate_since=self.now - timedelta(seconds=1),
@@ -98,6 +100,8 @@ class Stage:
             request_rate=rate,
             requests=None if rate is None else rate * 30,
             latency_p99=p99 if rate else None,
+            trial_since=self.status.analysis_started_at,
+            weight_since=self.status.weight.since if self.status.weight and not mixed else None,
         )
 
     def episodes(self, outcome: str, sides: Mapping[str, tuple[int, float, float]]) -> None:
@@ -106,12 +110,13 @@ class Stage:
         assert status.candidate is not None
         assert status.stable is not None
         assert status.analysis_started_at is not None
+        began = (status.weight.since if status.weight else None) or status.analysis_started_at
         versions = [
             VersionStatistics(
                 version=version,
                 windows=[
                     WindowStatistics(
-                        start=status.analysis_started_at,
+                        start=began,
                         count=count,
                         missing=0,
                         mean=mean,
@@ -128,7 +133,7 @@ class Stage:
             status.candidate.policy,
             status.stable.policy,
             status.analysis_started_at,
-            {outcome: OutcomeFact("asked", self.now, answer)},
+            {outcome: Reading("asked", self.now, windows=answer)},
         )
 
     def later(self, **by: float) -> None:
@@ -147,6 +152,10 @@ class Stage:
         self.passes()
         self.accept()
         self.passes()
+        if self.status.step is not None and self.status.step.kind == "first":  # its limits are looked at once
+            assert self.status.candidate is not None
+            self.scrape(self.status.candidate.policy, rate=0.0)
+            self.passes()
         return self
 
     # --- what can be seen ---------------------------------------------------------------------------------------------
@@ -172,6 +181,10 @@ class Stage:
     @property
     def reason(self) -> str:
         return next(c.reason for c in self.status.conditions if c.type == "Ready")
+
+    @property
+    def message(self) -> str:
+        return next(c.message for c in self.status.conditions if c.type == "Ready")
 
     @property
     def told(self) -> list[str]:

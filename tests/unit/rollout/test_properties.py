@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.rollout.stage import KEY, SPEC, Stage
 
 from belay_operator.rollout.observe import KIND
-from belay_operator.rollout.rollback import SUPERSEDED
+from belay_operator.rollout.withdrawal import NO_EVIDENCE
 
 BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
@@ -93,10 +93,13 @@ def check(stage: Stage) -> None:
     wanted = {status.stable.policy: round(100 * (100 - share))}
     if status.candidate:
         wanted[status.candidate.policy] = round(100 * share)
+    assert sum(weights.values()) == 10_000
+    if not _exists(stage, status.stable.policy):
+        check_lost(stage)
+        return
     assert weights == {policy: weight for policy, weight in wanted.items() if weight}, (
         "the route is the recorded intent"
     )
-    assert sum(weights.values()) == 10_000
     pinned = stage.pinned or {}
     if _exists(stage, status.stable.policy):
         assert pinned[status.stable.policy] == status.stable.policy
@@ -108,7 +111,7 @@ def check(stage: Stage) -> None:
         assert status.candidate is not None
         assert status.candidate.policy not in pinned.values(), "episodes leave a withdrawn candidate"
         assert share == 0
-    if status.rollback is not None and not withdrawn and status.rollback.reason != SUPERSEDED:
+    if status.rollback is not None and not withdrawn and status.rollback.reason not in NO_EVIDENCE:
         assert status.rollback.policy not in pinned.values(), "nor do they come back to one that was rejected"
     if status.candidate is None:
         assert status.step is None
@@ -116,8 +119,25 @@ def check(stage: Stage) -> None:
     ready = [c for c in status.conditions if c.type == "Ready"]
     assert len(ready) == 1
     assert (ready[0].status == "True") == (len(status.conditions) == 1)
-    ids = [command.id for command in status.commands]
+    ids = [(command.action, command.id) for command in status.commands]
     assert len(ids) == len(set(ids)), "a command is carried out once"
+
+
+def check_lost(stage: Stage) -> None:
+    """What must hold while the stable version is gone, RLPolicy and pods."""
+    status, weights = stage.status, stage.weights or {}
+    assert status.stable is not None
+    assert status.stable.lost_at is not None
+    answering = [side.policy for side in (status.candidate, status.previous) if side and _answers(stage, side.policy)]
+    assert not answering or set(weights) <= set(answering), "traffic goes where it is answered"
+    assert "serves" not in stage.message, "never said of what has no endpoint"
+    (ready,) = [c for c in status.conditions if c.type == "Ready"]
+    assert ready.status == "False"
+
+
+def _answers(stage: Stage, policy: str) -> bool:
+    held = stage.world.objects.get(("RLPolicy", "default", policy))
+    return held is not None and held["status"]["readyReplicas"] > 0
 
 
 @settings(max_examples=150, deadline=None)

@@ -14,14 +14,17 @@ from urllib.parse import urlencode
 import aiohttp
 from pydantic import ValidationError
 
+from belay_api.rollout import Metric
 from belay_api.units import format_instant
 from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
-from belay_operator.engine.plan import Key
-from belay_operator.engine.source import Desk, Source
+from belay_operator.engine.kind import Reader
+from belay_operator.engine.plan import Key, Settings
+from belay_operator.engine.source import Desk
 from belay_operator.rollout.analysis.queries import Question, questions
-from belay_operator.rollout.facts import OutcomeFact, StatisticsFact
+from belay_operator.rollout.facts import Reading, StatisticsFact
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import trials
+from belay_operator.rollout.sources.source import MetricSource, Sides
 
 TOPIC = "statistics"
 WAIT = timedelta(seconds=25)  # the logbook's limit is 30 s; below it, an answer is never cut off
@@ -29,6 +32,13 @@ SLACK = timedelta(seconds=5)  # beyond WAIT: then the logbook is down
 RESCAN = timedelta(seconds=2)  # a change that falls between two waits is found by then
 GATHER = timedelta(milliseconds=100)  # a storm of changes is one scan, one of episodes one look
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=0.5), timedelta(seconds=5)  # a verdict comes this much late at most
+
+
+NOT_INSTALLED = Reading(
+    query="",
+    at=None,
+    problem="Belay is installed without a logbook; install it, or judge by serving metrics",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +78,21 @@ class LogbookDown(Exception):
 
 
 class LogbookSource:
-    """The Source."""
+    """The MetricSource."""
 
     name = "logbook"
+
+    def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
+        """Return the logbook's last answer about the metric's outcome."""
+        if settings.logbook_url is None:
+            return NOT_INSTALLED
+        fact = reader.fact(TOPIC, sides.namespace, sides.rollout)
+        trial = (sides.candidate, sides.stable, sides.since)
+        if not isinstance(fact, StatisticsFact) or metric.source.logbook is None:
+            return None
+        if (fact.candidate, fact.stable, fact.since) != trial:
+            return None
+        return fact.outcomes.get(metric.source.logbook.outcome)
 
     async def run(self, desk: Desk) -> None:
         """Keep one task per question that some rollout wants answered."""
@@ -101,24 +123,24 @@ class LogbookSource:
 async def _keep_asking(desk: Desk, poll: Poll) -> None:
     """Ask one question until cancelled, and write each change of the answer as a fact."""
     rng = random.Random()  # spreads retries, decides nothing
-    last: OutcomeFact | None = None
+    last: Reading | None = None
     failures = 0
     while True:
         at = instant(desk.now())
         # After a failure without waiting for news: that it answers at all is the news.
-        known = last.statistics if last is not None and last.problem is None else None
+        known = last.windows if last is not None and last.problem is None else None
         try:
             statistics = await _ask(desk, poll, etag=known.etag if known else None)
         except LogbookDown as error:
             failures += 1
             if last is None or last.problem != str(error):
-                last = OutcomeFact(poll.text, at, last.statistics if last else None, problem=str(error))
+                last = Reading(poll.text, at, windows=last.windows if last else None, problem=str(error))
                 _publish(desk, poll, last)
             await asyncio.sleep(_pause(failures).total_seconds() * rng.uniform(0.5, 1))
             continue
         failures = 0
         if known is None or known.etag != statistics.etag:
-            last = OutcomeFact(poll.text, instant(desk.now()), statistics)
+            last = Reading(poll.text, instant(desk.now()), windows=statistics)
             _publish(desk, poll, last)
         await asyncio.sleep(GATHER.total_seconds())
 
@@ -155,7 +177,7 @@ def _wanted(desk: Desk) -> list[Poll]:
     ]
 
 
-def _publish(desk: Desk, poll: Poll, outcome: OutcomeFact) -> None:
+def _publish(desk: Desk, poll: Poll, outcome: Reading) -> None:
     """Put one outcome beside the rollout's others of the same trial, and wake the rollout."""
     key = poll.key
     before = desk.fact(TOPIC, key.namespace, key.name)
@@ -164,7 +186,7 @@ def _publish(desk: Desk, poll: Poll, outcome: OutcomeFact) -> None:
         poll.stable,
         poll.since,
     )
-    outcomes: Mapping[str, OutcomeFact] = {
+    outcomes: Mapping[str, Reading] = {
         **(before.outcomes if before is not None and same else {}),
         poll.question.outcome: outcome,
     }
@@ -185,4 +207,4 @@ def _message(body: bytes) -> str:
         return body[:200].decode("utf-8", "replace")
 
 
-SOURCE: Source = LogbookSource()
+SOURCE: MetricSource = LogbookSource()

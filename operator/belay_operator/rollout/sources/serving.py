@@ -13,17 +13,24 @@ from typing import Any
 import aiohttp
 
 from belay_api.names import METRICS_PORT, POLICY_LABEL
-from belay_operator.engine.plan import Key
-from belay_operator.engine.source import Desk, Source
+from belay_api.rollout import Metric, ServingMeasure
+from belay_api.units import format_duration
+from belay_operator.engine.kind import Reader
+from belay_operator.engine.plan import Key, Settings
+from belay_operator.engine.source import Desk
+from belay_operator.rollout.facts import MIN_REQUESTS, WINDOW, Reading, ServingFact
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import trials
 from belay_operator.rollout.sources.meter import Answer, Meter, parse
+from belay_operator.rollout.sources.source import MetricSource, Sides
 
 TOPIC = "serving"
 FAST, SLOW = timedelta(seconds=1), timedelta(seconds=5)
 ANSWER_TIME = timedelta(milliseconds=800)  # below FAST, so that a dead pod does not delay the next scrape
 EARLY = 0.05  # seconds; a sleep may end a little before its time, and waiting a whole round for it would be late
 AT_ONCE = 64  # scrapes under way
+
+TOO_FEW_REQUESTS = f"fewer than {MIN_REQUESTS} requests at the candidate in {format_duration(WINDOW)}"
 
 Policy = tuple[str, str]
 """Namespace and name."""
@@ -40,9 +47,24 @@ class _Watched:
 
 
 class ServingSource:
-    """The Source."""
+    """The MetricSource."""
 
     name = "serving"
+
+    def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
+        """Return what the last scrape of the candidate's pods says."""
+        fact, measure = reader.fact(TOPIC, sides.namespace, sides.candidate), metric.source.serving
+        # A scrape for an earlier trial, or from before the first weight, says nothing about this one.
+        if not isinstance(fact, ServingFact) or measure is None or fact.trial_since != sides.since:
+            return None
+        return Reading(
+            query=f"{measure} of the pods of {sides.candidate}",
+            at=fact.at,
+            value=fact.latency_p99 if measure is ServingMeasure.LATENCY_P99 else fact.error_rate,
+            problem=fact.problem,
+            nothing=TOO_FEW_REQUESTS,
+            since=fact.weight_since,
+        )
 
     async def run(self, desk: Desk) -> None:
         """Scrape what is wanted, until cancelled."""
@@ -125,4 +147,4 @@ def _ready(pod: Mapping[str, Any]) -> bool:
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-SOURCE: Source = ServingSource()
+SOURCE: MetricSource = ServingSource()

@@ -8,19 +8,22 @@ from datetime import datetime
 
 from belay_api.reasons import EventReason
 from belay_api.rollout import HistoryEntry, VersionStatus, WarmStatus
-from belay_operator.rollout.build import WARM_LEAD
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.rollback import KEEP_HISTORY
+from belay_operator.rollout.route import WARM_LEAD
+
+KEEP_HISTORY = 10
 
 
 def promote(observed: Observed, now: datetime) -> Move:
-    """Return the promotion of the candidate."""
+    """Return the promotion of the candidate. Raises: ValueError where there is none."""
     status, candidate = observed.status, observed.status.candidate
-    assert candidate is not None, "only a candidate can be promoted"
+    if candidate is None:
+        raise ValueError("only a candidate can be promoted")
     at, old = instant(now), status.stable
-    # Shorter than the lead, the warm version's rule would outlive its pods.
+    # Shorter than the lead, the warm version's rule would outlive its pods. One that is lost cannot be kept.
     until = at + max(observed.spec.bake.keep_warm, WARM_LEAD)
+    keeps = old is not None and not observed.stable_lost
     entry = HistoryEntry(
         policy=candidate.policy,
         digest=candidate.digest,
@@ -32,22 +35,12 @@ def promote(observed: Observed, now: datetime) -> Move:
     after = changed(
         status,
         stable=VersionStatus(policy=candidate.policy, digest=candidate.digest, since=at),
-        previous=WarmStatus(policy=old.policy, digest=old.digest, until=until) if old else None,
+        previous=WarmStatus(policy=old.policy, digest=old.digest, until=until) if old and keeps else None,
         candidate=None,
         step=None,
         weight=None,
         analysis_started_at=None,
+        weight_changes=[],
         history=[*status.history, entry][-KEEP_HISTORY:],
     )
     return Move(after, (note(EventReason.PROMOTED, f"{candidate.policy} is stable, {entry.message}"),))
-
-
-def expire(observed: Observed, now: datetime) -> Move | None:
-    """Let the warm version go when its time is over or its RLPolicy was deleted, unless it is being gone back to."""
-    previous, candidate = observed.status.previous, observed.status.candidate
-    if previous is None or (candidate and candidate.policy == previous.policy):
-        return None
-    # A rule that leads to a Service which is gone makes the Gateway refuse the whole route, for all of keepWarm.
-    if now < previous.until and previous.policy in observed.policies:
-        return None
-    return Move(changed(observed.status, previous=None))
