@@ -73,7 +73,8 @@ class AnalyzeStep(Model):
     """Wait for the verdict."""
 
     until: Literal["NonInferior"] = "NonInferior"
-    """Every metric must pass: evidence that the candidate is not worse by as much as its allowed regression."""
+    """Every metric must pass: evidence that the candidate is not worse by as much as its allowed regression. Unset:
+    NonInferior."""
     timeout: Duration | None = None
     """Instead of analysis.onNotEnoughSamples.after for this step."""
 
@@ -165,7 +166,7 @@ class Compare(Model):
     }
 
     to: Literal["stable"] = "stable"
-    """The concurrent stable version."""
+    """The concurrent stable version. Unset: stable."""
     max_regression: Percent | None = None
     """More is better: allowed fall of the mean, as a share of stable's."""
     max_increase: Annotated[float, Field(gt=0)] | None = None
