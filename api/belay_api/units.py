@@ -106,8 +106,9 @@ Instant = Annotated[
 """An aware UTC `datetime` in code, RFC 3339 text in a resource."""
 
 _NUMBER = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
-QUANTITY_PATTERN = rf"^(\+|-)?({_NUMBER})(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?{_NUMBER}))?$"
-"""As Kubernetes writes it in its own CRDs: what it does not fit, no pod would ever get."""
+QUANTITY_PATTERN = rf"^\+?({_NUMBER})(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]{{1,2}}))?$"
+"""As Kubernetes writes it in its own CRDs, without what no pod would ever get: less than nothing, and an exponent with
+a point."""
 
 Quantity = Annotated[
     int | str,
@@ -116,10 +117,11 @@ Quantity = Annotated[
             "x-kubernetes-int-or-string": True,
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "pattern": QUANTITY_PATTERN,
+            "minimum": 0,
         }
     ),
 ]
-"""A Kubernetes quantity such as `500m`, `2Gi` or `1`."""
+"""A Kubernetes quantity such as `500m`, `2Gi` or `1`; a fraction is text, as decision 013 says."""
 
 FreeForm = Annotated[
     dict[str, Any],
