@@ -42,8 +42,8 @@ class ResourceRequirements(Model):
             rule(
                 "!has(self.requests) || !has(self.limits) || self.requests.all(name, !name.contains('/') || "
                 "!(name in self.limits) || string(self.requests[name]) == string(self.limits[name]))",
-                "resources.requests: of a resource with a domain in its name, such as nvidia.com/gpu, request and limit "
-                "are the same: leave the request out",
+                "resources.requests: of a resource with a domain in its name, such as nvidia.com/gpu, request and "
+                "limit are the same: leave the request out",
             ),
             rule(
                 "!has(self.limits) || self.limits.all(name, !name.contains('/') || "
