@@ -336,8 +336,8 @@ class Aggregate(StatusModel):
     iqm: float
     """Interquartile mean over seeds: robust against one lucky or broken seed."""
     ci95: list[float] | None = None
-    """95 % percentile bootstrap interval of the interquartile mean: [low, high]. Unset with fewer than five seeds, whose
-    interval would miss the true value far more often than it says."""
+    """95 % percentile bootstrap interval of the interquartile mean: [low, high]. Unset with fewer than five seeds:
+    theirs would miss the true value far more often than it says."""
     best: BestSeed
     """The seed that is published."""
 

@@ -1,8 +1,8 @@
 """The result of a training over its seeds: mean, interquartile mean, its bootstrap interval, and the best seed.
 
-A seed is one sample of what the training gives. One sample has no interval, and of very few the bootstrap makes one that
-is too short: of normal returns, the true value lies in it with 2 seeds in 51 % of trainings, with 3 in 75 %, with 4 in
-88 %, with 5 in 90 %, with 20 in 94 %. Below five there is none.
+A seed is one sample of what the training gives. One sample has no interval, and of very few the bootstrap makes one
+that is too short: of normal returns, the true value lies in it with 2 seeds in 51 % of trainings, with 3 in 75 %, with
+4 in 88 %, with 5 in 90 %, with 20 in 94 %. Below five there is none.
 """
 
 import functools
