@@ -41,8 +41,11 @@ class TrainingReason(StrEnum):
     """A training pod refused its configuration (exit code 3); retrying cannot help."""
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     """`budget.deadline` passed before enough seeds succeeded."""
+    UNSCHEDULABLE = "Unschedulable"
+    """No pod has a place to run yet: no node has room, a claim is missing or a quota is used up; the message repeats
+    the scheduler's or the quota's words. It goes on by itself once there is a place."""
     POD_START_FAILED = "PodStartFailed"
-    """A pod cannot start: a missing image, claim or other input; the message repeats the kubelet's words."""
+    """A pod cannot start on its node: a missing image or other input; the message repeats the kubelet's words."""
     REPORT_LOST = "ReportLost"
     """The Job succeeded but a seed's final report cannot be read; nothing is published from that seed."""
 
@@ -66,8 +69,11 @@ class PolicyReason(StrEnum):
     """The bytes are as promised, but they are no artifact this version of Belay can serve."""
     STORE_UNAVAILABLE = "StoreUnavailable"
     """The store does not answer; the pod tries again by itself."""
+    UNSCHEDULABLE = "Unschedulable"
+    """A serving pod has no place to run yet: no node has room, a claim is missing or a quota is used up; the message
+    repeats the scheduler's or the quota's words. It goes on by itself once there is a place."""
     POD_START_FAILED = "PodStartFailed"
-    """A serving pod cannot start: a missing image, claim or other input; the message repeats the kubelet's words."""
+    """A serving pod cannot start: a missing image or other input; the message repeats the kubelet's words."""
     LOADING = "Loading"
     """The artifact is verified, the server is not ready yet."""
     LOADED = "Loaded"

@@ -43,7 +43,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         settled: False: the Job is over, but a pod's last word is still on its way, so no end is declared yet.
     """
     ends: tuple[_Link, ...] = (_published, _succeeded, _report_lost, _failed) if settled else ()
-    chain = (*ends, _old_job, _old_pods, _suspended, _training, _cannot_start)
+    chain = (*ends, _old_job, _old_pods, _suspended, _training, _cannot_start, _unschedulable)
     return next((said for link in chain if (said := link(observed, status)) is not None), _pending(observed))
 
 
@@ -146,6 +146,14 @@ def _cannot_start(observed: Observed, status: RLTrainingJobStatus) -> Situation 
         return None
     message = f"No pod of Job {_job(observed)} can start: {words[0]}. It goes on by itself once that is mended."
     return Situation(TrainingPhase.PENDING, TrainingReason.POD_START_FAILED, message)
+
+
+def _unschedulable(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    words = sorted(pod.unschedulable for pod in observed.pods if pod.unschedulable)
+    if not words:
+        return None
+    message = f"No pod of Job {_job(observed)} has a place to run: {words[0]}. It goes on by itself once there is one."
+    return Situation(TrainingPhase.PENDING, TrainingReason.UNSCHEDULABLE, message)
 
 
 def _pending(observed: Observed) -> Situation:
