@@ -25,6 +25,8 @@ class TrainingReason(StrEnum):
     """The spec cannot be run as written; the message names the field. Nothing is started until it is corrected."""
     CHILD_CONFLICT = "ChildConflict"
     """An object somebody else made has the name of one that this needs; it is left as it is, the message names it."""
+    CHILD_REFUSED = "ChildRefused"
+    """The API server refuses an object that this needs, and is asked again; the message repeats its words."""
     PENDING = "Pending"
     """No pod runs yet; the message says what the job waits for."""
     TRAINING = "Training"
@@ -38,7 +40,8 @@ class TrainingReason(StrEnum):
     TOO_FEW_SEEDS = "TooFewSeeds"
     """More seeds failed than `seeds.required` allows; `status.seeds` says why each did."""
     BAD_CONFIGURATION = "BadConfiguration"
-    """A training pod refused its configuration (exit code 3); retrying cannot help."""
+    """A training pod refused its configuration (exit code 3), or no Job can be made of the spec. Trying again cannot
+    help."""
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     """`budget.deadline` passed before enough seeds succeeded."""
     UNSCHEDULABLE = "Unschedulable"
@@ -131,7 +134,7 @@ class EventReason(StrEnum):
     """Reasons of the Events Belay posts; each is posted once per change of situation."""
 
     TRAINING_STARTED = "TrainingStarted"
-    """The Job was created."""
+    """The first pod of the Job runs."""
     TRAINING_SUCCEEDED = "TrainingSucceeded"
     """Enough seeds succeeded."""
     TRAINING_FAILED = "TrainingFailed"
