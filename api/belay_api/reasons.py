@@ -25,6 +25,8 @@ class TrainingReason(StrEnum):
     """The spec cannot be run as written; the message names the field. Nothing is started until it is corrected."""
     CHILD_CONFLICT = "ChildConflict"
     """An object somebody else made has the name of one that this needs; it is left as it is, the message names it."""
+    CHILD_REFUSED = "ChildRefused"
+    """The API server refuses an object that this needs, and is asked again; the message repeats its words."""
     PENDING = "Pending"
     """No pod runs yet; the message says what the job waits for."""
     TRAINING = "Training"
@@ -38,11 +40,15 @@ class TrainingReason(StrEnum):
     TOO_FEW_SEEDS = "TooFewSeeds"
     """More seeds failed than `seeds.required` allows; `status.seeds` says why each did."""
     BAD_CONFIGURATION = "BadConfiguration"
-    """A training pod refused its configuration (exit code 3); retrying cannot help."""
+    """A training pod refused its configuration (exit code 3), or no Job can be made of the spec. Trying again cannot
+    help."""
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     """`budget.deadline` passed before enough seeds succeeded."""
+    UNSCHEDULABLE = "Unschedulable"
+    """No pod has a place to run yet: no node has room, a claim is missing or a quota is used up; the message repeats
+    the scheduler's or the quota's words. It goes on by itself once there is a place."""
     POD_START_FAILED = "PodStartFailed"
-    """A pod cannot start: a missing image, claim or other input; the message repeats the kubelet's words."""
+    """A pod cannot start on its node: a missing image or other input; the message repeats the kubelet's words."""
     REPORT_LOST = "ReportLost"
     """The Job succeeded but a seed's final report cannot be read; nothing is published from that seed."""
 
@@ -66,8 +72,11 @@ class PolicyReason(StrEnum):
     """The bytes are as promised, but they are no artifact this version of Belay can serve."""
     STORE_UNAVAILABLE = "StoreUnavailable"
     """The store does not answer; the pod tries again by itself."""
+    UNSCHEDULABLE = "Unschedulable"
+    """A serving pod has no place to run yet: no node has room, a claim is missing or a quota is used up; the message
+    repeats the scheduler's or the quota's words. It goes on by itself once there is a place."""
     POD_START_FAILED = "PodStartFailed"
-    """A serving pod cannot start: a missing image, claim or other input; the message repeats the kubelet's words."""
+    """A serving pod cannot start: a missing image or other input; the message repeats the kubelet's words."""
     LOADING = "Loading"
     """The artifact is verified, the server is not ready yet."""
     LOADED = "Loaded"
@@ -129,7 +138,7 @@ class EventReason(StrEnum):
     """Reasons of the Events Belay posts; each is posted once per change of situation."""
 
     TRAINING_STARTED = "TrainingStarted"
-    """The Job was created."""
+    """The first pod of the Job runs."""
     TRAINING_SUCCEEDED = "TrainingSucceeded"
     """Enough seeds succeeded."""
     TRAINING_FAILED = "TrainingFailed"

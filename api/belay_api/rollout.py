@@ -74,7 +74,8 @@ class AnalyzeStep(Model):
     """Wait for the verdict."""
 
     until: Literal["NonInferior"] = "NonInferior"
-    """Every metric must pass: evidence that the candidate is not worse by as much as its allowed regression."""
+    """Every metric must pass: evidence that the candidate is not worse by as much as its allowed regression. Unset:
+    NonInferior."""
     timeout: Duration | None = None
     """Instead of analysis.onNotEnoughSamples.after for this step."""
 
@@ -163,11 +164,14 @@ class Compare(Model):
     }
 
     to: Literal["stable"] = "stable"
-    """The concurrent stable version."""
+    """The concurrent stable version. Unset: stable."""
     max_regression: Percent | None = None
     """More is better: allowed fall of the mean, as a share of stable's."""
     max_increase: Annotated[float, Field(gt=0)] | None = None
     """Less is better (a 0/1 outcome or a count): allowed rise of the mean, in the outcome's own unit."""
+
+
+_LimitText = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|%)?$", max_length=16)]
 
 
 class Limit(Model):
@@ -179,10 +183,21 @@ class Limit(Model):
         )
     }
 
-    max: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|%)?$", max_length=16)] | None = None
-    """Not above: a duration (`100ms`) for latency, a share (`5%`) for rates, else a number."""
-    min: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|%)?$", max_length=16)] | None = None
+    max: _LimitText | None = None
+    """Not above: a duration (`100ms`) for latencyP99, a share (`5%`) for errorRate."""
+    min: _LimitText | None = None
     """Not below."""
+
+
+_NOT_SERVING = "!has(self.limit) || !has(self.source.serving)"
+_LATENCY = "self.source.serving == 'latencyP99'"
+
+
+def _bounds(condition: str) -> str:
+    """Return `condition` in CEL for whichever bound of the limit is set; it says `bound` for its text."""
+    return " && ".join(
+        f"(!has(self.limit.{name}) || {condition.replace('bound', f'self.limit.{name}')})" for name in ("max", "min")
+    )
 
 
 class Metric(Model):
@@ -203,13 +218,29 @@ class Metric(Model):
                 "limit holds measurements of the serving pods: use source.serving, or set compare instead of limit",
             ),
             rule(
-                "!has(self.limit) || !has(self.source.serving) || "
-                + " || ".join(
-                    f"has(self.limit.{bound})"
-                    f" && self.limit.{bound}.endsWith('s') == (self.source.serving == 'latencyP99')"
-                    for bound in ("max", "min")
-                ),
-                "limit has another unit than its measurement: write e.g. 100ms for latencyP99, 5% for errorRate",
+                f"{_NOT_SERVING} || " + _bounds(f"bound.endsWith({_LATENCY} ? 's' : '%')"),
+                "limit needs the unit of its measurement: write e.g. 100ms for latencyP99, 5% for errorRate",
+            ),
+            rule(
+                f"{_NOT_SERVING} || has(self.limit.max) && !({_LATENCY}) || " + _bounds("bound.matches('[1-9]')"),
+                "limit is 0, and no measurement could tell a good candidate from a bad one: write e.g. max: 100ms",
+            ),
+            rule(
+                f"{_NOT_SERVING} || " + _bounds("!bound.endsWith('%') || double(bound.replace('%', '')) < 100.0"),
+                "limit is 100% or more, and no error rate could tell a good candidate from a bad one: write e.g. 5%",
+            ),
+            rule(
+                "!has(self.compare) || !has(self.source.logbook) || !(has(self.compare.maxIncrease)"
+                " ? self.source.logbook.outcome == 'success' : self.source.logbook.outcome == 'violations')",
+                "compare takes back the better candidate: of success more is better, use maxRegression; of violations "
+                "less is better, use maxIncrease",
+            ),
+            rule(
+                "!has(self.compare) || !has(self.source.logbook) || !has(self.compare.maxRegression)"
+                " || !(self.source.logbook.outcome in ['success', 'length'])"
+                " || double(self.compare.maxRegression.replace('%', '')) < 100.0",
+                "compare.maxRegression is 100% or more of an outcome that is never negative, and no candidate could "
+                "fail it: write e.g. 5%",
             ),
         )
     }
@@ -244,18 +275,31 @@ def _patience(after: str, action: HoldAction) -> Patience:
     return Patience.model_validate({"after": after, "action": action})
 
 
+def _unlimited(metric: str, bound: str) -> str:
+    """Return the CEL of whether a metric has no such bound on a measurement of the serving pods."""
+    return f"!has({metric}.limit) || !has({metric}.source.serving) || !has({metric}.limit.{bound})"
+
+
 class AnalysisSpec(Model):
     """How the candidate is judged."""
 
     model_config = {
         "json_schema_extra": rules(
+            rule(
+                f"!has(self.metrics) || self.metrics.all(a, {_unlimited('a', 'max')} || self.metrics.all(b,"
+                f" {_unlimited('b', 'min')} || a.source.serving != b.source.serving"
+                " || (a.source.serving == 'latencyP99' ? duration(b.limit.min) <= duration(a.limit.max)"
+                "    : double(b.limit.min.replace('%', '')) <= double(a.limit.max.replace('%', '')))))",
+                "analysis.metrics: two limits of one measurement contradict each other, and no candidate could keep "
+                "both: lower the min or raise the max",
+            ),
             *(
                 rule(
                     f"!has(self.{name}) || self.{name}.matches('[1-9]')",
                     f"analysis.{name} is 0, and no episode would count: write e.g. 1m",
                 )
                 for name in ("window", "grace")
-            )
+            ),
         )
     }
 

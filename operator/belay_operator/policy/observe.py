@@ -160,6 +160,7 @@ def _pods(pods: Iterable[PodView]) -> Iterator[ServingPod]:
             ready=pod.ready,
             report=report,
             cannot_start=pod.cannot_start or _crashing(pod, report),
+            unschedulable=pod.unschedulable,
         )
 
 

@@ -39,7 +39,8 @@ class ServingPod:
     created_at: datetime
     ready: bool
     report: LoadReport | None  # what its init container found; None: nothing yet
-    cannot_start: str | None  # in the scheduler's or the kubelet's words
+    cannot_start: str | None  # in the kubelet's words
+    unschedulable: str | None = None  # in the scheduler's words
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from datetime import datetime
 from belay_api.conditions import Condition, ConditionStatus, clear_condition, get_condition, set_condition
 from belay_api.policy import LoadReport, RLPolicyStatus, SignatureStatus
 from belay_api.reasons import EventReason, PolicyReason
+from belay_operator.pods import over_quota
 from belay_operator.policy import build
 from belay_operator.policy.observed import Observed
 
@@ -217,12 +218,23 @@ def _artifact_unusable(seen: _Situation) -> Said | None:
 def _cannot_start(seen: _Situation) -> Said | None:
     deployment = seen.observed.deployment
     words = sorted(pod.cannot_start for pod in seen.observed.pods if pod.cannot_start and not pod.ready)
+    if deployment is not None and deployment.failure and not over_quota(deployment.failure):
+        words.append(deployment.failure)
+    if not words:
+        return _unschedulable(seen)
+    message = f"A pod cannot start: {words[0]}. It goes on by itself once that is mended."
+    return Said(FALSE, PolicyReason.POD_START_FAILED, message)
+
+
+def _unschedulable(seen: _Situation) -> Said | None:
+    deployment = seen.observed.deployment
+    words = sorted(pod.unschedulable for pod in seen.observed.pods if pod.unschedulable)
     if deployment is not None and deployment.failure:
         words.append(deployment.failure)
     if not words:
         return None
-    message = f"A pod cannot start: {words[0]}. It goes on by itself once that is mended."
-    return Said(FALSE, PolicyReason.POD_START_FAILED, message)
+    message = f"A pod has no place to run: {words[0]}. It goes on by itself once there is one."
+    return Said(FALSE, PolicyReason.UNSCHEDULABLE, message)
 
 
 def _some_ready(seen: _Situation) -> Said | None:
