@@ -59,9 +59,7 @@ def exactly_one(what: str, advice: str) -> Callable[[type[Union]], type[Union]]:
             f"[{', '.join(f'has(self.{name})' for name in names)}].exists_one(x, x)",
             f"{what} has exactly one of {listed}: {advice}",
         )
-        extra = model.model_config.get("json_schema_extra") or {}
-        before = extra.get("x-kubernetes-validations", []) if isinstance(extra, dict) else []
-        model.model_config["json_schema_extra"] = rules(made, *before)
+        model.model_config["json_schema_extra"] = rules(made)
         return model
 
     return decorate

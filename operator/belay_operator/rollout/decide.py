@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
+from belay_operator.policy.leftover import outlived
 from belay_operator.rollout import route, verdicts
 from belay_operator.rollout.move import Act, Explain, instant
 from belay_operator.rollout.observed import Observed
@@ -95,7 +96,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     return Plan(
         status=status if status != recorded.dump() else None,
         apply=(*apply, *_objects_of_step(observed)),
-        delete=delete,
+        delete=(*delete, *outlived(observed.leftovers, now)),
         events=events,
         again_after=_again_after(observed, wait, now),
     )

@@ -8,6 +8,7 @@ RLRollout ──owns──▶ the objects that carry traffic, such as an HTTPRou
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.kind import Kind, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
 from belay_operator.rollout import specification
 from belay_operator.rollout.decide import decide
 from belay_operator.rollout.facts import Reading
@@ -72,6 +74,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         command=parse(annotation) if annotation else None,
         readings=_readings(owner, spec, status, reader, settings),
         serving={name: fact for name, fact in facts.items() if fact is not None},
+        leftovers=leftovers_of(reader, owner),
         jobs=tuple(reader.owned("Job", owner.uid)),
         labels=settings.labels,
         unfit=read.unfit,
@@ -102,6 +105,8 @@ def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]
     namespace = body["metadata"]["namespace"]
     if kind == "RLPolicy":
         return _keys(namespace, reader.naming(KIND_NAME, namespace, body["metadata"]["name"]))
+    if kind in ("Deployment", "Service") and (owners := concerned(kind, body, reader)):
+        return [Key(KIND_NAME, namespace, name) for name in owners]
     if kind in ("Pod", "Service"):
         # Pods concern a rollout only while it waits to see them gone; readiness comes by the policy.
         policy = (body["metadata"].get("labels") or {}).get(POLICY_LABEL)
@@ -138,9 +143,33 @@ def _policies(
     views = {}
     for name in sorted(names):
         policy = reader.get("RLPolicy", owner.namespace, name)
-        if policy is not None:
-            views[name] = _view(policy, owner, spec)
+        left = left_of(reader, owner.namespace, name)
+        if policy is not None and "deletionTimestamp" not in policy["metadata"]:
+            views[name] = _beside(_view(policy, owner, spec), left)
+        elif left is not None:
+            views[name] = _left_view(left, status, spec)
     return views
+
+
+def _beside(view: PolicyView, left: Leftover | None) -> PolicyView:
+    """A policy made again while the pods of its namesake serve on: as many answer, with the bytes they have."""
+    if left is None or left.digest is None or left.digest == view.digest:
+        return view
+    return replace(view, ready_replicas=left.ready if left.open else 0, serves=left.digest)
+
+
+def _left_view(left: Leftover, status: RLRolloutStatus, spec: RLRolloutSpec) -> PolicyView:
+    """What a deleted policy left: pods that serve on. Nobody scales them, so no more is waited for than there are."""
+    named = [side.digest for side in (status.candidate, status.stable) if side and side.policy == left.policy]
+    ready = left.ready if left.open else 0
+    return PolicyView(
+        name=left.policy,
+        digest=left.digest or (named[0] if named else ""),
+        ready_replicas=ready,
+        needed_replicas=max(min(spec.replicas, ready), 1),
+        shared=len({demand.rollout for demand in left.demands}) > 1,
+        deleted=True,
+    )
 
 
 def _view(policy: Mapping[str, Any], owner: Owner, spec: RLRolloutSpec) -> PolicyView:

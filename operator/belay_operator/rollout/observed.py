@@ -10,6 +10,7 @@ from typing import Any
 
 from belay_api.rollout import MetricVerdict, RLRolloutSpec, RLRolloutStatus, VersionStatus
 from belay_operator.children import Owner
+from belay_operator.policy.leftover import Leftover
 from belay_operator.rollout.facts import Reading, ServingFact
 from belay_operator.rollout.traffic.router import Router, TrafficView
 
@@ -28,6 +29,7 @@ class PolicyView:
     silent_since: datetime | None = None  # since when no pod of it answers; None: one does, or nothing is known yet
     shared: bool = False  # other rollouts use it too: its pods' traffic says nothing about ours
     deleted: bool = False  # the RLPolicy is gone; its pods serve on, because this rollout owns them as well
+    serves: str | None = None  # the digest its pods serve, where an RLPolicy of the name has another; None: its own
 
     @property
     def has_capacity(self) -> bool:
@@ -58,6 +60,7 @@ class Observed:
     command: Command | None = None
     readings: Mapping[str, Reading] = field(default_factory=dict)  # by metric; absent: its source has said nothing yet
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
+    leftovers: tuple[Leftover, ...] = ()  # what deleted policies left to this rollout
     jobs: tuple[Mapping[str, Any], ...] = ()  # Jobs this rollout owns: those of steps
     labels: Mapping[str, str] = field(default_factory=dict)  # the installation's own, for every child
     unfit: str | None = None  # what of the spec cannot be carried out: the steps stand still, everything else goes on

@@ -14,6 +14,7 @@ from belay_api.rollout import RLRolloutStatus
 from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.engine.plan import Key
+from belay_operator.policy.build import DIGEST_ANNOTATION
 from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.observe import KIND
 
@@ -67,6 +68,23 @@ class Stage:
         conditions = [loaded, why] if crash else [loaded]
         self.world.patch("RLPolicy", policy, {"status": {"readyReplicas": replicas, "conditions": conditions}})
 
+    def deletes(self, policy: str) -> None:
+        """Somebody deletes the RLPolicy; its Deployment is left to its other owner, the rollout."""
+        self.world.objects.pop(("RLPolicy", "default", policy))
+        uid = self.world.objects["RLRollout", "default", "cartpole"]["metadata"]["uid"]
+        owner = {"kind": "RLRollout", "name": "cartpole", "uid": uid}
+        meta = {
+            "name": policy,
+            "labels": {"belay.dev/policy": policy},
+            "annotations": {DIGEST_ANNOTATION: digest(policy)},
+            "ownerReferences": [owner],
+        }
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": policy, "labels": meta["labels"]}}
+        self.world.put(service | {"spec": {"selector": {"belay.dev/policy": policy}}})
+        deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {"replicas": 1}}
+        self.world.put(deployment | {"status": {"readyReplicas": 1}})
+        self.world.objects.pop(("Pod", "default", f"{policy}-0"), None)
+
     def wants(self, policy: str) -> None:
         """The user changes the spec."""
         self.world.patch("RLRollout", "cartpole", {"spec": {"policy": {"name": policy}}})
@@ -84,7 +102,8 @@ class Stage:
         route = self.world.objects.get(("HTTPRoute", "default", "cartpole"))
         if route is not None:
             backends = {ref["name"] for rule in route["spec"]["rules"] for ref in rule["backendRefs"]}
-            found = all(("RLPolicy", "default", name) in self.world.objects for name in backends)
+            kinds = ("RLPolicy", "Deployment")
+            found = all(any((kind, "default", name) in self.world.objects for kind in kinds) for name in backends)
             conditions = [
                 {"type": t, "status": str(good), "reason": t, "observedGeneration": route["metadata"]["generation"]}
                 for t, good in (("Accepted", True), ("ResolvedRefs", found))

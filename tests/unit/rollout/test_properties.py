@@ -7,10 +7,12 @@ its passes, and the promises are checked on what the API server then holds.
 import copy
 from collections.abc import Callable
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.accepted import accepted_rollout_specs
 from tests.unit.rollout.stage import KEY, SPEC, Stage
 
 from belay_operator.rollout.observe import KIND
@@ -243,3 +245,30 @@ def test_every_order_of_events_ends_the_same(acts: tuple[str, ...]) -> None:
 def _held(stage: Stage) -> object:
     route = stage.world.objects.get(("HTTPRoute", "default", "cartpole"))
     return stage.world.objects["RLRollout", "default", "cartpole"].get("status"), route and route["spec"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(accepted_rollout_specs())
+def test_whatever_spec_the_api_server_accepts_traffic_stays_safe(spec: dict[str, Any]) -> None:
+    """Route, judging, commands and rollbacks go on, whatever of the spec cannot be carried out."""
+    stage = Stage("a", "b").go()
+    stage.wants("b")
+    stage.go(seconds=1)
+    held = stage.world.objects["RLRollout", "default", "cartpole"]
+    # Traffic is immutable, and a rollout that wants another policy withdraws the candidate by itself.
+    held["spec"] = spec | {"traffic": SPEC["traffic"] | spec.get("traffic", {}), "policy": {"name": "b"}}
+    held["spec"]["traffic"]["gatewayAPI"] = SPEC["traffic"]["gatewayAPI"]
+    stage.world.objects.pop(("HTTPRoute", "default", "cartpole"))
+    stage.passes()
+    assert stage.weights, "the route is written again"
+    stage.command("abort@last")
+    stage.passes()
+    assert stage.weights == {"a": 10000}, "abort, or the withdrawal that the spec asks for"
+    stage.accept()
+    stage.passes()
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.passes()
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.drained_at is not None
+    assert stage.weights == {"a": 10000}

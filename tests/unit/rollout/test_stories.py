@@ -706,3 +706,60 @@ def test_the_word_for_a_rollout_says_when_it_is_not_well() -> None:
     stage.ready("a", 0)
     stage.go(seconds=1)
     assert (stage.status.phase, stage.reason) == (RolloutPhase.DEGRADED, "PolicyNotReady")
+
+
+@pytest.mark.parametrize("ready", [0, 1], ids=["before b is ready", "after b is ready"])
+def test_one_commit_that_names_b_and_removes_a_costs_no_step_and_no_request(ready: int) -> None:
+    stage = healthy()
+    stage.publish("b", ready=ready)
+    stage.wants("b")
+    if ready:
+        stage.go(seconds=1)
+    stage.deletes("a")
+    stage.go(seconds=1)
+    stage.ready("b", 1)
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 9000, "b": 1000}, "a serves on, and b takes its steps"
+    stage.go(seconds=31)
+    stage.later(seconds=1)
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    stage.scrape("b", rate=50.0)
+    stage.go(seconds=61)
+    assert stage.status.stable is not None
+    assert stage.status.stable.policy == "b"
+    assert ("Deployment", "default", "a") in stage.world.objects, "kept warm"
+    stage.go(hours=1)
+    stage.passes()
+    assert not {key for key in stage.world.objects if key[0] in ("Deployment", "Service") and key[2] == "a"}
+
+
+def test_a_stable_version_whose_policy_is_gone_serves_on_whatever_becomes_of_the_next() -> None:
+    stage = healthy()
+    stage.wants("b")  # which does not exist
+    stage.deletes("a")
+    stage.go(seconds=1)
+    assert (stage.reason, stage.weights) == ("PolicyNotFound", {"a": 10000})
+    assert "a serves all traffic" in stage.message
+    stage.publish("b")
+    stage.go(seconds=1)
+    stage.command("abort@1")
+    stage.go(seconds=1)
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.go(seconds=1)
+    assert (stage.status.phase, stage.weights) == (RolloutPhase.ROLLED_BACK, {"a": 10000})
+    assert ("Deployment", "default", "a") in stage.world.objects
+
+
+def test_a_stable_version_whose_policy_is_deleted_at_rest_is_told() -> None:
+    stage = healthy()
+    stage.deletes("a")
+    stage.go(seconds=1)
+    assert (stage.reason, stage.status.phase, stage.weights) == ("PolicyNotFound", RolloutPhase.DEGRADED, {"a": 10000})
+    assert "its pods are kept" in stage.message
+    stage.publish("a")
+    stage.world.objects.pop(("Deployment", "default", "a"))
+    stage.go(seconds=1)
+    assert stage.reason == "Healthy"
