@@ -87,7 +87,7 @@ RESOURCES = (
             Column("Message", _condition("Ready", "message"), wide=True),
         ),
         scale={
-            "specReplicasPath": ".spec.serving.replicas",
+            "specReplicasPath": ".spec.serving.scale",  # has a default: an autoscaler reads it from the start
             "statusReplicasPath": ".status.replicas",
             "labelSelectorPath": ".status.selector",
         },

@@ -54,6 +54,11 @@ class PolicyReason(StrEnum):
     """The spec cannot be served as written; the message names the field."""
     CHILD_CONFLICT = "ChildConflict"
     """An object somebody else made has the name of one that this needs; it is left as it is, the message names it."""
+    CHILD_REFUSED = "ChildRefused"
+    """The API server refuses an object that this needs; the message repeats its words. What ran before runs on."""
+    NAME_IN_USE = "NameInUse"
+    """A rollout still serves other bytes of a deleted RLPolicy of this name; the message names both. These bytes are
+    served under another name, or once no rollout needs the other ones."""
     VERIFYING = "Verifying"
     """A pod fetches the artifact and checks its digest, or is still to be made; the message says which."""
     VERIFIED = "Verified"
@@ -73,8 +78,11 @@ class PolicyReason(StrEnum):
     LOADED = "Loaded"
     """At least one server has loaded the policy and answers."""
     NOT_LOADED = "NotLoaded"
-    """No pod is asked for: no rollout uses the policy and `serving.replicas` is unset or 0, or a rollback closed it.
+    """No pod is asked for and none runs: no rollout uses the policy and `serving.replicas` is unset, or it or
+    `serving.scale` is 0, or a rollback closed it.
     Ready is True with this reason: a policy that nobody uses is not an error. Loaded is False."""
+    UNLOADING = "Unloading"
+    """As NotLoaded, while pods that are no longer asked for still run."""
     AVAILABLE = "Available"
     """All replicas asked for are ready."""
     UNAVAILABLE = "Unavailable"

@@ -90,11 +90,16 @@ def test_defaults_are_in_the_schema(kube: Kube) -> None:
     kube.run("delete", "rltj/least")
 
 
-def test_kubectl_scale_writes_the_replicas(kube: Kube) -> None:
+def test_an_autoscaler_reads_and_writes_the_scale_of_a_policy_that_nobody_has_scaled(kube: Kube) -> None:
     [thing] = belay_objects(CASES / "good" / "policy.yaml")
-    kube.run("create", "-f", "-", stdin=json.dumps(thing))
-    kube.run("scale", "rlp/cartpole-7f3a9c", "--replicas=5")
-    assert json.loads(kube.run("get", "rlp/cartpole-7f3a9c", "-o", "json"))["spec"]["serving"]["replicas"] == 5
+    kube.run("create", "-f", "-", stdin=json.dumps({**thing, "spec": {"artifact": thing["spec"]["artifact"]}}))
+    path = f"/apis/belay.dev/v1alpha1/namespaces/{kube.namespace}/rlpolicies/cartpole-7f3a9c/scale"
+    scale = json.loads(kube.run("get", "--raw", path))
+    assert scale["spec"]["replicas"] == 1, "at 0 a HorizontalPodAutoscaler calls itself disabled"
+    kube.run("scale", "rlp/cartpole-7f3a9c", "--current-replicas=1", "--replicas=5")
+    serving = json.loads(kube.run("get", "rlp/cartpole-7f3a9c", "-o", "json"))["spec"]["serving"]
+    assert serving["scale"] == 5
+    assert "replicas" not in serving, "what a person or a rollout asks for is not overwritten"
     kube.run("delete", "rlp/cartpole-7f3a9c")
 
 

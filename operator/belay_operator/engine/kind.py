@@ -18,8 +18,11 @@ class Reader(Protocol):
     def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """Return the object, or None when it does not exist."""
 
+    def whole(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Return the object as `get` does, with the pod template that is otherwise kept packed: a costly look."""
+
     def owned(self, kind: str, owner_uid: str) -> list[Mapping[str, Any]]:
-        """Return the objects of `kind` with a controller owner reference to `owner_uid`."""
+        """Return the objects of `kind` with an owner reference to `owner_uid`, as its controller or not."""
 
     def in_namespace(self, kind: str, namespace: str) -> list[Mapping[str, Any]]:
         """Return all cached objects of `kind` in a namespace."""

@@ -49,6 +49,10 @@ class CacheDesk:
         """See `Reader.get`."""
         return self._cache.get(kind, namespace, name)
 
+    def whole(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """See `Reader.whole`."""
+        return self._cache.whole(kind, namespace, name)
+
     def owned(self, kind: str, owner_uid: str) -> list[Mapping[str, Any]]:
         """See `Reader.owned`."""
         return self._cache.owned(kind, owner_uid)

@@ -1,28 +1,35 @@
-"""The value a policy's decision is made from: no dict, no cache, no clock in it."""
+"""The value a policy's decision is made from: no cache, no clock in it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
+from typing import Any
 
 from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
 from belay_operator.children import Owner
-from belay_operator.engine.plan import Settings
+from belay_operator.engine.plan import Ref, Settings
+from belay_operator.policy.needs import Demand
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What one rollout asks of the policy."""
+class Whose(Enum):
+    """To whom the Deployment of our name belongs."""
 
-    rollout: str
-    replicas: int
-    until: datetime | None  # kept warm until then; None: as long as the rollout names it
-    stable: bool  # the rollout's promoted version: its traffic has nowhere else to go
+    OURS = "ours"  # we are its controller, or it has none and serves our very bytes: then it is taken back as it is
+    LEFTOVER = "leftover"  # it serves other bytes; the RLPolicy that made it is gone
+    TAKEN = "taken"  # another object is its controller: a deleted namesake that still has to let go of it
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentView:
     """The Deployment as the cache has it."""
 
-    ours: bool  # False: made by a policy of our name that was deleted
+    whose: Whose
+    ref: Ref
+    digest: str | None  # of the bytes it serves; None: made before Belay noted it
+    template: str | None  # fingerprint of the pod template it carries; None: made before Belay noted it
+    keepers: frozenset[str]  # uids of its owners that are not its controller
+    asked: int  # pods its spec asks for
     deleting: bool
     current: bool  # its controller has seen the latest spec
     replicas: int  # pods that exist
@@ -51,12 +58,25 @@ class Observed:
     status: RLPolicyStatus  # as last written
     child: DeploymentView | None  # the Deployment of our name; None: never made, or deleted
     service: bool  # a Service of our name exists
-    pods: tuple[ServingPod, ...]  # those that are not being deleted, oldest first
-    demands: tuple[Demand, ...]  # by rollout name
+    pods: tuple[ServingPod, ...]  # those of the Deployment that are not being deleted, oldest first
+    demands: tuple[Demand, ...]  # for any bytes under our name, by rollout
     closed_by: str | None  # the rollout whose overdue rollback wants the endpoints gone; None: open
     settings: Settings
+    accepted: Mapping[str, Any] | None = None  # the Deployment's pod template where it is not the one we want now
 
     @property
     def deployment(self) -> DeploymentView | None:
-        """The Deployment, unless it is an earlier namesake's."""
-        return self.child if self.child is not None and self.child.ours else None
+        """The Deployment, unless it is not ours."""
+        return self.child if self.child is not None and self.child.whose is Whose.OURS else None
+
+    def asking(self, now: datetime) -> list[Demand]:
+        """Return the demands for our bytes that still hold."""
+        digest = self.spec.artifact.digest
+        return [demand for demand in self.demands if demand.digest == digest and demand.holds(now)]
+
+    def in_the_way(self, now: datetime) -> Demand | None:
+        """Return a demand for what a deleted policy of our name still serves; None: its place is free."""
+        if self.child is None or self.child.whose is not Whose.LEFTOVER:
+            return None
+        needed = (d for d in self.demands if d.digest == self.child.digest and d.holds(now) and not d.closing)
+        return next(needed, None)

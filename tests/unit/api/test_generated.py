@@ -47,4 +47,4 @@ def test_names_columns_and_subresources() -> None:
     }
     assert all(spec["names"]["categories"] == ["rl"] for spec in by_kind.values())
     assert all("status" in spec["versions"][0]["subresources"] for spec in by_kind.values())
-    assert by_kind["RLPolicy"]["versions"][0]["subresources"]["scale"]["specReplicasPath"] == ".spec.serving.replicas"
+    assert by_kind["RLPolicy"]["versions"][0]["subresources"]["scale"]["specReplicasPath"] == ".spec.serving.scale"

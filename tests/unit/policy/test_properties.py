@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.strategies import crashes
 from tests.unit.policy.given import CHANGED, DIGEST, NAME, pod, rollout
-from tests.unit.policy.simulation import Cluster
+from tests.unit.policy.simulation import LATER, Cluster
 from tests.world import START
 
 from belay_api import names
@@ -136,7 +136,7 @@ def test_only_news_of_pods_on_their_way_may_be_held_back() -> None:
     assert not unhurried(), "usedBy says whose traffic the pods have"
     cluster.world.patch("Deployment", NAME, {"status": {"replicas": 3}})
     assert unhurried()
-    cluster.world.put(pod(2, report=CHANGED, failed_fetch=True))
+    cluster.world.put(pod(2, report=CHANGED, failed_fetch=True, day=LATER))
     assert not unhurried(), "a changed artifact is taken back, also while pods of the good one are ready"
 
 
