@@ -27,10 +27,11 @@ def decide(observed: Observed, now: datetime) -> Plan:
         return EMPTY
     asking = observed.asking(now)
     wanted = replicas(observed, asking) if observed.in_the_way(now) is None else 0
+    told = 0 if _ending(observed) else wanted
     status = status_of(observed, wanted=wanted, used_by=[demand.rollout for demand in asking], now=now)
     return Plan(
         status=None if status == observed.status else status.dump(),
-        apply=tuple(_children(observed, asking, wanted)),
+        apply=tuple(_children(observed, asking, told)),
         delete=_outlived(observed, now),
         events=_events(observed.status, status),
         unhurried=_only_tells(observed.status, status),
@@ -74,6 +75,16 @@ def _children(observed: Observed, asking: Sequence[Demand], wanted: int) -> Iter
         template=build.template(observed),
         fingerprint=build.fingerprint(observed),
     )
+
+
+def _ending(observed: Observed) -> bool:
+    """Whether the Deployment was told to have no pods, and one of them has not been told yet.
+
+    Asked for pods again in that moment it would count that one as ready, and end it all the same: a rollout deleted and
+    made anew would send its traffic to nobody. So the pods are first seen to go, and then others are asked for.
+    """
+    child = observed.child
+    return child is not None and child.asked == 0 and bool(observed.pods)
 
 
 def _resized(observed: Observed, asking: Sequence[Demand], wanted: int) -> bool:

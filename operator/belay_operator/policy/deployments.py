@@ -21,10 +21,11 @@ def pods_of(deployment: Mapping[str, Any], reader: Reader) -> list[PodView]:
 def ready_pods(deployment: Mapping[str, Any], pods: Iterable[PodView]) -> int:
     """Return how many pods answer and stay.
 
-    The Deployment's own number lags: a pod told to go still counts there for a moment. A rollout that begins in that
-    moment (deleted and made anew, say) would send its traffic to nobody.
+    The Deployment's own number lags: a pod told to go still counts there for a moment, and so does one that is about to
+    be told. A rollout that begins in that moment (deleted and made anew, say) would send its traffic to nobody.
     """
     counted = int((deployment.get("status") or {}).get("readyReplicas", 0))
+    counted = min(counted, int((deployment.get("spec") or {}).get("replicas", 1)))
     known = list(pods)
     return min(counted, sum(pod.ready and not pod.deleting for pod in known)) if known else counted
 
