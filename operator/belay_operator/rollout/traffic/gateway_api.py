@@ -10,8 +10,8 @@ the place of one that serves no more. The reason is the data plane: Envoy Gatewa
 and removes a cluster a moment before the routes that use it, so a rule that shifts or goes answers 503 in that moment
 (docs/decisions/007). Another backend behind the same rule costs no request.
 
-Every rule sets the header `x-belay-rollout`, over whatever the client sends. Serving pods put it into their receipts, so
-that no rollout is judged by episodes of another one that shares its policies (docs/decisions/014).
+Every rule sets the header `x-belay-rollout`, over whatever the client sends. Serving pods put it into their receipts,
+so that no rollout is judged by episodes of another one that shares its policies (docs/decisions/014).
 
 Rules are an atomic list for server-side apply, so the route is nobody's but ours. Every field that the API server would
 default is written out; what exists can then be compared with what is wanted.
