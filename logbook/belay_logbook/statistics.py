@@ -140,7 +140,7 @@ def _windows(
     identity = find(connection, question)
     kept: list[KeptWindow] = []
     if identity is not None:
-        kept = [it for it in kept_windows(connection, identity, question, since_ms, until_ms) if windows.has(it)]
+        kept = windows.among(kept_windows(connection, identity, question, since_ms, until_ms))
     position = since_ms
     for window in [*kept, None]:
         until = window.start_ms if window else until_ms

@@ -25,8 +25,11 @@ class Windows:
             end = min([end, *self._cuts[place:]])
         return start, end
 
-    def has(self, kept: KeptWindow) -> bool:
-        """Return whether what is kept is one of these windows, rather than one that other cuts made."""
-        start, end = kept.start_ms, kept.end_ms
-        whole = end - start == self._question.window_ms and start not in self._torn
-        return whole or (start, end) in self._parts
+    def among(self, kept: Iterable[KeptWindow]) -> list[KeptWindow]:
+        """Return what is kept of these windows; the others are what looks with other cuts made."""
+        length, torn, parts = self._question.window_ms, self._torn, self._parts  # a look asks of hundreds
+        return [
+            it
+            for it in kept
+            if (it.end_ms - it.start_ms == length and it.start_ms not in torn) or (it.start_ms, it.end_ms) in parts
+        ]

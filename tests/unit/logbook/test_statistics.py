@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -54,6 +55,16 @@ looks = st.builds(
     st.one_of(st.just(0), instants),
     rollouts,
     st.sets(instants, max_size=4),
+)
+
+# Half of them the same question asked otherwise: then what one look kept is there for the others.
+several = st.one_of(
+    st.lists(looks, min_size=1, max_size=3),
+    st.builds(
+        lambda first, others: [first, *(replace(first, since=it.since, cuts=it.cuts) for it in others)],
+        looks,
+        st.lists(looks, min_size=1, max_size=2),
+    ),
 )
 
 
@@ -179,7 +190,7 @@ def body_of(statistics: Statistics) -> bytes:
 @settings(max_examples=250, deadline=None)
 @given(
     rounds=st.lists(st.tuples(events, st.sampled_from(["keep", "late", "never", "again"])), min_size=1, max_size=5),
-    asked=st.lists(looks, min_size=1, max_size=3),
+    asked=several,
     first=st.integers(0, 2 * SPAN // 500).map(lambda halves: halves * 500),
     steps=st.lists(st.sampled_from([-20_000, 1, 500, 10_000]), min_size=5, max_size=5),
     least=st.sampled_from([1, 3]),
@@ -306,6 +317,18 @@ def test_cuts_cost_nothing_once_their_windows_are_past_grace(opened: Open) -> No
     pieces = 2 * 2 * (3600 // 32 + 1)
     assert rows_read(opened, fewer, now) <= pieces  # other windows, put together from pieces and the rows at their ends
     assert (rows_read(opened, look, now), rows_read(opened, fewer, now)) == (0, 0)  # both are kept
+
+
+def test_looks_with_other_cuts_share_no_windows(opened: Open) -> None:
+    fill(opened, 3600)
+    plain = Look("ns", ("a",), "return", timedelta(seconds=3600), timedelta(0), at(-3_600_000))
+    early, late = (replace(plain, cuts=(at(cut),)) for cut in (1_000_000, 2_000_000))
+    both = replace(plain, cuts=early.cuts + late.cuts)
+    for _ in range(2):
+        for look, wanted in [(plain, [3600]), (early, [1000, 2600]), (late, [2000, 1600]), (both, [1000, 1000, 1600])]:
+            windows = orjson.loads(opened.look(look, EPOCH + 20_000_000).body)["versions"][0]["windows"]
+            opened.keep()
+            assert [window["count"] for window in windows] == wanted
 
 
 def test_a_late_arrival_opens_the_part_of_a_window_that_it_stands_in(opened: Open) -> None:
