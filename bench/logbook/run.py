@@ -41,6 +41,7 @@ HERE = Path(__file__).parent
 NAMESPACE = "bench"
 KEY = namespace_key(MASTER, NAMESPACE)
 VERSIONS = ("stable", "candidate")
+ROLLOUT = "cartpole"
 
 
 def bodies(prefix: str, requests: int, batch: int) -> list[bytes]:
@@ -128,7 +129,7 @@ def fill(folder: Path, load: dict[str, Any], now: datetime) -> None:
     values = {"each": load["episodes"] // 2, "span": span_ms, "first": int(now.timestamp() * 1000) - span_ms}
     connection.execute("BEGIN")
     for number, name in enumerate(VERSIONS, start=1):
-        connection.execute("INSERT INTO version VALUES (?, ?, ?)", (number, NAMESPACE, name))
+        connection.execute("INSERT INTO version VALUES (?, ?, ?, ?)", (number, NAMESPACE, name, ROLLOUT))
         connection.execute(_FILL, values | {"version": number})
     connection.execute("COMMIT")
     connection.close()

@@ -34,7 +34,7 @@ def world(namespace: str) -> World:
 
 def play(process: Process, namespace: str, *, episode: str, version: str, reward: float) -> None:
     """An episode began half a minute ago, and its outcome is told now."""
-    first = receipt(episode, ago=30, namespace=namespace, version=version)
+    first = receipt(episode, ago=30, namespace=namespace, version=version, rollout="cartpole")
     with process.client(namespace) as client:
         client.post("/starts", json={"items": [{"receipt": first}]}).raise_for_status()
         outcome = {"receipt": first, "outcomes": {"return": reward}}

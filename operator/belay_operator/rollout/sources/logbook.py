@@ -56,6 +56,7 @@ class Poll:
         """The question as parameters."""
         return {
             "versions": f"{self.candidate},{self.stable}",
+            "rollout": self.key.name,
             "outcome": self.question.outcome,
             "window": f"{self.question.window_s:g}",
             "grace": f"{self.question.grace_s:g}",
