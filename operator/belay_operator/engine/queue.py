@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from belay_operator.engine import metrics
-from belay_operator.engine.foreign import ForeignObject
+from belay_operator.engine.blocked import BlockedChildren
 from belay_operator.engine.errors import ApiError
 from belay_operator.engine.kind import Priority
 from belay_operator.engine.plan import Key
@@ -175,7 +175,7 @@ class Queue:
         if self._asked(key) != asked:  # people changed it while the pass was under way
             self._end_trouble(key)
         # An answer of the API server needs no traceback, nor a child that is blocked; anything else may be a bug.
-        trace = None if isinstance(result.error, ApiError | ForeignObject) else result.error
+        trace = None if isinstance(result.error, ApiError | BlockedChildren) else result.error
         log.warning(
             "%s: pass failed (%d times), next try in %.1f s: %s",
             f"{key.kind} {key.namespace}/{key.name}",

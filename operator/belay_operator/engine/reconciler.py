@@ -14,7 +14,7 @@ from typing import Any
 
 from belay_operator.engine import metrics
 from belay_operator.engine.apply import Executor
-from belay_operator.engine.foreign import ForeignObject
+from belay_operator.engine.blocked import BlockedChildren
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.errors import ApiError, Conflict, NotFound, Terminating
 from belay_operator.engine.holdback import HoldBack
@@ -103,7 +103,7 @@ class Reconciler:
             writes = await self._executor.execute(obj, plan, urgent=urgent)
         except Terminating:
             return Result()  # the namespace takes everything with it; the deletions come as events
-        except (ApiError, ForeignObject) as error:
+        except (ApiError, BlockedChildren) as error:
             if isinstance(error, NotFound) and self._cache.get(key.kind, key.namespace, key.name) is not obj:
                 return Result(requeue=True)  # it was deleted or changed while we worked: look again
             return Result(requeue_after=plan.again_after, error=error)

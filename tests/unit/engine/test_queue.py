@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from belay_operator.engine.foreign import ForeignObject
+from belay_operator.engine.blocked import BlockedChildren
 from belay_operator.engine.errors import Overloaded
 from belay_operator.engine.kind import Priority
 from belay_operator.engine.plan import Key
@@ -183,7 +183,7 @@ async def test_a_failure_is_retried_later_and_stops_nobody() -> None:
     ("error", "traced"),
     [
         (RuntimeError("bug"), True),
-        (ForeignObject("Service s exists"), False),
+        (BlockedChildren("Service s exists"), False),
         (Overloaded("PUT s", code=503, reason="", message=""), False),
     ],
 )
