@@ -82,11 +82,11 @@ class Operator:
         queue = Queue(
             reconciler,
             priority=reconciler.priority,
+            asked=reconciler.asked,
             clock=time.monotonic,
             rng=self._rng,
             workers=self._installation.workers,
         )
-        reconciler.again = queue.wake
         resync = Resync(self._client, cache, namespaces=self._installation.watch, period=self._installation.resync)
         kinds = tuple(self._kinds.values())
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
 from belay_operator.children import Owner
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.pods import ContainerView, PodView, shorten
 from belay_operator.policy import build, needs
@@ -74,10 +74,11 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
     return Plan(status=None if status == before else status.dump())
 
 
-def priority(body: Mapping[str, Any], reader: Reader) -> int:
-    """Return 0 while an overdue rollback waits for its endpoints to close, else 2: its status wakes rollouts."""
+def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
+    """Return ROLLBACK while an overdue rollback waits for its endpoints to close, else REST: it wakes rollouts."""
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-    return 0 if any(needs.closes(rollout, name) for rollout in reader.naming("RLRollout", namespace, name)) else 2
+    closes = any(needs.closes(rollout, name) for rollout in reader.naming("RLRollout", namespace, name))
+    return Priority.ROLLBACK if closes else Priority.REST
 
 
 def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:

@@ -14,7 +14,7 @@ from belay_api import names
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.pods import PodView, pod_view
 from belay_operator.specs import InvalidSpec, read_spec
@@ -64,9 +64,9 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
     return Plan(status=None if status == before else status.dump())
 
 
-def priority(body: Mapping[str, Any], reader: Reader) -> int:
-    """Return 2: a training never goes before a rollout."""
-    return 2
+def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
+    """Return REST: a training never goes before a rollout."""
+    return Priority.REST
 
 
 def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:

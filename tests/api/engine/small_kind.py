@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from belay_api import names
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import EMPTY, Key, Note, Plan, Settings
 
 
@@ -104,6 +104,6 @@ KIND = Kind(
     observe=observe,
     decide=decide,
     invalid=invalid,
-    priority=lambda obj, reader: 2,
+    priority=lambda obj, reader: Priority.REST,
     related=related,
 )
