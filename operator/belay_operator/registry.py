@@ -12,6 +12,7 @@ KIND_MODULES = (
 )
 SOURCE_MODULES = (
     "belay_operator.training.progress",
+    "belay_operator.training.creation",
     "belay_operator.rollout.sources.logbook",
     "belay_operator.rollout.sources.serving",
 )
