@@ -213,3 +213,21 @@ def test_a_job_deleted_by_hand_is_made_again(kube: Kube, operator: OperatorProce
         what="another Job",
     )
     assert after
+
+
+def test_a_namespace_with_a_job_that_retries_by_index_ends_when_the_job_is_deleted(kube: Kube) -> None:
+    """Kubernetes' own: no operator runs here. Once this fails, `docs/guides/operate.md` has a warning too many."""
+    container = {"name": "c", "image": "x"}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    spec = {"completions": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 1, "template": template}
+    kube.run("label", "namespace", kube.namespace, "pod-security.kubernetes.io/enforce-")
+    kube.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "plain"}, "spec": spec})
+    eventually(lambda: kube.all("pods"), what="a pod, which never starts")
+    kube.run("delete", "namespace", kube.namespace, "--wait=false")
+    # Nobody runs its pod, so the pod collector, which comes every 20 s, ends it.
+    eventually(lambda: kube.all("pods")[0]["status"]["phase"] == "Failed", what="the pod has ended", timeout_s=120)
+    kube.run("wait", "--for=delete", "pods", "--all", "--timeout=10s", check=False)
+    assert kube.all("pods"), "its Job keeps it"
+
+    kube.run("delete", "job", "plain", "--wait=false")
+    eventually(lambda: kube.get("namespace", kube.namespace) is None, what="the namespace is gone", timeout_s=30)
