@@ -101,7 +101,9 @@ class Operator:
         # Every outcome under analysis is a long-poll, open nearly all the time: a limit would starve the scrapes.
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as group:
-            desk = CacheDesk(cache, settings, http, wake=queue.wake, token_file=self._installation.token_file)
+            desk = CacheDesk(
+                cache, settings, http, self._client, wake=queue.wake, token_file=self._installation.token_file
+            )
             watches = group.create_task(self._watch(cache, resync), name="watches")
             listed = group.create_task(resync.first(), name="first-list")
             stopping = group.create_task(self._stop.wait(), name="stopping")

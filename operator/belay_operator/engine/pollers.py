@@ -17,6 +17,7 @@ import aiohttp
 
 from belay_operator.engine import metrics
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.client import Client
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.queue import backoff
 from belay_operator.engine.source import Source
@@ -32,12 +33,13 @@ class CacheDesk:
         cache: Cache,
         settings: Settings,
         http: aiohttp.ClientSession,
+        client: Client,
         *,
         wake: Callable[[Key], None],
         token_file: Path,
     ) -> None:
         self.settings, self.http = settings, http
-        self._cache, self._wake, self._token_file = cache, wake, token_file
+        self._cache, self._client, self._wake, self._token_file = cache, client, wake, token_file
         self._changes: dict[str, asyncio.Event] = {}
         cache.listen(self._note_change)
 
@@ -93,6 +95,10 @@ class CacheDesk:
             return self._token_file.read_text().strip() or None
         except OSError:
             return None
+
+    async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
+        """See `Desk.events`."""
+        return list(await self._client.events(namespace, kind=kind, reason=reason))
 
     async def changed(self, kind: str, timeout_s: float) -> None:
         """Return once an object of `kind` changed, or after `timeout_s`."""

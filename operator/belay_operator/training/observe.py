@@ -53,6 +53,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         pods=_pods(reader.owned("Pod", job["metadata"]["uid"])) if job is not None and ours else (),
         strays=job is None and _strays(body, reader),
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
+        creation_failure=reader.fact("creation", owner.namespace, owner.name),
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
     )
 
