@@ -51,7 +51,7 @@ def bodies(prefix: str, requests: int, batch: int) -> list[bytes]:
     for request in range(requests):
         items = []
         for item in range(batch):
-            token = sign(Receipt(NAMESPACE, VERSIONS[item % 2], f"{prefix}-{request}-{item}", 0, now), KEY)
+            token = sign(Receipt(NAMESPACE, VERSIONS[item % 2], f"{prefix}-{request}-{item}", 0, now, ROLLOUT), KEY)
             items.append({"receipt": token, "outcomes": {"return": 431.5, "length": 432, "violations": 0}})
         made.append(orjson.dumps({"items": items}))
     return made
@@ -145,6 +145,7 @@ class Looker:
         """Return how long one look took in ms."""
         since = self._now - timedelta(seconds=self._load["span_s"] - shift_s)
         query = {"versions": ",".join(VERSIONS), "window": self._load["window_s"], "grace": self._load["grace_s"]}
+        query["rollout"] = ROLLOUT
         began = time.perf_counter()
         answer = client.get("/statistics", params=query | {"since": since.isoformat()}).raise_for_status()
         took = time.perf_counter() - began
