@@ -75,7 +75,8 @@ def gateway(rollouts: list[str], pods: Mapping[str, str]) -> Callable[[Request],
     owners = [Owner("RLRollout", "default", name, f"uid-{name}", 1) for name in rollouts]
     rules: list[Any] = []
     for owner in owners:
-        rules += GatewayRouter().manifest(traffic, intent, owner=owner, labels={})["spec"]["rules"]
+        (route,) = GatewayRouter(traffic, owner, {}).objects(intent)
+        rules += route["spec"]["rules"]
     turns = iter(range(1_000_000))
 
     def matches(match: Mapping[str, Any], request: Request) -> bool:
