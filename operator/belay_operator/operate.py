@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import aiohttp
 import kopf
@@ -26,6 +25,7 @@ from belay_operator import connect, receipt_key, watch
 from belay_operator.engine import metrics
 from belay_operator.engine.apply import Executor
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.change import Change
 from belay_operator.engine.client import Client
 from belay_operator.engine.errors import ApiError
 from belay_operator.engine.events import Events
@@ -90,8 +90,8 @@ class Operator:
         resync = Resync(self._client, cache, namespaces=self._installation.watch, period=self._installation.resync)
         kinds = tuple(self._kinds.values())
 
-        def wake(kind: str, obj: Mapping[str, Any]) -> None:
-            for key in keys_of(kind, obj, kinds, cache):
+        def wake(change: Change) -> None:
+            for key in keys_of(change, kinds, cache):
                 queue.wake(key)
 
         cache.listen(wake)

@@ -17,6 +17,7 @@ from belay_api import names
 from belay_api.reasons import EventReason
 from belay_operator.engine import metrics
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.change import Change
 from belay_operator.engine.client import Client, Object
 from belay_operator.engine.drift import Drift, stamped
 from belay_operator.engine.errors import Conflict, Forbidden, NotFound, Refused, Terminating
@@ -159,11 +160,10 @@ class Executor:
             return 0
         return 1
 
-    def _forget_gone(self, kind: str, obj: Mapping[str, Any]) -> None:
+    def _forget_gone(self, change: Change) -> None:
         """Forget how a child looked once it is gone: most go with their owner, and nobody asks for them again."""
-        namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
-        if self._cache.entry(kind, namespace, name) is None:
-            self._drift.forget(kind, namespace, name)
+        if change.after is None:
+            self._drift.forget(change.kind, *change.name)
 
     def _trusts(self, manifest: Manifest, digest: str) -> bool:
         meta = manifest["metadata"]

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from belay_operator.engine import metrics
+from belay_operator.engine.change import Change
 from belay_operator.engine.resources import CACHED, INDEXED_LABELS, policies_named
 from belay_operator.engine.slim import Entry, entry_of
 
 TOMBSTONES = 10_000  # deletions remembered; a late answer is at most seconds late
 
 Name = tuple[str, str]  # (namespace, name)
-Listener = Callable[[str, Mapping[str, Any]], None]
+Listener = Callable[[Change], None]
 
 
 class Cache:
@@ -93,7 +94,7 @@ class Cache:
 
     # --- writing ------------------------------------------------------------------------------------------------------
     def listen(self, listener: Listener) -> None:
-        """Call `listener(kind, object)` after every real change; a deleted object comes as it last was."""
+        """Call `listener(change)` after every real change."""
         self._listeners.append(listener)
 
     def mark_missing(self, kind: str) -> None:
@@ -123,8 +124,9 @@ class Cache:
         if not before:
             metrics.CACHE_OBJECTS.labels(kind).inc()
         if before and before.obj["metadata"]["uid"] != meta["uid"]:
-            self._tell(kind, before.obj)  # two objects in a row under one name: the first one's owner must know too
-        self._tell(kind, entry.obj)
+            self._tell(kind, before.obj, None)  # two objects in a row under one name: the first one is gone
+            before = None
+        self._tell(kind, before.obj if before else None, entry.obj)
         return True
 
     def remove(self, kind: str, namespace: str, name: str, *, version: int) -> bool:
@@ -140,7 +142,7 @@ class Cache:
         del self._entries[kind][key]
         self._unindex(kind, key, before)
         metrics.CACHE_OBJECTS.labels(kind).dec()
-        self._tell(kind, before.obj)
+        self._tell(kind, before.obj, None)
         return True
 
     def prune(self, kind: str, present: Iterable[Name], *, version: int, namespace: str | None = None) -> list[Name]:
@@ -172,9 +174,10 @@ class Cache:
         entries = self._entries[kind]
         return [entries[name].obj for name in sorted(found)] if found else []
 
-    def _tell(self, kind: str, obj: Mapping[str, Any]) -> None:
+    def _tell(self, kind: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+        change = Change(kind, before, after)
         for listener in self._listeners:
-            listener(kind, obj)
+            listener(change)
 
     def _indexes(self, kind: str, name: Name, entry: Entry) -> Iterable[tuple[dict[Any, set[Name]], Any]]:
         meta = entry.obj["metadata"]

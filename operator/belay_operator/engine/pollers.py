@@ -17,6 +17,7 @@ import aiohttp
 
 from belay_operator.engine import metrics
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.change import Change
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.queue import backoff
 from belay_operator.engine.source import Source
@@ -96,9 +97,9 @@ class CacheDesk:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), timeout_s)
 
-    def _note_change(self, kind: str, obj: Mapping[str, Any]) -> None:
+    def _note_change(self, change: Change) -> None:
         # Everybody who waits now is let go; who comes later waits for the next change.
-        event = self._changes.pop(kind, None)
+        event = self._changes.pop(change.kind, None)
         if event is not None:
             event.set()
 

@@ -6,6 +6,7 @@ import pytest
 from tests.unit.rollout.stage import KEY, SPEC, Stage, digest
 from tests.world import SETTINGS, World, belay_object
 
+from belay_operator.engine.change import Change
 from belay_operator.engine.plan import Key
 from belay_operator.rollout.observe import KIND, observe
 from belay_operator.rollout.sources.active import trials
@@ -120,7 +121,7 @@ def test_a_policy_concerns_the_rollouts_that_use_it_or_wait_for_it() -> None:
     stage = Stage("a", "b").go()
 
     def concerned(policy: str) -> list[Key]:
-        return list(KIND.related("RLPolicy", belay_object("RLPolicy", policy, {}), stage.world))
+        return list(KIND.related(Change("RLPolicy", None, belay_object("RLPolicy", policy, {})), stage.world))
 
     assert concerned("a") == [KEY]
     assert concerned("b") == []
@@ -134,14 +135,14 @@ def test_pods_concern_only_a_rollback() -> None:
     stage.go()
     pod = stage.world.get("Pod", "default", "b-0")
     assert pod is not None
-    assert list(KIND.related("Pod", pod, stage.world)) == []
+    assert list(KIND.related(Change("Pod", None, pod), stage.world)) == []
     body = stage.world.get("RLRollout", "default", "cartpole")
     assert body is not None
     assert KIND.priority(body, stage.world) == 1
 
     stage.command("abort@1")
     stage.go()
-    assert list(KIND.related("Pod", pod, stage.world)) == [KEY]
+    assert list(KIND.related(Change("Pod", None, pod), stage.world)) == [KEY]
     body = stage.world.get("RLRollout", "default", "cartpole")
     assert body is not None
     assert KIND.priority(body, stage.world) == 0
