@@ -6,7 +6,7 @@ watch never tells (deletions while it was broken) the resync finds by `prune`.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from belay_operator.engine import metrics
@@ -67,9 +67,9 @@ class Cache:
         """Return the objects that name a policy; see `resources.policies_named`."""
         return self._resolve(kind, self._by_policy.get((kind, namespace, policy)))
 
-    def all(self, kind: str) -> list[Mapping[str, Any]]:
-        """Return every cached object of `kind`."""
-        return [entry.obj for entry in self._entries[kind].values()]
+    def names(self, kind: str) -> Collection[Name]:
+        """Return namespace and name of every cached object of `kind`."""
+        return self._entries[kind].keys()
 
     def serves(self, kind: str) -> bool:
         """Return whether this cluster serves the kind."""

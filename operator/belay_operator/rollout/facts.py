@@ -5,7 +5,7 @@ nor good. Instants are the operator's clock cut to milliseconds, so that they co
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from belay_api.wire import Statistics
@@ -49,3 +49,9 @@ class ServingFact:
     error_rate: float | None = None  # share of 5xx answers in the window; None: too few requests in it
     latency_p99: float | None = None  # seconds, in the window; None: too few requests in it
     problem: str | None = None  # which pod does not answer and why; None: all do
+    # Two clocks are never compared: a status may be an earlier leader's, whose clock was another one. What status says
+    # is repeated here once this process has counted from after it saw it; a decision asks whether the two are equal.
+    trials: Mapping[str, datetime] = field(default_factory=dict)
+    """status.analysisStartedAt of each rollout whose candidate this is: all of this fact was counted after it."""
+    off_route: Mapping[str, datetime] = field(default_factory=dict)
+    """status.rollback.weightZeroAt of each rollout that withdraws this policy: `request_rate` began after it."""
