@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, Protocol
 
+from belay_operator.engine.change import Change
 from belay_operator.engine.plan import Key, Plan, Settings
 
 
@@ -66,6 +67,6 @@ class Kind:
     """(object, message, now) -> a plan whose status says Ready=False, reason InvalidSpec. Changes nothing else."""
     priority: Callable[[Mapping[str, Any], Reader], Priority]
     """(object, cache) -> priority in the work queue."""
-    related: Callable[[str, Mapping[str, Any], Reader], Iterable[Key]]
-    """(kind of a changed object, the object, cache) -> keys of this kind to look at again, beyond its owner: e.g. the
-    rollouts that name a changed RLPolicy."""
+    related: Callable[[Change, Reader], Iterable[Key]]
+    """(change of any cached object, cache) -> keys of this kind to look at again, beyond its owner: e.g. the rollouts
+    that name a changed RLPolicy. A change that says nothing new to this kind wakes nobody."""

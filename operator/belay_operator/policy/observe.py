@@ -16,8 +16,10 @@ from pydantic import ValidationError
 
 from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
 from belay_operator.children import Owner
+from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.engine.resources import policies_named
 from belay_operator.pods import ContainerView, PodView, shorten
 from belay_operator.policy import build, needs
 from belay_operator.policy.build import FETCH, SERVER
@@ -81,17 +83,21 @@ def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
     return Priority.ROLLBACK if closes else Priority.REST
 
 
-def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:
-    """Return the policies a changed rollout names or has named lately, so that it also wakes those it let go.
+def related(change: Change, reader: Reader) -> Iterable[Key]:
+    """Return the policies of which a changed rollout asks something else than before, those it let go among them.
 
-    What drops out of the history unnoticed was `previous` before, and then waits for no more than its own `until`.
+    A rollout under analysis writes its status every few seconds; nothing of that is news to its policies.
     """
-    if kind != "RLRollout":
+    if change.kind != "RLRollout":
         return ()
-    status = body.get("status") or {}
-    sides = [status.get(side) for side in ("stable", "candidate", "previous", "rollback")]
-    named = {side["policy"] for side in (*sides, *(status.get("history") or ())) if side and side.get("policy")}
-    return [Key(KIND_NAME, body["metadata"]["namespace"], name) for name in sorted(named)]
+    named = {name for side in change.sides for name in policies_named(change.kind, side)}
+    changed = (name for name in named if _asks(change.before, name) != _asks(change.after, name))
+    return [Key(KIND_NAME, change.name[0], name) for name in sorted(changed)]
+
+
+def _asks(rollout: Mapping[str, Any] | None, policy: str) -> tuple[object, ...]:
+    """Return all that `observe` and `priority` read of one rollout for one policy; equal: nothing to look at again."""
+    return () if rollout is None else (*needs.demands(policy, [rollout]), needs.closes(rollout, policy))
 
 
 def _deployment_view(

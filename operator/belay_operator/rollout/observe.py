@@ -18,6 +18,7 @@ from belay_api.reasons import PolicyReason, RolloutReason
 from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
+from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
@@ -100,9 +101,9 @@ def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
     return Priority.ROLLBACK if rollback and "drainedAt" not in rollback else Priority.ROLLOUT
 
 
-def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:
+def related(change: Change, reader: Reader) -> Iterable[Key]:
     """Return the rollouts that a changed policy, or a pod or Service of one, concerns."""
-    namespace = body["metadata"]["namespace"]
+    kind, body, (namespace, _) = change.kind, change.latest, change.name
     if kind == "RLPolicy":
         return _keys(namespace, reader.naming(KIND_NAME, namespace, body["metadata"]["name"]))
     if kind in ("Deployment", "Service") and (owners := concerned(kind, body, reader)):

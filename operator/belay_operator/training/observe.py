@@ -14,6 +14,7 @@ from belay_api import names
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
+from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.pods import PodView, pod_view
@@ -70,7 +71,7 @@ def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
     return Priority.REST
 
 
-def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:
+def related(change: Change, reader: Reader) -> Iterable[Key]:
     """Return nothing: owner references and labels say all there is to say."""
     return ()
 

@@ -1,6 +1,7 @@
 """The cache at every order in which watches, lists and answers can tell the same story."""
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -32,6 +33,17 @@ def pod(name: str, version: int, *, uid: str = "u", owner: str | None = None, **
     }
 
 
+def changes(cache: Cache) -> list[tuple[str | None, str | None]]:
+    """Versions before and after each change that the cache tells, as it tells them."""
+    told: list[tuple[str | None, str | None]] = []
+
+    def version(side: Mapping[str, Any] | None) -> str | None:
+        return None if side is None else side["metadata"]["resourceVersion"]
+
+    cache.listen(lambda change: told.append((version(change.before), version(change.after))))
+    return told
+
+
 def test_what_is_kept_and_what_is_dropped() -> None:
     cache = Cache()
     cache.put("Pod", pod("p", 5))
@@ -44,13 +56,21 @@ def test_what_is_kept_and_what_is_dropped() -> None:
 
 def test_echoes_and_older_versions_are_no_news() -> None:
     cache = Cache()
-    told: list[str] = []
-    cache.listen(lambda kind, obj: told.append(obj["metadata"]["resourceVersion"]))
+    told = changes(cache)
     assert cache.put("Pod", pod("p", 5))
     assert not cache.put("Pod", pod("p", 5))
     assert not cache.put("Pod", pod("p", 4))
     assert cache.put("Pod", pod("p", 6))
-    assert told == ["5", "6"]
+    assert told == [(None, "5"), ("5", "6")]
+
+
+def test_a_change_shows_both_sides_and_a_successor_is_a_deletion_and_an_addition() -> None:
+    cache = Cache()
+    told = changes(cache)
+    cache.put("Pod", pod("p", 5))
+    cache.put("Pod", pod("p", 7, uid="successor"))
+    cache.remove("Pod", "ns", "p", version=8)
+    assert told == [(None, "5"), ("5", None), (None, "7"), ("7", None)]
 
 
 def test_a_late_answer_does_not_raise_the_dead() -> None:
