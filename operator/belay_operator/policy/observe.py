@@ -25,13 +25,14 @@ from belay_operator.policy import build, needs
 from belay_operator.policy.build import FETCH, SERVER
 from belay_operator.policy.decide import decide
 from belay_operator.policy.deployments import pods_of, ready_pods, ref_of
-from belay_operator.policy.observed import DeploymentView, Observed, ServingPod, Whose
+from belay_operator.policy.observed import DeploymentView, Observed, ServingPod, Template, Whose
 from belay_operator.policy.status import invalid_status
 from belay_operator.specs import InvalidSpec, read_spec
 
 KIND_NAME = "RLPolicy"
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _SERVICE_LENGTH = 63
+_UNTOLD = Template({}, None)  # until the rest is observed, which it follows from
 
 
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
@@ -62,11 +63,15 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         demands=asked,
         closed_by=needs.closed_by(owner.name, rollouts, asked),
         settings=settings,
+        template=_UNTOLD,
     )
-    if observed.deployment is None or observed.deployment.template == build.fingerprint(observed):
+    observed = replace(observed, template=build.template(observed))
+    if observed.deployment is None or observed.deployment.template == observed.template.fingerprint:
         return observed
     held = reader.whole("Deployment", owner.namespace, owner.name)
-    return observed if held is None else replace(observed, accepted=held["spec"]["template"])
+    if held is None:
+        return observed
+    return replace(observed, accepted=Template(held["spec"]["template"], observed.deployment.template))
 
 
 def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
