@@ -27,7 +27,6 @@ from belay_operator.engine.blocked import (
     with_blocked,
 )
 from belay_operator.engine.cache import Cache
-from belay_operator.engine.change import Change
 from belay_operator.engine.client import Client, Object
 from belay_operator.engine.drift import Drift, stamped
 from belay_operator.engine.errors import Conflict, Forbidden, NotFound, Refused, Terminating

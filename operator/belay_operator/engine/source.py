@@ -8,7 +8,7 @@ A fact is what a poller last learned, kept in the cache under (topic, namespace,
     serving      policy   belay_operator.rollout.facts.ServingFact
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol

@@ -60,24 +60,18 @@ def _without_faults(
     left: dict[str, Any] = copy.deepcopy(dict(raw))
     faults: list[Fault] = []
     while True:
-        found = _spec_or_fault(model, left, contradictions)
-        if isinstance(found, model):
-            return found, faults
-        faults.append(found)
-        if not _cut(left, found[0]):
+        try:
+            spec = model.model_validate(left)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            fault: Fault | None = (tuple(first["loc"]), first["msg"])
+        else:
+            fault = next(iter(contradictions(spec)), None)
+            if fault is None:
+                return spec, faults
+        faults.append(fault)
+        if not _cut(left, fault[0]):
             raise ValueError("; ".join(f"spec.{_dotted(path)}: {words}" for path, words in faults))
-
-
-def _spec_or_fault(
-    model: type[Spec], raw: Mapping[str, Any], contradictions: Callable[[Spec], Iterable[Fault]]
-) -> Spec | Fault:
-    """Return the spec, or the first thing that is wrong with it."""
-    try:
-        spec = model.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return tuple(first["loc"]), first["msg"]
-    return next(iter(contradictions(spec)), spec)
 
 
 def _cut(raw: dict[str, Any], path: Path) -> bool:

@@ -16,7 +16,7 @@ from belay_api import names
 from belay_api.units import parse_instant
 from belay_operator.engine.errors import ApiError
 from belay_operator.engine.plan import Key
-from belay_operator.engine.source import Desk
+from belay_operator.engine.source import PollerContext
 from belay_operator.pods import shorten
 
 TOPIC = "creation"
@@ -24,13 +24,12 @@ REASON = "FailedCreate"
 PERIOD_S = 10.0  # between two looks, while a Job is without pods
 PATIENCE = timedelta(seconds=3)  # a Job younger than this just waits for its controller
 _KIND_NAME = "RLTrainingJob"
-_IDLE_S = 60.0  # without a Job nothing is asked; a new one wakes us at once
 # The name of a pod that was never made is another one at each try, and every change of words is a write.
 _PREFIX = re.compile(r'^Error creating: (pods "[^"]*" is forbidden: )?')
 
 log = logging.getLogger(__name__)
 
-Name = tuple[str, str]  # namespace, RLTrainingJob
+Name = tuple[str, str]  # a namespace, and an object in it
 
 
 class CreationSource:
@@ -42,30 +41,42 @@ class CreationSource:
         self._period_s = period_s
         self._facts: dict[Name, str] = {}
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, context: PollerContext) -> None:
         """Poll until cancelled."""
-        while True:
-            waiting = [job for job in desk.all("Job") if _without_pods(job)]
-            by_namespace: dict[str, list[Mapping[str, Any]]] = {}
-            for job in waiting:
-                if desk.now() - parse_instant(job["metadata"]["creationTimestamp"]) >= PATIENCE:
-                    by_namespace.setdefault(job["metadata"]["namespace"], []).append(job)
-            found: dict[Name, str] = {}
-            for namespace, jobs in sorted(by_namespace.items()):
-                try:
-                    events = await desk.events(namespace, kind="Job", reason=REASON)
-                except ApiError as error:
-                    log.info("Events of namespace %s cannot be listed (%s); asking again", namespace, error)
-                    continue
-                found |= failures(jobs, events)
-            self._put(desk, found)
-            await (asyncio.sleep(self._period_s) if waiting else desk.changed("Job", _IDLE_S))
+        waiting: dict[Name, Mapping[str, Any]] = {}  # Jobs without pods, by namespace and name
+        with context.changes("Job") as changes:
+            while True:
+                for name in changes.take():
+                    job = context.get("Job", *name)
+                    if job is not None and _without_pods(job):
+                        waiting[name] = job
+                    else:
+                        waiting.pop(name, None)
+                self._put(context, await _ask(context, waiting.values()))
+                await (asyncio.sleep(self._period_s) if waiting else changes.wait())
 
-    def _put(self, desk: Desk, found: Mapping[Name, str]) -> None:
+    def _put(self, context: PollerContext, found: Mapping[Name, str]) -> None:
         changed = [name for name in {*found, *self._facts} if found.get(name) != self._facts.get(name)]
         self._facts = dict(found)
         for name in sorted(changed):
-            desk.put(TOPIC, *name, found.get(name), wake=[Key(_KIND_NAME, *name)])
+            context.put(TOPIC, *name, found.get(name), wake=[Key(_KIND_NAME, *name)])
+
+
+async def _ask(context: PollerContext, waiting: Iterable[Mapping[str, Any]]) -> dict[Name, str]:
+    """Return the words about each Job that has waited for a while; one call a namespace."""
+    by_namespace: dict[str, list[Mapping[str, Any]]] = {}
+    for job in waiting:
+        if context.now() - parse_instant(job["metadata"]["creationTimestamp"]) >= PATIENCE:
+            by_namespace.setdefault(job["metadata"]["namespace"], []).append(job)
+    found: dict[Name, str] = {}
+    for namespace, jobs in sorted(by_namespace.items()):
+        try:
+            events = await context.events(namespace, kind="Job", reason=REASON)
+        except ApiError as error:
+            log.info("Events of namespace %s cannot be listed (%s); asking again", namespace, error)
+            continue
+        found |= failures(jobs, events)
+    return found
 
 
 def failures(jobs: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]) -> dict[Name, str]:

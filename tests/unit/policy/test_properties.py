@@ -125,7 +125,11 @@ UNDER_WAY: dict[str, Any] = {
 def under_way(**changes: Any) -> dict[str, Any]:
     """A rollout of other policies, with some of its status changed; None: without that field."""
     status = {field: value for field, value in (UNDER_WAY | changes).items() if value is not None}
-    return belay_object("RLRollout", "public", {"replicas": 2}, status=status)
+    for side in ("stable", "candidate", "previous"):
+        if side in status:
+            status[side] = {"digest": f"sha256:{status[side]['policy']}"} | status[side]
+    made = belay_object("RLRollout", "public", {"replicas": 2}, status=status)
+    return made | {"metadata": made["metadata"] | {"uid": "public"}}
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 from tests.unit.handler.artifacts import CARTPOLE, manifest, outputs
 from tests.unit.handler.web import Request, Response, serving
 from tests.unit.logbook.support import MASTER, Process, new_namespace
-from tests.unit.rollout.desk import TableDesk
+from tests.unit.rollout.poller_context import WorldPollerContext
 from tests.unit.rollout.stage import SPEC
 from tests.world import World, belay_object
 
@@ -123,13 +123,13 @@ def play(url: str, episodes: int, *, logbook: Process, namespace: str) -> None:
         assert (client.outbox.taken, list(client.outbox.refused)) == (episodes, [])
 
 
-def evidence(desk: TableDesk, namespace: str, rollout: str) -> dict[str, int] | None:
+def evidence(context: WorldPollerContext, namespace: str, rollout: str) -> dict[str, int] | None:
     """Episodes by side, as the poller hands them to the rollout's decisions; None: not asked yet."""
-    fact = desk.fact("statistics", namespace, rollout)
+    fact = context.fact("statistics", namespace, rollout)
     outcome = fact and fact.outcomes.get("return")
-    if not outcome or outcome.statistics is None:
+    if not outcome or outcome.windows is None:
         return None
-    return {side.version: sum(w.count + w.missing for w in side.windows) for side in outcome.statistics.versions}
+    return {side.version: sum(w.count + w.missing for w in side.windows) for side in outcome.windows.versions}
 
 
 @pytest.mark.asyncio
@@ -141,20 +141,22 @@ async def test_the_users_of_one_rollout_are_no_evidence_for_another_of_the_same_
         pods = {policy: stack.enter_context(pod(policy, namespace, logbook, tmp_path)) for policy in SHARES}
         url = stack.enter_context(serving(gateway(["shop", "search"], pods)))
         async with aiohttp.ClientSession() as http:
-            desk = TableDesk(on_trial(namespace, "shop", "search"), http, logbook_url=logbook.url)
-            running = asyncio.create_task(LogbookSource().run(desk))
+            context = WorldPollerContext(on_trial(namespace, "shop", "search"), http, logbook_url=logbook.url)
+            running = asyncio.create_task(LogbookSource().run(context))
             try:
                 await asyncio.to_thread(play, f"{url}/predictions/shop", 8, logbook=logbook, namespace=namespace)
                 eight = {"candidate": 4, "stable": 4}
-                await desk.until(lambda: evidence(desk, namespace, "shop") == eight, within_s=20)
-                await desk.until(lambda: evidence(desk, namespace, "search") is not None)
-                assert evidence(desk, namespace, "search") == {"candidate": 0, "stable": 0}
+                await context.until(lambda: evidence(context, namespace, "shop") == eight, within_s=20)
+                await context.until(lambda: evidence(context, namespace, "search") is not None)
+                assert evidence(context, namespace, "search") == {"candidate": 0, "stable": 0}
 
                 # A client that claims to be another rollout's is still whose route it came through.
                 search = f"{url}/predictions/search"
                 await asyncio.to_thread(ask, search, "liar", headers={"x-belay-rollout": "shop"})
-                await desk.until(lambda: sum((evidence(desk, namespace, "search") or {}).values()) == 1, within_s=20)
-                assert evidence(desk, namespace, "shop") == eight
+                await context.until(
+                    lambda: sum((evidence(context, namespace, "search") or {}).values()) == 1, within_s=20
+                )
+                assert evidence(context, namespace, "shop") == eight
 
                 # Past every route: nobody's evidence, but there for whoever asks for all of a version.
                 await asyncio.to_thread(ask, pods["candidate"], "direct")
