@@ -61,7 +61,8 @@ class PolicyReason(StrEnum):
     CHILD_CONFLICT = "ChildConflict"
     """An object somebody else made has the name of one that this needs; it is left as it is, the message names it."""
     CHILD_REFUSED = "ChildRefused"
-    """The API server refuses an object that this needs; the message repeats its words. What ran before runs on."""
+    """The API server refuses an object that this needs, and is asked again; the message repeats its words. What ran
+    before runs on."""
     NAME_IN_USE = "NameInUse"
     """A rollout still serves other bytes of a deleted RLPolicy of this name; the message names both. These bytes are
     served under another name, or once no rollout needs the other ones."""
@@ -106,6 +107,8 @@ class RolloutReason(StrEnum):
     trial is judged as before if `analysis` can be read, and can be taken back."""
     CHILD_CONFLICT = "ChildConflict"
     """An object somebody else made has the name of one that this needs; it is left as it is, the message names it."""
+    CHILD_REFUSED = "ChildRefused"
+    """The API server refuses an object that this needs, and is asked again; the message repeats its words."""
     POLICY_NOT_FOUND = "PolicyNotFound"
     """`spec.policy.name` names no RLPolicy of this namespace."""
     PREPARING = "Preparing"

@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import aiohttp
 import kopf
@@ -26,12 +25,13 @@ from belay_operator import connect, receipt_key, watch
 from belay_operator.engine import metrics
 from belay_operator.engine.apply import Executor
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.change import Change
 from belay_operator.engine.client import Client
 from belay_operator.engine.errors import ApiError
 from belay_operator.engine.events import Events
 from belay_operator.engine.health import STUCK_LIMIT, Health
 from belay_operator.engine.kind import Kind
-from belay_operator.engine.pollers import CacheDesk, run_sources
+from belay_operator.engine.pollers import CachePollerContext, run_sources
 from belay_operator.engine.queue import Queue
 from belay_operator.engine.reconciler import Reconciler
 from belay_operator.engine.resources import CACHED
@@ -82,16 +82,16 @@ class Operator:
         queue = Queue(
             reconciler,
             priority=reconciler.priority,
+            asked=reconciler.asked,
             clock=time.monotonic,
             rng=self._rng,
             workers=self._installation.workers,
         )
-        reconciler.again = queue.wake
         resync = Resync(self._client, cache, namespaces=self._installation.watch, period=self._installation.resync)
         kinds = tuple(self._kinds.values())
 
-        def wake(kind: str, obj: Mapping[str, Any]) -> None:
-            for key in keys_of(kind, obj, kinds, cache):
+        def wake(change: Change) -> None:
+            for key in keys_of(change, kinds, cache):
                 queue.wake(key)
 
         cache.listen(wake)
@@ -101,7 +101,9 @@ class Operator:
         # Every outcome under analysis is a long-poll, open nearly all the time: a limit would starve the scrapes.
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as group:
-            desk = CacheDesk(cache, settings, http, wake=queue.wake, token_file=self._installation.token_file)
+            context = CachePollerContext(
+                cache, settings, http, self._client, wake=queue.wake, token_file=self._installation.token_file
+            )
             watches = group.create_task(self._watch(cache, resync), name="watches")
             listed = group.create_task(resync.first(), name="first-list")
             stopping = group.create_task(self._stop.wait(), name="stopping")
@@ -115,7 +117,7 @@ class Operator:
                     group.create_task(queue.run(), name="queue"),
                     group.create_task(events.run(), name="events"),
                     group.create_task(resync.run(), name="resync"),
-                    group.create_task(run_sources(self._sources, desk, self._rng), name="sources"),
+                    group.create_task(run_sources(self._sources, context, self._rng), name="sources"),
                     group.create_task(self._await_new_kinds(cache), name="new-kinds"),
                 ]
                 queue.open()

@@ -73,5 +73,5 @@ collector; our own specs are never written. tests/unit/dev/test_chart.py holds t
   verbs: [get, patch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create]
+  verbs: [list, create]
 {{- end }}

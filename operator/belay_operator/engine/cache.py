@@ -6,17 +6,18 @@ watch never tells (deletions while it was broken) the resync finds by `prune`.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from belay_operator.engine import metrics
+from belay_operator.engine.change import Change
 from belay_operator.engine.resources import CACHED, INDEXED_LABELS, policies_named
 from belay_operator.engine.slim import Entry, entry_of, whole
 
 TOMBSTONES = 10_000  # deletions remembered; a late answer is at most seconds late
 
 Name = tuple[str, str]  # (namespace, name)
-Listener = Callable[[str, Mapping[str, Any]], None]
+Listener = Callable[[Change], None]
 
 
 class Cache:
@@ -71,9 +72,9 @@ class Cache:
         """Return the objects that name a policy; see `resources.policies_named`."""
         return self._resolve(kind, self._by_policy.get((kind, namespace, policy)))
 
-    def all(self, kind: str) -> list[Mapping[str, Any]]:
-        """Return every cached object of `kind`."""
-        return [entry.obj for entry in self._entries[kind].values()]
+    def names(self, kind: str) -> Collection[Name]:
+        """Return namespace and name of every cached object of `kind`."""
+        return self._entries[kind].keys()
 
     def serves(self, kind: str) -> bool:
         """Return whether this cluster serves the kind."""
@@ -98,7 +99,7 @@ class Cache:
 
     # --- writing ------------------------------------------------------------------------------------------------------
     def listen(self, listener: Listener) -> None:
-        """Call `listener(kind, object)` after every real change; a deleted object comes as it last was."""
+        """Call `listener(change)` after every real change."""
         self._listeners.append(listener)
 
     def mark_missing(self, kind: str) -> None:
@@ -128,8 +129,9 @@ class Cache:
         if not before:
             metrics.CACHE_OBJECTS.labels(kind).inc()
         if before and before.obj["metadata"]["uid"] != meta["uid"]:
-            self._tell(kind, before.obj)  # two objects in a row under one name: the first one's owner must know too
-        self._tell(kind, entry.obj)
+            self._tell(kind, before.obj, None)  # two objects in a row under one name: the first one is gone
+            before = None
+        self._tell(kind, before.obj if before else None, entry.obj)
         return True
 
     def remove(self, kind: str, namespace: str, name: str, *, version: int) -> bool:
@@ -145,7 +147,7 @@ class Cache:
         del self._entries[kind][key]
         self._unindex(kind, key, before)
         metrics.CACHE_OBJECTS.labels(kind).dec()
-        self._tell(kind, before.obj)
+        self._tell(kind, before.obj, None)
         return True
 
     def prune(self, kind: str, present: Iterable[Name], *, version: int, namespace: str | None = None) -> list[Name]:
@@ -177,9 +179,10 @@ class Cache:
         entries = self._entries[kind]
         return [entries[name].obj for name in sorted(found)] if found else []
 
-    def _tell(self, kind: str, obj: Mapping[str, Any]) -> None:
+    def _tell(self, kind: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> None:
+        change = Change(kind, before, after)
         for listener in self._listeners:
-            listener(kind, obj)
+            listener(change)
 
     def _indexes(self, kind: str, name: Name, entry: Entry) -> Iterable[tuple[dict[Any, set[Name]], Any]]:
         meta = entry.obj["metadata"]

@@ -11,7 +11,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -109,6 +109,13 @@ class Client:
             if not more:
                 return
             query["continue"] = more
+
+    async def events(self, namespace: str, *, kind: str, reason: str) -> Sequence[Object]:
+        """Return the first Events of a namespace, at most `CHUNK`, about objects of `kind` with that reason."""
+        resource = resource_of("Event")
+        query = {"fieldSelector": f"involvedObject.kind={kind},reason={reason}", "limit": str(CHUNK)}
+        answer = await self.call("GET", resource, resource.path(namespace), query=query)
+        return answer.get("items") or []
 
     async def apply(self, manifest: Mapping[str, Any], *, urgent: bool = False) -> Object:
         """Server-side apply `manifest` under our field manager and return the object as it is now."""

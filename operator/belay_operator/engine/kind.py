@@ -7,9 +7,19 @@ Each folder `training/`, `policy/`, `rollout/` offers one module-level `KIND: Ki
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 from typing import Any, Protocol
 
+from belay_operator.engine.change import Change
 from belay_operator.engine.plan import Key, Plan, Settings
+
+
+class Priority(IntEnum):
+    """Which key goes first: a lower number never waits for a higher one that came earlier."""
+
+    ROLLBACK = 0  # traffic is being taken away from a policy, and that is not proven yet
+    ROLLOUT = 1  # any other pass over a rollout: the next one may decide a rollback
+    REST = 2
 
 
 class Reader(Protocol):
@@ -55,8 +65,8 @@ class Kind:
     """(observed, now) -> plan. Pure."""
     invalid: Callable[[Mapping[str, Any], str, datetime], Plan]
     """(object, message, now) -> a plan whose status says Ready=False, reason InvalidSpec. Changes nothing else."""
-    priority: Callable[[Mapping[str, Any], Reader], int]
-    """(object, cache) -> queue priority, lower first: 0 rollbacks, 1 rollouts, 2 the rest."""
-    related: Callable[[str, Mapping[str, Any], Reader], Iterable[Key]]
-    """(kind of a changed object, the object, cache) -> keys of this kind to look at again, beyond its owner: e.g. the
-    rollouts that name a changed RLPolicy."""
+    priority: Callable[[Mapping[str, Any], Reader], Priority]
+    """(object, cache) -> priority in the work queue."""
+    related: Callable[[Change, Reader], Iterable[Key]]
+    """(change of any cached object, cache) -> keys of this kind to look at again, beyond its owner: e.g. the rollouts
+    that name a changed RLPolicy. A change that says nothing new to this kind wakes nobody."""

@@ -1,14 +1,14 @@
 """Run the pollers: they may wait on the outside world, so that a pass never has to.
 
-Each source runs as one task while this process leads. What it learns it puts on the desk; that writes the cache and
-wakes the keys it names. A source that ends by an exception is a bug: it is told, counted and started again.
+Each source runs as one task while this process leads. What it learns it puts into its context, which writes the cache
+and wakes the keys it names. A source that ends by an exception is a bug: it is told, counted and started again.
 """
 
 import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from typing import Any
 import aiohttp
 
 from belay_operator.engine import metrics
-from belay_operator.engine.cache import Cache
+from belay_operator.engine.cache import Cache, Name
+from belay_operator.engine.change import Change
+from belay_operator.engine.client import Client
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.queue import backoff
 from belay_operator.engine.source import Source
@@ -24,21 +26,46 @@ from belay_operator.engine.source import Source
 log = logging.getLogger(__name__)
 
 
-class CacheDesk:
-    """The `source.Desk` of this process: the cache, the queue, one HTTP session, the logbook token."""
+class ChangedNames:
+    """See `source.Changes`."""
+
+    def __init__(self, names: Iterable[Name]) -> None:
+        self._names, self._news = set(names), asyncio.Event()
+        if self._names:
+            self._news.set()
+
+    def add(self, name: Name) -> None:
+        """Note that an object changed."""
+        self._names.add(name)
+        self._news.set()
+
+    def take(self) -> set[Name]:
+        """See `source.Changes.take`."""
+        names, self._names = self._names, set()
+        self._news.clear()
+        return names
+
+    async def wait(self) -> None:
+        """See `source.Changes.wait`."""
+        await self._news.wait()
+
+
+class CachePollerContext:
+    """The `source.PollerContext` of this process: the cache, the queue, one HTTP session, the logbook token."""
 
     def __init__(
         self,
         cache: Cache,
         settings: Settings,
         http: aiohttp.ClientSession,
+        client: Client,
         *,
         wake: Callable[[Key], None],
         token_file: Path,
     ) -> None:
         self.settings, self.http = settings, http
-        self._cache, self._wake, self._token_file = cache, wake, token_file
-        self._changes: dict[str, asyncio.Event] = {}
+        self._cache, self._client, self._wake, self._token_file = cache, client, wake, token_file
+        self._followers: dict[str, list[ChangedNames]] = {}
         cache.listen(self._note_change)
 
     def now(self) -> datetime:
@@ -77,9 +104,15 @@ class CacheDesk:
         """See `Reader.fact`."""
         return self._cache.fact(topic, namespace, name)
 
-    def all(self, kind: str) -> list[Mapping[str, Any]]:
-        """Return every cached object of `kind`."""
-        return self._cache.all(kind)
+    @contextlib.contextmanager
+    def changes(self, kind: str) -> Iterator[ChangedNames]:
+        """See `PollerContext.changes`."""
+        followers, changed = self._followers.setdefault(kind, []), ChangedNames(self._cache.names(kind))
+        followers.append(changed)
+        try:
+            yield changed
+        finally:
+            followers.remove(changed)
 
     def put(self, topic: str, namespace: str, name: str, value: Any, *, wake: Iterable[Key] = ()) -> None:
         """Store a fact and look at the `wake` keys again; None forgets the fact."""
@@ -94,32 +127,28 @@ class CacheDesk:
         except OSError:
             return None
 
-    async def changed(self, kind: str, timeout_s: float) -> None:
-        """Return once an object of `kind` changed, or after `timeout_s`."""
-        event = self._changes.setdefault(kind, asyncio.Event())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), timeout_s)
+    async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
+        """See `Desk.events`."""
+        return list(await self._client.events(namespace, kind=kind, reason=reason))
 
-    def _note_change(self, kind: str, obj: Mapping[str, Any]) -> None:
-        # Everybody who waits now is let go; who comes later waits for the next change.
-        event = self._changes.pop(kind, None)
-        if event is not None:
-            event.set()
+    def _note_change(self, change: Change) -> None:
+        for follower in self._followers.get(change.kind, ()):
+            follower.add(change.name)
 
 
-async def run_sources(sources: Iterable[Source], desk: CacheDesk, rng: random.Random) -> None:
+async def run_sources(sources: Iterable[Source], context: CachePollerContext, rng: random.Random) -> None:
     """Run every source until cancelled."""
     async with asyncio.TaskGroup() as group:
         for source in sources:
-            group.create_task(_keep_running(source, desk, rng), name=f"source-{source.name}")
+            group.create_task(_keep_running(source, context, rng), name=f"source-{source.name}")
 
 
-async def _keep_running(source: Source, desk: CacheDesk, rng: random.Random) -> None:
+async def _keep_running(source: Source, context: CachePollerContext, rng: random.Random) -> None:
     failures = 0
     while True:
         started = asyncio.get_running_loop().time()
         try:
-            await source.run(desk)
+            await source.run(context)
             log.error("source %s returned; it should run until cancelled", source.name)
         except Exception:  # a bug in one source must not take the others, nor the reconciles, with it
             log.exception("source %s failed and is started again", source.name)

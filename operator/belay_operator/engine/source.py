@@ -3,11 +3,13 @@
 A fact is what a poller last learned, kept in the cache under (topic, namespace, name) and read by `observe`:
 
     progress     job      {index: belay_api.wire.RunProgressRecord}
+    creation     job      why its pods cannot be made, as text
     statistics   rollout  belay_operator.rollout.facts.StatisticsFact
     serving      policy   belay_operator.rollout.facts.ServingFact
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -17,8 +19,21 @@ from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
 
 
-class Desk(Reader, Protocol):
-    """Where a source reads what is asked for and puts what it learned."""
+class Changes(Protocol):
+    """The objects of one kind that changed and were not taken yet, each once however often it changed.
+
+    Following them costs what changed, and not what exists. At first that is every object there is.
+    """
+
+    def take(self) -> set[tuple[str, str]]:
+        """Return namespace and name of what was added, changed or removed since the last call."""
+
+    async def wait(self) -> None:
+        """Return once there is something to take."""
+
+
+class PollerContext(Reader, Protocol):
+    """What a source is given: the cache to read, a place for what it learned, and the way out."""
 
     settings: Settings
     http: aiohttp.ClientSession
@@ -26,8 +41,8 @@ class Desk(Reader, Protocol):
     def now(self) -> datetime:
         """Return the aware UTC time."""
 
-    def all(self, kind: str) -> list[Mapping[str, Any]]:
-        """Return every cached object of `kind`."""
+    def changes(self, kind: str) -> AbstractContextManager[Changes]:
+        """Follow the objects of `kind` until the context manager is left."""
 
     def put(self, topic: str, namespace: str, name: str, value: Any, *, wake: Iterable[Key] = ()) -> None:
         """Store a fact and look at the `wake` keys again; None forgets the fact."""
@@ -35,8 +50,8 @@ class Desk(Reader, Protocol):
     def token(self) -> str | None:
         """Return the operator's own bearer token for the logbook, freshly read; None outside a cluster."""
 
-    async def changed(self, kind: str, timeout_s: float) -> None:
-        """Return once an object of `kind` was added, changed or removed, or after `timeout_s`."""
+    async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
+        """Return the Events of a namespace about objects of `kind`, with that reason. Raises: ApiError."""
 
 
 class Source(Protocol):
@@ -48,5 +63,5 @@ class Source(Protocol):
 
     name: str
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, context: PollerContext) -> None:
         """Poll until cancelled."""

@@ -15,13 +15,16 @@ needs it: that changes together with its replicas, so it costs no write.
 import base64
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from belay_api import names, receipts
 from belay_operator import children
 from belay_operator.policy.needs import Demand
-from belay_operator.policy.observed import DeploymentView, Observed
+from belay_operator.policy.observed import DeploymentView, Observed, Template
 
 FETCH = "fetch"
 SERVER = "server"
@@ -83,33 +86,21 @@ def service(observed: Observed, *, closed: bool, deployment: DeploymentView | No
     )
 
 
-def template(observed: Observed) -> dict[str, Any]:
+def template(observed: Observed) -> Template:
     """Return the pod template. No uid goes into it: a policy made again takes its pods back without a restart."""
     key = _key(observed)
     made: dict[str, Any] = {"metadata": {"labels": _labels(observed)}, "spec": _pod(observed)}
     if key is not None:
         made["metadata"]["annotations"] = {KEY_ANNOTATION: hashlib.sha256(key).hexdigest()[:8]}
-    return made
+    text = orjson.dumps(made, option=orjson.OPT_SORT_KEYS)
+    return Template(made, hashlib.blake2b(text, digest_size=8).hexdigest())
 
 
-def fingerprint(observed: Observed) -> str:
-    """Return what tells the pod template we want from others."""
-    return children.content_hash(template(observed))
-
-
-def deployment(
-    observed: Observed,
-    *,
-    replicas: int,
-    needed_by: Iterable[Demand],
-    template: Mapping[str, Any],
-    fingerprint: str | None,
-) -> dict[str, Any]:
-    """Return the Deployment with so many pods.
+def deployment(observed: Observed, *, replicas: int, needed_by: Iterable[Demand], template: Template) -> dict[str, Any]:
+    """Return the Deployment with so many pods of a template.
 
     Args:
         needed_by: The rollouts it stays for, whatever becomes of the RLPolicy.
-        fingerprint: Of `template`; None: not known.
     """
     owner = observed.owner
     made = owner.child(
@@ -123,12 +114,12 @@ def deployment(
             "revisionHistoryLimit": 2,
             "selector": {"matchLabels": selector(owner.name)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": template,
+            "template": template.body,
         },
     )
     made["metadata"]["annotations"] = {DIGEST_ANNOTATION: observed.spec.artifact.digest}
-    if fingerprint is not None:
-        made["metadata"]["annotations"][TEMPLATE_ANNOTATION] = fingerprint
+    if template.fingerprint is not None:
+        made["metadata"]["annotations"][TEMPLATE_ANNOTATION] = template.fingerprint
     return made
 
 
@@ -139,7 +130,12 @@ def endpoint(policy: str, namespace: str) -> str:
 
 def _key(observed: Observed) -> bytes | None:
     master = observed.settings.receipt_master
-    return None if master is None else receipts.namespace_key(master, observed.owner.namespace)
+    return None if master is None else _derived(master, observed.owner.namespace)
+
+
+@lru_cache(maxsize=1_024)  # asked several times a pass, and the same for all policies of a namespace
+def _derived(master: bytes, namespace: str) -> bytes:
+    return receipts.namespace_key(master, namespace)
 
 
 def _labels(observed: Observed) -> dict[str, str]:

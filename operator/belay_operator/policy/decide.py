@@ -65,16 +65,8 @@ def _children(observed: Observed, asking: Sequence[Demand], wanted: int) -> Iter
         yield build.service(observed, closed=observed.closed_by is not None, deployment=child)
     if child is not None and observed.accepted is not None and _resized(observed, asking, wanted):
         # The template may be refused, for ever even. The number of pods and who needs them do not wait for it.
-        yield build.deployment(
-            observed, replicas=wanted, needed_by=asking, template=observed.accepted, fingerprint=child.template
-        )
-    yield build.deployment(
-        observed,
-        replicas=wanted,
-        needed_by=asking,
-        template=build.template(observed),
-        fingerprint=build.fingerprint(observed),
-    )
+        yield build.deployment(observed, replicas=wanted, needed_by=asking, template=observed.accepted)
+    yield build.deployment(observed, replicas=wanted, needed_by=asking, template=observed.template)
 
 
 def _ending(observed: Observed) -> bool:

@@ -16,20 +16,23 @@ from pydantic import ValidationError
 
 from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
 from belay_operator.children import Owner
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.change import Change
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.engine.resources import policies_named
 from belay_operator.pods import ContainerView, PodView, shorten
 from belay_operator.policy import build, needs
 from belay_operator.policy.build import FETCH, SERVER
 from belay_operator.policy.decide import decide
 from belay_operator.policy.deployments import pods_of, ready_pods, ref_of
-from belay_operator.policy.observed import DeploymentView, Observed, ServingPod, Whose
+from belay_operator.policy.observed import DeploymentView, Observed, ServingPod, Template, Whose
 from belay_operator.policy.status import invalid_status
 from belay_operator.specs import InvalidSpec, read_spec
 
 KIND_NAME = "RLPolicy"
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _SERVICE_LENGTH = 63
+_UNTOLD = Template({}, None)  # until the rest is observed, which it follows from
 
 
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
@@ -60,11 +63,15 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         demands=asked,
         closed_by=needs.closed_by(owner.name, rollouts, asked),
         settings=settings,
+        template=_UNTOLD,
     )
-    if observed.deployment is None or observed.deployment.template == build.fingerprint(observed):
+    observed = replace(observed, template=build.template(observed))
+    if observed.deployment is None or observed.deployment.template == observed.template.fingerprint:
         return observed
     held = reader.whole("Deployment", owner.namespace, owner.name)
-    return observed if held is None else replace(observed, accepted=held["spec"]["template"])
+    if held is None:
+        return observed
+    return replace(observed, accepted=Template(held["spec"]["template"], observed.deployment.template))
 
 
 def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
@@ -74,23 +81,28 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
     return Plan(status=None if status == before else status.dump())
 
 
-def priority(body: Mapping[str, Any], reader: Reader) -> int:
-    """Return 0 while an overdue rollback waits for its endpoints to close, else 2: its status wakes rollouts."""
+def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
+    """Return ROLLBACK while an overdue rollback waits for its endpoints to close, else REST: it wakes rollouts."""
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-    return 0 if any(needs.closes(rollout, name) for rollout in reader.naming("RLRollout", namespace, name)) else 2
+    closes = any(needs.closes(rollout, name) for rollout in reader.naming("RLRollout", namespace, name))
+    return Priority.ROLLBACK if closes else Priority.REST
 
 
-def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:
-    """Return the policies a changed rollout names or has named lately, so that it also wakes those it let go.
+def related(change: Change, reader: Reader) -> Iterable[Key]:
+    """Return the policies of which a changed rollout asks something else than before, those it let go among them.
 
-    What drops out of the history unnoticed was `previous` before, and then waits for no more than its own `until`.
+    A rollout under analysis writes its status every few seconds; nothing of that is news to its policies.
     """
-    if kind != "RLRollout":
+    if change.kind != "RLRollout":
         return ()
-    status = body.get("status") or {}
-    sides = [status.get(side) for side in ("stable", "candidate", "previous", "rollback")]
-    named = {side["policy"] for side in (*sides, *(status.get("history") or ())) if side and side.get("policy")}
-    return [Key(KIND_NAME, body["metadata"]["namespace"], name) for name in sorted(named)]
+    named = {name for side in change.sides for name in policies_named(change.kind, side)}
+    changed = (name for name in named if _asks(change.before, name) != _asks(change.after, name))
+    return [Key(KIND_NAME, change.name[0], name) for name in sorted(changed)]
+
+
+def _asks(rollout: Mapping[str, Any] | None, policy: str) -> tuple[object, ...]:
+    """Return all that `observe` and `priority` read of one rollout for one policy; equal: nothing to look at again."""
+    return () if rollout is None else (*needs.demands(policy, [rollout]), needs.closes(rollout, policy))
 
 
 def _deployment_view(

@@ -21,6 +21,14 @@ class Whose(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """A pod template."""
+
+    body: Mapping[str, Any]
+    fingerprint: str | None  # what tells it from others; None: not known
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentView:
     """The Deployment as the cache has it."""
 
@@ -63,7 +71,8 @@ class Observed:
     demands: tuple[Demand, ...]  # for any bytes under our name, by rollout
     closed_by: str | None  # the rollout whose overdue rollback wants the endpoints gone; None: open
     settings: Settings
-    accepted: Mapping[str, Any] | None = None  # the Deployment's pod template where it is not the one we want now
+    template: Template  # the pods we want
+    accepted: Template | None = None  # those of the Deployment, where they are others
 
     @property
     def deployment(self) -> DeploymentView | None:

@@ -6,7 +6,7 @@ Instants of two operators are never compared for order: the clocks of their node
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from belay_api.wire import Statistics
@@ -49,9 +49,16 @@ class ServingFact:
     rate_since: datetime | None  # beginning of the one before; request_rate is over what lies between; None: the first
     pods: int  # pods that were asked
     request_rate: float | None  # requests/s between the last two scrapes; None: first scrape, or a pod did not answer
+    window_since: datetime | None = None  # beginning of the sliding window; None: nothing measured
     requests: float | None = None  # in the sliding window; None: nothing measured
     error_rate: float | None = None  # share of 5xx answers in the window; None: too few requests in it
     latency_p99: float | None = None  # seconds, in the window; None: too few requests in it
     problem: str | None = None  # which pod does not answer and why; None: all do
-    trial_since: datetime | None = None  # status.analysisStartedAt under which all of the window was measured, and
-    weight_since: datetime | None = None  # the weight change likewise; None: part of it was measured before
+    # Two clocks are never compared: a status may be an earlier leader's, whose clock was another one. What status says
+    # is repeated here once this process has counted from after it saw it; a decision asks whether the two are equal.
+    trials: Mapping[str, datetime] = field(default_factory=dict)
+    """status.analysisStartedAt of each rollout whose candidate this is: all of this fact was counted after it."""
+    weights: Mapping[str, datetime] = field(default_factory=dict)
+    """status.weight.since of each rollout whose candidate this is: all of the window was counted after it."""
+    off_route: Mapping[str, datetime] = field(default_factory=dict)
+    """status.rollback.weightZeroAt of each rollout that withdraws this policy: `request_rate` began after it."""

@@ -18,7 +18,8 @@ from belay_api.reasons import PolicyReason, RolloutReason
 from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.change import Change
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
@@ -95,15 +96,15 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
     return Plan(status=None if after.dump() == before.dump() else after.dump())
 
 
-def priority(body: Mapping[str, Any], reader: Reader) -> int:
-    """Return 0 while a rollback is not proven, else 1: traffic goes before everything that is not traffic."""
+def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
+    """Return ROLLBACK while a rollback is not proven, else ROLLOUT: traffic goes before what is not traffic."""
     rollback = (body.get("status") or {}).get("rollback")
-    return 0 if rollback and "drainedAt" not in rollback else 1
+    return Priority.ROLLBACK if rollback and "drainedAt" not in rollback else Priority.ROLLOUT
 
 
-def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:
+def related(change: Change, reader: Reader) -> Iterable[Key]:
     """Return the rollouts that a changed policy, or a pod or Service of one, concerns."""
-    namespace = body["metadata"]["namespace"]
+    kind, body, (namespace, _) = change.kind, change.latest, change.name
     if kind == "RLPolicy":
         return _keys(namespace, reader.naming(KIND_NAME, namespace, body["metadata"]["name"]))
     if kind in ("Deployment", "Service") and (owners := concerned(kind, body, reader)):
@@ -115,7 +116,7 @@ def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]
         # Pods concern a rollout only while it waits to see them gone; readiness comes by the policy.
         policy = (body["metadata"].get("labels") or {}).get(POLICY_LABEL)
         users = reader.naming(KIND_NAME, namespace, policy) if policy else []
-        return _keys(namespace, [rollout for rollout in users if priority(rollout, reader) == 0])
+        return _keys(namespace, [rollout for rollout in users if priority(rollout, reader) == Priority.ROLLBACK])
     return ()
 
 

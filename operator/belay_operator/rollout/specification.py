@@ -60,23 +60,24 @@ def _without_faults(
     left: dict[str, Any] = copy.deepcopy(dict(raw))
     faults: list[Fault] = []
     while True:
-        spec, fault = _first_fault(model, left, contradictions)
-        if fault is None and spec is not None:
-            return spec, faults
-        if fault is None or not _cut(left, fault[0]):
-            raise ValueError("; ".join(f"spec.{_dotted(path)}: {words}" for path, words in [*faults, fault] if path))
-        faults.append(fault)
+        found = _spec_or_fault(model, left, contradictions)
+        if isinstance(found, model):
+            return found, faults
+        faults.append(found)
+        if not _cut(left, found[0]):
+            raise ValueError("; ".join(f"spec.{_dotted(path)}: {words}" for path, words in faults))
 
 
-def _first_fault(
+def _spec_or_fault(
     model: type[Spec], raw: Mapping[str, Any], contradictions: Callable[[Spec], Iterable[Fault]]
-) -> tuple[Spec | None, Fault | None]:
+) -> Spec | Fault:
+    """Return the spec, or the first thing that is wrong with it."""
     try:
         spec = model.model_validate(raw)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        return None, (tuple(first["loc"]), first["msg"])
-    return spec, next(iter(contradictions(spec)), None)
+        return tuple(first["loc"]), first["msg"]
+    return next(iter(contradictions(spec)), spec)
 
 
 def _cut(raw: dict[str, Any], path: Path) -> bool:

@@ -14,14 +14,13 @@ from pydantic import ValidationError
 
 from belay_api.wire import API_PREFIX, ProgressPage, RunProgressRecord
 from belay_operator.engine.plan import Key
-from belay_operator.engine.source import Desk
+from belay_operator.engine.source import Changes, PollerContext
 
 KIND_NAME = "RLTrainingJob"
 TOPIC = "progress"
 REST_S = 5.0  # between two pages with news: a status is written at most this often for progress alone
 WAIT_S = 30  # how long the logbook may hold a request without news
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0, 30.0)  # after the first, second, ... failure in a row; the last one repeats
-_IDLE_S = 60.0  # without a running job nothing is asked; a new job wakes us at once
 _SLACK_S = 15.0  # over WAIT_S before the connection counts as dead
 
 log = logging.getLogger(__name__)
@@ -37,60 +36,68 @@ class ProgressSource:
     def __init__(self, *, rest_s: float = REST_S, backoff_s: Sequence[float] = BACKOFF_S) -> None:
         self._rest_s, self._backoff_s = rest_s, backoff_s
         self._held: dict[Name, dict[int, RunProgressRecord]] = {}
+        self._running: set[Name] = set()
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, context: PollerContext) -> None:
         """Poll until cancelled."""
-        if desk.settings.logbook_url is None:
+        if context.settings.logbook_url is None:
             await asyncio.Event().wait()  # nothing to ask; the engine would start a source that returned again
         cursor, failures = "", 0
-        while True:
-            self._forget(desk)
-            if not _running(desk):
-                await desk.changed(KIND_NAME, _IDLE_S)
-                continue
-            try:
-                page = await _ask(desk, cursor)
-            except (aiohttp.ClientError, TimeoutError, ValidationError) as error:
-                delay = self._backoff_s[min(failures, len(self._backoff_s) - 1)]
-                log.info("the logbook does not tell progress (%s); asking again in %g s", error, delay)
-                # A cursor the logbook does not know (its volume was replaced) must not blind us for ever.
-                cursor, failures = "", failures + 1
-                await asyncio.sleep(delay)
-                continue
-            cursor, failures = page.cursor, 0
-            self._put(desk, page.items)
-            await asyncio.sleep(self._rest_s if page.items else 0)
+        self._held.clear()  # without a cursor the logbook tells everything
+        self._running.clear()
+        with context.changes(KIND_NAME) as changes:
+            while True:
+                self._follow(context, changes)
+                if not self._running:
+                    await changes.wait()
+                    continue
+                try:
+                    page = await _ask(context, cursor)
+                except (aiohttp.ClientError, TimeoutError, ValidationError) as error:
+                    delay = self._backoff_s[min(failures, len(self._backoff_s) - 1)]
+                    log.info("the logbook does not tell progress (%s); asking again in %g s", error, delay)
+                    # A cursor the logbook does not know (its volume was replaced) must not blind us for ever.
+                    cursor, failures = "", failures + 1
+                    await asyncio.sleep(delay)
+                    continue
+                cursor, failures = page.cursor, 0
+                self._put(context, page.items)
+                await asyncio.sleep(self._rest_s if page.items else 0)
 
-    def _put(self, desk: Desk, items: Iterable[RunProgressRecord]) -> None:
+    def _put(self, context: PollerContext, items: Iterable[RunProgressRecord]) -> None:
         changed = set()
         for item in items:
             name = (item.namespace, item.job)
-            job = desk.get(KIND_NAME, *name)
+            job = context.get(KIND_NAME, *name)
             if job is None or job["metadata"]["uid"] != item.uid or _over(job):
                 continue
             self._held[name] = {**self._held.get(name, {}), item.index: item}
             changed.add(name)
         for name in sorted(changed):
-            desk.put(TOPIC, *name, self._held[name], wake=[Key(KIND_NAME, *name)])
+            context.put(TOPIC, *name, self._held[name], wake=[Key(KIND_NAME, *name)])
 
-    def _forget(self, desk: Desk) -> None:
-        for name in [name for name in self._held if (job := desk.get(KIND_NAME, *name)) is None or _over(job)]:
-            del self._held[name]
-            desk.put(TOPIC, *name, None)
+    def _follow(self, context: PollerContext, changes: Changes) -> None:
+        """Note which jobs run; forget the records of those that do no more, and of a namesake deleted meanwhile."""
+        for name in changes.take():
+            job = context.get(KIND_NAME, *name)
+            uid = None if job is None or _over(job) else job["metadata"]["uid"]
+            if uid is None:
+                self._running.discard(name)
+            else:
+                self._running.add(name)
+            if any(record.uid != uid for record in self._held.get(name, {}).values()):
+                del self._held[name]
+                context.put(TOPIC, *name, None)
 
 
-async def _ask(desk: Desk, cursor: str) -> ProgressPage:
-    token = desk.token()
+async def _ask(context: PollerContext, cursor: str) -> ProgressPage:
+    token = context.token()
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     query = {"wait": str(WAIT_S), **({"since": cursor} if cursor else {})}
-    url = f"{(desk.settings.logbook_url or '').rstrip('/')}{API_PREFIX}/progress"
+    url = f"{(context.settings.logbook_url or '').rstrip('/')}{API_PREFIX}/progress"
     timeout = aiohttp.ClientTimeout(total=WAIT_S + _SLACK_S)
-    async with desk.http.get(url, params=query, headers=headers, timeout=timeout, raise_for_status=True) as answer:
+    async with context.http.get(url, params=query, headers=headers, timeout=timeout, raise_for_status=True) as answer:
         return ProgressPage.model_validate_json(await answer.read())
-
-
-def _running(desk: Desk) -> bool:
-    return any(not _over(job) for job in desk.all(KIND_NAME))
 
 
 def _over(job: Mapping[str, object]) -> bool:

@@ -11,6 +11,7 @@ from belay_api.conditions import get_condition
 from belay_api.reasons import TrainingReason
 from belay_api.training import RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_api.units import format_duration
+from belay_operator.pods import over_quota
 from belay_operator.training.build import job_name
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import REFUSED, published
@@ -55,6 +56,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         _training,
         _cannot_start,
         _unschedulable,
+        _cannot_be_made,
     )
     return next((said for link in chain if (said := link(observed, status)) is not None), _pending(observed))
 
@@ -177,6 +179,17 @@ def _unschedulable(observed: Observed, status: RLTrainingJobStatus) -> Situation
         return None
     message = f"No pod of Job {_job(observed)} has a place to run: {words[0]}. It goes on by itself once there is one."
     return Situation(TrainingPhase.PENDING, TrainingReason.UNSCHEDULABLE, message)
+
+
+def _cannot_be_made(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    words = observed.creation_failure
+    if words is None or observed.child is None or observed.pods:
+        return None
+    if over_quota(words):
+        message = f"No pod of Job {_job(observed)} has a place to run: {words}. It goes on by itself once there is one."
+        return Situation(TrainingPhase.PENDING, TrainingReason.UNSCHEDULABLE, message)
+    message = f"No pod of Job {_job(observed)} can be made: {words}. It goes on by itself once that is mended."
+    return Situation(TrainingPhase.PENDING, TrainingReason.POD_START_FAILED, message)
 
 
 def _pending(observed: Observed) -> Situation:

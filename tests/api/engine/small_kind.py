@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from belay_api import names
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.change import Change
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import EMPTY, Key, Note, Plan, Settings
 
 
@@ -94,7 +95,7 @@ def _job(obj: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def related(kind: str, obj: Mapping[str, Any], reader: Reader) -> Iterable[Key]:
+def related(change: Change, reader: Reader) -> Iterable[Key]:
     return ()
 
 
@@ -104,6 +105,6 @@ KIND = Kind(
     observe=observe,
     decide=decide,
     invalid=invalid,
-    priority=lambda obj, reader: 2,
+    priority=lambda obj, reader: Priority.REST,
     related=related,
 )

@@ -20,6 +20,7 @@ Right = tuple[str, str, str]  # group, resource, verb
 APPLIED = {"RLPolicy", "Job", "Deployment", "Service", "HTTPRoute", "ConfigMap", "Secret"}
 DELETED = {"HTTPRoute"}  # when a rollout has no version to serve; everything else goes with its owner
 POSTED = {"Event"}
+LISTED = {"Event"}  # now and then, and never watched
 
 
 def rules(text: str) -> list[dict[str, Any]]:
@@ -45,6 +46,7 @@ def needed() -> set[Right]:
         verbs |= {"get", "create", "patch"} if kind in APPLIED else set()
         verbs |= {"delete"} if kind in DELETED else set()
         verbs |= {"create"} if kind in POSTED else set()
+        verbs |= {"list"} if kind in LISTED else set()
         found |= {(resource.group, resource.plural, verb) for verb in verbs}
         if kind in OURS:  # `finalizers`: for what the admission of owner references asks, where a cluster has it on
             found |= {(resource.group, f"{resource.plural}/{part}", "update") for part in ("status", "finalizers")}

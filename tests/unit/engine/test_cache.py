@@ -1,6 +1,7 @@
 """The cache at every order in which watches, lists and answers can tell the same story."""
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -32,6 +33,17 @@ def pod(name: str, version: int, *, uid: str = "u", owner: str | None = None, **
     }
 
 
+def changes(cache: Cache) -> list[tuple[str | None, str | None]]:
+    """Versions before and after each change that the cache tells, as it tells them."""
+    told: list[tuple[str | None, str | None]] = []
+
+    def version(side: Mapping[str, Any] | None) -> str | None:
+        return None if side is None else side["metadata"]["resourceVersion"]
+
+    cache.listen(lambda change: told.append((version(change.before), version(change.after))))
+    return told
+
+
 def test_what_is_kept_and_what_is_dropped() -> None:
     cache = Cache()
     cache.put("Pod", pod("p", 5))
@@ -44,13 +56,21 @@ def test_what_is_kept_and_what_is_dropped() -> None:
 
 def test_echoes_and_older_versions_are_no_news() -> None:
     cache = Cache()
-    told: list[str] = []
-    cache.listen(lambda kind, obj: told.append(obj["metadata"]["resourceVersion"]))
+    told = changes(cache)
     assert cache.put("Pod", pod("p", 5))
     assert not cache.put("Pod", pod("p", 5))
     assert not cache.put("Pod", pod("p", 4))
     assert cache.put("Pod", pod("p", 6))
-    assert told == ["5", "6"]
+    assert told == [(None, "5"), ("5", "6")]
+
+
+def test_a_change_shows_both_sides_and_a_successor_is_a_deletion_and_an_addition() -> None:
+    cache = Cache()
+    told = changes(cache)
+    cache.put("Pod", pod("p", 5))
+    cache.put("Pod", pod("p", 7, uid="successor"))
+    cache.remove("Pod", "ns", "p", version=8)
+    assert told == [(None, "5"), ("5", None), (None, "7"), ("7", None)]
 
 
 def test_a_late_answer_does_not_raise_the_dead() -> None:
@@ -85,6 +105,26 @@ def test_indexes_follow_every_change() -> None:
     assert cache.owned("Pod", "job-2") == []
     assert cache.in_namespace("Pod", "ns") == []
     assert not any((cache._by_owner, cache._by_label, cache._by_namespace)), "no empty sets left behind"
+
+
+def test_what_an_object_owns_is_found_whether_it_controls_it_or_not() -> None:
+    cache = Cache()
+    shared = pod("p", 1, owner="job-1")
+    shared["metadata"]["ownerReferences"].append({"kind": "RLRollout", "name": "r", "uid": "rollout-1"})
+    cache.put("Pod", shared)
+    for uid in ("job-1", "rollout-1"):
+        assert [one["metadata"]["name"] for one in cache.owned("Pod", uid)] == ["p"]
+
+
+def test_a_pod_template_is_kept_for_whoever_asks_for_the_whole() -> None:
+    cache = Cache()
+    meta = {"namespace": "ns", "name": "d", "uid": "u", "resourceVersion": "1"}
+    spec = {"replicas": 1, "template": {"metadata": {"labels": {"a": "b"}}}}
+    cache.put("Deployment", {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})
+    whole = cache.whole("Deployment", "ns", "d")
+    assert whole is not None
+    assert whole["spec"] == spec
+    assert cache.whole("Deployment", "ns", "none") is None
 
 
 def test_a_rollout_is_found_by_each_policy_it_names() -> None:

@@ -9,7 +9,7 @@ from tests.world import World, belay_object
 from belay_api import names
 from belay_operator.policy import build
 from belay_operator.policy.observe import observe
-from belay_operator.policy.observed import Observed
+from belay_operator.policy.observed import Observed, Template
 
 NAME = "cartpole-7f3a9c"
 UID = "uid-policy"
@@ -63,8 +63,7 @@ def deployment(
         observed,
         replicas=replicas,
         needed_by=asking if needed_by is None else [d for d in observed.demands if d.rollout in needed_by],
-        template=build.template(observed) if template == "wanted" else {"metadata": {"labels": {"settings": "older"}}},
-        fingerprint=build.fingerprint(observed) if template == "wanted" else template,
+        template=observed.template if template == "wanted" else Template({"metadata": {"labels": {}}}, template),
     )
     meta = child["metadata"]
     keepers = [one for one in meta["ownerReferences"] if not one.get("controller")]

@@ -2,15 +2,17 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.strategies import crashes
-from tests.unit.policy.given import CHANGED, DIGEST, NAME, pod, rollout
+from tests.unit.policy.given import CHANGED, DIGEST, NAME, pod, policy, rollout
 from tests.unit.policy.simulation import LATER, Cluster
-from tests.world import START
+from tests.world import SETTINGS, START, World, belay_object
 
 from belay_api import names
-from belay_operator.policy.observe import KIND, related
+from belay_operator.engine.change import Change
+from belay_operator.policy.observe import KIND, observe, related
 
 CLOSED_AT = "2026-05-04T09:59:00Z"
 SIDES: list[dict[str, Any]] = [
@@ -111,11 +113,61 @@ def test_a_changed_artifact_is_told_once() -> None:
     assert [note.reason for _, note in cluster.world.events] == ["DigestMismatch"]
 
 
-def test_a_rollout_wakes_the_policies_it_names_and_those_it_let_go() -> None:
-    changed = rollout("public", stable={"policy": "one"}, rollback={"policy": "two"})
-    changed["status"]["history"] = [{"policy": "three", "outcome": "Promoted"}]
-    assert [key.name for key in related("RLRollout", changed, Cluster().world)] == ["one", "three", "two"]
-    assert list(related("Pod", changed, Cluster().world)) == []
+UNDER_WAY: dict[str, Any] = {
+    "stable": {"policy": "one"},
+    "candidate": {"policy": "two"},
+    "previous": {"policy": "three", "until": "2026-05-04T11:00:00Z"},
+    "rollback": {"policy": "two"},
+    "history": [{"policy": "four", "outcome": "Promoted"}],
+}
+
+
+def under_way(**changes: Any) -> dict[str, Any]:
+    """A rollout of other policies, with some of its status changed; None: without that field."""
+    status = {field: value for field, value in (UNDER_WAY | changes).items() if value is not None}
+    return belay_object("RLRollout", "public", {"replicas": 2}, status=status)
+
+
+@pytest.mark.parametrize(
+    ("status", "woken"),
+    [
+        ({}, []),
+        ({"verdicts": [{"metric": "return", "verdict": "Pass"}], "weight": {"desired": 50}}, []),
+        ({"stable": {"policy": "five"}}, ["five", "one"]),
+        ({"candidate": {"policy": "one"}}, ["two"]),
+        ({"candidate": None, "rollback": None}, ["two"]),
+        ({"previous": None}, ["three"]),
+        ({"previous": {"policy": "three", "until": "2026-05-04T12:00:00Z"}}, ["three"]),
+        ({"previous": {"policy": "six", "until": "2026-05-04T12:00:00Z"}}, ["six", "three"]),
+        ({"rollback": {"policy": "two", "endpointsClosedAt": CLOSED_AT}}, ["two"]),
+    ],
+    ids=",".join,
+)
+def test_a_rollout_wakes_the_policies_of_which_it_asks_something_new(status: dict[str, Any], woken: list[str]) -> None:
+    before, after = under_way(), under_way(**status)
+    assert [key.name for key in related(Change("RLRollout", before, after), Cluster().world)] == woken
+    assert [key.name for key in related(Change("RLRollout", after, before), Cluster().world)] == woken
+
+
+def test_a_rollout_that_comes_or_goes_or_scales_wakes_all_its_policies() -> None:
+    here = under_way()
+    going = {**here, "metadata": here["metadata"] | {"deletionTimestamp": CLOSED_AT}}
+    scaled = {**here, "spec": here["spec"] | {"replicas": 7}}
+    for before, after in ((None, here), (here, None), (here, going), (here, scaled)):
+        change = Change("RLRollout", before, after)
+        assert [key.name for key in related(change, Cluster().world)] == ["one", "three", "two"]
+    assert list(related(Change("Pod", None, here), Cluster().world)) == []
+
+
+def test_what_a_policy_reads_of_a_rollout_is_what_wakes_it() -> None:
+    """Whatever changes between two sides of a rollout: where no policy is woken, none sees anything else."""
+    for left in SIDES:
+        for right in SIDES:
+            worlds = [World([policy(), rollout("a", **sides)]) for sides in (left, right)]
+            before, after = (world.get("RLRollout", "default", "a") for world in worlds)
+            seen = [observe(world.objects["RLPolicy", "default", NAME], world, SETTINGS) for world in worlds]
+            if not list(related(Change("RLRollout", before, after), worlds[0])):
+                assert seen[0] == seen[1], (left, right)
 
 
 def test_only_news_of_pods_on_their_way_may_be_held_back() -> None:

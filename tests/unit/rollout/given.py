@@ -209,6 +209,7 @@ def _serving(
     earlier: str | None = None,
 ) -> ServingFact:
     """`earlier: trial`: scraped for another trial; `earlier: weight`: part of it before the last change of weight."""
+    off_route = status.rollback.weight_zero_at if status.rollback else None
     return ServingFact(
         at=parse_instant(at),
         rate_since=parse_instant(since) if since else None,
@@ -218,9 +219,14 @@ def _serving(
         error_rate=errors,
         latency_p99=p99,
         problem=problem,
-        trial_since=None if earlier == "trial" else status.analysis_started_at,
-        weight_since=status.weight.since if earlier is None and status.weight else None,
+        trials=_of(status.analysis_started_at if earlier != "trial" else None),
+        weights=_of(status.weight.since if earlier is None and status.weight else None),
+        off_route=_of(off_route if off_route and since and parse_instant(since) >= off_route else None),
     )
+
+
+def _of(at: datetime | None) -> dict[str, datetime]:
+    return {} if at is None else {OWNER.name: at}
 
 
 def _readings(

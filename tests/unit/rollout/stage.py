@@ -5,7 +5,7 @@ so that a test reads as what happened, in order, and asserts what the rollout ma
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.world import START, World, belay_object
@@ -34,6 +34,10 @@ SPEC: dict[str, Any] = {
     "bake": {"duration": "1m", "keepWarm": "1h"},
     "analysis": ANALYSIS,
 }
+
+
+def _of(at: datetime | None) -> dict[str, datetime]:
+    return {} if at is None else {KEY.name: at}
 
 
 def digest(policy: str) -> str:
@@ -112,6 +116,7 @@ class Stage:
 
     def scrape(self, policy: str, *, rate: float | None, p99: float | None = 0.01, mixed: bool = False) -> None:
         """The poller has scraped the policy's pods, now and a second ago; `mixed`: its window spans two weights."""
+        off_route = self.status.rollback.weight_zero_at if self.status.rollback else None
         self.world.facts["serving", "default", policy] = ServingFact(
             at=self.now,
             rate_since=self.now - timedelta(seconds=1),
@@ -119,8 +124,9 @@ class Stage:
             request_rate=rate,
             requests=None if rate is None else rate * 30,
             latency_p99=p99 if rate else None,
-            trial_since=self.status.analysis_started_at,
-            weight_since=self.status.weight.since if self.status.weight and not mixed else None,
+            trials=_of(self.status.analysis_started_at),
+            weights=_of(self.status.weight.since if self.status.weight and not mixed else None),
+            off_route=_of(off_route if off_route and off_route <= self.now - timedelta(seconds=1) else None),
         )
 
     def episodes(self, outcome: str, sides: Mapping[str, tuple[int, float, float]]) -> None:

@@ -54,6 +54,19 @@ def test_the_weighted_rule_comes_first_and_every_rule_rewrites_the_path() -> Non
     assert [(ref["name"], ref["weight"]) for ref in rules[0]["backendRefs"]] == [("a", 9000), ("b", 1000)]
 
 
+def test_every_rule_names_the_rollout_to_the_serving_pods_whatever_the_client_sends() -> None:
+    modifiers = [f["requestHeaderModifier"] for r in manifest()["spec"]["rules"] for f in r["filters"][1:]]
+    assert modifiers == [{"set": [{"name": "x-belay-rollout", "value": "cartpole"}]}] * 3
+
+
+def test_a_route_that_names_no_rollout_is_written_anew() -> None:
+    """As the version before wrote it: after an upgrade its episodes would be nobody's evidence."""
+    found = stored()
+    for rule in found["spec"]["rules"]:
+        rule["filters"] = rule["filters"][:1]
+    assert not covers(manifest()["spec"], read(found).objects[0].spec)
+
+
 @pytest.mark.parametrize("share", [0.01, 33.333, 50, 66.667, 99.999])
 def test_weights_sum_to_the_base(share: float) -> None:
     rules = manifest(Intent(shares=(("a", 100 - share), ("b", share)), pinned=()))["spec"]["rules"]

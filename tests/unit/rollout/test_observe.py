@@ -6,9 +6,10 @@ import pytest
 from tests.unit.rollout.stage import KEY, SPEC, Stage, digest
 from tests.world import SETTINGS, World, belay_object
 
+from belay_operator.engine.change import Change
 from belay_operator.engine.plan import Key
 from belay_operator.rollout.observe import KIND, observe
-from belay_operator.rollout.sources.active import trials
+from belay_operator.rollout.sources.active import Trial, trial_of
 
 
 def rollout(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def test_a_policy_concerns_the_rollouts_that_use_it_or_wait_for_it() -> None:
     stage = Stage("a", "b").go()
 
     def concerned(policy: str) -> list[Key]:
-        return list(KIND.related("RLPolicy", belay_object("RLPolicy", policy, {}), stage.world))
+        return list(KIND.related(Change("RLPolicy", None, belay_object("RLPolicy", policy, {})), stage.world))
 
     assert concerned("a") == [KEY]
     assert concerned("b") == []
@@ -183,36 +184,44 @@ def test_pods_concern_only_a_rollback() -> None:
     stage.go()
     pod = stage.world.get("Pod", "default", "b-0")
     assert pod is not None
-    assert list(KIND.related("Pod", pod, stage.world)) == []
+    assert list(KIND.related(Change("Pod", None, pod), stage.world)) == []
     body = stage.world.get("RLRollout", "default", "cartpole")
     assert body is not None
     assert KIND.priority(body, stage.world) == 1
 
     stage.command("abort@1")
     stage.go()
-    assert list(KIND.related("Pod", pod, stage.world)) == [KEY]
+    assert list(KIND.related(Change("Pod", None, pod), stage.world)) == [KEY]
     body = stage.world.get("RLRollout", "default", "cartpole")
     assert body is not None
     assert KIND.priority(body, stage.world) == 0
 
 
+def trial(stage: Stage) -> Trial | None:
+    """What the pollers make of the rollout."""
+    body = stage.world.get("RLRollout", "default", "cartpole")
+    return None if body is None else trial_of(body)
+
+
 def test_pollers_are_asked_only_while_somebody_wants_to_know() -> None:
     stage = Stage("a", "b").go()
-    assert list(trials(stage.world.in_namespace("RLRollout", "default"))) == []
+    assert trial(stage) is None
     stage.wants("b")
     stage.go()
-    (trial,) = trials(stage.world.in_namespace("RLRollout", "default"))
-    assert (trial.candidate, trial.stable, trial.judged, trial.has_limits) == ("b", "a", True, True)
+    found = trial(stage)
+    assert found is not None
+    assert (found.candidate, found.stable, found.judged, found.wanted.limits) == ("b", "a", True, True)
     stage.command("abort@1")
     stage.passes()
-    (trial,) = trials(stage.world.in_namespace("RLRollout", "default"))
-    assert (trial.rolling_back, trial.judged) == (True, False)
+    found = trial(stage)
+    assert found is not None
+    assert (found.rolling_back, found.judged) == (True, False)
     stage.accept()
     stage.passes()
     stage.later(seconds=2)
     stage.scrape("b", rate=0.0)
     stage.passes()
-    assert list(trials(stage.world.in_namespace("RLRollout", "default"))) == []
+    assert trial(stage) is None
 
 
 def test_a_rollout_that_is_being_deleted_is_left_alone() -> None:

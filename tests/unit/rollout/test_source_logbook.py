@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.unit.logbook.support import Process, new_namespace, receipt
-from tests.unit.rollout.desk import TableDesk
+from tests.unit.rollout.poller_context import WorldPollerContext
 from tests.unit.rollout.stage import SPEC
 from tests.world import World, belay_object
 
-from belay_api.units import format_instant
+from belay_api.units import format_instant, parse_instant
 from belay_api.wire import Statistics
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.sources.logbook import WAIT, LogbookSource
@@ -34,7 +34,7 @@ def world(namespace: str) -> World:
 
 def play(process: Process, namespace: str, *, episode: str, version: str, reward: float) -> None:
     """An episode began half a minute ago, and its outcome is told now."""
-    first = receipt(episode, ago=30, namespace=namespace, version=version)
+    first = receipt(episode, ago=30, namespace=namespace, version=version, rollout="cartpole")
     with process.client(namespace) as client:
         client.post("/starts", json={"items": [{"receipt": first}]}).raise_for_status()
         outcome = {"receipt": first, "outcomes": {"return": reward}}
@@ -42,8 +42,8 @@ def play(process: Process, namespace: str, *, episode: str, version: str, reward
     assert answer["refused"] == []
 
 
-def outcome(desk: TableDesk, namespace: str) -> Reading | None:
-    fact = desk.fact("statistics", namespace, "cartpole")
+def outcome(context: WorldPollerContext, namespace: str) -> Reading | None:
+    fact = context.fact("statistics", namespace, "cartpole")
     return fact and fact.outcomes.get("return")
 
 
@@ -59,30 +59,30 @@ def started(fact: Reading | None) -> int:
 async def test_news_wakes_the_rollout_an_outage_is_told_and_ends(tmp_path: Path) -> None:
     process, namespace = Process(tmp_path).start(), new_namespace()
     async with aiohttp.ClientSession() as http:
-        desk = TableDesk(world(namespace), http, logbook_url=process.url)
-        running = asyncio.create_task(LogbookSource().run(desk))
+        context = WorldPollerContext(world(namespace), http, logbook_url=process.url)
+        running = asyncio.create_task(LogbookSource().run(context))
         try:
-            await desk.until(lambda: outcome(desk, namespace))
-            assert started(outcome(desk, namespace)) == 0
+            await context.until(lambda: outcome(context, namespace))
+            assert started(outcome(context, namespace)) == 0
 
             await asyncio.to_thread(play, process, namespace, episode="e1", version="candidate", reward=10.0)
             # News come by themselves, not at the end of a wait: `until` waits for less than that.
             assert WAIT.total_seconds() > 20
-            await desk.until(lambda: started(outcome(desk, namespace)) == 1, within_s=20)
-            assert desk.woken[-1].name == "cartpole"
+            await context.until(lambda: started(outcome(context, namespace)) == 1, within_s=20)
+            assert context.woken[-1].name == "cartpole"
 
             process.kill()
-            problem = await desk.until(lambda: (fact := outcome(desk, namespace)) and fact.problem)
+            problem = await context.until(lambda: (fact := outcome(context, namespace)) and fact.problem)
             assert "does not answer" in problem
-            assert started(outcome(desk, namespace)) == 1, "what was known stays beside the problem"
+            assert started(outcome(context, namespace)) == 1, "what was known stays beside the problem"
 
             process.start()
             # Also without news: a long-poll would keep the problem for all of its wait.
-            await desk.until(lambda: outcome(desk, namespace).problem is None, within_s=20)  # type: ignore[union-attr]
-            assert started(outcome(desk, namespace)) == 1
+            await context.until(lambda: outcome(context, namespace).problem is None, within_s=20)  # type: ignore[union-attr]
+            assert started(outcome(context, namespace)) == 1
 
-            desk.patch("RLRollout", "cartpole", {"status": {"candidate": None}}, namespace=namespace)
-            await desk.until(lambda: desk.fact("statistics", namespace, "cartpole") is None)
+            context.patch("RLRollout", "cartpole", {"status": {"candidate": None}}, namespace=namespace)
+            await context.until(lambda: context.fact("statistics", namespace, "cartpole") is None)
         finally:
             running.cancel()
             process.stop()
@@ -102,12 +102,12 @@ async def test_a_storm_of_episodes_is_a_few_looks() -> None:
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
     async with TestServer(app) as server, aiohttp.ClientSession() as http:
-        desk = TableDesk(world("default"), http, logbook_url=str(server.make_url("")))
-        running = asyncio.create_task(LogbookSource().run(desk))
+        context = WorldPollerContext(world("default"), http, logbook_url=str(server.make_url("")))
+        running = asyncio.create_task(LogbookSource().run(context))
         try:
-            await desk.until(lambda: asked >= 2)
+            await context.until(lambda: asked >= 2)
             began, before = time.monotonic(), asked
-            await desk.until(lambda: asked >= before + 5)
+            await context.until(lambda: asked >= before + 5)
             assert time.monotonic() - began >= 0.4, "at most ten a second"
         finally:
             running.cancel()
@@ -116,7 +116,36 @@ async def test_a_storm_of_episodes_is_a_few_looks() -> None:
 @pytest.mark.asyncio
 async def test_without_a_logbook_nothing_is_asked() -> None:
     async with aiohttp.ClientSession() as http:
-        desk = TableDesk(world("default"), http)
+        context = WorldPollerContext(world("default"), http)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(LogbookSource().run(desk), 0.2)
-        assert desk.facts == {}
+            await asyncio.wait_for(LogbookSource().run(context), 0.2)
+        assert context.facts == {}
+
+
+@pytest.mark.asyncio
+async def test_a_trial_that_begins_tomorrow_counts_from_now_on() -> None:
+    """A leader whose clock was ahead wrote the beginning: until that time had come, no episode counted."""
+    ahead, queries = datetime.now(UTC) + timedelta(days=1), list[datetime]()
+
+    async def answer(request: web.Request) -> web.Response:
+        queries.append(parse_instant(request.query["since"]))
+        news = Statistics(outcome="return", at=datetime.now(UTC), etag="1", versions=[])
+        if "etag" in request.query:
+            await asyncio.sleep(60)
+        return web.json_response(text=news.model_dump_json())
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server, aiohttp.ClientSession() as http:
+        behind = world("default")
+        behind.patch("RLRollout", "cartpole", {"status": {"analysisStartedAt": format_instant(ahead)}})
+        context = WorldPollerContext(behind, http, logbook_url=str(server.make_url("")))
+        running = asyncio.create_task(LogbookSource().run(context))
+        try:
+            told = await context.until(lambda: outcome(context, "default"))
+            assert queries[0] > datetime.now(UTC) + timedelta(hours=23)
+            assert queries[1] < datetime.now(UTC)
+            assert format_instant(queries[1]) in told.query, "the evidence says what was asked"
+            assert context.fact("statistics", "default", "cartpole").since == parse_instant(format_instant(ahead))
+        finally:
+            running.cancel()

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from tests.unit.logbook.support import Process, new_namespace
-from tests.unit.rollout.desk import TableDesk
+from tests.unit.rollout.poller_context import WorldPollerContext
 from tests.unit.training.given import NAME, UID, training_job
 from tests.world import World
 
@@ -28,14 +28,14 @@ def beat(process: Process, namespace: str, *, index: int = 0, step: int, uid: st
         client.post("/progress", json={"items": [item]}).raise_for_status()
 
 
-def steps(desk: TableDesk, namespace: str) -> dict[int, int]:
-    fact = desk.fact("progress", namespace, NAME) or {}
+def steps(context: WorldPollerContext, namespace: str) -> dict[int, int]:
+    fact = context.fact("progress", namespace, NAME) or {}
     return {index: record.step for index, record in fact.items()}
 
 
 @asynccontextmanager
-async def running(desk: TableDesk, source: ProgressSource) -> AsyncIterator[None]:
-    task = asyncio.create_task(source.run(desk))
+async def running(context: WorldPollerContext, source: ProgressSource) -> AsyncIterator[None]:
+    task = asyncio.create_task(source.run(context))
     try:
         yield
     finally:
@@ -47,23 +47,23 @@ async def test_heartbeats_wake_their_job_and_survive_an_outage(tmp_path: Path) -
     process, namespace = Process(tmp_path).start(), new_namespace()
     try:
         async with aiohttp.ClientSession() as http:
-            desk = TableDesk(world(namespace), http, logbook_url=process.url)
-            async with running(desk, ProgressSource(rest_s=0.1, backoff_s=(0.1,))):
+            context = WorldPollerContext(world(namespace), http, logbook_url=process.url)
+            async with running(context, ProgressSource(rest_s=0.1, backoff_s=(0.1,))):
                 await asyncio.to_thread(beat, process, namespace, step=100)
                 told = time.monotonic()
-                await desk.until(lambda: steps(desk, namespace) == {0: 100})
+                await context.until(lambda: steps(context, namespace) == {0: 100})
                 assert time.monotonic() - told < WAIT_S / 2, "news come by themselves, not at the end of a wait"
-                assert (desk.woken[-1].kind, desk.woken[-1].name) == ("RLTrainingJob", NAME)
+                assert (context.woken[-1].kind, context.woken[-1].name) == ("RLTrainingJob", NAME)
 
                 await asyncio.to_thread(beat, process, namespace, index=1, step=50)
-                await desk.until(lambda: steps(desk, namespace) == {0: 100, 1: 50})
+                await context.until(lambda: steps(context, namespace) == {0: 100, 1: 50})
 
                 process.kill()
                 await asyncio.sleep(0.5)
-                assert steps(desk, namespace) == {0: 100, 1: 50}, "what was known stays known"
+                assert steps(context, namespace) == {0: 100, 1: 50}, "what was known stays known"
                 process.start()
                 await asyncio.to_thread(beat, process, namespace, step=200)
-                await desk.until(lambda: steps(desk, namespace) == {0: 200, 1: 50})
+                await context.until(lambda: steps(context, namespace) == {0: 200, 1: 50})
     finally:
         process.stop()
 
@@ -73,16 +73,18 @@ async def test_a_namesakes_heartbeats_are_not_taken_and_a_finished_job_is_forgot
     process, namespace = Process(tmp_path).start(), new_namespace()
     try:
         async with aiohttp.ClientSession() as http:
-            desk = TableDesk(world(namespace), http, logbook_url=process.url + "/")  # as statistics take it, too
-            async with running(desk, ProgressSource(rest_s=0.05, backoff_s=(0.1,))):
+            context = WorldPollerContext(
+                world(namespace), http, logbook_url=process.url + "/"
+            )  # as statistics take it, too
+            async with running(context, ProgressSource(rest_s=0.05, backoff_s=(0.1,))):
                 await asyncio.to_thread(beat, process, namespace, step=900, uid="uid-of-another")
                 await asyncio.to_thread(beat, process, namespace, step=10)
-                await desk.until(lambda: steps(desk, namespace) == {0: 10})
-                desk.patch(
+                await context.until(lambda: steps(context, namespace) == {0: 10})
+                context.patch(
                     "RLTrainingJob", NAME, {"status": {"finishedAt": "2026-05-04T10:00:00Z"}}, namespace=namespace
                 )
                 await asyncio.to_thread(beat, process, namespace, step=20)
-                await desk.until(lambda: desk.fact("progress", namespace, NAME) is None)
+                await context.until(lambda: context.fact("progress", namespace, NAME) is None)
     finally:
         process.stop()
 
@@ -92,12 +94,12 @@ async def test_progress_is_told_no_more_often_than_the_rest_allows(tmp_path: Pat
     process, namespace = Process(tmp_path).start(), new_namespace()
     try:
         async with aiohttp.ClientSession() as http:
-            desk = TableDesk(world(namespace), http, logbook_url=process.url)
-            async with running(desk, ProgressSource(rest_s=0.5, backoff_s=(0.1,))):
+            context = WorldPollerContext(world(namespace), http, logbook_url=process.url)
+            async with running(context, ProgressSource(rest_s=0.5, backoff_s=(0.1,))):
                 began = time.monotonic()
                 for step in range(1, 30):
                     await asyncio.to_thread(beat, process, namespace, step=step)
-                await desk.until(lambda: steps(desk, namespace) == {0: 29})
-                assert len(desk.woken) <= 2 + (time.monotonic() - began) / 0.5
+                await context.until(lambda: steps(context, namespace) == {0: 29})
+                assert len(context.woken) <= 2 + (time.monotonic() - began) / 0.5
     finally:
         process.stop()

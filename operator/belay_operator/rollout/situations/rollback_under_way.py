@@ -96,8 +96,7 @@ def _drained(observed: Observed, rollback: RollbackStatus, now: datetime) -> boo
     return (
         fact is not None
         and fact.request_rate == 0
-        and fact.rate_since is not None
-        and fact.rate_since >= rollback.weight_zero_at
+        and fact.off_route.get(observed.owner.name) == rollback.weight_zero_at
     )
 
 

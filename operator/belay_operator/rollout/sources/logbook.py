@@ -7,7 +7,7 @@ anybody's timer. A logbook that does not answer is a fact as well: the last answ
 import asyncio
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -19,18 +19,17 @@ from belay_api.units import format_instant
 from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
-from belay_operator.engine.source import Desk
-from belay_operator.rollout.analysis.queries import Question, questions
+from belay_operator.engine.source import PollerContext
+from belay_operator.rollout.analysis.queries import Question
 from belay_operator.rollout.facts import Reading, StatisticsFact
 from belay_operator.rollout.move import instant
-from belay_operator.rollout.sources.active import trials
+from belay_operator.rollout.sources.active import Trial, Trials
 from belay_operator.rollout.sources.source import MetricSource, Sides
 
 TOPIC = "statistics"
 WAIT = timedelta(seconds=25)  # the logbook's limit is 30 s; below it, an answer is never cut off
 SLACK = timedelta(seconds=5)  # beyond WAIT: then the logbook is down
-RESCAN = timedelta(seconds=2)  # a change that falls between two waits is found by then
-GATHER = timedelta(milliseconds=100)  # a storm of changes is one scan, one of episodes one look
+GATHER = timedelta(milliseconds=100)  # a storm of episodes is one look
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=0.5), timedelta(seconds=5)  # a verdict comes this much late at most
 
 
@@ -50,16 +49,26 @@ class Poll:
     stable: str
     since: datetime
     question: Question
+    cuts: tuple[datetime, ...] = ()  # instants at which the weight changed: no window spans one
+    counted_from: datetime | None = None  # count what started from then on; None: from `since` on
+
+    @property
+    def started_at(self) -> datetime:
+        """From when on episodes count."""
+        return self.counted_from or self.since
 
     @property
     def query(self) -> dict[str, str]:
         """The question as parameters."""
+        cuts = {"cuts": ",".join(map(format_instant, self.cuts))} if self.cuts else {}
         return {
             "versions": f"{self.candidate},{self.stable}",
+            "rollout": self.key.name,
             "outcome": self.question.outcome,
             "window": f"{self.question.window_s:g}",
             "grace": f"{self.question.grace_s:g}",
-            "since": format_instant(self.since),
+            "since": format_instant(self.started_at),
+            **cuts,
         }
 
     @property
@@ -94,69 +103,80 @@ class LogbookSource:
             return None
         return fact.outcomes.get(metric.source.logbook.outcome)
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, context: PollerContext) -> None:
         """Keep one task per question that some rollout wants answered."""
-        if desk.settings.logbook_url is None:
+        if context.settings.logbook_url is None:
             await asyncio.Event().wait()  # nothing to ask, ever; decisions say so themselves
         tasks: dict[Poll, asyncio.Task[None]] = {}
-        known: set[Key] = set()
-        try:
-            while True:
-                wanted = set(_wanted(desk))
-                for poll in tasks.keys() - wanted:
-                    tasks.pop(poll).cancel()
-                asked = {poll.key for poll in wanted}
-                for key in known - asked:
-                    desk.put(TOPIC, key.namespace, key.name, None)
-                known = asked
-                for poll in wanted - tasks.keys():
-                    tasks[poll] = asyncio.create_task(_keep_asking(desk, poll), name=f"statistics-{poll.key.name}")
-                for task in [task for task in tasks.values() if task.done()]:
-                    task.result()  # only a bug ends it: let the engine see it
-                await desk.changed("RLRollout", RESCAN.total_seconds())
-                await asyncio.sleep(GATHER.total_seconds())
-        finally:
-            for task in tasks.values():
-                task.cancel()
+        with context.changes("RLRollout") as changes:
+            trials = Trials(context, changes)
+            async with asyncio.TaskGroup() as group:  # only a bug ends a task: the engine sees it, and starts us again
+                while True:
+                    for change in trials.refresh():
+                        before, after = polls_of(change.before), polls_of(change.after)
+                        for poll in before - after:
+                            tasks.pop(poll).cancel()
+                        for poll in after - before:
+                            asking = _keep_asking(context, poll)
+                            tasks[poll] = group.create_task(asking, name=f"statistics-{poll.key.name}")
+                        if change.before is not None and before and not after:
+                            key = change.before.key
+                            context.put(TOPIC, key.namespace, key.name, None)
+                    await changes.wait()
+                    await asyncio.sleep(GATHER.total_seconds())
 
 
-async def _keep_asking(desk: Desk, poll: Poll) -> None:
+def polls_of(trial: Trial | None) -> set[Poll]:
+    """Return what to ask for a trial."""
+    if trial is None or not trial.judged or trial.stable is None or trial.since is None:
+        return set()
+    key, candidate, stable, since = trial.key, trial.candidate, trial.stable, trial.since
+    cuts = trial.weight_changes
+    return {Poll(key, candidate, stable, since, question, cuts) for question in trial.wanted.questions}
+
+
+async def _keep_asking(context: PollerContext, poll: Poll) -> None:
     """Ask one question until cancelled, and write each change of the answer as a fact."""
     rng = random.Random()  # spreads retries, decides nothing
     last: Reading | None = None
     failures = 0
     while True:
-        at = instant(desk.now())
+        at = instant(context.now())
         # After a failure without waiting for news: that it answers at all is the news.
         known = last.windows if last is not None and last.problem is None else None
         try:
-            statistics = await _ask(desk, poll, etag=known.etag if known else None)
+            statistics = await _ask(context, poll, etag=known.etag if known else None)
         except LogbookDown as error:
             failures += 1
             if last is None or last.problem != str(error):
                 last = Reading(poll.text, at, windows=last.windows if last else None, problem=str(error))
-                _publish(desk, poll, last)
+                _publish(context, poll, last)
             await asyncio.sleep(_pause(failures).total_seconds() * rng.uniform(0.5, 1))
             continue
         failures = 0
+        if poll.started_at > statistics.at:
+            # Written by a leader whose clock was ahead of the logbook's. Nothing can have started by then: what starts
+            # from now on counts, instead of nothing until that time has come.
+            poll = replace(poll, counted_from=statistics.at)
+            continue
         if known is None or known.etag != statistics.etag:
-            last = Reading(poll.text, instant(desk.now()), windows=statistics)
-            _publish(desk, poll, last)
+            last = Reading(poll.text, instant(context.now()), windows=statistics)
+            _publish(context, poll, last)
         await asyncio.sleep(GATHER.total_seconds())
 
 
-async def _ask(desk: Desk, poll: Poll, *, etag: str | None) -> Statistics:
+async def _ask(context: PollerContext, poll: Poll, *, etag: str | None) -> Statistics:
     """Return the logbook's next answer. Raises: LogbookDown."""
     # A first question is answered at once; with an etag the logbook waits for news.
     query = poll.query | ({"etag": etag, "wait": f"{WAIT.total_seconds():g}"} if etag else {})
-    token = desk.token()
+    token = context.token()
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     timeout = aiohttp.ClientTimeout(
         total=(WAIT + SLACK if etag else SLACK).total_seconds(), connect=SLACK.total_seconds()
     )
     try:
-        url = f"{(desk.settings.logbook_url or '').rstrip('/')}{poll.path}"
-        async with desk.http.get(url, params=query, headers=headers, timeout=timeout) as answer:
+        url = f"{(context.settings.logbook_url or '').rstrip('/')}{poll.path}"
+        async with context.http.get(url, params=query, headers=headers, timeout=timeout) as answer:
             body = await answer.read()
     except (aiohttp.ClientError, TimeoutError) as error:
         raise LogbookDown(f"the logbook does not answer ({type(error).__name__})") from error
@@ -168,19 +188,10 @@ async def _ask(desk: Desk, poll: Poll, *, etag: str | None) -> Statistics:
         raise LogbookDown("the logbook's answer is not what this version of Belay understands") from error
 
 
-def _wanted(desk: Desk) -> list[Poll]:
-    return [
-        Poll(trial.key, trial.candidate, trial.stable, trial.since, question)
-        for trial in trials(desk.all("RLRollout"))
-        if trial.judged and trial.stable is not None and trial.since is not None
-        for question in questions(trial.analysis)
-    ]
-
-
-def _publish(desk: Desk, poll: Poll, outcome: Reading) -> None:
+def _publish(context: PollerContext, poll: Poll, outcome: Reading) -> None:
     """Put one outcome beside the rollout's others of the same trial, and wake the rollout."""
     key = poll.key
-    before = desk.fact(TOPIC, key.namespace, key.name)
+    before = context.fact(TOPIC, key.namespace, key.name)
     same = isinstance(before, StatisticsFact) and (before.candidate, before.stable, before.since) == (
         poll.candidate,
         poll.stable,
@@ -191,7 +202,7 @@ def _publish(desk: Desk, poll: Poll, outcome: Reading) -> None:
         poll.question.outcome: outcome,
     }
     fact = StatisticsFact(poll.candidate, poll.stable, poll.since, outcomes)
-    desk.put(TOPIC, key.namespace, key.name, fact, wake=(key,))
+    context.put(TOPIC, key.namespace, key.name, fact, wake=(key,))
 
 
 def _pause(failures: int) -> timedelta:

@@ -1,4 +1,4 @@
-"""From counters of pods that come, go and restart to rates of a policy. Pure: samples in, facts out.
+"""From counters of pods that come, go and restart to rates of a policy. Pure: counters in, facts out.
 
 Counters only say something by their differences. A counter that fell began anew at 0 (the container restarted), so
 what it shows is what came since. A pod seen for the first time gives a baseline and no difference, and a rate over an
@@ -18,7 +18,7 @@ REQUESTS, ERRORS, SECONDS = "belay_requests_total", "belay_request_errors_total"
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Counters:
     """One pod's counters at one scrape."""
 
     requests: float
@@ -27,11 +27,11 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PodScrape:
     """What one pod said at one scrape."""
 
-    pod: str  # its uid: a successor of the same name starts from 0
-    sample: Sample | None  # None: it did not answer
+    uid: str  # of the pod: a successor of the same name starts from 0
+    counters: Counters | None  # None: it did not answer
     problem: str | None = None  # why it should have answered and did not; None: it did, or nobody expects it to
 
 
@@ -39,31 +39,45 @@ class Answer:
 class Meter:
     """One policy's counters over time."""
 
-    _last: dict[str, Sample] = field(default_factory=dict)
+    _last: dict[str, Counters] = field(default_factory=dict)
     _at: datetime | None = None
-    _deltas: deque[tuple[datetime, Sample]] = field(default_factory=deque)
+    _interrupted: bool = False
+    _deltas: deque[tuple[datetime, datetime, Counters]] = field(default_factory=deque)
+    """Beginning and end of an interval, and what was counted in it; oldest first."""
 
-    def add(self, at: datetime, answers: Iterable[Answer]) -> ServingFact:
+    def restart(self) -> None:
+        """Forget everything: the next scrape is the first."""
+        self._last, self._at = {}, None
+        self._deltas.clear()
+
+    def interrupt(self) -> None:
+        """End the interval that `request_rate` would be over: the next scrape begins one, however soon it comes."""
+        self._interrupted = True
+
+    def add(self, at: datetime, pods: Iterable[PodScrape]) -> ServingFact:
         """Take one scrape of all pods and return what is known now."""
-        answers = tuple(answers)
-        before, self._last = self._last, {a.pod: a.sample for a in answers if a.sample is not None}
+        pods = tuple(pods)
+        before, self._last = self._last, {pod.uid: pod.counters for pod in pods if pod.counters is not None}
         since, self._at = self._at, at
-        parts = [_difference(before[pod], sample) for pod, sample in self._last.items() if pod in before]
-        problem = "; ".join(a.problem for a in answers if a.problem is not None) or None
-        complete = since is not None and problem is None and all(pod in before for pod in self._last)
+        interrupted, self._interrupted = self._interrupted, False
+        parts = [_difference(before[uid], counters) for uid, counters in self._last.items() if uid in before]
+        problem = "; ".join(pod.problem for pod in pods if pod.problem is not None) or None
+        complete = problem is None and all(uid in before for uid in self._last)
+        rate_since = None if interrupted else since
 
         if since is not None:
-            self._deltas.append((at, _sum(parts)))
-        while self._deltas and self._deltas[0][0] <= at - WINDOW:
+            self._deltas.append((since, at, _sum(parts)))
+        while self._deltas and self._deltas[0][1] <= at - WINDOW:
             self._deltas.popleft()
-        total = _sum(delta for _, delta in self._deltas)
+        total = _sum(counted for _, _, counted in self._deltas)
         enough = total.requests >= MIN_REQUESTS
-        elapsed = (at - since).total_seconds() if since is not None else 0.0
+        elapsed = (at - rate_since).total_seconds() if rate_since is not None else 0.0
         return ServingFact(
             at=at,
-            rate_since=since,
-            pods=len(answers),
+            rate_since=rate_since,
+            pods=len(pods),
             request_rate=_sum(parts).requests / elapsed if complete and elapsed > 0 else None,
+            window_since=self._deltas[0][0] if self._deltas else None,
             requests=total.requests if self._deltas else None,
             error_rate=min(total.errors / total.requests, 1.0) if enough else None,
             latency_p99=quantile(total.buckets, 0.99) if enough else None,
@@ -71,7 +85,7 @@ class Meter:
         )
 
 
-def parse(text: str, policy: str) -> Sample:
+def parse(text: str, policy: str) -> Counters:
     """Return one pod's counters from Prometheus text. Raises: ValueError when they are not in it."""
     requests = errors = None
     buckets: dict[float, float] = {}
@@ -87,7 +101,7 @@ def parse(text: str, policy: str) -> Sample:
                 buckets[float(sample.labels["le"])] = sample.value
     if requests is None or errors is None:
         raise ValueError(f"no {REQUESTS} and {ERRORS} of policy {policy}: is it another version of the handler?")
-    return Sample(requests, errors, buckets)
+    return Counters(requests, errors, buckets)
 
 
 def quantile(buckets: Mapping[float, float], share: float) -> float | None:
@@ -110,7 +124,7 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
     return low
 
 
-def _difference(before: Sample, now: Sample) -> Sample:
+def _difference(before: Counters, now: Counters) -> Counters:
     """What was counted in between; everything, when a counter began anew.
 
     Errors begin anew apart from the rest: they are TorchServe's own count, which outlives its worker. What it remembers
@@ -118,18 +132,18 @@ def _difference(before: Sample, now: Sample) -> Sample:
     """
     anew = now.requests < before.requests
     counted = {bound: max(count - before.buckets.get(bound, 0.0), 0.0) for bound, count in now.buckets.items()}
-    return Sample(
+    return Counters(
         requests=now.requests if anew else now.requests - before.requests,
         errors=now.errors if now.errors < before.errors else now.errors - before.errors,
         buckets=now.buckets if anew else counted,
     )
 
 
-def _sum(samples: Iterable[Sample]) -> Sample:
+def _sum(parts: Iterable[Counters]) -> Counters:
     requests = errors = 0.0
     buckets: dict[float, float] = {}
-    for sample in samples:
-        requests, errors = requests + sample.requests, errors + sample.errors
-        for bound, count in sample.buckets.items():
+    for part in parts:
+        requests, errors = requests + part.requests, errors + part.errors
+        for bound, count in part.buckets.items():
             buckets[bound] = buckets.get(bound, 0.0) + count
-    return Sample(requests, errors, buckets)
+    return Counters(requests, errors, buckets)

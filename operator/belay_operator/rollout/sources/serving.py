@@ -2,12 +2,15 @@
 
 Only while somebody wants to know. Each second where a guard rail watches or a rollback waits to see the traffic gone;
 else every few seconds, for the observed weight. Pods are asked directly, not through the Service: each of them counts.
+Each policy has a task of its own, so that pods that do not answer hold up nobody's scrape but their own policy's, and
+that by no more than `ANSWER_TIME`.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -17,18 +20,19 @@ from belay_api.rollout import Metric, ServingMeasure
 from belay_api.units import format_duration
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
-from belay_operator.engine.source import Desk
+from belay_operator.engine.source import PollerContext
 from belay_operator.rollout.facts import MIN_REQUESTS, WINDOW, Reading, ServingFact
 from belay_operator.rollout.move import instant
-from belay_operator.rollout.sources.active import trials
-from belay_operator.rollout.sources.meter import Answer, Meter, parse
+from belay_operator.rollout.sources.active import Trial, Trials
+from belay_operator.rollout.sources.gate import Gate
+from belay_operator.rollout.sources.meter import Meter, PodScrape, parse
 from belay_operator.rollout.sources.source import MetricSource, Sides
 
 TOPIC = "serving"
 FAST, SLOW = timedelta(seconds=1), timedelta(seconds=5)
 ANSWER_TIME = timedelta(milliseconds=800)  # below FAST, so that a dead pod does not delay the next scrape
-EARLY = 0.05  # seconds; a sleep may end a little before its time, and waiting a whole round for it would be late
-AT_ONCE = 64  # scrapes under way
+AT_ONCE = 64  # pods whose answers we work on
+PLACE_TIME = timedelta(milliseconds=50)  # several times what a pod that lives takes to answer
 
 TOO_FEW_REQUESTS = f"fewer than {MIN_REQUESTS} requests at the candidate in {format_duration(WINDOW)}"
 
@@ -36,14 +40,52 @@ Policy = tuple[str, str]
 """Namespace and name."""
 
 
-@dataclass(slots=True)
-class _Watched:
-    """One policy that is being scraped."""
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one rollout wants to know of a policy."""
 
     period: timedelta
-    wake: set[Key] = field(default_factory=set)
+    wake: bool  # whether each scrape is worth a pass
+    candidate: bool  # the policy is on trial there, and not what it is compared with
+    withdrawn: bool
+    since: datetime | None = None  # status.analysisStartedAt
+    weight_since: datetime | None = None  # status.weight.since
+    weight_zero_at: datetime | None = None  # of the rollback
+
+
+@dataclass(slots=True)
+class Watched:
+    """One policy that is being scraped."""
+
+    demands: dict[Key, Demand] = field(default_factory=dict)
     meter: Meter = field(default_factory=Meter)
-    due: float = 0.0  # event loop time of the next scrape
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)  # do not wait for the next scrape's time
+    restart: bool = False  # what was counted so far belongs to no trial there is
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def period(self) -> timedelta:
+        """The shortest that anybody asks for."""
+        return min(demand.period for demand in self.demands.values())
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether some rollout waits to see this policy without traffic."""
+        return any(demand.withdrawn for demand in self.demands.values())
+
+    def ask(self, key: Key, demand: Demand) -> None:
+        """Take a rollout's demand. What begins is measured from now on, not from the end of a pause."""
+        before = self.demands.get(key)
+        new_trial = demand.candidate and demand.since is not None and (before is None or before.since != demand.since)
+        self.restart |= new_trial
+        faster = bool(self.demands) and demand.period < self.period
+        turned = before is not None and (before.withdrawn, before.weight_zero_at) != (
+            demand.withdrawn,
+            demand.weight_zero_at,
+        )
+        self.demands[key] = demand
+        if new_trial or faster or turned:
+            self.hurry.set()
 
 
 class ServingSource:
@@ -55,7 +97,7 @@ class ServingSource:
         """Return what the last scrape of the candidate's pods says."""
         fact, measure = reader.fact(TOPIC, sides.namespace, sides.candidate), metric.source.serving
         # A scrape for an earlier trial, or from before the first weight, says nothing about this one.
-        if not isinstance(fact, ServingFact) or measure is None or fact.trial_since != sides.since:
+        if not isinstance(fact, ServingFact) or measure is None or fact.trials.get(sides.rollout) != sides.since:
             return None
         return Reading(
             query=f"{measure} of the pods of {sides.candidate}",
@@ -63,77 +105,126 @@ class ServingSource:
             value=fact.latency_p99 if measure is ServingMeasure.LATENCY_P99 else fact.error_rate,
             problem=fact.problem,
             nothing=TOO_FEW_REQUESTS,
-            since=fact.weight_since,
+            since=fact.weights.get(sides.rollout),
         )
 
-    async def run(self, desk: Desk) -> None:
+    async def run(self, context: PollerContext) -> None:
         """Scrape what is wanted, until cancelled."""
-        loop, gate = asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)
-        watched: dict[Policy, _Watched] = {}
-        while True:
-            began = loop.time()
-            wanted = _wanted(desk)
-            for policy in watched.keys() - wanted.keys():
-                del watched[policy]
-                desk.put(TOPIC, *policy, None)  # what was measured then must not be taken for now
-            for policy, fresh in wanted.items():
-                known = watched.setdefault(policy, fresh)
-                if fresh.period < known.period:
-                    known.due = began
-                known.period, known.wake = fresh.period, fresh.wake
-            due = [(policy, entry) for policy, entry in watched.items() if entry.due <= began + EARLY]
-            for _, entry in due:
-                entry.due = began + entry.period.total_seconds()
-            await asyncio.gather(*(_scrape(desk, gate, policy, entry) for policy, entry in due))
-            rest = max(FAST.total_seconds() - (loop.time() - began), 0.05)
-            # A rollback that begins is scraped at once, not at the end of a pause.
-            await (asyncio.sleep(rest) if watched else desk.changed("RLRollout", FAST.total_seconds()))
+        gate, watched = Gate(AT_ONCE, PLACE_TIME), dict[Policy, Watched]()
+        with context.changes("RLRollout") as changes:
+            trials = Trials(context, changes)
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    for change in trials.refresh():
+                        before, after = demands_of(change.before), demands_of(change.after)
+                        for policy, (key, demand) in after.items():
+                            entry = watched.setdefault(policy, Watched())
+                            entry.ask(key, demand)
+                            if entry.task is None:
+                                scraping = _keep_scraping(context, gate, policy, entry)
+                                entry.task = group.create_task(scraping, name=f"scrape-{policy[1]}")
+                        for policy in before.keys() - after.keys():
+                            _let_go(context, watched, policy, before[policy][0])
+                    await changes.wait()
 
 
-def _wanted(desk: Desk) -> dict[Policy, _Watched]:
-    """Which policies to scrape, how often, and whom the result concerns."""
-    wanted: dict[Policy, _Watched] = {}
-    for trial in trials(desk.all("RLRollout")):
-        if not trial.rolling_back and not trial.analysis.metrics:
-            continue
-        fast = trial.rolling_back or trial.has_limits
-        sides = [(trial.candidate, fast)] + ([(trial.stable, False)] if trial.stable else [])
-        for name, hurry in sides:
-            entry = wanted.setdefault((trial.key.namespace, name), _Watched(SLOW))
-            if hurry:
-                entry.period = FAST
-                entry.wake.add(trial.key)
-    return wanted
+def demands_of(trial: Trial | None) -> dict[Policy, tuple[Key, Demand]]:
+    """Return which policies a trial wants scraped, and how."""
+    if trial is None or not (trial.rolling_back or trial.wanted.metrics):
+        return {}
+    fast = trial.rolling_back or trial.wanted.limits
+    candidate = Demand(
+        period=FAST if fast else SLOW,
+        wake=fast,
+        candidate=True,
+        withdrawn=trial.rolling_back,
+        since=trial.since,
+        weight_since=trial.weight_since,
+        weight_zero_at=trial.weight_zero_at,
+    )
+    stable = Demand(SLOW, wake=False, candidate=False, withdrawn=False)
+    sides = [(trial.stable, stable), (trial.candidate, candidate)]
+    return {(trial.key.namespace, name): (trial.key, demand) for name, demand in sides if name is not None}
 
 
-async def _scrape(desk: Desk, gate: asyncio.Semaphore, policy: Policy, entry: _Watched) -> None:
+def _let_go(context: PollerContext, watched: dict[Policy, Watched], policy: Policy, key: Key) -> None:
+    entry = watched[policy]
+    del entry.demands[key]
+    if not entry.demands:
+        del watched[policy]
+        if entry.task is not None:
+            entry.task.cancel()
+        context.put(TOPIC, *policy, None)  # what was measured then must not be taken for now
+
+
+async def _keep_scraping(context: PollerContext, gate: Gate, policy: Policy, entry: Watched) -> None:
+    """Scrape one policy until cancelled: every period, and at once when something begins."""
+    loop = asyncio.get_running_loop()
+    off_route: Mapping[str, datetime] = {}
+    weights: Mapping[tuple[str, datetime], datetime] = {}  # rollout and weight, and the scrape that first knew of it
+    while True:
+        began = loop.time()
+        # A scrape out of turn may follow the last one at any moment: it begins an interval, and ends none.
+        if entry.hurry.is_set():
+            entry.hurry.clear()
+            entry.meter.interrupt()
+        if entry.restart:
+            entry.restart = False
+            entry.meter.restart()
+        seen = dict(entry.demands)
+        fact = await _scrape(context, None if entry.withdrawn else gate, policy, entry.meter)
+        trials = {key.name: demand.since for key, demand in seen.items() if demand.candidate and demand.since}
+        known = [(key.name, demand.weight_since) for key, demand in seen.items() if demand.weight_since is not None]
+        weights = {weight: weights.get(weight, fact.at) for weight in known}
+        fact = replace(
+            fact,
+            trials=trials,
+            weights={name: since for (name, since), at in weights.items() if _began_after(fact, at)},
+            off_route=off_route if fact.rate_since is not None else {},
+        )
+        off_route = {key.name: demand.weight_zero_at for key, demand in seen.items() if demand.weight_zero_at}
+        context.put(TOPIC, *policy, fact, wake=[key for key, demand in entry.demands.items() if demand.wake])
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(began + entry.period.total_seconds()):
+                await entry.hurry.wait()
+
+
+def _began_after(fact: ServingFact, at: datetime) -> bool:
+    """Whether all of the fact's window was counted after a scrape that began at `at`."""
+    return fact.window_since is not None and fact.window_since >= at
+
+
+async def _scrape(context: PollerContext, gate: Gate | None, policy: Policy, meter: Meter) -> ServingFact:
+    """Ask all pods of a policy at once; None: through no gate."""
     namespace, name = policy
-    pods = [pod for pod in desk.labelled("Pod", namespace, POLICY_LABEL, name) if _alive(pod)]
+    pods = [pod for pod in context.labelled("Pod", namespace, POLICY_LABEL, name) if _alive(pod)]
     # Counters are read after this instant, so an interval that begins here holds nothing from before it.
-    began = instant(desk.now())
-    answers = await asyncio.gather(*(_ask(desk, gate, pod, name) for pod in pods))
-    fact = entry.meter.add(began, answers)
-    desk.put(TOPIC, namespace, name, fact, wake=entry.wake)
+    began = instant(context.now())
+    places = (nullcontext() if gate is None else gate.place() for _ in pods)
+    scrapes = [_ask(context, place, pod, name) for place, pod in zip(places, pods, strict=True)]
+    return meter.add(began, await asyncio.gather(*scrapes))
 
 
-async def _ask(desk: Desk, gate: asyncio.Semaphore, pod: Mapping[str, Any], policy: str) -> Answer:
+async def _ask(
+    context: PollerContext, place: AbstractAsyncContextManager[None], pod: Mapping[str, Any], policy: str
+) -> PodScrape:
     """Return one pod's counters, or why there are none."""
     meta, uid = pod["metadata"], pod["metadata"]["uid"]
     address = (pod.get("status") or {}).get("podIP")
     if not address:
-        return Answer(uid, None)
+        return PodScrape(uid, None)
     host = f"[{address}]" if ":" in address else address
     timeout = aiohttp.ClientTimeout(total=ANSWER_TIME.total_seconds())
     try:
-        async with gate, desk.http.get(f"http://{host}:{METRICS_PORT}/metrics", timeout=timeout) as answer:
+        async with place, context.http.get(f"http://{host}:{METRICS_PORT}/metrics", timeout=timeout) as answer:
             answer.raise_for_status()
-            return Answer(uid, parse(await answer.text(), policy))
+            return PodScrape(uid, parse(await answer.text(), policy))
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         # Nobody expects an answer of a pod that is starting, or that has gone since.
-        now = desk.get("Pod", meta["namespace"], meta["name"])
+        now = context.get("Pod", meta["namespace"], meta["name"])
         expected = now is not None and now["metadata"]["uid"] == uid and _ready(now)
         problem = f"pod {meta['name']} does not answer on port {METRICS_PORT} ({type(error).__name__})"
-        return Answer(uid, None, problem if expected else None)
+        return PodScrape(uid, None, problem if expected else None)
 
 
 def _alive(pod: Mapping[str, Any]) -> bool:

@@ -10,6 +10,9 @@ the place of one that serves no more. The reason is the data plane: Envoy Gatewa
 and removes a cluster a moment before the routes that use it, so a rule that shifts or goes answers 503 in that moment
 (docs/decisions/007). Another backend behind the same rule costs no request.
 
+Every rule sets the header `x-belay-rollout`, over whatever the client sends. Serving pods put it into their receipts,
+so that no rollout is judged by episodes of another one that shares its policies (docs/decisions/014).
+
 Rules are an atomic list for server-side apply, so the route is nobody's but ours. Every field that the API server would
 default is written out; what exists can then be compared with what is wanted.
 """
@@ -19,7 +22,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from belay_api.names import MODEL_NAME, POLICY_HEADER, ROLLOUT_LABEL, SERVING_PORT
+from belay_api.names import MODEL_NAME, POLICY_HEADER, ROLLOUT_HEADER, ROLLOUT_LABEL, SERVING_PORT
 from belay_api.reasons import RolloutReason
 from belay_api.rollout import GatewayTraffic, ParentRef
 from belay_operator.children import Owner, child_labels
@@ -76,8 +79,11 @@ class GatewayRouter:
         if intent is None:
             return ()
         path = self.traffic.path or f"/predictions/{self.owner.name}"
-        rules = [_rule(path, _weights(intent))]
-        rules += [_rule(path, [(serving, WEIGHT_BASE)], pinned=policy) for policy, serving in intent.pinned]
+        rollout = self.owner.name
+        rules = [_rule(path, _weights(intent), rollout=rollout)]
+        rules += [
+            _rule(path, [(serving, WEIGHT_BASE)], rollout=rollout, pinned=policy) for policy, serving in intent.pinned
+        ]
         spec: dict[str, Any] = {
             "parentRefs": [_parent(ref) for ref in self.traffic.parent_refs],
             "hostnames": list(self.traffic.hostnames),  # also when there are none: one that a stranger adds must go
@@ -118,14 +124,20 @@ def _weights(intent: Intent) -> list[tuple[str, int]]:
     return weights
 
 
-def _rule(path: str, weights: list[tuple[str, int]], *, pinned: str | None = None) -> dict[str, Any]:
+def _rule(path: str, weights: list[tuple[str, int]], *, rollout: str, pinned: str | None = None) -> dict[str, Any]:
     match: dict[str, Any] = {"path": {"type": "Exact", "value": path}}
     if pinned is not None:
         match["headers"] = [{"type": "Exact", "name": POLICY_HEADER, "value": pinned}]
     rewrite = {"path": {"type": "ReplaceFullPath", "replaceFullPath": f"/predictions/{MODEL_NAME}"}}
     return {
         "matches": [match],
-        "filters": [{"type": "URLRewrite", "urlRewrite": rewrite}],
+        "filters": [
+            {"type": "URLRewrite", "urlRewrite": rewrite},
+            {
+                "type": "RequestHeaderModifier",
+                "requestHeaderModifier": {"set": [{"name": ROLLOUT_HEADER, "value": rollout}]},
+            },
+        ],
         "backendRefs": [
             {"group": "", "kind": "Service", "name": policy, "port": SERVING_PORT, "weight": weight}
             for policy, weight in weights

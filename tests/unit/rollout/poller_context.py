@@ -1,7 +1,8 @@
-"""A desk for pollers: a world to read, a place for facts, and a list of who was woken."""
+"""A context for pollers: a world to read, a place for facts, and a list of who was woken."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,8 +13,23 @@ from tests.world import SETTINGS, World
 from belay_operator.engine.plan import Key
 
 
-class TableDesk(World):
-    """The `source.Desk` over a world."""
+class WorldChanges:
+    """A world tells nobody of its changes: every object may have changed, twenty times a second."""
+
+    def __init__(self, world: World, kind: str) -> None:
+        self._world, self._kind = world, kind
+        self._names: set[tuple[str, str]] = set()
+
+    def take(self) -> set[tuple[str, str]]:
+        self._names |= {(key[1], key[2]) for key in self._world.objects if key[0] == self._kind}
+        return set(self._names)
+
+    async def wait(self) -> None:
+        await asyncio.sleep(0.05)
+
+
+class WorldPollerContext(World):
+    """The `source.PollerContext` over a world."""
 
     __test__ = False
 
@@ -27,11 +43,12 @@ class TableDesk(World):
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def all(self, kind: str) -> list[Mapping[str, Any]]:
-        return self._those(kind, lambda _: True)
+    @contextmanager
+    def changes(self, kind: str) -> Iterator[WorldChanges]:
+        yield WorldChanges(self, kind)
 
     def put(self, *said: Any, wake: Iterable[Key] = (), **rest: Any) -> Any:
-        """An object, as a world takes it; or a fact, as a desk does: (topic, namespace, name, value)."""
+        """An object, as a world takes it; or a fact, as a poller gives it: (topic, namespace, name, value)."""
         if len(said) == 1:
             return super().put(*said, **rest)
         topic, namespace, name, value = said
@@ -42,9 +59,6 @@ class TableDesk(World):
 
     def token(self) -> str | None:
         return "token"
-
-    async def changed(self, kind: str, timeout_s: float) -> None:
-        await asyncio.sleep(min(timeout_s, 0.05))
 
     async def until(self, true: Callable[[], Any], *, within_s: float = 10.0) -> Any:
         """Return what `true` returns once it is true; looked at after every fact."""
