@@ -168,10 +168,10 @@ def test_a_deployment_concerns_only_who_waits_for_it() -> None:
     stage = Stage("a")
     deployment = served(stage, kept_for="uid-namesake")
     stage.passes()
-    assert list(KIND.related("Deployment", deployment, stage.world)) == [KEY]
+    assert list(KIND.related(Change("Deployment", None, deployment), stage.world)) == [KEY]
     deployment = served(stage, kept_for=rollout_uid(stage))
     stage.go()
-    assert list(KIND.related("Deployment", deployment, stage.world)) == []
+    assert list(KIND.related(Change("Deployment", None, deployment), stage.world)) == []
 
 
 def rollout_uid(stage: Stage) -> str:
