@@ -84,15 +84,15 @@ class Scene:
 
     def serves(self) -> None:
         """Wait until the rollout says that it serves."""
+        self.here.wait("the rollout to be Healthy", self.healthy, timeout_s=120, every_s=0.2)
 
-        def healthy() -> bool:
-            return self.rollout().get("status", {}).get("phase") == "Healthy"
-
-        self.here.wait("the rollout to be Healthy", healthy, timeout_s=120, every_s=0.2)
+    def healthy(self) -> bool:
+        """Whether the rollout says that it serves."""
+        return self.rollout().get("status", {}).get("phase") == "Healthy"
 
     def applied(self) -> float | None:
         """Return the candidate's share that the Gateway has accepted."""
-        return self.rollout()["status"].get("weight", {}).get("applied")
+        return self.rollout().get("status", {}).get("weight", {}).get("applied")
 
     def pods(self, policy: str) -> set[str]:
         """Return the uids of a policy's pods that are to stay."""
@@ -131,8 +131,9 @@ def scene(gateway: Namespace, published: dict[str, dict[str, Any]]) -> Iterator[
     for name in "ab":
         made.make(name)
     gateway.apply(manifest())
+    gateway.wait("a's route", lambda: made.applied() == 100 or made.healthy(), timeout_s=120, every_s=0.5)
+    made.steady.start()  # now: nobody is stable before its requests have been looked at
     made.serves()
-    made.steady.start()
     yield made
     made.steady.stop()
     gateway.kubectl("delete", "rlr", ROLLOUT, "--wait")

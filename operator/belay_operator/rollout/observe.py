@@ -21,6 +21,7 @@ from belay_operator.children import Owner
 from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
 from belay_operator.rollout import specification
 from belay_operator.rollout.decide import decide
@@ -108,12 +109,21 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
         return _keys(namespace, reader.naming(KIND_NAME, namespace, body["metadata"]["name"]))
     if kind in ("Deployment", "Service") and (owners := concerned(kind, body, reader)):
         return [Key(KIND_NAME, namespace, name) for name in owners]
+    if kind == "Deployment":
+        policy = body["metadata"]["name"]
+        return _keys(namespace, [one for one in reader.naming(KIND_NAME, namespace, policy) if _waits(one, policy)])
     if kind in ("Pod", "Service"):
         # Pods concern a rollout only while it waits to see them gone; readiness comes by the policy.
         policy = (body["metadata"].get("labels") or {}).get(POLICY_LABEL)
         users = reader.naming(KIND_NAME, namespace, policy) if policy else []
         return _keys(namespace, [rollout for rollout in users if priority(rollout, reader) == Priority.ROLLBACK])
     return ()
+
+
+def _waits(rollout: Mapping[str, Any], policy: str) -> bool:
+    """Whether a rollout waits for a candidate's pods; the Deployment says that it has been heard, and has them."""
+    status = rollout.get("status") or {}
+    return "step" not in status and (status.get("candidate") or {}).get("policy") == policy
 
 
 def _keys(namespace: str, rollouts: Iterable[Mapping[str, Any]]) -> list[Key]:
@@ -146,7 +156,7 @@ def _policies(
         policy = reader.get("RLPolicy", owner.namespace, name)
         left = left_of(reader, owner.namespace, name)
         if policy is not None and "deletionTimestamp" not in policy["metadata"]:
-            views[name] = _beside(_view(policy, owner, spec), left)
+            views[name] = _heard(_beside(_view(policy, owner, spec), left), owner, status, reader)
         elif left is not None:
             views[name] = _left_view(left, status, spec)
     return views
@@ -157,6 +167,21 @@ def _beside(view: PolicyView, left: Leftover | None) -> PolicyView:
     if left is None or left.digest is None or left.digest == view.digest:
         return view
     return replace(view, ready_replicas=left.ready if left.open else 0, serves=left.digest)
+
+
+def _heard(view: PolicyView, owner: Owner, status: RLRolloutStatus, reader: Reader) -> PolicyView:
+    """A policy before its first step here: its pods count once its Deployment is kept for us, and as that has them.
+
+    The policy's status says nothing of us yet: it may speak of pods that were a namesake's and are about to be ended.
+    """
+    taken = {side.policy for side in (status.stable, status.previous) if side is not None}
+    if status.step is not None or view.name in taken:
+        return view
+    deployment = reader.get("Deployment", owner.namespace, view.name)
+    if deployment is None:
+        return view
+    ready = ready_pods(deployment, pods_of(deployment, reader)) if owner.owns(deployment) else 0
+    return replace(view, ready_replicas=min(view.ready_replicas, ready))
 
 
 def _left_view(left: Leftover, status: RLRolloutStatus, spec: RLRolloutSpec) -> PolicyView:
