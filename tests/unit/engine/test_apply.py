@@ -17,7 +17,7 @@ TOLD = Note("RollbackStarted", "b is withdrawn", warning=True)
 
 
 class Server:
-    """Objects in a dict, behind the few calls an executor makes; `fails` has errors by method and, for an apply, kind."""
+    """Objects in a dict, behind the few calls an executor makes; `fails` has errors by method or `apply KIND`."""
 
     def __init__(self) -> None:
         self.version = 1
