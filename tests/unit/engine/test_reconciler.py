@@ -13,8 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.debounce import Debounce
 from belay_operator.engine.errors import Conflict, Overloaded, error_of
-from belay_operator.engine.holdback import HoldBack
 from belay_operator.engine.kind import Kind, Priority
 from belay_operator.engine.plan import EMPTY, Key, Plan, Settings
 from belay_operator.engine.queue import Queue, Result
@@ -215,11 +215,11 @@ async def test_an_unhurried_status_waits_for_the_next_word_but_not_for_ever() ->
 
 def test_a_status_that_matters_is_never_held_back() -> None:
     clock = iter([0.0, 0.9, 1.8])
-    held = HoldBack(lambda: next(clock))
+    debounce = Debounce(lambda: next(clock))
     words = Plan(status={"word": "loading"}, unhurried=True, again_after=timedelta(milliseconds=300))
-    assert held.filter(KEY, words) == replace(words, status=None)
+    assert debounce.filter(KEY, words) == replace(words, status=None)
     matters = replace(words, unhurried=False)
-    assert held.filter(KEY, matters) is matters
-    assert held.filter(KEY, words).status is None, "the moment begins anew once something was written"
-    assert held.filter(KEY, EMPTY) is EMPTY
-    assert held.filter(KEY, words).status is None, "and once there was nothing to write"
+    assert debounce.filter(KEY, matters) is matters
+    assert debounce.filter(KEY, words).status is None, "the moment begins anew once something was written"
+    assert debounce.filter(KEY, EMPTY) is EMPTY
+    assert debounce.filter(KEY, words).status is None, "and once there was nothing to write"
