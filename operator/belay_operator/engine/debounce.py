@@ -23,7 +23,7 @@ class Debounce:
 
     def filter(self, key: Key, plan: Plan) -> Plan:
         """Return `plan`, without its status while that may wait; then it asks to be made again when it may not."""
-        if plan.status is None or not plan.unhurried:
+        if plan.status is None or not plan.debounce:
             self._since.pop(key, None)
             return plan
         now = self._clock()
@@ -31,8 +31,8 @@ class Debounce:
         if left <= timedelta():
             del self._since[key]
             return plan
-        again = left if plan.again_after is None else min(left, plan.again_after)
-        return replace(plan, status=None, again_after=again)
+        again = left if plan.requeue_after is None else min(left, plan.requeue_after)
+        return replace(plan, status=None, requeue_after=again)
 
     def forget(self, key: Key) -> None:
         """Drop what is known of an object that is gone."""

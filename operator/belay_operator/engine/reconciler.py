@@ -106,12 +106,12 @@ class Reconciler:
         except (ApiError, BlockedChildren) as error:
             if isinstance(error, NotFound) and self._cache.get(key.kind, key.namespace, key.name) is not obj:
                 return Result(requeue=True)  # it was deleted or changed while we worked: look again
-            return Result(requeue_after=plan.again_after, error=error)
+            return Result(requeue_after=plan.requeue_after, error=error)
         if not writes:
             self._streaks.pop(key, None)
-            return Result(requeue_after=plan.again_after)
+            return Result(requeue_after=plan.requeue_after)
         churning = self._churning(key)
-        return Result(requeue=churning is None, requeue_after=plan.again_after, error=churning)
+        return Result(requeue=churning is None, requeue_after=plan.requeue_after, error=churning)
 
     def _decide(self, kind: Kind, obj: Mapping[str, Any]) -> Plan:
         if (fault := unreadable(obj)) is not None:

@@ -27,8 +27,8 @@ def decide(observed: Observed, now: datetime) -> Plan:
         status=None if status == observed.status else status.dump(),
         apply=_children(observed, wanted),
         events=_events(observed.status, status),
-        unhurried=_only_tells(observed.status, status),
-        again_after=_next_expiry(demands, now),
+        debounce=_only_tells(observed.status, status),
+        requeue_after=_next_expiry(demands, now),
     )
 
 

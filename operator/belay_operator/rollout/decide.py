@@ -56,7 +56,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
         apply=apply,
         delete=delete,
         events=events,
-        again_after=_again_after(observed, now),
+        requeue_after=_requeue_after(observed, now),
     )
 
 
@@ -84,10 +84,10 @@ def _route(observed: Observed, now: datetime) -> tuple[tuple[Manifest, ...], tup
     return (), (build.ROUTER.ref(observed.route, owner=observed.owner),)
 
 
-def _again_after(observed: Observed, now: datetime) -> timedelta | None:
+def _requeue_after(observed: Observed, now: datetime) -> timedelta | None:
     """Return when time alone will have changed something; the world wakes us for everything else."""
     status, wait = observed.status, situation(observed, now)
-    times = [wait.again_after if wait else None]
+    times = [wait.requeue_after if wait else None]
     if not observed.rolling_back:
         times += [flush_after(observed), next_due(observed, now), silence_left(observed, now)]
     if status.rollback and observed.rolling_back and status.rollback.weight_zero_at is not None:

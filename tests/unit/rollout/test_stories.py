@@ -427,4 +427,4 @@ def test_a_spec_spoilt_during_a_rollback_does_not_hold_it_up() -> None:
 def test_time_is_asked_for_and_not_polled() -> None:
     stage = under_analysis()
     plan = stage.world.plan(KIND, KEY, stage.now)
-    assert plan.again_after is None or plan.again_after >= timedelta(seconds=1)
+    assert plan.requeue_after is None or plan.requeue_after >= timedelta(seconds=1)
