@@ -16,8 +16,8 @@ from belay_operator.engine import metrics
 from belay_operator.engine.apply import Executor
 from belay_operator.engine.blocked import BlockedChildren
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.debounce import Debounce
 from belay_operator.engine.errors import ApiError, Conflict, NotFound, Terminating
-from belay_operator.engine.holdback import HoldBack
 from belay_operator.engine.kind import Kind, Priority
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.engine.queue import Result
@@ -57,7 +57,7 @@ class Reconciler:
     ) -> None:
         self._kinds, self._cache, self._executor, self._settings = kinds, cache, executor, settings
         self._now = now
-        self._held_back = HoldBack(clock)
+        self._debounce = Debounce(clock)
         self._streaks: dict[Key, _Streak] = {}
 
     def priority(self, key: Key) -> Priority:
@@ -94,10 +94,10 @@ class Reconciler:
         obj = self._cache.get(key.kind, key.namespace, key.name)
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._streaks.pop(key, None)
-            self._held_back.forget(key)
+            self._debounce.forget(key)
             return Result()  # gone or going: the garbage collector takes what it owned
         kind = self._kinds[key.kind]
-        plan = self._held_back.filter(key, self._decide(kind, obj))
+        plan = self._debounce.filter(key, self._decide(kind, obj))
         urgent = self._priority_of(kind, obj, plan) == Priority.ROLLBACK
         try:
             writes = await self._executor.execute(obj, plan, urgent=urgent)
@@ -106,12 +106,12 @@ class Reconciler:
         except (ApiError, BlockedChildren) as error:
             if isinstance(error, NotFound) and self._cache.get(key.kind, key.namespace, key.name) is not obj:
                 return Result(requeue=True)  # it was deleted or changed while we worked: look again
-            return Result(requeue_after=plan.again_after, error=error)
+            return Result(requeue_after=plan.requeue_after, error=error)
         if not writes:
             self._streaks.pop(key, None)
-            return Result(requeue_after=plan.again_after)
+            return Result(requeue_after=plan.requeue_after)
         churning = self._churning(key)
-        return Result(requeue=churning is None, requeue_after=plan.again_after, error=churning)
+        return Result(requeue=churning is None, requeue_after=plan.requeue_after, error=churning)
 
     def _decide(self, kind: Kind, obj: Mapping[str, Any]) -> Plan:
         if (fault := unreadable(obj)) is not None:

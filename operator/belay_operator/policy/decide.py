@@ -34,8 +34,8 @@ def decide(observed: Observed, now: datetime) -> Plan:
         apply=tuple(_children(observed, asking, told)),
         delete=_outlived(observed, now),
         events=_events(observed.status, status),
-        unhurried=_only_tells(observed.status, status),
-        again_after=_next_expiry(observed.demands, now),
+        debounce=_only_tells(observed.status, status),
+        requeue_after=_next_expiry(observed.demands, now),
     )
 
 

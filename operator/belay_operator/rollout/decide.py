@@ -98,7 +98,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
         apply=(*apply, *_objects_of_step(observed)),
         delete=(*delete, *outlived(observed.leftovers, now)),
         events=events,
-        again_after=_again_after(observed, wait, now),
+        requeue_after=_requeue_after(observed, wait, now),
     )
 
 
@@ -131,9 +131,9 @@ def _objects_of_step(observed: Observed) -> tuple[Manifest, ...]:
     return kind.objects(step_at(observed.spec, step.index), observed)
 
 
-def _again_after(observed: Observed, wait: Wait | None, now: datetime) -> timedelta | None:
+def _requeue_after(observed: Observed, wait: Wait | None, now: datetime) -> timedelta | None:
     """Return when time alone will have changed something; the world wakes us for everything else."""
-    times = [wait.again_after if wait else None, *warm_version_expired.times(observed, now)]
+    times = [wait.requeue_after if wait else None, *warm_version_expired.times(observed, now)]
     if not observed.rolling_back:
         times += [
             verdicts_reached.write_after(observed, now),

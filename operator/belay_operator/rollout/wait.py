@@ -12,5 +12,5 @@ class Wait:
 
     reason: RolloutReason
     message: str  # without running numbers: it changes only when the situation does
-    again_after: timedelta | None = None  # when waiting for time; None: an event will tell
+    requeue_after: timedelta | None = None  # when waiting for time; None: an event will tell
     stalled: bool = False  # waiting for people, not for the world

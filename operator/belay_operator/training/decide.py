@@ -46,7 +46,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
         status,
         apply=_missing(observed, status, seen),
         events=_events(observed, status, seen),
-        again_after=REPORT_GRACE if waiting else None,
+        requeue_after=REPORT_GRACE if waiting else None,
     )
 
 

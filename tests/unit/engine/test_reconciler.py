@@ -13,8 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.debounce import Debounce
 from belay_operator.engine.errors import Conflict, Overloaded, error_of
-from belay_operator.engine.holdback import HoldBack
 from belay_operator.engine.kind import Kind, Priority
 from belay_operator.engine.plan import EMPTY, Key, Plan, Settings
 from belay_operator.engine.queue import Queue, Result
@@ -75,7 +75,7 @@ def conflict() -> Conflict:
 
 @pytest.mark.asyncio
 async def test_a_pass_with_writes_asks_for_another_and_one_without_does_not() -> None:
-    made = reconciler(Executor(2, 0), plan=Plan(again_after=timedelta(seconds=5)))
+    made = reconciler(Executor(2, 0), plan=Plan(requeue_after=timedelta(seconds=5)))
     assert await made(KEY) == Result(requeue=True, requeue_after=timedelta(seconds=5))
     assert await made(KEY) == Result(requeue_after=timedelta(seconds=5))
 
@@ -116,14 +116,14 @@ async def test_conflicts_are_decided_again_twice_then_left_to_the_back_off() -> 
 @pytest.mark.asyncio
 async def test_other_errors_go_to_the_queue_with_the_time_the_plan_is_due() -> None:
     error = Overloaded("PATCH r", code=503, reason="", message="")
-    made = reconciler(Executor(error), plan=Plan(again_after=timedelta(seconds=5)))
+    made = reconciler(Executor(error), plan=Plan(requeue_after=timedelta(seconds=5)))
     assert await made(KEY) == Result(requeue_after=timedelta(seconds=5), error=error)
 
 
 @pytest.mark.asyncio
 async def test_a_namespace_that_is_going_is_no_failure() -> None:
     error = error_of("PATCH r", 403, "Forbidden", "", causes=["NamespaceTerminating"])
-    made = reconciler(Executor(error), plan=Plan(again_after=timedelta(seconds=1)))
+    made = reconciler(Executor(error), plan=Plan(requeue_after=timedelta(seconds=1)))
     assert await made(KEY) == Result()
 
 
@@ -203,8 +203,8 @@ async def test_the_brake_brakes_though_every_write_wakes_its_own_key(kind: str, 
 
 
 @pytest.mark.asyncio
-async def test_an_unhurried_status_waits_for_the_next_word_but_not_for_ever() -> None:
-    told = Plan(status={"word": "loading"}, apply=({"kind": "Service"},), unhurried=True)
+async def test_a_debounced_status_waits_for_the_next_word_but_not_for_ever() -> None:
+    told = Plan(status={"word": "loading"}, apply=({"kind": "Service"},), debounce=True)
     clock, executor = iter([0.0, 0.5, 2.0, 2.1]), Executor()
     made = reconciler(executor, plan=told, clock=lambda: next(clock))
     again = [(await made(KEY)).requeue_after for _ in range(4)]
@@ -215,11 +215,11 @@ async def test_an_unhurried_status_waits_for_the_next_word_but_not_for_ever() ->
 
 def test_a_status_that_matters_is_never_held_back() -> None:
     clock = iter([0.0, 0.9, 1.8])
-    held = HoldBack(lambda: next(clock))
-    words = Plan(status={"word": "loading"}, unhurried=True, again_after=timedelta(milliseconds=300))
-    assert held.filter(KEY, words) == replace(words, status=None)
-    matters = replace(words, unhurried=False)
-    assert held.filter(KEY, matters) is matters
-    assert held.filter(KEY, words).status is None, "the moment begins anew once something was written"
-    assert held.filter(KEY, EMPTY) is EMPTY
-    assert held.filter(KEY, words).status is None, "and once there was nothing to write"
+    debounce = Debounce(lambda: next(clock))
+    words = Plan(status={"word": "loading"}, debounce=True, requeue_after=timedelta(milliseconds=300))
+    assert debounce.filter(KEY, words) == replace(words, status=None)
+    matters = replace(words, debounce=False)
+    assert debounce.filter(KEY, matters) is matters
+    assert debounce.filter(KEY, words).status is None, "the moment begins anew once something was written"
+    assert debounce.filter(KEY, EMPTY) is EMPTY
+    assert debounce.filter(KEY, words).status is None, "and once there was nothing to write"

@@ -177,23 +177,23 @@ def test_what_a_policy_reads_of_a_rollout_is_what_wakes_it() -> None:
 def test_only_news_of_pods_on_their_way_may_be_held_back() -> None:
     cluster = Cluster()
 
-    def unhurried() -> bool:
+    def debounced() -> bool:
         plan = cluster.world.plan(KIND, cluster.key, START)
         assert plan.status is not None
         cluster.look()
-        return plan.unhurried
+        return plan.debounce
 
-    assert not unhurried(), "the first status is there at once"
+    assert not debounced(), "the first status is there at once"
     cluster.name_it("a", 2, {"candidate": True})
-    assert unhurried()
+    assert debounced()
     cluster.roll(good=True)
-    assert not unhurried(), "a rollout waits for ready pods"
+    assert not debounced(), "a rollout waits for ready pods"
     cluster.name_it("b", 0, {"stable": True})
-    assert not unhurried(), "usedBy says whose traffic the pods have"
+    assert not debounced(), "usedBy says whose traffic the pods have"
     cluster.world.patch("Deployment", NAME, {"status": {"replicas": 3}})
-    assert unhurried()
+    assert debounced()
     cluster.world.put(pod(2, report=CHANGED, failed_fetch=True, day=LATER))
-    assert not unhurried(), "a changed artifact is taken back, also while pods of the good one are ready"
+    assert not debounced(), "a changed artifact is taken back, also while pods of the good one are ready"
 
 
 def test_settings_of_the_serving_pods_reach_them_without_a_gap() -> None:

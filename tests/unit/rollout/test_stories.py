@@ -523,7 +523,7 @@ def test_a_spec_spoilt_during_a_rollback_does_not_hold_it_up() -> None:
 def test_time_is_asked_for_and_not_polled() -> None:
     stage = under_analysis()
     plan = stage.world.plan(KIND, KEY, stage.now)
-    assert plan.again_after is None or plan.again_after >= timedelta(seconds=1)
+    assert plan.requeue_after is None or plan.requeue_after >= timedelta(seconds=1)
 
 
 def limits_only(*steps: dict[str, Any]) -> dict[str, Any]:
@@ -641,13 +641,13 @@ def test_numbers_held_back_are_written_though_no_further_measurement_comes() -> 
     stage.episodes("return", {"a": (60, 480.0, 90.0), "b": (60, 470.0, 90.0)})
     stage.passes()
     plan = stage.world.plan(KIND, KEY, stage.now)
-    assert plan.again_after == timedelta(seconds=3), "when they are due, and not every tenth of a second until then"
+    assert plan.requeue_after == timedelta(seconds=3), "when they are due, and not every tenth of a second until then"
     stage.later(seconds=3)
     stage.passes()
     (verdict,) = stage.status.verdicts
     assert verdict.candidate is not None
     assert verdict.candidate.episodes == 60
-    again = stage.world.plan(KIND, KEY, stage.now).again_after
+    again = stage.world.plan(KIND, KEY, stage.now).requeue_after
     assert again is None or again > timedelta(minutes=1), "then it is quiet"
 
 

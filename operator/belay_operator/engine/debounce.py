@@ -1,8 +1,8 @@
-"""Hold a status back for a moment when it only tells how far something has come, and the next word is on its way.
+"""Debounce a status that only tells how far something has come, while the next word is on its way.
 
 A policy that gets its pods changes five times within a second: wanted, created, scheduled, verified, ready. Each would
 be a write, and each write a pass of everybody who looks at the policy. Only a plan that says of itself that nobody acts
-on its status is held back; what it does to the world is done at once, and so is the next status that matters.
+on its status waits; what it does to the world is done at once, and so is the next status that matters.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from belay_operator.engine.plan import Key, Plan
 LONGEST = timedelta(seconds=2)  # a person who watches hardly notices, and pods that are slow are still told of
 
 
-class HoldBack:
+class Debounce:
     """Remembers since when each object has something to tell; a restart only begins the moment anew."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -23,7 +23,7 @@ class HoldBack:
 
     def filter(self, key: Key, plan: Plan) -> Plan:
         """Return `plan`, without its status while that may wait; then it asks to be made again when it may not."""
-        if plan.status is None or not plan.unhurried:
+        if plan.status is None or not plan.debounce:
             self._since.pop(key, None)
             return plan
         now = self._clock()
@@ -31,8 +31,8 @@ class HoldBack:
         if left <= timedelta():
             del self._since[key]
             return plan
-        again = left if plan.again_after is None else min(left, plan.again_after)
-        return replace(plan, status=None, again_after=again)
+        again = left if plan.requeue_after is None else min(left, plan.requeue_after)
+        return replace(plan, status=None, requeue_after=again)
 
     def forget(self, key: Key) -> None:
         """Drop what is known of an object that is gone."""
