@@ -55,7 +55,7 @@ class Controller(ABC):
         """End it, and show what it complained about."""
         self._process.terminate()
         self._process.wait(20)
-        marks = (" WARNING ", " ERROR ", "level=error")
+        marks = (" WARNING ", " ERROR ", "level=error", "level=fatal")
         lines = [line for line in self.log.read_text().splitlines() if any(mark in line for mark in marks)]
         for line in lines[:10]:
             print(f"{self.log.stem}: {line}", file=sys.stderr)
