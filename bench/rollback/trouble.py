@@ -7,13 +7,18 @@ dead pods pods of a candidate on trial: the operator asks each of them once a se
 """
 
 import asyncio
+import base64
 import contextlib
 import json
+import ssl
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 from belay_api import names
+from belay_cluster import pki
 from belay_demo.kube import Namespace, run
 from belay_operator.engine.client import Client
 from belay_operator.engine.resources import resource_of
@@ -34,9 +39,9 @@ class Silence:
         self.most = self.taken = 0
         self._servers: list[asyncio.Server] = []
 
-    async def listen(self, host: str, port: int = 0) -> int:
+    async def listen(self, host: str, port: int = 0, *, tls: ssl.SSLContext | None = None) -> int:
         """Take connections at one more address; return its port."""
-        server = await asyncio.get_running_loop().create_server(lambda: _Held(self), host, port)
+        server = await asyncio.get_running_loop().create_server(lambda: _Held(self), host, port, ssl=tls)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
@@ -68,9 +73,16 @@ class _Held(asyncio.Protocol):
 async def hanging_webhook(client: Client, load: Mapping[str, Any]) -> AsyncIterator[Silence]:
     """Let every write of the slow namespace's Deployments and Services hang, and keep such writes coming."""
     silence = Silence()
-    port = await silence.listen("127.0.0.1")  # where the API server runs, on the local cluster as in API-only mode
+    with tempfile.TemporaryDirectory() as name:
+        folder, host = Path(name), "127.0.0.1"  # where the API server runs, on the local cluster as in API-only mode
+        pki.make(folder, (pki.Certificate("webhook", "/CN=webhook", (f"IP:{host}",)),))
+        # A handshake that hung would end after 10 s, long before the webhook's own limit.
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(folder / "webhook.crt", folder / "webhook.key")
+        port = await silence.listen(host, tls=tls)
+        url, authority = f"https://{host}:{port}/", (folder / "ca.crt").read_bytes()
     run("kubectl", "create", "namespace", SLOW.name)
-    run("kubectl", "apply", "-f", "-", stdin=json.dumps(_webhook(port)))
+    run("kubectl", "apply", "-f", "-", stdin=json.dumps(_webhook(url, authority)))
     policies = [f"slow-{number}" for number in range(load["policies"])]
     for name in policies:
         await client.create(policy(SLOW.name, name))
@@ -94,7 +106,7 @@ async def _change(client: Client, policies: Sequence[str], pause_s: float) -> No
         await asyncio.sleep(pause_s)
 
 
-def _webhook(port: int) -> dict[str, Any]:
+def _webhook(url: str, authority: bytes) -> dict[str, Any]:
     def rule(group: str, resource: str) -> dict[str, Any]:
         return {
             "apiGroups": [group],
@@ -105,7 +117,7 @@ def _webhook(port: int) -> dict[str, Any]:
 
     hook = {
         "name": "hangs.bench.belay.dev",
-        "clientConfig": {"url": f"https://127.0.0.1:{port}/"},
+        "clientConfig": {"url": url, "caBundle": base64.b64encode(authority).decode()},
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": SLOW.name}},
         "rules": [rule("apps", "deployments"), rule("", "services")],
         "failurePolicy": "Fail",
