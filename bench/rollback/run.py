@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from played import Played, play  # noqa: E402
 from proof import proof  # noqa: E402
 from stage import BENCH, ROLLOUT, Stage, StageOf  # noqa: E402
 from stand_in import stand_in  # noqa: E402
-from trouble import dead_pods, hanging_webhook  # noqa: E402
+from trouble import Silence, dead_pods, hanging_webhook  # noqa: E402
 
 from belay_api.rollout import RLRolloutSpec  # noqa: E402
 from belay_api.units import parse_duration, parse_instant  # noqa: E402
@@ -83,10 +84,10 @@ async def measure(stage_of: StageOf, load: Mapping[str, Any]) -> dict[str, float
         watcher = Watcher(client, RLROLLOUT, BENCH.name, status_of)
         watching = asyncio.create_task(watcher.run())
         stack.callback(watching.cancel)
-        bench = Bench(client, watcher, statuses, stage, load)
+        webhook = await stack.enter_async_context(hanging_webhook(client, load["hanging"]))
+        bench = Bench(client, watcher, statuses, stage, webhook, load)
         await bench.prepare()
         await dead_pods(client, BENCH.name, stage.outage.candidate, stage.silent)
-        webhook = await stack.enter_async_context(hanging_webhook(client, load["hanging"]))
         played = Played()
         playing = asyncio.create_task(
             play(
@@ -110,24 +111,23 @@ async def measure(stage_of: StageOf, load: Mapping[str, Any]) -> dict[str, float
     return figures | ({} if stage.asked else {"failed_requests": float(len(played.failures))})
 
 
+@dataclass(frozen=True, slots=True)
 class Bench:
     """The rollouts under measurement, and what the API server says of them."""
 
-    def __init__(
-        self,
-        client: Client,
-        watcher: Watcher,
-        statuses: Mapping[str, Mapping[str, Any]],
-        stage: Stage,
-        load: Mapping[str, Any],
-    ) -> None:
-        self._client, self._watcher, self._statuses, self._stage, self._load = client, watcher, statuses, stage, load
+    client: Client
+    watcher: Watcher
+    statuses: Mapping[str, Mapping[str, Any]]
+    """Of rollouts, by name, as the watcher brings them."""
+    stage: Stage
+    webhook: Silence
+    load: Mapping[str, Any]
 
     async def prepare(self) -> None:
         """Bring the measured rollout to rest on stable, and the other's candidate on trial, where it stays."""
-        load, stage = self._load, self._stage
-        await self._client.create(rollout(ROLLOUT, stage.measured.stable, measured(load)))
-        await self._client.create(rollout(OUTAGE, stage.outage.stable, outage(load)))
+        load, stage = self.load, self.stage
+        await self.client.create(rollout(ROLLOUT, stage.measured.stable, measured(load)))
+        await self.client.create(rollout(OUTAGE, stage.outage.stable, outage(load)))
         for name in (ROLLOUT, OUTAGE):
             await self._until(name, lambda status: status.get("phase") == "Healthy", "rests on its first policy")
         await self._patch(OUTAGE, {"spec": {"policy": {"name": stage.outage.candidate}}})
@@ -136,8 +136,8 @@ class Bench:
     async def rollbacks(self, played: Played, playing: asyncio.Task[None]) -> list[dict[str, float]]:
         """Take the candidate back again and again. Raises: Failed where the trouble was none; what ended the users."""
         found = []
-        for number in range(self._load["rollbacks"]):
-            asked = self._stage.asked() if self._stage.asked else 0
+        for number in range(self.load["rollbacks"]):
+            asked = self.stage.asked() if self.stage.asked else 0
             took = await self._one(played, number)
             found.append(took)
             print(
@@ -148,38 +148,43 @@ class Bench:
             )
             if playing.done():
                 playing.result()
-            if (self._stage.asked and self._stage.asked() == asked) or not self._statuses[OUTAGE].get("weight"):
-                raise Failed(f"nobody asked the dead pods; see the rollout {OUTAGE}: {self._statuses[OUTAGE]}")
+            if (self.stage.asked and self.stage.asked() == asked) or not self.statuses[OUTAGE].get("weight"):
+                raise Failed(f"nobody asked the dead pods; see the rollout {OUTAGE}: {self.statuses[OUTAGE]}")
             played.episodes.clear()
-            await asyncio.sleep(parse_duration(self._load["grace"]).total_seconds())
+            await asyncio.sleep(parse_duration(self.load["grace"]).total_seconds())
         return found
 
     async def _one(self, played: Played, number: int) -> dict[str, float]:
         """Bring the candidate in once, wait until it is taken back, and return how long each part took, in seconds."""
-        sides, begin = self._stage.measured, time.time()
-        before = len(self._statuses[ROLLOUT].get("history", ()))
-        since: list[float] = []
+        sides, begin = self.stage.measured, time.time()
+        before = len(self.statuses[ROLLOUT].get("history", ()))
         if number == 0:
             await self._patch(ROLLOUT, {"spec": {"policy": {"name": sides.candidate}}})
         else:
             await self._patch(ROLLOUT, {"metadata": {"annotations": {"belay.dev/command": f"retry@{number}"}}})
 
+        def judged(status: Mapping[str, Any]) -> bool:
+            started = status.get("analysisStartedAt")
+            return started is not None and parse_instant(started).timestamp() > begin
+
         def done(status: Mapping[str, Any]) -> bool:
-            if started := status.get("analysisStartedAt"):
-                since[:] = [parse_instant(started).timestamp()]
             rollback = status.get("rollback") or {}
             new = "decidedAt" in rollback and parse_instant(rollback["decidedAt"]).timestamp() > begin
             recorded = len(status.get("history", ())) > before or before == HISTORY
             return new and "drainedAt" in rollback and recorded
 
+        on_trial = await self._until(ROLLOUT, judged, f"has the candidate on trial, number {number + 1}")
+        self.webhook.holds.set()
         status = await self._until(ROLLOUT, done, f"has taken the candidate back, number {number + 1}")
+        self.webhook.let_go()
         rollback = status["rollback"]
         decided, accepted, drained = (
             parse_instant(rollback[name]).timestamp() for name in ("decidedAt", "weightZeroAt", "drainedAt")
         )
-        spec = RLRolloutSpec.model_validate(rollout(ROLLOUT, sides.candidate, measured(self._load))["spec"])
+        spec = RLRolloutSpec.model_validate(rollout(ROLLOUT, sides.candidate, measured(self.load))["spec"])
         # Status instants are cut to the millisecond, so `until` gets one more.
-        episodes = [episode for episode in played.episodes if episode.began >= since[0]]
+        since = parse_instant(on_trial["analysisStartedAt"]).timestamp()
+        episodes = [episode for episode in played.episodes if episode.began >= since]
         proven = proof(episodes, spec, stable=sides.stable, candidate=sides.candidate, until=decided + 1)
         return {
             "last": played.answered[sides.candidate] - proven,
@@ -191,14 +196,14 @@ class Bench:
     async def _until(self, name: str, true: Any, what: str) -> Mapping[str, Any]:
         """Return the status that makes `true` true. Raises: Failed."""
         try:
-            await self._watcher.until(lambda: true(self._statuses.get(name, {})), limit_s=ENDS_WITHIN_S)
+            await self.watcher.until(lambda: true(self.statuses.get(name, {})), limit_s=ENDS_WITHIN_S)
         except TimeoutError as error:
-            raise Failed(f"not within {ENDS_WITHIN_S} s: {name} {what}; {self._statuses.get(name)}") from error
-        return self._statuses[name]
+            raise Failed(f"not within {ENDS_WITHIN_S} s: {name} {what}; {self.statuses.get(name)}") from error
+        return self.statuses[name]
 
     async def _patch(self, name: str, change: Mapping[str, Any]) -> None:
         path = RLROLLOUT.path(BENCH.name, name)
-        await self._client.call("PATCH", RLROLLOUT, path, body=change, media="application/merge-patch+json")
+        await self.client.call("PATCH", RLROLLOUT, path, body=change, media="application/merge-patch+json")
 
 
 def rollout(name: str, policy: str, spec: Mapping[str, Any]) -> dict[str, Any]:

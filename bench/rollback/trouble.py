@@ -37,6 +37,8 @@ class Silence:
     def __init__(self) -> None:
         self.open: set[asyncio.Transport] = set()
         self.most = self.taken = 0
+        self.holds = asyncio.Event()  # clear: hang up at once
+        self.holds.set()
         self._servers: list[asyncio.Server] = []
 
     async def listen(self, host: str, port: int = 0, *, tls: ssl.SSLContext | None = None) -> int:
@@ -45,12 +47,17 @@ class Silence:
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
+    def let_go(self) -> None:
+        """Hang up, on everybody there is and on everybody who comes until `holds` is set."""
+        self.holds.clear()
+        for transport in self.open.copy():
+            transport.abort()
+
     def close(self) -> None:
         """Take no more, and hang up."""
         for server in self._servers:
             server.close()
-        for transport in self.open.copy():
-            transport.abort()
+        self.let_go()
 
 
 class _Held(asyncio.Protocol):
@@ -61,6 +68,9 @@ class _Held(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if not self._silence.holds.is_set():
+            self._transport.abort()
+            return
         self._silence.open.add(self._transport)
         self._silence.taken += 1
         self._silence.most = max(self._silence.most, len(self._silence.open))
@@ -71,8 +81,9 @@ class _Held(asyncio.Protocol):
 
 @contextlib.asynccontextmanager
 async def hanging_webhook(client: Client, load: Mapping[str, Any]) -> AsyncIterator[Silence]:
-    """Let every write of the slow namespace's Deployments and Services hang, and keep such writes coming."""
+    """While what is given `holds`, let the slow namespace's writes hang, and keep such writes coming."""
     silence = Silence()
+    silence.let_go()
     with tempfile.TemporaryDirectory() as name:
         folder, host = Path(name), "127.0.0.1"  # where the API server runs, on the local cluster as in API-only mode
         pki.make(folder, (pki.Certificate("webhook", "/CN=webhook", (f"IP:{host}",)),))
@@ -81,24 +92,29 @@ async def hanging_webhook(client: Client, load: Mapping[str, Any]) -> AsyncItera
         tls.load_cert_chain(folder / "webhook.crt", folder / "webhook.key")
         port = await silence.listen(host, tls=tls)
         url, authority = f"https://{host}:{port}/", (folder / "ca.crt").read_bytes()
+    run("kubectl", "delete", "namespace", SLOW.name, "--ignore-not-found", "--wait", "--timeout=120s")
     run("kubectl", "create", "namespace", SLOW.name)
     run("kubectl", "apply", "-f", "-", stdin=json.dumps(_webhook(url, authority)))
     policies = [f"slow-{number}" for number in range(load["policies"])]
     for name in policies:
         await client.create(policy(SLOW.name, name))
-    changing = asyncio.create_task(_change(client, policies, 1 / load["changes_per_s"]))
+    changing = asyncio.create_task(_change(client, policies, 1 / load["changes_per_s"], silence.holds))
     try:
         yield silence
+        if changing.done():
+            changing.result()  # it never ends but by an error
     finally:
         changing.cancel()
         await asyncio.gather(changing, return_exceptions=True)
         silence.close()
         run("kubectl", "delete", "validatingwebhookconfiguration", WEBHOOK)
+        run("kubectl", "delete", "namespace", SLOW.name, "--wait=false")
 
 
-async def _change(client: Client, policies: Sequence[str], pause_s: float) -> None:
+async def _change(client: Client, policies: Sequence[str], pause_s: float, wanted: asyncio.Event) -> None:
     resource, turn = resource_of("RLPolicy"), 0
     while True:
+        await wanted.wait()
         turn += 1
         path = resource.path(SLOW.name, policies[turn % len(policies)])
         change = {"spec": {"serving": {"replicas": 1 + turn // len(policies) % 2}}}
@@ -147,6 +163,7 @@ async def dead_pods(client: Client, namespace: str, policy_name: str, addresses:
             "spec": {
                 "nodeName": NODE,
                 "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 0,  # there is no kubelet to say that it has ended
                 "containers": [container],
                 "tolerations": [{"operator": "Exists"}],
             },

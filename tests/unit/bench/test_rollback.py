@@ -106,9 +106,21 @@ async def test_silence_takes_connections_and_says_nothing() -> None:
         await asyncio.wait_for(reader.read(1), 0.3)
     _, second = await asyncio.open_connection("127.0.0.1", port)
     assert (silence.taken, silence.most) == (2, 2)
+    silence.let_go()
+    assert await hung_up(reader)
+    third, last = await asyncio.open_connection("127.0.0.1", port)
+    assert await hung_up(third)
+    assert silence.taken == 2
     silence.close()
-    for end in (writer, second):
+    for end in (writer, second, last):
         end.close()
+
+
+async def hung_up(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await asyncio.wait_for(reader.read(1), 5) == b""
+    except ConnectionResetError:
+        return True
 
 
 @pytest.mark.parametrize(("runs", "longest"), [(35, 35), (100, 99), (200, 198)])
