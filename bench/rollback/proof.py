@@ -1,6 +1,6 @@
 """When did the episodes, as the logbook got them, first prove the regression?
 
-Computed afterwards with the operator's own judgement: the first moment at which what had been reported and had passed its
+Computed afterwards by the operator's own rule: the first moment at which what had been reported and had passed its
 grace was enough for Fail, and not withheld because too many reports came late.
 """
 
