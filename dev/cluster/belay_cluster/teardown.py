@@ -106,6 +106,8 @@ def clear(paths: Paths) -> None:
         network.clear()
         for cgroup in traces.cgroups():
             remove_empty(cgroup)
+        for folder in traces.runc_states(paths):
+            shutil.rmtree(folder, ignore_errors=True)
         for link in traces.log_links(paths):
             link.unlink(missing_ok=True)
         remove_fixed_folders()

@@ -45,6 +45,7 @@ FIXED = (
 )
 """Folders that shims, kubelet and CNI make whatever they are told, inner ones first."""
 
+RUNC = Path("/run/containerd/runc/k8s.io")
 SOCKETS = (Path("/run/containerd/s"), Path("/var/lib/kubelet/device-plugins"))
 """Folders where shims and kubelet leave their sockets."""
 
@@ -63,6 +64,7 @@ def ours(paths: Paths) -> list[str]:
     found += [f"mount {point}" for point in mounts((paths.state, paths.data))]
     found += [f"process {pid}" for pid in (*shims(paths), *contained(containers(paths)))]
     found += [f"cgroup {folder}" for folder in cgroups() if _abandoned(folder)]
+    found += [f"folder {folder}" for folder in runc_states(paths)]
     found += [f"file {path}" for path in (*cni_results(), *log_links(paths))]
     found += [f"folder {folder}" for folder in map(Path, FIXED) if _empty(folder)]
     return found
@@ -153,6 +155,11 @@ def shims(paths: Paths) -> list[int]:
 def containers(paths: Paths) -> list[str]:
     """Ids of the containers whose bundles lie in our state folder."""
     return [path.name for path in (paths.state / "run" / "containerd").glob("io.containerd.runtime.v2.task/k8s.io/*")]
+
+
+def runc_states(paths: Paths) -> list[Path]:
+    """What runc keeps of our containers, and removes only when a living shim asks it to."""
+    return [RUNC / one for one in containers(paths) if (RUNC / one).is_dir()]
 
 
 def contained(ids: list[str]) -> list[int]:

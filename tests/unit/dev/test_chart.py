@@ -18,7 +18,9 @@ Right = tuple[str, str, str]  # group, resource, verb
 
 # By kind. Whatever is applied is read live first (it may be somebody else's), and is made by its first apply.
 APPLIED = {"RLPolicy", "Job", "Deployment", "Service", "HTTPRoute", "ConfigMap", "Secret"}
-DELETED = {"HTTPRoute"}  # when a rollout has no version to serve; everything else goes with its owner
+# A route when a rollout has no version to serve, the others when no rollout needs what a deleted policy left; all else
+# goes with its owner.
+DELETED = {"HTTPRoute", "Deployment", "Service"}
 POSTED = {"Event"}
 LISTED = {"Event"}  # now and then, and never watched
 

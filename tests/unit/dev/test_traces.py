@@ -29,7 +29,7 @@ RESULT = {
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Programs) -> Paths:
     """A machine whose links, namespaces, cgroups and processes are files of the test's, with one cluster's folders."""
-    places = {"LINKS": "net", "NETNS": "netns", "CGROUPS": "cgroup", "PROC": "proc", "LOG_LINKS": "log"}
+    places = {"LINKS": "net", "NETNS": "netns", "CGROUPS": "cgroup", "PROC": "proc", "LOG_LINKS": "log", "RUNC": "runc"}
     for constant, name in places.items():
         monkeypatch.setattr(traces, constant, tmp_path / name)
         (tmp_path / name).mkdir()
@@ -90,6 +90,8 @@ def test_each_kind_is_found(paths: Paths, programs: Programs) -> None:
     (traces.PROC / "mounts").write_text(f"tmpfs {paths.data}/kubelet/x tmpfs rw 0 0\ntmpfs /x tmpfs rw 0 0\n")
     (traces.CGROUPS / "cpu" / "kubepods" / "pod1").mkdir(parents=True)
     container(paths, POD)
+    (traces.RUNC / POD).mkdir()
+    (traces.RUNC / "somebody's").mkdir()
     process(12, cgroup=f"/kubepods/burstable/pod1/{POD}")
     process(13, cgroup=f"/kubepods/burstable/pod2/{'cd' * 32}")
     assert traces.ours(paths) == [
@@ -99,6 +101,7 @@ def test_each_kind_is_found(paths: Paths, programs: Programs) -> None:
         f"mount {paths.data}/kubelet/x",
         "process 12",
         f"cgroup {traces.CGROUPS}/cpu/kubepods/pod1",
+        f"folder {traces.RUNC}/{POD}",
         f"file {traces.LOG_LINKS}/pod.log",
         f"folder {traces.CNI_RESULTS[0]}",
     ]
@@ -124,6 +127,9 @@ def test_where_up_has_never_been_everything_is_somebody_elses(paths: Paths, prog
 
 def test_down_leaves_nothing_of_a_cluster_that_died(paths: Paths, programs: Programs) -> None:
     (traces.CGROUPS / "kubepods" / "burstable" / "pod1").mkdir(parents=True)
+    container(paths, POD)
+    (traces.RUNC / POD).mkdir()
+    (traces.RUNC / POD / "state.json").touch()
     (traces.LOG_LINKS / "pod.log").symlink_to(paths.data / "podlogs" / "0.log")
     (traces.CNI_RESULTS[0] / f"{layout.CNI_NETWORK}-{POD}-eth0").write_text("{}")
     network.settings_before(paths).touch()
@@ -131,6 +137,7 @@ def test_down_leaves_nothing_of_a_cluster_that_died(paths: Paths, programs: Prog
     assert traces.ours(paths) == []
     assert not traces.CNI_RESULTS[0].exists()
     assert not (traces.CGROUPS / "kubepods").exists()
+    assert list(traces.RUNC.iterdir()) == []
     assert not paths.state.exists()
 
 
