@@ -41,8 +41,11 @@ BROKEN = frozenset({PolicyReason.DIGEST_MISMATCH, PolicyReason.ARTIFACT_INVALID,
 # and each would be one more write.
 TROUBLE = BROKEN | {
     PolicyReason.POD_START_FAILED,
+    PolicyReason.UNSCHEDULABLE,
     PolicyReason.STORE_UNAVAILABLE,
     PolicyReason.CHILD_CONFLICT,
+    PolicyReason.CHILD_REFUSED,
+    PolicyReason.NAME_IN_USE,
     PolicyReason.INVALID_SPEC,
 }
 

@@ -64,11 +64,12 @@ def _without_faults(
             spec = model.model_validate(left)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            fault: Fault | None = (tuple(first["loc"]), first["msg"])
+            fault: Fault = (tuple(first["loc"]), first["msg"])
         else:
-            fault = next(iter(contradictions(spec)), None)
-            if fault is None:
+            found = next(iter(contradictions(spec)), None)
+            if found is None:
                 return spec, faults
+            fault = found
         faults.append(fault)
         if not _cut(left, fault[0]):
             raise ValueError("; ".join(f"spec.{_dotted(path)}: {words}" for path, words in faults))
