@@ -168,7 +168,7 @@ def settings() -> kopf.OperatorSettings:
     made.peering.standalone = True  # the Lease decides who runs
     made.scanning.disabled = True  # no rights on CRDs and namespaces needed; a new kind needs a restart, see operate.py
     made.posting.enabled = False  # Events are ours, engine/events.py
-    made.watching.chunk_size = 500  # bounds the memory spike of a list
+    made.watching.chunk_size = 250  # bounds the memory spike of the lists at start, all kinds at a time
     made.watching.server_timeout = 270
     made.watching.client_timeout = 300  # belt and braces for a connection that died silently
     made.watching.connect_timeout = 10

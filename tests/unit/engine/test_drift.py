@@ -33,7 +33,7 @@ def test_absent_unstamped_or_going_is_not_in_sync() -> None:
     assert not drift.in_sync(WANTED, "another digest", live(WANTED))
     going = live(WANTED)
     meta = {**going.obj["metadata"], "deletionTimestamp": "now"}
-    assert not drift.in_sync(WANTED, digest, Entry({**going.obj, "metadata": meta}, 1, going.fingerprint, None))
+    assert not drift.in_sync(WANTED, digest, entry_of(going.obj["kind"], {**going.obj, "metadata": meta}))
 
 
 def test_a_change_behind_our_back_is_seen_also_inside_the_packed_template() -> None:

@@ -1,5 +1,6 @@
 """Settings: what is read, and that a wrong one stops the start by name."""
 
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -61,5 +62,6 @@ def test_the_process_may_open_as_many_files_as_the_system_allows() -> None:
         "most = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (256, most));"
         "allow(); print(r.getrlimit(r.RLIMIT_NOFILE)[0] == most)"
     )
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, env=paths)
     assert done.stdout == "True\n"
