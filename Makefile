@@ -39,6 +39,10 @@ cluster: setup ## bring up a cluster with Gateway API and Envoy Gateway
 cluster-down: setup ## remove the cluster; from one of your own, only what was installed there
 	@$(CLUSTER) down --wipe
 
+.PHONY: traces
+traces: ## what of this machine a cluster could change: the same before the first and after cluster-down
+	@PYTHONPATH=dev/cluster $(PYTHON) -m belay_cluster traces
+
 .PHONY: images
 images: setup ## build the images and hand them to the cluster
 	@$(CLUSTER) images

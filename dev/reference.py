@@ -10,6 +10,7 @@ from typing import Any
 
 from belay_api import reasons
 from belay_api.crd import RESOURCES, Resource, structural
+from belay_api.units import DURATION_PATTERN
 
 HEAD = "<!-- Generated from api/belay_api by `make generate`; change the sentence there. -->\n\n"
 
@@ -42,7 +43,7 @@ def _type(value: dict[str, Any]) -> str:  # noqa: PLR0911 - a table
         return f"map of {_type(value['additionalProperties'])}"
     if value.get("format") == "date-time":
         return "time"
-    if "(ms|s|m|h|d))+" in value.get("pattern", ""):
+    if value.get("pattern") == DURATION_PATTERN:
         return "duration"
     return str(value.get("type", "any"))
 

@@ -78,8 +78,8 @@ def plan_as_yaml(plan: Plan, *, full: bool = False) -> dict[str, Any]:
         said["delete"] = [f"{ref.kind} {ref.name}" for ref in plan.delete]
     if plan.events:
         said["events"] = [f"{'Warning' if e.warning else 'Normal'} {e.reason}: {e.message}" for e in plan.events]
-    if plan.again_after is not None:
-        said["againAfter"] = format_duration(plan.again_after)
+    if plan.requeue_after is not None:
+        said["requeueAfter"] = format_duration(plan.requeue_after)
     return said
 
 

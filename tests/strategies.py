@@ -3,7 +3,10 @@
 from datetime import datetime, timedelta
 
 from hypothesis import strategies as st
+from tests.accepted import accepted_rollout_specs, rollout_specs
 from tests.world import START
+
+__all__ = ["accepted_rollout_specs", "crashes", "finite_returns", "instants", "later", "rollout_specs"]
 
 crashes = st.one_of(st.none(), st.integers(0, 4))
 """After how many effects of a plan the operator dies; None: it carries all of them out."""

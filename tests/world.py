@@ -84,12 +84,18 @@ class World:
         self.put(_without_generation(_merge(self.objects[kind, namespace, name], changes)))
 
     def remove(self, kind: str, name: str, *, namespace: str = "default") -> None:
-        """Delete an object and, as the garbage collector does, whatever it owns."""
+        """Delete an object and, as the garbage collector does, whatever it owns alone; the rest loses this owner."""
         gone = self.objects.pop((kind, namespace, name))
         self._applied.pop((kind, namespace, name), None)
         uid = gone["metadata"]["uid"]
         for key, held in list(self.objects.items()):
-            if key in self.objects and any(o["uid"] == uid for o in held["metadata"].get("ownerReferences", ())):
+            if key not in self.objects or all(one["uid"] != uid for one in _owners(held)):
+                continue
+            others = [one for one in _owners(held) if one["uid"] != uid]
+            alive = {other["metadata"]["uid"] for other in self.objects.values()}
+            if any(one["uid"] in alive for one in others):
+                held["metadata"]["ownerReferences"] = others
+            else:
                 self.remove(key[0], key[2], namespace=key[1])
 
     # --- the cache, as `observe` reads it -----------------------------------------------------------------------------
@@ -97,8 +103,12 @@ class World:
         held = self.objects.get((kind, namespace, name))
         return None if held is None else _as_cached(held)
 
+    def whole(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        held = self.objects.get((kind, namespace, name))
+        return None if held is None else copy.deepcopy(held)
+
     def owned(self, kind: str, owner_uid: str) -> list[Mapping[str, Any]]:
-        return self._those(kind, lambda o: any(r["uid"] == owner_uid and r.get("controller") for r in _owners(o)))
+        return self._those(kind, lambda o: any(r["uid"] == owner_uid for r in _owners(o)))
 
     def in_namespace(self, kind: str, namespace: str) -> list[Mapping[str, Any]]:
         return self._those(kind, lambda o: o["metadata"]["namespace"] == namespace)

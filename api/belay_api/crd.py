@@ -3,6 +3,10 @@
 Pydantic speaks JSON Schema, Kubernetes a *structural* dialect of OpenAPI v3.0. What differs is mended here: references
 are inlined, `null` alternatives dropped (a field is absent instead), numeric exclusive bounds become boolean ones, and
 defaults are written where a default object must exist for the defaults inside it to apply.
+
+Inside a list item no default is written. A list is one value to whoever compares it, so with a default in it the object
+differs for ever from the manifest it was made of: `kubectl apply` and GitOps would change it again and again. There the
+model alone knows the default, and the field's sentence names it.
 """
 
 import json
@@ -87,7 +91,7 @@ RESOURCES = (
             Column("Message", _condition("Ready", "message"), wide=True),
         ),
         scale={
-            "specReplicasPath": ".spec.serving.replicas",
+            "specReplicasPath": ".spec.serving.scale",  # has a default: an autoscaler reads it from the start
             "statusReplicasPath": ".status.replicas",
             "labelSelectorPath": ".status.selector",
         },
@@ -135,7 +139,7 @@ def _structural(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     if isinstance(values, dict):
         made["additionalProperties"] = _structural(values, definitions)
     if "items" in schema:
-        made["items"] = _structural(schema["items"], definitions)
+        made["items"] = _without_defaults(_structural(schema["items"], definitions))
     if "const" in made:
         made |= {"type": "string", "enum": [made.pop("const")]}
     for edge, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
@@ -155,6 +159,13 @@ def _property(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     if made.get("type") == "object" and isinstance(made.get("default"), dict):
         # An empty object is enough: the defaults inside it apply by themselves. Not where something is required.
         made["default"] = {key: made["default"][key] for key in made.get("required", ())}
+    return made
+
+
+def _without_defaults(schema: Schema) -> Schema:
+    made = {key: value for key, value in schema.items() if key != "default"}
+    if "properties" in made:
+        made["properties"] = {name: _without_defaults(value) for name, value in made["properties"].items()}
     return made
 
 

@@ -1,6 +1,7 @@
 """The base of every model: camelCase on the wire, a sentence under each field, misspelt fields refused."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -38,3 +39,40 @@ def rule(expression: str, message: str, *, field: str | None = None) -> dict[str
 def rules(*validations: dict[str, str]) -> dict[str, Any]:
     """Return the `json_schema_extra` that carries `validations` into the CRD."""
     return {"x-kubernetes-validations": list(validations)}
+
+
+Union = TypeVar("Union", bound=Model)
+
+
+def exactly_one(what: str, advice: str) -> Callable[[type[Union]], type[Union]]:
+    """Return the class decorator of a model of which exactly one field is set; the CEL rule follows from its fields.
+
+    Args:
+        what: The model for people, e.g. `a step`.
+        advice: What to do instead, e.g. `make one list entry of each`.
+    """
+
+    def decorate(model: type[Union]) -> type[Union]:
+        names = alternatives(model)
+        listed = f"{', '.join(names[:-1])} and {names[-1]}"
+        made = rule(
+            f"[{', '.join(f'has(self.{name})' for name in names)}].exists_one(x, x)",
+            f"{what} has exactly one of {listed}: {advice}",
+        )
+        model.model_config["json_schema_extra"] = rules(made)
+        return model
+
+    return decorate
+
+
+def alternatives(model: type[Model]) -> list[str]:
+    """Return the fields of a model as a resource spells them, in the order of the model."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def chosen(value: Model) -> str:
+    """Return which field of an `exactly_one` model is set, as a resource spells it. Raises: ValueError for none."""
+    for name, field in type(value).model_fields.items():
+        if getattr(value, name) is not None:
+            return field.alias or name
+    raise ValueError(f"none of {', '.join(alternatives(type(value)))} is set")

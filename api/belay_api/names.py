@@ -47,6 +47,8 @@ RECEIPT_MASTER_SECRET = "belay-receipt-master"
 RECEIPT_KEY_FILE = "/etc/belay/receipt/key"
 POLICY_HEADER = "x-belay-policy"
 RECEIPT_HEADER = "x-belay-receipt"
+ROLLOUT_HEADER = "x-belay-rollout"
+"""Request header, set by a rollout's route over whatever the client sends: the name of the RLRollout."""
 SERVING_PORT = 8080
 METRICS_PORT = 8083
 """The handler's own exporter, GET /metrics, Prometheus text: `belay_requests_total`, `belay_request_errors_total`

@@ -10,6 +10,8 @@ from belay_api.units import Quantity
 # What the API server asks of a pod anyway. Said there, it refuses the Job or the Deployment of a spec that had passed.
 _KNOWN = "name.matches('^(cpu|memory|ephemeral-storage|hugepages-.+|[^/]+/.+)$')"
 
+_RESOURCES = 8  # different ones per container: the API server bounds what the rules below may cost
+
 
 class ResourceRequirements(Model):
     """Requests and limits of one container."""
@@ -30,12 +32,31 @@ class ResourceRequirements(Model):
                 "resources.requests: a resource with a domain in its name, such as nvidia.com/gpu, belongs in "
                 "resources.limits, which is enough alone",
             ),
+            rule(
+                "!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage'].all(name, "
+                "!(name in self.requests) || !(name in self.limits) || "
+                "quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+                "resources.requests: more is requested of cpu, memory or ephemeral-storage than its limit, and no pod "
+                "would start: lower the request or raise the limit",
+            ),
+            rule(
+                "!has(self.requests) || !has(self.limits) || self.requests.all(name, !name.contains('/') || "
+                "!(name in self.limits) || string(self.requests[name]) == string(self.limits[name]))",
+                "resources.requests: of a resource with a domain in its name, such as nvidia.com/gpu, request and "
+                "limit are the same: leave the request out",
+            ),
+            rule(
+                "!has(self.limits) || self.limits.all(name, !name.contains('/') || "
+                "quantity(string(self.limits[name])).isInteger())",
+                "resources.limits: a resource with a domain in its name, such as nvidia.com/gpu, comes in whole pieces",
+            ),
         )
     }
 
-    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
-    """At most this much, by resource name; extended resources such as `nvidia.com/gpu` belong here."""
-    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
+    limits: Annotated[dict[str, Quantity], Field(max_length=_RESOURCES)] = Field(default_factory=dict)
+    """At most this much, by resource name, such as `cpu: 500m` or, quoted, `cpu: "0.5"`; extended resources such as
+    `nvidia.com/gpu` belong here."""
+    requests: Annotated[dict[str, Quantity], Field(max_length=_RESOURCES)] = Field(default_factory=dict)
     """Reserved, by resource name; unset entries follow the limits."""
 
 

@@ -55,6 +55,9 @@ class ServingSpec(Model):
     """Image that speaks Belay's serving protocol; unset: the one the operator was installed with."""
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Pods to run; unset: as many as the rollouts that use the policy ask for, 0 when none does."""
+    scale: Annotated[int, Field(ge=0, le=1000)] = 1
+    """What `kubectl scale` and a HorizontalPodAutoscaler write: a policy that has pods gets at least this many; 0: it
+    gets none. It starts no policy that nobody asks for: `replicas` does."""
     batch: BatchSpec = BatchSpec()
     """How requests are gathered."""
     timeout: Duration = Field(default="2s", validate_default=True)

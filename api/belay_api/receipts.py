@@ -1,9 +1,12 @@
 """Receipts: proof that a decision was really served, so that nobody can poison the returns.
 
-A serving pod signs (namespace, version, episode, step, time) with its namespace's key; the logbook, which holds the
-master key, derives the same key and accepts outcomes only with a receipt of the episode's first decision.
+A serving pod signs (namespace, version, episode, step, time, rollout) with its namespace's key; the logbook, which
+holds the master key, derives the same key and accepts outcomes only with a receipt of the episode's first decision.
 
-    v1.<base64url of the JSON payload>.<base64url of HMAC-SHA256 over the part before>
+    v2.<base64url of the JSON payload>.<base64url of HMAC-SHA256 over the part before>
+
+Version 1 had no rollout in its payload. Its receipts are read as receipts of no rollout, so that episodes which began
+before an upgrade can still be reported. Nothing signs them any more (docs/decisions/014).
 """
 
 import base64
@@ -14,7 +17,8 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-_PREFIX = "v1"
+_PREFIX = "v2"
+_PREFIX_WITHOUT_ROLLOUT = "v1"
 _JSON = json.JSONEncoder(separators=(",", ":"))  # kept: json.dumps would make one per receipt
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
@@ -32,6 +36,7 @@ class Receipt:
     episode: str  # id the client chose
     step: int  # 0 for the episode's first decision
     at: datetime  # aware UTC, when the pod answered; millisecond precision
+    rollout: str | None = None  # name of the RLRollout whose route the request came through; None: through none
 
 
 def namespace_key(master: bytes, namespace: str) -> bytes:
@@ -41,9 +46,8 @@ def namespace_key(master: bytes, namespace: str) -> bytes:
 
 def sign(receipt: Receipt, key: bytes) -> str:
     """Return the receipt as an ASCII token for a header."""
-    payload = _JSON.encode(
-        [receipt.namespace, receipt.version, receipt.episode, receipt.step, round(receipt.at.timestamp() * 1000)]
-    )
+    at_ms = round(receipt.at.timestamp() * 1000)
+    payload = _JSON.encode([receipt.namespace, receipt.version, receipt.episode, receipt.step, at_ms, receipt.rollout])
     body = f"{_PREFIX}.{_encode(payload.encode())}"
     return f"{body}.{_encode(hmac.digest(key, body.encode(), 'sha256'))}"
 
@@ -56,10 +60,13 @@ def check(token: str, key: bytes) -> Receipt:
     except (ValueError, binascii.Error) as error:
         raise BadReceipt("the receipt is malformed: send back the x-belay-receipt header as it came") from error
     wanted = hmac.new(key, f"{prefix}.{payload}".encode(), hashlib.sha256).digest()
-    if prefix != _PREFIX or not hmac.compare_digest(given, wanted):
+    if prefix not in (_PREFIX, _PREFIX_WITHOUT_ROLLOUT) or not hmac.compare_digest(given, wanted):
         raise BadReceipt("the receipt was not issued by a serving pod of this namespace")
-    namespace, version, episode, step, at = json.loads(_decode(payload))
-    return Receipt(namespace, version, episode, step, datetime.fromtimestamp(at / 1000, UTC))
+    fields = json.loads(_decode(payload))
+    if len(fields) != (6 if prefix == _PREFIX else 5):
+        raise BadReceipt(f"the receipt holds {len(fields)} fields: sign what belay_api.receipts signs")
+    namespace, version, episode, step, at_ms, *rollout = fields
+    return Receipt(namespace, version, episode, step, datetime.fromtimestamp(at_ms / 1000, UTC), *rollout)
 
 
 def _encode(data: bytes) -> str:

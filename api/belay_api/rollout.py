@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from belay_api.conditions import ConditionedStatus
-from belay_api.model import Model, StatusModel, rule, rules
+from belay_api.model import Model, StatusModel, alternatives, chosen, exactly_one, rule, rules
 from belay_api.reasons import Verdict
 from belay_api.units import Duration, Instant, Percent
 
+MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -73,22 +74,15 @@ class AnalyzeStep(Model):
     """Wait for the verdict."""
 
     until: Literal["NonInferior"] = "NonInferior"
-    """Every metric must pass: evidence that the candidate is not worse by as much as its allowed regression."""
+    """Every metric must pass: evidence that the candidate is not worse by as much as its allowed regression. Unset:
+    NonInferior."""
     timeout: Duration | None = None
     """Instead of analysis.onNotEnoughSamples.after for this step."""
 
 
+@exactly_one("a step", "make one list entry of each")
 class Step(Model):
-    """One entry of a rollout; exactly one of its fields is set."""
-
-    model_config = {
-        "json_schema_extra": rules(
-            rule(
-                "[has(self.setWeight), has(self.pause), has(self.analyze)].exists_one(x, x)",
-                "a step has exactly one of setWeight, pause and analyze: make one list entry of each",
-            )
-        )
-    }
+    """One entry of a rollout; exactly one of its fields is set, and that field is its kind."""
 
     set_weight: Annotated[int, Field(ge=0, le=100)] | None = None
     """Percent of new episodes that go to the candidate."""
@@ -99,8 +93,13 @@ class Step(Model):
 
     @property
     def kind(self) -> str:
-        """The step's kind as status names it: `setWeight`, `pause` or `analyze`."""
-        return "setWeight" if self.set_weight is not None else "pause" if self.pause is not None else "analyze"
+        """The step's kind as status names it: the one field that is set."""
+        return chosen(self)
+
+    @classmethod
+    def kinds(cls) -> list[str]:
+        """Return every kind a spec can list."""
+        return alternatives(cls)
 
 
 class BakeSpec(Model):
@@ -133,19 +132,19 @@ class LogbookSource(Model):
     """`return`, `length`, `violations` and `success`, or a custom outcome the client reports."""
 
 
+@exactly_one("a metric's source", "list a metric of its own for each")
 class MetricSource(Model):
     """Where a metric comes from; exactly one field is set."""
-
-    model_config = {
-        "json_schema_extra": rules(
-            rule("has(self.logbook) != has(self.serving)", "a metric has one source: set either logbook or serving")
-        )
-    }
 
     logbook: LogbookSource | None = None
     """Outcomes of episodes; compared with stable."""
     serving: ServingMeasure | None = None
     """`latencyP99` (a duration) or `errorRate` (a share of requests), of the candidate's pods; held to a limit."""
+
+    @property
+    def kind(self) -> str:
+        """The one field that is set."""
+        return chosen(self)
 
 
 class Compare(Model):
@@ -165,11 +164,14 @@ class Compare(Model):
     }
 
     to: Literal["stable"] = "stable"
-    """The concurrent stable version."""
+    """The concurrent stable version. Unset: stable."""
     max_regression: Percent | None = None
     """More is better: allowed fall of the mean, as a share of stable's."""
     max_increase: Annotated[float, Field(gt=0)] | None = None
     """Less is better (a 0/1 outcome or a count): allowed rise of the mean, in the outcome's own unit."""
+
+
+_LimitText = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|%)?$", max_length=16)]
 
 
 class Limit(Model):
@@ -181,10 +183,21 @@ class Limit(Model):
         )
     }
 
-    max: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|%)?$", max_length=16)] | None = None
-    """Not above: a duration (`100ms`) for latency, a share (`5%`) for rates, else a number."""
-    min: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|%)?$", max_length=16)] | None = None
+    max: _LimitText | None = None
+    """Not above: a duration (`100ms`) for latencyP99, a share (`5%`) for errorRate."""
+    min: _LimitText | None = None
     """Not below."""
+
+
+_NOT_SERVING = "!has(self.limit) || !has(self.source.serving)"
+_LATENCY = "self.source.serving == 'latencyP99'"
+
+
+def _bounds(condition: str) -> str:
+    """Return `condition` in CEL for whichever bound of the limit is set; it says `bound` for its text."""
+    return " && ".join(
+        f"(!has(self.limit.{name}) || {condition.replace('bound', f'self.limit.{name}')})" for name in ("max", "min")
+    )
 
 
 class Metric(Model):
@@ -205,13 +218,29 @@ class Metric(Model):
                 "limit holds measurements of the serving pods: use source.serving, or set compare instead of limit",
             ),
             rule(
-                "!has(self.limit) || !has(self.source.serving) || "
-                + " || ".join(
-                    f"has(self.limit.{bound})"
-                    f" && self.limit.{bound}.endsWith('s') == (self.source.serving == 'latencyP99')"
-                    for bound in ("max", "min")
-                ),
-                "limit has another unit than its measurement: write e.g. 100ms for latencyP99, 5% for errorRate",
+                f"{_NOT_SERVING} || " + _bounds(f"bound.endsWith({_LATENCY} ? 's' : '%')"),
+                "limit needs the unit of its measurement: write e.g. 100ms for latencyP99, 5% for errorRate",
+            ),
+            rule(
+                f"{_NOT_SERVING} || has(self.limit.max) && !({_LATENCY}) || " + _bounds("bound.matches('[1-9]')"),
+                "limit is 0, and no measurement could tell a good candidate from a bad one: write e.g. max: 100ms",
+            ),
+            rule(
+                f"{_NOT_SERVING} || " + _bounds("!bound.endsWith('%') || double(bound.replace('%', '')) < 100.0"),
+                "limit is 100% or more, and no error rate could tell a good candidate from a bad one: write e.g. 5%",
+            ),
+            rule(
+                "!has(self.compare) || !has(self.source.logbook) || !(has(self.compare.maxIncrease)"
+                " ? self.source.logbook.outcome == 'success' : self.source.logbook.outcome == 'violations')",
+                "compare takes back the better candidate: of success more is better, use maxRegression; of violations "
+                "less is better, use maxIncrease",
+            ),
+            rule(
+                "!has(self.compare) || !has(self.source.logbook) || !has(self.compare.maxRegression)"
+                " || !(self.source.logbook.outcome in ['success', 'length'])"
+                " || double(self.compare.maxRegression.replace('%', '')) < 100.0",
+                "compare.maxRegression is 100% or more of an outcome that is never negative, and no candidate could "
+                "fail it: write e.g. 5%",
             ),
         )
     }
@@ -246,18 +275,31 @@ def _patience(after: str, action: HoldAction) -> Patience:
     return Patience.model_validate({"after": after, "action": action})
 
 
+def _unlimited(metric: str, bound: str) -> str:
+    """Return the CEL of whether a metric has no such bound on a measurement of the serving pods."""
+    return f"!has({metric}.limit) || !has({metric}.source.serving) || !has({metric}.limit.{bound})"
+
+
 class AnalysisSpec(Model):
     """How the candidate is judged."""
 
     model_config = {
         "json_schema_extra": rules(
+            rule(
+                f"!has(self.metrics) || self.metrics.all(a, {_unlimited('a', 'max')} || self.metrics.all(b,"
+                f" {_unlimited('b', 'min')} || a.source.serving != b.source.serving"
+                " || (a.source.serving == 'latencyP99' ? duration(b.limit.min) <= duration(a.limit.max)"
+                "    : double(b.limit.min.replace('%', '')) <= double(a.limit.max.replace('%', '')))))",
+                "analysis.metrics: two limits of one measurement contradict each other, and no candidate could keep "
+                "both: lower the min or raise the max",
+            ),
             *(
                 rule(
                     f"!has(self.{name}) || self.{name}.matches('[1-9]')",
                     f"analysis.{name} is 0, and no episode would count: write e.g. 1m",
                 )
                 for name in ("window", "grace")
-            )
+            ),
         )
     }
 
@@ -325,6 +367,9 @@ class RolloutPhase(StrEnum):
     PENDING = "Pending"
     """No policy has ever been promoted."""
     HEALTHY = "Healthy"
+    """The policy of the spec serves all traffic, and nothing is wrong with it."""
+    DEGRADED = "Degraded"
+    """The policy of the spec is stable, and Ready says what is wrong, such as no ready replica or a refused route."""
     PREPARING = "Preparing"
     PROGRESSING = "Progressing"
     BAKING = "Baking"
@@ -341,6 +386,8 @@ class VersionStatus(StatusModel):
     """Digest of its artifact when it was taken up."""
     since: Instant
     """When it was taken up (candidate) or promoted (stable)."""
+    lost_at: Instant | None = None
+    """When its pods were found gone together with its RLPolicy; unset: they are not."""
 
 
 class WarmStatus(StatusModel):
@@ -360,11 +407,13 @@ class StepStatus(StatusModel):
     index: int
     """Position in spec.steps; the number of steps when the last one is done."""
     kind: str
-    """`setWeight`, `pause`, `analyze`, `bake`, or `promote` (all traffic at once, then promotion)."""
+    """The field of the spec's step; or `bake`, `first` (the first version) or `promote` (all traffic at once)."""
     started_at: Instant
     """When it began."""
     passed_hash: str | None = None
     """Of the steps before it, as they were when it began. Where spec.steps says otherwise now, they begin again."""
+    failed_metric: str | None = None
+    """The metric that failed in this step without a rollback, because no other version could take over."""
 
 
 class WeightStatus(StatusModel):
@@ -374,6 +423,8 @@ class WeightStatus(StatusModel):
     """What the step asks for; recorded before the route is touched."""
     applied: float | None = None
     """What the Gateway has accepted at the route's latest generation."""
+    since: Instant | None = None
+    """When it had accepted it. Only what was measured after this counts for Pass."""
     observed: float | None = None
     """Share of requests the serving pods saw; absent while nothing was measured."""
 
@@ -396,6 +447,8 @@ class MetricVerdict(StatusModel):
 
     metric: str
     """Name in spec.analysis.metrics."""
+    definition: str | None = None
+    """Hash of what the metric measured and was judged by; a metric defined otherwise under its name begins anew."""
     verdict: Verdict
     """Pass, Fail, NoData, ProviderDown or NotEnoughSamples."""
     message: str = ""
@@ -422,6 +475,8 @@ class MetricVerdict(StatusModel):
     """What was asked, of whom."""
     since: Instant | None = None
     """When this verdict was first reached."""
+    evidence_since: Instant | None = None
+    """The weight change after which everything was measured that counts for Pass; unset: no such evidence yet."""
     at: Instant
     """When the numbers were measured."""
 
@@ -430,7 +485,8 @@ class RollbackStatus(StatusModel):
     """A rollback, as far as it is proven."""
 
     reason: str
-    """`Verdict`, `Command`, `Superseded`, `PolicyNotReady`, `NoData`, `ProviderDown` or `NotEnoughSamples`."""
+    """`Verdict`, `Command`, `PolicyNotReady`, `NoData`, `ProviderDown` or `NotEnoughSamples`; or one that says nothing
+    against the candidate, whose digest is then not rejected: `Superseded`, `PodsGone` or `PolicyDeleted`."""
     message: str
     """For people: what was seen."""
     metric: str | None = None
@@ -496,6 +552,8 @@ class RLRolloutStatus(ConditionedStatus):
     """Policies with a rule of their own on the route, in its order; of one that no longer serves, stable answers."""
     analysis_started_at: Instant | None = None
     """When the candidate first had a weight; only episodes that started later are compared."""
+    weight_changes: Annotated[list[Instant], Field(max_length=MAX_WEIGHT_CHANGES)] = Field(default_factory=list)
+    """When the Gateway had accepted each weight of this trial, oldest first: no window of episodes spans one."""
     verdicts: list[MetricVerdict] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},

@@ -335,8 +335,9 @@ class Aggregate(StatusModel):
     """Mean over seeds of the mean evaluation return."""
     iqm: float
     """Interquartile mean over seeds: robust against one lucky or broken seed."""
-    ci95: list[float]
-    """95 % bootstrap interval of the interquartile mean: [low, high]; equal ends with one seed."""
+    ci95: list[float] | None = None
+    """95 % percentile bootstrap interval of the interquartile mean: [low, high]. Unset with fewer than five seeds:
+    theirs would miss the true value far more often than it says."""
     best: BestSeed
     """The seed that is published."""
 

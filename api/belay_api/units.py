@@ -1,7 +1,7 @@
 """Durations, shares, instants and quantities as users write them in a resource, and as code uses them.
 
 A duration is text (`90s`, `10m`, `1h30m`, `7d`), a share is text (`10%`); both are checked by a pattern in the CRD, so
-`parse_*` can only fail on text that never passed an API server.
+`parse_*` can only fail on text that never passed an API server with this version's CRDs.
 """
 
 import re
@@ -10,10 +10,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
+_DIGITS = {"d": 4, "h": 5, "m": 7, "s": 9, "ms": 10}  # before the point: all together stay below 100 years
+DURATION_PATTERN = "^" + "".join(rf"([0-9]{{1,{n}}}(\.[0-9]{{1,3}})?{unit})?" for unit, n in _DIGITS.items()) + "$"
+"""The largest unit first, each once. Its length is bounded, so that no text that fits is too long for a clock."""
 PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
 
-_LONGEST = timedelta(days=36_500)  # far beyond, no clock can add it to now
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
@@ -23,12 +24,11 @@ def parse_duration(text: str) -> timedelta:
 
     Raises: ValueError when the text is no duration; write e.g. `90s`, `10m`, `1h30m` or `7d`.
     """
-    if not re.match(DURATION_PATTERN, text):
-        raise ValueError(f"{text!r} is no duration; write e.g. 90s, 10m, 1h30m or 7d")
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
-    if seconds > _LONGEST.total_seconds():
-        raise ValueError(f"{text!r} is longer than 100 years; write a shorter duration")
-    return timedelta(seconds=seconds)
+    if not text or not re.match(DURATION_PATTERN, text):
+        raise ValueError(
+            f"{text!r} is no duration; write e.g. 90s, 10m, 1h30m or 7d: the largest unit first, at most 9999d"
+        )
+    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text)))
 
 
 def format_duration(value: timedelta) -> str:
@@ -85,7 +85,7 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "minLength": 2, "maxLength": 32}),
 ]
 """A `timedelta` in code, text such as `10m` in a resource."""
 
@@ -106,8 +106,9 @@ Instant = Annotated[
 """An aware UTC `datetime` in code, RFC 3339 text in a resource."""
 
 _NUMBER = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
-QUANTITY_PATTERN = rf"^(\+|-)?({_NUMBER})(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?{_NUMBER}))?$"
-"""As Kubernetes writes it in its own CRDs: what it does not fit, no pod would ever get."""
+QUANTITY_PATTERN = rf"^\+?({_NUMBER})(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?[0-9]{{1,2}}))?$"
+"""As Kubernetes writes it in its own CRDs, without what no pod would ever get: less than nothing, and an exponent with
+a point."""
 
 Quantity = Annotated[
     int | str,
@@ -116,10 +117,11 @@ Quantity = Annotated[
             "x-kubernetes-int-or-string": True,
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "pattern": QUANTITY_PATTERN,
+            "minimum": 0,
         }
     ),
 ]
-"""A Kubernetes quantity such as `500m`, `2Gi` or `1`."""
+"""A Kubernetes quantity such as `500m`, `2Gi` or `1`; a fraction is text, as decision 013 says."""
 
 FreeForm = Annotated[
     dict[str, Any],

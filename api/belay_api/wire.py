@@ -10,7 +10,8 @@ The operator's own service account may read and write every namespace.
     GET    /progress?since=CURSOR&wait=SECONDS       -> ProgressPage                           operator, long-poll
     POST   /namespaces/{ns}/starts                   Batch[EpisodeStart] -> BatchResult        serving pods
     POST   /namespaces/{ns}/outcomes                 Batch[EpisodeOutcome] -> BatchResult      clients
-    GET    /namespaces/{ns}/statistics?versions=A,B&outcome=return&window=300&grace=60&since=RFC3339&wait=S&etag=E
+    GET    /namespaces/{ns}/statistics?versions=A,B&rollout=R&outcome=return&window=300&grace=60&since=RFC3339
+                                      &cuts=RFC3339,RFC3339&wait=S&etag=E
                                                      -> Statistics                             operator, long-poll
     HEAD   /namespaces/{ns}/blobs/{hex}              -> 200 + Upload-Offset (complete: Content-Length) or 404
     PATCH  /namespaces/{ns}/blobs/{hex}              append from Upload-Offset; 409 + Upload-Offset when it differs;
@@ -160,7 +161,7 @@ class EpisodeOutcome(Model):
     """What became of an episode. One per episode: a second one is accepted and changes nothing."""
 
     receipt: str
-    """Receipt of the episode's first decision: says which version and when."""
+    """Receipt of the episode's first decision: says which version, when and for which rollout."""
     outcomes: Annotated[dict[str, float], Field(min_length=1, max_length=64)]
     """By name: `return` (undiscounted), `length` (timesteps), `violations` (count), `success` (0 or 1), or custom."""
     moved: bool = False
@@ -178,7 +179,7 @@ class WindowStatistics(Model):
     """Sufficient statistics of one version's episodes that started in one window, at least `grace` ago."""
 
     start: Instant
-    """Start of the window; windows are aligned to the epoch."""
+    """Start of the window; windows are aligned to the epoch, and another begins wherever the caller cuts."""
     count: int
     """Episodes that ended (were reported) within grace of their start and carry the outcome."""
     missing: int

@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
+from mutations import Mutations, parse
+
 from belay_cluster import gomodule
 from belay_cluster.api import Api, ApiServer, free_ports
 from belay_cluster.paths import from_environment
@@ -22,7 +24,7 @@ from belay_cluster.process import Process, Processes
 from belay_cluster.shell import Problem, wait_for
 
 HERE = Path(__file__).parent
-NODES = 4  # a kwok node has 1,000 CPUs and 1 TiB; a serving pod asks for 512 MiB
+NODES = 8  # a kwok node has 1,000 CPUs and 1 TiB; a serving pod asks for 512 MiB, and 5,000 rollouts have 10,000
 LEASE_S = 40  # without a Lease that is renewed, the controller manager would take the nodes' pods away
 HELPERS = ("kube-scheduler", "kwok")
 READY = timedelta(seconds=60)
@@ -90,6 +92,10 @@ class FakeCluster:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    def mutations(self) -> Mutations:
+        """Return the requests that were to change something, so far."""
+        return parse(self._kubectl("get", "--raw", "/metrics"))
 
     def _routes_described(self) -> bool:
         # An established CRD comes into the schema a moment later, and kwok ends where it does not find it.

@@ -1,23 +1,32 @@
 """What is done to each controller: make rollouts of a first version, then give every one its second.
 
-    Belay   RLRollout + 2 RLPolicies ──▶ Deployment, Service each, HTTPRoute; setWeight 50, pause 1s, bake 1s
-    Argo    Rollout                  ──▶ ReplicaSet each; setWeight 50, pause 1s
+    by              converge: the user makes          promote: the user      the controller makes
+    Belay           RLPolicy a, RLRollout             makes RLPolicy b,      Deployment and Service of each version,
+                                                      changes the rollout    HTTPRoute
+    Argo Rollouts   stable and canary Service,        changes the rollout    ReplicaSet of each version
+                    HTTPRoute, Rollout
 
-One replica each. Argo's traffic routers need what a fake cluster lacks, so its canary is the basic one, by the number
-of pods: it makes fewer objects and writes no route. What is equal is the user's step: one more canary, carried through.
+One replica each, the same way up: half of the traffic, a pause of 1 s, all of it, another second, then done; the old
+version's pods stay for an hour. So each rollout ends with two Services, a route and a pod of each version on both
+sides, and every request that made them counts, the user's as well.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from watching import Settled
+from argo import PLUGIN_NAME
 
 from belay_operator.engine.client import Client
 from belay_operator.engine.resources import Resource, resource_of
+from kubeapi import policy
+from watching import Settled
 
 NAMESPACE = "bench"
 AT_ONCE = 16
+HALF, WHOLE = {"setWeight": 50}, {"setWeight": 100}
+SECOND = {"pause": {"duration": "1s"}}
+PARENTS = [{"name": "public"}]
 
 
 class Load(Protocol):
@@ -45,13 +54,21 @@ class BelayLoad:
 
     async def create(self, client: Client, size: int) -> None:
         """See `Load.create`."""
-        await each(size, lambda n: client.create(policy(f"p{n}-a")))
-        await each(size, lambda n: client.create(policy(f"p{n}-b")))
-        await each(size, lambda n: client.create(rollout(f"r{n}", f"p{n}-a")))
+
+        async def one(n: int) -> None:
+            await client.create(policy(NAMESPACE, f"p{n}-a"))
+            await client.create(rollout(f"r{n}", f"p{n}-a"))
+
+        await each(size, one)
 
     async def change(self, client: Client, size: int) -> None:
         """See `Load.change`."""
-        await each(size, lambda n: _merge(client, self.resource, f"r{n}", {"policy": {"name": f"p{n}-b"}}))
+
+        async def one(n: int) -> None:
+            await client.create(policy(NAMESPACE, f"p{n}-b"))
+            await _merge(client, self.resource, f"r{n}", {"policy": {"name": f"p{n}-b"}})
+
+        await each(size, one)
 
 
 class ArgoLoad:
@@ -65,18 +82,45 @@ class ArgoLoad:
     async def create(self, client: Client, size: int) -> None:
         """See `Load.create`."""
         path = self.resource.path(NAMESPACE)
-        await each(size, lambda n: client.call("POST", self.resource, path, body=self._rollout(n)))
+
+        async def one(n: int) -> None:
+            for side in ("stable", "canary"):
+                await client.create(self._service(n, side))
+            await client.create(self._route(n))
+            await client.call("POST", self.resource, path, body=self._rollout(n))
+
+        await each(size, one)
 
     async def change(self, client: Client, size: int) -> None:
         """See `Load.change`."""
         await each(size, lambda n: _merge(client, self.resource, f"r{n}", {"template": self._template(n, "b")}))
 
+    def _service(self, number: int, side: str) -> dict[str, Any]:
+        spec = {"selector": {"app": f"r{number}"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}
+        return _object("v1", "Service", f"r{number}-{side}", spec)
+
+    def _route(self, number: int) -> dict[str, Any]:
+        backends = [
+            {"name": f"r{number}-{side}", "port": 80, "weight": weight}
+            for side, weight in (("stable", 100), ("canary", 0))
+        ]
+        rule = {"matches": [{"path": {"type": "PathPrefix", "value": f"/r{number}"}}], "backendRefs": backends}
+        resource = resource_of("HTTPRoute")
+        return _object(resource.api_version, "HTTPRoute", f"r{number}", {"parentRefs": PARENTS, "rules": [rule]})
+
     def _rollout(self, number: int) -> dict[str, Any]:
+        canary = {
+            "stableService": f"r{number}-stable",
+            "canaryService": f"r{number}-canary",
+            "trafficRouting": {"plugins": {PLUGIN_NAME: {"httpRoute": f"r{number}", "namespace": NAMESPACE}}},
+            "scaleDownDelaySeconds": 3600,
+            "steps": [HALF, SECOND, WHOLE, SECOND],
+        }
         spec = {
             "replicas": 1,
             "selector": {"matchLabels": {"app": f"r{number}"}},
             "template": self._template(number, "a"),
-            "strategy": {"canary": {"steps": [{"setWeight": 50}, {"pause": {"duration": "1s"}}]}},
+            "strategy": {"canary": canary},
         }
         return _object(self.resource.api_version, "Rollout", f"r{number}", spec)
 
@@ -99,20 +143,13 @@ def _argos_side(rollout: Mapping[str, Any]) -> str | None:
     return found
 
 
-def policy(name: str) -> dict[str, Any]:
-    """Return an RLPolicy whose artifact nobody looks at."""
-    digest = name.encode().hex().ljust(64, "0")[:64]
-    artifact = {"uri": f"store://sha256/{digest}", "digest": f"sha256:{digest}"}
-    return _object("belay.dev/v1alpha1", "RLPolicy", name, {"artifact": artifact})
-
-
 def rollout(name: str, policy_name: str) -> dict[str, Any]:
     """Return an RLRollout of that policy."""
     spec = {
         "policy": {"name": policy_name},
         "replicas": 1,
-        "traffic": {"gatewayAPI": {"parentRefs": [{"name": "public"}]}},
-        "steps": [{"setWeight": 50}, {"pause": {"duration": "1s"}}],
+        "traffic": {"gatewayAPI": {"parentRefs": PARENTS}},
+        "steps": [HALF, SECOND],
         "bake": {"duration": "1s", "keepWarm": "1h"},
     }
     return _object("belay.dev/v1alpha1", "RLRollout", name, spec)

@@ -3,40 +3,50 @@
 A real control plane with fake nodes (`fake_cluster.py`): workloads become pods that kwok calls Ready, routes are
 accepted, nothing runs and nothing is served. Each controller gets a fresh control plane, so that neither pays for what
 the other has left. All share the machine's cores, so rates are a lower bound and shift with its load; CPU time, counts
-(writes, bytes) and ratios within one run hold still. What the API server and the other programs use stands beside the
-controller's own: it is the part that no controller can save. What is done to each is in `loads.py`.
+(requests, bytes) and ratios within one run hold still. What the API server and the other programs use stands beside
+the controller's own: it is the part that no controller can save. What is done to each is in `loads.py`.
 
-    make bench-engine [ARGS="[--quick] [--alone] [SIZE ...]"]
+A step's rate counts until the last rollout has settled; its requests and CPU time until the API server has been quiet
+for a while, so that Events which wait in a queue count as well.
+
+    make bench-engine [ARGS="[--quick] [--alone] [--plugin PATH] [SIZE ...]"]
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import statistics
 import sys
 import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "api"), str(ROOT / "operator"), str(ROOT / "dev/cluster"), str(ROOT / "bench")]
 
 import yaml  # noqa: E402
-from controllers import ArgoRollouts, Controller, Operator, argo_program  # noqa: E402
+from argo import ArgoRollouts, argo_programs, plugins  # noqa: E402
 from fake_cluster import FakeCluster  # noqa: E402
-from kubernetes.aio import config  # noqa: E402
-from kubernetes.aio.client.configuration import Configuration  # noqa: E402
-from loads import NAMESPACE, ArgoLoad, BelayLoad, Load, policy, rollout  # noqa: E402
-from watching import Settled, Watcher  # noqa: E402
+from loads import NAMESPACE, ArgoLoad, BelayLoad, Load, rollout  # noqa: E402
+from mutations import Mutations  # noqa: E402
 
 from belay_cluster import gomodule  # noqa: E402
 from belay_cluster.api import Api  # noqa: E402
 from belay_operator.engine.client import Client  # noqa: E402
 from belay_operator.engine.resources import resource_of  # noqa: E402
+from controllers import Controller, Operator  # noqa: E402
+from kubeapi import connect, install, policy  # noqa: E402
 from ranges import check  # noqa: E402
+from watching import Listener, Watcher  # noqa: E402
 
-COMPARED = ("per_s", "writes_per_rollout", "events_per_rollout", "controller_cpu_ms")
+C = TypeVar("C", bound=Controller)
+STEPS = ("converge", "promote")
+COMPARED = ("per_s", "requests_per_rollout", "events_per_rollout", "controller_cpu_ms")
+QUIET_S = 5  # between two looks at the API server's counters; the operator posts ten Events a second
 
 
 def main() -> None:
@@ -44,128 +54,156 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one small size")
     parser.add_argument("--alone", action="store_true", help="without Argo Rollouts, and without bands")
-    parser.add_argument("sizes", type=int, nargs="*", help="rollouts; default: all of load.yaml. Each has its bands")
+    parser.add_argument(
+        "--plugin", type=Path, help="a Gateway API plugin of Argo Rollouts; default: our stand-in for it"
+    )
+    parser.add_argument("sizes", type=int, nargs="*", help="rollouts; default: all of load.yaml, which have bands")
     options = parser.parse_args()
-    if not options.alone:
-        argo_program()  # now, and not after minutes of measuring ours
+    # Now, and not after minutes of measuring ours.
+    programs = None if options.alone else argo_programs(options.plugin)
     load = yaml.safe_load((HERE / "load.yaml").read_text())
     results, faulty = {}, 0
     for size in options.sizes or ([load["quick"]] if options.quick else load["sizes"]):
         with FakeCluster() as cluster:
             results[size] = asyncio.run(measure(cluster, size, load))
-        if not options.alone:
+        if programs is not None:
             with FakeCluster() as cluster:
-                argo = asyncio.run(measure_argo(cluster, size, load))
-            results[size] |= argo | compared(results[size], argo)
+                argo = asyncio.run(measure_argo(cluster, size, load, *programs))
+            results[size] |= {f"argo.{name}": value for name, value in argo.items()} | compared(results[size], argo)
         (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        if options.alone:
+        bands = HERE / f"ranges.{size}.yaml"
+        if options.alone or not bands.exists():
             print(json.dumps(results[size], indent=1))
         else:
-            faulty |= check(HERE / f"ranges.{size}.yaml", results[size])
+            faulty |= check(bands, results[size])
     sys.exit(faulty)
+
+
+@dataclass(frozen=True)
+class Trial(Generic[C]):
+    """One controller at work on one fake cluster."""
+
+    cluster: FakeCluster
+    controller: C
+    load: Load
+    client: Client
+    watcher: Watcher
+    size: int
+
+
+@contextlib.asynccontextmanager
+async def started(
+    cluster: FakeCluster, controller: Callable[[Api], C], load: Load, size: int, *listeners: Listener
+) -> AsyncIterator[Trial[C]]:
+    """Give a controller that works, followed by a watcher, and end both."""
+    cluster.populate()
+    client = await connect(cluster.api.kubeconfig)
+    watcher = Watcher(client, load.resource, NAMESPACE, load.settled, *listeners)
+    watching = asyncio.create_task(watcher.run())
+    process = controller(cluster.api)
+    try:
+        await process.ready()
+        yield Trial(cluster, process, load, client, watcher, size)
+    finally:
+        process.stop()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await client.close()
 
 
 async def measure(cluster: FakeCluster, size: int, load: dict[str, Any]) -> dict[str, float]:
     """Return every figure of our own operator at one size."""
-    install(cluster.api)
-    cluster.populate()
-    client = await connect(cluster.api)
-    belay = BelayLoad()
+    install(cluster.api, NAMESPACE)
     commands = Commands()
-    watcher = Watcher(client, belay.resource, NAMESPACE, belay.settled, commands)
-    watching = asyncio.create_task(watcher.run())
-    operator = Operator(cluster.api, NAMESPACE, load["controller"])
-    found: dict[str, float] = {}
-    try:
-        await operator.ready()
-        raw = found["raw_applies_per_s"] = await raw_rate(client, load)
-        found |= await at_rest(client, watcher, belay.settled, commands, load)
+
+    def operator(api: Api) -> Operator:
+        settings = {f"BELAY_{name.upper()}": str(value) for name, value in load["controller"].items()}
+        return Operator(api, NAMESPACE, settings)
+
+    async with started(cluster, operator, BelayLoad(), size, commands) as trial:
+        found = {"raw_applies_per_s": await raw_rate(trial.client, load)}
+        found |= await at_rest(trial, commands, load)
         print({name: round(value, 1) for name, value in found.items()}, flush=True)
-        idle = found["idle_rss_mib"] = operator.rss_mib()
-        found |= await storm(cluster, operator, belay, watcher, size)
-        for step in ("converge", "promote"):
-            written = found[f"{step}_writes_per_rollout"] + found[f"{step}_events_per_rollout"]
-            found[f"{step}_share_of_raw_rate"] = written * found[f"{step}_per_s"] / raw
-        await asyncio.sleep(3)
-        found["rss_mib"] = operator.rss_mib()
-        found["kib_per_object"] = (operator.rss_mib() - idle) * 1024 / operator.metric("belay_cache_objects")
-        before, _ = operator.writes()  # Events have a rate of their own, and still come long after
-        await asyncio.sleep(5)
-        found["writes_at_rest_per_s"] = (operator.writes()[0] - before) / 5
-    finally:
-        operator.stop()
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-        await client.close()
+        idle, own = trial.controller.rss_mib(), trial.controller.writes()
+        found |= {"idle_rss_mib": idle} | await storm(trial)
+        found["operator_writes_per_rollout"] = (trial.controller.writes() - own) / size
+        found["events_dropped_per_rollout"] = trial.controller.metric("belay_events_dropped_total") / size
+        found["kib_per_object"] = (found["rss_mib"] - idle) * 1024 / trial.controller.metric("belay_cache_objects")
     return found
 
 
-async def measure_argo(cluster: FakeCluster, size: int, load: dict[str, Any]) -> dict[str, float]:
-    """Return the figures of Argo Rollouts at one size, each with the prefix `argo.`."""
-    install(cluster.api, argo=True)
-    cluster.populate()
-    client = await connect(cluster.api)
-    theirs = ArgoLoad()
-    watcher = Watcher(client, theirs.resource, NAMESPACE, theirs.settled)
-    watching = asyncio.create_task(watcher.run())
-    controller = ArgoRollouts(cluster.api, load["controller"])
-    found: dict[str, float] = {}
-    try:
-        await controller.ready()
-        found["idle_rss_mib"] = controller.rss_mib()
-        found |= await storm(cluster, controller, theirs, watcher, size)
-        await asyncio.sleep(3)
-        found["rss_mib"] = controller.rss_mib()
-    finally:
-        controller.stop()
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-        await client.close()
-    return {f"argo.{name}": value for name, value in found.items()}
-
-
-async def storm(
-    cluster: FakeCluster, controller: Controller, load: Load, watcher: Watcher, size: int
+async def measure_argo(
+    cluster: FakeCluster, size: int, load: dict[str, Any], program: Path, plugin: Path
 ) -> dict[str, float]:
-    """Make all rollouts at once, then change all at once; return rates, writes and CPU time for each."""
+    """Return the figures of Argo Rollouts at one size."""
+    kube = install(cluster.api, NAMESPACE)
+    crds = gomodule.folder("github.com/argoproj/argo-rollouts", pinned_in="argotools") / "manifests/crds"
+    for path in sorted(crds.glob("*-crd.yaml")):
+        kube.run("apply", "--server-side", "-f", str(path))
+    kube.established()
+    kube.apply(plugins(NAMESPACE, plugin, load["controller"]))
+
+    def argo(api: Api) -> ArgoRollouts:
+        return ArgoRollouts(api, NAMESPACE, program, load["controller"])
+
+    async with started(cluster, argo, ArgoLoad(), size) as trial:
+        return {"idle_rss_mib": trial.controller.rss_mib()} | await storm(trial)
+
+
+async def storm(trial: Trial[Any]) -> dict[str, float]:
+    """Make all rollouts at once, then change all at once; return what each took, and what stays."""
     found: dict[str, float] = {}
-    client = await connect(cluster.api)
-    for step, make, goal in (("converge", load.create, "a"), ("promote", load.change, "b")):
-        began = time.monotonic()
-        (writes, events), cpu = controller.writes(), cpu_ms(controller, cluster)
+    size, settled, client = trial.size, trial.load.settled, await connect(trial.cluster.api.kubeconfig)
+    for step, make, goal in zip(STEPS, (trial.load.create, trial.load.change), "ab", strict=True):
+        began, before, cpu = time.monotonic(), trial.cluster.mutations(), cpu_ms(trial)
         await make(client, size)
-        await watcher.until(lambda goal=goal: load.settled.on(goal) >= size, limit_s=120 + 2 * size)
+        await trial.watcher.until(lambda goal=goal: settled.on(goal) >= size, limit_s=120 + 2 * size)
         took = time.monotonic() - began
-        writes, events = (after - before for after, before in zip(controller.writes(), (writes, events), strict=True))
+        made = (await quiet(trial.cluster, limit_s=120 + 2 * size)).since(before)
         found[f"{step}_per_s"] = size / took
-        found[f"{step}_writes_per_rollout"] = writes / size
-        found[f"{step}_events_per_rollout"] = events / size
-        for who, used in cpu_ms(controller, cluster).items():
+        found[f"{step}_requests_per_rollout"] = made.others / size
+        found[f"{step}_events_per_rollout"] = made.events / size
+        for who, used in cpu_ms(trial).items():
             found[f"{step}_{who}_cpu_ms"] = (used - cpu[who]) / size
-        print(f"{size} rollouts: {step} in {took:.1f} s, {writes / size:.1f} writes each", flush=True)
+        print(f"{size} rollouts: {step} in {took:.1f} s; requests for each:\n{made.table(size)}", flush=True)
     await client.close()
+    found["rss_mib"] = trial.controller.rss_mib()
+    before = trial.cluster.mutations()
+    await asyncio.sleep(QUIET_S)
+    at_rest = trial.cluster.mutations().since(before)
+    found["requests_at_rest_per_s"] = (at_rest.others + at_rest.events) / QUIET_S
     return found
+
+
+async def quiet(cluster: FakeCluster, *, limit_s: float) -> Mutations:
+    """Return the API server's counters once they stand still. Raises: TimeoutError."""
+    async with asyncio.timeout(limit_s):
+        found = cluster.mutations()
+        while True:
+            await asyncio.sleep(QUIET_S)
+            before, found = found, cluster.mutations()
+            if found == before:
+                return found
 
 
 def compared(ours: dict[str, float], argo: dict[str, float]) -> dict[str, float]:
     """Return our figures as multiples of Argo's."""
-    names = [f"{step}_{figure}" for step in ("converge", "promote") for figure in COMPARED] + ["rss_mib"]
-    ratios = {f"of_argo.{name}": ours[name] / argo[f"argo.{name}"] for name in names if argo[f"argo.{name}"]}
-    writes = [
-        sum(
-            found[f"{prefix}{step}_{what}_per_rollout"]
-            for step in ("converge", "promote")
-            for what in ("writes", "events")
-        )
-        for found, prefix in ((ours, ""), (argo, "argo."))
-    ]
-    return ratios | {"of_argo.all_writes": writes[0] / writes[1]}
+    names = [f"{step}_{figure}" for step in STEPS for figure in COMPARED] + ["rss_mib"]
+    ratios = {f"of_argo.{name}": ours[name] / argo[name] for name in names if argo[name]}
+    for whole, parts in (
+        ("all_requests", ("requests_per_rollout", "events_per_rollout")),
+        ("all_controller_cpu", ("controller_cpu_ms",)),
+    ):
+        sums = [sum(side[f"{step}_{part}"] for step in STEPS for part in parts) for side in (ours, argo)]
+        ratios[f"of_argo.{whole}"] = sums[0] / sums[1]
+    return ratios
 
 
-def cpu_ms(controller: Controller, cluster: FakeCluster) -> dict[str, float]:
+def cpu_ms(trial: Trial[Any]) -> dict[str, float]:
     """Return the CPU milliseconds used so far by the controller, by API server and etcd, and by everything else."""
+    cluster = trial.cluster
     return {
-        "controller": controller.cpu_s() * 1000,
+        "controller": trial.controller.cpu_s() * 1000,
         "api_server": cluster.cpu_s("kube-apiserver", "etcd") * 1000,
         "others": cluster.cpu_s("kube-controller-manager", "kube-scheduler", "kwok") * 1000,
     }
@@ -207,11 +245,10 @@ async def raw_rate(client: Client, load: dict[str, Any]) -> float:
     return count / (time.monotonic() - began)
 
 
-async def at_rest(
-    client: Client, watcher: Watcher, settled: Settled, commands: Commands, load: dict[str, Any]
-) -> dict[str, float]:
+async def at_rest(trial: Trial[Any], commands: Commands, load: dict[str, Any]) -> dict[str, float]:
     """Send commands to a resting rollout; time from the change in the watch to the status in the same watch."""
-    await client.create(policy("rest-a"))
+    client, watcher, settled = trial.client, trial.watcher, trial.load.settled
+    await client.create(policy(NAMESPACE, "rest-a"))
     await client.create(rollout("rest", "rest-a"))
     await watcher.until(lambda: settled.on("a") >= 1, limit_s=60)
     await asyncio.sleep(2)
@@ -238,30 +275,6 @@ async def at_rest(
         "event_to_status.p99_ms": cuts[98] * 1000,
         "one_api_write.p50_ms": write * 1000,
     }
-
-
-# --- around it --------------------------------------------------------------------------------------------------------
-def install(api: Api, *, argo: bool = False) -> None:
-    """Apply the CRDs and make the namespace."""
-    from tests.api.engine.kube import Kube  # noqa: PLC0415 -- after sys.path is set
-
-    kube = Kube(api.kubeconfig)
-    routes = gomodule.folder("sigs.k8s.io/gateway-api") / "config/crd/standard"
-    paths = [*sorted((ROOT / "crds").glob("*.yaml")), routes / "gateway.networking.k8s.io_httproutes.yaml"]
-    if argo:
-        crds = gomodule.folder("github.com/argoproj/argo-rollouts", pinned_in="argotools") / "manifests/crds"
-        paths += sorted(crds.glob("*-crd.yaml"))
-    for path in paths:
-        kube.run("apply", "--server-side", "-f", str(path))
-    kube.established()
-    kube.run("create", "namespace", NAMESPACE)
-
-
-async def connect(api: Api) -> Client:
-    """Return a client without a rate limit worth the name."""
-    configuration = Configuration()
-    await config.load_kube_config(str(api.kubeconfig), client_configuration=configuration)
-    return Client(configuration, rate_per_s=100_000, burst=100_000)
 
 
 if __name__ == "__main__":

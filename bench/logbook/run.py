@@ -41,6 +41,7 @@ HERE = Path(__file__).parent
 NAMESPACE = "bench"
 KEY = namespace_key(MASTER, NAMESPACE)
 VERSIONS = ("stable", "candidate")
+ROLLOUT = "cartpole"
 
 
 def bodies(prefix: str, requests: int, batch: int) -> list[bytes]:
@@ -50,7 +51,7 @@ def bodies(prefix: str, requests: int, batch: int) -> list[bytes]:
     for request in range(requests):
         items = []
         for item in range(batch):
-            token = sign(Receipt(NAMESPACE, VERSIONS[item % 2], f"{prefix}-{request}-{item}", 0, now), KEY)
+            token = sign(Receipt(NAMESPACE, VERSIONS[item % 2], f"{prefix}-{request}-{item}", 0, now, ROLLOUT), KEY)
             items.append({"receipt": token, "outcomes": {"return": 431.5, "length": 432, "violations": 0}})
         made.append(orjson.dumps({"items": items}))
     return made
@@ -128,7 +129,7 @@ def fill(folder: Path, load: dict[str, Any], now: datetime) -> None:
     values = {"each": load["episodes"] // 2, "span": span_ms, "first": int(now.timestamp() * 1000) - span_ms}
     connection.execute("BEGIN")
     for number, name in enumerate(VERSIONS, start=1):
-        connection.execute("INSERT INTO version VALUES (?, ?, ?)", (number, NAMESPACE, name))
+        connection.execute("INSERT INTO version VALUES (?, ?, ?, ?)", (number, NAMESPACE, name, ROLLOUT))
         connection.execute(_FILL, values | {"version": number})
     connection.execute("COMMIT")
     connection.close()
@@ -144,6 +145,7 @@ class Looker:
         """Return how long one look took in ms."""
         since = self._now - timedelta(seconds=self._load["span_s"] - shift_s)
         query = {"versions": ",".join(VERSIONS), "window": self._load["window_s"], "grace": self._load["grace_s"]}
+        query["rollout"] = ROLLOUT
         began = time.perf_counter()
         answer = client.get("/statistics", params=query | {"since": since.isoformat()}).raise_for_status()
         took = time.perf_counter() - began

@@ -15,15 +15,18 @@ from functools import cache
 from typing import Any
 
 from belay_api import names
-from belay_handler.server import Answer
+from belay_handler.server import Answer, Ask
 
 VERSION = "0.12.0"
 _PIECE = 1 << 18
 _INT = struct.Struct("!i")
 _NO_JSON = b"a form"  # stands for one; the JSON parser refuses it
+_CONTENT_TYPE = b"content-type"
+_ROLLOUT = names.ROLLOUT_HEADER.encode()
+_HEADER_LENGTHS = {len(_CONTENT_TYPE), len(_ROLLOUT)}  # a header of another length is passed over unread
 
-Received = tuple[bytes, bytes | None]
-"""A request's id and its body; None for a GET."""
+Received = tuple[bytes, Ask]
+"""A request's id and what it asks."""
 
 
 class _Short(Exception):
@@ -96,8 +99,8 @@ def answers(policy: str, ids: Mapping[int, bytes], found: list[Answer]) -> bytes
 def install(policy: str) -> None:
     """Put these readers and this writer in the place of TorchServe's.
 
-    The entry point is then handed bodies, and returns an `Answer` for each. A batch that fails as a whole is still
-    answered by TorchServe. Call it while nothing is in flight: between the load command and its answer.
+    The entry point is then handed an `Ask` per request, and returns an `Answer` for each. A batch that fails as a whole
+    is still answered by TorchServe. Call it while nothing is in flight: between the load command and its answer.
     Raises: RuntimeError for a version they were not written against.
     """
     import ts  # noqa: PLC0415  only in a worker
@@ -126,14 +129,17 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
             return None, at
         name = data[at : at + length]
         at += length
-        form = False
+        form, rollout = False, None
         while (length := number(data, at)[0]) != -1:  # headers: name, value
             at += 4
-            kind = length == 12 and data[at : at + 12].lower() == b"content-type"
+            header = data[at : at + length].lower() if length in _HEADER_LENGTHS else None
             at += length
             (length,) = number(data, at)
             at += 4
-            form = form or (kind and b"form" in data[at : at + length])
+            if header == _CONTENT_TYPE:
+                form = form or b"form" in data[at : at + length]
+            elif header == _ROLLOUT:
+                rollout = data[at : at + length]
             at += length
         at += 4
         body = None
@@ -153,12 +159,12 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
     except struct.error:  # every request ends with a number, so whatever is cut off is noticed by one
         raise _Short(at + 4) from None
     # TorchServe tells a GET from a form without fields (`curl -d` sends one by default) only by its content type.
-    return (name, _NO_JSON if body is None and form else body), at
+    return (name, Ask(_NO_JSON if body is None and form else body, rollout)), at
 
 
-def _split(batch: list[Received]) -> tuple[list[Any], list[bytes | None], dict[int, bytes]]:
-    """Return what TorchServe expects of a batch: nothing about headers, the bodies, the ids by place."""
-    return [], [body for _, body in batch], dict(enumerate([name for name, _ in batch]))
+def _split(batch: list[Received]) -> tuple[list[Any], list[Ask], dict[int, bytes]]:
+    """Return what TorchServe expects of a batch: nothing about headers, the requests, the ids by place."""
+    return [], [ask for _, ask in batch], dict(enumerate([name for name, _ in batch]))
 
 
 def _writer(policy: str, *, failed: Callable[..., bytes]) -> Callable[..., bytes]:

@@ -19,7 +19,7 @@ from belay_handler.acting import Actor
 from belay_handler.meter import Meter
 from belay_handler.networks import load_network
 from belay_handler.requests import Reader
-from belay_handler.server import Answer, Server
+from belay_handler.server import Answer, Ask, Server
 from belay_handler.settings import Settings
 from belay_handler.starts import StartReporter
 
@@ -62,10 +62,10 @@ class PolicyHandler:
         _quieten(context)
         frames.install(settings.policy)
 
-    def handle(self, bodies: list[bytes | None], context: object) -> list[Answer]:
+    def handle(self, asked: list[Ask], context: object) -> list[Answer]:
         """Answer one batch of requests; `frames` reads and writes them."""
         began = time.perf_counter()
-        answers = self._server.answer(bodies, datetime.now(UTC))
+        answers = self._server.answer(asked, datetime.now(UTC))
         probes = sum(answer.probe for answer in answers)
         errors = sum(answer.status >= 500 for answer in answers)
         seconds = time.perf_counter() - began

@@ -1,13 +1,15 @@
 """Answer a batch of requests by the serving protocol, version 1; knows nothing of TorchServe.
 
 One forward pass serves every good item of every request in the batch; a bad one is answered 400 by itself. The receipt
-proves the decision to the logbook, which hears of each episode's start from `starts`.
+proves the decision to the logbook, which hears of each episode's start from `starts`. It names the rollout whose route
+the request came through, so that no rollout is judged by another's episodes.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -19,6 +21,14 @@ from belay_handler.requests import BadInput, Reader, check_list, read_body
 
 READY = b'{"ready":true}'
 LARGEST_ANSWER = 6_500_000  # bytes; over 6,553,500 TorchServe drops its worker, and with it everybody's requests
+_ROLLOUT = re.compile(rb"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?")  # the name of a Kubernetes object
+
+
+class Ask(NamedTuple):  # a tuple, because one is made per request
+    """One request as it came."""
+
+    body: bytes | bytearray | None  # None or empty: asks for readiness
+    rollout: bytes | None = None  # value of the header x-belay-rollout; None: it was not sent
 
 
 @dataclass(slots=True)
@@ -36,6 +46,7 @@ class _Slot:
     """One item of a request on its way through the batch."""
 
     path: str  # where it stands in the body, e.g. `items[3].`; empty for a single one
+    rollout: str | None = None  # whose route it came through; None: none's
     prediction: Prediction | None = None  # None: refused
     observation: np.ndarray | None = None
     result: dict[str, Any] = field(default_factory=dict)  # the answer as JSON
@@ -79,26 +90,26 @@ class Server:
         self._receipt_key = receipt_key
         self._on_start = on_start
 
-    def answer(self, bodies: list[bytes | bytearray | None], at: datetime) -> list[Answer]:
-        """Return one answer per body, in order. An empty body asks for readiness.
+    def answer(self, asked: Sequence[Ask], at: datetime) -> list[Answer]:
+        """Return one answer per request, in order.
 
         Args:
             at: Aware UTC; stamped into the receipts.
         """
         requests: list[_Request | None] = []
         room = MAX_BATCH  # for the items of all lists together: how long a batch takes must not be the callers' choice
-        for body in bodies:
-            request = self._read(body, room) if body else None
+        for ask in asked:
+            request = self._read(ask.body, _rollout(ask.rollout), room) if ask.body else None
             room -= len(request.slots) if request and request.is_list else 0
             requests.append(request)
         self._decide([slot for request in requests if request for slot in request.slots if slot.prediction], at)
         return [self._finish(request) if request else _ready() for request in requests]
 
-    def _read(self, body: bytes | bytearray, room: int) -> _Request:
+    def _read(self, body: bytes | bytearray, rollout: str | None, room: int) -> _Request:
         try:
             value = read_body(body)
             if not isinstance(value, list):
-                return _Request([self._slot(value, "")], is_list=False)
+                return _Request([self._slot(value, "", rollout)], is_list=False)
             check_list(value)
         except BadInput as error:
             slot = _Slot("")
@@ -107,10 +118,11 @@ class Server:
         if len(value) > room:
             message = f"more than {MAX_BATCH} items came at once, which would take too long: send this list again"
             return _Request([_Slot("", result=_error(503, message), status=503)], is_list=False)
-        return _Request([self._slot(item, f"items[{index}].") for index, item in enumerate(value)], is_list=True)
+        slots = [self._slot(item, f"items[{index}].", rollout) for index, item in enumerate(value)]
+        return _Request(slots, is_list=True)
 
-    def _slot(self, item: Any, path: str) -> _Slot:
-        slot = _Slot(path)
+    def _slot(self, item: Any, path: str, rollout: str | None) -> _Slot:
+        slot = _Slot(path, rollout)
         try:
             slot.prediction, slot.observation = self._reader.read(item, path=path)
         except BadInput as error:
@@ -133,14 +145,14 @@ class Server:
                 slot.status, slot.result = 500, _error(500, "the policy's network answered NaN or infinity here")
                 continue
             slot.result = {"action": action, "policy": self._policy, "fallback": False}
-            if receipt := self._receipt(slot.prediction, at):
+            if receipt := self._receipt(slot.prediction, slot.rollout, at):
                 slot.result["receipt"] = receipt
 
-    def _receipt(self, prediction: Prediction, at: datetime) -> str | None:
+    def _receipt(self, prediction: Prediction, rollout: str | None, at: datetime) -> str | None:
         if self._receipt_key is None or prediction.episode is None:
             return None
         step = prediction.step or 0
-        token = sign(Receipt(self._namespace, self._policy, prediction.episode, step, at), self._receipt_key)
+        token = sign(Receipt(self._namespace, self._policy, prediction.episode, step, at, rollout), self._receipt_key)
         if step == 0:
             self._on_start(token)
         return token
@@ -154,6 +166,11 @@ class Server:
             message = f"the answer has {len(body)} bytes, at most {LARGEST_ANSWER} are sent: send fewer items at once"
             return Answer(413, orjson.dumps(_error(413, message)))
         return Answer(status, body, slots[0].result.get("receipt"))
+
+
+def _rollout(header: bytes | None) -> str | None:
+    """Return the rollout's name; whatever no rollout can be called did not come from a route."""
+    return header.decode() if header and _ROLLOUT.fullmatch(header) else None
 
 
 def _ready() -> Answer:

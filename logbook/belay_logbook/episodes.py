@@ -1,7 +1,7 @@
 """Episodes: started by a serving pod, ended by a client, both proven by the receipt of the first decision.
 
-An episode is (namespace, version, id). Whoever speaks of it first makes the row; the first report is the one that
-counts, and repeating either changes nothing, so senders may send again whenever they are unsure.
+An episode is (namespace, version, rollout, id). Whoever speaks of it first makes the row; the first report is the one
+that counts, and repeating either changes nothing, so senders may send again whenever they are unsure.
 """
 
 import re
@@ -25,6 +25,8 @@ OUTCOME_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 M = TypeVar("M", EpisodeStart, EpisodeOutcome)
 Refused = list[tuple[int, LogbookError]]
 
+_VERSION = "INSERT INTO version (namespace, name, rollout) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_VERSION_ID = "SELECT id FROM version WHERE namespace = ? AND name = ? AND rollout = ?"
 _START = "INSERT INTO episode (version, started_ms, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 # No conflict target: the clustered key and `episode_once` may both be hit, and either way it is the same episode.
 _OUTCOME = """
@@ -83,7 +85,7 @@ def parse_outcomes(body: bytes, namespace: str, key: bytes, now: datetime) -> tu
 
 def record_starts(connection: sqlite3.Connection, receipts: Iterable[Receipt]) -> None:
     """Write the starts that are not known yet."""
-    versions: dict[tuple[str, str], int] = {}
+    versions: dict[tuple[str, str, str], int] = {}
     rows = [(_version(connection, versions, it), _ms(it.at), it.episode) for it in receipts]
     connection.executemany(_START, rows)
 
@@ -94,7 +96,7 @@ def record_outcomes(connection: sqlite3.Connection, reports: Iterable[Report], a
     Args:
         arrived_ms: When the request came in; what `grace` is measured against.
     """
-    versions: dict[tuple[str, str], int] = {}
+    versions: dict[tuple[str, str, str], int] = {}
     rows = []
     for report in reports:
         receipt, outcomes = report.receipt, report.outcomes
@@ -161,11 +163,11 @@ def _bad_name(name: str, field: str) -> BadRequest:
     )
 
 
-def _version(connection: sqlite3.Connection, known: dict[tuple[str, str], int], receipt: Receipt) -> int:
-    name = (receipt.namespace, receipt.version)
+def _version(connection: sqlite3.Connection, known: dict[tuple[str, str, str], int], receipt: Receipt) -> int:
+    name = (receipt.namespace, receipt.version, receipt.rollout or "")
     if name not in known:
-        connection.execute("INSERT INTO version (namespace, name) VALUES (?, ?) ON CONFLICT DO NOTHING", name)
-        (known[name],) = connection.execute("SELECT id FROM version WHERE namespace = ? AND name = ?", name).fetchone()
+        connection.execute(_VERSION, name)
+        (known[name],) = connection.execute(_VERSION_ID, name).fetchone()
     return known[name]
 
 

@@ -1,6 +1,7 @@
 """A look: read the question, answer it, and with an etag wait until the answer is another."""
 
 import asyncio
+import re
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -22,10 +23,12 @@ MIN_GAP = timedelta(milliseconds=50)  # between two computations for one waiting
 COST_SHARE = 4  # and at least this many times what a computation took: one caller costs at most a fifth of a core
 AT_ONCE = READERS - 2  # looks: a first one may take many seconds, and readiness and the store read as well
 MAX_VERSIONS = 16
+MAX_CUTS = 64  # twice the steps that a rollout may have
 SEALED_AT_ONCE = 16  # spans in one transaction: what is kept of a long past must not hold up those who report
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_SPAN_S = 366 * 86400.0
-_KNOWN = frozenset({"versions", "outcome", "window", "grace", "since", "wait", "etag"})
+_KNOWN = frozenset({"versions", "rollout", "outcome", "window", "grace", "since", "cuts", "wait", "etag"})
+_ROLLOUT = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 
 
 def episodes_topic(namespace: str) -> Topic:
@@ -47,6 +50,9 @@ def parse_look(namespace: str, query: Mapping[str, str]) -> Look:
         raise BadRequest(
             f"versions names {len(versions)}, wanted 1 to {MAX_VERSIONS}, separated by commas", field="versions"
         )
+    rollout = query.get("rollout")
+    if rollout is not None and not _ROLLOUT.fullmatch(rollout):
+        raise BadRequest(f"rollout is {rollout[:80]!r}: not the name of an RLRollout", field="rollout")
     outcome = query.get("outcome", "return")
     if not OUTCOME_NAME.fullmatch(outcome):
         raise BadRequest(f"outcome is {outcome[:80]!r}: not the name of an outcome", field="outcome")
@@ -56,7 +62,9 @@ def parse_look(namespace: str, query: Mapping[str, str]) -> Look:
         outcome=outcome,
         window=timedelta(seconds=_seconds(query, "window", 300.0, least=1.0)),
         grace=timedelta(seconds=_seconds(query, "grace", 60.0, least=0.0)),
-        since=_since(query.get("since")),
+        since=_instant(query["since"], "since") if query.get("since") else _EPOCH,
+        rollout=rollout,
+        cuts=_cuts(query.get("cuts")),
     )
 
 
@@ -122,13 +130,20 @@ def _keep(question: Question, spans: Sequence[Seal], connection: sqlite3.Connect
     keep(connection, question, spans)
 
 
-def _since(text: str | None) -> datetime:
-    if not text:
-        return _EPOCH
+def _cuts(text: str | None) -> tuple[datetime, ...]:
+    cuts = text.split(",") if text else []
+    if len(cuts) > MAX_CUTS:
+        raise BadRequest(
+            f"cuts names {len(cuts)} instants, at most {MAX_CUTS} are taken: leave out those before since", field="cuts"
+        )
+    return tuple(sorted({_instant(cut, "cuts") for cut in cuts}))
+
+
+def _instant(text: str, field: str) -> datetime:
     try:
         return max(parse_instant(text.replace(" ", "+")), _EPOCH)  # a `+` that was not quoted arrives as a space
     except (ValueError, OverflowError) as error:  # the second: a year that has no such instant in UTC
-        raise BadRequest(f"since: {error}", field="since") from error
+        raise BadRequest(f"{field}: {error}", field=field) from error
 
 
 def _seconds(query: Mapping[str, str], name: str, default: float, *, least: float) -> float:

@@ -1,7 +1,8 @@
 """The tables, and the steps from every earlier layout to this one. `PRAGMA user_version` counts the steps taken.
 
-An episode is one row, whoever speaks of it first: the serving pod that started it or the client that ends it. Rows are
-clustered by (version, start), because a look reads one version's windows in order of start.
+An episode is one row, whoever speaks of it first: the serving pod that started it or the client that ends it. A row of
+`version` is a policy version as one rollout serves it. Episodes are clustered by (version, start), because a look reads
+one version's windows of one rollout in order of start.
 """
 
 import secrets
@@ -61,7 +62,9 @@ CREATE TABLE sealed_piece (
     question INTEGER NOT NULL REFERENCES question (id) ON DELETE CASCADE, start_ms INTEGER NOT NULL,
     tally TEXT NOT NULL,           -- tally.Tally
     PRIMARY KEY (question, start_ms)) WITHOUT ROWID;
-""" + "".join(
+"""
+
+_TRIGGERS = "".join(
     f"""
 CREATE TRIGGER episode_{event.lower()} AFTER {event} ON episode
 WHEN EXISTS (SELECT 1 FROM question WHERE version = NEW.version AND sealed_ms > NEW.started_ms) BEGIN
@@ -74,7 +77,29 @@ END;
     for event in ("INSERT", "UPDATE")
 )
 
-STEPS = (_INITIAL, _SEALED)
+# Evidence belongs to a rollout. SQLite cannot change a UNIQUE, so the table is made anew under the same ids. Whole
+# windows are put together again from their pieces by the next look.
+_ROLLOUTS = """
+CREATE TABLE version_of_rollout (
+    id INTEGER PRIMARY KEY, namespace TEXT NOT NULL, name TEXT NOT NULL,
+    rollout TEXT NOT NULL,         -- '': the requests came through no rollout's route
+    UNIQUE (namespace, name, rollout));
+INSERT INTO version_of_rollout SELECT id, namespace, name, '' FROM version;
+DROP TABLE version;
+ALTER TABLE version_of_rollout RENAME TO version;
+DROP TABLE sealed_window;
+CREATE TABLE sealed_window (
+    question INTEGER NOT NULL REFERENCES question (id) ON DELETE CASCADE,
+    start_ms INTEGER NOT NULL,     -- of the window by the clock
+    first_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,  -- of what is kept: the window, or what cuts left of it
+    part INTEGER NOT NULL,         -- 1: what cuts left of it
+    wire BLOB NOT NULL, moved INTEGER NOT NULL, longest_ms INTEGER,
+    tally TEXT NOT NULL,           -- tally.Tally
+    PRIMARY KEY (question, start_ms, first_ms, end_ms)) WITHOUT ROWID;
+CREATE INDEX sealed_part ON sealed_window (question, first_ms) WHERE part = 1;
+"""
+
+STEPS = (_INITIAL, _SEALED + _TRIGGERS, _ROLLOUTS)
 
 
 class NewerDatabase(RuntimeError):
@@ -89,8 +114,10 @@ def migrate(connection: sqlite3.Connection) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > len(STEPS):
         raise NewerDatabase(f"the database has layout {found}, this logbook knows up to {len(STEPS)}: upgrade it")
+    connection.execute("PRAGMA foreign_keys = OFF")  # a table is made anew under those that refer to it
     for number, step in enumerate(STEPS[found:], start=found + 1):
         # executescript ends any open transaction, so BEGIN and COMMIT stand inside the script
         connection.executescript(f"BEGIN IMMEDIATE;{step};PRAGMA user_version = {number};COMMIT;")
+    connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("INSERT OR IGNORE INTO meta VALUES ('id', ?)", [secrets.token_hex(8)])
     connection.commit()

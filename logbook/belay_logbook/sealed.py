@@ -21,6 +21,7 @@ from belay_logbook.tally import Tally
 PIECES = 32  # of a window: a look reads the rows of one at each end
 LEAST = 16  # episodes that make a piece worth a row of its own
 QUESTIONS = 32  # kept for one version, the newest; each is a fraction of a percent of its episodes
+PARTS = 256  # of cut windows, kept for one question, the newest: two for each cut of a look, and of some looks before
 
 
 class Question(NamedTuple):
@@ -51,10 +52,14 @@ class KeptWindow(NamedTuple):  # a tuple, because a look makes hundreds
     """One window's part of an answer."""
 
     start_ms: int
+    """By the clock or by a cut, as is `end_ms`."""
+    end_ms: int
     wire: bytes
     """`wire.WindowStatistics` as JSON; empty when nothing in it counts or is missing."""
     moved: int
     longest_ms: int | None
+    tally: str
+    """As text, because only a look at all rollouts reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +72,15 @@ class Seal:
     pieces: tuple[tuple[int, Tally], ...]
     """By start; those in the span that are not kept yet."""
     window: KeptWindow | None
-    """None: the span is a part of a window only."""
+    """None: the span is not all of a window."""
 
 
 _UNCHANGED = """
 SELECT (COUNT(*), COUNT(reported_ms)) = (?, ?) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"""
+
+_FORGET_PARTS = """
+DELETE FROM sealed_window WHERE question = ?1 AND part = 1 AND first_ms <= (
+    SELECT first_ms FROM sealed_window WHERE question = ?1 AND part = 1 ORDER BY first_ms DESC LIMIT 1 OFFSET ?2)"""
 
 
 def find(connection: sqlite3.Connection, question: Question) -> int | None:
@@ -81,13 +90,16 @@ def find(connection: sqlite3.Connection, question: Question) -> int | None:
     return int(row[0]) if row else None
 
 
-def kept_windows(connection: sqlite3.Connection, identity: int, first_ms: int, last_ms: int) -> list[KeptWindow]:
-    """Return the windows that start in [first_ms, last_ms], oldest first."""
+def kept_windows(
+    connection: sqlite3.Connection, identity: int, question: Question, first_ms: int, end_ms: int
+) -> list[KeptWindow]:
+    """Return the windows that lie in [first_ms, end_ms), oldest first; those that other looks cut are among them."""
     query = (
-        "SELECT start_ms, wire, moved, longest_ms FROM sealed_window WHERE question = ? AND start_ms BETWEEN ? AND ?"
-        " ORDER BY start_ms"
+        "SELECT first_ms, end_ms, wire, moved, longest_ms, tally FROM sealed_window"
+        " WHERE question = ? AND start_ms BETWEEN ? AND ? AND first_ms >= ? AND end_ms <= ? ORDER BY start_ms, first_ms"
     )
-    return list(map(KeptWindow._make, connection.execute(query, (identity, first_ms, last_ms))))
+    values = (identity, question.window(first_ms)[0], end_ms, first_ms, end_ms)
+    return list(map(KeptWindow._make, connection.execute(query, values)))
 
 
 def kept_pieces(connection: sqlite3.Connection, identity: int, first_ms: int, end_ms: int) -> dict[int, Tally]:
@@ -123,8 +135,14 @@ def keep(connection: sqlite3.Connection, question: Question, seals: Iterable[Sea
             [(identity, start, piece.to_text()) for start, piece in seal.pieces],
         )
         if (window := seal.window) is not None:
+            start, end = question.window(window.start_ms)
+            part = (window.start_ms, window.end_ms) != (start, end)
             connection.execute(
-                "INSERT OR REPLACE INTO sealed_window VALUES (?, ?, ?, ?, ?)",
-                (identity, window.start_ms, window.wire, window.moved, window.longest_ms),
+                "INSERT OR REPLACE INTO sealed_window"
+                " (question, start_ms, part, first_ms, end_ms, wire, moved, longest_ms, tally)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (identity, start, part, *window),
             )
+            if part:
+                connection.execute(_FORGET_PARTS, (identity, PARTS))
         connection.execute("UPDATE question SET sealed_ms = MAX(sealed_ms, ?) WHERE id = ?", (seal.end_ms, identity))

@@ -2,8 +2,10 @@
 
 An episode that started before `at - grace` is past grace and looked at. A look at `at` sees every arrival up to `at`
 (see Database.horizon_ms), so an episode that was looked at keeps its place, which is what makes a verdict valid at
-every look. Whole windows past grace come from where they are kept (sealed.py), as the bytes of the answer; only the
-rows of the newest piece, and of the one that `since` cuts, are counted anew.
+every look. Windows past grace come from where they are kept (sealed.py), as the bytes of the answer; only the rows of
+the newest piece, and of the one that `since` lies in, are counted anew.
+
+Each rollout's episodes of a version are counted and kept by themselves. A look at all rollouts puts them together.
 """
 
 import hashlib
@@ -21,15 +23,20 @@ from belay_logbook.errors import BadRequest
 from belay_logbook.schema import STANDARD_OUTCOMES
 from belay_logbook.sealed import LEAST, KeptWindow, Question, Seal, find, kept_pieces, kept_windows
 from belay_logbook.tally import Tally, tally, together
+from belay_logbook.windows import Windows
 
 MAX_WINDOWS = 100_000  # of one version in one answer, about 15 MB
 ROWS_AT_ONCE = 10_000  # in memory, about 3 MB: a window may be a year
 _NEVER_MS = 1 << 62
 
+Span = tuple[int, int]
+"""From the first to before the second, in ms since the epoch."""
+
 _ROWS = """
 SELECT started_ms, reported_ms - started_ms, moved, {x} FROM episode
 WHERE version = :version AND started_ms >= :start AND started_ms < :end ORDER BY started_ms"""
 _NEXT = "SELECT MIN(started_ms) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
+_VERSIONS = "SELECT id FROM version WHERE namespace = :namespace AND name = :name"
 _LONGEST = "SELECT MAX(reported_ms - started_ms) FROM episode WHERE version = ? AND started_ms >= ?"
 
 
@@ -47,6 +54,10 @@ class Look:
     """An episode reported later than this after its start is missing."""
     since: datetime
     """Episodes that started earlier are left out."""
+    rollout: str | None = None
+    """Whose episodes are counted; None: all, those of no rollout included."""
+    cuts: tuple[datetime, ...] = ()
+    """No window spans one of these instants: one ends there, and another begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,69 +81,84 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
         at_ms: The database's horizon, taken before the connection's snapshot.
     Raises: BadRequest when there are more windows than one answer holds.
     """
-    grace_ms = _ms(look.grace)
-    since_ms = round(look.since.timestamp() * 1000)
-    until_ms = at_ms - grace_ms
-    due = _NEVER_MS
+    span = (round(look.since.timestamp() * 1000), at_ms - _ms(look.grace))
+    due: list[int] = []
     versions = []
     seals: list[tuple[Question, Seal]] = []
     for name in look.versions:
-        found = connection.execute(
-            "SELECT id FROM version WHERE namespace = ? AND name = ?", (look.namespace, name)
-        ).fetchone()
-        if found is None:
-            versions.append(_version(name, [], None))
-            continue
-        question = Question(found[0], look.outcome, _ms(look.window), grace_ms)
-        windows = []
-        for window, found_seals in _windows(connection, question, since_ms, until_ms):
-            windows.append(window)
-            seals += [(question, seal) for seal in found_seals]
+        windows: list[KeptWindow] = []
+        longest: list[int] = []
+        for question in _questions(connection, look, name):
+            found = []
+            for window, found_seals in _windows(connection, question, look, span):
+                found.append(window)
+                seals += [(question, seal) for seal in found_seals]
+                if len(found) > MAX_WINDOWS:
+                    raise _too_many(look, name)
+            windows = _merge(windows, found) if windows else found
             if len(windows) > MAX_WINDOWS:
-                raise BadRequest(
-                    f"window is {look.window.total_seconds():g} s: version {name} has more than {MAX_WINDOWS} of them, "
-                    "ask for longer windows or a later since",
-                    field="window",
-                )
-        young_ms = max(until_ms, since_ms)
-        versions.append(_version(name, windows, connection.execute(_LONGEST, (found[0], young_ms)).fetchone()[0]))
-        next_ms = _next(connection, question, young_ms, _NEVER_MS)
-        if next_ms is not None:
+                raise _too_many(look, name)
+            young_ms = max(span)
+            took_ms = connection.execute(_LONGEST, (question.version, young_ms)).fetchone()[0]
+            longest += [] if took_ms is None else [took_ms]
+            next_ms = _next(connection, question, young_ms, _NEVER_MS)
             # Counted once start < at - grace, and the horizon trails the clock by a millisecond: hence two.
-            due = min(due, next_ms + grace_ms + 2)
+            due += [] if next_ms is None else [next_ms + question.grace_ms + 2]
+        versions.append(_version(name, windows, longest))
     numbers = b",".join(versions)
     etag = hashlib.blake2b(
         b"[%b,%b]" % (orjson.dumps([look.outcome, look.namespace]), numbers), digest_size=12
     ).hexdigest()
     head = {"outcome": look.outcome, "at": _instant(at_ms), "etag": etag}
     body = orjson.dumps(head | {"versions": orjson.Fragment(b"[%b]" % numbers)})
-    return Answer(body, etag, None if due == _NEVER_MS else due, tuple(seals))
+    return Answer(body, etag, min(due, default=None), tuple(seals))
+
+
+def _questions(connection: sqlite3.Connection, look: Look, name: str) -> list[Question]:
+    """Return a question for each rollout whose episodes of the version are asked for."""
+    query, values = _VERSIONS, {"namespace": look.namespace, "name": name}
+    if look.rollout is not None:
+        query, values = query + " AND rollout = :rollout", values | {"rollout": look.rollout}
+    found = connection.execute(query, values).fetchall()
+    return [Question(version, look.outcome, _ms(look.window), _ms(look.grace)) for (version,) in found]
+
+
+def _too_many(look: Look, name: str) -> BadRequest:
+    return BadRequest(
+        f"window is {look.window.total_seconds():g} s: version {name} has more than {MAX_WINDOWS} of them, "
+        "ask for longer windows or a later since",
+        field="window",
+    )
 
 
 def _windows(
-    connection: sqlite3.Connection, question: Question, since_ms: int, until_ms: int
+    connection: sqlite3.Connection, question: Question, look: Look, span: Span
 ) -> Iterator[tuple[KeptWindow, list[Seal]]]:
-    """Yield every window with episodes, oldest first, and what of it can be kept from now on."""
+    """Yield every window with episodes in the span, oldest first, and what of it can be kept from now on."""
+    since_ms, until_ms = span
+    windows = Windows(question, [round(cut.timestamp() * 1000) for cut in look.cuts])
     identity = find(connection, question)
-    kept = []
+    kept: list[KeptWindow] = []
     if identity is not None:
-        kept = kept_windows(connection, identity, since_ms, until_ms - question.window_ms)
+        kept = windows.among(kept_windows(connection, identity, question, since_ms, until_ms))
     position = since_ms
     for window in [*kept, None]:
         until = window.start_ms if window else until_ms
         while position < until and (first := _next(connection, question, position, until)) is not None:
-            start, end = question.window(first)
-            yield _count(connection, question, identity, max(start, since_ms), min(end, until_ms))
-            position = end
+            whole = windows.around(first)
+            counted = (max(whole[0], since_ms), min(whole[1], until_ms))
+            yield _count(connection, question, identity, whole=whole, span=counted)
+            position = whole[1]
         if window:
             yield window, []
-            position = window.start_ms + question.window_ms
+            position = window.end_ms
 
 
 def _count(
-    connection: sqlite3.Connection, question: Question, identity: int | None, first_ms: int, end_ms: int
+    connection: sqlite3.Connection, question: Question, identity: int | None, *, whole: Span, span: Span
 ) -> tuple[KeptWindow, list[Seal]]:
-    """Return the numbers of [first_ms, end_ms) of a window, and what of it can be kept."""
+    """Return the numbers of the span, which is a window or lies in it, and what of it can be kept."""
+    first_ms, end_ms = span
     kept = {} if identity is None else kept_pieces(connection, identity, first_ms, end_ms)
     parts: list[Tally] = []
     fresh: list[tuple[int, int, Tally]] = []
@@ -151,12 +177,23 @@ def _count(
             continue
         parts.append(kept[start])
     total = together(parts)
-    window_start, window_end = question.window(first_ms)
-    window = KeptWindow(window_start, _wire(window_start, total), total.moved, total.longest_ms)
-    if (first_ms, end_ms) != (window_start, window_end):
+    window = _window(*whole, total)
+    if span != whole:
         return window, [Seal(start, end, part, ((start, part),), None) for start, end, part in fresh]
     pieces = tuple((start, part) for start, _, part in fresh)
-    return window, [Seal(window_start, window_end, total, pieces, window)]
+    return window, [Seal(*span, total, pieces, window)]
+
+
+def _merge(ours: list[KeptWindow], theirs: list[KeptWindow]) -> list[KeptWindow]:
+    """Return the windows of two rollouts' episodes as those of both; oldest first, as they came."""
+    by_start = {window.start_ms: window for window in ours}
+    for window in theirs:
+        if (other := by_start.get(window.start_ms)) is None:
+            by_start[window.start_ms] = window
+            continue
+        total = together([Tally.from_text(other.tally), Tally.from_text(window.tally)])
+        by_start[window.start_ms] = _window(window.start_ms, window.end_ms, total)
+    return [by_start[start] for start in sorted(by_start)]
 
 
 def _rows(
@@ -196,9 +233,12 @@ def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end
     return found
 
 
+def _window(start_ms: int, end_ms: int, total: Tally) -> KeptWindow:
+    wire = _wire(start_ms, total) if total.count or total.missing else b""
+    return KeptWindow(start_ms, end_ms, wire, total.moved, total.longest_ms, total.to_text())
+
+
 def _wire(start_ms: int, total: Tally) -> bytes:
-    if not total.count and not total.missing:
-        return b""
     window = WindowStatistics(
         start=datetime.fromtimestamp(start_ms / 1000, UTC),
         count=total.count,
@@ -212,11 +252,9 @@ def _wire(start_ms: int, total: Tally) -> bytes:
     return orjson.dumps(window.dump())
 
 
-def _version(name: str, windows: list[KeptWindow], young_longest_ms: int | None) -> bytes:
+def _version(name: str, windows: list[KeptWindow], young_longest_ms: list[int]) -> bytes:
     """Return `wire.VersionStatistics` as JSON."""
-    took = [window.longest_ms for window in windows if window.longest_ms is not None]
-    if young_longest_ms is not None:
-        took.append(young_longest_ms)
+    took = young_longest_ms + [window.longest_ms for window in windows if window.longest_ms is not None]
     numbers = {
         "version": name,
         "windows": orjson.Fragment(b"[%b]" % b",".join(window.wire for window in windows if window.wire)),

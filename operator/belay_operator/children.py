@@ -47,7 +47,7 @@ class Owner:
         return any(o["uid"] == self.uid for o in child["metadata"].get("ownerReferences", ()))
 
     def reference(self) -> dict[str, Any]:
-        """Return the owner reference that makes the garbage collector delete a child with its owner.
+        """Return the controller's owner reference that makes the garbage collector delete a child with its owner.
 
         An owner deleted with `--cascade=foreground` is gone only after its children; without `blockOwnerDeletion` it
         would not wait for them.
@@ -61,8 +61,21 @@ class Owner:
             "blockOwnerDeletion": True,
         }
 
-    def child(self, api_version: str, kind: str, name: str, labels: Mapping[str, str], **parts: Any) -> dict[str, Any]:
-        """Return a manifest owned by this object; `parts` are its top-level fields, e.g. `spec`."""
+    def child(
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        labels: Mapping[str, str],
+        *,
+        keepers: Iterable[Mapping[str, Any]] = (),
+        **parts: Any,
+    ) -> dict[str, Any]:
+        """Return a manifest owned by this object; `parts` are its top-level fields, e.g. `spec`.
+
+        Args:
+            keepers: More owner references, see `keeper`: the child stays while any of its owners exists.
+        """
         return {
             "apiVersion": api_version,
             "kind": kind,
@@ -70,10 +83,18 @@ class Owner:
                 "name": name,
                 "namespace": self.namespace,
                 "labels": dict(labels),
-                "ownerReferences": [self.reference()],
+                "ownerReferences": [self.reference(), *keepers],
             },
             **parts,
         }
+
+
+def keeper(api_version: str, kind: str, name: str, uid: str) -> dict[str, Any]:
+    """Return the owner reference of an object that keeps a child alive and does nothing else to it.
+
+    It is no controller, and its own deletion in the foreground does not wait for the child.
+    """
+    return {"apiVersion": api_version, "kind": kind, "name": name, "uid": uid}
 
 
 def child_labels(extra: Mapping[str, str], installation: Mapping[str, str]) -> dict[str, str]:

@@ -82,11 +82,11 @@ class Operator:
         queue = Queue(
             reconciler,
             priority=reconciler.priority,
+            asked=reconciler.asked,
             clock=time.monotonic,
             rng=self._rng,
             workers=self._installation.workers,
         )
-        reconciler.again = queue.wake
         resync = Resync(self._client, cache, namespaces=self._installation.watch, period=self._installation.resync)
         kinds = tuple(self._kinds.values())
 
@@ -102,7 +102,7 @@ class Operator:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as group:
             context = CachePollerContext(
-                cache, settings, http, wake=queue.wake, token_file=self._installation.token_file
+                cache, settings, http, self._client, wake=queue.wake, token_file=self._installation.token_file
             )
             watching = Watches(cache, resync, namespaces=self._installation.watch)
             following = watching.run(login=lambda: connect.kopf_login(self._client.configuration), ended=self.stop)

@@ -63,7 +63,7 @@ class PodView:
     phase: str  # Pending, Running, Succeeded, Failed or Unknown
     deleting: bool
     ready: bool
-    unschedulable: str | None  # the scheduler's words
+    unschedulable: str | None  # the scheduler's words: it waits for room, or for what it must be placed beside
     rejected: str | None  # why it failed before any of its containers was made, in the kubelet's words
     containers: tuple[ContainerView, ...]  # init containers first
     labels: Mapping[str, str]
@@ -75,11 +75,9 @@ class PodView:
 
     @property
     def cannot_start(self) -> str | None:
-        """Why the pod cannot start, in the scheduler's or the kubelet's words; None: nothing is in its way."""
+        """Why the pod cannot start on its node, in the kubelet's words; None: nothing is in its way there."""
         if self.deleting or self.phase not in ("Pending", "Running"):
             return None
-        if self.unschedulable:
-            return self.unschedulable
         return next((f"container {c.name}: {c.waiting}" for c in self.containers if c.waiting), None)
 
 
@@ -95,12 +93,23 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         phase=status.get("phase", "Pending"),
         deleting="deletionTimestamp" in meta,
         ready=ready.get("status") == "True",
-        unschedulable=shorten(f"Unschedulable: {scheduled.get('message', '')}") if stuck else None,
+        unschedulable=shorten(scheduled.get("message", "")).rstrip(".")
+        if stuck and "deletionTimestamp" not in meta
+        else None,
         rejected=_rejected(status),
         containers=tuple(_containers(status)),
         labels=meta.get("labels") or {},
         annotations=meta.get("annotations") or {},
     )
+
+
+def over_quota(words: str) -> bool:
+    """Return whether a controller failed to create a pod because a ResourceQuota is used up: it waits for room then.
+
+    >>> over_quota('pods "a" is forbidden: exceeded quota: small, requested: limits.cpu=2, used: 0, limited: 1')
+    True
+    """
+    return "exceeded quota" in words
 
 
 def shorten(text: str) -> str:

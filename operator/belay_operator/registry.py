@@ -4,16 +4,13 @@ import importlib
 
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.source import Source
+from belay_operator.rollout.sources import all_sources
+from belay_operator.training import creation, progress
 
 KIND_MODULES = (
     "belay_operator.training.observe",
     "belay_operator.policy.observe",
     "belay_operator.rollout.observe",
-)
-SOURCE_MODULES = (
-    "belay_operator.training.progress",
-    "belay_operator.rollout.sources.logbook",
-    "belay_operator.rollout.sources.serving",
 )
 
 
@@ -24,5 +21,5 @@ def kinds() -> dict[str, Kind]:
 
 
 def sources() -> list[Source]:
-    """Return one fresh poller of each sort."""
-    return [importlib.import_module(module).SOURCE for module in SOURCE_MODULES]
+    """Return one poller of each sort."""
+    return [progress.SOURCE, creation.SOURCE, *all_sources().values()]

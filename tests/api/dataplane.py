@@ -1,8 +1,9 @@
 """A stand-in for controllers, kubelets and gateway, where only an API server runs.
 
 It does what they would report, quickly and without pods: a Deployment gets its replicas and ready Pods with the init
-container's LoadReport, an HTTPRoute is accepted by its gateways, and each pod answers a scrape with no requests at all.
-So it shows what the operator does with the API, and nothing of traffic. Real controllers with fake nodes, for which a
+container's LoadReport, an HTTPRoute is accepted by its gateways, and each pod answers a scrape with the requests that
+`served` counts: none, unless somebody plays (`bench/rollback`). So it shows what the operator does with the API, and
+nothing of traffic. Real controllers with fake nodes, for which a
 test has no time, are in `bench/engine/fake_cluster.py`.
 """
 
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +35,7 @@ class DataPlane:
 
     def __init__(self, kubeconfig: Path, namespace: str, *, address: str = "127.0.0.1") -> None:
         self._kubeconfig, self._namespace, self._address = kubeconfig, namespace, address
+        self.served: Counter[str] = Counter()  # requests by policy, all without an error
         self._policies: set[str] = set()
         self._gate = asyncio.Semaphore(16)
         self._known: dict[str, tuple[int, int]] = {}  # Deployment -> generation and replicas it was answered for
@@ -143,10 +146,10 @@ class DataPlane:
     async def _metrics(self, request: web.Request) -> web.Response:
         lines = []
         for policy in sorted(self._policies):
-            label = f'{{policy="{policy}"}}'
-            lines += [f"belay_requests_total{label} 0", f"belay_request_errors_total{label} 0"]
-            lines += [f'belay_request_seconds_bucket{{policy="{policy}",le="+Inf"}} 0']
-            lines += [f"belay_request_seconds_count{label} 0", f"belay_request_seconds_sum{label} 0"]
+            label, served = f'{{policy="{policy}"}}', self.served[policy]
+            lines += [f"belay_requests_total{label} {served}", f"belay_request_errors_total{label} 0"]
+            lines += [f'belay_request_seconds_bucket{{policy="{policy}",le="+Inf"}} {served}']
+            lines += [f"belay_request_seconds_count{label} {served}", f"belay_request_seconds_sum{label} 0"]
         return web.Response(text="\n".join(lines) + "\n")
 
 

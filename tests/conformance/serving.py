@@ -82,6 +82,19 @@ class TestServing:
             assert (receipt.episode, receipt.step) == ("conformance é", step)
             assert abs(datetime.now(UTC) - receipt.at) < timedelta(minutes=1)
 
+    @pytest.mark.parametrize("rollout", [None, "conformance", "two.dots-1", "Not A Name"])
+    def test_every_receipt_names_the_rollout_of_the_route(
+        self, client: httpx.Client, target: Target, rollout: str | None
+    ) -> None:
+        headers = {} if rollout is None else {"X-Belay-Rollout": rollout}
+        item = {"observation": target.observation, "episode": "conformance"}
+        answers = [client.post(target.url, json=value, headers=headers).json() for value in (item, [item, item])]
+
+        assert "receipt" in answers[0]
+        if target.receipt_key is not None:
+            found = {receipts.check(it["receipt"], target.receipt_key).rollout for it in (answers[0], *answers[1])}
+            assert found == {None if rollout == "Not A Name" else rollout}
+
     def test_a_list_is_answered_in_order(self, client: httpx.Client, target: Target) -> None:
         items = [{"observation": target.observation, "episode": f"e{index}"} for index in range(40)]
         answer = self.post(client, target, items)

@@ -36,7 +36,7 @@ def policy(here: Namespace) -> dict[str, Any]:
 @pytest.mark.timeout(400)
 def test_scale_serves_and_ends(here: Namespace, policy: dict[str, Any]) -> None:
     name = policy["metadata"]["name"]
-    here.kubectl("scale", f"rlp/{name}", "--replicas=1")
+    here.kubectl("patch", f"rlp/{name}", "--type=merge", "-p", '{"spec":{"serving":{"replicas":1}}}')
     here.kubectl("wait", "--for=condition=Ready", f"rlp/{name}", "--timeout=180s")
     here.wait("the replica", lambda: here.status("rlp", name).get("readyReplicas") == 1, timeout_s=180)
     found = here.get("rlp", name)

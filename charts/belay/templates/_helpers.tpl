@@ -49,15 +49,15 @@ collector; our own specs are never written. tests/unit/dev/test_chart.py holds t
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, patch]
-- apiGroups: [apps]
+- apiGroups: [apps]  # deleted where a deleted policy left it to rollouts, and none needs it any more
   resources: [deployments]
-  verbs: [get, list, watch, create, patch]
-- apiGroups: [gateway.networking.k8s.io]  # the only child that goes before its owner does
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]  # goes before its owner does where there is nothing left to serve
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [""]
+- apiGroups: [""]  # as Deployments
   resources: [services]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, patch]
@@ -73,5 +73,5 @@ collector; our own specs are never written. tests/unit/dev/test_chart.py holds t
   verbs: [get, patch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create]
+  verbs: [list, create]
 {{- end }}

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from belay_cluster import api, status
+from belay_cluster import api, status, traces
 from belay_cluster.builder import build_images, recorded
 from belay_cluster.choose import Cluster, cluster, look
 from belay_cluster.gobuild import build
@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("api-down", help="stop them and delete the folder")
     one.add_argument("--state", type=Path, required=True)
     commands.add_parser("status", help="what runs, versions, disk")
+    commands.add_parser("traces", help="print every link, mount, table and folder that a cluster could leave behind")
     commands.add_parser("kubeconfig", help="print the path of the chosen cluster's kubeconfig")
     return top
 
@@ -126,6 +127,8 @@ def dispatch(options: argparse.Namespace, command: list[str], paths: Paths, laps
             api.stop(options.state.resolve(), remove=True)
         case "status":
             print(status.report(paths))
+        case "traces":
+            print("\n".join(traces.machine()))
         case "kubeconfig":
             print(chosen(paths, laps).kubeconfig())
     return 0

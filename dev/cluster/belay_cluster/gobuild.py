@@ -73,8 +73,8 @@ TARGETS = (
     Target(
         "Argo Rollouts",  # bench/engine runs it beside ours
         "argotools",
-        ("github.com/argoproj/argo-rollouts/cmd/rollouts-controller",),
-        ("rollouts-controller",),
+        ("github.com/argoproj/argo-rollouts/cmd/rollouts-controller", "./cmd/httproute-plugin"),
+        ("rollouts-controller", "httproute-plugin"),
         frozenset({"argo"}),
         local=False,
     ),

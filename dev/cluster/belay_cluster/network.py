@@ -6,11 +6,9 @@ instead of leaving by the default route.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
-from belay_cluster import config, layout
+from belay_cluster import config, layout, traces
 from belay_cluster.paths import Paths
 from belay_cluster.shell import run, succeeds
 
@@ -30,12 +28,16 @@ SYSCTLS = (
     "net/netfilter/nf_conntrack_tcp_be_liberal",
 )
 SYS = Path("/proc/sys")
-CNI_RESULTS = (Path("/var/lib/cni/results"), Path("/var/lib/cni/cache/results"))
+
+
+def settings_before(paths: Paths) -> Path:
+    """The kernel settings as `up` found them; there is no such file where `up` has never been."""
+    return paths.state / "sysctl.before"
 
 
 def up(paths: Paths) -> None:
     """Make bridge, route and nft table; remember the kernel settings first."""
-    saved = paths.state / "sysctl.before"
+    saved = settings_before(paths)
     if not saved.exists():
         known = [(name, SYS / name) for name in SYSCTLS if (SYS / name).exists()]
         saved.write_text("".join(f"{name} {path.read_text().strip()}\n" for name, path in known))
@@ -51,33 +53,25 @@ def up(paths: Paths) -> None:
     run(["nft", "-f", "-"], stdin=config.nftables(), what="nft table")
 
 
-def down(paths: Paths) -> None:
-    """Remove pods' namespaces, nft tables and the bridge; restore the kernel settings.
+def clear() -> None:
+    """Remove pods' links and namespaces, what CNI keeps of them, nft tables and the bridge.
 
     Only where `up` has been: pods' namespaces and kube-proxy's table have the same names for any Kubernetes.
     """
-    saved = paths.state / "sysctl.before"
-    if not saved.exists():
-        return
-    for line in _lines(["ip", "netns", "list"]):
-        if line.startswith("cni-"):
-            succeeds(["ip", "netns", "delete", line.split()[0]])
-    for line in _lines(["nft", "list", "tables"]):
-        words = line.split()
-        if words[-1] in ("kube-proxy", layout.NFT_TABLE):
-            succeeds(["nft", "delete", *words])
-    succeeds(["ip", "link", "delete", layout.BRIDGE])
-    for folder in CNI_RESULTS:
-        for path in (*folder.glob(f"{layout.CNI_NETWORK}-*"), *folder.glob("cni-loopback-*")):
-            path.unlink(missing_ok=True)
+    # Links by name, not left to the end of their namespaces: one lives on as long as anything is in it.
+    for link in traces.links():
+        succeeds(["ip", "link", "delete", link])
+    for namespace in traces.namespaces():
+        succeeds(["ip", "netns", "delete", namespace])
+    for table in traces.tables():
+        succeeds(["nft", "delete", "table", *table.split()])
+    for path in traces.cni_results():
+        path.unlink(missing_ok=True)
+
+
+def restore(paths: Paths) -> None:
+    """Give the kernel settings back the values they had before `up`."""
+    saved = settings_before(paths)
     for name, value in (line.split(" ", 1) for line in saved.read_text().splitlines()):
         if (SYS / name).exists() and (SYS / name).read_text().strip() != value:
             (SYS / name).write_text(value)
-    saved.unlink()
-
-
-def _lines(argv: list[str]) -> list[str]:
-    if shutil.which(argv[0]) is None:
-        return []  # a machine that never had the program has nothing of it to remove
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return done.stdout.splitlines()

@@ -1,7 +1,7 @@
 """Take the local cluster away: every process, container, mount, namespace, table, cgroup and setting.
 
-Works on any half-started state. Only what is provably ours is ended: processes by id and start time, shims by their
-executable and our socket, mounts by path.
+Works on any half-started state. Only what is provably ours is ended: processes by id and start time, or by what
+`traces` knows of them. At the end the machine is looked at once more, and what is still there is an error.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from belay_cluster import network
+from belay_cluster import network, traces
 from belay_cluster.paths import STATE, Paths, strangers
 from belay_cluster.process import Processes
 from belay_cluster.runtime import Containerd
 from belay_cluster.shell import Laps, Problem, succeeds
 
 SERVERS = ("kube-apiserver", "containerd", "etcd")
-CGROUPS = Path("/sys/fs/cgroup")
+PATIENCE = timedelta(seconds=10)
+"""With what dies behind us: namespaces are taken apart by the kernel in its own time, slowly on a busy machine."""
 
 
 def down(paths: Paths, laps: Laps, *, wipe: bool) -> None:
@@ -48,18 +50,21 @@ def down(paths: Paths, laps: Laps, *, wipe: bool) -> None:
         laps("containers removed")
     processes.stop(SERVERS[:2], grace=timedelta(seconds=2))
     processes.stop(SERVERS[2:], grace=timedelta(seconds=3))
-    kill_shims(paths)
+    kill(lambda: [*traces.shims(paths), *traces.contained(traces.containers(paths))])
     laps("servers stopped")
-    unmount((paths.state, paths.data))
-    network.down(paths)
-    remove_cgroups()
+    for point in traces.mounts((paths.state, paths.data)):
+        succeeds(["umount", "-l", point])
+    for point in traces.mounts((paths.cache,)):  # left by building images; one in use says no, and stays
+        succeeds(["umount", point])
+    if network.settings_before(paths).exists():
+        network.restore(paths)
+        clear(paths)
     shutil.rmtree(paths.state, ignore_errors=True)
     # Volumes go too: a new cluster must not find another one's files in its empty volumes.
     kept = () if wipe else ("containerd",)
     for path in paths.data.iterdir() if paths.data.is_dir() else ():
         if path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
-    remove_fixed_folders()
     laps("machine is clean" + (", stored content wiped" if wipe else ""))
 
 
@@ -81,54 +86,53 @@ def remove_containers(containerd: Containerd) -> None:
         succeeds([*ctr, "sandboxes", "rm", "--force", *sandboxes])
 
 
-def kill_shims(paths: Paths) -> None:
-    """Kill shims containerd lost: our executable, with our socket on its command line."""
-    shim, socket = (paths.bin / "containerd-shim-runc-v2").resolve(), str(paths.socket).encode()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if (entry / "exe").readlink() == shim and socket in (entry / "cmdline").read_bytes():
-                os.kill(int(entry.name), signal.SIGKILL)
-        except OSError:
-            continue  # it has ended, or is a kernel thread without an executable
+def kill(living: Callable[[], list[int]]) -> None:
+    """Kill what is alive until nothing is: a process that is being killed may still start another."""
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    while (pids := living()) and time.monotonic() < deadline:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+
+
+def clear(paths: Paths) -> None:
+    """Remove what is ours outside our folders, until nothing is.
+
+    Raises: Problem that lists what stays; the state folder is still there then, and the next `down` tries again.
+    """
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    while True:
+        network.clear()
+        for cgroup in traces.cgroups():
+            remove_empty(cgroup)
+        for folder in traces.runc_states(paths):
+            shutil.rmtree(folder, ignore_errors=True)
+        for link in traces.log_links(paths):
+            link.unlink(missing_ok=True)
+        remove_fixed_folders()
+        left = traces.ours(paths)
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            lines = "\n".join(f"  - {one}" for one in left)
+            raise Problem(f"the cluster is gone, but this machine is not as it was before:\n{lines}\nTry it once more.")
+        time.sleep(0.2)
 
 
 def remove_fixed_folders() -> None:
-    """Remove what shims and kubelet leave in places no flag changes, unless another containerd's sockets are there."""
-    for path in (*Path("/run/containerd/s").glob("*"), Path("/var/lib/kubelet/device-plugins/kubelet.sock")):
+    """Remove what shims, kubelet and CNI leave where no flag moves it; sockets only where nobody answers on them."""
+    for path in (path for folder in traces.SOCKETS for path in folder.glob("*")):
         if path.is_socket() and not listens(path):
             path.unlink()
-    for folder in ("/run/containerd/s", "/run/containerd/runc/k8s.io", "/run/containerd/runc", "/run/containerd"):
+    for folder in traces.FIXED:
         remove_empty(Path(folder))
-    remove_empty(Path("/var/lib/kubelet/device-plugins"))
-    remove_empty(Path("/var/lib/kubelet"))
 
 
 def listens(path: Path) -> bool:
     """True when a process still answers on a Unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
-
-
-def mounts_under(table: str, folders: tuple[Path, ...]) -> list[str]:
-    """Mount points below the folders out of /proc/mounts, deepest first."""
-    points = [line.split()[1].encode().decode("unicode_escape") for line in table.splitlines()]
-    ours = [point for point in points if any(point.startswith(f"{folder}/") for folder in folders)]
-    return sorted(ours, key=len, reverse=True)
-
-
-def unmount(folders: tuple[Path, ...]) -> None:
-    """Unmount everything below the folders."""
-    for point in mounts_under(Path("/proc/mounts").read_text(), folders):
-        succeeds(["umount", "-l", point])
-
-
-def remove_cgroups() -> None:
-    """Remove the kubelet's cgroups in every hierarchy; a cgroup is removed by rmdir, its files are not files."""
-    for root in (CGROUPS / "kubepods", *CGROUPS.glob("*/kubepods")):
-        for folder, _, _ in os.walk(root, topdown=False):
-            remove_empty(Path(folder))
 
 
 def remove_empty(folder: Path) -> None:

@@ -83,8 +83,7 @@ def train(time: Timeline) -> None:
         status = DEMO.status("rltj", name)
         aggregate = status["aggregate"]
         time.good(
-            f"{name}: {aggregate['seeds']} seeds, IQM {aggregate['iqm']:.0f} "
-            f"(95 % {aggregate['ci95'][0]:.0f} to {aggregate['ci95'][1]:.0f}), best seed {aggregate['best']['seed']} "
+            f"{name}: {aggregate['seeds']} seeds, IQM {aggregate['iqm']:.0f}, best seed {aggregate['best']['seed']} "
             f"with {aggregate['best']['return']:.0f} -> RLPolicy {status['publishedPolicy']}"
         )
 

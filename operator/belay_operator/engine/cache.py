@@ -12,7 +12,7 @@ from typing import Any
 from belay_operator.engine import metrics
 from belay_operator.engine.change import Change
 from belay_operator.engine.resources import CACHED, INDEXED_LABELS, policies_named
-from belay_operator.engine.slim import Entry, entry_of
+from belay_operator.engine.slim import Entry, entry_of, whole
 
 TOMBSTONES = 10_000  # deletions remembered; a late answer is at most seconds late
 
@@ -41,6 +41,11 @@ class Cache:
         entry = self._entries[kind].get((namespace, name))
         return entry.obj if entry else None
 
+    def whole(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Return the object with its pod template, unpacked for this call."""
+        entry = self._entries[kind].get((namespace, name))
+        return whole(entry) if entry else None
+
     def entry(self, kind: str, namespace: str, name: str) -> Entry | None:
         """Return the object as kept, for the executor; None also for kinds that are not cached."""
         return self._entries.get(kind, {}).get((namespace, name))
@@ -50,7 +55,7 @@ class Cache:
         return kind in self._entries
 
     def owned(self, kind: str, owner_uid: str) -> list[Mapping[str, Any]]:
-        """Return the objects of `kind` with a controller owner reference to `owner_uid`."""
+        """Return the objects of `kind` with an owner reference to `owner_uid`, as its controller or not."""
         return self._resolve(kind, self._by_owner.get((kind, owner_uid)))
 
     def in_namespace(self, kind: str, namespace: str) -> list[Mapping[str, Any]]:
@@ -187,8 +192,7 @@ class Cache:
         meta = entry.obj["metadata"]
         yield self._by_namespace, (kind, name[0])
         for reference in meta.get("ownerReferences") or ():
-            if reference.get("controller"):
-                yield self._by_owner, (kind, reference["uid"])
+            yield self._by_owner, (kind, reference["uid"])
         labels = meta.get("labels") or {}
         for label in INDEXED_LABELS:
             if label in labels:

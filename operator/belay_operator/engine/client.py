@@ -11,7 +11,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -26,15 +26,15 @@ from belay_api import names
 from belay_operator.engine import metrics
 from belay_operator.engine.errors import ApiError, NotFound, Unreachable, error_of
 from belay_operator.engine.rate import TokenBucket
-from belay_operator.engine.resources import Resource, resource_of
+from belay_operator.engine.resources import WITHIN, Resource, resource_of
 
 TRIES = 4
 FIRST_DELAY = timedelta(
     milliseconds=100
 )  # doubled per try, times a random 0.5..1: many clients must not come back together
 LONGEST_RETRY_AFTER = timedelta(seconds=10)  # a longer wish is left to the queue's back-off
-TIMEOUT = timedelta(seconds=30)
 URGENT_TIMEOUT = timedelta(seconds=5)  # a connection that died in silence must not use up a rollback's deadline
+TRYING = 2  # times the time limit of one try: after that no other try begins
 DEPTH = 10_000  # levels of nesting that an API server accepts in an object
 CHUNK = 500  # objects per list page: bounds the memory spike on both sides
 
@@ -100,7 +100,7 @@ class Client:
         if resource.selector:
             query["labelSelector"] = resource.selector
         while True:
-            answer = await self.call("GET", resource, resource.path(namespace), query=query)
+            answer = await self.call("GET", resource, resource.path(namespace), query=query, within=WITHIN)
             items = answer.get("items") or []
             for item in items:  # list items come without these two
                 item["apiVersion"], item["kind"] = resource.api_version, resource.kind
@@ -109,6 +109,13 @@ class Client:
             if not more:
                 return
             query["continue"] = more
+
+    async def events(self, namespace: str, *, kind: str, reason: str) -> Sequence[Object]:
+        """Return the first Events of a namespace, at most `CHUNK`, about objects of `kind` with that reason."""
+        resource = resource_of("Event")
+        query = {"fieldSelector": f"involvedObject.kind={kind},reason={reason}", "limit": str(CHUNK)}
+        answer = await self.call("GET", resource, resource.path(namespace), query=query)
+        return answer.get("items") or []
 
     async def apply(self, manifest: Mapping[str, Any], *, urgent: bool = False) -> Object:
         """Server-side apply `manifest` under our field manager and return the object as it is now."""
@@ -172,22 +179,25 @@ class Client:
 
         Args:
             urgent: Do not wait for the rate limit, nor long for an answer before the next try.
-            within: Time limit of each try; None: what fits `urgent`.
+            within: Time limit of each try; None: what fits the kind and `urgent`. No try begins later than twice that
+                after the call did.
         Raises: The ApiError that fits the last answer.
         """
         url = f"{self.configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
-        within = within or (URGENT_TIMEOUT if urgent else TIMEOUT)
+        within = within or (min(URGENT_TIMEOUT, resource.within) if urgent else resource.within)
+        end = time.monotonic() + TRYING * within.total_seconds()
         one = _Call(verb, resource.kind, f"{verb} {path}", url, media, within)
-        for attempt in range(1, tries + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             metrics.API_THROTTLED.inc(await self._bucket.take(urgent=urgent))
             try:
                 return await self._once(one, body)
             except _TryAgain as again:
-                if attempt == tries or again.after > LONGEST_RETRY_AFTER:
+                pause = max(FIRST_DELAY * 2 ** (attempt - 1) * self._rng.uniform(0.5, 1.0), again.after).total_seconds()
+                if attempt >= tries or again.after > LONGEST_RETRY_AFTER or time.monotonic() + pause >= end:
                     raise again.error from again.__cause__
-                pause = FIRST_DELAY * 2 ** (attempt - 1) * self._rng.uniform(0.5, 1.0)
-                await asyncio.sleep(max(pause, again.after).total_seconds())
-        raise AssertionError("unreachable: tries is at least 1")
+                await asyncio.sleep(pause)
 
     async def _once(self, one: "_Call", body: Any) -> Object:
         headers = {"Accept": "application/json", "Content-Type": one.media, "User-Agent": names.FIELD_MANAGER}

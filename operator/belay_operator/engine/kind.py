@@ -7,10 +7,19 @@ Each folder `training/`, `policy/`, `rollout/` offers one module-level `KIND: Ki
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 from typing import Any, Protocol
 
 from belay_operator.engine.change import Change
 from belay_operator.engine.plan import Key, Plan, Settings
+
+
+class Priority(IntEnum):
+    """Which key goes first: a lower number never waits for a higher one that came earlier."""
+
+    ROLLBACK = 0  # traffic is being taken away from a policy, and that is not proven yet
+    ROLLOUT = 1  # any other pass over a rollout: the next one may decide a rollback
+    REST = 2
 
 
 class Reader(Protocol):
@@ -19,8 +28,11 @@ class Reader(Protocol):
     def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """Return the object, or None when it does not exist."""
 
+    def whole(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Return the object as `get` does, with the pod template that is otherwise kept packed: a costly look."""
+
     def owned(self, kind: str, owner_uid: str) -> list[Mapping[str, Any]]:
-        """Return the objects of `kind` with a controller owner reference to `owner_uid`."""
+        """Return the objects of `kind` with an owner reference to `owner_uid`, as its controller or not."""
 
     def in_namespace(self, kind: str, namespace: str) -> list[Mapping[str, Any]]:
         """Return all cached objects of `kind` in a namespace."""
@@ -53,8 +65,8 @@ class Kind:
     """(observed, now) -> plan. Pure."""
     invalid: Callable[[Mapping[str, Any], str, datetime], Plan]
     """(object, message, now) -> a plan whose status says Ready=False, reason InvalidSpec. Changes nothing else."""
-    priority: Callable[[Mapping[str, Any], Reader], int]
-    """(object, cache) -> queue priority, lower first: 0 rollbacks, 1 rollouts, 2 the rest."""
+    priority: Callable[[Mapping[str, Any], Reader], Priority]
+    """(object, cache) -> priority in the work queue."""
     related: Callable[[Change, Reader], Iterable[Key]]
     """(change of any cached object, cache) -> keys of this kind to look at again, beyond its owner: e.g. the rollouts
     that name a changed RLPolicy. A change that says nothing new to this kind wakes nobody."""

@@ -42,8 +42,8 @@ class Plan:
     apply: tuple[Manifest, ...] = ()  # server-side applied, in this order
     delete: tuple[Ref, ...] = ()
     events: tuple[Note, ...] = ()
-    unhurried: bool = False  # the status only tells how far things are and nobody acts on it: it may be held back
-    again_after: timedelta | None = None  # look again after this long even if nothing happens; None: only on events
+    debounce: bool = False  # the status only tells how far things are and nobody acts on it: it may wait a moment
+    requeue_after: timedelta | None = None  # look again after this long even if nothing happens; None: only on events
 
     @property
     def writes(self) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ import aiohttp
 from belay_operator.engine import metrics
 from belay_operator.engine.cache import Cache, Name
 from belay_operator.engine.change import Change
+from belay_operator.engine.client import Client
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.queue import backoff
 from belay_operator.engine.source import Source
@@ -57,12 +58,13 @@ class CachePollerContext:
         cache: Cache,
         settings: Settings,
         http: aiohttp.ClientSession,
+        client: Client,
         *,
         wake: Callable[[Key], None],
         token_file: Path,
     ) -> None:
         self.settings, self.http = settings, http
-        self._cache, self._wake, self._token_file = cache, wake, token_file
+        self._cache, self._client, self._wake, self._token_file = cache, client, wake, token_file
         self._followers: dict[str, list[ChangedNames]] = {}
         cache.listen(self._note_change)
 
@@ -73,6 +75,10 @@ class CachePollerContext:
     def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """See `Reader.get`."""
         return self._cache.get(kind, namespace, name)
+
+    def whole(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """See `Reader.whole`."""
+        return self._cache.whole(kind, namespace, name)
 
     def owned(self, kind: str, owner_uid: str) -> list[Mapping[str, Any]]:
         """See `Reader.owned`."""
@@ -120,6 +126,10 @@ class CachePollerContext:
             return self._token_file.read_text().strip() or None
         except OSError:
             return None
+
+    async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
+        """See `PollerContext.events`."""
+        return list(await self._client.events(namespace, kind=kind, reason=reason))
 
     def _note_change(self, change: Change) -> None:
         for follower in self._followers.get(change.kind, ()):

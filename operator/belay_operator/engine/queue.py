@@ -1,51 +1,83 @@
-"""Workers around the agenda: N passes at once, exponential back-off per key, alarms, gauges.
+"""Workers around the work queue: N passes at once, and a back-off for each key in trouble.
 
-The handler is given a key and answers when it wants to see it again; it raises when the pass failed. A failure is
-retried with a growing, jittered delay, and any wake in between runs at once: news may be the cure.
+The handler is given a key and answers what it wants next; it raises when the pass failed. A key whose passes fail is in
+trouble until a pass succeeds and asks for nothing more. Each failure of the same trouble doubles the wait, in two ways:
+
+    without news   the pass is made again after the back-off, at most two minutes
+    with news      (somebody wakes the key) as well, but held off for a shorter time, by its priority: most wakes come
+                   from the writes of a pass itself, yet any of them may bring the cure, or the end of a candidate
+
+When people change the object, its trouble is over: they may have mended it.
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from belay_operator.engine import metrics
-from belay_operator.engine.agenda import PRIORITIES, Agenda
+from belay_operator.engine.blocked import BlockedChildren
 from belay_operator.engine.errors import ApiError
-from belay_operator.engine.foreign import ForeignObject
+from belay_operator.engine.kind import Priority
 from belay_operator.engine.plan import Key
+from belay_operator.engine.workqueue import WorkQueue
 
 WORKERS = 32
 FIRST_BACKOFF = timedelta(milliseconds=200)
 LONGEST_BACKOFF = timedelta(minutes=2)
+LONGEST_HOLD = {
+    Priority.ROLLBACK: timedelta(milliseconds=500),  # a part of the second within which a rollback should be over
+    Priority.ROLLOUT: timedelta(seconds=1),  # the pass that is held off may be the one that decides a rollback
+    Priority.REST: timedelta(seconds=5),
+}
+"""How long a key in trouble is kept from news, by the priority of the news."""
 
-Handler = Callable[[Key], Awaitable[timedelta | None]]
-"""key -> when to look again without news; None: only on news."""
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a pass wants next."""
+
+    requeue: bool = False  # another pass at once: this one wrote something
+    requeue_after: timedelta | None = None  # another pass after this long without news; None: only on news
+    error: Exception | None = None  # the pass failed, and still knows when it is due at the latest
+
+
+Handler = Callable[[Key], Awaitable[Result]]
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class _Trouble:
+    """What is wrong with a key, from its first failed pass to the first that succeeds and asks for nothing more."""
+
+    asked: object  # what people asked of the object when it began
+    failures: int = 0
+
+
 class Queue:
-    """The keyed work queue of the operator."""
+    """The keyed work queue of the operator, and those who work it off."""
 
     def __init__(
         self,
         handler: Handler,
         *,
-        priority: Callable[[Key], int],
+        priority: Callable[[Key], Priority],
+        asked: Callable[[Key], object],
         clock: Callable[[], float],
         rng: random.Random,
         workers: int = WORKERS,
     ) -> None:
-        self._handler, self._priority, self._clock, self._rng = handler, priority, clock, rng
-        self._count = workers
-        # One worker in eight is only for rollouts: passes that hang (a webhook of the cluster that times out, say, for
-        # every training job) must not leave a rollback without anybody to carry it out.
-        self._agenda: Agenda[Key] = Agenda(rest_at_once=workers - workers // 8)
-        self._failures: dict[Key, int] = {}
-        self._ready = asyncio.Semaphore(0)  # counts "look at the agenda"; spurious ones are harmless
+        """Args: asked: What people ask of an object; a value that differs once they have changed it."""
+        self._handler, self._priority, self._asked = handler, priority, asked
+        self._clock, self._rng, self._count = clock, rng, workers
+        self._work: WorkQueue[Key] = WorkQueue(workers=workers)
+        self._troubles: dict[Key, _Trouble] = {}
+        self._ready = asyncio.Semaphore(0)  # counts "look at the work queue"; spurious ones are harmless
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = float("inf")
         self._open = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -53,14 +85,19 @@ class Queue:
 
     def wake(self, key: Key) -> None:
         """Ask for a pass over `key`, with the priority it has now."""
-        self._agenda.wake(key, self._clock(), priority=self._priority(key))
-        self._signal()
+        trouble = self._troubles.get(key)
+        if trouble is not None and trouble.asked != self._asked(key):
+            self._end_trouble(key)
+        self._work.add(key, self._clock(), priority=self._priority(key))
+        if self._open and self._work.busy < self._count:
+            self._ready.release()
+        self._arm()
 
     def open(self) -> None:
         """Let the workers begin; before this, wakes only collect. Called once the cache is complete."""
         self._open = True
         self.last_progress = self._clock()
-        for _ in range(min(len(self._agenda), self._count)):
+        for _ in range(min(len(self._work), self._count)):
             self._ready.release()
         self._arm()
 
@@ -68,7 +105,7 @@ class Queue:
         """Work until cancelled; passes under way then have been cancelled too."""
         async with asyncio.TaskGroup() as group:
             for number in range(self._count):
-                group.create_task(self._work(), name=f"worker-{number}")
+                group.create_task(self._worker(), name=f"worker-{number}")
 
     async def drained(self) -> None:
         """Return once no worker has a key in hand and no new one will be taken: for a clean end."""
@@ -77,81 +114,101 @@ class Queue:
 
     def stuck_for(self) -> float:
         """Return for how many seconds keys have waited while no pass ended; 0 when nothing waits."""
-        oldest = self._agenda.oldest()
+        oldest = self._work.oldest()
         if not self._open or oldest is None:
             return 0.0
         return self._clock() - max(oldest, self.last_progress)
 
     def gauge(self) -> None:
         """Write depth and age to the metrics."""
-        for priority in range(PRIORITIES):
-            metrics.QUEUE_DEPTH.labels(str(priority)).set(self._agenda.depth(priority))
-        oldest = self._agenda.oldest()
+        for priority in Priority:
+            metrics.QUEUE_DEPTH.labels(str(int(priority))).set(self._work.depth(priority))
+        oldest = self._work.oldest()
         metrics.QUEUE_AGE.set(0 if oldest is None else self._clock() - oldest)
-        metrics.QUEUE_BUSY.set(self._agenda.busy)
+        metrics.QUEUE_BUSY.set(self._work.busy)
 
-    async def _work(self) -> None:
+    async def _worker(self) -> None:
         while True:
             await self._ready.acquire()
-            while self._open and (key := self._agenda.take()) is not None:
+            while self._open and (key := self._work.get()) is not None:
                 self._idle.clear()
                 try:
                     await self._pass(key)
                 finally:
-                    self._agenda.finish(key, self._clock())
+                    self._work.done(key, self._clock())
+                    self._arm()
                     self.last_progress = self._clock()
-                    if not self._agenda.busy:
+                    if not self._work.busy:
                         self._idle.set()
 
     async def _pass(self, key: Key) -> None:
-        self._agenda.silence(key)
+        self._work.drop_requeue(key)
+        asked = self._asked(key)
         try:
-            again = await self._handler(key)
+            result = await self._handler(key)
         except Exception as error:  # one object's failure must never end a worker; it is counted, told and retried
-            self._failed(key, error)
+            result = Result(error=error)
+        if result.error is not None:
+            self._failed(key, asked, result)
+            return
+        if result.requeue_after is not None:
+            self._work.requeue_at(key, self._clock() + max(0.0, result.requeue_after.total_seconds()))
+        if result.requeue:
+            self.wake(key)
         else:
-            self._failures.pop(key, None)
-            if again is not None:
-                self._agenda.alarm(key, self._clock() + max(0.0, again.total_seconds()))
-                self._arm()
+            self._end_trouble(key)
 
-    def _failed(self, key: Key, error: Exception) -> None:
-        failures = self._failures.get(key, 0) + 1
-        self._failures[key] = failures
-        delay = backoff(failures, self._rng)
-        where = f"{key.kind} {key.namespace}/{key.name}"
-        # An answer of the API server needs no traceback, nor a name that is taken; anything else is a bug until shown
-        # otherwise.
-        trace = None if isinstance(error, ApiError | ForeignObject) else error
+    def _failed(self, key: Key, asked: object, result: Result) -> None:
+        """Count the failure, say so, hold the key off and set the time of the next try."""
+        trouble = self._troubles.get(key)
+        if trouble is None or trouble.asked != asked:
+            trouble = self._troubles[key] = _Trouble(asked)
+        trouble.failures += 1
+        priority, delay, now = self._priority(key), backoff(trouble.failures, self._rng), self._clock()
+        holds = {of: min(delay, longest) for of, longest in LONGEST_HOLD.items()}
+        self._work.hold_off(key, [now + holds[of].total_seconds() for of in Priority])
+        if priority == Priority.ROLLBACK:
+            delay = holds[priority]
+        if result.requeue_after is not None:
+            delay = min(delay, max(result.requeue_after, holds[priority]))
+        self._work.requeue_at(key, now + delay.total_seconds())
+        if self._asked(key) != asked:  # people changed it while the pass was under way
+            self._end_trouble(key)
+        # An answer of the API server needs no traceback, nor a child that is blocked; anything else may be a bug.
+        trace = None if isinstance(result.error, ApiError | BlockedChildren) else result.error
         log.warning(
-            "%s: pass failed (%d in a row), next try in %.1f s: %s",
-            where,
-            failures,
+            "%s: pass failed (%d times), next try in %.1f s: %s",
+            f"{key.kind} {key.namespace}/{key.name}",
+            trouble.failures,
             delay.total_seconds(),
-            error,
+            result.error,
             exc_info=trace,
         )
-        self._agenda.alarm(key, self._clock() + delay.total_seconds())
-        self._arm()
+
+    def _end_trouble(self, key: Key) -> None:
+        if self._troubles.pop(key, None) is not None:
+            self._work.release(key)
 
     def _arm(self) -> None:
-        """Wake what is due and set one timer for the next alarm."""
+        """Wake what is due, and have one timer for the next that will be."""
         if not self._open:
             return
-        for key in self._agenda.due(self._clock()):
+        for key in self._work.due(self._clock()):
             self.wake(key)
+        at = self._work.next_due()
+        if at is None or at >= self._timer_at:
+            return  # the timer that is set comes early enough, and looks again then
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if (at := self._agenda.next_alarm()) is not None:
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, at - self._clock()), self._arm)
+        self._timer_at = at
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, at - self._clock()), self._on_timer)
 
-    def _signal(self) -> None:
-        if self._open and self._agenda.busy < self._count:
-            self._ready.release()
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, float("inf")
+        self._arm()
 
 
 def backoff(failures: int, rng: random.Random) -> timedelta:
-    """Return the pause after so many failures in a row: doubling, capped, times a random 0.5 to 1."""
+    """Return the pause after so many failures of one trouble: doubling, capped, times a random 0.5 to 1."""
     full: timedelta = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(failures - 1, 20))
     return full * rng.uniform(0.5, 1.0)

@@ -2,34 +2,44 @@
 
 A pass that wrote something is followed by another at once, until a pass finds nothing to write: a kind may take one
 small step per pass and never waits for its own echo. A kind that finds something to write for ever is a bug; it is
-slowed down like any failure, so that it cannot eat the API server.
+slowed down like any failure, so that it cannot eat the API server, until a pass finds nothing.
 """
 
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from belay_operator.engine import metrics
 from belay_operator.engine.apply import Executor
+from belay_operator.engine.blocked import BlockedChildren
 from belay_operator.engine.cache import Cache
-from belay_operator.engine.errors import Conflict, NotFound, Terminating
-from belay_operator.engine.holdback import HoldBack
-from belay_operator.engine.kind import Kind
+from belay_operator.engine.debounce import Debounce
+from belay_operator.engine.errors import ApiError, Conflict, NotFound, Terminating
+from belay_operator.engine.kind import Kind, Priority
 from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.engine.queue import Result
 from belay_operator.engine.slim import unreadable
 
 CONFLICTS = 3  # decisions remade at once after a conflict, before the queue's back-off takes over
-CHURN = 40  # passes with writes in a row, each right after the one before
+CHURN = 40  # passes with writes in a row within the window; the next one is a failure
 CHURN_WINDOW = timedelta(seconds=30)
-URGENT = 0  # the priority of rollbacks
 
 log = logging.getLogger(__name__)
 
 
 class Churning(Exception):
     """Pass after pass found something to write; the object is left alone for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Streak:
+    """Passes over one key that all wrote something."""
+
+    passes: int
+    since: datetime
 
 
 class Reconciler:
@@ -47,59 +57,61 @@ class Reconciler:
     ) -> None:
         self._kinds, self._cache, self._executor, self._settings = kinds, cache, executor, settings
         self._now = now
-        self.again: Callable[[Key], None] = lambda key: None
-        """How a pass asks for the next one; set by whoever owns the queue."""
-        self._held_back = HoldBack(clock)
-        self._streaks: dict[Key, tuple[int, datetime]] = {}
+        self._debounce = Debounce(clock)
+        self._streaks: dict[Key, _Streak] = {}
 
-    def priority(self, key: Key) -> int:
+    def priority(self, key: Key) -> Priority:
         """Return the queue priority of an object as the cache has it; unknown objects come last."""
         obj = self._cache.get(key.kind, key.namespace, key.name)
-        return self._kinds[key.kind].priority(obj, self._cache) if obj is not None else 2
+        return self._kinds[key.kind].priority(obj, self._cache) if obj is not None else Priority.REST
 
-    async def __call__(self, key: Key) -> timedelta | None:
-        """Make one pass over `key`; return when to look again without news.
+    def asked(self, key: Key) -> object:
+        """Return what people ask of an object, as the cache has it: spec and annotations, which we never write."""
+        obj = self._cache.get(key.kind, key.namespace, key.name)
+        if obj is None:
+            return None
+        meta = obj["metadata"]
+        return meta["uid"], meta.get("generation"), meta.get("annotations")
 
-        Raises: whatever went wrong; conditions stay as they are, the queue tries again later.
+    async def __call__(self, key: Key) -> Result:
+        """Make one pass over `key`. What went wrong with a write is in the result; conditions stay as they are.
+
+        Raises: whatever went wrong before there was a plan.
         """
-        started, result = time.monotonic(), "error"
+        started, outcome = time.monotonic(), "error"
         try:
-            for attempt in range(1, CONFLICTS + 1):
-                try:
-                    again = await self._pass(key)
-                except Conflict:
-                    if attempt == CONFLICTS:
-                        raise
-                else:
-                    result = "ok"
-                    return again
-            raise AssertionError("unreachable: the last conflict is raised")
+            result = await self._pass(key)
+            for _ in range(CONFLICTS - 1):
+                if isinstance(result.error, Conflict):
+                    result = await self._pass(key)
+            outcome = "ok" if result.error is None else "error"
+            return result
         finally:
-            metrics.RECONCILES.labels(key.kind, result).inc()
+            metrics.RECONCILES.labels(key.kind, outcome).inc()
             metrics.RECONCILE_SECONDS.labels(key.kind).observe(time.monotonic() - started)
 
-    async def _pass(self, key: Key) -> timedelta | None:
+    async def _pass(self, key: Key) -> Result:
         obj = self._cache.get(key.kind, key.namespace, key.name)
         if obj is None or "deletionTimestamp" in obj["metadata"]:
             self._streaks.pop(key, None)
-            self._held_back.forget(key)
-            return None  # gone or going: the garbage collector takes what it owned
+            self._debounce.forget(key)
+            return Result()  # gone or going: the garbage collector takes what it owned
         kind = self._kinds[key.kind]
-        plan = self._held_back.filter(key, self._decide(kind, obj))
+        plan = self._debounce.filter(key, self._decide(kind, obj))
+        urgent = self._priority_of(kind, obj, plan) == Priority.ROLLBACK
         try:
-            writes = await self._executor.execute(obj, plan, urgent=self._priority_of(kind, obj, plan) == URGENT)
+            writes = await self._executor.execute(obj, plan, urgent=urgent)
         except Terminating:
-            return None  # the namespace takes everything with it; the deletions come as events
-        except NotFound:
-            if self._cache.get(key.kind, key.namespace, key.name) is not obj:
-                return timedelta(0)  # it was deleted or changed while we worked: look again
-            raise
-        if writes:
-            self._note_writes(key)
-            self.again(key)
-        else:
+            return Result()  # the namespace takes everything with it; the deletions come as events
+        except (ApiError, BlockedChildren) as error:
+            if isinstance(error, NotFound) and self._cache.get(key.kind, key.namespace, key.name) is not obj:
+                return Result(requeue=True)  # it was deleted or changed while we worked: look again
+            return Result(requeue_after=plan.requeue_after, error=error)
+        if not writes:
             self._streaks.pop(key, None)
-        return plan.again_after
+            return Result(requeue_after=plan.requeue_after)
+        churning = self._churning(key)
+        return Result(requeue=churning is None, requeue_after=plan.requeue_after, error=churning)
 
     def _decide(self, kind: Kind, obj: Mapping[str, Any]) -> Plan:
         if (fault := unreadable(obj)) is not None:
@@ -110,19 +122,26 @@ class Reconciler:
             return kind.invalid(obj, _sentence(error), self._now())
         return kind.decide(observed, self._now())
 
-    def _priority_of(self, kind: Kind, obj: Mapping[str, Any], plan: Plan) -> int:
+    def _priority_of(self, kind: Kind, obj: Mapping[str, Any], plan: Plan) -> Priority:
         # The pass that records the intent to roll back is itself urgent: judge by the status it is about to write.
         return kind.priority(obj if plan.status is None else {**obj, "status": plan.status}, self._cache)
 
-    def _note_writes(self, key: Key) -> None:
-        count, since = self._streaks.get(key, (0, self._now()))
-        if count and self._now() - since > CHURN_WINDOW:
-            count, since = 0, self._now()
-        self._streaks[key] = (count + 1, since)
-        if count + 1 > CHURN:
-            del self._streaks[key]
-            metrics.CHURN.labels(key.kind).inc()
-            raise Churning(f"{CHURN} passes in a row wrote something; please report this with the object's YAML")
+    def _churning(self, key: Key) -> Churning | None:
+        """Count a pass that wrote something; return what is wrong when too many did so in a row.
+
+        One more pass is let through after that: if it finds nothing to write, somebody had kept changing the world, and
+        it is over.
+        """
+        now = self._now()
+        streak = self._streaks.get(key)
+        if streak is None or now - streak.since > CHURN_WINDOW:
+            streak = _Streak(0, now)
+        if streak.passes < CHURN:
+            self._streaks[key] = _Streak(streak.passes + 1, streak.since)
+            return None
+        self._streaks[key] = _Streak(CHURN - 1, now)
+        metrics.CHURN.labels(key.kind).inc()
+        return Churning(f"{CHURN} passes in a row wrote something; please report this with the object's YAML")
 
 
 def _sentence(error: ValueError) -> str:

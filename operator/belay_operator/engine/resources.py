@@ -6,12 +6,20 @@ start. Only HTTPRoute may be missing in a cluster; `main` asks for it once and `
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from belay_api import names
 
 MANAGED_SELECTOR = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 """Server-side: other people's Jobs and Pods never reach this process."""
+
+
+WITHIN = timedelta(seconds=30)
+SOON = timedelta(seconds=5)
+"""For what a rollback writes: its key may just be busy with an ordinary call of the same kind, which it must not wait
+for. A webhook of the cluster that takes longer is one that a rollback cannot wait for either."""
+BEYOND_WEBHOOKS = timedelta(seconds=12)  # a webhook has ten seconds by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,7 @@ class Resource:
     cached: bool = False  # listed, watched and kept in the cache
     selector: str | None = None  # label selector of list and watch; None: all objects of the kind
     optional: bool = False  # a cluster may not serve it
+    within: timedelta = WITHIN  # time limit of one try of a call about one object
 
     @property
     def api_version(self) -> str:
@@ -48,14 +57,14 @@ class Resource:
 
 _OURS = [
     Resource("RLTrainingJob", names.GROUP, names.VERSION, "rltrainingjobs", cached=True),
-    Resource("RLPolicy", names.GROUP, names.VERSION, "rlpolicies", cached=True),
-    Resource("RLRollout", names.GROUP, names.VERSION, "rlrollouts", cached=True),
+    Resource("RLPolicy", names.GROUP, names.VERSION, "rlpolicies", cached=True, within=SOON),
+    Resource("RLRollout", names.GROUP, names.VERSION, "rlrollouts", cached=True, within=SOON),
 ]
 _CHILDREN = [
     Resource("Job", "batch", "v1", "jobs", cached=True, selector=MANAGED_SELECTOR),
     Resource("Pod", "", "v1", "pods", cached=True, selector=MANAGED_SELECTOR),
-    Resource("Deployment", "apps", "v1", "deployments", cached=True, selector=MANAGED_SELECTOR),
-    Resource("Service", "", "v1", "services", cached=True, selector=MANAGED_SELECTOR),
+    Resource("Deployment", "apps", "v1", "deployments", cached=True, selector=MANAGED_SELECTOR, within=BEYOND_WEBHOOKS),
+    Resource("Service", "", "v1", "services", cached=True, selector=MANAGED_SELECTOR, within=SOON),
     Resource(
         "HTTPRoute",
         "gateway.networking.k8s.io",
@@ -64,6 +73,7 @@ _CHILDREN = [
         cached=True,
         selector=MANAGED_SELECTOR,
         optional=True,
+        within=SOON,
     ),
 ]
 _WRITTEN_ONLY = [

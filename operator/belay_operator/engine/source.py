@@ -3,11 +3,12 @@
 A fact is what a poller last learned, kept in the cache under (topic, namespace, name) and read by `observe`:
 
     progress     job      {index: belay_api.wire.RunProgressRecord}
+    creation     job      why its pods cannot be made, as text
     statistics   rollout  belay_operator.rollout.facts.StatisticsFact
     serving      policy   belay_operator.rollout.facts.ServingFact
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -48,6 +49,9 @@ class PollerContext(Reader, Protocol):
 
     def token(self) -> str | None:
         """Return the operator's own bearer token for the logbook, freshly read; None outside a cluster."""
+
+    async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
+        """Return the Events of a namespace about objects of `kind`, with that reason. Raises: ApiError."""
 
 
 class Source(Protocol):

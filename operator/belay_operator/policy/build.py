@@ -5,21 +5,33 @@
 
 A change of serving settings rolls the pods one by one: a new one is ready before an old one goes, and an old one waits
 out the time that proxies need to forget it.
+
+What serves outlives its RLPolicy: each rollout that needs the Deployment is one of its owners, and the Deployment is an
+owner of the Service. The garbage collector removes nothing that still has an owner, in the foreground neither: a
+deleted RLPolicy leaves what a rollout serves (`leftover.py`) and takes the rest with it. Only the Deployment says who
+needs it: that changes together with its replicas, so it costs no write.
 """
 
 import base64
 import hashlib
 import math
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from belay_api import names, receipts
 from belay_operator import children
-from belay_operator.policy.observed import Observed
+from belay_operator.policy.needs import Demand
+from belay_operator.policy.observed import DeploymentView, Observed, Template
 
 FETCH = "fetch"
 SERVER = "server"
 DEFAULT_REQUESTS = {"cpu": "250m", "memory": "512Mi"}
 KEY_ANNOTATION = f"{names.GROUP}/receipt-key"  # fingerprint of the key: another key starts other pods
+DIGEST_ANNOTATION = f"{names.GROUP}/digest"  # on the Deployment: the bytes it serves, for when its RLPolicy is gone
+TEMPLATE_ANNOTATION = f"{names.GROUP}/template"  # on the Deployment: fingerprint of the pod template it was given
 PORT_NAME = "http"
 _DRAIN_SECONDS = 5  # from the pod's end being announced until proxies have heard of it
 _GRACE_SECONDS = 20  # _DRAIN_SECONDS and the longest request, with room
@@ -51,39 +63,64 @@ def receipt_key(observed: Observed) -> dict[str, Any] | None:
     }
 
 
-def service(observed: Observed, *, closed: bool) -> dict[str, Any]:
+def service(observed: Observed, *, closed: bool, deployment: DeploymentView | None) -> dict[str, Any]:
     """Return the Service.
 
     Args:
         closed: True: it selects no pod, so that nothing can reach the policy, whatever routes still say.
+        deployment: It stays as long as this one; None: there is none now.
     """
     owner = observed.owner
     chosen = {names.CLOSED_LABEL: "true"} if closed else selector(owner.name)
     ports = [
         {"name": PORT_NAME, "port": names.SERVING_PORT, "targetPort": PORT_NAME, "protocol": "TCP"},
     ]
-    return owner.child("v1", "Service", owner.name, _labels(observed), spec={"selector": chosen, "ports": ports})
-
-
-def deployment(observed: Observed, *, replicas: int) -> dict[str, Any]:
-    """Return the Deployment with so many pods."""
-    owner, key = observed.owner, _key(observed)
-    template: dict[str, Any] = {"metadata": {"labels": _labels(observed)}, "spec": _pod(observed)}
-    if key is not None:
-        template["metadata"]["annotations"] = {KEY_ANNOTATION: hashlib.sha256(key).hexdigest()[:8]}
+    ref = deployment.ref if deployment is not None else None
     return owner.child(
+        "v1",
+        "Service",
+        owner.name,
+        _labels(observed),
+        keepers=[children.keeper(ref.api_version, ref.kind, ref.name, ref.uid)] if ref is not None else [],
+        spec={"selector": chosen, "ports": ports},
+    )
+
+
+def template(observed: Observed) -> Template:
+    """Return the pod template. No uid goes into it: a policy made again takes its pods back without a restart."""
+    key = _key(observed)
+    made: dict[str, Any] = {"metadata": {"labels": _labels(observed)}, "spec": _pod(observed)}
+    if key is not None:
+        made["metadata"]["annotations"] = {KEY_ANNOTATION: hashlib.sha256(key).hexdigest()[:8]}
+    text = orjson.dumps(made, option=orjson.OPT_SORT_KEYS)
+    return Template(made, hashlib.blake2b(text, digest_size=8).hexdigest())
+
+
+def deployment(observed: Observed, *, replicas: int, needed_by: Iterable[Demand], template: Template) -> dict[str, Any]:
+    """Return the Deployment with so many pods of a template.
+
+    Args:
+        needed_by: The rollouts it stays for, whatever becomes of the RLPolicy.
+    """
+    owner = observed.owner
+    made = owner.child(
         "apps/v1",
         "Deployment",
         owner.name,
         _labels(observed),
+        keepers=[children.keeper(names.API_VERSION, "RLRollout", d.rollout, d.uid) for d in needed_by],
         spec={
             "replicas": replicas,
             "revisionHistoryLimit": 2,
             "selector": {"matchLabels": selector(owner.name)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "template": template,
+            "template": template.body,
         },
     )
+    made["metadata"]["annotations"] = {DIGEST_ANNOTATION: observed.spec.artifact.digest}
+    if template.fingerprint is not None:
+        made["metadata"]["annotations"][TEMPLATE_ANNOTATION] = template.fingerprint
+    return made
 
 
 def endpoint(policy: str, namespace: str) -> str:
@@ -93,7 +130,12 @@ def endpoint(policy: str, namespace: str) -> str:
 
 def _key(observed: Observed) -> bytes | None:
     master = observed.settings.receipt_master
-    return None if master is None else receipts.namespace_key(master, observed.owner.namespace)
+    return None if master is None else _derived(master, observed.owner.namespace)
+
+
+@lru_cache(maxsize=1_024)  # asked several times a pass, and the same for all policies of a namespace
+def _derived(master: bytes, namespace: str) -> bytes:
+    return receipts.namespace_key(master, namespace)
 
 
 def _labels(observed: Observed) -> dict[str, str]:

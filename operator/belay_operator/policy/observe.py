@@ -1,36 +1,38 @@
 """What a policy's decision needs, read from the cache into one frozen value; and `KIND`, the engine's door.
 
-    RLRollout ──names in status──▶ RLPolicy ──owns──▶ Deployment ──▶ ReplicaSet ──▶ pods (found by label)
-                                       └────owns──▶ Service              └ init container `fetch`: LoadReport
+    RLRollout ──needs──▶ RLPolicy ──owns──▶ Deployment ──▶ ReplicaSet ──▶ pods (found by label)
+                             └────owns──▶ Service              └ init container `fetch`: LoadReport
 
-A rollout's *status* counts, not its spec: what it serves is decided there, and is recorded before traffic moves.
+What is read of a rollout stands in `needs.py`.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from belay_api import names
 from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
-from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.engine.resources import policies_named
-from belay_operator.pods import ContainerView, PodView, pod_view, shorten
+from belay_operator.pods import ContainerView, PodView, shorten
+from belay_operator.policy import build, needs
 from belay_operator.policy.build import FETCH, SERVER
 from belay_operator.policy.decide import decide
-from belay_operator.policy.observed import Demand, DeploymentView, Observed, ServingPod
+from belay_operator.policy.deployments import pods_of, ready_pods, ref_of
+from belay_operator.policy.observed import DeploymentView, Observed, ServingPod, Template, Whose
 from belay_operator.policy.status import invalid_status
 from belay_operator.specs import InvalidSpec, read_spec
 
 KIND_NAME = "RLPolicy"
 _SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _SERVICE_LENGTH = 63
+_UNTOLD = Template({}, None)  # until the rest is observed, which it follows from
 
 
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
@@ -45,24 +47,31 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
             f"and -, and have at most {_SERVICE_LENGTH} characters. Nothing is served. Create the policy under "
             "another name."
         )
+    spec = read_spec(RLPolicySpec, body)
     rollouts = reader.naming("RLRollout", owner.namespace, owner.name)
+    asked = needs.demands(owner.name, rollouts)
     deployment = reader.get("Deployment", owner.namespace, owner.name)
-    # Pods older than the policy are a deleted namesake's, on their way out: what they loaded says nothing of ours.
-    made = parse_instant(body["metadata"]["creationTimestamp"])
-    views = map(pod_view, reader.labelled("Pod", owner.namespace, names.POLICY_LABEL, owner.name))
-    pods = [pod for pod in views if pod.created_at >= made]
-    demands = tuple(sorted(_demands(owner.name, rollouts), key=lambda demand: demand.rollout))
-    return Observed(
+    pods = [] if deployment is None else pods_of(deployment, reader)
+    child = None if deployment is None else _deployment_view(deployment, owner, pods, digest=spec.artifact.digest)
+    observed = Observed(
         owner=owner,
-        spec=read_spec(RLPolicySpec, body),
+        spec=spec,
         status=RLPolicyStatus.model_validate(body.get("status") or {}),
-        child=None if deployment is None else _deployment_view(deployment, owner, pods),
+        child=child,
         service=reader.get("Service", owner.namespace, owner.name) is not None,
-        pods=tuple(_pods(pods)),
-        demands=demands,
-        closed_by=_closed_by(owner.name, rollouts, demands),
+        pods=tuple(_pods(pods)) if child is not None and child.whose is Whose.OURS else (),
+        demands=asked,
+        closed_by=needs.closed_by(owner.name, rollouts, asked),
         settings=settings,
+        template=_UNTOLD,
     )
+    observed = replace(observed, template=build.template(observed))
+    if observed.deployment is None or observed.deployment.template == observed.template.fingerprint:
+        return observed
+    held = reader.whole("Deployment", owner.namespace, owner.name)
+    if held is None:
+        return observed
+    return replace(observed, accepted=Template(held["spec"]["template"], observed.deployment.template))
 
 
 def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
@@ -72,10 +81,11 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
     return Plan(status=None if status == before else status.dump())
 
 
-def priority(body: Mapping[str, Any], reader: Reader) -> int:
-    """Return 0 while an overdue rollback waits for its endpoints to close, else 2: its status wakes rollouts."""
+def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
+    """Return ROLLBACK while an overdue rollback waits for its endpoints to close, else REST: it wakes rollouts."""
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-    return 0 if any(_closes(rollout, name) for rollout in reader.naming("RLRollout", namespace, name)) else 2
+    closes = any(needs.closes(rollout, name) for rollout in reader.naming("RLRollout", namespace, name))
+    return Priority.ROLLBACK if closes else Priority.REST
 
 
 def related(change: Change, reader: Reader) -> Iterable[Key]:
@@ -92,67 +102,38 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
 
 def _asks(rollout: Mapping[str, Any] | None, policy: str) -> tuple[object, ...]:
     """Return all that `observe` and `priority` read of one rollout for one policy; equal: nothing to look at again."""
-    return () if rollout is None else (*_demands(policy, [rollout]), _closes(rollout, policy))
+    return () if rollout is None else (*needs.demands(policy, [rollout]), needs.closes(rollout, policy))
 
 
-def _demands(policy: str, rollouts: Iterable[Mapping[str, Any]]) -> Iterator[Demand]:
-    """Yield what each rollout asks of the policy: one demand, however many of its sides it is."""
-    for rollout in rollouts:
-        if "deletionTimestamp" in rollout["metadata"]:
-            continue
-        status = rollout.get("status") or {}
-        sides = {side: status.get(side) or {} for side in ("stable", "candidate", "previous")}
-        ours = {side: said for side, said in sides.items() if said.get("policy") == policy}
-        if not ours:
-            continue
-        warm_only = set(ours) == {"previous"}
-        yield Demand(
-            rollout=rollout["metadata"]["name"],
-            replicas=int(rollout.get("spec", {}).get("replicas", 1)),
-            until=parse_instant(ours["previous"]["until"]) if warm_only else None,
-            stable="stable" in ours,
-        )
-
-
-def _closed_by(policy: str, rollouts: Iterable[Mapping[str, Any]], demands: Iterable[Demand]) -> str | None:
-    """Return the rollout whose rollback is overdue and wants this policy's endpoints gone.
-
-    They come back once the route without them is in force: until then the Gateway may still send requests here, though
-    the rollback is over and has let the policy go. Another rollout's stable version is never closed: there is no other
-    version for its traffic to go to.
-    """
-    for rollout in rollouts:
-        name = rollout["metadata"]["name"]
-        if _closes(rollout, policy) and not any(demand.stable and demand.rollout != name for demand in demands):
-            return str(name)
-    return None
-
-
-def _closes(rollout: Mapping[str, Any], policy: str) -> bool:
-    """Whether a rollback of this policy is overdue, and the route without it not in force yet."""
-    rollback = (rollout.get("status") or {}).get("rollback") or {}
-    over = rollback.get("drainedAt") and rollback.get("weightZeroAt")
-    return bool(rollback.get("policy") == policy and rollback.get("endpointsClosedAt") and not over)
-
-
-def _deployment_view(deployment: Mapping[str, Any], owner: Owner, pods: Sequence[PodView]) -> DeploymentView:
+def _deployment_view(
+    deployment: Mapping[str, Any], owner: Owner, pods: list[PodView], *, digest: str
+) -> DeploymentView:
     meta, status = deployment["metadata"], deployment.get("status") or {}
-    ready = status.get("readyReplicas", 0)
-    if pods:
-        # The Deployment's own number lags: a pod told to go still counts there for a moment. A rollout that begins in
-        # that moment (deleted and made anew, say) would send its traffic to nobody.
-        ready = min(ready, sum(pod.ready and not pod.deleting for pod in pods))
     held = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
     failure = held.get("ReplicaFailure")
+    annotations, owners = meta.get("annotations") or {}, meta.get("ownerReferences") or ()
+    serves = annotations.get(build.DIGEST_ANNOTATION)
     return DeploymentView(
-        ours=owner.owns(deployment),
+        whose=_whose(owner, owners, serves=serves, ours=digest),
+        ref=ref_of(deployment),
+        digest=serves,
+        template=annotations.get(build.TEMPLATE_ANNOTATION),
+        keepers=frozenset(one["uid"] for one in owners if not one.get("controller")),
+        asked=(deployment.get("spec") or {}).get("replicas", 1),
         deleting="deletionTimestamp" in meta,
         current=status.get("observedGeneration", 0) >= meta.get("generation", 1),
         replicas=status.get("replicas", 0),
-        ready=ready,
+        ready=ready_pods(deployment, pods),
         updated=status.get("updatedReplicas", 0),
         failure=shorten(f"{failure.get('reason', '')}: {failure.get('message', '')}") if failure else None,
     )
+
+
+def _whose(owner: Owner, owners: Iterable[Mapping[str, Any]], *, serves: str | None, ours: str) -> Whose:
+    controller = next((one["uid"] for one in owners if one.get("controller")), None)
+    if controller is not None:
+        return Whose.OURS if controller == owner.uid else Whose.TAKEN
+    return Whose.OURS if serves in (None, ours) else Whose.LEFTOVER
 
 
 def _pods(pods: Iterable[PodView]) -> Iterator[ServingPod]:
@@ -166,6 +147,7 @@ def _pods(pods: Iterable[PodView]) -> Iterator[ServingPod]:
             ready=pod.ready,
             report=report,
             cannot_start=pod.cannot_start or _crashing(pod, report),
+            unschedulable=pod.unschedulable,
         )
 
 

@@ -3,6 +3,9 @@
 Verified   what the pods found of the artifact; what was once proven stays known when the pods are gone
 Loaded     whether any pod answers
 Ready      whether as many answer as are asked for; nobody asking is Ready too, with reason NotLoaded
+
+What is said of a generation is said of a Deployment that carries its settings: until the API server has taken them, the
+status stays with the generation that runs.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +15,9 @@ from datetime import datetime
 from belay_api.conditions import Condition, ConditionStatus, clear_condition, get_condition, set_condition
 from belay_api.policy import LoadReport, RLPolicyStatus, SignatureStatus
 from belay_api.reasons import EventReason, PolicyReason
+from belay_operator.pods import over_quota
 from belay_operator.policy import build
+from belay_operator.policy.needs import Demand
 from belay_operator.policy.observed import Observed
 
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
@@ -37,7 +42,10 @@ class Said:
 class _Situation:
     observed: Observed
     wanted: int  # pods
+    running: int  # pods
     ready: int  # pods
+    carried: bool  # the Deployment has the settings of the spec; nothing contradicts them while there is none
+    in_the_way: Demand | None  # who needs what a deleted policy of our name serves
     verified: Said
 
 
@@ -53,27 +61,46 @@ def status_of(observed: Observed, *, wanted: int, used_by: Sequence[str], now: d
     seen = _Situation(
         observed=observed,
         wanted=wanted,
+        running=deployment.replicas if deployment else 0,
         ready=deployment.ready if deployment else 0,
+        carried=observed.accepted is None,
+        in_the_way=observed.in_the_way(now),
         verified=_verified(observed, wanted),
     )
-    ready = _first(seen, _nobody_asks, _all_ready, _artifact_unusable, _cannot_start, _some_ready, _none_ready)
+    ready = _first(
+        seen,
+        _name_in_use,
+        _refused,
+        _nobody_asks,
+        _unloading,
+        _all_ready,
+        _artifact_unusable,
+        _cannot_start,
+        _some_ready,
+        _none_ready,
+    )
     settled = ready.status == TRUE and _rolled_out(seen)
-    stalled = ready.reason in _FINAL
+    stalled = ready.reason in _FINAL or ready.reason == PolicyReason.NAME_IN_USE
+    loaded = _first(seen, _loaded, _name_in_use, _nobody_asks_loaded, _artifact_unusable, _cannot_start, _none_ready)
     said = {
         "Verified": seen.verified,
-        "Loaded": _first(seen, _loaded, _nobody_asks_loaded, _artifact_unusable, _cannot_start, _none_ready),
+        "Loaded": loaded,
         "Ready": ready,
         "Reconciling": None if settled or stalled else Said(TRUE, ready.reason, ready.message),
         "Stalled": Said(TRUE, ready.reason, ready.message) if stalled else None,
     }
+    if seen.carried or ready.reason == PolicyReason.CHILD_REFUSED or before.observed_generation is None:
+        generation = owner.generation
+    else:
+        generation = before.observed_generation
     return before.model_copy(
         update={
-            "observed_generation": owner.generation,
-            "conditions": _conditions(before.conditions, said, generation=owner.generation, now=now),
+            "observed_generation": generation,
+            "conditions": _conditions(before.conditions, said, generation=generation, now=now),
             "digest": proof.digest if proof else before.digest,
             "signature": _signature(proof) or before.signature,
             "endpoint": build.endpoint(owner.name, owner.namespace) if wanted > 0 else None,
-            "replicas": deployment.replicas if deployment else 0,
+            "replicas": seen.running,
             "ready_replicas": seen.ready,
             "desired_replicas": wanted,
             "selector": ",".join(f"{k}={v}" for k, v in sorted(build.selector(owner.name).items())),
@@ -180,27 +207,66 @@ def _first(seen: _Situation, *links: _Link) -> Said:
     return next(said for link in links if (said := link(seen)) is not None)
 
 
+def _name_in_use(seen: _Situation) -> Said | None:
+    needed = seen.in_the_way
+    if needed is None:
+        return None
+    message = (
+        f"spec.artifact: this has digest {seen.observed.spec.artifact.digest}, and RLRollout {needed.rollout} still "
+        f"serves {needed.digest} under the name {seen.observed.owner.name}, from a deleted RLPolicy. That is left "
+        "as it is, and these bytes are not served. Create this RLPolicy under another name; otherwise it is served "
+        "once no rollout needs the other bytes."
+    )
+    return Said(FALSE, PolicyReason.NAME_IN_USE, message)
+
+
+def _refused(seen: _Situation) -> Said | None:
+    """Keep what the engine said of these settings while the Deployment does not carry them."""
+    said = get_condition(seen.observed.status.conditions, "Ready")
+    if said is None or said.reason != PolicyReason.CHILD_REFUSED:
+        return None
+    open_ = not seen.carried or (seen.observed.child is None and seen.wanted > 0)
+    if not open_ or said.observed_generation != seen.observed.owner.generation:
+        return None
+    return Said(said.status, PolicyReason.CHILD_REFUSED, said.message)
+
+
 def _loaded(seen: _Situation) -> Said | None:
-    if seen.ready == 0 or seen.wanted == 0:
+    if seen.ready == 0:
         return None
     return Said(TRUE, PolicyReason.LOADED, "At least one pod has loaded the policy and answers.")
 
 
 def _nobody_asks(seen: _Situation) -> Said | None:
-    if seen.wanted > 0 or seen.verified.reason in _FINAL:
+    if seen.wanted > 0 or seen.running > 0 or seen.verified.reason in _FINAL:
         return None
     return Said(TRUE, PolicyReason.NOT_LOADED, _idle_words(seen))
 
 
+def _unloading(seen: _Situation) -> Said | None:
+    if seen.wanted > 0 or seen.verified.reason in _FINAL:
+        return None
+    return Said(TRUE, PolicyReason.UNLOADING, _unloading_words(seen))
+
+
 def _nobody_asks_loaded(seen: _Situation) -> Said | None:
-    return Said(FALSE, PolicyReason.NOT_LOADED, _idle_words(seen)) if seen.wanted == 0 else None
+    if seen.wanted > 0:
+        return None
+    if seen.running > 0:
+        return Said(FALSE, PolicyReason.UNLOADING, _unloading_words(seen))
+    return Said(FALSE, PolicyReason.NOT_LOADED, _idle_words(seen))
+
+
+def _unloading_words(seen: _Situation) -> str:
+    return f"{_idle_words(seen)} Pods of it still run and are being ended."
 
 
 def _idle_words(seen: _Situation) -> str:
     if seen.observed.closed_by is not None:
         return f"Closed by the rollback of RLRollout {seen.observed.closed_by}: no pod may serve it."
-    if seen.observed.spec.serving.replicas == 0:
-        return "spec.serving.replicas is 0."
+    for field in ("scale", "replicas"):
+        if getattr(seen.observed.spec.serving, field) == 0:
+            return f"spec.serving.{field} is 0."
     return "No rollout uses the policy, so no pod is asked for. Name it in an RLRollout, or set spec.serving.replicas."
 
 
@@ -217,12 +283,23 @@ def _artifact_unusable(seen: _Situation) -> Said | None:
 def _cannot_start(seen: _Situation) -> Said | None:
     deployment = seen.observed.deployment
     words = sorted(pod.cannot_start for pod in seen.observed.pods if pod.cannot_start and not pod.ready)
+    if deployment is not None and deployment.failure and not over_quota(deployment.failure):
+        words.append(deployment.failure)
+    if not words:
+        return _unschedulable(seen)
+    message = f"A pod cannot start: {words[0]}. It goes on by itself once that is mended."
+    return Said(FALSE, PolicyReason.POD_START_FAILED, message)
+
+
+def _unschedulable(seen: _Situation) -> Said | None:
+    deployment = seen.observed.deployment
+    words = sorted(pod.unschedulable for pod in seen.observed.pods if pod.unschedulable)
     if deployment is not None and deployment.failure:
         words.append(deployment.failure)
     if not words:
         return None
-    message = f"A pod cannot start: {words[0]}. It goes on by itself once that is mended."
-    return Said(FALSE, PolicyReason.POD_START_FAILED, message)
+    message = f"A pod has no place to run: {words[0]}. It goes on by itself once there is one."
+    return Said(FALSE, PolicyReason.UNSCHEDULABLE, message)
 
 
 def _some_ready(seen: _Situation) -> Said | None:
@@ -251,4 +328,4 @@ def _rolled_out(seen: _Situation) -> bool:
     deployment = seen.observed.deployment
     if deployment is None:
         return seen.wanted == 0
-    return deployment.current and deployment.updated == seen.wanted == deployment.replicas
+    return seen.carried and deployment.current and deployment.updated == seen.wanted == deployment.replicas

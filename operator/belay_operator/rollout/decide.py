@@ -1,99 +1,144 @@
-"""Decide what a rollout does next: a chain of small questions, asked again until none has an answer.
+"""One pass over a rollout, from the bottom to the top of the house.
 
-Each link looks at what is recorded and observed and either returns the next recorded status or passes. Nothing is
-remembered between passes, so it does not matter where the one before died. The links run to the end within one pass
-because everything that needs the world (an accepted route, ready pods, a measurement, time) is only ever read from
-`observed`: a chain of changes that need nothing from outside is one write.
+    readings  →  verdicts  →  situations  →  status  →  route
+    (observe)    (verdicts)   (situations/)  (status)   (route, traffic/)
 
-What is done to the world follows from the final status alone (`build`), and the executor writes that status first.
+Each situation looks at what is recorded and observed, and either returns the next recorded status or passes. Nothing is
+remembered between passes, so it does not matter where the one before died. The situations are asked again until none
+has an answer, all within one pass: everything that needs the world (an accepted route, ready pods, a measurement, time)
+is only ever read from `observed`, so a chain of changes that need nothing from outside is one write.
+
+What is done to the world follows from the final status alone, and the executor writes that status first.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan, Ref
-from belay_operator.rollout import build
-from belay_operator.rollout.commands import decide_command
-from belay_operator.rollout.judging import fail, flush_after, look, record_applied, record_looks
-from belay_operator.rollout.move import Decider, instant
+from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
+from belay_operator.policy.leftover import outlived
+from belay_operator.rollout import route, verdicts
+from belay_operator.rollout.move import Act, Explain, instant
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.patience import next_due, run_out
-from belay_operator.rollout.prepare import broken, prepare, silence_left
-from belay_operator.rollout.progress import progress
-from belay_operator.rollout.promote import expire
-from belay_operator.rollout.rollback import SETTLE, decide_rollback
-from belay_operator.rollout.status import describe, situation
-from belay_operator.rollout.takeup import take_up, withdraw
-
-CHAIN: tuple[Decider, ...] = (
-    decide_command,  # what a person asked for comes first
-    decide_rollback,  # then what must be finished
-    withdraw,  # a candidate nobody wants any more is not judged either
-    record_applied,
-    record_looks,
-    broken,
-    fail,
-    run_out,
-    take_up,
-    prepare,
-    progress,
-    expire,
+from belay_operator.rollout.patience import next_due
+from belay_operator.rollout.situations import (
+    candidate_loading,
+    candidate_superseded,
+    candidate_unfit_to_serve,
+    command_given,
+    metric_failed,
+    policy_wanted,
+    rollback_under_way,
+    route_not_in_force,
+    spec_unfit,
+    stable_deleted,
+    stable_lost,
+    stable_not_ready,
+    stable_remade,
+    step_under_way,
+    verdict_overdue,
+    verdicts_reached,
+    warm_version_expired,
+    weight_accepted,
 )
-MAX_MOVES = 100  # far above what a spec of 32 steps can chain; a guard against two links undoing each other
+from belay_operator.rollout.status import describe
+from belay_operator.rollout.stepping import kind_under_way, step_at
+from belay_operator.rollout.wait import Wait
+
+ACTS: tuple[Act, ...] = (
+    command_given.act,  # what a person asked for comes first
+    rollback_under_way.act,  # then what must be finished
+    stable_lost.act,
+    candidate_superseded.act,  # a candidate nobody wants any more is not judged either
+    weight_accepted.act,
+    verdicts_reached.act,
+    candidate_unfit_to_serve.act,
+    metric_failed.act,
+    verdict_overdue.act,
+    policy_wanted.act,
+    candidate_loading.act,
+    step_under_way.act,
+    warm_version_expired.act,
+)
+"""What is done, in the order of asking."""
+
+EXPLANATIONS: tuple[Explain, ...] = (
+    stable_lost.explain,
+    rollback_under_way.explain,
+    spec_unfit.explain,
+    metric_failed.explain,
+    policy_wanted.explain,
+    candidate_loading.explain,
+    step_under_way.explain,
+    stable_deleted.explain,
+    stable_remade.explain,
+    route_not_in_force.explain,
+    stable_not_ready.explain,
+)
+"""What is told: the first that holds. Where none does, the rollout is healthy."""
+
+MAX_MOVES = 100  # far above what a spec of 32 steps can chain
+
+
+class SituationsDisagree(Exception):
+    """Two situations undo each other's moves: a bug, told by the queue's back-off instead of an endless pass."""
 
 
 def decide(observed: Observed, now: datetime) -> Plan:
     """Return the next move; an empty plan when the rollout is as the spec wants it."""
     if observed.owner.deleting:
         return EMPTY  # everything we made is owned and goes with the rollout
-    now = instant(now)
-    recorded = observed.status
-    observed, events = _settle(look(observed, now), now)
-    observed = observed.after(describe(observed, now))
-    dumped = observed.status.dump()
-    apply, delete = _route(observed, now)
+    now, recorded = instant(now), observed.status
+    observed, events = _settle(replace(observed, verdicts=verdicts.reach(observed, now)), now)
+    wait = _explanation(observed, now)
+    observed = observed.after(describe(observed, wait, now))
+    status = observed.status.dump()
+    apply, delete = route.changes(observed, now)
     return Plan(
-        status=dumped if dumped != recorded.dump() else None,
-        apply=apply,
-        delete=delete,
+        status=status if status != recorded.dump() else None,
+        apply=(*apply, *_objects_of_step(observed)),
+        delete=(*delete, *outlived(observed.leftovers, now)),
         events=events,
-        again_after=_again_after(observed, now),
+        requeue_after=_requeue_after(observed, wait, now),
     )
 
 
 def _settle(observed: Observed, now: datetime) -> tuple[Observed, tuple[Note, ...]]:
-    """Follow the chain until it has nothing more to say."""
+    """Ask the situations until none has anything to do."""
     events: list[Note] = []
     for _ in range(MAX_MOVES):
-        move = next((move for link in CHAIN if (move := link(observed, now)) is not None), None)
+        move = next((move for act in ACTS if (move := act(observed, now)) is not None), None)
         if move is None:
             return observed, tuple(events)
         events.extend(move.events)
         observed = observed.after(move.status)
-    raise AssertionError("the links of the rollout's chain undo each other")
+        observed = replace(observed, verdicts=verdicts.reach(observed, now))  # what counts depends on the weight
+    raise SituationsDisagree(f"{observed.owner.namespace}/{observed.owner.name}: {MAX_MOVES} moves in one pass")
 
 
-def _route(observed: Observed, now: datetime) -> tuple[tuple[Manifest, ...], tuple[Ref, ...]]:
-    """Return what brings the route to what status asks for: nothing, one write, or one deletion."""
-    taken = observed.route is not None and not observed.route.ours
-    if not observed.gateway_api or taken or build.in_place(observed, now):
-        return (), ()
-    wanted = build.route(observed, now)
-    if wanted is not None:
-        return (wanted,), ()
-    assert observed.route is not None, "no route wanted and none there is in place"
-    return (), (build.ROUTER.ref(observed.route, owner=observed.owner),)
+def _explanation(observed: Observed, now: datetime) -> Wait | None:
+    """What the rollout waits for; None: it is healthy. A trial beside a stable version that was remade says so too."""
+    wait = next((wait for explain in EXPLANATIONS if (wait := explain(observed, now)) is not None), None)
+    remade = stable_remade.explain(observed, now)
+    if wait is None or remade is None or wait == remade or observed.status.candidate is None:
+        return wait
+    return replace(wait, message=f"{wait.message}. {remade.message}")
 
 
-def _again_after(observed: Observed, now: datetime) -> timedelta | None:
+def _objects_of_step(observed: Observed) -> tuple[Manifest, ...]:
+    step, kind = observed.status.step, kind_under_way(observed)
+    if step is None or kind is None or observed.rolling_back:
+        return ()
+    return kind.objects(step_at(observed.spec, step.index), observed)
+
+
+def _requeue_after(observed: Observed, wait: Wait | None, now: datetime) -> timedelta | None:
     """Return when time alone will have changed something; the world wakes us for everything else."""
-    status, wait = observed.status, situation(observed, now)
-    times = [wait.again_after if wait else None]
+    times = [wait.requeue_after if wait else None, *warm_version_expired.times(observed, now)]
     if not observed.rolling_back:
-        times += [flush_after(observed), next_due(observed, now), silence_left(observed, now)]
-    if status.rollback and observed.rolling_back and status.rollback.weight_zero_at is not None:
-        settled = status.rollback.weight_zero_at + SETTLE - now
-        times.append(settled if settled > timedelta() else None)
-    if status.previous is not None:
-        times += [status.previous.until - now, status.previous.until - build.WARM_LEAD - now]
+        times += [
+            verdicts_reached.write_after(observed, now),
+            next_due(observed, now),
+            candidate_unfit_to_serve.silence_left(observed, now),
+        ]
     due = [time for time in times if time is not None and time > timedelta()]
     return min(due) if due else None

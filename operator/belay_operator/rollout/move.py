@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from belay_api.reasons import EventReason, RolloutReason
+from belay_api.reasons import EventReason
 from belay_api.rollout import RLRolloutStatus
 from belay_operator.engine.plan import Note
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.wait import Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +20,11 @@ class Move:
     events: tuple[Note, ...] = ()
 
 
-Decider = Callable[[Observed, datetime], Move | None]
-"""One link of the chain: a move when something is due, else None."""
+Act = Callable[[Observed, datetime], Move | None]
+"""What a situation does: a move when something is due, else None."""
 
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """What a rollout is waiting for."""
-
-    reason: RolloutReason
-    message: str  # without running numbers: it changes only when the situation does
-    again_after: timedelta | None = None  # when waiting for time; None: an event will tell
-    stalled: bool = False  # waiting for people, not for the world
+Explain = Callable[[Observed, datetime], Wait | None]
+"""What a situation tells: what the rollout waits for because of it; None: the rollout is not in it."""
 
 
 def changed(status: RLRolloutStatus, **fields: Any) -> RLRolloutStatus:

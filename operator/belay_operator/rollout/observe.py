@@ -1,10 +1,10 @@
 """What a rollout's decision needs, read from the cache into one frozen value; and `KIND`, the engine's door.
 
-RLRollout ──owns──▶ HTTPRoute of its name ──backends──▶ Services of the policies (the policy kind's)
+RLRollout ──owns──▶ the objects that carry traffic, such as an HTTPRoute      (traffic/)
     │                    └ accepted by the Gateway?
-    ├─ names ──▶ RLPolicy: digest, ready replicas, verified?
-    ├─ fact `statistics`: outcomes of episodes, per version          (sources/logbook)
-    └─ fact `serving` of stable and candidate: requests, latency     (sources/serving)
+    ├─ names ──▶ RLPolicy: digest, ready replicas, verified? or, once it is deleted, its pods that serve on
+    ├─ metrics ──▶ what each metric's source last measured                    (sources/)
+    └─ fact `serving` of stable and candidate: their requests
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,17 +19,22 @@ from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
-from belay_operator.rollout import build
-from belay_operator.rollout.analysis.queries import check_analysis, check_steps
-from belay_operator.rollout.commands import parse
+from belay_operator.policy.deployments import pods_of, ready_pods
+from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
+from belay_operator.rollout import specification
 from belay_operator.rollout.decide import decide
+from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import changed
 from belay_operator.rollout.observed import Observed, PolicyView
-from belay_operator.rollout.traffic.gateway_api import KIND as ROUTE
+from belay_operator.rollout.situations.command_given import parse
+from belay_operator.rollout.sources import all_sources
+from belay_operator.rollout.sources.source import Sides
+from belay_operator.rollout.traffic import router
 
 KIND_NAME = "RLRollout"
+SOURCES = all_sources()
 # Reasons of Verified=False that no waiting mends: the policy's bytes are fixed, and they are not servable.
 BROKEN = frozenset({PolicyReason.DIGEST_MISMATCH, PolicyReason.ARTIFACT_INVALID, PolicyReason.ARTIFACT_NOT_FOUND})
 # Reasons worth repeating in the rollout. The other words of a policy (fetching, loading) say only that it is not ready,
@@ -43,40 +48,39 @@ TROUBLE = BROKEN | {
 
 
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
-    """Return the rollout in `body` with its policies, route and facts.
+    """Return the rollout in `body` with its policies, traffic and readings.
 
-    Raises: ValueError for a spec that the API server let pass and that still cannot be carried out, unless something is
-        served: its route, and judging a candidate and taking it back, must not wait until somebody mends the steps.
+    Raises: ValueError for a spec that the API server let pass and that cannot be carried out, where nothing is served
+        yet. Where something is, what is left of the spec is gone on with, and `unfit` says what was left out.
     """
     owner = Owner.of(body)
-    spec = RLRolloutSpec.model_validate(body["spec"])
     status = RLRolloutStatus.model_validate(body.get("status") or {})
-    route = reader.get(ROUTE, owner.namespace, owner.name)
+    trial = status.candidate or status.stable
+    read = specification.read(body.get("spec") or {}, serving=trial.policy if trial else None)
+    if read.unfit is not None and trial is None:
+        raise ValueError(read.unfit)
+    spec, wanted = read.spec, read.spec.policy.name
+    way = router(read.spec.traffic, owner=owner, labels=settings.labels)
     annotation = (body["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
-    on_trial = [side.policy for side in (status.candidate, status.stable) if side is not None]
-    facts = {name: reader.fact("serving", owner.namespace, name) for name in on_trial}
-    observed = Observed(
+    sides = [side.policy for side in (status.candidate, status.stable) if side is not None]
+    facts = {name: reader.fact("serving", owner.namespace, name) for name in sides}
+    return Observed(
         owner=owner,
         spec=spec,
         status=status,
-        policies=_policies(owner, spec, status, reader),
-        route=None if route is None else build.ROUTER.read(route, spec.traffic.gateway_api, owner=owner),
-        gateway_api=reader.serves(ROUTE),
+        wanted=wanted,
+        router=way,
+        traffic=way.read(reader),
+        policies=_policies(owner, wanted, spec, status, reader),
         candidate_pods=_endpoints(owner, status, reader),
         command=parse(annotation) if annotation else None,
-        statistics=reader.fact("statistics", owner.namespace, owner.name) if status.candidate else None,
+        readings=_readings(owner, spec, status, reader, settings),
         serving={name: fact for name, fact in facts.items() if fact is not None},
-        logbook=settings.logbook_url is not None,
+        leftovers=leftovers_of(reader, owner),
+        jobs=tuple(reader.owned("Job", owner.uid)),
         labels=settings.labels,
+        unfit=read.unfit,
     )
-    for rule, judgeable in ((check_analysis, False), (check_steps, True)):
-        try:
-            rule(spec)
-        except ValueError as error:
-            if status.candidate is None and status.stable is None:
-                raise
-            return replace(observed, unfit=str(error), judgeable=judgeable)
-    return observed
 
 
 def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
@@ -92,10 +96,10 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
     return Plan(status=None if after.dump() == before.dump() else after.dump())
 
 
-def priority(body: Mapping[str, Any], reader: Reader) -> int:
-    """Return 0 while a rollback is not proven, else 1: traffic goes before everything that is not traffic."""
+def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
+    """Return ROLLBACK while a rollback is not proven, else ROLLOUT: traffic goes before what is not traffic."""
     rollback = (body.get("status") or {}).get("rollback")
-    return 0 if rollback and "drainedAt" not in rollback else 1
+    return Priority.ROLLBACK if rollback and "drainedAt" not in rollback else Priority.ROLLOUT
 
 
 def related(change: Change, reader: Reader) -> Iterable[Key]:
@@ -103,29 +107,95 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     kind, body, (namespace, _) = change.kind, change.latest, change.name
     if kind == "RLPolicy":
         return _keys(namespace, reader.naming(KIND_NAME, namespace, body["metadata"]["name"]))
+    if kind in ("Deployment", "Service") and (owners := concerned(kind, body, reader)):
+        return [Key(KIND_NAME, namespace, name) for name in owners]
+    if kind == "Deployment":
+        policy = body["metadata"]["name"]
+        return _keys(namespace, [one for one in reader.naming(KIND_NAME, namespace, policy) if _waits(one, policy)])
     if kind in ("Pod", "Service"):
         # Pods concern a rollout only while it waits to see them gone; readiness comes by the policy.
         policy = (body["metadata"].get("labels") or {}).get(POLICY_LABEL)
         users = reader.naming(KIND_NAME, namespace, policy) if policy else []
-        return _keys(namespace, [rollout for rollout in users if priority(rollout, reader) == 0])
+        return _keys(namespace, [rollout for rollout in users if priority(rollout, reader) == Priority.ROLLBACK])
     return ()
+
+
+def _waits(rollout: Mapping[str, Any], policy: str) -> bool:
+    """Whether a rollout waits for a candidate's pods; the Deployment says that it has been heard, and has them."""
+    status = rollout.get("status") or {}
+    return "step" not in status and (status.get("candidate") or {}).get("policy") == policy
 
 
 def _keys(namespace: str, rollouts: Iterable[Mapping[str, Any]]) -> list[Key]:
     return [Key(KIND_NAME, namespace, rollout["metadata"]["name"]) for rollout in rollouts]
 
 
-def _policies(owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader) -> dict[str, PolicyView]:
-    names = {spec.policy.name}
+def _readings(
+    owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader, settings: Settings
+) -> dict[str, Reading]:
+    """What the source of each metric last measured for the trial under way."""
+    sides = Sides.of(owner.namespace, owner.name, status)
+    if sides is None:
+        return {}
+    read = {
+        metric.name: SOURCES[metric.source.kind].reading(metric, sides, reader, settings)
+        for metric in spec.analysis.metrics
+    }
+    return {name: reading for name, reading in read.items() if reading is not None}
+
+
+def _policies(
+    owner: Owner, wanted: str, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader
+) -> dict[str, PolicyView]:
+    names = {wanted}
     names |= {side.policy for side in (status.stable, status.candidate, status.previous) if side is not None}
     if status.rollback is not None:
         names.add(status.rollback.policy)
     views = {}
     for name in sorted(names):
         policy = reader.get("RLPolicy", owner.namespace, name)
-        if policy is not None:
-            views[name] = _view(policy, owner, spec)
+        left = left_of(reader, owner.namespace, name)
+        if policy is not None and "deletionTimestamp" not in policy["metadata"]:
+            views[name] = _heard(_beside(_view(policy, owner, spec), left), owner, status, reader)
+        elif left is not None:
+            views[name] = _left_view(left, status, spec)
     return views
+
+
+def _beside(view: PolicyView, left: Leftover | None) -> PolicyView:
+    """A policy made again while the pods of its namesake serve on: as many answer, with the bytes they have."""
+    if left is None or left.digest is None or left.digest == view.digest:
+        return view
+    return replace(view, ready_replicas=left.ready if left.open else 0, serves=left.digest)
+
+
+def _heard(view: PolicyView, owner: Owner, status: RLRolloutStatus, reader: Reader) -> PolicyView:
+    """A policy before its first step here: its pods count once its Deployment is kept for us, and as that has them.
+
+    The policy's status says nothing of us yet: it may speak of pods that were a namesake's and are about to be ended.
+    """
+    taken = {side.policy for side in (status.stable, status.previous) if side is not None}
+    if status.step is not None or view.name in taken:
+        return view
+    deployment = reader.get("Deployment", owner.namespace, view.name)
+    if deployment is None:
+        return view
+    ready = ready_pods(deployment, pods_of(deployment, reader)) if owner.owns(deployment) else 0
+    return replace(view, ready_replicas=min(view.ready_replicas, ready))
+
+
+def _left_view(left: Leftover, status: RLRolloutStatus, spec: RLRolloutSpec) -> PolicyView:
+    """What a deleted policy left: pods that serve on. Nobody scales them, so no more is waited for than there are."""
+    named = [side.digest for side in (status.candidate, status.stable) if side and side.policy == left.policy]
+    ready = left.ready if left.open else 0
+    return PolicyView(
+        name=left.policy,
+        digest=left.digest or (named[0] if named else ""),
+        ready_replicas=ready,
+        needed_replicas=max(min(spec.replicas, ready), 1),
+        shared=len({demand.rollout for demand in left.demands}) > 1,
+        deleted=True,
+    )
 
 
 def _view(policy: Mapping[str, Any], owner: Owner, spec: RLRolloutSpec) -> PolicyView:
@@ -141,6 +211,7 @@ def _view(policy: Mapping[str, Any], owner: Owner, spec: RLRolloutSpec) -> Polic
         # A policy with a number of its own is never scaled for us: waiting for more would be for ever.
         needed_replicas=spec.replicas if own is None else max(min(spec.replicas, own), 1),
         broken=(verified["reason"], verified.get("message", "")) if broken else None,
+        crashing=ready.get("reason") == PolicyReason.POD_START_FAILED,
         message=ready.get("message", "") if ready.get("reason") in TROUBLE else "",
         silent_since=parse_instant(loaded["lastTransitionTime"]) if loaded.get("status") == "False" else None,
         shared=any(name != owner.name for name in status.get("usedBy") or ()),

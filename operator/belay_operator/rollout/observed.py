@@ -6,25 +6,30 @@ Frozen, and free of anything that could ask the world again: two decisions on eq
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from belay_api.rollout import MetricVerdict, RLRolloutSpec, RLRolloutStatus, VersionStatus
 from belay_operator.children import Owner
-from belay_operator.rollout.facts import ServingFact, StatisticsFact
-from belay_operator.rollout.traffic.router import RouteView
+from belay_operator.policy.leftover import Leftover
+from belay_operator.rollout.facts import Reading, ServingFact
+from belay_operator.rollout.traffic.router import Router, TrafficView
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyView:
-    """One RLPolicy, as far as a rollout cares."""
+    """One RLPolicy and its pods, as far as a rollout cares."""
 
     name: str
-    digest: str  # spec.artifact.digest
+    digest: str  # of the artifact its pods serve
     ready_replicas: int = 0
     needed_replicas: int = 1  # ready pods without which it gets no more traffic
     broken: tuple[str, str] | None = None  # reason and message when it can never serve as it is; None: it may
+    crashing: bool = False  # its own container ends again and again, which is evidence; a lost node is none
     message: str = ""  # its Ready condition's words when it is in trouble, for people
     silent_since: datetime | None = None  # since when no pod of it answers; None: one does, or nothing is known yet
     shared: bool = False  # other rollouts use it too: its pods' traffic says nothing about ours
+    deleted: bool = False  # the RLPolicy is gone; its pods serve on, because this rollout owns them as well
+    serves: str | None = None  # the digest its pods serve, where an RLPolicy of the name has another; None: its own
 
     @property
     def has_capacity(self) -> bool:
@@ -45,33 +50,40 @@ class Observed:
     """Everything one decision rests on."""
 
     owner: Owner
-    spec: RLRolloutSpec
+    spec: RLRolloutSpec  # where `unfit` is set, without the parts that cannot be carried out
     status: RLRolloutStatus
+    wanted: str  # the policy that the spec wants to serve
+    router: Router  # how the spec wants traffic carried
+    traffic: TrafficView  # what carries it now
     policies: Mapping[str, PolicyView] = field(default_factory=dict)  # those that spec or status name and that exist
-    route: RouteView | None = None  # the rollout's HTTPRoute; None: it does not exist
-    gateway_api: bool = True  # the cluster serves HTTPRoute
     candidate_pods: int | None = None  # endpoints the candidate may still have; None: not looked at
     command: Command | None = None
-    statistics: StatisticsFact | None = None
+    readings: Mapping[str, Reading] = field(default_factory=dict)  # by metric; absent: its source has said nothing yet
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
-    logbook: bool = True  # installed with a logbook
+    leftovers: tuple[Leftover, ...] = ()  # what deleted policies left to this rollout
+    jobs: tuple[Mapping[str, Any], ...] = ()  # Jobs this rollout owns: those of steps
     labels: Mapping[str, str] = field(default_factory=dict)  # the installation's own, for every child
-    unfit: str | None = None  # why the spec cannot be carried out: all stays as it is, or a candidate goes back
-    judgeable: bool = True  # False: what makes it unfit is the analysis, so no look can be taken
-    looks: tuple[MetricVerdict, ...] | None = None  # this pass's verdicts; None: not looked yet, or nothing to judge
+    unfit: str | None = None  # what of the spec cannot be carried out: the steps stand still, everything else goes on
+    verdicts: tuple[MetricVerdict, ...] | None = None  # of this pass; None: nobody is judged
 
     def after(self, status: RLRolloutStatus) -> "Observed":
         """Return the same world with another recorded status."""
         return replace(self, status=status)
 
     def policy(self, version: VersionStatus | None) -> PolicyView | None:
-        """Return the RLPolicy behind one side, or None when it does not exist."""
+        """Return the policy behind one side, or None when neither it nor pods of it exist."""
         return None if version is None else self.policies.get(version.policy)
 
     @property
     def stable_lost(self) -> bool:
-        """Whether there is a stable version and its RLPolicy exists no more."""
+        """Whether there is a stable version and neither its RLPolicy nor pods of it exist any more."""
         return self.status.stable is not None and self.policy(self.status.stable) is None
+
+    @property
+    def candidate_answers(self) -> bool:
+        """Whether the candidate has a ready pod."""
+        candidate = self.policy(self.status.candidate)
+        return candidate is not None and candidate.ready_replicas > 0
 
     @property
     def rolling_back(self) -> bool:

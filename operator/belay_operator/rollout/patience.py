@@ -1,8 +1,8 @@
 """How long a verdict may stay away, and what then: hold at this weight, or take the candidate back.
 
 NoData and ProviderDown are counted from when they were first seen, or from the start of the step if that is later, at
-every step. NotEnoughSamples is only counted where a verdict is asked for, in an `analyze` step. There is no way to pass
-without measurements: holding ends when they come back, or by a command.
+every step. NotEnoughSamples is only counted where a step asks for Pass. There is no way to pass without measurements:
+holding ends when they come back, or by a command.
 
 With all traffic at the candidate a comparison has no new windows, so its absence says nothing there, unless a step
 asks for it; limits still do. A bake that a limit watches does not end while nothing is measured for too long.
@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from belay_api.reasons import RolloutReason, Verdict
+from belay_api.reasons import Verdict
 from belay_api.rollout import HoldAction, Patience
 from belay_api.units import format_duration
-from belay_operator.rollout.judging import on_trial
-from belay_operator.rollout.move import Move, Wait
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.rollback import begin
+from belay_operator.rollout.stepping import kind_under_way, step_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,53 +42,29 @@ class Absence:
         return f"{self.metric}: {self.verdict} for {format_duration(self.after)}{words}"
 
 
-def run_out(observed: Observed, now: datetime) -> Move | None:
-    """Take the candidate back when a verdict has stayed away for too long and the spec says so."""
-    for absence in _absences(observed):
-        if absence.action is HoldAction.ROLLBACK and now >= absence.due:
-            reason, message = str(absence.verdict), absence.sentence
-            return begin(observed, now, reason=reason, message=message, metric=absence.metric)
-    return None
-
-
-def holding(observed: Observed, now: datetime) -> Wait | None:
-    """Return what keeps the rollout at this weight, or None."""
-    held = [a.sentence for a in _absences(observed) if a.action is HoldAction.HOLD and now >= a.due]
-    if not held:
-        return None
-    return Wait(RolloutReason.HOLDING, f"{'; '.join(held)}. Send promote or abort, or restore the measurements")
+def absences(observed: Observed) -> Iterator[Absence]:
+    """Yield the verdicts that stay away now, each with what the spec says of it."""
+    status, analysis, kind = observed.status, observed.spec.analysis, kind_under_way(observed)
+    if observed.verdicts is None or status.step is None or kind is None:
+        return
+    all_traffic = status.weight is not None and status.weight.desired == 100 and not kind.asks_for_pass
+    compared = {metric.name for metric in analysis.metrics if metric.compare is not None}
+    rules: dict[Verdict, Patience] = {
+        Verdict.NO_DATA: analysis.on_no_data,
+        Verdict.PROVIDER_DOWN: analysis.on_provider_down,
+    }
+    for verdict in observed.verdicts:
+        if verdict.verdict is Verdict.NOT_ENOUGH_SAMPLES and kind.asks_for_pass:
+            rule = analysis.on_not_enough_samples
+            after = kind.timeout(step_at(observed.spec, status.step.index)) or rule.after
+            yield Absence(verdict.metric, verdict.verdict, verdict.message, rule.action, after, status.step.started_at)
+        elif verdict.verdict in rules and not (all_traffic and verdict.metric in compared):
+            rule = rules[verdict.verdict]
+            since = max(status.step.started_at, verdict.since or verdict.at)
+            yield Absence(verdict.metric, verdict.verdict, verdict.message, rule.action, rule.after, since)
 
 
 def next_due(observed: Observed, now: datetime) -> timedelta | None:
     """Return when the next patience ends, or None."""
-    left = [absence.due - now for absence in _absences(observed) if absence.due > now]
+    left = [absence.due - now for absence in absences(observed) if absence.due > now]
     return min(left) if left else None
-
-
-def _absences(observed: Observed) -> Iterator[Absence]:
-    status, analysis = observed.status, observed.spec.analysis
-    if observed.looks is None or status.step is None or not on_trial(observed):
-        return
-    all_traffic = status.weight is not None and status.weight.desired == 100 and status.step.kind != "analyze"
-    compared = {metric.name for metric in analysis.metrics if metric.compare is not None}
-    patience: dict[Verdict, Patience] = {
-        Verdict.NO_DATA: analysis.on_no_data,
-        Verdict.PROVIDER_DOWN: analysis.on_provider_down,
-    }
-    for look in observed.looks:
-        if look.verdict is Verdict.NOT_ENOUGH_SAMPLES and status.step.kind == "analyze":
-            rule = analysis.on_not_enough_samples
-            after = _timeout(observed) or rule.after
-            yield Absence(look.metric, look.verdict, look.message, rule.action, after, status.step.started_at)
-        elif look.verdict in patience and not (all_traffic and look.metric in compared):
-            rule = patience[look.verdict]
-            since = max(status.step.started_at, look.since or look.at)
-            yield Absence(look.metric, look.verdict, look.message, rule.action, rule.after, since)
-
-
-def _timeout(observed: Observed) -> timedelta | None:
-    steps, step = observed.spec.steps, observed.status.step
-    if step is None or step.index >= len(steps):
-        return None
-    analyze = steps[step.index].analyze
-    return analyze.timeout if analyze else None

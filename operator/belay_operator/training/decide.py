@@ -45,8 +45,8 @@ def decide(observed: Observed, now: datetime) -> Plan:
         observed,
         status,
         apply=_missing(observed, status, seen),
-        events=_events(observed, seen),
-        again_after=REPORT_GRACE if waiting else None,
+        events=_events(observed, status, seen),
+        requeue_after=REPORT_GRACE if waiting else None,
     )
 
 
@@ -100,18 +100,18 @@ def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -
         made = name is None or observed.policies.get(name) == result.best.artifact.digest
         return () if made else (build.policy(observed, name or "", result.best),)
     if child is None:
-        return () if observed.strays else (build.config_map(observed), build.job(observed))
+        return () if observed.strays or seen.over else (build.config_map(observed), build.job(observed))
     if seen.over or not child.ours or child.deleting or child.ended is not None:
         return ()
     return (build.job(observed),) if child.suspended != observed.spec.suspend else ()
 
 
-def _events(observed: Observed, seen: Situation) -> tuple[Note, ...]:
+def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[Note, ...]:
     """Return what is told once, at the change of situation. An event may be lost with the operator, status is not."""
     before = get_condition(observed.status.conditions, "Ready")
     was = before.reason if before else None
     notes = []
-    if observed.child is None and observed.status.attempt is None:
+    if observed.status.started_at is None and status.started_at is not None:
         name = build.job_name(observed.owner.name, observed.attempt)
         notes.append(Note(EventReason.TRAINING_STARTED, f"Job {name} trains {observed.spec.seeds.count} seeds"))
     if seen.reason == was:

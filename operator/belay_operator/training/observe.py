@@ -15,7 +15,7 @@ from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.pods import PodView, pod_view
 from belay_operator.specs import InvalidSpec, read_spec
@@ -54,6 +54,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         pods=_pods(reader.owned("Pod", job["metadata"]["uid"])) if job is not None and ours else (),
         strays=job is None and _strays(body, reader),
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
+        creation_failure=reader.fact("creation", owner.namespace, owner.name),
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
     )
 
@@ -65,9 +66,9 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
     return Plan(status=None if status == before else status.dump())
 
 
-def priority(body: Mapping[str, Any], reader: Reader) -> int:
-    """Return 2: a training never goes before a rollout."""
-    return 2
+def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
+    """Return REST: a training never goes before a rollout."""
+    return Priority.REST
 
 
 def related(change: Change, reader: Reader) -> Iterable[Key]:

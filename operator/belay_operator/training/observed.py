@@ -38,6 +38,7 @@ class Observed:
     pods: tuple[PodView, ...] = ()  # of this attempt
     strays: bool = False  # the Job was deleted and is gone, but not all its pods are: they may still write
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
+    creation_failure: str | None = None  # why the Job controller cannot make pods, in its words; None: it said nothing
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
     # read once the Job is done and wants to publish
 

@@ -124,8 +124,8 @@ def _refused(pods: list[PodView]) -> bool:
 def _message(seed: SeedStatus, pods: list[PodView]) -> str | None:
     """Why the newest pod cannot start, else why the last one that failed did; that word outlasts its pod."""
     newest = pods[-1] if pods else None
-    if newest is not None and newest.cannot_start:
-        return newest.cannot_start
+    if newest is not None and (words := newest.cannot_start or newest.unschedulable):
+        return words
     failures = [words for pod in pods if pod.phase == "Failed" and (words := _words(pod)) is not None]
     if failures:
         return failures[-1]

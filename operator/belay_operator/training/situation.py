@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 from belay_api import names
 from belay_api.conditions import get_condition
-from belay_api.reasons import EventReason, TrainingReason
+from belay_api.reasons import TrainingReason
 from belay_api.training import RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_api.units import format_duration
+from belay_operator.pods import over_quota
 from belay_operator.training.build import job_name
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import REFUSED, published
 
+_INVALID = (
+    " is invalid: "  # the API server's words for an object that breaks its rules, and not a quota's or a webhook's
+)
 _NAMED = 3  # seeds whose failure is quoted in a message; status.seeds has all
 
 
@@ -43,7 +47,17 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         settled: False: the Job is over, but a pod's last word is still on its way, so no end is declared yet.
     """
     ends: tuple[_Link, ...] = (_published, _succeeded, _report_lost, _failed) if settled else ()
-    chain = (*ends, _old_job, _old_pods, _suspended, _training, _cannot_start)
+    chain = (
+        *ends,
+        _refused,
+        _old_job,
+        _old_pods,
+        _suspended,
+        _training,
+        _cannot_start,
+        _unschedulable,
+        _cannot_be_made,
+    )
     return next((said for link in chain if (said := link(observed, status)) is not None), _pending(observed))
 
 
@@ -102,6 +116,17 @@ def _failed(observed: Observed, status: RLTrainingJobStatus) -> Situation | None
     return Situation(TrainingPhase.FAILED, reason, message, stalled=True)
 
 
+def _refused(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    """Keep what the engine said while the Job is missing. The spec is frozen: an invalid Job stays an invalid one."""
+    said = get_condition(observed.status.conditions, "Ready")
+    if said is None or said.reason != TrainingReason.CHILD_REFUSED or observed.child is not None:
+        return None
+    if _INVALID not in said.message:
+        return Situation(TrainingPhase.PENDING, TrainingReason.CHILD_REFUSED, said.message)
+    message = f"No Job can be made of this spec: {said.message.rstrip('.')}. Correct it in a job of another name."
+    return Situation(TrainingPhase.FAILED, TrainingReason.BAD_CONFIGURATION, message, stalled=True)
+
+
 def _old_job(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
     if observed.child is None or (observed.child.ours and not observed.child.deleting):
         return None
@@ -148,14 +173,30 @@ def _cannot_start(observed: Observed, status: RLTrainingJobStatus) -> Situation 
     return Situation(TrainingPhase.PENDING, TrainingReason.POD_START_FAILED, message)
 
 
+def _unschedulable(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    words = sorted(pod.unschedulable for pod in observed.pods if pod.unschedulable)
+    if not words:
+        return None
+    message = f"No pod of Job {_job(observed)} has a place to run: {words[0]}. It goes on by itself once there is one."
+    return Situation(TrainingPhase.PENDING, TrainingReason.UNSCHEDULABLE, message)
+
+
+def _cannot_be_made(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    words = observed.creation_failure
+    if words is None or observed.child is None or observed.pods:
+        return None
+    if over_quota(words):
+        message = f"No pod of Job {_job(observed)} has a place to run: {words}. It goes on by itself once there is one."
+        return Situation(TrainingPhase.PENDING, TrainingReason.UNSCHEDULABLE, message)
+    message = f"No pod of Job {_job(observed)} can be made: {words}. It goes on by itself once that is mended."
+    return Situation(TrainingPhase.PENDING, TrainingReason.POD_START_FAILED, message)
+
+
 def _pending(observed: Observed) -> Situation:
-    message = f"Job {_job(observed)} waits for its first pod to run."
+    message = f"No pod of Job {_job(observed)} runs yet."
     before = get_condition(observed.status.conditions, "Ready")
     if observed.child is None and before is not None and before.reason == TrainingReason.PENDING:
-        message = (
-            f"Job {_job(observed)} could not be made yet, and is tried again. If the API server refuses it, an Event "
-            f"{EventReason.CHILD_REFUSED} of this RLTrainingJob repeats its words."
-        )
+        message = f"Job {_job(observed)} could not be made yet, and is tried again."
     return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
 
 

@@ -11,7 +11,7 @@ from belay_operator.training.seeds import rounded
 from belay_operator.training.situation import Situation
 
 _ENDED = frozenset({SeedPhase.SUCCEEDED, SeedPhase.FAILED, SeedPhase.STOPPED})
-_FAR = timedelta(days=3650)  # what is farther says nothing, and what is farther than 100 years could not be read back
+_FAR = timedelta(days=3650)  # what is farther says nothing, and what is farther than 9999d could not be read back
 
 
 def with_situation(

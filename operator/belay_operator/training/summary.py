@@ -1,4 +1,9 @@
-"""The result of a training over its seeds: mean, interquartile mean, its bootstrap interval, and the best seed."""
+"""The result of a training over its seeds: mean, interquartile mean, its bootstrap interval, and the best seed.
+
+A seed is one sample of what the training gives. One sample has no interval, and of very few the bootstrap makes one
+that is too short: of normal returns, the true value lies in it with 2 seeds in 51 % of trainings, with 3 in 75 %, with
+4 in 88 %, with 5 in 90 %, with 20 in 94 %. Below five there is none.
+"""
 
 import functools
 import random
@@ -6,6 +11,7 @@ from collections.abc import Sequence
 
 from belay_api.training import Aggregate, BestSeed, SeedStatus
 
+FEWEST_SEEDS = 5  # that have an interval
 RESAMPLES = 2000  # Monte Carlo error of a 95 % bound: about 0.5 % of the bootstrap distribution's mass
 _DRAWS = 200_000  # at most, over all resamples: a thousand seeds must not hold up the operator
 _SEED = 20_211_108  # any constant: the same returns always give the same interval
@@ -26,12 +32,11 @@ def aggregate(seeds: Sequence[SeedStatus]) -> Aggregate | None:
             best = seed
     if best is None or best.artifact is None or best.return_ is None:
         return None
-    low, high = interval(tuple(returns))
     return Aggregate(
         seeds=len(returns),
         mean=sum(returns) / len(returns),
         iqm=interquartile_mean(returns),
-        ci95=[low, high],
+        ci95=list(interval(tuple(returns))) if len(returns) >= FEWEST_SEEDS else None,
         best=BestSeed(seed=best.seed, return_=best.return_, step=best.best_step, artifact=best.artifact),
     )
 
@@ -61,12 +66,15 @@ def interquartile_mean(values: Sequence[float]) -> float:
 
 @functools.lru_cache(maxsize=256)  # the passes after success ask again for the same returns
 def interval(returns: tuple[float, ...]) -> tuple[float, float]:
-    """Return the 95 % percentile bootstrap interval of the interquartile mean over seeds; a point for one seed.
+    """Return the 95 % percentile bootstrap interval of the interquartile mean over seeds.
 
+    Raises: ValueError when there are fewer than `FEWEST_SEEDS` returns.
     Source: Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, section 13.3 (percentile interval).
     """
-    if len(returns) == 1:
-        return returns[0], returns[0]
+    if len(returns) < FEWEST_SEEDS:
+        raise ValueError(
+            f"{len(returns)} seeds have no interval that holds what it says: train at least {FEWEST_SEEDS}"
+        )
     generator = random.Random(_SEED)
     resamples = max(100, min(RESAMPLES, _DRAWS // len(returns)))
     means = sorted(interquartile_mean(generator.choices(returns, k=len(returns))) for _ in range(resamples))

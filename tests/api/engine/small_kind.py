@@ -10,7 +10,7 @@ from typing import Any
 
 from belay_api import names
 from belay_operator.engine.change import Change
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import EMPTY, Key, Note, Plan, Settings
 
 
@@ -43,6 +43,8 @@ def decide(observed: Observed, now: datetime) -> Plan:
         return EMPTY
     succeeded = observed.job is not None and (observed.job.get("status") or {}).get("succeeded") == 1
     phase = "Succeeded" if succeeded else "Running"
+    if observed.command == "churn":
+        return Plan(status={"phase": "Running", "startedAt": f"{now:%FT%T.%fZ}"})
     ready = {
         "type": "Ready",
         "status": "True" if succeeded else "False",
@@ -105,6 +107,6 @@ KIND = Kind(
     observe=observe,
     decide=decide,
     invalid=invalid,
-    priority=lambda obj, reader: 2,
+    priority=lambda obj, reader: Priority.REST,
     related=related,
 )

@@ -193,11 +193,7 @@ def test_what_somebody_else_made_under_a_childs_name_is_left_alone(kube: Kube, s
     operator = start().ready()
     kube.apply(training_job("a"))
 
-    def ready() -> dict[str, Any]:
-        status = (kube.get("rltrainingjob", "a") or {}).get("status", {})
-        return next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
-
-    said = eventually(lambda: (found := ready()).get("reason") == "ChildConflict" and found, what="the owner says so")
+    said = eventually(lambda: (now := ready(kube)).get("reason") == "ChildConflict" and now, what="the owner says so")
     assert said["status"] == "False"
     assert "ConfigMap a-a1 exists" in said["message"]
     eventually(lambda: kube.get("job", "a-a1"), what="the other child is made")
@@ -212,4 +208,46 @@ def test_what_somebody_else_made_under_a_childs_name_is_left_alone(kube: Kube, s
     kube.run("delete", "configmap", "a-a1")
     made = eventually(lambda: kube.get("configmap", "a-a1"), what="ours, once the name is free")
     assert made["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "belay"
-    eventually(lambda: ready().get("reason") == "Running", what="the condition goes with its cause")
+    eventually(lambda: ready(kube).get("reason") == "Running", what="the condition goes with its cause")
+
+
+def ready(kube: Kube) -> dict[str, Any]:
+    """Return the Ready condition of training job a."""
+    status = (kube.get("rltrainingjob", "a") or {}).get("status", {})
+    return next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+
+
+def test_what_the_api_server_refuses_is_said_in_its_words_and_stops_nothing_else(kube: Kube, start: Starter) -> None:
+    none = {"count/jobs.batch": "0"}
+    kube.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": none}})
+    kube.patch_status("resourcequota", "none", {"hard": none, "used": none})  # no controller does it here
+    operator = start().ready()
+    kube.apply(training_job("a"))
+
+    said = eventually(lambda: (now := ready(kube)).get("reason") == "ChildRefused" and now, what="the owner says so")
+    assert said["status"] == "False"
+    assert "Job a-a1" in said["message"]
+    assert "exceeded quota: none, requested: count/jobs.batch=1" in said["message"]
+    assert kube.get("configmap", "a-a1"), "the other child is made"
+
+    passes, version = operator.metric("belay_reconciles_total"), (kube.get("rltrainingjob", "a") or {})["metadata"]
+    eventually(lambda: operator.metric("belay_reconciles_total") >= passes + 2, what="it is tried again")
+    assert (kube.get("rltrainingjob", "a") or {})["metadata"] == version, "trying again writes nothing"
+    told = [event for event in kube.all("events") if event["reason"] == "ChildRefused"]
+    assert [event["message"] for event in told] == [said["message"]]
+
+    kube.run("delete", "resourcequota", "none")
+    kube.run("annotate", "rltrainingjob", "a", "test/mended=yes")  # or a back-off of at most two minutes later
+    eventually(lambda: kube.get("job", "a-a1"), what="the Job, once there is room")
+    eventually(lambda: ready(kube).get("reason") == "Running", what="the condition goes with its cause")
+
+
+def test_a_kind_that_writes_for_ever_is_braked(kube: Kube, start: Starter, proxy: FaultProxy) -> None:
+    operator = start(kubeconfig=proxy.kubeconfig).ready()
+    kube.apply(training_job("a"))
+    kube.run("annotate", "rltrainingjob", "a", "test/command=churn")
+    eventually(lambda: operator.metric("belay_reconcile_churn_total") >= 1, what="the churn is noticed")
+    time.sleep(4)  # back-offs of less than a second are over
+    since = time.monotonic()
+    time.sleep(10)
+    assert 1 <= len(proxy.seen(writes=True, since=since, path="/rltrainingjobs/a/status")) <= 8, "two passes in 5 s"

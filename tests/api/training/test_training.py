@@ -1,6 +1,7 @@
 """Trainings under Kubernetes' own Job controller: the test plays the kubelet, nothing else is simulated."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def controllers() -> Iterator[Api]:
 @pytest.fixture
 def kube(controllers: Api, request: pytest.FixtureRequest) -> Kube:
     """kubectl in a namespace that takes nothing but restricted pods."""
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:50].rstrip("-")
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:50].rstrip("-")
     made = Kube(controllers.kubeconfig, name)
     made.run("create", "namespace", name)
     made.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
@@ -171,6 +172,38 @@ def test_suspend_ends_the_pods_and_resume_brings_them_back(kube: Kube, operator:
     eventually(lambda: status(kube).get("phase") == "Running", what="the job runs again")
 
 
+@pytest.mark.parametrize(
+    ("guard", "words", "reason"),
+    [
+        (
+            {"kind": "ResourceQuota", "spec": {"hard": {"limits.cpu": "1"}}},
+            "exceeded quota: guard, requested: limits.cpu=2, used: limits.cpu=0, limited: limits.cpu=1",
+            "Unschedulable",
+        ),
+        (
+            {"kind": "LimitRange", "spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}},
+            "maximum cpu usage per Container is 1, but limit is 2",
+            "PodStartFailed",
+        ),
+    ],
+    ids=["quota", "limit-range"],
+)
+def test_why_no_pod_can_be_made_is_said(
+    kube: Kube, operator: OperatorProcess, guard: dict[str, Any], words: str, reason: str
+) -> None:
+    kube.apply({"apiVersion": "v1", "metadata": {"name": "guard"}, **guard})
+    kube.apply(training(seeds={"count": 1}, runtime={"resources": {"limits": {"cpu": 2, "memory": "1Gi"}}}))
+    said = eventually(lambda: (r := ready(kube)).get("reason") == reason and r, what="the controller's words")
+    assert words in said["message"]
+    assert {c["type"] for c in status(kube)["conditions"]} == {"Ready", "Reconciling"}, "it is not stalled"
+    assert "TrainingStarted" not in [event["reason"] for event in kube.all("events")]
+
+    kube.run("delete", guard["kind"], "guard")
+    run(kube, 0)  # the Job controller tries again by itself
+    eventually(lambda: ready(kube).get("reason") == "Training", what="the training runs")
+    eventually(lambda: "TrainingStarted" in [event["reason"] for event in kube.all("events")], what="its start is told")
+
+
 def test_a_job_deleted_by_hand_is_made_again(kube: Kube, operator: OperatorProcess) -> None:
     kube.apply(training(seeds={"count": 1}))
     before = eventually(lambda: kube.get("job", "cartpole-a1"), what="the Job")
@@ -180,3 +213,21 @@ def test_a_job_deleted_by_hand_is_made_again(kube: Kube, operator: OperatorProce
         what="another Job",
     )
     assert after
+
+
+def test_a_namespace_with_a_job_that_retries_by_index_ends_when_the_job_is_deleted(kube: Kube) -> None:
+    """Kubernetes' own: no operator runs here. Once this fails, `docs/guides/operate.md` has a warning too many."""
+    container = {"name": "c", "image": "x"}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    spec = {"completions": 1, "completionMode": "Indexed", "backoffLimitPerIndex": 1, "template": template}
+    kube.run("label", "namespace", kube.namespace, "pod-security.kubernetes.io/enforce-")
+    kube.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "plain"}, "spec": spec})
+    eventually(lambda: kube.all("pods"), what="a pod, which never starts")
+    kube.run("delete", "namespace", kube.namespace, "--wait=false")
+    # Nobody runs its pod, so the pod collector, which comes every 20 s, ends it.
+    eventually(lambda: kube.all("pods")[0]["status"]["phase"] == "Failed", what="the pod has ended", timeout_s=120)
+    kube.run("wait", "--for=delete", "pods", "--all", "--timeout=10s", check=False)
+    assert kube.all("pods"), "its Job keeps it"
+
+    kube.run("delete", "job", "plain", "--wait=false")
+    eventually(lambda: kube.get("namespace", kube.namespace) is None, what="the namespace is gone", timeout_s=30)

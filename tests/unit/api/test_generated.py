@@ -1,6 +1,8 @@
 """What is generated from the models is checked in; these tests prove that it is current and within its limits."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dev.reference import fields, pages
@@ -34,6 +36,22 @@ def test_every_field_has_a_sentence(resource) -> None:
         assert [path for path, _, _, text in fields(structural(part), "") if not text] == []
 
 
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda r: r.kind)
+def test_no_list_item_has_a_default(resource) -> None:
+    assert list(_defaults(definition(resource), in_list=False)) == []
+
+
+def _defaults(schema: Any, *, in_list: bool, path: str = "") -> Iterator[str]:
+    if not isinstance(schema, dict):
+        return
+    if in_list and "default" in schema:
+        yield path
+    for key, value in schema.items():
+        inner = value if isinstance(value, list) else [value]
+        for part in inner:
+            yield from _defaults(part, in_list=in_list or key == "items", path=f"{path}.{key}")
+
+
 def test_a_family_leaves_room_for_the_digits_of_its_policies() -> None:
     assert _FAMILY_LENGTH + len("-") + 12 == NAME_LIMIT, "as operator/belay_operator/training/build.py names them"
 
@@ -47,4 +65,4 @@ def test_names_columns_and_subresources() -> None:
     }
     assert all(spec["names"]["categories"] == ["rl"] for spec in by_kind.values())
     assert all("status" in spec["versions"][0]["subresources"] for spec in by_kind.values())
-    assert by_kind["RLPolicy"]["versions"][0]["subresources"]["scale"]["specReplicasPath"] == ".spec.serving.replicas"
+    assert by_kind["RLPolicy"]["versions"][0]["subresources"]["scale"]["specReplicasPath"] == ".spec.serving.scale"

@@ -1,5 +1,9 @@
 """A receipt proves a decision: only the namespace's own key makes one, and nothing in it can be changed."""
 
+import base64
+import hmac
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,9 +14,50 @@ MASTER = b"m" * 32
 RECEIPT = Receipt("team-a", "cartpole-7f3a9c", "e1", 0, datetime(2026, 5, 4, 10, 0, 0, 250_000, tzinfo=UTC))
 
 
-def test_a_receipt_reads_back() -> None:
+def encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def signed(prefix: str, payload: list, key: bytes) -> str:
+    """What a runtime of somebody's own signs; written by the text of the module, not by its code."""
+    body = f"{prefix}.{encoded(json.dumps(payload).encode())}"
+    return f"{body}.{encoded(hmac.digest(key, body.encode(), 'sha256'))}"
+
+
+@pytest.mark.parametrize("rollout", [None, "cartpole"])
+def test_a_receipt_reads_back(rollout: str | None) -> None:
+    key, receipt = namespace_key(MASTER, "team-a"), replace(RECEIPT, rollout=rollout)
+    assert sign(receipt, key).startswith("v2.")
+    assert check(sign(receipt, key), key) == receipt
+    payload = ["team-a", "cartpole-7f3a9c", "e1", 0, 1777888800250, rollout]
+    assert check(signed("v2", payload, key), key) == receipt
+
+
+def test_a_receipt_of_version_1_is_one_of_no_rollout() -> None:
+    """As a serving pod signed it before the upgrade; the episode is under way."""
+    key = bytes.fromhex("5d" * 32)
+    token = (
+        "v1.WyJ0ZWFtLWEiLCJjYXJ0cG9sZS03ZjNhOWMiLCJlMSIsMCwxNzc3ODg4ODAwMjUwXQ"
+        ".ZkgnpCeLqWOJT7olknLSIotaghh2y8Bj0MrMYDp-XSw"
+    )
+    assert check(token, key) == RECEIPT
+
+
+def test_a_receipt_cannot_be_moved_to_another_rollout_nor_out_of_its_own() -> None:
+    key, elsewhere = namespace_key(MASTER, "team-a"), replace(RECEIPT, rollout="other")
+    ours, theirs = (sign(it, key).split(".") for it in (replace(RECEIPT, rollout="mine"), elsewhere))
+    without = encoded(json.dumps(["team-a", "cartpole-7f3a9c", "e1", 0, 1777888800250]).encode())
+    for forged in ([ours[0], theirs[1], ours[2]], ["v1", without, ours[2]], ["v1", ours[1], ours[2]]):
+        with pytest.raises(BadReceipt, match="not issued"):
+            check(".".join(forged), key)
+
+
+@pytest.mark.parametrize(("prefix", "fields"), [("v1", 6), ("v2", 5), ("v2", 7), ("v3", 6)])
+def test_a_payload_of_another_shape_is_refused_though_it_is_signed(prefix: str, fields: int) -> None:
     key = namespace_key(MASTER, "team-a")
-    assert check(sign(RECEIPT, key), key) == RECEIPT
+    payload = ["team-a", "cartpole-7f3a9c", "e1", 0, 1777888800250, None, None][:fields]
+    with pytest.raises(BadReceipt):
+        check(signed(prefix, payload, key), key)
 
 
 def test_another_namespaces_key_does_not_fit() -> None:

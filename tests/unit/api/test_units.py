@@ -1,12 +1,20 @@
 """Durations, shares and instants: what is written is what is read."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from belay_api.units import format_duration, format_instant, parse_duration, parse_instant, parse_percent
+from belay_api.units import (
+    DURATION_PATTERN,
+    format_duration,
+    format_instant,
+    parse_duration,
+    parse_instant,
+    parse_percent,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,7 +24,7 @@ def test_parse_duration(text: str, seconds: float) -> None:
     assert parse_duration(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "10", "m10", "10 m", "-5s", "1w"])
+@pytest.mark.parametrize("text", ["", "10", "m10", "10 m", "-5s", "1w", "1m1h", "1h1h", "1.0001s"])
 def test_parse_duration_refuses_what_has_no_unit_it_knows(text: str) -> None:
     with pytest.raises(ValueError, match="write e.g. 90s"):
         parse_duration(text)
@@ -24,8 +32,14 @@ def test_parse_duration_refuses_what_has_no_unit_it_knows(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["36501d", "999999999999d", "9" * 31 + "s"])
 def test_parse_duration_refuses_what_no_clock_can_add(text: str) -> None:
-    with pytest.raises(ValueError, match="longer than 100 years"):
+    with pytest.raises(ValueError, match="at most 9999d"):
         parse_duration(text)
+
+
+def test_the_longest_duration_that_the_pattern_takes_fits_every_clock() -> None:
+    longest = "9999.999d99999.999h9999999.999m999999999.999s9999999999.999ms"
+    assert re.fullmatch(DURATION_PATTERN, longest), "this is not the longest one any more"
+    assert parse_duration(longest) < timedelta(days=36_500), "beyond 292 years the Job controller's clock overflows"
 
 
 @given(st.integers(min_value=0, max_value=10**11))

@@ -16,7 +16,7 @@ import belay_client.base
 from belay_api.receipts import namespace_key
 from belay_handler.acting import Actor
 from belay_handler.requests import Reader
-from belay_handler.server import Server
+from belay_handler.server import Ask, Server
 
 from .conftest import MASTER, NAMESPACE, ROOT, RunningLogbook, Scripted
 
@@ -36,7 +36,7 @@ def test_the_example_plays_an_episode_and_reports_it(logbook: RunningLogbook, mo
     )
 
     def serve(connection: socket.socket) -> None:
-        [answer] = serving.answer([pod.requests[-1].partition(b"\r\n\r\n")[2]], datetime.now(UTC))
+        [answer] = serving.answer([Ask(pod.requests[-1].partition(b"\r\n\r\n")[2])], datetime.now(UTC))
         head = f"HTTP/1.1 {answer.status} Any\r\ncontent-length: {len(answer.body)}\r\n\r\n"
         connection.sendall(head.encode() + answer.body)
 

@@ -18,8 +18,11 @@ Right = tuple[str, str, str]  # group, resource, verb
 
 # By kind. Whatever is applied is read live first (it may be somebody else's), and is made by its first apply.
 APPLIED = {"RLPolicy", "Job", "Deployment", "Service", "HTTPRoute", "ConfigMap", "Secret"}
-DELETED = {"HTTPRoute"}  # when a rollout has no version to serve; everything else goes with its owner
+# A route when a rollout has no version to serve, the others when no rollout needs what a deleted policy left; all else
+# goes with its owner.
+DELETED = {"HTTPRoute", "Deployment", "Service"}
 POSTED = {"Event"}
+LISTED = {"Event"}  # now and then, and never watched
 
 
 def rules(text: str) -> list[dict[str, Any]]:
@@ -45,6 +48,7 @@ def needed() -> set[Right]:
         verbs |= {"get", "create", "patch"} if kind in APPLIED else set()
         verbs |= {"delete"} if kind in DELETED else set()
         verbs |= {"create"} if kind in POSTED else set()
+        verbs |= {"list"} if kind in LISTED else set()
         found |= {(resource.group, resource.plural, verb) for verb in verbs}
         if kind in OURS:  # `finalizers`: for what the admission of owner references asks, where a cluster has it on
             found |= {(resource.group, f"{resource.plural}/{part}", "update") for part in ("status", "finalizers")}

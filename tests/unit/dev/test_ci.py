@@ -8,17 +8,28 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[3] / ".ci" / "run"
-# Says what the tests say, and ends as they do; `make cluster-down` ends with the third word.
-MAKE = '#!/bin/sh\n[ "$1" = test ] || exit {down}\ncat {said}\nexit {status}\n'
+# Says what the tests say, and ends as they do; `make cluster-down` ends with the third word. `make -s traces` tells the
+# next of a list of machines each time.
+MAKE = """#!/bin/sh
+case "$*" in
+"-s traces") sed -n 1p {machines}; sed -i 1d {machines}; exit 0 ;;
+test) cat {said}; exit {status} ;;
+*) exit {down} ;;
+esac
+"""
 
 
-def run(tmp_path: Path, said: str, *, status: int = 0, down: int = 0, **programs: str) -> tuple[int, str]:
+def run(
+    tmp_path: Path, said: str, *, status: int = 0, down: int = 0, machines: str = "", **programs: str
+) -> tuple[int, str]:
     """Exit status and last line."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(SCRIPT, tmp_path / ".ci" / "run")
     (tmp_path / "said").write_text(said)
+    (tmp_path / "machines").write_text(machines)
     (tmp_path / "bin").mkdir()
-    for name, text in {"make": MAKE.format(said=tmp_path / "said", status=status, down=down), **programs}.items():
+    make = MAKE.format(said=tmp_path / "said", machines=tmp_path / "machines", status=status, down=down)
+    for name, text in {"make": make, **programs}.items():
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
     path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
@@ -47,6 +58,11 @@ def test_what_fails_beside_the_tests_is_a_failure_too(tmp_path: Path) -> None:
 
 def test_so_is_a_machine_that_was_not_cleaned(tmp_path: Path) -> None:
     assert run(tmp_path, "9 passed in 20.0s\n", down=1) == (1, "9 passed, 1 failed")
+
+
+@pytest.mark.parametrize(("after", "want"), [("link lo\n", 0), ("link veth1\n", 1)])
+def test_so_is_a_machine_that_is_not_as_before(tmp_path: Path, after: str, want: int) -> None:
+    assert run(tmp_path, "9 passed in 20.0s\n", machines=f"link lo\n{after}") == (want, f"9 passed, {want} failed")
 
 
 @pytest.mark.parametrize("said", ["", "no tests ran in 0.01s\n"])

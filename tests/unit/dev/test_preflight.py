@@ -1,8 +1,6 @@
-"""What the preflight makes of this machine's tables, and what teardown makes of its mounts."""
+"""What the preflight makes of this machine's tables."""
 
-from pathlib import Path
-
-from belay_cluster import layout, preflight, teardown
+from belay_cluster import layout, preflight
 from belay_cluster.process import parse_stat
 
 TCP = """\
@@ -30,21 +28,6 @@ def test_routes_that_overlap_are_named_and_our_own_bridge_is_not() -> None:
         {"dst": "192.0.2.0/24", "dev": "eth0"},
     ]
     assert preflight.overlaps(table) == ["10.96.0.0/16 is taken: this machine routes 10.96.12.0/24 to vpn0."]
-
-
-def test_mounts_are_unmounted_deepest_first_and_neighbours_stay() -> None:
-    mounts = """\
-overlay /run/belay/run/containerd/a overlay rw 0 0
-tmpfs /run/belay/run/containerd/a/b tmpfs rw 0 0
-tmpfs /run/belay-other/x tmpfs rw 0 0
-tmpfs /cache/cluster/kubelet/with\\040space tmpfs rw 0 0
-"""
-    found = teardown.mounts_under(mounts, (Path("/run/belay"), Path("/cache/cluster")))
-    assert found == [
-        "/cache/cluster/kubelet/with space",
-        "/run/belay/run/containerd/a/b",
-        "/run/belay/run/containerd/a",
-    ]
 
 
 def test_stat_is_read_past_a_command_name_with_brackets() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from belay_operator.engine.apply import Executor
+from belay_operator.engine.blocked import BlockedChildren
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.errors import ApiError, Conflict, error_of
 from belay_operator.engine.plan import Note, Plan, Ref
@@ -16,7 +17,7 @@ TOLD = Note("RollbackStarted", "b is withdrawn", warning=True)
 
 
 class Server:
-    """Objects in a dict, behind the few calls an executor makes; `fails` has errors by method."""
+    """Objects in a dict, behind the few calls an executor makes; `fails`: errors by method and, for an apply, kind."""
 
     def __init__(self) -> None:
         self.version = 1
@@ -31,17 +32,18 @@ class Server:
         self.objects[made["kind"], made["metadata"]["name"]] = made
         return made
 
-    def _called(self, method: str, urgent: bool) -> None:
+    def _called(self, method: str, urgent: bool, what: str = "") -> None:
         self.calls.append((method, urgent))
-        if method in self.fails:
-            raise self.fails[method]
+        for key in (method, what):
+            if key in self.fails:
+                raise self.fails[key]
 
     async def get(self, kind: str, namespace: str, name: str, *, urgent: bool = False) -> dict[str, Any] | None:
         self._called("get", urgent)
         return self.objects.get((kind, name))
 
     async def apply(self, manifest: Mapping[str, Any], *, urgent: bool = False) -> dict[str, Any]:
-        self._called("apply", urgent)
+        self._called("apply", urgent, f"apply {manifest['kind']}")
         return self.put(manifest)
 
     async def replace_status(self, obj: Mapping[str, Any], status: Mapping[str, Any], *, urgent: bool) -> Any:
@@ -100,9 +102,13 @@ async def test_what_is_not_recorded_is_not_told() -> None:
     assert told.notes == []
 
 
+def ready(status: str, at: str = "2026-05-04T10:00:00Z") -> dict[str, Any]:
+    return {"type": "Ready", "status": status, "reason": "Healthy", "message": "", "lastTransitionTime": at}
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "blocked"),
     [
         pytest.param(refusal(422), True, id="not valid"),
         pytest.param(refusal(403), True, id="a quota or a policy of the cluster"),
@@ -110,13 +116,81 @@ async def test_what_is_not_recorded_is_not_told() -> None:
         pytest.param(refusal(503), False, id="the API server is overloaded"),
     ],
 )
-async def test_a_child_that_is_not_let_in_is_told(error: ApiError, said: bool) -> None:
+async def test_a_child_that_is_refused_is_said_and_stops_nothing_else(error: ApiError, blocked: bool) -> None:
     server, _, told, executor, rollout = world()
-    server.fails["apply"] = error
-    with pytest.raises(type(error)):
-        await executor.execute(rollout, Plan(apply=(child("Service", "s"),)))
-    assert [note.reason for note in told.notes] == ["ChildRefused"] * said
-    assert all("exceeded quota" in note.message for note in told.notes)
+    server.fails["apply Service"] = error
+    gone = server.put(child("HTTPRoute", "old"))
+    old = Ref("gateway.networking.k8s.io/v1", "HTTPRoute", "ns", "old", gone["metadata"]["uid"])
+    plan = Plan(
+        status={"phase": "Healthy", "conditions": [ready("True")]},
+        apply=(child("Service", "s"), child("HTTPRoute", "r")),
+        delete=(old,),
+    )
+    with pytest.raises(BlockedChildren if blocked else type(error)):
+        await executor.execute(rollout, plan)
+    assert [note.reason for note in told.notes] == ["ChildRefused"] * blocked
+    status = server.objects["RLRollout", "r"]["status"]
+    assert (status["phase"], status["conditions"][0]["status"]) == ("Healthy", "False" if blocked else "True")
+    assert (("HTTPRoute", "r") in server.objects, ("HTTPRoute", "old") in server.objects) == (blocked, not blocked)
+    if blocked:
+        assert status["conditions"][0]["reason"] == "ChildRefused"
+        assert "Service s, which stays as it is: exceeded quota" in status["conditions"][0]["message"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_child_that_is_refused_again_writes_and_tells_nothing(restarted: bool) -> None:
+    """The decision says Ready in each pass: two statuses in turn would be writes without end."""
+    server, cache, told, executor, rollout = world()
+    server.fails["apply"] = refusal(422)
+    for minute in range(5):
+        at = f"2026-05-04T10:0{minute}:00Z"
+        plan = Plan(status={"conditions": [ready("True", at)]}, apply=(child("Service", "s"),))
+        with pytest.raises(BlockedChildren):
+            await executor.execute(cache.get("RLRollout", "ns", "r") or rollout, plan)
+        if restarted:
+            executor = Executor(server, cache, told)  # type: ignore[arg-type]
+    assert [method for method, _ in server.calls].count("status") == 2
+    assert len(told.notes) == 1
+
+    del server.fails["apply"]
+    await executor.execute(cache.get("RLRollout", "ns", "r") or rollout, plan)
+    assert server.objects["RLRollout", "r"]["status"] == plan.status, "the condition goes with its cause"
+    assert [method for method, _ in server.calls].count("status") == 3
+
+
+@pytest.mark.asyncio
+async def test_new_words_of_the_api_server_are_said_once() -> None:
+    server, cache, told, executor, rollout = world()
+    plan = Plan(status={"conditions": [ready("True")]}, apply=(child("Service", "s"),))
+    for words in ("exceeded quota", "exceeded quota", "denied by policy", "denied by policy"):
+        server.fails["apply"] = error_of("PATCH x", 403, "Forbidden", words)
+        with pytest.raises(BlockedChildren):
+            await executor.execute(cache.get("RLRollout", "ns", "r") or rollout, plan)
+    assert [method for method, _ in server.calls].count("status") == 3
+    assert ["denied" in note.message for note in told.notes] == [False, True]
+
+
+@pytest.mark.asyncio
+async def test_an_intent_is_written_before_anybody_is_asked_who_has_a_childs_name() -> None:
+    server, _, _, executor, rollout = world()
+    await executor.execute(rollout, Plan(status={"rollback": {}}, apply=(child("HTTPRoute", "r"),)), urgent=True)
+    assert [method for method, _ in server.calls] == ["status", "get", "apply"]
+
+
+@pytest.mark.asyncio
+async def test_a_child_of_somebody_else_is_left_alone_and_said_once() -> None:
+    server, cache, told, executor, rollout = world()
+    theirs = server.put({**child("Service", "s"), "metadata": {"name": "s", "namespace": "ns"}})
+    plan = Plan(status={"conditions": [ready("True")]}, apply=(child("Service", "s"), child("HTTPRoute", "r")))
+    for _ in range(3):
+        with pytest.raises(BlockedChildren, match="Service s exists"):
+            await executor.execute(cache.get("RLRollout", "ns", "r") or rollout, plan)
+    assert server.objects["Service", "s"] == theirs
+    assert ("HTTPRoute", "r") in server.objects
+    assert server.objects["RLRollout", "r"]["status"]["conditions"][0]["reason"] == "ChildConflict"
+    assert [method for method, _ in server.calls].count("status") == 2
+    assert told.notes == []
 
 
 @pytest.mark.asyncio
@@ -133,12 +207,3 @@ async def test_no_call_of_an_urgent_pass_waits_for_the_rate_limit() -> None:
     assert cache.version("RLRollout", "ns", "r") == 100, "the next decision is made on what is there"
     assert {method for method, _ in server.calls} == {"get", "apply", "status", "delete"}
     assert [call for call in server.calls if not call[1]] == []
-
-
-@pytest.mark.asyncio
-async def test_a_child_that_went_with_its_owner_leaves_nothing_in_memory() -> None:
-    _, cache, _, executor, rollout = world()
-    await executor.execute(rollout, Plan(apply=(child("HTTPRoute", "r"),)))
-    assert executor._drift._right
-    cache.remove("HTTPRoute", "ns", "r", version=100)
-    assert not executor._drift._right

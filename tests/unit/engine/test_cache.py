@@ -113,6 +113,26 @@ def test_indexes_follow_every_change() -> None:
     assert not any((cache._by_owner, cache._by_label, cache._by_namespace)), "no empty sets left behind"
 
 
+def test_what_an_object_owns_is_found_whether_it_controls_it_or_not() -> None:
+    cache = Cache()
+    shared = pod("p", 1, owner="job-1")
+    shared["metadata"]["ownerReferences"].append({"kind": "RLRollout", "name": "r", "uid": "rollout-1"})
+    cache.put("Pod", shared)
+    for uid in ("job-1", "rollout-1"):
+        assert [one["metadata"]["name"] for one in cache.owned("Pod", uid)] == ["p"]
+
+
+def test_a_pod_template_is_kept_for_whoever_asks_for_the_whole() -> None:
+    cache = Cache()
+    meta = {"namespace": "ns", "name": "d", "uid": "u", "resourceVersion": "1"}
+    spec = {"replicas": 1, "template": {"metadata": {"labels": {"a": "b"}}}}
+    cache.put("Deployment", {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec})
+    whole = cache.whole("Deployment", "ns", "d")
+    assert whole is not None
+    assert whole["spec"] == spec
+    assert cache.whole("Deployment", "ns", "none") is None
+
+
 def test_a_rollout_is_found_by_each_policy_it_names() -> None:
     def rollout(version: int, wanted: str = "a", **status: Any) -> dict[str, Any]:
         meta = {"namespace": "ns", "name": "r", "uid": "u", "resourceVersion": str(version)}

@@ -1,8 +1,11 @@
 """The client's patience, on a real socket: everything else about it is tested on a real API server."""
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,18 +14,20 @@ from kubernetes.aio.client.configuration import Configuration
 
 from belay_operator.engine import client as engine_client
 from belay_operator.engine.client import Client, allow_deep_objects
+from belay_operator.engine.errors import Overloaded, Unreachable
+from belay_operator.engine.resources import RESOURCES
+
+Fails = Callable[[], Awaitable[web.Response]]
 
 
-async def _get_from_a_server_that_fails_once(
-    fail: Callable[[], Awaitable[web.Response]], *, urgent: bool = False
-) -> int:
-    """Return how many requests it took."""
-    asked = 0
+@contextlib.asynccontextmanager
+async def _server(fail: Fails, *, times: int = 1) -> AsyncIterator[tuple[Client, list[str]]]:
+    """A client and the requests its server gets, of which the first ones fail."""
+    asked: list[str] = []
 
-    async def answer(_: web.Request) -> web.Response:
-        nonlocal asked
-        asked += 1
-        return await fail() if asked == 1 else web.json_response({"metadata": {"name": "a"}})
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return await fail() if len(asked) <= times else web.json_response({"metadata": {"name": "a"}})
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
@@ -32,12 +37,11 @@ async def _get_from_a_server_that_fails_once(
     await site.start()
     client = Client(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))
     try:
-        async with asyncio.timeout(20):
-            assert await client.get("RLRollout", "default", "a", urgent=urgent) == {"metadata": {"name": "a"}}
+        async with asyncio.timeout(60):
+            yield client, asked
     finally:
         await client.close()
         await runner.cleanup()
-    return asked
 
 
 async def _silence() -> web.Response:
@@ -45,16 +49,55 @@ async def _silence() -> web.Response:
     return web.Response()
 
 
-def test_an_urgent_call_soon_tries_another_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_client, "URGENT_TIMEOUT", timedelta(seconds=1))
-    monkeypatch.setattr(engine_client, "TIMEOUT", timedelta(seconds=60))
-    assert asyncio.run(_get_from_a_server_that_fails_once(_silence, urgent=True)) == 2
+def _limits(monkeypatch: pytest.MonkeyPatch, *, urgent: timedelta, **kinds: timedelta) -> None:
+    monkeypatch.setattr(engine_client, "URGENT_TIMEOUT", urgent)
+    for kind, within in kinds.items():
+        monkeypatch.setitem(RESOURCES, kind, replace(RESOURCES[kind], within=within))
 
 
-def test_an_ordinary_call_gives_a_slow_server_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_client, "TIMEOUT", timedelta(seconds=1))
-    monkeypatch.setattr(engine_client, "URGENT_TIMEOUT", timedelta(seconds=60))
-    assert asyncio.run(_get_from_a_server_that_fails_once(_silence, urgent=False)) == 2
+@pytest.mark.asyncio
+async def test_an_urgent_call_soon_tries_another_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    _limits(monkeypatch, urgent=timedelta(seconds=1), Job=timedelta(seconds=60))
+    async with _server(_silence) as (client, asked):
+        assert await client.get("Job", "default", "a", urgent=True) == {"metadata": {"name": "a"}}
+    assert len(asked) == 2
+
+
+@pytest.mark.asyncio
+async def test_an_ordinary_call_gives_a_slow_server_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    _limits(monkeypatch, urgent=timedelta(seconds=60), Job=timedelta(seconds=1))
+    async with _server(_silence) as (client, asked):
+        assert await client.get("Job", "default", "a") == {"metadata": {"name": "a"}}
+    assert len(asked) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_hangs_is_given_up_before_all_tries_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue tries again; meanwhile whatever else is to be done with the object has its turn."""
+    _limits(monkeypatch, urgent=timedelta(seconds=60), RLRollout=timedelta(seconds=1))
+    began = time.monotonic()
+    async with _server(_silence, times=10) as (client, asked):
+        with pytest.raises(Unreachable):
+            await client.replace_status({"kind": "RLRollout", "metadata": {"namespace": "default", "name": "a"}}, {})
+        assert time.monotonic() - began < 3.5  # of the four seconds and more that four tries take
+    assert len(asked) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_is_answered_with_busy_is_tried_four_times() -> None:
+    async def overloaded() -> web.Response:
+        return web.json_response({"message": "busy"}, status=503)
+
+    async with _server(overloaded, times=10) as (client, asked):
+        with pytest.raises(Overloaded):
+            await client.get("RLRollout", "default", "a")
+    assert len(asked) == 4
+
+
+def test_no_ordinary_call_about_what_a_rollback_writes_holds_its_key_for_long() -> None:
+    for kind in ("RLRollout", "RLPolicy", "HTTPRoute", "Service"):
+        assert RESOURCES[kind].within <= timedelta(seconds=5)
+    assert RESOURCES["Deployment"].within > timedelta(seconds=10), "a webhook that is slow but answers must be able to"
 
 
 def test_an_object_nested_deeper_than_the_quick_parser_goes_is_read_all_the_same() -> None:
@@ -69,10 +112,13 @@ def test_an_object_nested_deeper_than_the_quick_parser_goes_is_read_all_the_same
     assert inner == 1
 
 
-def test_an_answer_that_is_not_json_is_no_answer() -> None:
+@pytest.mark.asyncio
+async def test_an_answer_that_is_not_json_is_no_answer() -> None:
     """A load balancer in front of the API server has a page of its own; it must not end the process."""
 
     async def page() -> web.Response:
         return web.Response(text="<html>back soon</html>", content_type="text/html")
 
-    assert asyncio.run(_get_from_a_server_that_fails_once(page)) == 2
+    async with _server(page) as (client, asked):
+        assert await client.get("RLRollout", "default", "a") == {"metadata": {"name": "a"}}
+    assert len(asked) == 2

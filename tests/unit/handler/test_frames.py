@@ -8,11 +8,13 @@ import threading
 import pytest
 
 from belay_handler.frames import Reader, answers
-from belay_handler.server import Answer
+from belay_handler.server import Answer, Ask
 
 HEADERS = [(b"Host", b"x"), (b"x-empty", b"")]
 JSON_HEADERS = [*HEADERS, (b"Content-Type", b"application/json")]
 FORM_HEADERS = [*HEADERS, (b"CONTENT-TYPE", b"application/x-www-form-urlencoded")]
+ROUTE_HEADERS = [(b"X-Belay-Policy", b"p"), (b"X-Belay-Rollout", b"shop"), *JSON_HEADERS, (b"x-belay-receipt", b"r")]
+BODY = [(b"body", b"application/json", b"{}")]
 # (id, headers, parameters) as TorchServe sends them
 REQUESTS = [
     *[(f"id-{size}".encode(), JSON_HEADERS, [(b"body", b"application/json", b"{}" * size)]) for size in range(5)],
@@ -21,13 +23,19 @@ REQUESTS = [
     (b"empty-form", FORM_HEADERS, []),
     (b"form", FORM_HEADERS, [(b"observation", b"text/plain", b"1"), (b"b", b"", b"")]),
     (b"body-in-form", FORM_HEADERS, [(b"a", b"", b""), (b"body", b"", b"{}"), (b"z", b"", b"")]),
+    (b"route", ROUTE_HEADERS, BODY),
+    (b"no-name", [(b"x-belay-rollout", b"")], BODY),
+    (b"not-the-route", [(b"x-belay-rollouts", b"a"), (b"y-belay-rollout", b"b")], BODY),
 ]
-RECEIVED = [(f"id-{size}".encode(), b"{}" * size) for size in range(5)] + [
-    (b"get", None),
-    (b"bare", None),
-    (b"empty-form", b"a form"),
-    (b"form", b"a form"),
-    (b"body-in-form", b"{}"),
+RECEIVED = [(f"id-{size}".encode(), Ask(b"{}" * size)) for size in range(5)] + [
+    (b"get", Ask(None)),
+    (b"bare", Ask(None)),
+    (b"empty-form", Ask(b"a form")),
+    (b"form", Ask(b"a form")),
+    (b"body-in-form", Ask(b"{}")),
+    (b"route", Ask(b"{}", b"shop")),
+    (b"no-name", Ask(b"{}", b"")),
+    (b"not-the-route", Ask(b"{}")),
 ]
 
 

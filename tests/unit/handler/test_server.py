@@ -11,7 +11,7 @@ from belay_api import receipts
 from belay_api.wire import Action, ErrorAnswer
 from belay_handler.acting import Actor
 from belay_handler.requests import Reader
-from belay_handler.server import Server
+from belay_handler.server import Ask, Server
 
 KEY = receipts.namespace_key(b"m" * 32, "team-a")
 NOW = datetime(2026, 5, 4, 10, 0, 0, 123_000, tzinfo=UTC)
@@ -60,8 +60,12 @@ def body(value: object) -> bytes:
     return orjson.dumps(value)
 
 
+def asked(bodies: list, rollout: bytes | None = None) -> list[Ask]:
+    return [Ask(one, rollout) for one in bodies]
+
+
 def test_a_decision_carries_its_version_and_a_receipt(server: Server, started: list[str]) -> None:
-    (answer,) = server.answer([body({"observation": RIGHT, "episode": "e1"})], NOW)
+    (answer,) = server.answer(asked([body({"observation": RIGHT, "episode": "e1"})]), NOW)
 
     action = Action.model_validate_json(answer.body)
     assert (answer.status, action.action, action.policy, action.fallback) == (200, 1, "cartpole-1", False)
@@ -71,15 +75,42 @@ def test_a_decision_carries_its_version_and_a_receipt(server: Server, started: l
 
 
 def test_only_the_first_decision_of_an_episode_starts_it(server: Server, started: list[str]) -> None:
-    answers = server.answer([body({"observation": LEFT, "episode": "e1", "step": step}) for step in (0, 1, 2)], NOW)
+    answers = server.answer(
+        asked([body({"observation": LEFT, "episode": "e1", "step": step}) for step in (0, 1, 2)]), NOW
+    )
 
     steps = [receipts.check(answer.receipt, KEY).step for answer in answers]
     assert steps == [0, 1, 2]
     assert [receipts.check(receipt, KEY).step for receipt in started] == [0]
 
 
+def test_a_receipt_names_the_rollout_whose_route_the_request_came_through(server: Server, started: list[str]) -> None:
+    """Each request of a batch its own, and each item of a list; a start tells it as well."""
+    one, many = body({"observation": LEFT, "episode": "e"}), body([{"observation": LEFT, "episode": "e"}] * 2)
+
+    answers = server.answer([Ask(one, b"shop"), Ask(many, b"search.eu"), Ask(one)], NOW)
+
+    items = [item for answer in answers for item in _list(orjson.loads(answer.body))]
+    rollouts = [receipts.check(item["receipt"], KEY).rollout for item in items]
+    assert rollouts == ["shop", "search.eu", "search.eu", None]
+    assert [receipts.check(receipt, KEY).rollout for receipt in started] == rollouts
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"Shop", b"-shop", b"a shop", b"shop\n", b"sh\xc3\xb6p", b"\xff", b"a,b", b"a" * 254]
+)
+def test_what_no_rollout_can_be_called_came_through_no_route(server: Server, header: bytes) -> None:
+    (answer,) = server.answer([Ask(body({"observation": LEFT, "episode": "e"}), header)], NOW)
+
+    assert receipts.check(answer.receipt, KEY).rollout is None
+
+
+def _list(value: object) -> list:
+    return value if isinstance(value, list) else [value]
+
+
 def test_a_decision_outside_episodes_has_no_receipt(server: Server, started: list[str]) -> None:
-    (answer,) = server.answer([body({"observation": LEFT})], NOW)
+    (answer,) = server.answer(asked([body({"observation": LEFT})]), NOW)
 
     assert orjson.loads(answer.body) == {"action": 0, "policy": "cartpole-1", "fallback": False}
     assert answer.receipt is None
@@ -87,7 +118,7 @@ def test_a_decision_outside_episodes_has_no_receipt(server: Server, started: lis
 
 
 def test_no_key_no_receipts(network: Counting, started: list[str]) -> None:
-    (answer,) = make(network, started, None).answer([body({"observation": LEFT, "episode": "e1"})], NOW)
+    (answer,) = make(network, started, None).answer(asked([body({"observation": LEFT, "episode": "e1"})]), NOW)
 
     assert orjson.loads(answer.body)["action"] == 0
     assert answer.receipt is None
@@ -100,7 +131,7 @@ def test_one_forward_pass_for_all_and_400_for_the_bad_ones(server: Server, netwo
     bodies[7] = b"{broken"
     bodies[9] = body({"observation": LEFT, "typo": 1})
 
-    answers = server.answer(bodies, NOW)
+    answers = server.answer(asked(bodies), NOW)
 
     assert network.passes == 1
     assert [index for index, answer in enumerate(answers) if answer.status != 200] == [3, 7, 9]
@@ -114,7 +145,7 @@ def test_one_forward_pass_for_all_and_400_for_the_bad_ones(server: Server, netwo
 def test_a_list_is_answered_in_its_order_and_the_bad_item_in_its_place(server: Server, network: Counting) -> None:
     items = [{"observation": RIGHT, "episode": "a"}, {"observation": [1]}, {"observation": LEFT, "episode": "b"}]
 
-    (answer,) = server.answer([body(items)], NOW)
+    (answer,) = server.answer(asked([body(items)]), NOW)
 
     first, second, third = orjson.loads(answer.body)
     assert (answer.status, network.passes) == (200, 1)
@@ -125,7 +156,7 @@ def test_a_list_is_answered_in_its_order_and_the_bad_item_in_its_place(server: S
 
 
 def test_a_list_of_nothing_but_bad_items_is_400(server: Server) -> None:
-    (answer,) = server.answer([body([{"observation": [1]}, 7])], NOW)
+    (answer,) = server.answer(asked([body([{"observation": [1]}, 7])]), NOW)
 
     assert answer.status == 400
     assert [item["error"]["status"] for item in orjson.loads(answer.body)] == [400, 400]
@@ -133,7 +164,7 @@ def test_a_list_of_nothing_but_bad_items_is_400(server: Server) -> None:
 
 @pytest.mark.parametrize("items", [[], [{"observation": LEFT}] * 10_001])
 def test_a_list_too_short_or_too_long_is_400(server: Server, items: list) -> None:
-    (answer,) = server.answer([body(items)], NOW)
+    (answer,) = server.answer(asked([body(items)]), NOW)
 
     assert answer.status == 400
     assert "1 to 10000" in ErrorAnswer.model_validate_json(answer.body).error.message
@@ -142,7 +173,7 @@ def test_a_list_too_short_or_too_long_is_400(server: Server, items: list) -> Non
 def test_an_answer_too_large_to_send_is_413_and_the_others_are_answered(server: Server) -> None:
     long = [{"observation": LEFT, "episode": f"{index:08}" + "ü" * 120} for index in range(10_000)]
 
-    large, other = server.answer([body(long), body({"observation": RIGHT})], NOW)
+    large, other = server.answer(asked([body(long), body({"observation": RIGHT})]), NOW)
 
     assert (large.status, large.receipt, other.status) == (413, None, 200)
     assert "at most 6500000 are sent: send fewer" in ErrorAnswer.model_validate_json(large.body).error.message
@@ -152,7 +183,7 @@ def test_lists_too_long_together_are_told_to_come_again(server: Server, network:
     """However many arrive at once, a batch ends in time; TorchServe would end the worker otherwise."""
     long, one = body([{"observation": LEFT}] * 4_000), body({"observation": RIGHT})
 
-    answers = server.answer([long, one, long, b"[", long, one, body([{"observation": LEFT}] * 2_000)], NOW)
+    answers = server.answer(asked([long, one, long, b"[", long, one, body([{"observation": LEFT}] * 2_000)]), NOW)
 
     assert [answer.status for answer in answers] == [200, 200, 200, 400, 503, 200, 200]
     assert "send this list again" in ErrorAnswer.model_validate_json(answers[4].body).error.message
@@ -166,7 +197,7 @@ def test_a_network_that_answers_nan_is_500_for_that_item(started: list[str]) -> 
         return answers
 
     bodies = [body({"observation": LEFT}), body({"observation": [0, 0, 0, 7], "episode": "e"})]
-    good, bad = make(poisoned, started, KEY).answer(bodies, NOW)
+    good, bad = make(poisoned, started, KEY).answer(asked(bodies), NOW)
 
     assert (good.status, bad.status) == (200, 500)
     assert "NaN or infinity" in ErrorAnswer.model_validate_json(bad.body).error.message
@@ -174,7 +205,7 @@ def test_a_network_that_answers_nan_is_500_for_that_item(started: list[str]) -> 
 
 
 def test_an_empty_body_asks_for_readiness(server: Server, network: Counting) -> None:
-    answers = server.answer([None, b"", bytearray()], NOW)
+    answers = server.answer(asked([None, b"", bytearray()]), NOW)
 
     assert [(answer.status, answer.body, answer.probe) for answer in answers] == [(200, b'{"ready":true}', True)] * 3
     assert network.passes == 0

@@ -20,10 +20,18 @@ MASTER = bytes(range(32))
 START_DEADLINE_S = 60
 
 
-def receipt(episode: str, *, ago: float, namespace: str, version: str = "candidate", step: int = 0) -> str:
+def receipt(
+    episode: str,
+    *,
+    ago: float,
+    namespace: str,
+    version: str = "candidate",
+    step: int = 0,
+    rollout: str | None = None,
+) -> str:
     """Return the receipt of a decision made `ago` seconds ago."""
     at = datetime.now(UTC) - timedelta(seconds=ago)
-    return sign(Receipt(namespace, version, episode, step, at), namespace_key(MASTER, namespace))
+    return sign(Receipt(namespace, version, episode, step, at, rollout), namespace_key(MASTER, namespace))
 
 
 class Process:

@@ -3,18 +3,23 @@
 import asyncio
 import sqlite3
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
+import orjson
 import pytest
 
 from belay_api.receipts import Receipt
+from belay_logbook import statistics
 from belay_logbook.db import Database
-from belay_logbook.episodes import Report, record_outcomes
+from belay_logbook.episodes import Report, record_outcomes, record_starts
 from belay_logbook.errors import Unavailable, Unprocessable
 from belay_logbook.schema import STEPS, NewerDatabase
 from belay_logbook.sealed import keep
 from belay_logbook.statistics import Look, compute
+from belay_logbook.tally import tally
 
 
 def insert(key: str):
@@ -115,6 +120,38 @@ def test_the_database_of_an_older_logbook_is_brought_along(tmp_path: Path) -> No
             keep(connection, question, [seal])
         assert compute(connection, look, 60_000).body == answer.body
         assert b'"mean":2.0' in answer.body
+    connection.close()
+
+
+def test_what_an_older_logbook_kept_belongs_to_no_rollout_and_is_not_counted_again(tmp_path: Path) -> None:
+    """Layout 2, filled and looked at by its own statements: windows and pieces are kept."""
+    with sqlite3.connect(tmp_path / "db") as connection:
+        connection.executescript(STEPS[0] + STEPS[1] + "PRAGMA user_version = 2;")
+        connection.execute("INSERT INTO version VALUES (7, 'ns', 'a')")
+        rows = [(7, number, f"e{number}", number + 1, number / 7) for number in range(100)]
+        connection.executemany(
+            'INSERT INTO episode (version, started_ms, name, reported_ms, "return") VALUES (?, ?, ?, ?, ?)', rows
+        )
+        connection.execute("INSERT INTO question VALUES (3, 7, 'return', 3200, 1000, 100, 3200)")
+        kept = tally([(start, 1, 0, value) for _, start, _, _, value in rows], 1000)
+        connection.execute("INSERT INTO sealed_piece VALUES (3, 0, ?)", [kept.to_text()])
+        connection.execute("INSERT INTO sealed_window VALUES (3, 0, ?, 0, 1)", [b"{}"])
+    connection.close()
+    database = Database(tmp_path / "db")
+    database.close()
+    with sqlite3.connect(tmp_path / "db") as connection:
+        since = datetime.fromtimestamp(0, UTC)
+        look = Look("ns", ("a",), "return", timedelta(seconds=3.2), timedelta(seconds=1), since)
+        with patch.object(statistics, "tally", wraps=statistics.tally) as counted:
+            [window] = orjson.loads(compute(connection, look, 60_000).body)["versions"][0]["windows"]
+        assert counted.call_count == 0, "the pieces are still good"
+        assert window["count"] == 100
+        ours = replace(look, rollout="cartpole")
+        assert orjson.loads(compute(connection, ours, 60_000).body)["versions"][0]["windows"] == []
+        record_starts(connection, [Receipt("ns", "a", "late", 0, datetime.fromtimestamp(0.05, UTC))])
+        [window] = orjson.loads(compute(connection, look, 60_000).body)["versions"][0]["windows"]
+        assert (window["count"], window["missing"]) == (100, 1), "a late arrival still opens what holds it"
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
 
 

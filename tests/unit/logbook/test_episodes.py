@@ -1,11 +1,16 @@
 """Starts and outcomes at the door: proven, idempotent, each item judged for itself."""
 
+import base64
+import hmac
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from tests.unit.logbook.support import receipt
+from tests.unit.logbook.support import MASTER, receipt
+
+from belay_api.receipts import namespace_key
 
 
 def look(client: httpx.Client, **query: Any) -> dict[str, Any]:
@@ -173,10 +178,48 @@ def test_statistics_name_the_parameter_that_is_wrong(client: httpx.Client) -> No
         ({"since": "0001-01-01T00:00:00+01:00"}, "since"),
         ({"since": "9999-12-31T23:59:59-01:00"}, "since"),
         ({"gracee": "60"}, "gracee"),
+        ({"rollout": ""}, "rollout"),
+        ({"rollout": "Not A Name"}, "rollout"),
+        ({"cuts": "2026-05-04T10:00:00Z,noon"}, "cuts"),
+        ({"cuts": "2026-05-04T10:00:00Z," * 64 + "2026-05-04T10:00:00Z"}, "cuts"),
         ({"wait": "-1"}, "wait"),
     ]:
         answer = client.get("/statistics", params={"versions": "a", **query})
         assert (answer.status_code, answer.json()["error"]["field"]) == (400, field)
+
+
+def test_an_episode_is_evidence_for_its_own_rollout(client: httpx.Client, namespace: str) -> None:
+    """Two rollouts share a version, and their applications even the names of episodes."""
+    for rollout, episodes in (("shop", 3), ("search", 2), (None, 1)):
+        tokens = [receipt(f"e{i}", ago=100, namespace=namespace, rollout=rollout) for i in range(episodes)]
+        client.post("/starts", json={"items": [{"receipt": token} for token in tokens]}).raise_for_status()
+        answer = client.post("/outcomes", json={"items": [outcome(token) for token in tokens]})
+        assert answer.json() == {"accepted": episodes, "refused": []}
+    counted = {name: total(look(client, rollout=name), "missing") for name in ("shop", "search", "other")}
+    assert counted == {"shop": 3, "search": 2, "other": 0}
+    assert total(look(client), "missing") == 6
+
+
+def test_a_receipt_from_before_the_upgrade_is_taken_and_no_rollouts_evidence(
+    client: httpx.Client, namespace: str
+) -> None:
+    at_ms = round((datetime.now(UTC) - timedelta(seconds=100)).timestamp() * 1000)
+    payload = json.dumps([namespace, "candidate", "e", 0, at_ms]).encode()
+    body = f"v1.{base64.urlsafe_b64encode(payload).decode().rstrip('=')}"
+    signature = hmac.digest(namespace_key(MASTER, namespace), body.encode(), "sha256")
+    token = f"{body}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+    assert client.post("/outcomes", json={"items": [outcome(token)]}).json() == {"accepted": 1, "refused": []}
+    assert (total(look(client), "missing"), total(look(client, rollout="shop"), "missing")) == (1, 0)
+
+
+def test_no_window_spans_a_cut(client: httpx.Client, namespace: str) -> None:
+    tokens = [receipt(f"e{ago}", ago=ago, namespace=namespace) for ago in (300, 200, 100)]
+    client.post("/starts", json={"items": [{"receipt": token} for token in tokens]}).raise_for_status()
+    cuts = [(datetime.now(UTC) - timedelta(seconds=ago)).isoformat(timespec="milliseconds") for ago in (150, 250)]
+    windows = look(client, cuts=",".join(cuts), window=86400 * 366)["windows"]
+    assert [window["missing"] for window in windows] == [1, 1, 1]
+    starts = [datetime.fromisoformat(window["start"]) for window in windows[1:]]
+    assert starts == sorted(datetime.fromisoformat(cut) for cut in cuts)
 
 
 def test_custom_outcomes_and_namespaces_stay_apart(client: httpx.Client, logbook: Any, namespace: str) -> None:

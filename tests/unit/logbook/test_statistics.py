@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +20,9 @@ from belay_logbook import statistics
 from belay_logbook.episodes import Report, record_outcomes, record_starts
 from belay_logbook.errors import BadRequest
 from belay_logbook.schema import migrate
-from belay_logbook.sealed import QUESTIONS, Question, keep
+from belay_logbook.sealed import PARTS, QUESTIONS, Question, keep
 from belay_logbook.statistics import Answer, Look, compute
+from belay_logbook.windows import Windows
 
 EPOCH = 1_800_000_000_000  # ms; a multiple of no window below, so windows are cut where the clock cuts them
 SPAN = 60_000
@@ -31,23 +33,38 @@ hard = [0.1, 1e9, 1e9 + 1, 5e-324, 1e300, -0.1310228545387047]  # the last: read
 numbers = st.one_of(st.floats(-1e6, 1e6), st.sampled_from(hard)).map(lambda x: x + 0.0)
 values = st.one_of(st.none(), numbers)
 delays = st.one_of(st.none(), instants, st.just("grace"))  # None: not reported; "grace": at the last moment
+rollouts = st.sampled_from([None, "x", "y"])
 # Few names: an episode is told of again and again, also with another start.
 events = st.lists(
-    st.tuples(instants, st.sampled_from("ab"), st.integers(0, 30), delays, values, st.booleans()), max_size=40
+    st.tuples(instants, st.sampled_from("ab"), rollouts, st.integers(0, 30), delays, values, st.booleans()), max_size=40
 )
 looks = st.builds(
-    lambda outcome, window, grace, since: Look(
+    lambda outcome, window, grace, since, rollout, cuts: Look(
         namespace="ns",
         versions=("a", "unknown", "b"),
         outcome=outcome,
         window=timedelta(seconds=window),
         grace=timedelta(seconds=grace),
         since=at(since),
+        rollout=rollout,
+        cuts=tuple(map(at, sorted(cuts))),
     ),
     st.sampled_from(["return", "lap-time"]),
     st.integers(1, 90),
     st.integers(0, 40),
     st.one_of(st.just(0), instants),
+    rollouts,
+    st.sets(instants, max_size=4),
+)
+
+# Half of them the same question asked otherwise: then what one look kept is there for the others.
+several = st.one_of(
+    st.lists(looks, min_size=1, max_size=3),
+    st.builds(
+        lambda first, others: [first, *(replace(first, since=it.since, cuts=it.cuts) for it in others)],
+        looks,
+        st.lists(looks, min_size=1, max_size=2),
+    ),
 )
 
 
@@ -55,22 +72,24 @@ def at(offset_ms: float) -> datetime:
     return datetime.fromtimestamp((EPOCH + offset_ms) / 1000, UTC)
 
 
-def receipt(version: str, name: object, started_ms: float) -> Receipt:
-    return Receipt("ns", version, str(name), 0, at(started_ms))
+def receipt(version: str, name: object, started_ms: float, rollout: str | None = None) -> Receipt:
+    return Receipt("ns", version, str(name), 0, at(started_ms), rollout)
 
 
 class Model:
     """All episodes, and the definitions of wire.WindowStatistics read off one by one."""
 
     def __init__(self) -> None:
-        self.episodes: dict[tuple[str, str], dict] = {}
+        self.episodes: dict[tuple[str, str | None, str], dict] = {}
 
-    def start(self, version: str, name: str, started: int) -> dict:
+    def start(self, key: tuple[str, str | None, str], started: int) -> dict:
         fresh = {"started": started, "reported": None, "value": None, "moved": False}
-        return self.episodes.setdefault((version, name), fresh)
+        return self.episodes.setdefault(key, fresh)
 
-    def report(self, version: str, name: str, started: int, *, arrived: int, value: float | None, moved: bool) -> None:
-        episode = self.start(version, name, started)
+    def report(
+        self, key: tuple[str, str | None, str], started: int, *, arrived: int, value: float | None, moved: bool
+    ) -> None:
+        episode = self.start(key, started)
         if episode["reported"] is None:
             episode |= {"reported": arrived, "value": value, "moved": moved}
 
@@ -84,19 +103,28 @@ class Model:
         since, grace, window = (
             round(it * 1000) for it in (look.since.timestamp(), look.grace.total_seconds(), look.window.total_seconds())
         )
-        mine = [it for (owner, _), it in self.episodes.items() if owner == version and it["started"] >= since]
+        mine = [it for it in self.asked(look, version) if it["started"] >= since]
         took = [max(0, it["reported"] - it["started"]) for it in mine if it["reported"] is not None]
         due = [it for it in mine if it["started"] < now - grace]
         windows: defaultdict[int, list[dict]] = defaultdict(list)
         for episode in due:
             if not episode["moved"]:
-                windows[episode["started"] // window * window].append(episode)
+                cuts = [cut for cut in (cut.timestamp() * 1000 for cut in look.cuts) if cut <= episode["started"]]
+                windows[round(max([episode["started"] // window * window, *cuts]))].append(episode)
         return VersionStatistics(
             version=version,
             windows=[self.window(start, windows[start], grace) for start in sorted(windows)],
             moved=sum(it["moved"] for it in due),
             longest=max(took) / 1000 if took else None,
         )
+
+    def asked(self, look: Look, *versions: str) -> list[dict]:
+        """The episodes of the versions that the look counts, whenever they started."""
+        return [
+            episode
+            for (version, rollout, _), episode in self.episodes.items()
+            if version in versions and look.rollout in (None, rollout)
+        ]
 
     def window(self, start: int, episodes: list[dict], grace: int) -> WindowStatistics:
         told = [it for it in episodes if it["reported"] is not None and it["value"] is not None]
@@ -162,7 +190,7 @@ def body_of(statistics: Statistics) -> bytes:
 @settings(max_examples=250, deadline=None)
 @given(
     rounds=st.lists(st.tuples(events, st.sampled_from(["keep", "late", "never", "again"])), min_size=1, max_size=5),
-    asked=st.lists(looks, min_size=1, max_size=3),
+    asked=several,
     first=st.integers(0, 2 * SPAN // 500).map(lambda halves: halves * 500),
     steps=st.lists(st.sampled_from([-20_000, 1, 500, 10_000]), min_size=5, max_size=5),
     least=st.sampled_from([1, 3]),
@@ -175,17 +203,17 @@ def test_looks_agree_with_the_definitions_to_the_last_bit(*, rounds, asked, firs
         etags: dict[bytes, str] = {}
         now = EPOCH + first
         for (batch, then), step in zip(rounds, steps, strict=False):
-            for started, version, name, delay, value, moved in batch:
-                it = receipt(version, name, started)
+            for started, version, rollout, name, delay, value, moved in batch:
+                it, key = receipt(version, name, started, rollout), (version, rollout, str(name))
                 if delay is None:
                     record_starts(database.connection, [it])
-                    model.start(version, str(name), EPOCH + started)
+                    model.start(key, EPOCH + started)
                     continue
                 outcomes = {"length": 1.0} if value is None else {"return": value, "lap-time": value}
                 grace = round(asked[0].grace.total_seconds() * 1000)
                 arrived = EPOCH + started + (grace if delay == "grace" else delay)
                 record_outcomes(database.connection, [Report(it, outcomes, moved)], arrived)
-                model.report(version, str(name), EPOCH + started, arrived=arrived, value=value, moved=moved)
+                model.report(key, EPOCH + started, arrived=arrived, value=value, moved=moved)
             if then == "late":
                 database.keep()  # what looks before these episodes found: it must not stand in for them
             for look in asked:
@@ -197,7 +225,7 @@ def test_looks_agree_with_the_definitions_to_the_last_bit(*, rounds, asked, firs
                 grace = round(look.grace.total_seconds() * 1000)
                 young = [
                     it["started"]
-                    for it in model.episodes.values()
+                    for it in model.asked(look, *look.versions)
                     if it["started"] >= max(now - grace, look.since.timestamp() * 1000)
                 ]
                 assert answer.due_ms == (min(young) + grace + 2 if young else None)
@@ -276,6 +304,78 @@ def test_a_report_opens_the_window_its_episode_stands_in(opened: Open) -> None:
     assert orjson.loads(answer.body)["versions"][0]["windows"][0]["late"] == 1
 
 
+def test_cuts_cost_nothing_once_their_windows_are_past_grace(opened: Open) -> None:
+    fill(opened, 7200)
+    cuts = tuple(map(at, (1_000_000, 1_000_500, 5_000_000)))
+    look = Look("ns", ("a",), "return", timedelta(seconds=3600), timedelta(0), at(-3_600_000), cuts=cuts)
+    now = EPOCH + 20_000_000
+    assert rows_read(opened, look, now) == 7200
+    assert rows_read(opened, look, now) == 0
+    opened.again()
+    assert rows_read(opened, look, now) == 0
+    fewer = Look("ns", ("a",), "return", look.window, look.grace, look.since, cuts=cuts[2:])
+    pieces = 2 * 2 * (3600 // 32 + 1)
+    assert rows_read(opened, fewer, now) <= pieces  # other windows, put together from pieces and the rows at their ends
+    assert (rows_read(opened, look, now), rows_read(opened, fewer, now)) == (0, 0)  # both are kept
+
+
+def test_looks_with_other_cuts_share_no_windows(opened: Open) -> None:
+    fill(opened, 3600)
+    plain = Look("ns", ("a",), "return", timedelta(seconds=3600), timedelta(0), at(-3_600_000))
+    early, late = (replace(plain, cuts=(at(cut),)) for cut in (1_000_000, 2_000_000))
+    both = replace(plain, cuts=early.cuts + late.cuts)
+    for _ in range(2):
+        for look, wanted in [(plain, [3600]), (early, [1000, 2600]), (late, [2000, 1600]), (both, [1000, 1000, 1600])]:
+            windows = orjson.loads(opened.look(look, EPOCH + 20_000_000).body)["versions"][0]["windows"]
+            opened.keep()
+            assert [window["count"] for window in windows] == wanted
+
+
+def test_a_late_arrival_opens_the_part_of_a_window_that_it_stands_in(opened: Open) -> None:
+    fill(opened, 3600)
+    look = Look("ns", ("a",), "return", timedelta(seconds=3600), timedelta(0), at(-3_600_000), cuts=(at(1_000_000),))
+
+    def counted() -> list[int]:
+        windows = orjson.loads(opened.look(look, EPOCH + 20_000_000).body)["versions"][0]["windows"]
+        opened.keep()
+        return [window["count"] + window["missing"] for window in windows]
+
+    assert [counted(), counted()] == [[1000, 2600]] * 2
+    record_starts(opened.connection, [receipt("a", "late", 999_999), receipt("a", "late as well", 1_000_000)])
+    assert [counted(), counted()] == [[1001, 2601]] * 2
+
+
+def test_a_look_at_all_rollouts_is_the_sum_of_each(opened: Open) -> None:
+    """To the last bit, also from what is kept; an episode's name is one rollout's business."""
+    for number in range(400):
+        for rollout in (None, "x", "y"):
+            report = Report(receipt("a", number, number * 1000, rollout), {"return": number / 7}, False)
+            record_outcomes(opened.connection, [report], EPOCH + number * 1000)
+    now = EPOCH + 1_000_000
+    for _ in range(2):
+        bodies = []
+        for rollout in ("x", None):
+            look = Look("ns", ("a",), "return", timedelta(seconds=60), timedelta(0), at(0), rollout=rollout)
+            bodies.append(orjson.loads(opened.look(look, now).body)["versions"][0]["windows"])
+        opened.keep()
+        one, all_of_them = bodies
+        assert [window["count"] for window in all_of_them] == [3 * window["count"] for window in one]
+        assert [window["mean"] for window in all_of_them] == [window["mean"] for window in one]
+        assert sum(window["count"] for window in one) == 400
+
+
+def test_cuts_cannot_fill_the_disk_with_parts(opened: Open) -> None:
+    fill(opened, 2000)
+    for number in range(PARTS // 2 + 20):
+        cuts = (at(number * 10_000 + 500),)
+        look = Look("ns", ("a",), "return", timedelta(seconds=1000), timedelta(0), at(-1_000_000), cuts=cuts)
+        rows_read(opened, look, EPOCH + 9_000_000)
+    (parts,) = opened.connection.execute("SELECT COUNT(*) FROM sealed_window WHERE part = 1").fetchone()
+    (windows,) = opened.connection.execute("SELECT COUNT(*) FROM sealed_window WHERE part = 0").fetchone()
+    assert PARTS // 2 < parts <= PARTS
+    assert windows == 2
+
+
 def test_looks_cannot_fill_the_disk_with_questions(opened: Open) -> None:
     fill(opened, 100)
     for grace in range(QUESTIONS + 8):
@@ -295,6 +395,18 @@ def test_more_windows_than_an_answer_holds_is_a_bad_request(opened: Open) -> Non
     with patch.object(statistics, "MAX_WINDOWS", 49), pytest.raises(BadRequest, match="longer windows") as caught:
         compute(opened.connection, look, EPOCH + 1_000_000)
     assert caught.value.field == "window"
+
+
+@given(st.integers(1, 100), st.lists(st.integers(0, 500), max_size=6))
+def test_windows_follow_each_other_without_a_gap_and_none_spans_a_cut(window_ms: int, cuts: list[int]) -> None:
+    windows, position, starts = Windows(Question(1, "return", window_ms, 0), cuts), 0, set()
+    while position < 500:
+        start, end = windows.around(position)
+        assert start == position < end
+        assert {windows.around(instant) for instant in range(start, end)} == {(start, end)}
+        starts.add(start)
+        position = end
+    assert starts == {start for start in [*range(0, 500, window_ms), *cuts] if start < 500}
 
 
 @given(st.integers(1, 100_000_000), st.integers(0, 1 << 45))

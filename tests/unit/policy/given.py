@@ -1,13 +1,15 @@
 """Policies and their worlds in few words, as the cases write them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.world import World, belay_object
 
 from belay_api import names
-from belay_operator.policy.build import selector
+from belay_operator.policy import build
+from belay_operator.policy.observe import observe
+from belay_operator.policy.observed import Observed, Template
 
 NAME = "cartpole-7f3a9c"
 UID = "uid-policy"
@@ -38,10 +40,40 @@ def policy(
 
 
 def deployment(
-    *, replicas: int = 1, ready: int = 0, updated: int | None = None, failure: str | None = None, owner: str = UID
+    observed: Observed,
+    *,
+    replicas: int = 1,
+    ready: int = 0,
+    updated: int | None = None,
+    failure: str | None = None,
+    owner: str | None = UID,
+    needed_by: Sequence[str] | None = None,
+    digest: str | None = DIGEST,
+    template: str | None = "wanted",
+    made: str = MADE,
 ) -> Json:
-    """The Deployment, as far as its controller has come."""
-    status: Json = {
+    """The Deployment as an earlier pass made it, as far as its controller has come.
+
+    Args: owner: uid of its controller; None: that RLPolicy is gone. needed_by: names of the rollouts that own it; None:
+        those that ask for our bytes. digest: of the bytes it serves. template: `wanted`, or any word for another one;
+        None: made before Belay noted digest and template.
+    """
+    asking = [d for d in observed.demands if d.digest == observed.spec.artifact.digest]
+    child = build.deployment(
+        observed,
+        replicas=replicas,
+        needed_by=asking if needed_by is None else [d for d in observed.demands if d.rollout in needed_by],
+        template=observed.template if template == "wanted" else Template({"metadata": {"labels": {}}}, template),
+    )
+    meta = child["metadata"]
+    keepers = [one for one in meta["ownerReferences"] if not one.get("controller")]
+    controller = {**observed.owner.reference(), "uid": owner}
+    meta["ownerReferences"] = [controller, *keepers] if owner else keepers
+    meta["annotations"] |= {build.DIGEST_ANNOTATION: digest}
+    if template is None:
+        del meta["annotations"]
+    meta |= {"generation": 1, "creationTimestamp": made}
+    child["status"] = {
         "observedGeneration": 1,
         "replicas": replicas,
         "readyReplicas": ready,
@@ -49,13 +81,12 @@ def deployment(
     }
     if failure:
         said = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": failure}
-        status["conditions"] = [said]
-    return {**_child("apps/v1", "Deployment", owner), "spec": {"replicas": replicas}, "status": status}
+        child["status"]["conditions"] = [said]
+    return child
 
 
-def service(*, closed: bool = False) -> Json:
-    chosen = {names.CLOSED_LABEL: "true"} if closed else selector(NAME)
-    return {**_child("v1", "Service", UID), "spec": {"selector": chosen}}
+def service(observed: Observed, *, closed: bool = False) -> Json:
+    return build.service(observed, closed=closed, deployment=observed.child)
 
 
 def pod(
@@ -68,11 +99,12 @@ def pod(
     unschedulable: str | None = None,
     failed_fetch: bool = False,
     deleting: bool = False,
+    day: str = MADE[:10],
 ) -> Json:
     """A serving pod.
 
     Args: number: its age, oldest first. report: what `fetch` said, `good` and `changed` being short for the usual.
-        crashed: exit code of the server's last life. failed_fetch: `fetch` said it in an earlier life.
+        crashed: exit code of the server's last life. failed_fetch: `fetch` said it in an earlier life. day: made on it.
     """
     said = {"good": GOOD, "changed": CHANGED}.get(report, report) if isinstance(report, str) else report
     fetch: Json = {"name": "fetch", "state": {}}
@@ -96,7 +128,7 @@ def pod(
         "kind": "Pod",
         "metadata": {
             "name": f"{NAME}-{number}",
-            "creationTimestamp": f"2026-05-04T09:{number:02d}:00Z",
+            "creationTimestamp": f"{day}T09:{number:02d}:00Z",
             "labels": {names.POLICY_LABEL: NAME},
             **({"deletionTimestamp": MADE} if deleting else {}),
         },
@@ -116,6 +148,7 @@ def rollout(name: str = "public", *, replicas: int = 2, deleting: bool = False, 
         what = {} if value is True else dict(value)
         said[side] = {"policy": NAME, "digest": DIGEST, "since": MADE, **what}
     made = belay_object("RLRollout", name, {"replicas": replicas}, status=said)
+    made["metadata"]["uid"] = f"uid-{name}"
     if deleting:
         made["metadata"]["deletionTimestamp"] = MADE
     return made
@@ -131,20 +164,14 @@ def world_of(given: Mapping[str, Any]) -> World:
         ]
     )
     if "deployment" in given:
-        made.adopt(deployment(**given["deployment"]))
+        made.adopt(deployment(_observed(made), **given["deployment"]))
     if "service" in given:
-        made.adopt(service(**given["service"]))
+        made.adopt(service(_observed(made), **given["service"]))
     return made
 
 
-def _child(api_version: str, kind: str, owner: str) -> Json:
-    return {
-        "apiVersion": api_version,
-        "kind": kind,
-        "metadata": {
-            "name": NAME,
-            "generation": 1,
-            "labels": {names.POLICY_LABEL: NAME},
-            "ownerReferences": [{"kind": "RLPolicy", "name": NAME, "uid": owner, "controller": True}],
-        },
-    }
+def _observed(world: World) -> Observed:
+    held = world.get("RLPolicy", "default", NAME)
+    if held is None:
+        raise LookupError("a world of these tests has its policy")
+    return observe(held, world, world.settings)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.strategies import crashes
 from tests.unit.policy.given import CHANGED, DIGEST, NAME, pod, policy, rollout
-from tests.unit.policy.simulation import Cluster
+from tests.unit.policy.simulation import LATER, Cluster
 from tests.world import SETTINGS, START, World, belay_object
 
 from belay_api import names
@@ -125,7 +125,11 @@ UNDER_WAY: dict[str, Any] = {
 def under_way(**changes: Any) -> dict[str, Any]:
     """A rollout of other policies, with some of its status changed; None: without that field."""
     status = {field: value for field, value in (UNDER_WAY | changes).items() if value is not None}
-    return belay_object("RLRollout", "public", {"replicas": 2}, status=status)
+    for side in ("stable", "candidate", "previous"):
+        if side in status:
+            status[side] = {"digest": f"sha256:{status[side]['policy']}"} | status[side]
+    made = belay_object("RLRollout", "public", {"replicas": 2}, status=status)
+    return made | {"metadata": made["metadata"] | {"uid": "public"}}
 
 
 @pytest.mark.parametrize(
@@ -173,23 +177,23 @@ def test_what_a_policy_reads_of_a_rollout_is_what_wakes_it() -> None:
 def test_only_news_of_pods_on_their_way_may_be_held_back() -> None:
     cluster = Cluster()
 
-    def unhurried() -> bool:
+    def debounced() -> bool:
         plan = cluster.world.plan(KIND, cluster.key, START)
         assert plan.status is not None
         cluster.look()
-        return plan.unhurried
+        return plan.debounce
 
-    assert not unhurried(), "the first status is there at once"
+    assert not debounced(), "the first status is there at once"
     cluster.name_it("a", 2, {"candidate": True})
-    assert unhurried()
+    assert debounced()
     cluster.roll(good=True)
-    assert not unhurried(), "a rollout waits for ready pods"
+    assert not debounced(), "a rollout waits for ready pods"
     cluster.name_it("b", 0, {"stable": True})
-    assert not unhurried(), "usedBy says whose traffic the pods have"
+    assert not debounced(), "usedBy says whose traffic the pods have"
     cluster.world.patch("Deployment", NAME, {"status": {"replicas": 3}})
-    assert unhurried()
-    cluster.world.put(pod(2, report=CHANGED, failed_fetch=True))
-    assert not unhurried(), "a changed artifact is taken back, also while pods of the good one are ready"
+    assert debounced()
+    cluster.world.put(pod(2, report=CHANGED, failed_fetch=True, day=LATER))
+    assert not debounced(), "a changed artifact is taken back, also while pods of the good one are ready"
 
 
 def test_settings_of_the_serving_pods_reach_them_without_a_gap() -> None:

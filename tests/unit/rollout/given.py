@@ -11,17 +11,23 @@ from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any
 
+from tests.world import SETTINGS, World
+
 from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
 from belay_api.units import format_duration, parse_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.children import Owner
-from belay_operator.engine.plan import Plan
-from belay_operator.rollout import build
-from belay_operator.rollout.commands import parse
-from belay_operator.rollout.facts import OutcomeFact, ServingFact, StatisticsFact
+from belay_operator.engine.plan import Plan, Ref
+from belay_operator.rollout import route
+from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.observed import Observed, PolicyView
-from belay_operator.rollout.progress import passed_hash
-from belay_operator.rollout.traffic.router import Answer, RouteView
+from belay_operator.rollout.situations.command_given import parse
+from belay_operator.rollout.sources import all_sources
+from belay_operator.rollout.sources.source import Sides
+from belay_operator.rollout.stepping import passed_hash
+from belay_operator.rollout.traffic import router
+from belay_operator.rollout.traffic.router import Acceptance, TrafficObject, TrafficView
+from belay_operator.rollout.verdicts import definition_of
 
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (
@@ -41,30 +47,33 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
     """Return what the case describes."""
     spec = RLRolloutSpec.model_validate(SPEC | dict(given.get("spec") or {}))
     status = RLRolloutStatus.model_validate(_status(given.get("status") or {}, spec))
+    policies = {name: _policy(name, **(said or {})) for name, said in (given.get("policies") or {}).items()}
+    serving = {name: _serving(status, **said) for name, said in (given.get("serving") or {}).items()}
     made = Observed(
         owner=OWNER,
         spec=spec,
+        wanted=spec.policy.name,
         status=status,
-        policies={name: _policy(name, **(said or {})) for name, said in (given.get("policies") or {}).items()},
-        gateway_api=given.get("gatewayAPI", True),
+        router=router(spec.traffic, owner=OWNER, labels={}),
+        traffic=TrafficView(installed=given.get("gatewayAPI", True), acceptance=Acceptance.SILENT),
+        policies=policies,
         candidate_pods=given.get("pods"),
         command=parse(given["command"]) if "command" in given else None,
-        serving={name: _serving(**said) for name, said in (given.get("serving") or {}).items()},
-        statistics=_statistics(given, status, now),
-        logbook=given.get("logbook", True),
+        serving=serving,
+        readings=_readings(given, spec, status, serving, now),
     )
-    return replace(made, route=_route(made, given, now))
+    return replace(made, traffic=_traffic(made, given, now))
 
 
 def after(seen: Observed, plan: Plan, now: datetime) -> Observed:
     """Return the world once the plan is carried out, and nobody else has done anything yet."""
     status = seen.status if plan.status is None else RLRolloutStatus.model_validate(plan.status)
-    route = seen.route
+    traffic = seen.traffic
     if plan.apply:
-        route = RouteView(uid="route", spec=plan.apply[0]["spec"], answer=Answer.PENDING, message="pending")
+        traffic = _carrying(plan.apply[0], Acceptance.PENDING)
     if plan.delete:
-        route = None
-    return replace(seen, status=status, route=route)
+        traffic = replace(traffic, objects=(), acceptance=Acceptance.SILENT)
+    return replace(seen, status=status, traffic=traffic)
 
 
 def summary(plan: Plan) -> dict[str, Any]:
@@ -79,6 +88,13 @@ def summary(plan: Plan) -> dict[str, Any]:
             status.pop("pinned")
         if step := status.get("step"):  # its hash follows from the spec: test_stories has the edited ones
             status["step"] = {key: value for key, value in step.items() if key != "passedHash"}
+        if weight := status.get("weight"):
+            status["weight"] = {key: value for key, value in weight.items() if key != "since"}
+        status.pop("weightChanges", None)
+        status["verdicts"] = [
+            {key: value for key, value in verdict.items() if key not in ("definition", "evidenceSince")}
+            for verdict in status.get("verdicts", [])
+        ]
         for side in ("stable", "candidate", "previous"):
             if side in status:
                 status[side] = " ".join(v for k, v in status[side].items() if k in ("policy", "until"))
@@ -93,8 +109,8 @@ def summary(plan: Plan) -> dict[str, Any]:
         said["delete"] = [f"{ref.kind} {ref.name}" for ref in plan.delete]
     if plan.events:
         said["events"] = [f"{'Warning' if e.warning else 'Normal'} {e.reason}: {e.message}" for e in plan.events]
-    if plan.again_after is not None:
-        said["againAfter"] = format_duration(plan.again_after)
+    if plan.requeue_after is not None:
+        said["requeueAfter"] = format_duration(plan.requeue_after)
     return said
 
 
@@ -114,6 +130,18 @@ def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
     status = dict(said)
     if step := status.get("step"):
         status["step"] = {"passedHash": passed_hash(spec, step["index"]), **step}
+    if (weight := status.get("weight")) and weight.get("applied") == weight["desired"]:
+        # Unless the case says otherwise, the weight in force is the first of the trial.
+        status["weight"] = {"since": status.get("analysisStartedAt"), **weight}
+    definitions = {metric.name: definition_of(metric, spec.analysis) for metric in spec.analysis.metrics}
+    status["verdicts"] = [
+        {
+            "definition": definitions[verdict["metric"]],
+            "evidenceSince": (status.get("weight") or {}).get("since"),
+            **verdict,
+        }
+        for verdict in status.get("verdicts") or ()
+    ]
     status.setdefault("pinned", _places(status))
     for side in ("stable", "candidate", "previous"):
         if side in status:
@@ -126,7 +154,14 @@ def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
 
 
 def _policy(
-    name: str, *, ready: int = 1, needed: int = 1, broken: list[str] | None = None, shared: bool = False, like: str = ""
+    name: str,
+    *,
+    ready: int = 1,
+    needed: int = 1,
+    broken: list[str] | None = None,
+    shared: bool = False,
+    like: str = "",
+    deleted: bool = False,
 ) -> PolicyView:
     """`like`: it has the bytes of another policy."""
     return PolicyView(
@@ -136,23 +171,33 @@ def _policy(
         needed_replicas=needed,
         broken=(broken[0], broken[1]) if broken else None,
         shared=shared,
+        deleted=deleted,
     )
 
 
-def _route(seen: Observed, given: Mapping[str, Any], now: datetime) -> RouteView | None:
+def _traffic(seen: Observed, given: Mapping[str, Any], now: datetime) -> TrafficView:
     """`route: accepted|pending|silent|refused`: as status asks for; `routeOf`: as another status asked for."""
     if "route" not in given:
-        return None
+        return seen.traffic
     of = seen
     if "routeOf" in given:
         of = replace(seen, status=RLRolloutStatus.model_validate(_status(given["routeOf"], seen.spec)))
-    manifest = build.route(of, now)
-    assert manifest is not None, "the case has a route, but status asks for none"
-    answer = Answer[given["route"].upper()]
-    return RouteView(uid="route", spec=manifest["spec"], answer=answer, message=f"Gateway default/gw: {answer.name}")
+    manifests = seen.router.objects(route.intent(of, now))
+    assert manifests, "the case has a route, but status asks for none"
+    return _carrying(manifests[0], Acceptance[given["route"].upper()])
+
+
+def _carrying(manifest: Mapping[str, Any], acceptance: Acceptance) -> TrafficView:
+    ref = Ref(manifest["apiVersion"], manifest["kind"], "default", manifest["metadata"]["name"], "route")
+    return TrafficView(
+        objects=(TrafficObject(ref, manifest["spec"], owned=True, foreign=False),),
+        acceptance=acceptance,
+        message=f"Gateway default/gw: {acceptance.name}",
+    )
 
 
 def _serving(
+    status: RLRolloutStatus,
     *,
     at: str,
     since: str | None = None,
@@ -161,7 +206,10 @@ def _serving(
     errors: float | None = None,
     requests: float | None = None,
     problem: str | None = None,
+    earlier: str | None = None,
 ) -> ServingFact:
+    """`earlier: trial`: scraped for another trial; `earlier: weight`: part of it before the last change of weight."""
+    off_route = status.rollback.weight_zero_at if status.rollback else None
     return ServingFact(
         at=parse_instant(at),
         rate_since=parse_instant(since) if since else None,
@@ -171,7 +219,34 @@ def _serving(
         error_rate=errors,
         latency_p99=p99,
         problem=problem,
+        trials=_of(status.analysis_started_at if earlier != "trial" else None),
+        weights=_of(status.weight.since if earlier is None and status.weight else None),
+        off_route=_of(off_route if off_route and since and parse_instant(since) >= off_route else None),
     )
+
+
+def _of(at: datetime | None) -> dict[str, datetime]:
+    return {} if at is None else {OWNER.name: at}
+
+
+def _readings(
+    given: Mapping[str, Any],
+    spec: RLRolloutSpec,
+    status: RLRolloutStatus,
+    serving: Mapping[str, ServingFact],
+    now: datetime,
+) -> dict[str, Reading]:
+    """What the real sources make of the facts that the case describes."""
+    sides = Sides.of("default", "cartpole", status)
+    if sides is None:
+        return {}
+    facts: dict[tuple[str, str, str], Any] = {("serving", "default", name): fact for name, fact in serving.items()}
+    facts["statistics", "default", "cartpole"] = _statistics(given, status, now)
+    world = World(facts=facts)
+    settings = SETTINGS if given.get("logbook", True) else replace(SETTINGS, logbook_url=None)
+    sources = all_sources()
+    found = {m.name: sources[m.source.kind].reading(m, sides, world, settings) for m in spec.analysis.metrics}
+    return {name: reading for name, reading in found.items() if reading is not None}
 
 
 def _statistics(given: Mapping[str, Any], status: RLRolloutStatus, now: datetime) -> StatisticsFact | None:
@@ -186,13 +261,13 @@ def _statistics(given: Mapping[str, Any], status: RLRolloutStatus, now: datetime
     assert status.analysis_started_at is not None
     start = status.analysis_started_at
     outcomes = {
-        name: OutcomeFact(
-            query=f"logbook {name}", at=now, statistics=_answer(name, sides, start, now, given.get("late") or {})
+        name: Reading(
+            query=f"logbook {name}", at=now, windows=_answer(name, sides, start, now, given.get("late") or {})
         )
         for name, sides in (given.get("statistics") or {}).items()
     }
     for name, problem in (given.get("problem") or {}).items():
-        outcomes[name] = OutcomeFact(query=f"logbook {name}", at=now, statistics=None, problem=problem)
+        outcomes[name] = Reading(query=f"logbook {name}", at=now, problem=problem)
     return StatisticsFact(status.candidate.policy, status.stable.policy, start, outcomes)
 
 

@@ -5,7 +5,7 @@ so that a test reads as what happened, in order, and asserts what the rollout ma
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.world import START, World, belay_object
@@ -14,7 +14,8 @@ from belay_api.rollout import RLRolloutStatus
 from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.engine.plan import Key
-from belay_operator.rollout.facts import OutcomeFact, ServingFact, StatisticsFact
+from belay_operator.policy.build import DIGEST_ANNOTATION
+from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.observe import KIND
 
 KEY = Key("RLRollout", "default", "cartpole")
@@ -33,6 +34,10 @@ SPEC: dict[str, Any] = {
     "bake": {"duration": "1m", "keepWarm": "1h"},
     "analysis": ANALYSIS,
 }
+
+
+def _of(at: datetime | None) -> dict[str, datetime]:
+    return {} if at is None else {KEY.name: at}
 
 
 def digest(policy: str) -> str:
@@ -59,11 +64,30 @@ class Stage:
             pod = {"kind": "Pod", "metadata": {"name": f"{policy}-{index}", "labels": labels}}
             self.world.put(pod | {"status": {"phase": "Running"}})
 
-    def ready(self, policy: str, replicas: int) -> None:
-        """The policy kind reports ready pods, and since when none answers."""
+    def ready(self, policy: str, replicas: int, *, crash: str = "") -> None:
+        """The policy kind reports ready pods, and since when none answers; `crash`: because its container ends so."""
         at = format_instant(self.now)
         loaded = {"type": "Loaded", "status": str(replicas > 0), "reason": "Told", "lastTransitionTime": at}
-        self.world.patch("RLPolicy", policy, {"status": {"readyReplicas": replicas, "conditions": [loaded]}})
+        why = {"type": "Ready", "status": "False", "reason": "PodStartFailed", "message": crash}
+        conditions = [loaded, why] if crash else [loaded]
+        self.world.patch("RLPolicy", policy, {"status": {"readyReplicas": replicas, "conditions": conditions}})
+
+    def deletes(self, policy: str) -> None:
+        """Somebody deletes the RLPolicy; its Deployment is left to its other owner, the rollout."""
+        self.world.objects.pop(("RLPolicy", "default", policy))
+        uid = self.world.objects["RLRollout", "default", "cartpole"]["metadata"]["uid"]
+        owner = {"kind": "RLRollout", "name": "cartpole", "uid": uid}
+        meta = {
+            "name": policy,
+            "labels": {"belay.dev/policy": policy},
+            "annotations": {DIGEST_ANNOTATION: digest(policy)},
+            "ownerReferences": [owner],
+        }
+        service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": policy, "labels": meta["labels"]}}
+        self.world.put(service | {"spec": {"selector": {"belay.dev/policy": policy}}})
+        deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {"replicas": 1}}
+        self.world.put(deployment | {"status": {"readyReplicas": 1}})
+        self.world.objects.pop(("Pod", "default", f"{policy}-0"), None)
 
     def wants(self, policy: str) -> None:
         """The user changes the spec."""
@@ -82,15 +106,17 @@ class Stage:
         route = self.world.objects.get(("HTTPRoute", "default", "cartpole"))
         if route is not None:
             backends = {ref["name"] for rule in route["spec"]["rules"] for ref in rule["backendRefs"]}
-            found = all(("RLPolicy", "default", name) in self.world.objects for name in backends)
+            kinds = ("RLPolicy", "Deployment")
+            found = all(any((kind, "default", name) in self.world.objects for kind in kinds) for name in backends)
             conditions = [
                 {"type": t, "status": str(good), "reason": t, "observedGeneration": route["metadata"]["generation"]}
                 for t, good in (("Accepted", True), ("ResolvedRefs", found))
             ]
             route["status"] = {"parents": [{"parentRef": {"name": "gw"}, "conditions": conditions}]}
 
-    def scrape(self, policy: str, *, rate: float | None, p99: float | None = 0.01) -> None:
-        """The poller has scraped the policy's pods, now and a second ago."""
+    def scrape(self, policy: str, *, rate: float | None, p99: float | None = 0.01, mixed: bool = False) -> None:
+        """The poller has scraped the policy's pods, now and a second ago; `mixed`: its window spans two weights."""
+        off_route = self.status.rollback.weight_zero_at if self.status.rollback else None
         self.world.facts["serving", "default", policy] = ServingFact(
             at=self.now,
             rate_since=self.now - timedelta(seconds=1),
@@ -98,6 +124,9 @@ class Stage:
             request_rate=rate,
             requests=None if rate is None else rate * 30,
             latency_p99=p99 if rate else None,
+            trials=_of(self.status.analysis_started_at),
+            weights=_of(self.status.weight.since if self.status.weight and not mixed else None),
+            off_route=_of(off_route if off_route and off_route <= self.now - timedelta(seconds=1) else None),
         )
 
     def episodes(self, outcome: str, sides: Mapping[str, tuple[int, float, float]]) -> None:
@@ -106,12 +135,13 @@ class Stage:
         assert status.candidate is not None
         assert status.stable is not None
         assert status.analysis_started_at is not None
+        began = (status.weight.since if status.weight else None) or status.analysis_started_at
         versions = [
             VersionStatistics(
                 version=version,
                 windows=[
                     WindowStatistics(
-                        start=status.analysis_started_at,
+                        start=began,
                         count=count,
                         missing=0,
                         mean=mean,
@@ -128,7 +158,7 @@ class Stage:
             status.candidate.policy,
             status.stable.policy,
             status.analysis_started_at,
-            {outcome: OutcomeFact("asked", self.now, answer)},
+            {outcome: Reading("asked", self.now, windows=answer)},
         )
 
     def later(self, **by: float) -> None:
@@ -147,6 +177,10 @@ class Stage:
         self.passes()
         self.accept()
         self.passes()
+        if self.status.step is not None and self.status.step.kind == "first":  # its limits are looked at once
+            assert self.status.candidate is not None
+            self.scrape(self.status.candidate.policy, rate=0.0)
+            self.passes()
         return self
 
     # --- what can be seen ---------------------------------------------------------------------------------------------
@@ -172,6 +206,10 @@ class Stage:
     @property
     def reason(self) -> str:
         return next(c.reason for c in self.status.conditions if c.type == "Ready")
+
+    @property
+    def message(self) -> str:
+        return next(c.message for c in self.status.conditions if c.type == "Ready")
 
     @property
     def told(self) -> list[str]:

@@ -1,22 +1,30 @@
 """The route as it is written, as the API server stores it, and as a Gateway answers it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.world import World
 
 from belay_api.rollout import GatewayTraffic
 from belay_operator.children import Owner
+from belay_operator.rollout.route import covers
 from belay_operator.rollout.traffic.gateway_api import GatewayRouter
-from belay_operator.rollout.traffic.router import Answer, Intent
+from belay_operator.rollout.traffic.router import Acceptance, Intent, TrafficView
 
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 TRAFFIC = GatewayTraffic.model_validate({"parentRefs": [{"name": "gw", "namespace": "infra", "sectionName": "http"}]})
-ROUTER = GatewayRouter()
+ROUTER = GatewayRouter(TRAFFIC, OWNER, {"x": "y"})
 INTENT = Intent(shares=(("a", 90.0), ("b", 10.0)), pinned=(("a", "a"), ("b", "b")))
 
 
-def manifest(intent: Intent = INTENT, traffic: GatewayTraffic = TRAFFIC) -> dict[str, Any]:
-    return dict(ROUTER.manifest(traffic, intent, owner=OWNER, labels={"x": "y"}))
+def manifest(intent: Intent = INTENT) -> dict[str, Any]:
+    (made,) = ROUTER.objects(intent)
+    return dict(made)
+
+
+def read(route: dict[str, Any], router: GatewayRouter = ROUTER) -> TrafficView:
+    return router.read(World([route]))
 
 
 def stored(*parents: dict[str, Any], generation: int = 3, **spec: Any) -> dict[str, Any]:
@@ -46,6 +54,19 @@ def test_the_weighted_rule_comes_first_and_every_rule_rewrites_the_path() -> Non
     assert [(ref["name"], ref["weight"]) for ref in rules[0]["backendRefs"]] == [("a", 9000), ("b", 1000)]
 
 
+def test_every_rule_names_the_rollout_to_the_serving_pods_whatever_the_client_sends() -> None:
+    modifiers = [f["requestHeaderModifier"] for r in manifest()["spec"]["rules"] for f in r["filters"][1:]]
+    assert modifiers == [{"set": [{"name": "x-belay-rollout", "value": "cartpole"}]}] * 3
+
+
+def test_a_route_that_names_no_rollout_is_written_anew() -> None:
+    """As the version before wrote it: after an upgrade its episodes would be nobody's evidence."""
+    found = stored()
+    for rule in found["spec"]["rules"]:
+        rule["filters"] = rule["filters"][:1]
+    assert not covers(manifest()["spec"], read(found).objects[0].spec)
+
+
 @pytest.mark.parametrize("share", [0.01, 33.333, 50, 66.667, 99.999])
 def test_weights_sum_to_the_base(share: float) -> None:
     rules = manifest(Intent(shares=(("a", 100 - share), ("b", share)), pinned=()))["spec"]["rules"]
@@ -55,8 +76,18 @@ def test_weights_sum_to_the_base(share: float) -> None:
 def test_what_the_api_server_adds_is_no_difference() -> None:
     found = stored()
     found["spec"]["rules"][0]["timeouts"] = {"request": "15s"}
-    view = ROUTER.read(found, TRAFFIC, owner=OWNER)
-    assert ROUTER.carries(view, manifest())
+    assert covers(manifest()["spec"], read(found).objects[0].spec)
+
+
+def test_an_empty_list_of_host_names_may_be_left_out() -> None:
+    found = stored()
+    del found["spec"]["hostnames"]
+    assert covers(manifest()["spec"], read(found).objects[0].spec)
+
+
+def test_what_a_stranger_adds_to_a_list_is_a_difference() -> None:
+    """Host names of somebody else would take the route away from every caller who uses none of them."""
+    assert not covers(manifest()["spec"], read(stored(hostnames=["elsewhere.example"])).objects[0].spec)
 
 
 @pytest.mark.parametrize(
@@ -68,36 +99,61 @@ def test_what_the_api_server_adds_is_no_difference() -> None:
     ],
 )
 def test_another_intent_is_a_difference(intent: Intent) -> None:
-    assert not ROUTER.carries(ROUTER.read(stored(), TRAFFIC, owner=OWNER), manifest(intent))
+    assert not covers(manifest(intent)["spec"], read(stored()).objects[0].spec)
 
 
 @pytest.mark.parametrize(
     ("parents", "answer"),
     [
-        ([parent()], Answer.ACCEPTED),
-        ([parent(accepted="False")], Answer.REFUSED),
-        ([parent(resolved="False")], Answer.REFUSED),
-        ([parent(generation=2)], Answer.PENDING),
-        ([parent(accepted="False", generation=2)], Answer.PENDING),
-        ([], Answer.SILENT),
-        ([parent(section="other")], Answer.SILENT),
-        ([parent(accepted="False"), parent()], Answer.ACCEPTED),  # one of two controllers has taken it
+        ([parent()], Acceptance.ACCEPTED),
+        ([parent(accepted="False")], Acceptance.REFUSED),
+        ([parent(resolved="False")], Acceptance.REFUSED),
+        ([parent(generation=2)], Acceptance.PENDING),
+        ([parent(accepted="False", generation=2)], Acceptance.PENDING),
+        ([], Acceptance.SILENT),
+        ([parent(section="other")], Acceptance.SILENT),
+        ([parent(accepted="False"), parent()], Acceptance.ACCEPTED),  # one of two controllers has taken it
     ],
 )
-def test_what_the_gateway_says(parents: list[dict[str, Any]], answer: Answer) -> None:
-    view = ROUTER.read(stored(*parents), TRAFFIC, owner=OWNER)
-    assert view.answer is answer
-    assert view.accepted is (answer is Answer.ACCEPTED)
-    assert bool(view.message) is not view.accepted
+def test_what_the_gateway_says(parents: list[dict[str, Any]], answer: Acceptance) -> None:
+    view = read(stored(*parents))
+    assert view.acceptance is answer
+    assert bool(view.message) is (answer is not Acceptance.ACCEPTED)
+
+
+def test_a_route_that_is_accepted_and_overlaps_another_is_told() -> None:
+    """Two rollouts with one path: the Gateway takes both routes, and sends every request to the older one."""
+    answer = parent()
+    answer["conditions"].append(
+        {"type": "RouteRulesOverlap", "status": "True", "reason": "RouteRulesOverlap", "message": "with x/other"}
+    )
+    view = read(stored(answer))
+    assert view.acceptance is Acceptance.ACCEPTED
+    trouble = ROUTER.trouble(view, in_place=True, waited=timedelta())
+    assert trouble is not None
+    assert trouble.message == "Gateway infra/gw says RouteRulesOverlap: with x/other"
+    answer["conditions"][-1]["status"] = "False"
+    assert ROUTER.trouble(read(stored(answer)), in_place=True, waited=timedelta()) is None
 
 
 def test_every_gateway_must_accept() -> None:
     both = GatewayTraffic.model_validate({"parentRefs": [*TRAFFIC.dump()["parentRefs"], {"name": "second"}]})
-    view = ROUTER.read(stored(parent()), both, owner=OWNER)
-    assert view.answer is Answer.SILENT
+    view = read(stored(parent()), GatewayRouter(both, OWNER, {}))
+    assert view.acceptance is Acceptance.SILENT
     assert "default/second" in view.message
 
 
-def test_a_route_of_a_deleted_rollout_is_not_ours() -> None:
+def test_a_route_of_a_deleted_rollout_is_foreign() -> None:
     successor = Owner("RLRollout", "default", "cartpole", "uid-2", 1)
-    assert not ROUTER.read(stored(parent()), TRAFFIC, owner=successor).ours
+    (found,) = read(stored(parent()), GatewayRouter(TRAFFIC, successor, {})).objects
+    assert (found.owned, found.foreign) == (False, True)
+
+
+def test_an_orphaned_route_is_taken_up_again() -> None:
+    """`kubectl delete --cascade=orphan`, and the rollout made again: it has our label and belongs to nobody."""
+    orphan = stored(parent())
+    del orphan["metadata"]["ownerReferences"]
+    (found,) = read(orphan).objects
+    assert (found.owned, found.foreign) == (False, False)
+    del orphan["metadata"]["labels"]
+    assert read(orphan).objects[0].foreign, "somebody else's, by all we know"

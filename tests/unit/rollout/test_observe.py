@@ -129,6 +129,55 @@ def test_a_policy_concerns_the_rollouts_that_use_it_or_wait_for_it() -> None:
     assert (concerned("a"), concerned("z")) == ([KEY], [KEY])
 
 
+def served(stage: Stage, *, kept_for: str, replicas: int = 1) -> dict[str, Any]:
+    """Put the Deployment of policy `a`, with one ready pod, as the policy kind has it: owned by who asks for it."""
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    stage.world.patch("Pod", "a-0", {"status": ready})
+    return stage.world.put(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "a", "ownerReferences": [{"kind": "RLRollout", "name": "cartpole", "uid": kept_for}]},
+            "spec": {"replicas": replicas},
+            "status": {"readyReplicas": 1},
+        }
+    )
+
+
+def test_pods_count_for_a_new_rollout_once_their_policy_has_heard_of_it() -> None:
+    """A rollout deleted and made anew finds its namesake's pods ready, in the moment before they are ended."""
+    stage = Stage("a")
+    ours = rollout_uid(stage)
+    for kept_for, replicas, ready in [("uid-namesake", 1, 0), (ours, 0, 0), (ours, 1, 1)]:
+        served(stage, kept_for=kept_for, replicas=replicas)
+        assert seen(stage).policies["a"].ready_replicas == ready
+    served(stage, kept_for="uid-namesake")
+    assert (stage.go().status.phase, stage.weights) == ("Preparing", None)
+    served(stage, kept_for=ours)
+    assert stage.go().status.phase == "Healthy"
+
+
+def test_a_stable_version_counts_by_its_policys_word() -> None:
+    """Its Deployment may be from before Belay noted who needs it."""
+    stage = Stage("a").go()
+    served(stage, kept_for="uid-somebody")
+    assert seen(stage).policies["a"].ready_replicas == 1
+
+
+def test_a_deployment_concerns_only_who_waits_for_it() -> None:
+    stage = Stage("a")
+    deployment = served(stage, kept_for="uid-namesake")
+    stage.passes()
+    assert list(KIND.related(Change("Deployment", None, deployment), stage.world)) == [KEY]
+    deployment = served(stage, kept_for=rollout_uid(stage))
+    stage.go()
+    assert list(KIND.related(Change("Deployment", None, deployment), stage.world)) == []
+
+
+def rollout_uid(stage: Stage) -> str:
+    return str(stage.world.objects["RLRollout", "default", "cartpole"]["metadata"]["uid"])
+
+
 def test_pods_concern_only_a_rollback() -> None:
     stage = Stage("a", "b").go()
     stage.wants("b")

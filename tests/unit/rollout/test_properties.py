@@ -7,14 +7,16 @@ its passes, and the promises are checked on what the API server then holds.
 import copy
 from collections.abc import Callable
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.accepted import accepted_rollout_specs
 from tests.unit.rollout.stage import KEY, SPEC, Stage
 
 from belay_operator.rollout.observe import KIND
-from belay_operator.rollout.rollback import SUPERSEDED
+from belay_operator.rollout.withdrawal import NO_EVIDENCE
 
 BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
@@ -93,10 +95,13 @@ def check(stage: Stage) -> None:
     wanted = {status.stable.policy: round(100 * (100 - share))}
     if status.candidate:
         wanted[status.candidate.policy] = round(100 * share)
+    assert sum(weights.values()) == 10_000
+    if not _exists(stage, status.stable.policy):
+        check_lost(stage)
+        return
     assert weights == {policy: weight for policy, weight in wanted.items() if weight}, (
         "the route is the recorded intent"
     )
-    assert sum(weights.values()) == 10_000
     pinned = stage.pinned or {}
     if _exists(stage, status.stable.policy):
         assert pinned[status.stable.policy] == status.stable.policy
@@ -108,7 +113,7 @@ def check(stage: Stage) -> None:
         assert status.candidate is not None
         assert status.candidate.policy not in pinned.values(), "episodes leave a withdrawn candidate"
         assert share == 0
-    if status.rollback is not None and not withdrawn and status.rollback.reason != SUPERSEDED:
+    if status.rollback is not None and not withdrawn and status.rollback.reason not in NO_EVIDENCE:
         assert status.rollback.policy not in pinned.values(), "nor do they come back to one that was rejected"
     if status.candidate is None:
         assert status.step is None
@@ -116,8 +121,25 @@ def check(stage: Stage) -> None:
     ready = [c for c in status.conditions if c.type == "Ready"]
     assert len(ready) == 1
     assert (ready[0].status == "True") == (len(status.conditions) == 1)
-    ids = [command.id for command in status.commands]
+    ids = [(command.action, command.id) for command in status.commands]
     assert len(ids) == len(set(ids)), "a command is carried out once"
+
+
+def check_lost(stage: Stage) -> None:
+    """What must hold while the stable version is gone, RLPolicy and pods."""
+    status, weights = stage.status, stage.weights or {}
+    assert status.stable is not None
+    assert status.stable.lost_at is not None
+    answering = [side.policy for side in (status.candidate, status.previous) if side and _answers(stage, side.policy)]
+    assert not answering or set(weights) <= set(answering), "traffic goes where it is answered"
+    assert "serves" not in stage.message, "never said of what has no endpoint"
+    (ready,) = [c for c in status.conditions if c.type == "Ready"]
+    assert ready.status == "False"
+
+
+def _answers(stage: Stage, policy: str) -> bool:
+    held = stage.world.objects.get(("RLPolicy", "default", policy))
+    return held is not None and held["status"]["readyReplicas"] > 0
 
 
 @settings(max_examples=150, deadline=None)
@@ -223,3 +245,30 @@ def test_every_order_of_events_ends_the_same(acts: tuple[str, ...]) -> None:
 def _held(stage: Stage) -> object:
     route = stage.world.objects.get(("HTTPRoute", "default", "cartpole"))
     return stage.world.objects["RLRollout", "default", "cartpole"].get("status"), route and route["spec"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(accepted_rollout_specs())
+def test_whatever_spec_the_api_server_accepts_traffic_stays_safe(spec: dict[str, Any]) -> None:
+    """Route, judging, commands and rollbacks go on, whatever of the spec cannot be carried out."""
+    stage = Stage("a", "b").go()
+    stage.wants("b")
+    stage.go(seconds=1)
+    held = stage.world.objects["RLRollout", "default", "cartpole"]
+    # Traffic is immutable, and a rollout that wants another policy withdraws the candidate by itself.
+    held["spec"] = spec | {"traffic": SPEC["traffic"] | spec.get("traffic", {}), "policy": {"name": "b"}}
+    held["spec"]["traffic"]["gatewayAPI"] = SPEC["traffic"]["gatewayAPI"]
+    stage.world.objects.pop(("HTTPRoute", "default", "cartpole"))
+    stage.passes()
+    assert stage.weights, "the route is written again"
+    stage.command("abort@last")
+    stage.passes()
+    assert stage.weights == {"a": 10000}, "abort, or the withdrawal that the spec asks for"
+    stage.accept()
+    stage.passes()
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.passes()
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.drained_at is not None
+    assert stage.weights == {"a": 10000}

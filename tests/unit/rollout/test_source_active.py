@@ -14,6 +14,7 @@ from belay_operator.rollout.sources import active
 from belay_operator.rollout.sources.active import Trials
 
 SINCE = "2026-05-04T10:00:00Z"
+NO_CLIENT: Any = None  # trials are read from the cache alone
 
 
 def rollout(number: int, version: int, **status: Any) -> dict[str, Any]:
@@ -41,7 +42,7 @@ async def test_one_change_among_many_trials_reads_one_rollout_and_no_spec(monkey
     for number in range(200):
         cache.put("RLRollout", rollout(number, number + 1))
     async with aiohttp.ClientSession() as http:
-        context = Counted(cache, SETTINGS, http, wake=lambda key: None, token_file=Path("none"))
+        context = Counted(cache, SETTINGS, http, NO_CLIENT, wake=lambda key: None, token_file=Path("none"))
         with context.changes("RLRollout") as changes:
             trials = Trials(context, changes)
             assert len(list(trials.refresh())) == 200
@@ -73,7 +74,7 @@ async def test_a_changed_analysis_is_read_anew() -> None:
     cache = Cache()
     cache.put("RLRollout", rollout(1, 1))
     async with aiohttp.ClientSession() as http:
-        context = Counted(cache, SETTINGS, http, wake=lambda key: None, token_file=Path("none"))
+        context = Counted(cache, SETTINGS, http, NO_CLIENT, wake=lambda key: None, token_file=Path("none"))
         with context.changes("RLRollout") as changes:
             trials = Trials(context, changes)
             (first,) = trials.refresh()

@@ -16,7 +16,7 @@ from tests.world import World, belay_object
 
 from belay_api.units import format_instant, parse_instant
 from belay_api.wire import Statistics
-from belay_operator.rollout.facts import OutcomeFact
+from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.sources.logbook import WAIT, LogbookSource
 
 STEP = {"index": 1, "kind": "pause", "startedAt": "2026-05-04T10:00:00Z"}
@@ -34,7 +34,7 @@ def world(namespace: str) -> World:
 
 def play(process: Process, namespace: str, *, episode: str, version: str, reward: float) -> None:
     """An episode began half a minute ago, and its outcome is told now."""
-    first = receipt(episode, ago=30, namespace=namespace, version=version)
+    first = receipt(episode, ago=30, namespace=namespace, version=version, rollout="cartpole")
     with process.client(namespace) as client:
         client.post("/starts", json={"items": [{"receipt": first}]}).raise_for_status()
         outcome = {"receipt": first, "outcomes": {"return": reward}}
@@ -42,16 +42,16 @@ def play(process: Process, namespace: str, *, episode: str, version: str, reward
     assert answer["refused"] == []
 
 
-def outcome(context: WorldPollerContext, namespace: str) -> OutcomeFact | None:
+def outcome(context: WorldPollerContext, namespace: str) -> Reading | None:
     fact = context.fact("statistics", namespace, "cartpole")
     return fact and fact.outcomes.get("return")
 
 
-def started(fact: OutcomeFact | None) -> int:
+def started(fact: Reading | None) -> int:
     """Episodes of the candidate that the fact knows of."""
-    if fact is None or fact.statistics is None:
+    if fact is None or fact.windows is None:
         return -1
-    sides = [v for v in fact.statistics.versions if v.version == "candidate"]
+    sides = [v for v in fact.windows.versions if v.version == "candidate"]
     return sum(w.count + w.missing for side in sides for w in side.windows)
 
 

@@ -1,10 +1,11 @@
 """Whole lives of a rollout, with all others played by `stage`: first version, promotion, rollback, and going back."""
 
+import copy
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.unit.rollout.stage import KEY, Stage, digest
+from tests.unit.rollout.stage import ANALYSIS, KEY, Stage, digest
 
 from belay_api.rollout import RolloutPhase
 from belay_operator.rollout.observe import KIND
@@ -36,6 +37,9 @@ def test_the_first_version_serves_once_the_gateway_accepts() -> None:
     assert stage.status.stable is None
     stage.accept()
     stage.passes()
+    assert stage.status.stable is None, "its limits are asked before it is stable"
+    stage.scrape("a", rate=0.0)
+    stage.passes()
     assert stage.status.stable is not None
     assert stage.status.stable.policy == "a"
     assert stage.told == ["RolloutStarted", "Promoted"]
@@ -49,8 +53,30 @@ def test_a_candidate_whose_pods_are_gone_for_a_minute_is_taken_back() -> None:
     stage.go(seconds=1)
     assert stage.weights == {"a": 10000}
     assert stage.status.rollback is not None
-    assert stage.status.rollback.reason == "PolicyNotReady"
+    assert stage.status.rollback.reason == "PodsGone"
     assert stage.status.rollback.message == "no pod of b was ready for 1m while it had traffic"
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.go(seconds=1)
+    assert stage.status.rejected_digests == [], "a drained node is no evidence against a policy"
+    stage.ready("b", 1)
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 9000, "b": 1000}, "it is tried again, from the first step, when its pods are back"
+
+
+def test_a_candidate_that_crashes_under_traffic_is_rejected() -> None:
+    """Else it would be tried again for ever, at the cost of its users each time."""
+    stage = under_analysis()
+    stage.ready("b", 0, crash="container server ended with exit code 137; its log says why")
+    stage.go(seconds=61)
+    rollback = stage.status.rollback
+    assert rollback is not None
+    assert rollback.reason == "PolicyNotReady"
+    assert "ended with exit code 137" in rollback.message
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.go(seconds=1)
+    assert stage.status.rejected_digests == [digest("b")]
 
 
 @pytest.mark.parametrize("back", ["b", "a"])
@@ -193,30 +219,100 @@ def test_a_warm_version_that_is_deleted_holds_nothing_up() -> None:
     assert stage.status.weight.applied == 10
 
 
-def test_another_version_takes_over_at_once_from_a_stable_one_that_was_deleted() -> None:
+def test_a_lost_stable_version_is_told_and_traffic_goes_where_it_is_answered() -> None:
     stage = healthy("b")
     stage.world.remove("RLPolicy", "a")
     stage.go(seconds=1)
-    assert stage.reason == "PolicyNotFound"
+    assert (stage.reason, stage.told[-1]) == ("StableLost", "StableLost")
+    assert "nobody answers" in stage.message
     stage.wants("b")
     stage.go(seconds=1)
-    assert stage.status.stable is not None
-    assert stage.status.stable.policy == "b"
+    assert stage.weights == {"b": 10000}
     assert stage.pinned == {"a": "b", "b": "b"}
+    assert stage.status.stable is not None
+    assert stage.status.stable.policy == "a", "one that replaces a lost version is no first version: a person decides"
+    assert "b answers instead" in stage.message
+    stage.go(hours=3)
+    assert stage.status.stable.policy == "a"
+    stage.command("promote@1")
+    stage.go(seconds=1)
+    assert stage.status.stable.policy == "b"
+    assert stage.status.previous is None, "what is lost cannot be kept warm"
     assert stage.reason == "Healthy"
 
 
-def test_a_candidate_whose_stable_version_was_deleted_can_be_promoted() -> None:
+def test_a_lost_stable_version_that_is_made_again_takes_its_share_back() -> None:
     stage = under_analysis()
     stage.world.remove("RLPolicy", "a")
     stage.go(seconds=1)
-    assert stage.weights == {"a": 5000, "b": 5000}, "nobody but a person passes an analysis by"
-    ready = next(c for c in stage.status.conditions if c.type == "Ready")
-    assert "RLPolicy a, which is stable, was deleted" in ready.message
+    assert stage.weights == {"b": 10000}
+    stage.publish("a")
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 5000, "b": 5000}
+    assert stage.status.stable is not None
+    assert stage.status.stable.lost_at is None
+    assert stage.reason == "Analyzing"
+
+
+def test_nothing_is_withdrawn_to_a_lost_stable_version() -> None:
+    stage = under_analysis()
+    stage.world.remove("RLPolicy", "a")
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", BAD)
+    stage.go(seconds=1)
+    assert (stage.weights, stage.reason) == ({"b": 10000}, "StableLost")
+    stage.wants("c")
+    stage.command("abort@1")
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 10000}
+    (command,) = stage.status.commands
+    assert "only b answers" in (command.message or "")
+
+
+def test_a_rollback_stands_still_while_stable_is_lost() -> None:
+    stage = under_analysis()
+    stage.command("abort@1")
+    stage.passes()
+    assert stage.weights == {"a": 10000}
+    stage.world.remove("RLPolicy", "a")
+    stage.go(seconds=40)
+    assert stage.weights == {"b": 10000}, "past the deadline too: bad answers are better than none"
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.endpoints_closed_at is None
+    stage.publish("a")
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 10000}
+
+
+def test_a_candidate_whose_stable_version_is_lost_can_be_promoted() -> None:
+    stage = under_analysis()
+    stage.world.remove("RLPolicy", "a")
+    stage.go(seconds=1)
+    assert stage.status.weight is not None
+    assert stage.status.weight.desired == 50, "nobody but a person passes an analysis by"
     stage.command("promote@1")
     stage.go(seconds=1)
     assert stage.weights == {"b": 10000}
     assert stage.status.phase is RolloutPhase.HEALTHY
+
+
+def test_a_first_version_beyond_its_limit_is_told_and_keeps_its_traffic() -> None:
+    stage = Stage("a", "b")
+    stage.passes()
+    stage.accept()
+    stage.passes()
+    for _ in range(4):
+        stage.later(seconds=1)
+        stage.scrape("a", rate=50.0, p99=0.3)
+        stage.passes()
+    assert stage.weights == {"a": 10000}, "nobody else could answer"
+    assert stage.status.stable is None
+    assert (stage.reason, stage.told.count("VerdictFailed")) == ("VerdictFailed", 1)
+    for _ in range(4):
+        stage.later(seconds=1)
+        stage.scrape("a", rate=50.0)
+        stage.passes()
+    assert stage.status.stable is not None
 
 
 def test_a_warm_version_that_was_taken_back_gets_no_episode_again() -> None:
@@ -427,4 +523,243 @@ def test_a_spec_spoilt_during_a_rollback_does_not_hold_it_up() -> None:
 def test_time_is_asked_for_and_not_polled() -> None:
     stage = under_analysis()
     plan = stage.world.plan(KIND, KEY, stage.now)
-    assert plan.again_after is None or plan.again_after >= timedelta(seconds=1)
+    assert plan.requeue_after is None or plan.requeue_after >= timedelta(seconds=1)
+
+
+def limits_only(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"steps": list(steps), "analysis": ANALYSIS | {"metrics": [ANALYSIS["metrics"][1]]}}
+
+
+@pytest.mark.parametrize("metrics", [ANALYSIS["metrics"][:1], ANALYSIS["metrics"][1:], ANALYSIS["metrics"]])
+def test_each_analysis_asks_for_evidence_of_its_own_weight(metrics: list[Any]) -> None:
+    steps = [{"setWeight": 5}, {"analyze": {}}, {"setWeight": 50}, {"analyze": {}}]
+    stage = healthy("b", steps=steps, analysis=ANALYSIS | {"metrics": metrics})
+    stage.wants("b")
+    stage.go(seconds=1)
+
+    def measure() -> None:
+        stage.later(seconds=1)
+        stage.scrape("b", rate=50.0)
+        stage.episodes("return", GOOD)
+
+    measure()
+    stage.go()
+    assert stage.weights == {"a": 5000, "b": 5000}
+    stage.go(seconds=1)
+    assert stage.status.step is not None
+    assert (stage.status.step.index, stage.reason) == (3, "Analyzing"), "what passed at 5 % says nothing of 50 %"
+    stage.later(seconds=1)
+    stage.scrape("b", rate=50.0, mixed=True)
+    stage.go()
+    assert stage.status.step.index == 3, "nor does a window that spans both"
+    measure()
+    stage.go()
+    assert stage.weights == {"b": 10000}
+
+
+def test_a_fail_rests_on_everything_measured_and_not_only_at_the_present_weight() -> None:
+    stage = healthy("b", steps=[{"setWeight": 5}, {"pause": {"duration": "30s"}}, {"setWeight": 50}, {"analyze": {}}])
+    stage.wants("b")
+    stage.go(seconds=1)
+    stage.episodes("return", {"a": (60, 480.0, 40.0), "b": (29, 440.0, 40.0)})
+    stage.go(seconds=31)
+    assert stage.status.rollback is None
+    first = stage.world.facts["statistics", "default", "cartpole"].outcomes["return"].windows
+    stage.episodes("return", {"a": (60, 480.0, 40.0), "b": (29, 440.0, 40.0)})
+    both = stage.world.facts["statistics", "default", "cartpole"].outcomes["return"]
+    for early, late in zip(first.versions, both.windows.versions, strict=True):
+        late.windows.insert(0, early.windows[0])
+    stage.passes()
+    assert stage.status.rollback is not None
+    assert "58 episodes" in stage.status.rollback.message
+
+
+def test_a_metric_that_is_redefined_under_its_name_begins_anew() -> None:
+    stage = healthy("b", steps=[{"setWeight": 10}, {"analyze": {}}], analysis=ANALYSIS)
+    stage.wants("b")
+    stage.go(seconds=1)
+    stage.later(seconds=1)
+    stage.episodes("return", GOOD)
+    stage.passes()
+    assert [(v.metric, v.verdict) for v in stage.status.verdicts] == [("return", "Pass")]
+    redefined = ANALYSIS["metrics"][0] | {"source": {"logbook": {"outcome": "success"}}}
+    stage.world.patch("RLRollout", "cartpole", {"spec": {"analysis": {"metrics": [redefined]}}})
+    stage.go(seconds=1)
+    assert stage.status.verdicts == []
+    assert "return (no look yet)" in stage.message
+
+
+def test_a_leader_whose_clock_is_behind_judges_at_once() -> None:
+    stage = healthy("b", **limits_only({"setWeight": 50}, {"analyze": {}}))
+    stage.wants("b")
+    stage.go(seconds=1)
+    stage.later(minutes=-10)
+    for _ in range(3):
+        stage.later(seconds=1)
+        stage.scrape("b", rate=50.0, p99=9.0)
+        stage.passes()
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.metric == "latency"
+
+
+def test_a_command_is_another_one_when_its_action_differs() -> None:
+    stage = under_analysis()
+    stage.command("retry@1")
+    stage.passes()
+    stage.command("abort@1")
+    stage.passes()
+    assert stage.status.rollback is not None, "an abort is never dropped in silence"
+    assert [(c.action, bool(c.message)) for c in stage.status.commands] == [("retry", True), ("abort", False)]
+
+
+def test_another_candidate_waits_until_the_gateway_has_let_go_of_the_one_before() -> None:
+    """Taking it up would forget that the endpoints of the one before are closed, and open them to the old route."""
+    stage = under_analysis()
+    stage.publish("c")
+    stage.command("abort@1")
+    stage.passes()
+    stage.later(seconds=31)
+    stage.passes()
+    stage.world.put({"kind": "Service", "metadata": {"name": "b"}, "spec": {"selector": {"belay.dev/closed": "true"}}})
+    stage.passes()
+    stage.wants("c")
+    stage.passes()
+    assert stage.status.candidate is None
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.endpoints_closed_at is not None
+    assert "its endpoints stay closed" in stage.message
+    stage.go(seconds=1)
+    assert stage.status.candidate is not None
+    assert stage.status.candidate.policy == "c"
+
+
+def test_numbers_held_back_are_written_though_no_further_measurement_comes() -> None:
+    stage = under_analysis()
+    stage.episodes("return", {"a": (40, 480.0, 90.0), "b": (40, 470.0, 90.0)})
+    stage.passes()
+    stage.later(seconds=2)
+    stage.episodes("return", {"a": (60, 480.0, 90.0), "b": (60, 470.0, 90.0)})
+    stage.passes()
+    plan = stage.world.plan(KIND, KEY, stage.now)
+    assert plan.requeue_after == timedelta(seconds=3), "when they are due, and not every tenth of a second until then"
+    stage.later(seconds=3)
+    stage.passes()
+    (verdict,) = stage.status.verdicts
+    assert verdict.candidate is not None
+    assert verdict.candidate.episodes == 60
+    again = stage.world.plan(KIND, KEY, stage.now).requeue_after
+    assert again is None or again > timedelta(minutes=1), "then it is quiet"
+
+
+def test_an_analysis_with_all_traffic_at_the_candidate_is_refused() -> None:
+    stage = healthy("b")
+    stage.edits_steps({"setWeight": 100}, {"analyze": {}})
+    stage.wants("b")
+    stage.go(seconds=1)
+    assert (stage.reason, stage.weights) == ("InvalidSpec", {"a": 10000})
+    assert "Put it before setWeight 100" in stage.message
+    held_to_limits = healthy("b", **limits_only({"setWeight": 100}, {"analyze": {}}))
+    held_to_limits.wants("b")
+    held_to_limits.go(seconds=1)
+    assert held_to_limits.weights == {"b": 10000}, "a limit needs no stable version"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"steps": [{"setWeight": 50}, {"pause": {"duration": "99999d"}}]},
+        {"steps": [{"setWeight": 50}, {"shadow": {"percent": 10}}]},
+        {"replicas": "many", "windows": [{"days": "Mon"}]},
+        {"rollback": {"deadline": "99999d"}, "bake": {"duration": "99999d"}},
+        {"analysis": {"grace": "99999d", "onNoData": {"after": "99999d", "action": "Hold"}}},
+        {"analysis": {"metrics": [*ANALYSIS["metrics"], {"name": "new", "source": {"prometheus": {}}, "limit": {}}]}},
+        {"traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}], "sessions": "sticky"}}},
+    ],
+    ids="-".join,
+)
+def test_what_keeps_traffic_safe_depends_on_no_broken_part_of_the_spec(spoil: dict[str, Any]) -> None:
+    stage = under_analysis()
+    stage.world.patch("RLRollout", "cartpole", {"spec": spoil})
+    stage.world.objects.pop(("HTTPRoute", "default", "cartpole"))
+    stage.go(seconds=1)
+    assert stage.reason == "InvalidSpec"
+    assert stage.weights == {"a": 5000, "b": 5000}, "the route is written again, and no step goes on"
+    aborted = copy.deepcopy(stage)
+    stage.scrape("b", rate=50.0, p99=9.0)
+    for _ in range(3):
+        stage.later(seconds=1)
+        stage.scrape("b", rate=50.0, p99=9.0)
+        stage.passes()
+    assert stage.weights == {"a": 10000}, "it is judged"
+    aborted.command("abort@1")
+    aborted.go(seconds=1)
+    assert aborted.weights == {"a": 10000}, "a command is carried out"
+    aborted.later(seconds=2)
+    aborted.scrape("b", rate=0.0)
+    aborted.go(seconds=1)
+    assert aborted.status.rollback is not None
+    assert aborted.status.rollback.drained_at is not None, "and a rollback ends"
+
+
+def test_the_word_for_a_rollout_says_when_it_is_not_well() -> None:
+    stage = healthy()
+    stage.ready("a", 0)
+    stage.go(seconds=1)
+    assert (stage.status.phase, stage.reason) == (RolloutPhase.DEGRADED, "PolicyNotReady")
+
+
+@pytest.mark.parametrize("ready", [0, 1], ids=["before b is ready", "after b is ready"])
+def test_one_commit_that_names_b_and_removes_a_costs_no_step_and_no_request(ready: int) -> None:
+    stage = healthy()
+    stage.publish("b", ready=ready)
+    stage.wants("b")
+    if ready:
+        stage.go(seconds=1)
+    stage.deletes("a")
+    stage.go(seconds=1)
+    stage.ready("b", 1)
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 9000, "b": 1000}, "a serves on, and b takes its steps"
+    stage.go(seconds=31)
+    stage.later(seconds=1)
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    stage.scrape("b", rate=50.0)
+    stage.go(seconds=61)
+    assert stage.status.stable is not None
+    assert stage.status.stable.policy == "b"
+    assert ("Deployment", "default", "a") in stage.world.objects, "kept warm"
+    stage.go(hours=1)
+    stage.passes()
+    assert not {key for key in stage.world.objects if key[0] in ("Deployment", "Service") and key[2] == "a"}
+
+
+def test_a_stable_version_whose_policy_is_gone_serves_on_whatever_becomes_of_the_next() -> None:
+    stage = healthy()
+    stage.wants("b")  # which does not exist
+    stage.deletes("a")
+    stage.go(seconds=1)
+    assert (stage.reason, stage.weights) == ("PolicyNotFound", {"a": 10000})
+    assert "a serves all traffic" in stage.message
+    stage.publish("b")
+    stage.go(seconds=1)
+    stage.command("abort@1")
+    stage.go(seconds=1)
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.go(seconds=1)
+    assert (stage.status.phase, stage.weights) == (RolloutPhase.ROLLED_BACK, {"a": 10000})
+    assert ("Deployment", "default", "a") in stage.world.objects
+
+
+def test_a_stable_version_whose_policy_is_deleted_at_rest_is_told() -> None:
+    stage = healthy()
+    stage.deletes("a")
+    stage.go(seconds=1)
+    assert (stage.reason, stage.status.phase, stage.weights) == ("PolicyNotFound", RolloutPhase.DEGRADED, {"a": 10000})
+    assert "its pods are kept" in stage.message
+    stage.publish("a")
+    stage.world.objects.pop(("Deployment", "default", "a"))
+    stage.go(seconds=1)
+    assert stage.reason == "Healthy"

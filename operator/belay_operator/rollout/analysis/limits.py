@@ -17,7 +17,7 @@ BREACHES_TO_FAIL = 3  # looks; with decay, so 3 in a row or a majority over a lo
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class GuardRail:
     """A bound on one measurement; at least one of the two is set."""
 
     metric: str  # name in spec.analysis.metrics
@@ -34,7 +34,7 @@ class Limit:
         return (self.max is not None and value > self.max) or (self.min is not None and value < self.min)
 
 
-def judge_limit(limit: Limit, value: float | None, *, breaches: int) -> Evidence:
+def judge_limit(rail: GuardRail, value: float | None, *, breaches: int) -> Evidence:
     """Return the verdict on one look at a guard rail, with the counter to record as `breaches`.
 
     Args:
@@ -43,18 +43,18 @@ def judge_limit(limit: Limit, value: float | None, *, breaches: int) -> Evidence
         breaches: The counter after the look before, 0 at first.
     """
     if value is None:
-        return Evidence(limit.metric, Verdict.PROVIDER_DOWN, "the provider does not answer", breaches=breaches)
+        return Evidence(rail.metric, Verdict.PROVIDER_DOWN, "the provider does not answer", breaches=breaches)
     if math.isnan(value):
-        return Evidence(limit.metric, Verdict.NO_DATA, "there is nothing to measure", breaches=breaches)
-    if not limit.broken_by(value):
+        return Evidence(rail.metric, Verdict.NO_DATA, "there is nothing to measure", breaches=breaches)
+    if not rail.broken_by(value):
         breaches = max(breaches - 1, 0)
         verdict = Verdict.NOT_ENOUGH_SAMPLES if breaches else Verdict.PASS
         message = "within its limit after a breach" if breaches else "within its limit"
-        return Evidence(limit.metric, verdict, message, value=value, breaches=breaches)
-    breaches = min(breaches + 1, limit.breaches_to_fail)
-    if breaches < limit.breaches_to_fail:
+        return Evidence(rail.metric, verdict, message, value=value, breaches=breaches)
+    breaches = min(breaches + 1, rail.breaches_to_fail)
+    if breaches < rail.breaches_to_fail:
         message = "beyond its limit, but not for long enough to tell from noise"
-        return Evidence(limit.metric, Verdict.NOT_ENOUGH_SAMPLES, message, value=value, breaches=breaches)
-    bound = f"above {limit.max:.6g}" if limit.max is not None and value > limit.max else f"below {limit.min:.6g}"
+        return Evidence(rail.metric, Verdict.NOT_ENOUGH_SAMPLES, message, value=value, breaches=breaches)
+    bound = f"above {rail.max:.6g}" if rail.max is not None and value > rail.max else f"below {rail.min:.6g}"
     message = f"{value:.6g} is {bound}, and {breaches} looks count against it"
-    return Evidence(limit.metric, Verdict.FAIL, message, value=value, breaches=breaches)
+    return Evidence(rail.metric, Verdict.FAIL, message, value=value, breaches=breaches)

@@ -3,18 +3,19 @@
 The statistics themselves know nothing of resources or of the wire; this file is the only one that knows both.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
-from belay_api.rollout import AnalysisSpec, Metric, RLRolloutSpec, ServingMeasure
+from belay_api.rollout import AnalysisSpec, Metric, ServingMeasure
 from belay_api.units import parse_duration, parse_percent
 from belay_api.wire import Statistics
 from belay_operator.rollout.analysis.budget import Budget, split
 from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, StartWindow
-from belay_operator.rollout.analysis.limits import Limit
+from belay_operator.rollout.analysis.grace import withheld
+from belay_operator.rollout.analysis.limits import GuardRail
 from belay_operator.rollout.analysis.verdict import judge
-from belay_operator.rollout.facts import OutcomeFact
+from belay_operator.rollout.facts import Reading
 
 # Known beforehand. Of other outcomes only the numbers can tell whether they are 0 or 1, which costs half the error.
 BINARY_OUTCOMES = {"success": True, "return": False, "length": False}
@@ -36,25 +37,25 @@ def questions(analysis: AnalysisSpec) -> tuple[Question, ...]:
     return tuple(Question(outcome, window, grace) for outcome in sorted(outcomes))
 
 
-def comparisons(analysis: AnalysisSpec) -> Iterator[tuple[Metric, Comparison]]:
-    """Yield the metrics that are judged by statistics."""
-    for metric in analysis.metrics:
-        if metric.compare is None or metric.source.logbook is None:
-            continue
-        regression, increase = metric.compare.max_regression, metric.compare.max_increase
-        binary = BINARY_OUTCOMES.get(metric.source.logbook.outcome)
-        if regression is not None:
-            yield metric, Comparison(metric.name, Better.MORE, regression, relative=True, binary=binary)
-        elif increase is not None:
-            yield metric, Comparison(metric.name, Better.LESS, increase, relative=False, binary=binary)
+def comparison_of(metric: Metric) -> Comparison | None:
+    """Return how a metric is compared with stable; None: it is held to a limit. Raises: ValueError for margin 0."""
+    if metric.compare is None or metric.source.logbook is None:
+        return None
+    regression, increase = metric.compare.max_regression, metric.compare.max_increase
+    binary = BINARY_OUTCOMES.get(metric.source.logbook.outcome)
+    if regression is not None:
+        return Comparison(metric.name, Better.MORE, regression, relative=True, binary=binary)
+    if increase is not None:
+        return Comparison(metric.name, Better.LESS, increase, relative=False, binary=binary)
+    return None
 
 
-def limits(analysis: AnalysisSpec) -> Iterator[tuple[Metric, Limit]]:
-    """Yield the metrics that are guard rails."""
-    for metric in analysis.metrics:
-        if metric.limit is not None and metric.source.serving is not None:
-            bounds = [None if text is None else _bound(metric, text) for text in (metric.limit.max, metric.limit.min)]
-            yield metric, Limit(metric.name, max=bounds[0], min=bounds[1])
+def limit_of(metric: Metric) -> GuardRail | None:
+    """Return the limit a metric is held to; None: it is compared. Raises: ValueError for a bound of another unit."""
+    if metric.limit is None:
+        return None
+    most, least = (None if text is None else _bound(metric, text) for text in (metric.limit.max, metric.limit.min))
+    return GuardRail(metric.name, max=most, min=least)
 
 
 def budget(analysis: AnalysisSpec) -> Budget:
@@ -62,24 +63,52 @@ def budget(analysis: AnalysisSpec) -> Budget:
     return split(analysis.false_rollback_rate, sum(metric.compare is not None for metric in analysis.metrics))
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is asked of a reading."""
+
+    comparison: Comparison
+    candidate: str
+    stable: str
+    spend: Budget
+    grace: timedelta
+    since: datetime | None  # only episodes of windows that began then or later; None: all
+
+
 # The looks of one pass differ from those of the pass before in at most one answer, and a long rollout has many windows:
-# the verdict of an answer that has been judged is kept, as long as the answer itself. The key is the answer (by
-# identity), so it is pure. A cache that held answers would hold a day's windows once for every episode that ended.
-_JUDGED: WeakKeyDictionary[OutcomeFact, dict[tuple[Comparison, str, str, Budget], Evidence]] = WeakKeyDictionary()
+# the verdict on a reading is kept, as long as the reading itself. The key is the reading (by identity), so it is pure.
+# A cache that held readings would hold a day's windows once for every episode that ended.
+_JUDGED: WeakKeyDictionary[Reading, dict[Judgement, Evidence]] = WeakKeyDictionary()
 
 
-def judged(comparison: Comparison, fact: OutcomeFact, candidate: str, stable: str, spend: Budget) -> Evidence:
-    """Return the verdict on one metric from the logbook's last answer."""
-    known, question = _JUDGED.setdefault(fact, {}), (comparison, candidate, stable, spend)
-    if question not in known:
-        known[question] = _judged(comparison, fact, candidate, stable, spend)
-    return known[question]
+def judged(judgement: Judgement, reading: Reading) -> Evidence:
+    """Return the verdict on one metric from the windows of a reading."""
+    known = _JUDGED.setdefault(reading, {})
+    if judgement not in known:
+        known[judgement] = _judged(judgement, reading)
+    return known[judgement]
 
 
-def _judged(comparison: Comparison, fact: OutcomeFact, candidate: str, stable: str, spend: Budget) -> Evidence:
-    if fact.problem is not None or fact.statistics is None:
-        return judge(comparison, None, None, budget=spend)
-    return judge(comparison, windows(fact.statistics, candidate), windows(fact.statistics, stable), budget=spend)
+def _judged(judgement: Judgement, reading: Reading) -> Evidence:
+    asked = judgement
+    if reading.problem is not None or reading.windows is None:
+        evidence = judge(asked.comparison, None, None, budget=asked.spend)
+        return replace(evidence, message=reading.problem or evidence.message)
+    statistics = _from(reading.windows, asked.since)
+    sides = (windows(statistics, asked.candidate), windows(statistics, asked.stable))
+    evidence = judge(asked.comparison, *sides, budget=asked.spend)
+    return withheld(evidence, statistics, candidate=asked.candidate, stable=asked.stable, grace=asked.grace)
+
+
+def _from(statistics: Statistics, since: datetime | None) -> Statistics:
+    """Return the windows that began at `since` or later."""
+    if since is None:
+        return statistics
+    versions = [
+        side.model_copy(update={"windows": [window for window in side.windows if window.start >= since]})
+        for side in statistics.versions
+    ]
+    return statistics.model_copy(update={"versions": versions})
 
 
 def windows(statistics: Statistics, version: str) -> list[StartWindow]:
@@ -98,32 +127,6 @@ def windows(statistics: Statistics, version: str) -> list[StartWindow]:
         if side.version == version
         for window in side.windows
     ]
-
-
-def check_analysis(spec: RLRolloutSpec) -> None:
-    """Raise ValueError for what the schema cannot say about the analysis."""
-    names = [metric.name for metric in spec.analysis.metrics]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(
-                f"spec.analysis.metrics: the name {name} appears twice; give each metric a name of its own"
-            )
-    if spec.analysis.window.total_seconds() < 1:
-        raise ValueError("spec.analysis.window is below 1s; episodes are grouped by it, use at least 1s")
-    list(limits(spec.analysis))
-    list(comparisons(spec.analysis))
-
-
-def check_steps(spec: RLRolloutSpec) -> None:
-    """Raise ValueError for what the schema cannot say about the place of an analysis among the steps."""
-    weight = 0
-    for index, step in enumerate(spec.steps):
-        weight = step.set_weight if step.set_weight is not None else weight
-        if step.analyze is not None and weight == 0:
-            raise ValueError(
-                f"spec.steps[{index}]: analyze while the candidate has no weight would wait for ever; "
-                "put a setWeight above 0 before it"
-            )
 
 
 def _bound(metric: Metric, text: str) -> float:

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
-from belay_api.rollout import AnalysisSpec
 from belay_api.units import parse_instant
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import Changes, PollerContext
 from belay_operator.rollout.analysis.queries import Question, questions
+from belay_operator.rollout.specification import analysis as readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,8 @@ class Trial:
     stable: str | None  # None: the first version, which is not compared
     since: datetime | None  # status.analysisStartedAt; None: no weight is in force yet
     rolling_back: bool
+    weight_since: datetime | None  # status.weight.since; None: no weight is in force yet
+    weight_changes: tuple[datetime, ...]  # status.weightChanges: no window of episodes spans one
     weight_zero_at: datetime | None  # of the rollback; None: the route may still lead to the candidate
     wanted: Wanted
 
@@ -96,6 +96,8 @@ def trial_of(rollout: Mapping[str, Any], *, known: Wanted | None = None) -> Tria
             stable=(status.get("stable") or {}).get("policy"),
             since=_instant(status.get("analysisStartedAt")),
             rolling_back=rolling_back,
+            weight_since=_instant(status["weight"].get("since")),
+            weight_changes=tuple(parse_instant(at) for at in status.get("weightChanges") or ()),
             weight_zero_at=_instant(rollback.get("weightZeroAt")) if rolling_back else None,
             wanted=known or wanted((rollout.get("spec") or {}).get("analysis") or {}),
         )
@@ -104,10 +106,10 @@ def trial_of(rollout: Mapping[str, Any], *, known: Wanted | None = None) -> Tria
 
 
 def wanted(analysis: Mapping[str, Any]) -> Wanted:
-    """Return what an analysis asks; nothing where it cannot be read: a rollback is measured whatever stands in it."""
+    """Return what the readable part of an analysis asks: what is decided by is what is measured."""
     try:
-        spec = AnalysisSpec.model_validate(analysis)
-    except ValidationError:
+        spec = readable(analysis)
+    except ValueError:
         return Wanted()
     limits = any(metric.limit is not None for metric in spec.metrics)
     return Wanted(metrics=bool(spec.metrics), limits=limits, questions=questions(spec))

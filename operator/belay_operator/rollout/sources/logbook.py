@@ -14,20 +14,30 @@ from urllib.parse import urlencode
 import aiohttp
 from pydantic import ValidationError
 
+from belay_api.rollout import Metric
 from belay_api.units import format_instant
 from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
-from belay_operator.engine.plan import Key
-from belay_operator.engine.source import PollerContext, Source
+from belay_operator.engine.kind import Reader
+from belay_operator.engine.plan import Key, Settings
+from belay_operator.engine.source import PollerContext
 from belay_operator.rollout.analysis.queries import Question
-from belay_operator.rollout.facts import OutcomeFact, StatisticsFact
+from belay_operator.rollout.facts import Reading, StatisticsFact
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import Trial, Trials
+from belay_operator.rollout.sources.source import MetricSource, Sides
 
 TOPIC = "statistics"
 WAIT = timedelta(seconds=25)  # the logbook's limit is 30 s; below it, an answer is never cut off
 SLACK = timedelta(seconds=5)  # beyond WAIT: then the logbook is down
 GATHER = timedelta(milliseconds=100)  # a storm of episodes is one look
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=0.5), timedelta(seconds=5)  # a verdict comes this much late at most
+
+
+NOT_INSTALLED = Reading(
+    query="",
+    at=None,
+    problem="Belay is installed without a logbook; install it, or judge by serving metrics",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +49,26 @@ class Poll:
     stable: str
     since: datetime
     question: Question
-    cut: datetime | None = None  # count what started from then on; None: from `since` on
+    cuts: tuple[datetime, ...] = ()  # instants at which the weight changed: no window spans one
+    counted_from: datetime | None = None  # count what started from then on; None: from `since` on
 
     @property
     def started_at(self) -> datetime:
         """From when on episodes count."""
-        return self.cut or self.since
+        return self.counted_from or self.since
 
     @property
     def query(self) -> dict[str, str]:
         """The question as parameters."""
+        cuts = {"cuts": ",".join(map(format_instant, self.cuts))} if self.cuts else {}
         return {
             "versions": f"{self.candidate},{self.stable}",
+            "rollout": self.key.name,
             "outcome": self.question.outcome,
             "window": f"{self.question.window_s:g}",
             "grace": f"{self.question.grace_s:g}",
             "since": format_instant(self.started_at),
+            **cuts,
         }
 
     @property
@@ -73,9 +87,21 @@ class LogbookDown(Exception):
 
 
 class LogbookSource:
-    """The Source."""
+    """The MetricSource."""
 
     name = "logbook"
+
+    def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
+        """Return the logbook's last answer about the metric's outcome."""
+        if settings.logbook_url is None:
+            return NOT_INSTALLED
+        fact = reader.fact(TOPIC, sides.namespace, sides.rollout)
+        trial = (sides.candidate, sides.stable, sides.since)
+        if not isinstance(fact, StatisticsFact) or metric.source.logbook is None:
+            return None
+        if (fact.candidate, fact.stable, fact.since) != trial:
+            return None
+        return fact.outcomes.get(metric.source.logbook.outcome)
 
     async def run(self, context: PollerContext) -> None:
         """Keep one task per question that some rollout wants answered."""
@@ -105,24 +131,25 @@ def polls_of(trial: Trial | None) -> set[Poll]:
     if trial is None or not trial.judged or trial.stable is None or trial.since is None:
         return set()
     key, candidate, stable, since = trial.key, trial.candidate, trial.stable, trial.since
-    return {Poll(key, candidate, stable, since, question) for question in trial.wanted.questions}
+    cuts = trial.weight_changes
+    return {Poll(key, candidate, stable, since, question, cuts) for question in trial.wanted.questions}
 
 
 async def _keep_asking(context: PollerContext, poll: Poll) -> None:
     """Ask one question until cancelled, and write each change of the answer as a fact."""
     rng = random.Random()  # spreads retries, decides nothing
-    last: OutcomeFact | None = None
+    last: Reading | None = None
     failures = 0
     while True:
         at = instant(context.now())
         # After a failure without waiting for news: that it answers at all is the news.
-        known = last.statistics if last is not None and last.problem is None else None
+        known = last.windows if last is not None and last.problem is None else None
         try:
             statistics = await _ask(context, poll, etag=known.etag if known else None)
         except LogbookDown as error:
             failures += 1
             if last is None or last.problem != str(error):
-                last = OutcomeFact(poll.text, at, last.statistics if last else None, problem=str(error))
+                last = Reading(poll.text, at, windows=last.windows if last else None, problem=str(error))
                 _publish(context, poll, last)
             await asyncio.sleep(_pause(failures).total_seconds() * rng.uniform(0.5, 1))
             continue
@@ -130,10 +157,10 @@ async def _keep_asking(context: PollerContext, poll: Poll) -> None:
         if poll.started_at > statistics.at:
             # Written by a leader whose clock was ahead of the logbook's. Nothing can have started by then: what starts
             # from now on counts, instead of nothing until that time has come.
-            poll = replace(poll, cut=statistics.at)
+            poll = replace(poll, counted_from=statistics.at)
             continue
         if known is None or known.etag != statistics.etag:
-            last = OutcomeFact(poll.text, instant(context.now()), statistics)
+            last = Reading(poll.text, instant(context.now()), windows=statistics)
             _publish(context, poll, last)
         await asyncio.sleep(GATHER.total_seconds())
 
@@ -161,7 +188,7 @@ async def _ask(context: PollerContext, poll: Poll, *, etag: str | None) -> Stati
         raise LogbookDown("the logbook's answer is not what this version of Belay understands") from error
 
 
-def _publish(context: PollerContext, poll: Poll, outcome: OutcomeFact) -> None:
+def _publish(context: PollerContext, poll: Poll, outcome: Reading) -> None:
     """Put one outcome beside the rollout's others of the same trial, and wake the rollout."""
     key = poll.key
     before = context.fact(TOPIC, key.namespace, key.name)
@@ -170,7 +197,7 @@ def _publish(context: PollerContext, poll: Poll, outcome: OutcomeFact) -> None:
         poll.stable,
         poll.since,
     )
-    outcomes: Mapping[str, OutcomeFact] = {
+    outcomes: Mapping[str, Reading] = {
         **(before.outcomes if before is not None and same else {}),
         poll.question.outcome: outcome,
     }
@@ -191,4 +218,4 @@ def _message(body: bytes) -> str:
         return body[:200].decode("utf-8", "replace")
 
 
-SOURCE: Source = LogbookSource()
+SOURCE: MetricSource = LogbookSource()

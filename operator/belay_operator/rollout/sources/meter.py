@@ -42,7 +42,8 @@ class Meter:
     _last: dict[str, Counters] = field(default_factory=dict)
     _at: datetime | None = None
     _interrupted: bool = False
-    _deltas: deque[tuple[datetime, Counters]] = field(default_factory=deque)
+    _deltas: deque[tuple[datetime, datetime, Counters]] = field(default_factory=deque)
+    """Beginning and end of an interval, and what was counted in it; oldest first."""
 
     def restart(self) -> None:
         """Forget everything: the next scrape is the first."""
@@ -65,10 +66,10 @@ class Meter:
         rate_since = None if interrupted else since
 
         if since is not None:
-            self._deltas.append((at, _sum(parts)))
-        while self._deltas and self._deltas[0][0] <= at - WINDOW:
+            self._deltas.append((since, at, _sum(parts)))
+        while self._deltas and self._deltas[0][1] <= at - WINDOW:
             self._deltas.popleft()
-        total = _sum(delta for _, delta in self._deltas)
+        total = _sum(counted for _, _, counted in self._deltas)
         enough = total.requests >= MIN_REQUESTS
         elapsed = (at - rate_since).total_seconds() if rate_since is not None else 0.0
         return ServingFact(
@@ -76,6 +77,7 @@ class Meter:
             rate_since=rate_since,
             pods=len(pods),
             request_rate=_sum(parts).requests / elapsed if complete and elapsed > 0 else None,
+            window_since=self._deltas[0][0] if self._deltas else None,
             requests=total.requests if self._deltas else None,
             error_rate=min(total.errors / total.requests, 1.0) if enough else None,
             latency_p99=quantile(total.buckets, 0.99) if enough else None,

@@ -16,19 +16,25 @@ from typing import Any
 import aiohttp
 
 from belay_api.names import METRICS_PORT, POLICY_LABEL
-from belay_operator.engine.plan import Key
-from belay_operator.engine.source import PollerContext, Source
-from belay_operator.rollout.facts import ServingFact
+from belay_api.rollout import Metric, ServingMeasure
+from belay_api.units import format_duration
+from belay_operator.engine.kind import Reader
+from belay_operator.engine.plan import Key, Settings
+from belay_operator.engine.source import PollerContext
+from belay_operator.rollout.facts import MIN_REQUESTS, WINDOW, Reading, ServingFact
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import Trial, Trials
 from belay_operator.rollout.sources.gate import Gate
 from belay_operator.rollout.sources.meter import Meter, PodScrape, parse
+from belay_operator.rollout.sources.source import MetricSource, Sides
 
 TOPIC = "serving"
 FAST, SLOW = timedelta(seconds=1), timedelta(seconds=5)
 ANSWER_TIME = timedelta(milliseconds=800)  # below FAST, so that a dead pod does not delay the next scrape
 AT_ONCE = 64  # pods whose answers we work on
 PLACE_TIME = timedelta(milliseconds=50)  # several times what a pod that lives takes to answer
+
+TOO_FEW_REQUESTS = f"fewer than {MIN_REQUESTS} requests at the candidate in {format_duration(WINDOW)}"
 
 Policy = tuple[str, str]
 """Namespace and name."""
@@ -42,8 +48,9 @@ class Demand:
     wake: bool  # whether each scrape is worth a pass
     candidate: bool  # the policy is on trial there, and not what it is compared with
     withdrawn: bool
-    since: datetime | None  # status.analysisStartedAt
-    weight_zero_at: datetime | None  # of the rollback
+    since: datetime | None = None  # status.analysisStartedAt
+    weight_since: datetime | None = None  # status.weight.since
+    weight_zero_at: datetime | None = None  # of the rollback
 
 
 @dataclass(slots=True)
@@ -82,9 +89,24 @@ class Watched:
 
 
 class ServingSource:
-    """The Source."""
+    """The MetricSource."""
 
     name = "serving"
+
+    def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
+        """Return what the last scrape of the candidate's pods says."""
+        fact, measure = reader.fact(TOPIC, sides.namespace, sides.candidate), metric.source.serving
+        # A scrape for an earlier trial, or from before the first weight, says nothing about this one.
+        if not isinstance(fact, ServingFact) or measure is None or fact.trials.get(sides.rollout) != sides.since:
+            return None
+        return Reading(
+            query=f"{measure} of the pods of {sides.candidate}",
+            at=fact.at,
+            value=fact.latency_p99 if measure is ServingMeasure.LATENCY_P99 else fact.error_rate,
+            problem=fact.problem,
+            nothing=TOO_FEW_REQUESTS,
+            since=fact.weights.get(sides.rollout),
+        )
 
     async def run(self, context: PollerContext) -> None:
         """Scrape what is wanted, until cancelled."""
@@ -117,9 +139,10 @@ def demands_of(trial: Trial | None) -> dict[Policy, tuple[Key, Demand]]:
         candidate=True,
         withdrawn=trial.rolling_back,
         since=trial.since,
+        weight_since=trial.weight_since,
         weight_zero_at=trial.weight_zero_at,
     )
-    stable = Demand(SLOW, wake=False, candidate=False, withdrawn=False, since=None, weight_zero_at=None)
+    stable = Demand(SLOW, wake=False, candidate=False, withdrawn=False)
     sides = [(trial.stable, stable), (trial.candidate, candidate)]
     return {(trial.key.namespace, name): (trial.key, demand) for name, demand in sides if name is not None}
 
@@ -138,6 +161,7 @@ async def _keep_scraping(context: PollerContext, gate: Gate, policy: Policy, ent
     """Scrape one policy until cancelled: every period, and at once when something begins."""
     loop = asyncio.get_running_loop()
     off_route: Mapping[str, datetime] = {}
+    weights: Mapping[tuple[str, datetime], datetime] = {}  # rollout and weight, and the scrape that first knew of it
     while True:
         began = loop.time()
         # A scrape out of turn may follow the last one at any moment: it begins an interval, and ends none.
@@ -150,12 +174,24 @@ async def _keep_scraping(context: PollerContext, gate: Gate, policy: Policy, ent
         seen = dict(entry.demands)
         fact = await _scrape(context, None if entry.withdrawn else gate, policy, entry.meter)
         trials = {key.name: demand.since for key, demand in seen.items() if demand.candidate and demand.since}
-        fact = replace(fact, trials=trials, off_route=off_route if fact.rate_since is not None else {})
+        known = [(key.name, demand.weight_since) for key, demand in seen.items() if demand.weight_since is not None]
+        weights = {weight: weights.get(weight, fact.at) for weight in known}
+        fact = replace(
+            fact,
+            trials=trials,
+            weights={name: since for (name, since), at in weights.items() if _began_after(fact, at)},
+            off_route=off_route if fact.rate_since is not None else {},
+        )
         off_route = {key.name: demand.weight_zero_at for key, demand in seen.items() if demand.weight_zero_at}
         context.put(TOPIC, *policy, fact, wake=[key for key, demand in entry.demands.items() if demand.wake])
         with suppress(TimeoutError):
             async with asyncio.timeout_at(began + entry.period.total_seconds()):
                 await entry.hurry.wait()
+
+
+def _began_after(fact: ServingFact, at: datetime) -> bool:
+    """Whether all of the fact's window was counted after a scrape that began at `at`."""
+    return fact.window_since is not None and fact.window_since >= at
 
 
 async def _scrape(context: PollerContext, gate: Gate | None, policy: Policy, meter: Meter) -> ServingFact:
@@ -202,4 +238,4 @@ def _ready(pod: Mapping[str, Any]) -> bool:
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-SOURCE: Source = ServingSource()
+SOURCE: MetricSource = ServingSource()

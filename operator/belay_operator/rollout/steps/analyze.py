@@ -1,36 +1,54 @@
-"""`analyze`: stay at this weight until every metric has passed.
+"""`analyze`: stay at this weight until every metric has passed on what was measured at this weight.
 
-Pass is asked of all metrics at one look, and one that was recorded before the step began counts only beside a fact at
-hand: an operator that was away for hours goes by what is true now. A Fail never gets here: it ends the rollout at any
-step (`judging`). Verdicts that stay away are told apart, and each has its own patience (`patience`).
+Pass is asked of all metrics at one look. Evidence from an earlier weight does not count, and neither does one that an
+operator recorded before it was away for hours. A Fail never gets here: it ends the rollout at any step
+(`situations/metric_failed`). Verdicts that stay away are told apart, and each has its own patience (`patience`).
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from belay_api.reasons import RolloutReason, Verdict
-from belay_api.rollout import Step
-from belay_operator.rollout.judging import seen
-from belay_operator.rollout.move import Move, Wait
+from belay_api.rollout import Metric, Step
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.steps.step import StepKind
+from belay_operator.rollout.wait import Wait
 
 
-class Analyze:
+class Analyze(StepKind):
     """The StepKind."""
 
-    def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
-        """Nothing: looks are taken at every step."""
-        return None
+    name = "analyze"
+    asks_for_pass = True
+    announced = False
 
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Wait for Pass of every metric; a metric nobody has looked at has not passed."""
-        looks, started = {look.metric: look for look in observed.looks or ()}, observed.status.step
-        missing = []
-        for metric in observed.spec.analysis.metrics:
-            look = looks.get(metric.name)
-            if look is None or (started and look.at < started.started_at and not seen(observed, metric)):
-                missing.append(f"{metric.name} (no look yet)")
-            elif look.verdict is not Verdict.PASS:
-                missing.append(f"{metric.name} ({look.verdict})")
+        missing = [
+            f"{metric.name} ({words})"
+            for metric in observed.spec.analysis.metrics
+            if (words := _missing(metric, observed)) is not None
+        ]
         if not missing:
             return None
         return Wait(RolloutReason.ANALYZING, f"waiting for Pass of {', '.join(missing)}")
+
+    def timeout(self, step: Step) -> timedelta | None:
+        """Return the step's own limit."""
+        return step.analyze.timeout if step.analyze else None
+
+
+def _missing(metric: Metric, observed: Observed) -> str | None:
+    """What a metric lacks; None: it has passed at this weight."""
+    verdict = next((v for v in observed.verdicts or () if v.metric == metric.name), None)
+    weight, started = observed.status.weight, observed.status.step
+    measured_again = metric.name in observed.readings
+    if verdict is None or (started is not None and verdict.at < started.started_at and not measured_again):
+        return "no look yet"
+    if verdict.verdict is not Verdict.PASS:
+        return str(verdict.verdict)
+    if weight is None or weight.since is None or verdict.evidence_since != weight.since:
+        return "no look at this weight yet"
+    return None
+
+
+KIND = Analyze()

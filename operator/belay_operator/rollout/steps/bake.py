@@ -1,34 +1,31 @@
-"""`bake` and `promote`: the two ways a rollout ends well, as step kinds that no spec lists.
+"""`bake`: the candidate has all traffic and is watched by its limits before it becomes stable. No spec lists it.
 
-Baking: the candidate has all traffic and is watched by its limits. Stable gets no new episodes meanwhile, so a
-comparison has no new windows; only those that had both sides still ripen. A promotion is not undone by itself, so what
-is promoted has its pods at that moment, and every metric was looked at (the operator may have been away for the whole
-bake), and no limit counts a breach. `promote` is the way without watching: for
-the first version, for going back to a version still warm, and for the command.
+Stable gets no new episodes meanwhile, so a comparison has no new windows; only those that had both sides still ripen. A
+promotion is not undone by itself. So what is promoted has its pods at that moment, every metric was looked at (the
+operator may have been away for the whole bake), and no limit counts a breach.
 """
 
 from datetime import datetime
 
 from belay_api.reasons import RolloutReason, Verdict
-from belay_api.rollout import Step
+from belay_api.rollout import RolloutPhase, Step
 from belay_api.units import format_instant
-from belay_operator.rollout.judging import seen
-from belay_operator.rollout.move import Move, Wait
+from belay_operator.rollout.capacity import has_capacity, short_of_pods
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.steps.set_weight import SetWeight, has_capacity, short_of_pods
+from belay_operator.rollout.steps.step import StepKind
+from belay_operator.rollout.wait import Wait
 
-ALL = Step(set_weight=100)
 
-
-class Bake:
+class Bake(StepKind):
     """Stay at all traffic for `bake.duration`."""
 
-    def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
-        """Nothing: time passes by itself."""
-        return None
+    name = "bake"
+    phase = RolloutPhase.BAKING
+    announced = False
+    ends_in_promotion = True
 
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
-        """Wait for the duration, counted from when the Gateway had accepted all traffic; then for pods and looks."""
+        """Wait for the duration, counted from when all traffic was accepted; then for pods and looks."""
         started = observed.status.step
         if started is None:
             return None
@@ -45,21 +42,12 @@ class Bake:
 
 def _unsettled(observed: Observed) -> list[str]:
     """Return the metrics that nobody has looked at yet, and the limits that count a breach."""
-    breached = {look.metric for look in observed.looks or () if look.verdict is Verdict.NOT_ENOUGH_SAMPLES}
+    breached = {verdict.metric for verdict in observed.verdicts or () if verdict.verdict is Verdict.NOT_ENOUGH_SAMPLES}
     return [
         metric.name
         for metric in observed.spec.analysis.metrics
-        if not seen(observed, metric) or (metric.limit is not None and metric.name in breached)
+        if metric.name not in observed.readings or (metric.limit is not None and metric.name in breached)
     ]
 
 
-class Promote(SetWeight):
-    """All traffic at once, and nothing to wait for but the Gateway."""
-
-    def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
-        """Record all traffic."""
-        return super().act(ALL, observed, now)
-
-    def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
-        """Wait for capacity and for the Gateway."""
-        return super().wait(ALL, observed, now)
+KIND = Bake()

@@ -5,16 +5,16 @@ from datetime import datetime
 from belay_api.reasons import RolloutReason
 from belay_api.rollout import Step
 from belay_api.units import format_instant
-from belay_operator.rollout.move import Move, Wait
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.steps.step import StepKind
+from belay_operator.rollout.wait import Wait
 
 
-class Pause:
+class Pause(StepKind):
     """The StepKind."""
 
-    def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
-        """Nothing: time passes by itself."""
-        return None
+    name = "pause"
+    announced = False
 
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Wait for the duration, counted from the recorded start of the step."""
@@ -25,3 +25,6 @@ class Pause:
         if now >= until:
             return None
         return Wait(RolloutReason.PAUSED, f"pausing until {format_instant(until)}", until - now)
+
+
+KIND = Pause()

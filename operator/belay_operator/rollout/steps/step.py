@@ -1,21 +1,60 @@
-"""What a step kind is: what it does to the recorded status, and what it then waits for.
+"""What a step kind is: what it does to the recorded status, what it then waits for, and what holds while it lasts.
 
-`act` is asked on every pass, so it must find nothing to do once it is done. A step is over when `wait` finds nothing.
+A step is named by its field in `spec.steps[]`. Its file in this folder offers one module-level `KIND`; that is all
+there is to adding one, but for the field's model in `belay_api`. A kind that must remember something has a field of
+that model in `StepStatus`. Everybody asks the kind what holds; no other file compares names of kinds.
 """
 
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
 
-from belay_api.rollout import Step
-from belay_operator.rollout.move import Move, Wait
+from belay_api.rollout import RolloutPhase, Step
+from belay_operator.engine.plan import Manifest
+from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.wait import Wait
 
 
-class StepKind(Protocol):
-    """One kind of step."""
+class StepKind:
+    """One kind of step. A step is over when `wait` finds nothing."""
+
+    name: str
+    """The field in `spec.steps[]`, and `status.step.kind`."""
+    phase: RolloutPhase = RolloutPhase.PROGRESSING
+    """The rollout in one word while the step lasts."""
+    judged: bool = True
+    """Whether the candidate is judged meanwhile, and taken back when a metric fails."""
+    asks_for_pass: bool = False
+    """Whether it ends by Pass, so that a verdict which stays away counts against it."""
+    announced: bool = True
+    """Whether an Event tells its beginning: those that move traffic do."""
+    ends_in_promotion: bool = False
+    """Whether the promotion follows instead of the next step; such a step is past all that the spec lists."""
+    needs_fit_spec: bool = True
+    """Whether it stands still while part of the spec cannot be carried out."""
+
+    def title(self, step: Step) -> str:
+        """Return the step for people."""
+        return self.name
 
     def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
-        """Return the change of status that the step asks for, or None when it is recorded or not possible yet."""
+        """Return the change of status that the step asks for; None: it is recorded, or not possible yet.
+
+        Asked at every pass, so it must find nothing to do once it is done.
+        """
+        return None
 
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Return what the step waits for, or None when it is over."""
+        raise NotImplementedError
+
+    def objects(self, step: Step, observed: Observed) -> tuple[Manifest, ...]:
+        """Return objects of its own, such as a Job; `observed.jobs` shows what became of it."""
+        return ()
+
+    def on_command(self, action: str, step: Step, observed: Observed, now: datetime) -> Move | str | None:
+        """Return what a command does to this step, or why it cannot be done; None: the step knows no such command."""
+        return None
+
+    def timeout(self, step: Step) -> timedelta | None:
+        """Return its own limit for a verdict that stays away; None: the analysis' rule holds."""
+        return None

@@ -10,59 +10,109 @@ the place of one that serves no more. The reason is the data plane: Envoy Gatewa
 and removes a cluster a moment before the routes that use it, so a rule that shifts or goes answers 503 in that moment
 (docs/decisions/007). Another backend behind the same rule costs no request.
 
+Every rule sets the header `x-belay-rollout`, over whatever the client sends. Serving pods put it into their receipts,
+so that no rollout is judged by episodes of another one that shares its policies (docs/decisions/014).
+
 Rules are an atomic list for server-side apply, so the route is nobody's but ours. Every field that the API server would
 default is written out; what exists can then be compared with what is wanted.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from belay_api.names import MODEL_NAME, POLICY_HEADER, SERVING_PORT
+from belay_api.names import MODEL_NAME, POLICY_HEADER, ROLLOUT_HEADER, ROLLOUT_LABEL, SERVING_PORT
+from belay_api.reasons import RolloutReason
 from belay_api.rollout import GatewayTraffic, ParentRef
-from belay_operator.children import Owner
+from belay_operator.children import Owner, child_labels
+from belay_operator.engine.foreign import is_foreign
+from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Manifest, Ref
-from belay_operator.rollout.traffic.router import Answer, Intent, RouteView
+from belay_operator.rollout.traffic.router import Acceptance, Intent, TrafficObject, TrafficView
+from belay_operator.rollout.wait import Wait
 
 API_VERSION = "gateway.networking.k8s.io/v1"
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 KIND = "HTTPRoute"
 WEIGHT_BASE = 10_000  # weights are relative; this base allows steps of 0.01 %
+ANSWER_TIME = timedelta(seconds=10)  # a Gateway usually answers within 0.2 s; after this its silence is told
+POSITIVE = ("Accepted", "ResolvedRefs")  # conditions that must hold; any other that holds tells of something wrong
+HARMLESS = frozenset({*POSITIVE, "Programmed", "Ready"})  # conditions that are well when they hold
 
 
+@dataclass(frozen=True, slots=True)
 class GatewayRouter:
     """The Router for `spec.traffic.gatewayAPI`."""
 
-    def manifest(self, traffic: GatewayTraffic, intent: Intent, *, owner: Owner, labels: Mapping[str, str]) -> Manifest:
-        """Return the HTTPRoute for an intent, under the rollout's name."""
-        path = traffic.path or f"/predictions/{owner.name}"
-        rules = [_rule(path, _weights(intent))]
-        rules += [_rule(path, [(serving, WEIGHT_BASE)], pinned=policy) for policy, serving in intent.pinned]
-        spec: dict[str, Any] = {"parentRefs": [_parent(ref) for ref in traffic.parent_refs], "rules": rules}
-        if traffic.hostnames:
-            spec["hostnames"] = list(traffic.hostnames)
-        return owner.child(API_VERSION, KIND, owner.name, labels, spec=spec)
+    traffic: GatewayTraffic
+    owner: Owner
+    labels: Mapping[str, str]  # the installation's own
 
-    def carries(self, route: RouteView, manifest: Manifest) -> bool:
-        """Return whether the existing route says what `manifest` says, fields of others aside."""
-        return _covers(manifest["spec"], route.spec)
-
-    def read(self, route: Mapping[str, Any], traffic: GatewayTraffic, *, owner: Owner) -> RouteView:
-        """Return what an existing HTTPRoute says and whether every gateway has accepted its latest generation."""
+    def read(self, reader: Reader) -> TrafficView:
+        """Return the HTTPRoute, and whether every gateway has accepted its latest generation."""
+        route = reader.get(KIND, self.owner.namespace, self.owner.name)
+        installed = reader.serves(KIND)
+        if route is None:
+            return TrafficView(installed=installed, acceptance=Acceptance.SILENT)
         metadata = route["metadata"]
         parents = (route.get("status") or {}).get("parents") or []
         generation = metadata.get("generation", 0)
-        answers = [_answer(ref, parents, metadata["namespace"], generation) for ref in traffic.parent_refs]
-        return RouteView(
-            uid=metadata["uid"],
-            spec=route.get("spec") or {},
-            ours=owner.owns(route),
-            answer=max(answer for answer, _ in answers),
-            message="; ".join(message for answer, message in answers if answer is not Answer.ACCEPTED),
+        answers = [_answer(ref, parents, metadata["namespace"], generation) for ref in self.traffic.parent_refs]
+        return TrafficView(
+            objects=(
+                TrafficObject(
+                    ref=Ref(API_VERSION, KIND, metadata["namespace"], metadata["name"], metadata["uid"]),
+                    spec=route.get("spec") or {},
+                    owned=self.owner.owns(route),
+                    foreign=is_foreign(route, self.owner.child(API_VERSION, KIND, self.owner.name, {})),
+                ),
+            ),
+            installed=installed,
+            acceptance=max(acceptance for acceptance, _, _ in answers),
+            message="; ".join(message for acceptance, message, _ in answers if acceptance is not Acceptance.ACCEPTED),
+            warning="; ".join(warning for _, _, warning in answers if warning),
         )
 
-    def ref(self, route: RouteView, *, owner: Owner) -> Ref:
-        """Return the HTTPRoute to delete."""
-        return Ref(api_version=API_VERSION, kind=KIND, namespace=owner.namespace, name=owner.name, uid=route.uid)
+    def objects(self, intent: Intent | None) -> tuple[Manifest, ...]:
+        """Return the HTTPRoute for an intent, under the rollout's name."""
+        if intent is None:
+            return ()
+        path = self.traffic.path or f"/predictions/{self.owner.name}"
+        rollout = self.owner.name
+        rules = [_rule(path, _weights(intent), rollout=rollout)]
+        rules += [
+            _rule(path, [(serving, WEIGHT_BASE)], rollout=rollout, pinned=policy) for policy, serving in intent.pinned
+        ]
+        spec: dict[str, Any] = {
+            "parentRefs": [_parent(ref) for ref in self.traffic.parent_refs],
+            "hostnames": list(self.traffic.hostnames),  # also when there are none: one that a stranger adds must go
+            "rules": rules,
+        }
+        labels = child_labels({ROLLOUT_LABEL: self.owner.name}, self.labels)
+        return (self.owner.child(API_VERSION, KIND, self.owner.name, labels, spec=spec),)
+
+    def trouble(self, view: TrafficView, *, in_place: bool, waited: timedelta) -> Wait | None:
+        """Return what the Gateway has not accepted, or accepted and still finds wrong; None: neither."""
+        if not view.installed:
+            message = (
+                f"this cluster serves no HTTPRoute ({API_VERSION}); install the Gateway API and a controller for it"
+            )
+            return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, message, stalled=True)
+        if view.foreign:
+            message = (
+                f"the HTTPRoute {self.owner.name} belongs to another object; it is not changed. Delete or rename it"
+            )
+            return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, message)
+        # A Gateway that has judged an earlier generation is there and will answer; one that never spoke may not exist.
+        acceptance = view.acceptance if in_place else Acceptance.PENDING
+        left = ANSWER_TIME - waited
+        if acceptance is Acceptance.REFUSED or (acceptance is Acceptance.SILENT and left <= timedelta()):
+            return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, view.message)
+        if acceptance is Acceptance.ACCEPTED:
+            return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, view.warning) if view.warning else None
+        message = "waiting for the Gateway to accept the route"
+        return Wait(RolloutReason.PROGRESSING, message, left if left > timedelta() else None)
 
 
 def _weights(intent: Intent) -> list[tuple[str, int]]:
@@ -74,14 +124,20 @@ def _weights(intent: Intent) -> list[tuple[str, int]]:
     return weights
 
 
-def _rule(path: str, weights: list[tuple[str, int]], *, pinned: str | None = None) -> dict[str, Any]:
+def _rule(path: str, weights: list[tuple[str, int]], *, rollout: str, pinned: str | None = None) -> dict[str, Any]:
     match: dict[str, Any] = {"path": {"type": "Exact", "value": path}}
     if pinned is not None:
         match["headers"] = [{"type": "Exact", "name": POLICY_HEADER, "value": pinned}]
     rewrite = {"path": {"type": "ReplaceFullPath", "replaceFullPath": f"/predictions/{MODEL_NAME}"}}
     return {
         "matches": [match],
-        "filters": [{"type": "URLRewrite", "urlRewrite": rewrite}],
+        "filters": [
+            {"type": "URLRewrite", "urlRewrite": rewrite},
+            {
+                "type": "RequestHeaderModifier",
+                "requestHeaderModifier": {"set": [{"name": ROLLOUT_HEADER, "value": rollout}]},
+            },
+        ],
         "backendRefs": [
             {"group": "", "kind": "Service", "name": policy, "port": SERVING_PORT, "weight": weight}
             for policy, weight in weights
@@ -93,28 +149,18 @@ def _parent(ref: ParentRef) -> dict[str, Any]:
     return {"group": GATEWAY_GROUP, "kind": "Gateway"} | ref.dump()
 
 
-def _covers(wanted: Any, found: Any) -> bool:
-    """Whether `found` holds everything in `wanted`; lists must agree item by item, mappings may hold more."""
-    if wanted == found:
-        return True  # nearly always, and hundreds of times faster than looking at each field
-    if isinstance(wanted, dict):
-        return isinstance(found, dict) and all(k in found and _covers(v, found[k]) for k, v in wanted.items())
-    if isinstance(wanted, list):
-        if not isinstance(found, list) or len(wanted) != len(found):
-            return False
-        return all(_covers(a, b) for a, b in zip(wanted, found, strict=True))
-    return False
-
-
-def _answer(ref: ParentRef, parents: list[Mapping[str, Any]], namespace: str, generation: int) -> tuple[Answer, str]:
-    """What one gateway says of the route's latest generation, with its words."""
+def _answer(
+    ref: ParentRef, parents: list[Mapping[str, Any]], namespace: str, generation: int
+) -> tuple[Acceptance, str, str]:
+    """What one gateway says of the route's latest generation: its answer, why not, and what else is wrong."""
     gateway = f"Gateway {ref.namespace or namespace}/{ref.name}"
     ours = [parent for parent in parents if _same(ref, parent.get("parentRef") or {}, namespace)]
     if not ours:
-        return Answer.SILENT, f"{gateway} has not answered; check that it exists and that its controller runs"
+        message = f"{gateway} has not answered; check that it exists and that its controller runs"
+        return Acceptance.SILENT, message, ""
     # Several controllers may report on one parent; one that has accepted is enough.
-    answer, message = min(_judgement(parent, generation) for parent in ours)
-    return answer, f"{gateway} {message}"
+    acceptance, message, warning = min(_judgement(parent, generation) for parent in ours)
+    return acceptance, f"{gateway} {message}", f"{gateway} {warning}" if warning else ""
 
 
 def _same(ref: ParentRef, found: Mapping[str, Any], namespace: str) -> bool:
@@ -126,12 +172,22 @@ def _same(ref: ParentRef, found: Mapping[str, Any], namespace: str) -> bool:
     )
 
 
-def _judgement(parent: Mapping[str, Any], generation: int) -> tuple[Answer, str]:
+def _judgement(parent: Mapping[str, Any], generation: int) -> tuple[Acceptance, str, str]:
     conditions = {condition.get("type"): condition for condition in parent.get("conditions") or []}
-    for kind in ("Accepted", "ResolvedRefs"):
+    for kind in POSITIVE:
         condition = conditions.get(kind)
         if condition is None or condition.get("observedGeneration", 0) < generation:
-            return Answer.PENDING, "has not judged the latest generation of the route yet"
+            return Acceptance.PENDING, "has not judged the latest generation of the route yet", ""
         if condition.get("status") != "True":
-            return Answer.REFUSED, f"says {condition.get('reason', kind)}: {condition.get('message', '')}"
-    return Answer.ACCEPTED, ""
+            return Acceptance.REFUSED, _says(condition), ""
+    # Such as PartiallyInvalid and RouteRulesOverlap: the route is taken, and some of its requests go elsewhere.
+    wrong = [
+        _says(condition)
+        for kind, condition in conditions.items()
+        if kind not in HARMLESS and condition.get("status") == "True"
+    ]
+    return Acceptance.ACCEPTED, "", "; ".join(wrong)
+
+
+def _says(condition: Mapping[str, Any]) -> str:
+    return f"says {condition.get('reason') or condition.get('type')}: {condition.get('message', '')}"

@@ -1,17 +1,18 @@
 """The protocol between a rollout's recorded intent and whatever carries its traffic.
 
-Two moves only: say what the route should be, and read whether the one that exists is that and in force. There is no
-"set weight": a rollback, a step and a promotion are all the same act, writing the one route that follows from status.
+Say which objects an intent asks for, read what is there, and say what is wrong with it. There is no "set weight": a
+rollback, a step and a promotion are all the same act, writing the objects that follow from status.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import IntEnum
 from typing import Any, Protocol
 
-from belay_api.rollout import GatewayTraffic
-from belay_operator.children import Owner
+from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Manifest, Ref
+from belay_operator.rollout.wait import Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,42 +23,54 @@ class Intent:
     pinned: tuple[tuple[str, str], ...]  # (policy, who answers its episodes under way), in the order of the rules
 
 
-class Answer(IntEnum):
-    """What a gateway says of a route; the order is from good to bad."""
+class Acceptance(IntEnum):
+    """What whoever carries traffic says of the objects it is given; the order is from good to bad."""
 
-    ACCEPTED = 0  # at its latest generation, all backends found
-    PENDING = 1  # it has judged an earlier generation; the answer is on its way
+    ACCEPTED = 0  # as they are now
+    PENDING = 1  # it has judged earlier ones; the answer is on its way
     SILENT = 2  # it has never said anything
-    REFUSED = 3  # it has said no to the latest generation
+    REFUSED = 3  # it has said no
 
 
 @dataclass(frozen=True, slots=True)
-class RouteView:
-    """The route that exists."""
+class TrafficObject:
+    """One object that carries traffic and exists."""
 
-    uid: str
+    ref: Ref
     spec: Mapping[str, Any]
-    answer: Answer  # the worst of all gateways we attach to
-    ours: bool = True  # False: an object of that name that belongs to another rollout, or to a deleted one
-    message: str = ""  # why it is not accepted, in the gateway's words
+    owned: bool  # by this very rollout
+    foreign: bool  # it belongs to somebody else; one that belongs to nobody and has our label is taken up again
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficView:
+    """What carries the rollout's traffic now."""
+
+    objects: tuple[TrafficObject, ...] = ()
+    installed: bool = True  # the cluster has what this way of carrying traffic needs
+    acceptance: Acceptance = Acceptance.ACCEPTED  # the worst of all who carry traffic
+    message: str = ""  # why it is not accepted, in their words
+    warning: str = ""  # what else is wrong though it is accepted, in their words; empty: nothing
 
     @property
-    def accepted(self) -> bool:
-        """Whether every gateway has accepted the latest generation."""
-        return self.answer is Answer.ACCEPTED
+    def foreign(self) -> bool:
+        """Whether an object of somebody else stands in the way."""
+        return any(found.foreign for found in self.objects)
 
 
 class Router(Protocol):
     """One way of carrying traffic."""
 
-    def manifest(self, traffic: GatewayTraffic, intent: Intent, *, owner: Owner, labels: Mapping[str, str]) -> Manifest:
-        """Return the route for an intent, under the rollout's name."""
+    def read(self, reader: Reader) -> TrafficView:
+        """Return what carries the traffic now and whether it is in force."""
 
-    def carries(self, route: RouteView, manifest: Manifest) -> bool:
-        """Return whether the existing route already says what `manifest` says."""
+    def objects(self, intent: Intent | None) -> tuple[Manifest, ...]:
+        """Return everything that an intent asks for; nothing for None."""
 
-    def read(self, route: Mapping[str, Any], traffic: GatewayTraffic, *, owner: Owner) -> RouteView:
-        """Return what an existing route says and whether it is in force."""
+    def trouble(self, view: TrafficView, *, in_place: bool, waited: timedelta) -> Wait | None:
+        """Return why what is wanted is not in force, or is in force and wrong; None: neither.
 
-    def ref(self, route: RouteView, *, owner: Owner) -> Ref:
-        """Return what to delete when there is nothing left to serve."""
+        Args:
+            in_place: The objects say what is wanted.
+            waited: For how long that has been wanted: silence is told as trouble only after a while.
+        """

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from belay_handler import frames
-from belay_handler.server import Answer
+from belay_handler.server import Answer, Ask
 
 
 @pytest.fixture
@@ -39,22 +39,22 @@ def worker(monkeypatch: pytest.MonkeyPatch):
 def test_a_batch_is_answered_by_us(worker) -> None:
     seen = []
 
-    def entry(bodies, context):
-        seen.extend(bodies)
+    def entry(asked, context):
+        seen.extend(asked)
         return [Answer(200, b"{}"), Answer(400, b"[]")]
 
-    message = worker(entry).predict([(b"first", b"1"), (b"second", None)])
+    message = worker(entry).predict([(b"first", Ask(b"1", b"shop")), (b"second", Ask(None))])
 
-    assert seen == [b"1", None]
+    assert seen == [Ask(b"1", b"shop"), Ask(None)]
     ids, found = {0: b"first", 1: b"second"}, [Answer(200, b"{}"), Answer(400, b"[]")]
     assert message == frames.answers("cartpole-1", ids, found)
 
 
 def test_a_batch_that_fails_as_a_whole_is_answered_503_by_torchserve(worker) -> None:
-    def entry(bodies, context):
+    def entry(asked, context):
         raise ValueError("broken")
 
-    message = worker(entry).predict([(b"first", b"1"), (b"second", None)])
+    message = worker(entry).predict([(b"first", Ask(b"1")), (b"second", Ask(None))])
 
     assert struct.unpack_from("!i", message)[0] == 503
     assert all(word in message for word in (b"Prediction failed", b"first", b"second"))

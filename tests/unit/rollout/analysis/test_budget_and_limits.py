@@ -7,9 +7,9 @@ import pytest
 
 from belay_api.reasons import Verdict
 from belay_operator.rollout.analysis.budget import WORST_FIRST, combine, split
-from belay_operator.rollout.analysis.limits import Limit, judge_limit
+from belay_operator.rollout.analysis.limits import GuardRail, judge_limit
 
-P99 = Limit("latency-p99", max=0.1)
+P99 = GuardRail("latency-p99", max=0.1)
 
 
 @pytest.mark.parametrize("metrics", [1, 2, 7])
@@ -33,7 +33,7 @@ def test_worst_verdict_wins_in_any_order() -> None:
     assert combine([]) is Verdict.NO_DATA  # zero measurements never pass
 
 
-def look(values: list[float | None], limit: Limit = P99) -> tuple[list[Verdict], int]:
+def look(values: list[float | None], limit: GuardRail = P99) -> tuple[list[Verdict], int]:
     verdicts, breaches = [], 0
     for value in values:
         evidence = judge_limit(limit, value, breaches=breaches)
@@ -62,11 +62,11 @@ def test_no_measurement_leaves_the_counter_alone() -> None:
 
 
 def test_lower_limit_and_infinity() -> None:
-    floor = Limit("revenue", min=10.0, breaches_to_fail=1)
+    floor = GuardRail("revenue", min=10.0, breaches_to_fail=1)
     assert look([10.0, 9.9], floor)[0] == [GOOD, BAD]
     assert look([math.inf] * 3)[0][-1] is BAD
 
 
 def test_refuses_a_limit_without_bounds() -> None:
     with pytest.raises(ValueError, match="needs max or min"):
-        Limit("errors")
+        GuardRail("errors")

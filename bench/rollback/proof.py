@@ -1,0 +1,66 @@
+"""When did the episodes, as the logbook got them, first prove the regression?
+
+Computed afterwards by the operator's own rule: the first moment at which what had been reported and had passed its
+grace was enough for Fail, and not withheld because too many reports came late.
+"""
+
+import bisect
+import statistics
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from played import Reported
+
+from belay_api.reasons import Verdict
+from belay_api.rollout import RLRolloutSpec
+from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
+from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged
+from belay_operator.rollout.facts import Reading
+
+
+class NoProof(Exception):
+    """The operator saw a regression that its own judge does not see in the same episodes."""
+
+
+def proof(reported: Iterable[Reported], spec: RLRolloutSpec, *, stable: str, candidate: str, until: float) -> float:
+    """Return the first instant up to `until` at which the episodes prove the regression. Raises: NoProof."""
+    grace, window = spec.analysis.grace.total_seconds(), spec.analysis.window.total_seconds()
+    [comparison] = [one for metric in spec.analysis.metrics if (one := comparison_of(metric)) is not None]
+    asked = Judgement(comparison, candidate, stable, budget(spec.analysis), spec.analysis.grace, since=None)
+
+    def countable_at(episode: Reported) -> float:
+        return max(episode.began + grace, episode.sent)
+
+    episodes = sorted(reported, key=countable_at)
+    instants = [countable_at(episode) for episode in episodes]
+    for instant in instants[: bisect.bisect_right(instants, until)]:
+        counted = episodes[: bisect.bisect_right(instants, instant)]
+        sides = [
+            VersionStatistics(
+                version=side, windows=list(_windows([e for e in counted if e.version == side], window, grace))
+            )
+            for side in (candidate, stable)
+        ]
+        at = datetime.fromtimestamp(instant, UTC)
+        look = Reading("replayed", at, windows=Statistics(outcome="return", at=at, etag="", versions=sides))
+        if judged(asked, look).verdict is Verdict.FAIL:
+            return instant
+    raise NoProof(f"{len(episodes)} episodes, none of them enough until {datetime.fromtimestamp(until, UTC)}")
+
+
+def _windows(episodes: list[Reported], window: float, grace: float) -> Iterator[WindowStatistics]:
+    for index in sorted({e.began // window for e in episodes}):
+        inside = [e for e in episodes if e.began // window == index]
+        values = [e.value for e in inside if e.sent <= e.began + grace]
+        late = len(inside) - len(values)
+        mean = statistics.fmean(values) if values else None
+        yield WindowStatistics(
+            start=datetime.fromtimestamp(index * window, UTC),
+            count=len(values),
+            missing=late,
+            late=late,
+            mean=mean,
+            m2=sum((value - mean) ** 2 for value in values) if mean is not None else 0.0,
+            min=min(values, default=None),
+            max=max(values, default=None),
+        )

@@ -1,0 +1,82 @@
+"""Which rollouts need which bytes under a policy's name: all that the policy kind reads of an RLRollout.
+
+    status.stable · candidate · previous    policy and digest; of `previous` also `until`
+    status.rollback                         policy, endpointsClosedAt, drainedAt, weightZeroAt
+    spec.replicas, metadata
+
+A rollout's *status* counts, not its spec: what it serves is decided there, and is recorded before traffic moves. A
+demand is for bytes, not for a name: an RLPolicy deleted and made again with another digest is not what a rollout that
+names the old digest asked for.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from belay_api.units import parse_instant
+
+_SIDES = ("stable", "candidate", "previous")
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one rollout asks of a policy."""
+
+    rollout: str
+    uid: str  # of the rollout
+    digest: str  # of the bytes it asks for
+    replicas: int
+    until: datetime | None  # kept warm until then; None: as long as the rollout names it
+    stable: bool  # the rollout's promoted version: its traffic has nowhere else to go
+    closing: bool  # the rollout withdraws it, and wants its endpoints gone
+
+    def holds(self, now: datetime) -> bool:
+        """Whether the rollout still asks."""
+        return self.until is None or self.until > now
+
+
+def demands(policy: str, rollouts: Iterable[Mapping[str, Any]]) -> tuple[Demand, ...]:
+    """Return what each rollout asks of the policy, by rollout: one demand for each digest, on however many sides."""
+    found = [demand for rollout in rollouts for demand in _of(policy, rollout)]
+    return tuple(sorted(found, key=lambda demand: (demand.rollout, demand.digest)))
+
+
+def closed_by(policy: str, rollouts: Iterable[Mapping[str, Any]], asked: Iterable[Demand]) -> str | None:
+    """Return the rollout whose rollback is overdue and wants this policy's endpoints gone.
+
+    They come back once the route without them is in force: until then the Gateway may still send requests here, though
+    the rollback is over and has let the policy go. Another rollout's stable version is never closed: there is no other
+    version for its traffic to go to.
+    """
+    for rollout in rollouts:
+        name = rollout["metadata"]["name"]
+        if closes(rollout, policy) and not any(demand.stable and demand.rollout != name for demand in asked):
+            return str(name)
+    return None
+
+
+def closes(rollout: Mapping[str, Any], policy: str) -> bool:
+    """Whether a rollback of this policy is overdue, and the route without it not in force yet."""
+    rollback = (rollout.get("status") or {}).get("rollback") or {}
+    over = rollback.get("drainedAt") and rollback.get("weightZeroAt")
+    return bool(rollback.get("policy") == policy and rollback.get("endpointsClosedAt") and not over)
+
+
+def _of(policy: str, rollout: Mapping[str, Any]) -> Iterator[Demand]:
+    if "deletionTimestamp" in rollout["metadata"]:
+        return
+    status = rollout.get("status") or {}
+    said = {side: status.get(side) or {} for side in _SIDES}
+    ours = {side: version for side, version in said.items() if version.get("policy") == policy}
+    for digest in {version["digest"] for version in ours.values()}:
+        sides = {side for side, version in ours.items() if version["digest"] == digest}
+        yield Demand(
+            rollout=rollout["metadata"]["name"],
+            uid=rollout["metadata"]["uid"],
+            digest=digest,
+            replicas=int(rollout.get("spec", {}).get("replicas", 1)),
+            until=parse_instant(ours["previous"]["until"]) if sides == {"previous"} else None,
+            stable="stable" in sides,
+            closing=sides == {"candidate"} and closes(rollout, policy),
+        )

@@ -1,0 +1,54 @@
+"""What stands in the way of going on: asked before a candidate is taken up, and before a step is left.
+
+A gate reads what is observed and returns what is waited for, or None to let through. Leaving a step that ends in the
+promotion is promoting, so the same gates stand before that. A rollback is never asked.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from belay_api.reasons import RolloutReason
+from belay_api.rollout import HoldAction
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.patience import absences
+from belay_operator.rollout.stepping import kind_under_way
+from belay_operator.rollout.wait import Wait
+
+Gate = Callable[[Observed, datetime], Wait | None]
+
+
+def measurements_missing(observed: Observed, now: datetime) -> Wait | None:
+    """What must be known to go on has been missing for too long."""
+    held = [one.sentence for one in absences(observed) if one.action is HoldAction.HOLD and now >= one.due]
+    if not held:
+        return None
+    return Wait(RolloutReason.HOLDING, f"{'; '.join(held)}. Send promote or abort, or restore the measurements")
+
+
+def nothing_to_compare_with(observed: Observed, now: datetime) -> Wait | None:
+    """Stable is lost: only a person, by the command promote, may say that the candidate takes its place."""
+    kind = kind_under_way(observed)
+    if not observed.stable_lost or kind is None or not kind.judged or observed.status.stable is None:
+        return None
+    return Wait(RolloutReason.STABLE_LOST, f"{observed.status.stable.policy} is lost", stalled=True)
+
+
+def endpoints_still_closed(observed: Observed, now: datetime) -> Wait | None:
+    """The route without the version taken back before is not accepted yet, and its endpoints are closed until then.
+
+    The record of that is the rollback's, and taking up another candidate would forget it.
+    """
+    rollback = observed.status.rollback
+    if rollback is None or rollback.endpoints_closed_at is None or rollback.weight_zero_at is not None:
+        return None
+    message = f"waiting until the route without {rollback.policy} is accepted; its endpoints stay closed until then"
+    return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, message)
+
+
+TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed,)
+LEAVING_A_STEP: tuple[Gate, ...] = (nothing_to_compare_with, measurements_missing)
+
+
+def first_closed(gates: tuple[Gate, ...], observed: Observed, now: datetime) -> Wait | None:
+    """Return what the first gate that does not let through waits for; None: the way is free."""
+    return next((wait for gate in gates if (wait := gate(observed, now)) is not None), None)

@@ -1,0 +1,46 @@
+"""The good end: stable := candidate, and the version before stays warm for a while.
+
+Promotion swaps two names in status. The route says the same before and after (all new episodes to the candidate, both
+versions pinned), and no pod restarts.
+"""
+
+from datetime import datetime
+
+from belay_api.reasons import EventReason
+from belay_api.rollout import HistoryEntry, VersionStatus, WarmStatus
+from belay_operator.rollout.move import Move, changed, instant, note
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.route import WARM_LEAD
+
+KEEP_HISTORY = 10
+
+
+def promote(observed: Observed, now: datetime) -> Move:
+    """Return the promotion of the candidate. Raises: ValueError where there is none."""
+    status, candidate = observed.status, observed.status.candidate
+    if candidate is None:
+        raise ValueError("only a candidate can be promoted")
+    at, old = instant(now), status.stable
+    # Shorter than the lead, the warm version's rule would outlive its pods. One that is lost cannot be kept.
+    until = at + max(observed.spec.bake.keep_warm, WARM_LEAD)
+    keeps = old is not None and not observed.stable_lost
+    entry = HistoryEntry(
+        policy=candidate.policy,
+        digest=candidate.digest,
+        outcome="Promoted",
+        started_at=candidate.since,
+        ended_at=at,
+        message=f"instead of {old.policy}" if old else "the first version",
+    )
+    after = changed(
+        status,
+        stable=VersionStatus(policy=candidate.policy, digest=candidate.digest, since=at),
+        previous=WarmStatus(policy=old.policy, digest=old.digest, until=until) if old and keeps else None,
+        candidate=None,
+        step=None,
+        weight=None,
+        analysis_started_at=None,
+        weight_changes=[],
+        history=[*status.history, entry][-KEEP_HISTORY:],
+    )
+    return Move(after, (note(EventReason.PROMOTED, f"{candidate.policy} is stable, {entry.message}"),))

@@ -1,0 +1,128 @@
+"""Where traffic goes, as it follows from status, and the objects that make it so.
+
+Nothing here asks what the route was before. What is recorded in status determines it completely, but for one thing: no
+rule leads to a version that is lost. So a crash, a lost write and a stranger's edit all end the same way: the next pass
+writes this route.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from belay_api.rollout import RLRolloutStatus
+from belay_operator.engine.plan import Manifest, Ref
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.traffic.router import Acceptance, Intent
+
+# The rule of a warm version goes this long before its pods do, so that no request is sent to pods that are going.
+WARM_LEAD = timedelta(seconds=5)
+
+
+def intent(observed: Observed, now: datetime) -> Intent | None:
+    """Return where requests shall go; None: there is no version that ever may serve."""
+    status = observed.status
+    stable, warm = status.stable, _warm(observed, now)
+    if stable is not None and (substitute := _substitute(observed, warm)) is not None:
+        return _all_to(substitute, status, keep={substitute, warm})
+    candidate = _on_route(status)
+    share = status.weight.desired if candidate and status.weight else 0.0
+    if stable is None:
+        return _all_to(candidate, status, keep={candidate}) if candidate is not None and share > 0 else None
+    shares = [(stable.policy, 100.0 - share)] + ([(candidate, share)] if candidate else [])
+    # No rule leads to a version that is lost: the Gateway would refuse the whole route, the other versions' with it.
+    serving = {candidate, warm} | (set() if observed.stable_lost else {stable.policy})
+    home = candidate if candidate and observed.stable_lost else stable.policy
+    return Intent(
+        shares=tuple((policy, part) for policy, part in shares if part > 0),
+        # A rule is never taken away: one whose version serves no more points at stable (see GatewayRouter).
+        pinned=tuple((policy, policy if policy in serving else home) for policy in status.pinned),
+    )
+
+
+def in_place(observed: Observed, now: datetime) -> bool:
+    """Whether the existing objects are those that status asks for."""
+    if not observed.traffic.installed:
+        return intent(observed, now) is None
+    return changes(observed, now) == ((), ()) and not observed.traffic.foreign
+
+
+def in_force(observed: Observed, now: datetime) -> bool:
+    """Whether the existing objects are those that status asks for, and whoever carries traffic has accepted them."""
+    nothing_to_accept = not observed.traffic.objects
+    accepted = nothing_to_accept or observed.traffic.acceptance is Acceptance.ACCEPTED
+    return accepted and in_place(observed, now)
+
+
+def changes(observed: Observed, now: datetime) -> tuple[tuple[Manifest, ...], tuple[Ref, ...]]:
+    """Return what must be applied and deleted for traffic to go where status asks; what is foreign stays."""
+    if not observed.traffic.installed:
+        return (), ()
+    wanted = {_key(manifest): manifest for manifest in observed.router.objects(intent(observed, now))}
+    found = {(one.ref.kind, one.ref.name): one for one in observed.traffic.objects}
+    apply = tuple(
+        manifest
+        for key, manifest in wanted.items()
+        if (one := found.get(key)) is None
+        or (not one.foreign and not (one.owned and covers(manifest["spec"], one.spec)))
+    )
+    delete = tuple(one.ref for key, one in found.items() if key not in wanted and not one.foreign)
+    return apply, delete
+
+
+def _substitute(observed: Observed, warm: str | None) -> str | None:
+    """Who answers instead of a stable version that is lost; None: it is not lost, or nobody can."""
+    if not observed.stable_lost:
+        return None
+    if observed.candidate_answers and observed.status.candidate is not None:
+        return observed.status.candidate.policy
+    policy = observed.policies.get(warm) if warm is not None else None
+    return warm if policy is not None and policy.ready_replicas > 0 else None
+
+
+def _all_to(policy: str, status: RLRolloutStatus, *, keep: set[str | None]) -> Intent:
+    """All new episodes to one version, and the episodes under way of every version but those to `keep`."""
+    return Intent(
+        shares=((policy, 100.0),),
+        pinned=tuple((pinned, pinned if pinned in keep else policy) for pinned in status.pinned),
+    )
+
+
+def _on_route(status: RLRolloutStatus) -> str | None:
+    """The candidate while it has a rule: from its first recorded weight until a rollback is recorded."""
+    if status.candidate is None or status.weight is None or _withdrawn(status):
+        return None
+    return status.candidate.policy
+
+
+def _withdrawn(status: RLRolloutStatus) -> bool:
+    return status.rollback is not None and status.rollback.drained_at is None
+
+
+def _warm(observed: Observed, now: datetime) -> str | None:
+    """The version before stable, while its episodes may stay."""
+    status = observed.status
+    previous, candidate = status.previous, status.candidate
+    if previous is None or now >= previous.until - WARM_LEAD or previous.policy not in observed.policies:
+        return None
+    if candidate is not None and candidate.policy == previous.policy:
+        return None if _withdrawn(status) else previous.policy
+    # It leaves the route before a promotion makes its pods go.
+    replaced = _on_route(status) is not None and status.weight is not None and status.weight.desired == 100
+    return None if replaced else previous.policy
+
+
+def _key(manifest: Manifest) -> tuple[str, str]:
+    return manifest["kind"], manifest["metadata"]["name"]
+
+
+def covers(wanted: Any, found: Any) -> bool:
+    """Whether `found` holds everything in `wanted`; lists must agree item by item, mappings may hold more."""
+    if wanted == found:
+        return True  # nearly always, and hundreds of times faster than looking at each field
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and all(covers(value, found.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        found = found or []  # an empty list may be left out of what is stored
+        if not isinstance(found, list) or len(wanted) != len(found):
+            return False
+        return all(covers(a, b) for a, b in zip(wanted, found, strict=True))
+    return False

@@ -1,0 +1,61 @@
+"""The spec wants a policy that is not stable: it becomes the candidate, unless it is missing or was rejected.
+
+The spec says what shall serve, status says what does. A candidate exists only between the two, and only one at a time:
+another wish waits until the one before is seen gone.
+"""
+
+from datetime import datetime
+
+from belay_api.reasons import EventReason, RolloutReason
+from belay_api.rollout import VersionStatus
+from belay_operator.rollout.gates import TAKING_UP, first_closed
+from belay_operator.rollout.move import Move, changed, instant, note
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.wait import Wait
+from belay_operator.rollout.words import meanwhile
+
+
+def act(observed: Observed, now: datetime) -> Move | None:
+    """Take up the new candidate."""
+    status = observed.status
+    if not _wanted(observed) or observed.unfit is not None or first_closed(TAKING_UP, observed, now) is not None:
+        return None
+    policy = observed.policies.get(observed.wanted)
+    if policy is None or policy.deleted or policy.digest in status.rejected_digests:
+        return None
+    candidate = VersionStatus(policy=observed.wanted, digest=policy.digest, since=instant(now))
+    after = changed(
+        status,
+        candidate=candidate,
+        step=None,
+        weight=None,
+        analysis_started_at=None,
+        weight_changes=[],
+        verdicts=[],
+        rollback=None,
+    )
+    instead = f"instead of {status.stable.policy}" if status.stable else "as the first version"
+    return Move(after, (note(EventReason.ROLLOUT_STARTED, f"{observed.wanted} is the candidate, {instead}"),))
+
+
+def explain(observed: Observed, now: datetime) -> Wait | None:
+    """Tell why the policy of the spec is not taken up."""
+    if not _wanted(observed):
+        return None
+    policy, rollback = observed.policies.get(observed.wanted), observed.status.rollback
+    if policy is None or policy.deleted:
+        message = f"spec.policy.name: there is no RLPolicy {observed.wanted} in this namespace; {meanwhile(observed)}"
+        return Wait(RolloutReason.POLICY_NOT_FOUND, message)
+    if policy.digest not in observed.status.rejected_digests:
+        return first_closed(TAKING_UP, observed, now)
+    advice = f"{meanwhile(observed)}. Change spec.policy, or send the command retry"
+    if rollback is not None and rollback.policy == observed.wanted:
+        return Wait(RolloutReason.ROLLED_BACK, f"{observed.wanted}: {rollback.message}; {advice}", stalled=True)
+    message = f"the digest of {observed.wanted} was rolled back before; {advice}"
+    return Wait(RolloutReason.REJECTED, message, stalled=True)
+
+
+def _wanted(observed: Observed) -> bool:
+    """Whether there is no candidate, and the spec wants another policy than the stable one."""
+    stable = observed.status.stable
+    return observed.status.candidate is None and (stable is None or stable.policy != observed.wanted)

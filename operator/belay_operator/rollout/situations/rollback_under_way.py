@@ -1,0 +1,152 @@
+"""The candidate is being withdrawn: the intent is recorded, and what is newly seen to be done is recorded after it.
+
+A rollback spans many passes and the operator may die between any two of them, so no pass relies on an earlier one. The
+order is fixed: the intent, and with it the route; whoever carries traffic accepts that route; the candidate's pods are
+seen without a request for one whole scrape that began after that; only then is the candidate let go. Past the deadline
+its endpoints are closed as well (by the policy kind, which reads `endpointsClosedAt`). Nobody's capacity is ever asked.
+
+It stands still while stable is lost and only the candidate answers: then the route leads to the candidate.
+"""
+
+from datetime import datetime, timedelta
+
+from belay_api.reasons import EventReason, RolloutReason
+from belay_api.rollout import HistoryEntry, RollbackStatus, WeightStatus
+from belay_api.units import format_duration
+from belay_operator.rollout import route
+from belay_operator.rollout.move import Move, changed, instant, note
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.promotion import KEEP_HISTORY
+from belay_operator.rollout.wait import Wait
+from belay_operator.rollout.withdrawal import NO_EVIDENCE
+from belay_operator.rollout.words import meanwhile
+
+KEEP_REJECTED = 20
+AFTER_DEADLINE = timedelta(seconds=5)  # a rollback past its deadline is looked at this often, should an event be lost
+# Pods that other rollouts use as well have requests of their own, so silence cannot be waited for; a route takes a
+# quarter of a second from accepted to in force (measured on Envoy Gateway), this is several times that.
+SETTLE = timedelta(seconds=2)
+
+
+def act(observed: Observed, now: datetime) -> Move | None:
+    """Record what is newly seen."""
+    rollback = observed.status.rollback
+    if rollback is None or (observed.stable_lost and observed.candidate_answers):
+        return None
+    if rollback.drained_at is not None:
+        return _accepted_late(observed, rollback, now)
+    if rollback.weight_zero_at is None and route.in_force(observed, now):
+        weight = observed.status.weight and WeightStatus(desired=0, applied=0)
+        accepted = rollback.model_copy(update={"weight_zero_at": instant(now)})
+        return Move(changed(observed.status, rollback=accepted, weight=weight))
+    if _drained(observed, rollback, now):
+        return _finish(observed, rollback, now)
+    return _overdue(observed, rollback, now)
+
+
+def explain(observed: Observed, now: datetime) -> Wait | None:
+    """Tell why the candidate is withdrawn, and what keeps the route without it from being accepted."""
+    rollback = observed.status.rollback
+    if rollback is None or not observed.rolling_back:
+        return None
+    message = f"{rollback.policy} is withdrawn: {rollback.message}"
+    trouble = observed.router.trouble(
+        observed.traffic, in_place=route.in_place(observed, now), waited=now - rollback.decided_at
+    )
+    if rollback.weight_zero_at is None and trouble is not None and trouble.reason is RolloutReason.ROUTE_NOT_ACCEPTED:
+        message = f"{message}. The route without it is not in force: {trouble.message}"
+    times = [rollback.decided_at + observed.spec.rollback.deadline - now]
+    if rollback.weight_zero_at is not None:
+        times.append(rollback.weight_zero_at + SETTLE - now)
+    due = [time for time in times if time > timedelta()]
+    return Wait(RolloutReason.ROLLING_BACK, message, min(due) if due else AFTER_DEADLINE)
+
+
+def _accepted_late(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move | None:
+    """Record that the route was accepted after all: with that the closed endpoints open again."""
+    waiting = rollback.endpoints_closed_at is not None and rollback.weight_zero_at is None
+    if not waiting or not route.in_force(observed, now):
+        return None
+    accepted = rollback.model_copy(update={"weight_zero_at": instant(now)})
+    return Move(changed(observed.status, rollback=accepted))
+
+
+def _overdue(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move | None:
+    """Record past the deadline that the endpoints are to be closed: a poller that cannot answer is no excuse."""
+    late = now - rollback.decided_at >= observed.spec.rollback.deadline
+    # Endpoints that others use too are not ours to close.
+    if not late or rollback.endpoints_closed_at is not None or _shared(observed, rollback):
+        return None
+    closed = rollback.model_copy(update={"endpoints_closed_at": instant(now)})
+    return Move(changed(observed.status, rollback=closed))
+
+
+def _drained(observed: Observed, rollback: RollbackStatus, now: datetime) -> bool:
+    """Whether no request can reach the candidate through us, by what was seen and not by what was asked for."""
+    if observed.status.weight is None:
+        return True  # it never was on the route
+    if observed.candidate_pods == 0 and (rollback.weight_zero_at or rollback.endpoints_closed_at):
+        return True  # and none comes back: the route leads elsewhere, or the Service stays closed until it does
+    if rollback.weight_zero_at is None:
+        return False
+    if _shared(observed, rollback):
+        return now - rollback.weight_zero_at >= SETTLE
+    fact = observed.serving.get(rollback.policy)
+    # No answer is not zero traffic, and neither is a quiet second that began before the route had changed.
+    return (
+        fact is not None
+        and fact.request_rate == 0
+        and fact.off_route.get(observed.owner.name) == rollback.weight_zero_at
+    )
+
+
+def _shared(observed: Observed, rollback: RollbackStatus) -> bool:
+    policy = observed.policies.get(rollback.policy)
+    return policy is not None and policy.shared
+
+
+def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move:
+    """The candidate is gone from the traffic: let it go, and remember it where that says something about it."""
+    status, at, previous = observed.status, instant(now), observed.status.previous
+    candidate = status.candidate
+    if candidate is None:  # somebody has edited the status: there is nothing left to let go
+        return Move(changed(status, rollback=rollback.model_copy(update={"drained_at": at})))
+    rejected = [digest for digest in status.rejected_digests if digest != candidate.digest]
+    if rollback.reason not in NO_EVIDENCE:
+        rejected.append(candidate.digest)
+        # What is rejected is not kept warm either: its rule would lead to it again.
+        previous = None if previous is not None and previous.policy == candidate.policy else previous
+    entry = HistoryEntry(
+        policy=candidate.policy,
+        digest=candidate.digest,
+        outcome="RolledBack",
+        started_at=candidate.since,
+        ended_at=at,
+        message=rollback.message,
+    )
+    after = changed(
+        status,
+        rollback=rollback.model_copy(update={"drained_at": at}),
+        candidate=None,
+        previous=previous,
+        step=None,
+        weight=None,
+        analysis_started_at=None,
+        weight_changes=[],
+        rejected_digests=rejected[-KEEP_REJECTED:],
+        history=[*status.history, entry][-KEEP_HISTORY:],
+    )
+    return Move(after, (note(EventReason.ROLLED_BACK, _summary(rollback, meanwhile(observed), at), warning=True),))
+
+
+def _summary(rollback: RollbackStatus, target: str, at: datetime) -> str:
+    """What the rollback did and how long each part took, from the recorded intent on."""
+    if rollback.weight_zero_at is None and rollback.endpoints_closed_at is None:
+        return f"{rollback.policy}: it never had traffic; {target}"
+    parts = []
+    if rollback.weight_zero_at is not None:
+        parts.append(f"off the route after {format_duration(rollback.weight_zero_at - rollback.decided_at)}")
+    if rollback.endpoints_closed_at is not None:
+        parts.append(f"endpoints closed after {format_duration(rollback.endpoints_closed_at - rollback.decided_at)}")
+    parts.append(f"without requests after {format_duration(at - rollback.decided_at)}")
+    return f"{rollback.policy}: {', '.join(parts)}; {target}"

@@ -1,0 +1,74 @@
+"""This pass's verdicts differ from those on record: they are recorded.
+
+A changed verdict is written at once; running numbers every few seconds, or a look a second would be a write a second.
+Numbers that are held back are due by the clock, and not only when the next measurement comes: there may be none.
+"""
+
+from datetime import datetime, timedelta
+
+from belay_api.rollout import MetricVerdict
+from belay_operator.rollout.move import Move, changed
+from belay_operator.rollout.observed import Observed
+
+WRITE_EVERY = timedelta(seconds=5)
+
+
+def act(observed: Observed, now: datetime) -> Move | None:
+    """Record the verdicts, and the candidate's share of requests beside them."""
+    verdicts, weight = observed.verdicts, observed.status.weight
+    if verdicts is None or observed.rolling_back:
+        return None
+    left = write_after(observed, now)
+    if not _news(observed.status.verdicts, verdicts) and (left is None or left > timedelta()):
+        return None
+    share = _observed_share(observed)
+    if weight is not None and share is not None:
+        weight = weight.model_copy(update={"observed": share})
+    return Move(changed(observed.status, verdicts=list(verdicts), weight=weight))
+
+
+def write_after(observed: Observed, now: datetime) -> timedelta | None:
+    """Return when numbers that are held back are due to be written, 0 or less: now; None when none are held back."""
+    recorded = {verdict.metric: verdict for verdict in observed.status.verdicts}
+    held_back = [
+        before.at
+        for verdict in observed.verdicts or ()
+        if (before := recorded.get(verdict.metric)) is not None and not _same_numbers(before, verdict)
+    ]
+    if not held_back:
+        return None
+    age = now - min(held_back)
+    # An operator whose clock was ahead of ours wrote these: nothing is known of their age.
+    return WRITE_EVERY - age if age >= timedelta() else timedelta()
+
+
+def _news(recorded: list[MetricVerdict], verdicts: tuple[MetricVerdict, ...]) -> bool:
+    """Whether something other than running numbers has changed."""
+    return [_situation(verdict) for verdict in recorded] != [_situation(verdict) for verdict in verdicts]
+
+
+def _situation(verdict: MetricVerdict) -> tuple[object, ...]:
+    return (
+        verdict.metric,
+        verdict.definition,
+        verdict.verdict,
+        verdict.message,
+        verdict.breaches,
+        verdict.evidence_since,
+    )
+
+
+def _same_numbers(before: MetricVerdict, now: MetricVerdict) -> bool:
+    return before.model_copy(update={"at": now.at}) == now
+
+
+def _observed_share(observed: Observed) -> float | None:
+    """The candidate's share of requests in percent, by its pods' own counters; None: not measured."""
+    status = observed.status
+    if status.candidate is None or status.stable is None:
+        return None
+    facts = [observed.serving.get(side.policy) for side in (status.candidate, status.stable)]
+    counts = [fact.requests for fact in facts if fact is not None and fact.requests is not None]
+    if len(counts) < 2 or not sum(counts):
+        return None
+    return round(100 * counts[0] / sum(counts), 1)

@@ -1,0 +1,30 @@
+"""Whoever carries traffic has accepted the recorded weight: it is in force.
+
+With the first one above 0 the trial begins, and with each new one the evidence that counts for Pass begins anew.
+"""
+
+from datetime import datetime
+
+from belay_api.rollout import MAX_WEIGHT_CHANGES, WeightStatus
+from belay_operator.rollout import route
+from belay_operator.rollout.move import Move, changed, instant
+from belay_operator.rollout.observed import Observed
+
+
+def act(observed: Observed, now: datetime) -> Move | None:
+    """Record the weight as applied, and since when."""
+    status, weight = observed.status, observed.status.weight
+    if weight is None or observed.rolling_back or not route.in_force(observed, now):
+        return None
+    begins = weight.desired > 0 and status.analysis_started_at is None
+    if weight.applied == weight.desired and not begins:
+        return None
+    at = instant(now)
+    return Move(
+        changed(
+            status,
+            weight=WeightStatus(desired=weight.desired, applied=weight.desired, since=at),
+            analysis_started_at=at if begins else status.analysis_started_at,
+            weight_changes=[*status.weight_changes, at][-MAX_WEIGHT_CHANGES:],
+        )
+    )

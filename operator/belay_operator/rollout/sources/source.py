@@ -1,0 +1,48 @@
+"""What a metric source is: a poller that learns, and the reading of what it learned.
+
+A source is named by its field in `spec.analysis.metrics[].source`. Its file in this folder offers one module-level
+`SOURCE`; that is all there is to adding one, but for the field's model in `belay_api`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from belay_api.rollout import Metric, RLRolloutStatus
+from belay_operator.engine.kind import Reader
+from belay_operator.engine.plan import Settings
+from belay_operator.engine.source import Source
+from belay_operator.rollout.facts import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Who is measured, and since when: what a reading must be about to count."""
+
+    namespace: str
+    rollout: str
+    candidate: str
+    stable: str | None  # None: the first version, with nothing to compare it with
+    since: datetime  # status.analysisStartedAt
+    weight_since: datetime | None  # the last weight that was accepted; None: one is on its way
+
+    @classmethod
+    def of(cls, namespace: str, rollout: str, status: RLRolloutStatus) -> "Sides | None":
+        """Return the sides of the trial that status records; None: there is none, or no weight was accepted yet."""
+        if status.candidate is None or status.analysis_started_at is None:
+            return None
+        return cls(
+            namespace=namespace,
+            rollout=rollout,
+            candidate=status.candidate.policy,
+            stable=status.stable.policy if status.stable else None,
+            since=status.analysis_started_at,
+            weight_since=status.weight.since if status.weight else None,
+        )
+
+
+class MetricSource(Source, Protocol):
+    """One poller, and what its facts say of a metric. `name` is the field in `spec.analysis.metrics[].source`."""
+
+    def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
+        """Return what was last measured for `metric` in this trial; None: nothing yet, and no failure either."""

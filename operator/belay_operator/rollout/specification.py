@@ -1,0 +1,149 @@
+"""The spec as far as it can be carried out.
+
+The API server lets specs pass that this operator cannot carry out: a duration of 300 years, a field of a newer CRD, an
+analysis that contradicts itself. What keeps traffic safe (the route, a rollback, commands, judging) must not depend on
+such a part. So whatever is at fault is left out, as little as possible, and told. The steps and new candidates wait
+until the spec is mended; everything else goes on.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from belay_api.model import Model
+from belay_api.rollout import AnalysisSpec, PolicyRef, RLRolloutSpec
+from belay_operator.rollout.analysis.queries import comparison_of, limit_of
+
+Path = tuple[str | int, ...]
+Fault = tuple[Path, str]
+"""A field, and what is wrong with it."""
+
+Spec = TypeVar("Spec", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """What can be carried out of a spec."""
+
+    spec: RLRolloutSpec
+    unfit: str | None  # every fault, with its field; None: there is none
+
+
+def read(raw: Mapping[str, Any], *, serving: str | None) -> Specification:
+    """Return the spec without the parts at fault.
+
+    Args:
+        raw: `spec` as the API server has it.
+        serving: The policy to go on with where the spec's own cannot be read; None: there is none.
+    Raises: ValueError where what is left says nothing of traffic or of a policy.
+    """
+    faults: list[str] = []
+    if serving is not None and not _is_valid(PolicyRef, raw.get("policy")):
+        faults.append(f"spec.policy cannot be read: {raw.get('policy')!r:.80}")
+        raw = {**raw, "policy": {"name": serving}}
+    spec, found = _without_faults(RLRolloutSpec, raw, _contradictions)
+    faults += [f"spec.{_dotted(path)}: {words}" for path, words in found]
+    return Specification(spec, "; ".join(faults) or None)
+
+
+def analysis(raw: Mapping[str, Any]) -> AnalysisSpec:
+    """Return `spec.analysis` without the parts at fault: what pollers ask is what decisions judge by."""
+    return _without_faults(AnalysisSpec, raw, _analysis_contradictions)[0]
+
+
+def _without_faults(
+    model: type[Spec], raw: Mapping[str, Any], contradictions: Callable[[Spec], Iterable[Fault]]
+) -> tuple[Spec, list[Fault]]:
+    left: dict[str, Any] = copy.deepcopy(dict(raw))
+    faults: list[Fault] = []
+    while True:
+        try:
+            spec = model.model_validate(left)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            fault: Fault | None = (tuple(first["loc"]), first["msg"])
+        else:
+            fault = next(iter(contradictions(spec)), None)
+            if fault is None:
+                return spec, faults
+        faults.append(fault)
+        if not _cut(left, fault[0]):
+            raise ValueError("; ".join(f"spec.{_dotted(path)}: {words}" for path, words in faults))
+
+
+def _cut(raw: dict[str, Any], path: Path) -> bool:
+    """Remove the least that holds the fault: an entry of a list, all steps, else one field. False: nothing is left.
+
+    A single step is never removed: those after it would have another meaning.
+    """
+    holder: Any = raw
+    cut: tuple[Any, str | int] | None = None
+    for part in path:
+        if isinstance(holder, dict) and part in holder:
+            cut = (holder, part)
+            if part == "steps":
+                break
+        elif isinstance(holder, list) and isinstance(part, int) and part < len(holder):
+            cut = (holder, part)
+            break
+        else:
+            break
+        holder = holder[part]
+    if cut is None:
+        return False
+    del cut[0][cut[1]]
+    return True
+
+
+def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
+    """Yield what the schema cannot say."""
+    for path, words in _analysis_contradictions(spec.analysis):
+        yield ("analysis", *path), words
+    weight, compared = 0, any(metric.compare is not None for metric in spec.analysis.metrics)
+    for index, step in enumerate(spec.steps):
+        weight = step.set_weight if step.set_weight is not None else weight
+        if step.analyze is None or 0 < weight < 100:
+            continue
+        if weight == 0:
+            yield (
+                ("steps", index),
+                "analyze while the candidate has no weight would wait for ever; put a setWeight above 0 before it",
+            )
+        elif compared:
+            yield (
+                ("steps", index),
+                "analyze while the candidate has all traffic would wait for ever: stable has no new episodes to "
+                "compare with. Put it before setWeight 100; after the last step, the bake watches the limits",
+            )
+
+
+def _analysis_contradictions(analysis: AnalysisSpec) -> Iterator[Fault]:
+    if analysis.window.total_seconds() < 1:
+        yield ("window",), "is below 1s; episodes are grouped by it, use at least 1s"
+    names: set[str] = set()
+    for index, metric in enumerate(analysis.metrics):
+        path = ("metrics", index)
+        if metric.name in names:
+            yield path, f"the name {metric.name} appears twice; give each metric a name of its own"
+        names.add(metric.name)
+        try:
+            comparison_of(metric)
+            limit_of(metric)
+        except ValueError as error:
+            yield path, str(error)
+
+
+def _is_valid(model: type[Model], raw: Any) -> bool:
+    try:
+        model.model_validate(raw)
+    except ValidationError:
+        return False
+    return True
+
+
+def _dotted(path: Path) -> str:
+    """`steps[0].pause.duration`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")

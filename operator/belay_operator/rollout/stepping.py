@@ -1,0 +1,49 @@
+"""Where a rollout stands among its steps, and how it enters one.
+
+After the last step of the spec come an implicit `setWeight: 100` and `bake`. Steps are read from the spec by index.
+`passed_hash` tells the steps that are passed from other ones: an edit of those would leave the index pointing at some
+other place, beyond an `analyze` perhaps.
+"""
+
+from datetime import datetime
+
+from belay_api.reasons import EventReason
+from belay_api.rollout import RLRolloutSpec, Step, StepStatus
+from belay_operator.children import content_hash
+from belay_operator.rollout.move import Move, changed, instant, note
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.steps import KINDS
+from belay_operator.rollout.steps.step import StepKind
+
+ALL = Step(set_weight=100)
+
+
+def step_at(spec: RLRolloutSpec, index: int) -> Step:
+    """Return the step of that index; beyond the last, the one that gives the candidate all traffic."""
+    return spec.steps[index] if index < len(spec.steps) else ALL
+
+
+def kind_under_way(observed: Observed) -> StepKind | None:
+    """Return the kind of the step under way; None: there is none, or a newer operator recorded it."""
+    step = observed.status.step
+    return None if step is None else KINDS.get(step.kind)
+
+
+def enter(observed: Observed, now: datetime, index: int, kind: StepKind | None = None) -> Move:
+    """Return the beginning of a step; `kind`: one that the spec does not list."""
+    step = step_at(observed.spec, index)
+    kind = kind or KINDS[step.kind]
+    recorded = StepStatus(
+        index=index, kind=kind.name, started_at=instant(now), passed_hash=passed_hash(observed.spec, index)
+    )
+    status = changed(observed.status, step=recorded)
+    if not kind.announced:
+        return Move(status)
+    candidate = observed.status.candidate.policy if observed.status.candidate else ""
+    place = f"step {index + 1} of {len(observed.spec.steps)}" if index < len(observed.spec.steps) else "after the steps"
+    return Move(status, (note(EventReason.STEP_STARTED, f"{candidate}, {place}: {kind.title(step)}"),))
+
+
+def passed_hash(spec: RLRolloutSpec, index: int) -> str | None:
+    """Return what tells the steps before `index` from other ones; None where there are none."""
+    return content_hash([step.dump() for step in spec.steps[:index]]) if index else None

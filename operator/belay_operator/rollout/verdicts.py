@@ -1,0 +1,144 @@
+"""From readings to this pass's verdicts, one on each metric.
+
+Verdicts are reached from the moment the candidate's first weight is in force until its promotion, at every step. Fail
+rests on everything measured since then; Pass only on what was measured at the present weight. With all traffic at the
+candidate a comparison gathers nothing new, so there the evidence stays as it was.
+
+Without a reading (the operator has just started) the recorded verdict stands. A verdict belongs to the definition of
+its metric: under the old name, a metric that was redefined begins anew.
+"""
+
+import math
+from dataclasses import replace
+from datetime import datetime
+
+from belay_api.reasons import Verdict
+from belay_api.rollout import AnalysisSpec, Metric, MetricVerdict, SampleStatus
+from belay_operator.children import content_hash
+from belay_operator.rollout.analysis.evidence import Comparison, Evidence, Sample
+from belay_operator.rollout.analysis.limits import GuardRail, judge_limit
+from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged, limit_of
+from belay_operator.rollout.facts import Reading
+from belay_operator.rollout.move import instant
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.stepping import kind_under_way
+
+DIGITS = 6  # significant digits kept: more would only make numbers look different
+
+
+def is_judged(observed: Observed) -> bool:
+    """Whether the candidate is being judged."""
+    status, kind = observed.status, kind_under_way(observed)
+    return (
+        status.candidate is not None
+        and status.analysis_started_at is not None
+        and kind is not None
+        and kind.judged
+        and not observed.rolling_back
+    )
+
+
+def reach(observed: Observed, now: datetime) -> tuple[MetricVerdict, ...] | None:
+    """Return this pass's verdicts; None: nobody is judged."""
+    if not is_judged(observed):
+        return None
+    analysis = observed.spec.analysis
+    recorded = {(verdict.metric, verdict.definition): verdict for verdict in observed.status.verdicts}
+    verdicts = []
+    for metric in analysis.metrics:
+        definition = definition_of(metric, analysis)
+        verdict = _verdict(metric, observed, recorded.get((metric.name, definition)), now)
+        if verdict is not None:
+            verdicts.append(verdict.model_copy(update={"definition": definition}))
+    return tuple(verdicts)
+
+
+def definition_of(metric: Metric, analysis: AnalysisSpec) -> str:
+    """Return what tells this metric from another one that had its name before."""
+    said = metric.dump() | ({"grace": str(analysis.grace), "window": str(analysis.window)} if metric.compare else {})
+    return content_hash(said)
+
+
+def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now: datetime) -> MetricVerdict | None:
+    """The verdict on one metric; None: nothing can be said, not even that something is missing."""
+    reading = observed.readings.get(metric.name)
+    if reading is None:
+        return old
+    rail, comparison = limit_of(metric), comparison_of(metric)
+    if rail is not None:
+        return _held_to_limit(rail, reading, old, now)
+    # The first version is spared the comparison: there is nothing to compare it with.
+    if comparison is None or observed.status.stable is None:
+        return None
+    return _compared(comparison, reading, observed, old, now)
+
+
+def _held_to_limit(rail: GuardRail, reading: Reading, old: MetricVerdict | None, now: datetime) -> MetricVerdict:
+    # One look a scrape, so that a breach is counted once. Not "no later than": the clock of the operator before us
+    # may have been ahead of ours.
+    if old is not None and reading.at == old.at:
+        return old
+    value = None if reading.problem is not None else math.nan if reading.value is None else reading.value
+    evidence = judge_limit(rail, value, breaches=(old.breaches or 0) if old else 0)
+    words = reading.problem or (reading.nothing if evidence.verdict is Verdict.NO_DATA else evidence.message)
+    return _stored(replace(evidence, message=words), reading, old, evidence_since=reading.since, now=now)
+
+
+def _compared(
+    comparison: Comparison, reading: Reading, observed: Observed, old: MetricVerdict | None, now: datetime
+) -> MetricVerdict:
+    status, weight = observed.status, observed.status.weight
+    ask = Judgement(
+        comparison=comparison,
+        candidate=status.candidate.policy if status.candidate else "",
+        stable=status.stable.policy if status.stable else "",
+        spend=budget(observed.spec.analysis),
+        grace=observed.spec.analysis.grace,
+        since=None,
+    )
+    overall, since = judged(ask, reading), weight.since if weight else None
+    gathering = weight is not None and weight.applied != 100
+    if overall.verdict is Verdict.FAIL or since is None or not gathering:
+        return _stored(overall, reading, old, evidence_since=None, now=now)
+    return _stored(judged(replace(ask, since=since), reading), reading, old, evidence_since=since, now=now)
+
+
+def _stored(
+    evidence: Evidence, reading: Reading, old: MetricVerdict | None, *, evidence_since: datetime | None, now: datetime
+) -> MetricVerdict:
+    """The verdict as status stores it."""
+    interval = evidence.interval
+    bounds = [_short(bound) for bound in interval if bound is not None and math.isfinite(bound)] if interval else []
+    at = reading.at or (old.at if old else instant(now))
+    return MetricVerdict(
+        metric=evidence.metric,
+        verdict=evidence.verdict,
+        message=evidence.message,
+        candidate=_sample(evidence.candidate),
+        stable=_sample(evidence.stable),
+        difference=_short(evidence.difference),
+        interval=bounds if len(bounds) == 2 else None,
+        fail_below=_short(evidence.fail_below),
+        pass_above=_short(evidence.pass_above),
+        grace_too_short=evidence.grace_too_short or None,
+        value=_short(evidence.value),
+        breaches=evidence.breaches,
+        query=reading.query or None,
+        since=old.since if old is not None and old.verdict is evidence.verdict and old.since else at,
+        evidence_since=evidence_since,
+        at=at,
+    )
+
+
+def _sample(sample: Sample | None) -> SampleStatus | None:
+    return (
+        None
+        if sample is None
+        else SampleStatus(
+            episodes=sample.episodes, mean=_short(sample.mean), missing=sample.missing, late=sample.late or None
+        )
+    )
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")

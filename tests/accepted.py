@@ -1,0 +1,193 @@
+"""Which specs an API server lets through: Hypothesis strategies made from the generated schemas.
+
+A spec is accepted by the CRD of this version, or it was accepted by the CRD of another one: a newer one knows fields,
+words and kinds that this one does not, an older one took durations that this one refuses. An operator meets both,
+after a downgrade and after an upgrade. `tests/api/test_accepted.py` proves the first half on a real API server.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from typing import Any
+
+from hypothesis import strategies as st
+
+from belay_api.crd import Schema, structural
+from belay_api.rollout import RLRolloutSpec
+from belay_api.units import DURATION_PATTERN
+
+Spec = dict[str, Any]
+
+_LONGEST_LIST = 4  # lists of the most an API server takes find nothing more, and slowly
+_INT64 = 2**63 - 1
+_JSON = st.recursive(
+    st.one_of(st.booleans(), st.integers(-1000, 1000), st.text(max_size=8)),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=8), inner, max_size=2),
+    max_leaves=4,
+)
+_HUGE_DURATIONS = st.sampled_from(["99999d", "999999999999h", "36501d", "9" * 31 + "s"])
+
+
+def values(schema: Schema) -> st.SearchStrategy[Any]:
+    """Return the values that fit a structural schema; its CEL rules are not asked."""
+    if "strategy" in schema:
+        return schema["strategy"]  # type: ignore[no-any-return]
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    if "x-kubernetes-int-or-string" in schema:
+        return st.integers(0, 64) | _matching(schema)
+    if "x-kubernetes-preserve-unknown-fields" in schema:
+        return st.dictionaries(st.text(min_size=1, max_size=8), _JSON, max_size=3)
+    return _OF_TYPE[schema["type"]](schema)
+
+
+def _object(schema: Schema) -> st.SearchStrategy[Spec]:
+    if isinstance(inner := schema.get("additionalProperties"), dict):
+        return st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), values(inner), max_size=3)
+    fields, required = schema["properties"], schema.get("required", ())
+    return st.fixed_dictionaries(
+        {name: values(fields[name]) for name in required},
+        optional={name: values(field) for name, field in fields.items() if name not in required},
+    )
+
+
+def _array(schema: Schema) -> st.SearchStrategy[list[Any]]:
+    keys = schema.get("x-kubernetes-list-map-keys")
+    return st.lists(
+        values(schema["items"]),
+        min_size=schema.get("minItems", 0),
+        max_size=min(schema.get("maxItems", _LONGEST_LIST), _LONGEST_LIST),
+        unique_by=(lambda item: tuple(item[key] for key in keys)) if keys else None,
+    )
+
+
+def _matching(schema: Schema) -> st.SearchStrategy[str]:
+    shortest, longest = schema.get("minLength", 0), schema.get("maxLength", 128)
+    if "pattern" not in schema:
+        return st.text(
+            st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=shortest, max_size=min(longest, 16)
+        )
+    # Without an end, repetitions make most texts too long, and drawing one takes milliseconds.
+    pattern = re.sub(r"(?<=[\])])[*+]", lambda repeat: "{0,3}" if repeat[0] == "*" else "{1,6}", schema["pattern"])
+    made = st.from_regex(re.compile(pattern, re.ASCII))
+    # Python's `$` lets a final newline pass, the API server's does not.
+    return made.filter(lambda text: shortest <= len(text) <= longest and not text.endswith("\n"))
+
+
+def _integer(schema: Schema) -> st.SearchStrategy[int]:
+    return st.integers(schema.get("minimum", -_INT64), schema.get("maximum", _INT64))
+
+
+def _number(schema: Schema) -> st.SearchStrategy[float]:
+    return st.floats(
+        schema.get("minimum"),
+        schema.get("maximum"),
+        exclude_min=schema.get("exclusiveMinimum", False),
+        exclude_max=schema.get("exclusiveMaximum", False),
+        allow_nan=False,
+        allow_infinity=False,
+    )
+
+
+_OF_TYPE: dict[str, Callable[[Schema], st.SearchStrategy[Any]]] = {
+    "object": _object,
+    "array": _array,
+    "string": _matching,
+    "integer": _integer,
+    "number": _number,
+    "boolean": lambda schema: st.booleans(),
+}
+
+
+@st.composite
+def accepted_rollout_specs(draw: st.DrawFn) -> Spec:
+    """Return a spec that the API server accepts, or that one with the CRD of another version has accepted."""
+    spec: Spec = draw(rollout_specs())
+    return draw(_of_another_version(spec, _ROLLOUT)) if draw(st.booleans()) else spec
+
+
+@st.composite
+def rollout_specs(draw: st.DrawFn) -> Spec:
+    """Return a spec that this version's API server accepts, CEL rules included."""
+    spec: Spec = draw(_SPECS)
+    analysis = spec.setdefault("analysis", {})
+    if any("analyze" in step for step in spec.get("steps", ())) and not analysis.get("metrics"):
+        analysis["metrics"] = [draw(_METRICS)]
+    return spec
+
+
+def _ruled(schema: Schema) -> Schema:
+    """Return the rollout's schema with a strategy of its own wherever a CEL rule says more than the schema."""
+    ruled = deepcopy(schema)
+    fields = ruled["properties"]
+    gateway, analysis = fields["traffic"]["properties"]["gatewayAPI"], fields["analysis"]["properties"]
+    path = gateway["properties"]["path"]
+    path["strategy"] = values(path).filter(lambda text: not re.search(r"//|/[.][.]?(/|$)", text))
+    for duration in (analysis["window"], analysis["grace"]):
+        duration["strategy"] = values(duration).filter(_above_zero)
+    steps = fields["steps"]["items"]
+    steps["strategy"] = st.one_of(*(st.fixed_dictionaries({k: values(v)}) for k, v in steps["properties"].items()))
+    metrics = analysis["metrics"]["items"]
+    metrics["strategy"] = st.one_of(*_metrics(metrics["properties"]))
+    return ruled
+
+
+def _metrics(fields: dict[str, Schema]) -> Iterator[st.SearchStrategy[Spec]]:
+    """Yield the metrics of each source, with what it may be judged by in the unit it is measured in."""
+
+    def of(source: st.SearchStrategy[Spec], **judged_by: st.SearchStrategy[Spec]) -> st.SearchStrategy[Spec]:
+        return st.fixed_dictionaries({"name": values(fields["name"]), "source": source, **judged_by})
+
+    margins = fields["compare"]["properties"]
+    to = {"to": values(margins["to"])}
+    regression = {"maxRegression": values(margins["maxRegression"]).filter(_above_zero)}
+    for margin in (regression, {"maxIncrease": values(margins["maxIncrease"])}):
+        logbook = st.fixed_dictionaries({"logbook": values(fields["source"]["properties"]["logbook"])})
+        yield of(logbook, compare=st.fixed_dictionaries(margin, optional=to))
+    durations = st.builds("{}{}".format, st.integers(1, 10**6), st.sampled_from(["ms", "s"]))
+    shares = st.builds("{}.{}%".format, st.integers(0, 98), st.integers(1, 9))
+    for measure, texts in (("latencyP99", durations), ("errorRate", shares)):
+        bounds = st.one_of(*(st.fixed_dictionaries({bound: texts}) for bound in ("max", "min")))
+        yield of(st.just({"serving": measure}), limit=bounds)
+
+
+def _above_zero(text: str) -> bool:
+    return re.search("[1-9]", text) is not None
+
+
+@st.composite
+def _of_another_version(draw: st.DrawFn, spec: Spec, schema: Schema) -> Spec:
+    """Return a copy of `spec` with up to three things in it that only another version's CRD lets through."""
+    changed = deepcopy(spec)
+    for _ in range(draw(st.integers(1, 3))):
+        where, name, field = draw(st.sampled_from(list(_fields(changed, schema))))
+        changes = ["a new field", "renamed"]
+        changes += ["a huge duration"] if field.get("pattern") == DURATION_PATTERN else []
+        changes += ["a new word"] if field.get("type") == "string" and field.get("pattern") != DURATION_PATTERN else []
+        match draw(st.sampled_from(changes)):
+            case "a new field":
+                where["fieldOfANewerVersion"] = draw(_JSON)
+            case "renamed":
+                where[f"{name}OfANewerVersion"] = where.pop(name)
+            case "a huge duration":
+                where[name] = draw(_HUGE_DURATIONS)
+            case "a new word":
+                where[name] = "WordOfANewerVersion"
+    return changed
+
+
+def _fields(value: Spec, schema: Schema) -> Iterator[tuple[Spec, str, Schema]]:
+    """Yield (object, name, schema) of every field that is set and known, depth first."""
+    for name, field in schema.get("properties", {}).items():
+        if name not in value:
+            continue
+        yield value, name, field
+        for inner in value[name] if field.get("type") == "array" else [value[name]]:
+            if isinstance(inner, dict):
+                yield from _fields(inner, field.get("items", field))
+
+
+_ROLLOUT = structural(RLRolloutSpec)
+_RULED = _ruled(_ROLLOUT)
+_SPECS = values(_RULED)
+_METRICS = values(_RULED["properties"]["analysis"]["properties"]["metrics"]["items"])

@@ -1,0 +1,92 @@
+"""Steady requests from a pod, by a caller without our client: whether one fails is what most promises come down to."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from belay_demo.install import images
+from belay_demo.kube import Failed, Namespace
+from belay_demo.players import Players
+
+CALLERS = 4
+EVERY_S = 0.05  # per caller: 80 requests a second, which leaves a machine of two cores to the pods that start
+OBSERVATION = [0.01, 0.02, 0.03, 0.04]  # CartPole's
+
+
+class Steady:
+    """Requests to one rollout's route, from `start` to `stop`."""
+
+    def __init__(self, here: Namespace, rollout: str) -> None:
+        self._here = here
+        self._name = f"ask-{rollout}"
+        self._url = Players(here, rollout=rollout).url()
+
+    def start(self) -> None:
+        """Begin to ask, and count from here on."""
+        self._here.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": self._name},
+                "data": {"ask.py": (Path(__file__).parent / "ask.py").read_text()},
+            }
+        )
+        self.stop()
+        self._here.apply(self._pod())
+        self._here.wait("the first answers", lambda: self.totals().get("by"), timeout_s=90, every_s=0.5)
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._here.kubectl("delete", "pod", self._name, "--ignore-not-found", "--grace-period=0", "--force")
+
+    def totals(self) -> dict[str, Any]:
+        """Return what was counted up to a second ago; empty before the first line."""
+        try:
+            lines = self._here.kubectl("logs", self._name, "--tail", "1").splitlines()
+        except Failed:
+            return {}  # its container is not there yet
+        return json.loads(lines[-1]) if lines else {}
+
+    def answered(self) -> dict[str, int]:
+        """Return the answers by policy."""
+        return self.totals().get("by", {})
+
+    def settled(self) -> dict[str, Any]:
+        """Return the totals once they count every request sent before this call."""
+        asked = self.totals()["asked"]
+        seen = self._here.wait(
+            "a later count", lambda: self.totals()["asked"] > asked and self.totals(), timeout_s=30, every_s=0.5
+        )
+        return seen
+
+    def _pod(self) -> dict[str, Any]:
+        environment = {
+            "ASK_URL": self._url,
+            "ASK_CALLERS": str(CALLERS),
+            "ASK_EVERY_S": str(EVERY_S),
+            "ASK_BODY": json.dumps({"observation": OBSERVATION}),
+        }
+        container = {
+            "name": "ask",
+            "image": images()["belay-trainer"],
+            "command": ["python3", "/ask/ask.py"],
+            "env": [{"name": name, "value": value} for name, value in environment.items()],
+            "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}},
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            "volumeMounts": [{"name": "ask", "mountPath": "/ask", "readOnly": True}],
+        }
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": self._name},
+            "spec": {
+                "restartPolicy": "Never",
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": 65532,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [container],
+                "volumes": [{"name": "ask", "configMap": {"name": self._name}}],
+            },
+        }
