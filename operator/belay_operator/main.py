@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 
@@ -31,12 +32,22 @@ def main() -> None:
     )
     watch.quiet()
     allow_deep_objects()
+    allow_open_files()
     try:
         asyncio.run(_run(installation))
     except (connect.NoCluster, BadReceiptKey) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         pass
+
+
+def allow_open_files() -> None:
+    """Let this process open as many connections as the system allows.
+
+    Each outcome under analysis and each pod that is scraped has one; container runtimes start a process with 1,024.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _run(installation: settings.Installation) -> None:

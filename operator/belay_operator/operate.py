@@ -1,9 +1,9 @@
 """The operator while it leads: cache, queue, watches, pollers, put together and taken apart in order.
 
-    kopf's watches ──▶ cache ──listeners──▶ queue ──▶ workers ──▶ reconciler ──▶ executor ──▶ API server
+           watches ──▶ cache ──listeners──▶ queue ──▶ workers ──▶ reconciler ──▶ executor ──▶ API server
           resync ──────▶ │ ◀── facts ── pollers (logbook, serving pods)                └──answers──▶ cache
 
-Start: once Belay's CRDs are served the watches begin, every kind is listed once, and only with a complete cache do the
+Start: once Belay's CRDs are served the watches begin, each by a list of its kind, and only with a complete cache do the
 workers begin: a decision on half a world would create what already exists. End: no new pass begins, those under way
 finish, events go out.
 """
@@ -12,16 +12,15 @@ import asyncio
 import gc
 import logging
 import random
-import signal
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import aiohttp
-import kopf
 
-from belay_operator import connect, receipt_key, watch
+from belay_operator import connect, receipt_key
 from belay_operator.engine import metrics
 from belay_operator.engine.apply import Executor
 from belay_operator.engine.cache import Cache
@@ -39,6 +38,7 @@ from belay_operator.engine.resync import RETRY, Resync
 from belay_operator.engine.routing import keys_of
 from belay_operator.engine.source import Source
 from belay_operator.settings import Installation
+from belay_operator.watch import Watches
 
 NEW_KIND_POLL = timedelta(minutes=1)
 END_IN = timedelta(seconds=5)  # for passes under way; the pod has 10 s in all
@@ -104,10 +104,12 @@ class Operator:
             context = CachePollerContext(
                 cache, settings, http, self._client, wake=queue.wake, token_file=self._installation.token_file
             )
-            watches = group.create_task(self._watch(cache, resync), name="watches")
-            listed = group.create_task(resync.first(), name="first-list")
+            watching = Watches(cache, resync, namespaces=self._installation.watch)
+            following = watching.run(login=lambda: connect.kopf_login(self._client.configuration), ended=self.stop)
+            watches = group.create_task(following, name="watches")
+            listed = group.create_task(watching.complete.wait(), name="listed")
             stopping = group.create_task(self._stop.wait(), name="stopping")
-            helpers = [listed, stopping]
+            helpers: list[asyncio.Task[Any]] = [listed, stopping]
             await asyncio.wait({listed, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if listed.done():
                 _settle_memory()
@@ -130,27 +132,6 @@ class Operator:
             await asyncio.wait(helpers)
             watches.cancel()
         metrics.LEADING.set(0)
-
-    async def _watch(self, cache: Cache, resync: Resync) -> None:
-        complete_at = time.monotonic() + 30.0
-
-        def relisted(kind: str) -> None:
-            # kopf lists every kind once at its start; only later lists mean a broken watch.
-            if cache.complete and time.monotonic() > complete_at:
-                resync.ask(kind)
-
-        older = asyncio.all_tasks()
-        tasks = await kopf.spawn_tasks(
-            registry=watch.registry(
-                cache, relisted=relisted, login=lambda: connect.kopf_login(self._client.configuration)
-            ),
-            settings=watch.settings(),
-            clusterwide=not self._installation.watch,
-            namespaces=self._installation.watch,
-        )
-        for number in (signal.SIGTERM, signal.SIGINT):  # kopf has just taken them, and would end before the passes do
-            asyncio.get_running_loop().add_signal_handler(number, self.stop)
-        await kopf.run_tasks(tasks, ignored=older)
 
     async def _find_kinds(self, cache: Cache) -> None:
         """Note which optional kinds are missing, and wait for the others: kopf never watches what was not there."""

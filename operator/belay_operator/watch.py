@@ -1,24 +1,147 @@
-"""kopf's part: watch every kind, hand each event to the cache. Nothing else.
+"""Watch every kind and hand each event to the cache. Nothing else.
 
-No create, update or delete handlers, timers, daemons or indexes of kopf: they keep state in annotations and wait for
-their own echoes. kopf keeps the watches alive (bookmarks, silent streams, 410, 429, new credentials); the cache decides
-what is news, and its listeners wake the queue.
+    kopf: credentials, stream ──▶ Watches ──▶ cache ──▶ its listeners
+                                     └─listed anew, told─▶ resync
+
+kopf logs in, lists, watches and keeps each stream alive: bookmarks, silence, 410, 429, new credentials. What it has for
+handlers is left out (docs/decisions/012): a queue, a task and a memory for each object cost six times the CPU of the
+stream, and our queue has all of that for the few objects that need a pass. The kinds are those of our own table, so
+nothing depends on what discovery says at start.
 """
 
+import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from datetime import timedelta
 from typing import Any
 
+import aiohttp
 import kopf
+from kopf._cogs.clients import errors, watching
+from kopf._cogs.structs import references
 
 from belay_operator.engine import metrics
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.resources import CACHED, Resource
+from belay_operator.engine.resync import Resync
+
+RETRY = timedelta(seconds=5)  # after a stream that kopf gave up
+_BACKOFFS_S = (0.5, 1, 2, 3, 5, 8, 13)
+
+# What a stream can end by that a new one may mend: an ERROR event other than 410, a call refused or failed for longer
+# than the back-offs, half a line where a connection broke.
+_BROKEN = (watching.WatchingError, errors.APIError, aiohttp.ClientError, TimeoutError, ValueError)
 
 Login = Callable[[], Any]
 
-_BACKOFFS_S = (0.5, 1, 2, 3, 5, 8, 13)
+log = logging.getLogger(__name__)
+
+
+class WatchesEnded(Exception):
+    """kopf has ended its tasks without being asked to and without an error; nothing would be watched any more."""
+
+
+class Watches:
+    """One stream for each kind that the cluster serves, and each namespace."""
+
+    def __init__(self, cache: Cache, resync: Resync, *, namespaces: Iterable[str] = ()) -> None:
+        """Args: namespaces: empty: one stream for all."""
+        self._cache, self._resync = cache, resync
+        self._namespaces = tuple(namespaces)
+        self._listed: Counter[tuple[str, str | None]] = Counter()  # objects that came from lists
+        self._lists: Counter[tuple[str, str | None]] = Counter()  # lists that came to their end
+        self.complete = asyncio.Event()
+        """Every kind was listed once: the cache is a whole world."""
+
+    async def run(self, *, login: Login, ended: Callable[[], None]) -> None:
+        """Watch until cancelled.
+
+        Args:
+            login: Coroutine function that returns kopf's credentials.
+            ended: What SIGTERM and SIGINT call; kopf takes the signals, and would end before the passes do.
+        Raises: WatchesEnded, or what ended kopf.
+        """
+        ours, older = settings(), asyncio.all_tasks()
+        # This also makes kopf's credentials known to every task that is made after it here.
+        tasks = await kopf.spawn_tasks(
+            registry=registry(login),
+            settings=ours,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, ended)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_shell(tasks, older), name="kopf")
+            for resource in CACHED:
+                if self._cache.serves(resource.kind):
+                    for namespace in self._namespaces or (None,):
+                        following = self._follow(ours, resource, namespace)
+                        group.create_task(following, name=f"watch-{resource.kind}")
+
+    async def _follow(self, ours: kopf.OperatorSettings, resource: Resource, namespace: str | None) -> None:
+        kind = resource.kind
+        seen = metrics.WATCH_EVENTS.labels(kind)
+        async for event in _events(ours, resource, namespace):
+            if isinstance(event, watching.Bookmark):
+                self._list_ended(kind, namespace)
+            elif event["type"] != "BOOKMARK":
+                seen.inc()
+                self._listed[kind, namespace] += event["type"] is None
+                try:
+                    take(self._cache, self._resync, kind, event["type"], event["object"])
+                except Exception:  # a bug that one object shows must not end the watch of all the others
+                    log.exception("an event of %s could not be taken; the resync looks at it again", kind)
+
+    def _list_ended(self, kind: str, namespace: str | None) -> None:
+        self._lists[kind, namespace] += 1
+        again = self._lists[kind, namespace] > 1
+        # Objects deleted before a list that began anew are never told of; nor those of a first one that broke half-way.
+        if again or self._listed[kind, namespace] != self._cache.count(kind, namespace):
+            self._resync.ask(kind)
+        if all(self._lists[kind, one] for one in self._namespaces or (None,)):
+            self._cache.synced.add(kind)
+        if self._cache.complete:
+            self.complete.set()
+
+
+def take(cache: Cache, resync: Resync, kind: str, happened: str | None, obj: dict[str, Any]) -> None:
+    """Put one watch event into the cache; `happened` is None for an object that comes from a list."""
+    meta = obj["metadata"]
+    namespace, name, version = meta["namespace"], meta["name"], int(meta["resourceVersion"])
+    resync.told(kind, (namespace, name), version)
+    if happened == "DELETED":
+        cache.remove(kind, namespace, name, version=version)
+    else:
+        cache.put(kind, obj)
+
+
+async def _shell(tasks: Any, older: set[asyncio.Task[Any]]) -> None:
+    await kopf.run_tasks(tasks, ignored=older)
+    raise WatchesEnded("kopf has ended; starting anew")
+
+
+async def _events(ours: kopf.OperatorSettings, resource: Resource, namespace: str | None) -> AsyncIterator[Any]:
+    """Yield kopf's raw events without end: after a stream that broke for good comes another, which begins by a list."""
+    theirs = references.Resource(resource.group, resource.version, resource.plural, namespaced=True)
+    where = None if namespace is None else references.NamespaceName(namespace)
+    while True:
+        stream = watching.infinite_watch(settings=ours, resource=theirs, namespace=where)
+        why: object = "it ended"
+        while True:
+            try:
+                event = await anext(stream)
+            except StopAsyncIteration:
+                break
+            except _BROKEN as error:
+                why = error
+                break
+            yield event
+        log.warning("the watch of %s broke and begins anew in %s: %s", resource.kind, RETRY, why)
+        await asyncio.sleep(RETRY.total_seconds() * random.uniform(0.5, 1.0))
 
 
 class _Jittered(Iterable[float]):
@@ -28,78 +151,15 @@ class _Jittered(Iterable[float]):
         return (seconds * random.uniform(0.5, 1.0) for seconds in _BACKOFFS_S)
 
 
-class _NoDiffs(kopf.DiffBaseStorage):
-    """kopf compares every object with what it handled last; nobody here asks, and it is most of its time per event."""
-
-    def build(self, **_: Any) -> Any:
-        """Return an empty essence instead of a deep copy of the object."""
-        return {}
-
-    def fetch(self, **_: Any) -> None:
-        """Return that nothing was handled before."""
-
-    def store(self, **_: Any) -> None:
-        """Store nothing."""
-
-
-class _NoProgress(kopf.ProgressStorage):
-    """kopf's handlers that could be half-way done do not exist here."""
-
-    def fetch(self, **_: Any) -> None:
-        """Return that nothing is under way."""
-
-    def store(self, **_: Any) -> None:
-        """Store nothing."""
-
-    def purge(self, **_: Any) -> None:
-        """Purge nothing."""
-
-    def touch(self, **_: Any) -> None:
-        """Touch nothing."""
-
-    def clear(self, *, essence: Any) -> Any:
-        """Return the essence without a deep copy."""
-        return essence
-
-
-def registry(cache: Cache, *, relisted: Callable[[str], None], login: Login) -> kopf.OperatorRegistry:
-    """Return kopf's handlers: one for each cached kind that the cluster serves.
-
-    Args:
-        relisted: Told the kind of each object that comes from a list, which after the start means a watch began anew.
-        login: Coroutine function that returns kopf's credentials.
-    """
+def registry(login: Login) -> kopf.OperatorRegistry:
+    """Return kopf's handlers: how to log in, and none for any kind."""
     made = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=made)
     async def on_login(**_: Any) -> Any:
         return await login()
 
-    for resource in CACHED:
-        if cache.serves(resource.kind):
-            _watch(made, resource, cache, relisted)
     return made
-
-
-def _watch(made: kopf.OperatorRegistry, resource: Resource, cache: Cache, relisted: Callable[[str], None]) -> None:
-    kind = resource.kind
-    seen = metrics.WATCH_EVENTS.labels(kind)
-
-    @kopf.on.event(resource.group, resource.version, resource.plural, id=kind, registry=made)
-    async def on_event(event: Any, **_: Any) -> None:
-        seen.inc()
-        take(cache, kind, event["type"], event["object"], relisted)
-
-
-def take(cache: Cache, kind: str, happened: str | None, obj: dict[str, Any], relisted: Callable[[str], None]) -> None:
-    """Put one watch event into the cache; `happened` is None for an object that comes from a list."""
-    if happened == "DELETED":
-        meta = obj["metadata"]
-        cache.remove(kind, meta["namespace"], meta["name"], version=int(meta["resourceVersion"]))
-        return
-    cache.put(kind, obj)
-    if happened is None:
-        relisted(kind)
 
 
 def settings() -> kopf.OperatorSettings:
@@ -108,19 +168,13 @@ def settings() -> kopf.OperatorSettings:
     made.peering.standalone = True  # the Lease decides who runs
     made.scanning.disabled = True  # no rights on CRDs and namespaces needed; a new kind needs a restart, see operate.py
     made.posting.enabled = False  # Events are ours, engine/events.py
-    made.watching.chunk_size = 500  # bounds the memory spike of a list
+    made.watching.chunk_size = 250  # bounds the memory spike of the lists at start, all kinds at a time
     made.watching.server_timeout = 270
     made.watching.client_timeout = 300  # belt and braces for a connection that died silently
     made.watching.connect_timeout = 10
     made.networking.request_timeout = 30  # the default of 5 minutes would hold everything up
     made.networking.connect_timeout = 10
     made.networking.error_backoffs = _Jittered()
-    made.queueing.worker_limit = None  # a limit holds slots for idle objects and can lock up at start
-    made.queueing.idle_timeout = 0.5  # a worker task per object and event burst: free it soon
-    made.execution.max_workers = 1  # there are no blocking handlers
-    made.persistence.diffbase_storage = _NoDiffs()
-    made.persistence.progress_storage = _NoProgress()
-    made.persistence.finalizer = "belay.dev/never-used"
     made.process.ultimate_exiting_timeout = 20
     for resource in CACHED:
         if resource.selector:

@@ -54,6 +54,7 @@ class Fault:
     watch: bool | None = None  # only watches, or only other requests; None: both
     times: int = 1_000_000
     code: int | None = None
+    event: bool = False  # of a watch: tell the code in its stream, as 410 always is
     headers: dict[str, str] = field(default_factory=dict)
     drop: str | None = None
     delay_s: float = 0.0
@@ -247,7 +248,7 @@ def _answer(fault: Fault, seen: Seen) -> web.Response:
         "message": "injected by the fault proxy",
         "code": fault.code,
     }
-    if seen.watch and fault.code == 410:  # a watch tells it inside its stream, with status 200
+    if seen.watch and (fault.code == 410 or fault.event):  # inside its stream, with status 200
         return web.json_response({"type": "ERROR", "object": status}, headers=fault.headers, dumps=_line)
     return web.json_response(status, status=fault.code or 500, headers=fault.headers)
 

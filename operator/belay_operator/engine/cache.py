@@ -128,10 +128,13 @@ class Cache:
         self._index(kind, name, entry)
         if not before:
             metrics.CACHE_OBJECTS.labels(kind).inc()
-        if before and before.obj["metadata"]["uid"] != meta["uid"]:
+        if before and before.uid != entry.uid:
             self._tell(kind, before.obj, None)  # two objects in a row under one name: the first one is gone
-            before = None
-        self._tell(kind, before.obj if before else None, entry.obj)
+            self._tell(kind, None, entry.obj)
+        else:
+            self._tell(kind, before.obj if before else None, entry.obj)
+        if before:
+            before.drop()
         return True
 
     def remove(self, kind: str, namespace: str, name: str, *, version: int) -> bool:
@@ -148,6 +151,7 @@ class Cache:
         self._unindex(kind, key, before)
         metrics.CACHE_OBJECTS.labels(kind).dec()
         self._tell(kind, before.obj, None)
+        before.drop()
         return True
 
     def prune(self, kind: str, present: Iterable[Name], *, version: int, namespace: str | None = None) -> list[Name]:

@@ -128,7 +128,7 @@ class CachePollerContext:
             return None
 
     async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
-        """See `Desk.events`."""
+        """See `PollerContext.events`."""
         return list(await self._client.events(namespace, kind=kind, reason=reason))
 
     def _note_change(self, change: Change) -> None:

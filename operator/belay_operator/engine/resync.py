@@ -1,9 +1,11 @@
 """List every kind from time to time and correct the cache: what a watch has lost, nobody ever reports.
 
 A watch that breaks for longer than the API server's memory starts over with a list; objects deleted in between are
-never mentioned again. So every ten minutes, and soon after a watch has started over, all kinds are listed in chunks;
-what is not in the list is dropped, what is newer is taken. A change that only the resync found is counted: a watch
-that is blind time after time makes this process unhealthy.
+never mentioned again. So every ten minutes, and soon after a watch has started over, a kind is listed in chunks; what
+is not in the list is dropped, what is newer is taken. A change that only the resync found is counted.
+
+A watch is blind when two lists in a row found what it has told nothing of to this moment; that makes this process
+unhealthy. One that was only late, because the process is busy, tells it after all.
 """
 
 import asyncio
@@ -16,19 +18,20 @@ from belay_operator.engine import metrics
 from belay_operator.engine.cache import Cache, Name
 from belay_operator.engine.client import Client
 from belay_operator.engine.errors import ApiError
-from belay_operator.engine.resources import CACHED, Resource
+from belay_operator.engine.resources import CACHED
 
 PERIOD = timedelta(minutes=10)
 SETTLE = timedelta(seconds=3)  # after a watch starts over it still replays its list; wait for that to end
 RETRY = timedelta(seconds=5)
 GRACE = timedelta(seconds=2)  # a watch may be that late without being blind
-BLIND = 2  # resyncs in a row that found lost changes of one kind
+
+_Untold = dict[Name, int]  # with the version found; of a deletion 0
 
 log = logging.getLogger(__name__)
 
 
 class Resync:
-    """Lists kinds into the cache: once at start, then by period or on request."""
+    """Lists kinds into the cache, by period or on request."""
 
     def __init__(
         self, client: Client, cache: Cache, *, namespaces: Iterable[str] | None = None, period: timedelta = PERIOD
@@ -37,20 +40,14 @@ class Resync:
         self._namespaces = tuple(namespaces) if namespaces else (None,)
         self._asked: dict[str, float] = {}  # kind -> loop time at which to list it
         self._news = asyncio.Event()
-        self._blind: dict[str, int] = {}
-
-    async def first(self) -> None:
-        """List all kinds once, all at a time; the cache is complete afterwards. Tries until it works."""
-        async with asyncio.TaskGroup() as group:
-            for resource in CACHED:
-                group.create_task(self._until_listed(resource))
+        self._untold: dict[str, _Untold] = {}  # by kind: what the last list found, and no watch has told since
+        self._still_untold: dict[str, _Untold] = {}  # the same of the list before
 
     async def run(self) -> None:
         """List each kind every period, and when asked, until cancelled."""
         loop = asyncio.get_running_loop()
         for resource in CACHED:
-            # The watches start with a list of their own; what vanished between ours and theirs is found here.
-            self._asked[resource.kind] = loop.time() + 2 * SETTLE.total_seconds()
+            self._asked.setdefault(resource.kind, loop.time() + self._period.total_seconds())
         while True:
             kind, at = min(self._asked.items(), key=lambda item: item[1])
             self._news.clear()
@@ -73,15 +70,21 @@ class Resync:
             self._asked[kind] = soon
             self._news.set()
 
-    def blind(self) -> list[str]:
-        """Return the kinds whose watch lost changes in the last resyncs, time after time."""
-        return [kind for kind, times in self._blind.items() if times >= BLIND]
+    def told(self, kind: str, name: Name, version: int) -> None:
+        """Note that the watch of `kind` tells of an object: it is not blind to that one."""
+        for untold in (self._untold.get(kind), self._still_untold.get(kind)):
+            if untold and untold.get(name, version + 1) <= version:
+                del untold[name]
 
-    async def list(self, kind: str, *, first: bool = False) -> None:
+    def blind(self) -> list[str]:
+        """Return the kinds of which the last two lists each found what the watch still has not told."""
+        return [kind for kind, untold in self._untold.items() if untold and self._still_untold.get(kind)]
+
+    async def list(self, kind: str) -> None:
         """Correct the cache by one complete list of `kind`. Raises: ApiError."""
         if not self._cache.serves(kind):
             return
-        lost = 0
+        lost: _Untold = {}
         for namespace in self._namespaces:
             present: set[Name] = set()
             version, at = 0, 0.0
@@ -89,34 +92,29 @@ class Resync:
                 if not present:
                     version, at = int(page.resource_version), asyncio.get_running_loop().time()
                 present.update(map(_name, page.items))
-                if not first and any(self._newer(kind, one) for one in page.items):
+                if any(self._newer(kind, one) for one in page.items):
                     await _settled(at)
-                lost += sum(self._cache.put(kind, one) for one in page.items)
-            if not first and self._cache.count(kind, namespace) != len(present):
+                lost |= {_name(one): _version(one) for one in page.items if self._cache.put(kind, one)}
+            if self._cache.count(kind, namespace) != len(present):
                 await _settled(at)
-            lost += len(self._cache.prune(kind, present, version=version, namespace=namespace))
-        if lost and not first:
-            metrics.WATCH_MISSED.labels(kind).inc(lost)
-            log.warning("resync: the watch of %s had lost %d changes; the cache is correct again", kind, lost)
-        self._blind[kind] = self._blind.get(kind, 0) + 1 if lost and not first else 0
-        self._cache.synced.add(kind)
+            gone = self._cache.prune(kind, present, version=version, namespace=namespace)
+            lost |= dict.fromkeys(gone, 0)  # its deletion had a version of its own, which nobody knows
+        self._still_untold[kind], self._untold[kind] = self._untold.get(kind, {}), lost
+        if lost:
+            metrics.WATCH_MISSED.labels(kind).inc(len(lost))
+            log.warning("resync: the watch of %s had lost %d changes; the cache is correct again", kind, len(lost))
 
     def _newer(self, kind: str, one: Mapping[str, Any]) -> bool:
-        return self._cache.version(kind, *_name(one)) < int(one["metadata"]["resourceVersion"])
-
-    async def _until_listed(self, resource: Resource) -> None:
-        while True:
-            try:
-                await self.list(resource.kind, first=True)
-                return
-            except ApiError as error:
-                log.warning("cannot list %s, next try in %s: %s", resource.kind, RETRY, error)
-            await asyncio.sleep(RETRY.total_seconds())
+        return self._cache.version(kind, *_name(one)) < _version(one)
 
 
 async def _settled(at: float) -> None:
     """Return once the watch has had its time for what a list answered at `at` shows: what is late is not lost."""
     await asyncio.sleep(max(0.0, at + GRACE.total_seconds() - asyncio.get_running_loop().time()))
+
+
+def _version(one: Mapping[str, Any]) -> int:
+    return int(one["metadata"]["resourceVersion"])
 
 
 def _name(one: Mapping[str, Any]) -> Name:

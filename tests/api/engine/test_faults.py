@@ -46,7 +46,6 @@ def test_an_operator_that_is_there_before_the_crds_watches_them_once_they_come(
     assert operator.ask("/readyz")[0] == 503
     absent.times = 0
     operator.ready()
-    time.sleep(8)  # the one list after the start is over
     kube.apply(training_job("a"))
     eventually(lambda: phase(kube, "a") == "Running", what="status written")
     assert operator.metric("belay_watch_missed_total") == 0
@@ -65,6 +64,32 @@ def test_broken_watches_come_back(kube: Kube, operator: OperatorProcess, proxy: 
         proxy.break_watches()
         kube.apply(training_job(f"a{number}"))
         eventually(lambda number=number: phase(kube, f"a{number}") == "Running", what="seen after the break")
+
+
+def test_a_watch_that_ends_by_an_error_begins_anew(kube: Kube, operator: OperatorProcess, proxy: FaultProxy) -> None:
+    """An API server that is overloaded or stops says 500 or 504 in the stream; only 410 was understood."""
+    error = proxy.inject(Fault(path="/rltrainingjobs$", watch=True, code=504, event=True))
+    proxy.break_watches()
+    eventually(lambda: "the watch of RLTrainingJob broke" in operator.text(), what="the error is told")
+    error.times = 0
+    kube.apply(training_job("a"))
+    eventually(lambda: phase(kube, "a") == "Running", what="seen after the error")
+    assert operator.returncode is None
+
+
+def test_a_start_lists_each_kind_once_and_asks_no_discovery_what_to_watch(
+    kube: Kube, start: Starter, proxy: FaultProxy
+) -> None:
+    """It listed each three times; and a kind that was missing from discovery for a moment was watched never."""
+    kube.apply(training_job("before"))
+    operator = start(kubeconfig=proxy.kubeconfig, BELAY_RESYNC_S="3600").ready()
+    eventually(lambda: phase(kube, "before") == "Running", what="status written")
+    time.sleep(8)
+    lists = [one.path.rpartition("/")[2] for one in proxy.seen() if "limit=" in one.query]
+    kinds = ("rltrainingjobs", "rlpolicies", "rlrollouts", "jobs", "pods", "deployments", "services")
+    assert sorted(lists) == sorted(kinds)
+    assert len(proxy.seen(path="^/apis/batch/v1$")) == 1, "whether the kind is served, and nothing more"
+    assert operator.metric("belay_watch_missed_total") == 0
 
 
 def test_conflicts_are_decided_again_at_once(kube: Kube, operator: OperatorProcess, proxy: FaultProxy) -> None:

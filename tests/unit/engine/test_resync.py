@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from belay_operator.engine import metrics
 from belay_operator.engine import resync as engine_resync
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.client import Page
 from belay_operator.engine.resync import Resync
+from belay_operator.watch import take
 
 
 def service(namespace: str, name: str, version: int) -> dict[str, Any]:
@@ -37,6 +39,11 @@ def full(*objects: dict[str, Any]) -> Cache:
     return cache
 
 
+def metric() -> float:
+    """Changes of Services that only a list found, so far."""
+    return metrics.WATCH_MISSED.labels("Service")._value.get()
+
+
 A, B = service("a", "one", 1), service("b", "two", 2)
 
 
@@ -57,15 +64,43 @@ async def test_only_what_the_watch_does_not_bring_in_a_moment_is_lost(monkeypatc
     monkeypatch.setattr(engine_resync, "GRACE", timedelta(milliseconds=50))
     newer = service("a", "one", 50)
     cache = full(A, B)
-    resync = Resync(Server(newer), cache)  # type: ignore[arg-type]
+    resync, before = Resync(Server(newer), cache), metric()  # type: ignore[arg-type]
     asyncio.get_running_loop().call_soon(cache.put, "Service", newer)
     asyncio.get_running_loop().call_soon(lambda: cache.remove("Service", "b", "two", version=60))
     await resync.list("Service")
-    assert resync._blind["Service"] == 0, "the watch was late, not blind"
-    for times, name in enumerate(("three", "four"), start=1):
-        cache.put("Service", service("b", name, 70))
+    assert metric() == before, "the watch was late, not blind"
+
+
+@pytest.mark.asyncio
+async def test_a_watch_is_blind_when_two_lists_find_what_it_never_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_resync, "GRACE", timedelta(milliseconds=1))
+    server, cache = Server(), full()
+    resync = Resync(server, cache)  # type: ignore[arg-type]
+    for times, version in enumerate((50, 60), start=1):
+        server.objects = [service("a", "one", version)]
         await resync.list("Service")
-        assert cache.get("Service", "b", name) is None
         assert resync.blind() == ([] if times == 1 else ["Service"])
     await resync.list("Service")
     assert resync.blind() == [], "one that sees again is well"
+
+
+@pytest.mark.asyncio
+async def test_a_watch_that_is_late_at_two_lists_in_a_row_is_not_blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is only busy was killed for it, and began anew with more to do."""
+    monkeypatch.setattr(engine_resync, "GRACE", timedelta(milliseconds=1))
+    server, cache = Server(), full(B)
+    resync = Resync(server, cache)  # type: ignore[arg-type]
+    server.objects = [service("a", "one", 50)]  # one came, two was deleted
+    await resync.list("Service")
+    take(cache, resync, "Service", "ADDED", service("a", "one", 50))
+    take(cache, resync, "Service", "DELETED", service("b", "two", 49))
+    server.objects = [service("a", "one", 60)]
+    await resync.list("Service")
+    assert resync.blind() == []
+    server.objects = [service("a", "one", 70)]
+    await resync.list("Service")
+    assert resync.blind() == ["Service"], "version 60 was never told"
+    take(cache, resync, "Service", "MODIFIED", service("a", "one", 55))
+    assert resync.blind() == ["Service"]
+    take(cache, resync, "Service", "MODIFIED", service("a", "one", 60))
+    assert resync.blind() == []

@@ -1,5 +1,8 @@
 """Settings: what is read, and that a wrong one stops the start by name."""
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -50,3 +53,15 @@ def test_the_bucket_holds_its_rate_and_lets_urgent_calls_pass_in_debt() -> None:
     assert bucket.reserve() == pytest.approx(0.3), "the urgent call's token is paid back by the next"
     now = 10.0
     assert bucket.reserve() == 0.0
+
+
+def test_the_process_may_open_as_many_files_as_the_system_allows() -> None:
+    """In a process of its own: a limit that was raised stays so."""
+    text = (
+        "import resource as r; from belay_operator.main import allow_open_files as allow;"
+        "most = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (256, most));"
+        "allow(); print(r.getrlimit(r.RLIMIT_NOFILE)[0] == most)"
+    )
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, env=paths)
+    assert done.stdout == "True\n"

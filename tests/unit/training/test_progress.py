@@ -103,3 +103,20 @@ async def test_progress_is_told_no_more_often_than_the_rest_allows(tmp_path: Pat
                 assert len(context.woken) <= 2 + (time.monotonic() - began) / 0.5
     finally:
         process.stop()
+
+
+@pytest.mark.asyncio
+async def test_a_job_made_again_under_its_name_begins_without_progress(tmp_path: Path) -> None:
+    process, namespace = Process(tmp_path).start(), new_namespace()
+    try:
+        async with aiohttp.ClientSession() as http:
+            context = WorldPollerContext(world(namespace), http, logbook_url=process.url)
+            async with running(context, ProgressSource(rest_s=0.05, backoff_s=(0.1,))):
+                await asyncio.to_thread(beat, process, namespace, index=1, step=900)
+                await context.until(lambda: steps(context, namespace) == {1: 900})
+                again = training_job(metadata={"namespace": namespace, "uid": "again"})
+                context.put(again)
+                await asyncio.to_thread(beat, process, namespace, step=10, uid="again")
+                await context.until(lambda: steps(context, namespace) == {0: 10})
+    finally:
+        process.stop()
