@@ -589,6 +589,21 @@ def test_a_metric_that_is_redefined_under_its_name_begins_anew() -> None:
     assert "return (no look yet)" in stage.message
 
 
+def test_a_weight_recorded_by_the_version_before_counts_from_now_on() -> None:
+    """It had no `since`, and an analysis that asks for evidence since then would never end."""
+    stage = healthy("b", steps=[{"setWeight": 10}, {"analyze": {}}])
+    stage.wants("b")
+    stage.go(seconds=1)
+    status = stage.world.objects["RLRollout", "default", "cartpole"]["status"]
+    del status["weight"]["since"], status["weightChanges"]
+    stage.go(seconds=1)
+    stage.later(seconds=1)
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go()
+    assert stage.weights == {"b": 10000}
+
+
 def test_a_leader_whose_clock_is_behind_judges_at_once() -> None:
     stage = healthy("b", **limits_only({"setWeight": 50}, {"analyze": {}}))
     stage.wants("b")
