@@ -71,7 +71,7 @@ class ProgressSource:
             job = context.get(KIND_NAME, *name)
             if job is None or job["metadata"]["uid"] != item.uid or _over(job):
                 continue
-            self._held[name] = {**self._held.get(name, {}), item.index: item}
+            self._held[name] = {**_of(item.uid, self._held.get(name, {})), item.index: item}
             changed.add(name)
         for name in sorted(changed):
             context.put(TOPIC, *name, self._held[name], wake=[Key(KIND_NAME, *name)])
@@ -85,9 +85,17 @@ class ProgressSource:
                 self._running.discard(name)
             else:
                 self._running.add(name)
-            if any(record.uid != uid for record in self._held.get(name, {}).values()):
-                del self._held[name]
-                context.put(TOPIC, *name, None)
+            held = self._held.pop(name, {})
+            kept = {} if uid is None else _of(uid, held)
+            if kept:
+                self._held[name] = kept
+            if len(kept) < len(held):
+                context.put(TOPIC, *name, kept or None)
+
+
+def _of(uid: str, records: Mapping[int, RunProgressRecord]) -> dict[int, RunProgressRecord]:
+    """Return the records of one training job, and not those of a namesake that was deleted."""
+    return {index: record for index, record in records.items() if record.uid == uid}
 
 
 async def _ask(context: PollerContext, cursor: str) -> ProgressPage:
