@@ -557,6 +557,17 @@ def test_each_analysis_asks_for_evidence_of_its_own_weight(metrics: list[Any]) -
     assert stage.weights == {"b": 10000}
 
 
+def test_an_analysis_that_an_earlier_version_of_belay_began_comes_to_its_end() -> None:
+    stage = under_analysis()
+    written = stage.world.objects["RLRollout", "default", "cartpole"]["status"]
+    del written["weight"]["since"], written["weightChanges"]
+    stage.go(seconds=1)
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    assert stage.status.phase is RolloutPhase.BAKING
+
+
 def test_a_fail_rests_on_everything_measured_and_not_only_at_the_present_weight() -> None:
     stage = healthy("b", steps=[{"setWeight": 5}, {"pause": {"duration": "30s"}}, {"setWeight": 50}, {"analyze": {}}])
     stage.wants("b")

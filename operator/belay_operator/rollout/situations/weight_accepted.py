@@ -17,7 +17,8 @@ def act(observed: Observed, now: datetime) -> Move | None:
     if weight is None or observed.rolling_back or not route.in_force(observed, now):
         return None
     begins = weight.desired > 0 and status.analysis_started_at is None
-    if weight.applied == weight.desired and not begins:
+    # An operator of an earlier version of Belay recorded no `since`: without one, nothing would ever count for Pass.
+    if weight.applied == weight.desired and weight.since is not None and not begins:
         return None
     at = instant(now)
     return Move(
