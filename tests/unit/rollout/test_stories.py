@@ -315,6 +315,37 @@ def test_a_first_version_beyond_its_limit_is_told_and_keeps_its_traffic() -> Non
     assert stage.status.stable is not None
 
 
+def test_a_first_version_beyond_its_limit_is_not_stable_because_its_users_have_gone() -> None:
+    stage = Stage("a")
+    stage.passes()
+    stage.accept()
+    stage.passes()
+    for _ in range(3):
+        stage.later(seconds=1)
+        stage.scrape("a", rate=50.0, p99=3.0)
+        stage.passes()
+    stage.later(seconds=1)
+    stage.scrape("a", rate=0.0)
+    stage.passes()
+    assert stage.status.stable is None
+    assert "waiting for a look at latency" in stage.message
+
+
+def test_a_breach_at_the_end_of_the_bake_counts_though_the_requests_stop() -> None:
+    stage = under_analysis()
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    stage.later(seconds=59)
+    stage.scrape("b", rate=50.0, p99=3.0)
+    stage.passes()
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.BAKING
+    assert "another look at latency" in stage.message
+
+
 def test_a_warm_version_that_was_taken_back_gets_no_episode_again() -> None:
     stage = under_analysis()
     stage.command("promote@1")
