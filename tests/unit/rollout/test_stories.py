@@ -9,6 +9,7 @@ from tests.unit.rollout.stage import ANALYSIS, KEY, Stage, digest
 
 from belay_api.rollout import RolloutPhase
 from belay_operator.rollout.observe import KIND
+from belay_operator.rollout.route import WARM_LEAD
 
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
 BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}
@@ -239,6 +240,26 @@ def test_a_lost_stable_version_is_told_and_traffic_goes_where_it_is_answered() -
     assert stage.status.stable.policy == "b"
     assert stage.status.previous is None, "what is lost cannot be kept warm"
     assert stage.reason == "Healthy"
+
+
+def test_a_warm_version_that_answers_for_a_lost_stable_one_is_kept_beyond_its_time() -> None:
+    stage = under_analysis()
+    stage.command("promote@1")
+    stage.go(seconds=1)
+    stage.world.remove("RLPolicy", "b")
+    stage.go(seconds=1)
+    assert (stage.reason, stage.weights) == ("StableLost", {"a": 10000})
+    for _ in range(3):
+        assert stage.status.previous is not None
+        stage.now = stage.status.previous.until - WARM_LEAD
+        stage.go()
+        assert stage.weights == {"a": 10000}
+        assert "a answers instead" in stage.message
+    stage.publish("b")
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 10000}
+    stage.go(hours=1)
+    assert stage.status.previous is None
 
 
 def test_a_lost_stable_version_that_is_made_again_takes_its_share_back() -> None:
