@@ -523,8 +523,8 @@ class HistoryEntry(StatusModel):
     """The candidate."""
     digest: str
     """Its digest."""
-    outcome: Literal["Promoted", "RolledBack"]
-    """How it ended."""
+    outcome: Literal["Promoted", "RolledBack", "Withdrawn"]
+    """How it ended; `Withdrawn`: by something that says nothing against it, so that its digest may be tried again."""
     started_at: Instant
     """When the candidate was taken up."""
     ended_at: Instant

@@ -9,6 +9,7 @@ from tests.unit.rollout.stage import ANALYSIS, KEY, Stage, digest
 
 from belay_api.rollout import RolloutPhase
 from belay_operator.rollout.observe import KIND
+from belay_operator.rollout.route import WARM_LEAD
 
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
 BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}
@@ -241,6 +242,26 @@ def test_a_lost_stable_version_is_told_and_traffic_goes_where_it_is_answered() -
     assert stage.reason == "Healthy"
 
 
+def test_a_warm_version_that_answers_for_a_lost_stable_one_is_kept_beyond_its_time() -> None:
+    stage = under_analysis()
+    stage.command("promote@1")
+    stage.go(seconds=1)
+    stage.world.remove("RLPolicy", "b")
+    stage.go(seconds=1)
+    assert (stage.reason, stage.weights) == ("StableLost", {"a": 10000})
+    for _ in range(3):
+        assert stage.status.previous is not None
+        stage.now = stage.status.previous.until - WARM_LEAD
+        stage.go()
+        assert stage.weights == {"a": 10000}
+        assert "a answers instead" in stage.message
+    stage.publish("b")
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 10000}
+    stage.go(hours=1)
+    assert stage.status.previous is None
+
+
 def test_a_lost_stable_version_that_is_made_again_takes_its_share_back() -> None:
     stage = under_analysis()
     stage.world.remove("RLPolicy", "a")
@@ -313,6 +334,37 @@ def test_a_first_version_beyond_its_limit_is_told_and_keeps_its_traffic() -> Non
         stage.scrape("a", rate=50.0)
         stage.passes()
     assert stage.status.stable is not None
+
+
+def test_a_first_version_beyond_its_limit_is_not_stable_because_its_users_have_gone() -> None:
+    stage = Stage("a")
+    stage.passes()
+    stage.accept()
+    stage.passes()
+    for _ in range(3):
+        stage.later(seconds=1)
+        stage.scrape("a", rate=50.0, p99=3.0)
+        stage.passes()
+    stage.later(seconds=1)
+    stage.scrape("a", rate=0.0)
+    stage.passes()
+    assert stage.status.stable is None
+    assert "waiting for a look at latency" in stage.message
+
+
+def test_a_breach_at_the_end_of_the_bake_counts_though_the_requests_stop() -> None:
+    stage = under_analysis()
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    stage.later(seconds=59)
+    stage.scrape("b", rate=50.0, p99=3.0)
+    stage.passes()
+    stage.later(seconds=2)
+    stage.scrape("b", rate=0.0)
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.BAKING
+    assert "another look at latency" in stage.message
 
 
 def test_a_warm_version_that_was_taken_back_gets_no_episode_again() -> None:
@@ -555,6 +607,17 @@ def test_each_analysis_asks_for_evidence_of_its_own_weight(metrics: list[Any]) -
     measure()
     stage.go()
     assert stage.weights == {"b": 10000}
+
+
+def test_an_analysis_that_an_earlier_version_of_belay_began_comes_to_its_end() -> None:
+    stage = under_analysis()
+    written = stage.world.objects["RLRollout", "default", "cartpole"]["status"]
+    del written["weight"]["since"], written["weightChanges"]
+    stage.go(seconds=1)
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    assert stage.status.phase is RolloutPhase.BAKING
 
 
 def test_a_fail_rests_on_everything_measured_and_not_only_at_the_present_weight() -> None:

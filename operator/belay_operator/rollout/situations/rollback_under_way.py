@@ -119,7 +119,7 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
     entry = HistoryEntry(
         policy=candidate.policy,
         digest=candidate.digest,
-        outcome="RolledBack",
+        outcome="Withdrawn" if rollback.reason in NO_EVIDENCE else "RolledBack",
         started_at=candidate.since,
         ended_at=at,
         message=rollback.message,

@@ -7,7 +7,7 @@ operator may have been away for the whole bake), and no limit counts a breach.
 
 from datetime import datetime
 
-from belay_api.reasons import RolloutReason, Verdict
+from belay_api.reasons import RolloutReason
 from belay_api.rollout import RolloutPhase, Step
 from belay_api.units import format_instant
 from belay_operator.rollout.capacity import has_capacity, short_of_pods
@@ -42,11 +42,12 @@ class Bake(StepKind):
 
 def _unsettled(observed: Observed) -> list[str]:
     """Return the metrics that nobody has looked at yet, and the limits that count a breach."""
-    breached = {verdict.metric for verdict in observed.verdicts or () if verdict.verdict is Verdict.NOT_ENOUGH_SAMPLES}
+    # By the counter and not by the verdict: a breach stays counted while nothing is measured.
+    breached = {verdict.metric for verdict in observed.verdicts or () if verdict.breaches}
     return [
         metric.name
         for metric in observed.spec.analysis.metrics
-        if metric.name not in observed.readings or (metric.limit is not None and metric.name in breached)
+        if metric.name not in observed.readings or metric.name in breached
     ]
 
 

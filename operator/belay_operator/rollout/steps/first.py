@@ -35,7 +35,10 @@ class First(StepKind):
         trouble = weight_trouble(observed, ALL, now)
         if trouble is not None:
             return trouble
-        settled = {verdict.metric for verdict in observed.verdicts or () if verdict.verdict in SETTLED}
+        # A breach stays counted while nothing is measured: requests that stop coming mend no slow policy.
+        settled = {
+            verdict.metric for verdict in observed.verdicts or () if verdict.verdict in SETTLED and not verdict.breaches
+        }
         open_limits = [
             metric.name
             for metric in observed.spec.analysis.metrics
