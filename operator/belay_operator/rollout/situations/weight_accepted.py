@@ -17,11 +17,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
     if weight is None or observed.rolling_back or not route.in_force(observed, now):
         return None
     begins = weight.desired > 0 and status.analysis_started_at is None
-<<<<<<< HEAD
     # An operator of the version before recorded no `since`: what is measured from now on counts.
-=======
-    # An operator of an earlier version of Belay recorded no `since`: without one, nothing would ever count for Pass.
->>>>>>> review-rollout
     if weight.applied == weight.desired and weight.since is not None and not begins:
         return None
     at = instant(now)
