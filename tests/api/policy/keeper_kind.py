@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from belay_operator.children import Owner
-from belay_operator.engine.kind import Kind, Reader
+from belay_operator.engine.change import Change
+from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import EMPTY, Key, Plan, Settings
 from belay_operator.policy.leftover import Leftover, concerned, leftovers_of, outlived
 
@@ -18,8 +19,8 @@ def decide(observed: tuple[Leftover, ...], now: datetime) -> Plan:
     return Plan(delete=outlived(observed, now))
 
 
-def related(kind: str, body: Mapping[str, Any], reader: Reader) -> Iterable[Key]:
-    return [Key("RLRollout", body["metadata"]["namespace"], name) for name in concerned(kind, body, reader)]
+def related(change: Change, reader: Reader) -> Iterable[Key]:
+    return [Key("RLRollout", change.name[0], name) for name in concerned(change.kind, change.latest, reader)]
 
 
 KIND = Kind(
@@ -28,6 +29,6 @@ KIND = Kind(
     observe=observe,
     decide=decide,
     invalid=lambda body, message, now: EMPTY,
-    priority=lambda body, reader: 1,
+    priority=lambda body, reader: Priority.ROLLOUT,
     related=related,
 )
