@@ -1,7 +1,7 @@
 """RLRollout: which policy serves a route, and how a change of policy is brought about or taken back."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -118,11 +118,24 @@ class RollbackSpec(Model):
     """From the recorded intent: past it, the candidate's endpoints are removed as well."""
 
 
+class Unit(StrEnum):
+    """What a measurement is in, and its limit is written in."""
+
+    DURATION = "a duration"
+    SHARE = "a share"
+    NUMBER = "a plain number"
+
+
 class ServingMeasure(StrEnum):
     """What the serving pods measure of themselves."""
 
     LATENCY_P99 = "latencyP99"
     ERROR_RATE = "errorRate"
+
+    @property
+    def unit(self) -> Unit:
+        """What it is measured in."""
+        return Unit.DURATION if self is ServingMeasure.LATENCY_P99 else Unit.SHARE
 
 
 class LogbookSource(Model):
@@ -134,7 +147,7 @@ class LogbookSource(Model):
 
 @exactly_one("a metric's source", "list a metric of its own for each")
 class MetricSource(Model):
-    """Where a metric comes from; exactly one field is set."""
+    """Where a metric comes from; exactly one field is set. The type of one that measures a number has a `unit`."""
 
     logbook: LogbookSource | None = None
     """Outcomes of episodes; compared with stable."""
@@ -145,6 +158,30 @@ class MetricSource(Model):
     def kind(self) -> str:
         """The one field that is set."""
         return chosen(self)
+
+    @property
+    def unit(self) -> Unit | None:
+        """What its measurement is in, for a limit; None: it tells of episodes instead, to compare."""
+        source = next(value for _, value in self if value is not None)
+        unit: Unit | None = getattr(source, "unit", None)
+        return unit
+
+
+_MEASURED = [
+    alias
+    for alias, field in zip(alternatives(MetricSource), MetricSource.model_fields.values(), strict=True)
+    if any(hasattr(kind, "unit") for kind in get_args(field.annotation))
+]
+_EPISODES = [alias for alias in alternatives(MetricSource) if alias not in _MEASURED]
+
+
+def _any_source(of: list[str]) -> str:
+    """Return the CEL of whether a metric has one of these sources."""
+    return " || ".join(f"has(self.source.{name})" for name in of)
+
+
+def _named(sources: list[str]) -> str:
+    return " or ".join(f"source.{name}" for name in sources)
 
 
 class Compare(Model):
@@ -210,12 +247,12 @@ class Metric(Model):
                 "a metric is judged one way: set either compare or limit",
             ),
             rule(
-                "!has(self.compare) || has(self.source.logbook)",
-                "compare needs episodes: use source.logbook, or set limit instead of compare",
+                f"!has(self.compare) || {_any_source(_EPISODES)}",
+                f"compare needs episodes: use {_named(_EPISODES)}, or set limit instead of compare",
             ),
             rule(
-                "!has(self.limit) || has(self.source.serving)",
-                "limit holds measurements of the serving pods: use source.serving, or set compare instead of limit",
+                f"!has(self.limit) || {_any_source(_MEASURED)}",
+                f"limit needs a measurement: use {_named(_MEASURED)}, or set compare instead of limit",
             ),
             rule(
                 f"{_NOT_SERVING} || " + _bounds(f"bound.endsWith({_LATENCY} ? 's' : '%')"),

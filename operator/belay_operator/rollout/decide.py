@@ -14,7 +14,7 @@ What is done to the world follows from the final status alone, and the executor 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
+from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan, Ref
 from belay_operator.policy.leftover import outlived
 from belay_operator.rollout import route, verdicts
 from belay_operator.rollout.move import Act, Explain, instant
@@ -93,10 +93,11 @@ def decide(observed: Observed, now: datetime) -> Plan:
     observed = observed.after(describe(observed, wait, now))
     status = observed.status.dump()
     apply, delete = route.changes(observed, now)
+    made, ended = _objects_of_step(observed)
     return Plan(
         status=status if status != recorded.dump() else None,
-        apply=(*apply, *_objects_of_step(observed)),
-        delete=(*delete, *outlived(observed.leftovers, now)),
+        apply=(*apply, *made),
+        delete=(*delete, *ended, *outlived(observed.leftovers, now)),
         events=events,
         requeue_after=_requeue_after(observed, wait, now),
     )
@@ -124,11 +125,28 @@ def _explanation(observed: Observed, now: datetime) -> Wait | None:
     return replace(wait, message=f"{wait.message}. {remade.message}")
 
 
-def _objects_of_step(observed: Observed) -> tuple[Manifest, ...]:
+def _objects_of_step(observed: Observed) -> tuple[tuple[Manifest, ...], tuple[Ref, ...]]:
+    """What the step under way still lacks, and the Jobs that no step needs any more.
+
+    A Job that exists is left as it is: its template cannot change.
+    """
     step, kind = observed.status.step, kind_under_way(observed)
-    if step is None or kind is None or observed.rolling_back:
-        return ()
-    return kind.objects(step_at(observed.spec, step.index), observed)
+    wanted: tuple[Manifest, ...] = ()
+    if step is not None and not observed.rolling_back:
+        if kind is None:
+            return (), ()  # a newer operator's step: its Job is not ours to end
+        wanted = kind.objects(step_at(observed.spec, step.index), observed)
+    jobs = {_name(manifest) for manifest in wanted if manifest["kind"] == "Job"}
+    held = {_name(job) for job in observed.jobs}
+    ended = [job for job in observed.jobs if _name(job) not in jobs and "deletionTimestamp" not in job["metadata"]]
+    return (
+        tuple(manifest for manifest in wanted if manifest["kind"] != "Job" or _name(manifest) not in held),
+        tuple(Ref("batch/v1", "Job", observed.owner.namespace, _name(job), job["metadata"]["uid"]) for job in ended),
+    )
+
+
+def _name(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["name"])
 
 
 def _requeue_after(observed: Observed, wait: Wait | None, now: datetime) -> timedelta | None:

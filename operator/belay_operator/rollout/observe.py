@@ -74,6 +74,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         wanted=wanted,
         router=way,
         traffic=way.read(reader),
+        settings=settings,
         policies=_policies(owner, wanted, spec, status, reader),
         candidate_pods=_endpoints(owner, status, reader),
         command=parse(annotation) if annotation else None,
@@ -81,7 +82,6 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         serving={name: fact for name, fact in facts.items() if fact is not None},
         leftovers=leftovers_of(reader, owner),
         jobs=tuple(reader.owned("Job", owner.uid)),
-        labels=settings.labels,
         unfit=read.unfit,
     )
 

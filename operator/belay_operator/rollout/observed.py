@@ -10,6 +10,7 @@ from typing import Any
 
 from belay_api.rollout import MetricVerdict, RLRolloutSpec, RLRolloutStatus, VersionStatus
 from belay_operator.children import Owner
+from belay_operator.engine.plan import Settings
 from belay_operator.policy.leftover import Leftover
 from belay_operator.rollout.facts import Reading, ServingFact
 from belay_operator.rollout.traffic.router import Router, TrafficView
@@ -55,6 +56,7 @@ class Observed:
     wanted: str  # the policy that the spec wants to serve
     router: Router  # how the spec wants traffic carried
     traffic: TrafficView  # what carries it now
+    settings: Settings  # the installation's own: images and labels of what a step makes
     policies: Mapping[str, PolicyView] = field(default_factory=dict)  # those that spec or status name and that exist
     candidate_pods: int | None = None  # endpoints the candidate may still have; None: not looked at
     command: Command | None = None
@@ -62,7 +64,6 @@ class Observed:
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
     leftovers: tuple[Leftover, ...] = ()  # what deleted policies left to this rollout
     jobs: tuple[Mapping[str, Any], ...] = ()  # Jobs this rollout owns: those of steps
-    labels: Mapping[str, str] = field(default_factory=dict)  # the installation's own, for every child
     unfit: str | None = None  # what of the spec cannot be carried out: the steps stand still, everything else goes on
     verdicts: tuple[MetricVerdict, ...] | None = None  # of this pass; None: nobody is judged
 

@@ -20,7 +20,7 @@ Right = tuple[str, str, str]  # group, resource, verb
 APPLIED = {"RLPolicy", "Job", "Deployment", "Service", "HTTPRoute", "ConfigMap", "Secret"}
 # A route when a rollout has no version to serve, the others when no rollout needs what a deleted policy left; all else
 # goes with its owner.
-DELETED = {"HTTPRoute", "Deployment", "Service"}
+DELETED = {"Job", "HTTPRoute", "Deployment", "Service"}
 POSTED = {"Event"}
 LISTED = {"Event"}  # now and then, and never watched
 

@@ -56,6 +56,7 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         status=status,
         router=router(spec.traffic, owner=OWNER, labels={}),
         traffic=TrafficView(installed=given.get("gatewayAPI", True), acceptance=Acceptance.SILENT),
+        settings=SETTINGS,
         policies=policies,
         candidate_pods=given.get("pods"),
         command=parse(given["command"]) if "command" in given else None,

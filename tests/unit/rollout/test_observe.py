@@ -10,6 +10,7 @@ from belay_operator.engine.change import Change
 from belay_operator.engine.plan import Key
 from belay_operator.rollout.observe import KIND, observe
 from belay_operator.rollout.sources.active import Trial, trial_of
+from belay_operator.rollout.sources.serving import Wanted, wanted
 
 
 def rollout(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
@@ -197,10 +198,10 @@ def test_pods_concern_only_a_rollback() -> None:
     assert KIND.priority(body, stage.world) == 0
 
 
-def trial(stage: Stage) -> Trial | None:
+def trial(stage: Stage) -> Trial[Wanted] | None:
     """What the pollers make of the rollout."""
     body = stage.world.get("RLRollout", "default", "cartpole")
-    return None if body is None else trial_of(body)
+    return None if body is None else trial_of(body, wanted)
 
 
 def test_pollers_are_asked_only_while_somebody_wants_to_know() -> None:

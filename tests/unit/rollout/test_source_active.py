@@ -8,9 +8,10 @@ import pytest
 from tests.unit.rollout.stage import SPEC
 from tests.world import SETTINGS, belay_object
 
+from belay_api.rollout import AnalysisSpec
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.pollers import CachePollerContext
-from belay_operator.rollout.sources import active
+from belay_operator.rollout.analysis.queries import questions
 from belay_operator.rollout.sources.active import Trials
 
 SINCE = "2026-05-04T10:00:00Z"
@@ -35,16 +36,20 @@ class Counted(CachePollerContext):
 
 
 @pytest.mark.asyncio
-async def test_one_change_among_many_trials_reads_one_rollout_and_no_spec(monkeypatch: pytest.MonkeyPatch) -> None:
-    specs: list[Any] = []
-    monkeypatch.setattr(active, "wanted", lambda analysis, read=active.wanted: specs.append(analysis) or read(analysis))
+async def test_one_change_among_many_trials_reads_one_rollout_and_no_spec() -> None:
+    specs: list[AnalysisSpec] = []
+
+    def wanted(analysis: AnalysisSpec) -> int:
+        specs.append(analysis)
+        return len(analysis.metrics)
+
     cache = Cache()
     for number in range(200):
         cache.put("RLRollout", rollout(number, number + 1))
     async with aiohttp.ClientSession() as http:
         context = Counted(cache, SETTINGS, http, NO_CLIENT, wake=lambda key: None, token_file=Path("none"))
         with context.changes("RLRollout") as changes:
-            trials = Trials(context, changes)
+            trials = Trials(context, changes, wanted)
             assert len(list(trials.refresh())) == 200
             assert len(specs) == 200
             context.reads = 0
@@ -76,11 +81,11 @@ async def test_a_changed_analysis_is_read_anew() -> None:
     async with aiohttp.ClientSession() as http:
         context = Counted(cache, SETTINGS, http, NO_CLIENT, wake=lambda key: None, token_file=Path("none"))
         with context.changes("RLRollout") as changes:
-            trials = Trials(context, changes)
+            trials = Trials(context, changes, questions)
             (first,) = trials.refresh()
             assert first.after is not None
-            assert first.after.wanted.questions
+            assert first.after.wanted
             cache.put("RLRollout", rollout(1, 2) | {"spec": {**SPEC, "analysis": {}}})
             (change,) = trials.refresh()
             assert change.after is not None
-            assert change.after.wanted.questions == ()
+            assert change.after.wanted == ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
-from belay_api.rollout import AnalysisSpec, Metric, ServingMeasure
+from belay_api.rollout import AnalysisSpec, Metric, Unit
 from belay_api.units import parse_duration, parse_percent
 from belay_api.wire import Statistics
 from belay_operator.rollout.analysis.budget import Budget, split
@@ -19,6 +19,7 @@ from belay_operator.rollout.facts import Reading
 
 # Known beforehand. Of other outcomes only the numbers can tell whether they are 0 or 1, which costs half the error.
 BINARY_OUTCOMES = {"success": True, "return": False, "length": False}
+EXAMPLES = {Unit.DURATION: "100ms", Unit.SHARE: "5%", Unit.NUMBER: "0.5"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,17 @@ def questions(analysis: AnalysisSpec) -> tuple[Question, ...]:
 
 
 def comparison_of(metric: Metric) -> Comparison | None:
-    """Return how a metric is compared with stable; None: it is held to a limit. Raises: ValueError for margin 0."""
-    if metric.compare is None or metric.source.logbook is None:
+    """Return how a metric is compared with stable; None: it is held to a limit.
+
+    Raises: ValueError for margin 0, or where its source tells of no episodes.
+    """
+    if metric.compare is None:
         return None
+    if metric.source.unit is not None:
+        raise ValueError(f"metric {metric.name}: compare needs episodes, and source.{metric.source.kind} tells of none")
     regression, increase = metric.compare.max_regression, metric.compare.max_increase
-    binary = BINARY_OUTCOMES.get(metric.source.logbook.outcome)
+    logbook = metric.source.logbook
+    binary = BINARY_OUTCOMES.get(logbook.outcome) if logbook else None
     if regression is not None:
         return Comparison(metric.name, Better.MORE, regression, relative=True, binary=binary)
     if increase is not None:
@@ -130,13 +137,13 @@ def windows(statistics: Statistics, version: str) -> list[StartWindow]:
 
 
 def _bound(metric: Metric, text: str) -> float:
-    """Return a limit in the unit of its measurement: seconds, or a share."""
-    measure = metric.source.serving
-    is_duration, is_percent = text.endswith("s"), text.endswith("%")
-    if measure is ServingMeasure.LATENCY_P99:
-        if not is_duration:
-            raise ValueError(f"metric {metric.name}: limit {text} is no duration; write e.g. 100ms for latencyP99")
+    """Return a limit in the unit of its measurement; a duration in seconds."""
+    unit = metric.source.unit
+    if unit is None:
+        raise ValueError(f"metric {metric.name}: limit needs a measurement, and source.{metric.source.kind} has none")
+    written = Unit.DURATION if text.endswith("s") else Unit.SHARE if text.endswith("%") else Unit.NUMBER
+    if written is not unit and (written, unit) != (Unit.NUMBER, Unit.SHARE):
+        raise ValueError(f"metric {metric.name}: limit {text} is not {unit}; write e.g. {EXAMPLES[unit]}")
+    if written is Unit.DURATION:
         return parse_duration(text).total_seconds()
-    if is_duration:
-        raise ValueError(f"metric {metric.name}: limit {text} is a duration; write e.g. 5% for {measure}")
-    return parse_percent(text) if is_percent else float(text)
+    return parse_percent(text) if written is Unit.SHARE else float(text)

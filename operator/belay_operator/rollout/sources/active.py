@@ -4,29 +4,23 @@ Pollers follow every rollout, so this reads the few fields they need instead of 
 again only when it changed: a change costs the same with one trial and with ten thousand.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from belay_api.rollout import AnalysisSpec
 from belay_api.units import parse_instant
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import Changes, PollerContext
-from belay_operator.rollout.analysis.queries import Question, questions
 from belay_operator.rollout.specification import analysis as readable
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What spec.analysis asks of the pollers."""
-
-    metrics: bool = False  # there is any
-    limits: bool = False  # a guard rail watches the serving pods
-    questions: tuple[Question, ...] = ()  # to the logbook
+Wanted = TypeVar("Wanted")
+"""What spec.analysis asks of one source, in that source's own terms."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Generic[Wanted]):
     """A candidate that has been given traffic, or is having it taken away."""
 
     key: Key
@@ -46,22 +40,29 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialChange:
+class TrialChange(Generic[Wanted]):
     """One rollout's trial, before and after; None: it has none."""
 
-    before: Trial | None
-    after: Trial | None
+    before: Trial[Wanted] | None
+    after: Trial[Wanted] | None
 
 
-class Trials:
+class Trials(Generic[Wanted]):
     """The trials under way, by rollout."""
 
-    def __init__(self, context: PollerContext, changes: Changes) -> None:
-        """Args: changes: of RLRollouts."""
-        self._context, self._changes = context, changes
-        self._held: dict[tuple[str, str], tuple[Any, Trial]] = {}  # with spec.analysis as the trial was read from it
+    def __init__(self, context: PollerContext, changes: Changes, wanted: Callable[[AnalysisSpec], Wanted]) -> None:
+        """Start without any.
 
-    def refresh(self) -> Iterator[TrialChange]:
+        Args:
+            changes: Of RLRollouts.
+            wanted: What an analysis asks of the source.
+        """
+        self._context, self._changes, self._wanted = context, changes, wanted
+        self._held: dict[
+            tuple[str, str], tuple[Any, Trial[Wanted]]
+        ] = {}  # with spec.analysis as the trial was read from it
+
+    def refresh(self) -> Iterator[TrialChange[Wanted]]:
         """Take the changed rollouts and yield the trials that changed with them."""
         for name in self._changes.take():
             analysis, before = self._held.pop(name, (None, None))
@@ -71,16 +72,19 @@ class Trials:
                 asked = (rollout.get("spec") or {}).get("analysis")
                 # Reading an analysis is nearly all the work, and it hardly ever changes.
                 known = before.wanted if before is not None and asked == analysis else None
-                if (after := trial_of(rollout, known=known)) is not None:
+                if (after := trial_of(rollout, self._wanted, known=known)) is not None:
                     self._held[name] = (asked, after)
             if after != before:
                 yield TrialChange(before, after)
 
 
-def trial_of(rollout: Mapping[str, Any], *, known: Wanted | None = None) -> Trial | None:
+def trial_of(
+    rollout: Mapping[str, Any], wanted: Callable[[AnalysisSpec], Wanted], *, known: Wanted | None = None
+) -> Trial[Wanted] | None:
     """Return a rollout's trial, or None; one that cannot be read is for its own reconcile to complain about.
 
     Args:
+        wanted: What an analysis asks of the source.
         known: What its spec.analysis asks, where that was read before; None: read it.
     """
     status = rollout.get("status") or {}
@@ -99,20 +103,18 @@ def trial_of(rollout: Mapping[str, Any], *, known: Wanted | None = None) -> Tria
             weight_since=_instant(status["weight"].get("since")),
             weight_changes=tuple(parse_instant(at) for at in status.get("weightChanges") or ()),
             weight_zero_at=_instant(rollback.get("weightZeroAt")) if rolling_back else None,
-            wanted=known or wanted((rollout.get("spec") or {}).get("analysis") or {}),
+            wanted=wanted(_analysis(rollout)) if known is None else known,
         )
     except (ValueError, KeyError):
         return None
 
 
-def wanted(analysis: Mapping[str, Any]) -> Wanted:
-    """Return what the readable part of an analysis asks: what is decided by is what is measured."""
+def _analysis(rollout: Mapping[str, Any]) -> AnalysisSpec:
+    """The readable part of the analysis: what is decided by is what is measured."""
     try:
-        spec = readable(analysis)
+        return readable((rollout.get("spec") or {}).get("analysis") or {})
     except ValueError:
-        return Wanted()
-    limits = any(metric.limit is not None for metric in spec.metrics)
-    return Wanted(metrics=bool(spec.metrics), limits=limits, questions=questions(spec))
+        return AnalysisSpec()
 
 
 def _instant(text: str | None) -> datetime | None:

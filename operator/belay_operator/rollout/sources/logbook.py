@@ -20,7 +20,7 @@ from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.source import PollerContext
-from belay_operator.rollout.analysis.queries import Question
+from belay_operator.rollout.analysis.queries import Question, questions
 from belay_operator.rollout.facts import Reading, StatisticsFact
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import Trial, Trials
@@ -109,7 +109,7 @@ class LogbookSource:
             await asyncio.Event().wait()  # nothing to ask, ever; decisions say so themselves
         tasks: dict[Poll, asyncio.Task[None]] = {}
         with context.changes("RLRollout") as changes:
-            trials = Trials(context, changes)
+            trials = Trials(context, changes, questions)
             async with asyncio.TaskGroup() as group:  # only a bug ends a task: the engine sees it, and starts us again
                 while True:
                     for change in trials.refresh():
@@ -126,13 +126,13 @@ class LogbookSource:
                     await asyncio.sleep(GATHER.total_seconds())
 
 
-def polls_of(trial: Trial | None) -> set[Poll]:
+def polls_of(trial: Trial[tuple[Question, ...]] | None) -> set[Poll]:
     """Return what to ask for a trial."""
     if trial is None or not trial.judged or trial.stable is None or trial.since is None:
         return set()
     key, candidate, stable, since = trial.key, trial.candidate, trial.stable, trial.since
     cuts = trial.weight_changes
-    return {Poll(key, candidate, stable, since, question, cuts) for question in trial.wanted.questions}
+    return {Poll(key, candidate, stable, since, question, cuts) for question in trial.wanted}
 
 
 async def _keep_asking(context: PollerContext, poll: Poll) -> None:

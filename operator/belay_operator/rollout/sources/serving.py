@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from belay_api.names import METRICS_PORT, POLICY_LABEL
-from belay_api.rollout import Metric, ServingMeasure
+from belay_api.rollout import AnalysisSpec, Metric, ServingMeasure
 from belay_api.units import format_duration
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
@@ -38,6 +38,14 @@ TOO_FEW_REQUESTS = f"fewer than {MIN_REQUESTS} requests at the candidate in {for
 
 Policy = tuple[str, str]
 """Namespace and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an analysis asks of this source."""
+
+    metrics: bool  # there is any: the observed weight is of use
+    limits: bool  # a guard rail watches the serving pods
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,7 @@ class ServingSource:
         """Scrape what is wanted, until cancelled."""
         gate, watched = Gate(AT_ONCE, PLACE_TIME), dict[Policy, Watched]()
         with context.changes("RLRollout") as changes:
-            trials = Trials(context, changes)
+            trials = Trials(context, changes, wanted)
             async with asyncio.TaskGroup() as group:
                 while True:
                     for change in trials.refresh():
@@ -128,7 +136,13 @@ class ServingSource:
                     await changes.wait()
 
 
-def demands_of(trial: Trial | None) -> dict[Policy, tuple[Key, ScrapeDemand]]:
+def wanted(analysis: AnalysisSpec) -> Wanted:
+    """Return what an analysis asks of this source."""
+    limits = any(metric.limit is not None and metric.source.serving is not None for metric in analysis.metrics)
+    return Wanted(metrics=bool(analysis.metrics), limits=limits)
+
+
+def demands_of(trial: Trial[Wanted] | None) -> dict[Policy, tuple[Key, ScrapeDemand]]:
     """Return which policies a trial wants scraped, and how."""
     if trial is None or not (trial.rolling_back or trial.wanted.metrics):
         return {}

@@ -1,7 +1,8 @@
 """What a metric source is: a poller that learns, and the reading of what it learned.
 
 A source is named by its field in `spec.analysis.metrics[].source`. Its file in this folder offers one module-level
-`SOURCE`; that is all there is to adding one, but for the field's model in `belay_api`.
+`SOURCE`; that is all there is to adding one, but for the field's model in `belay_api`. A model with a `unit` measures
+one number, for a limit; one without tells of episodes, to compare.
 """
 
 from dataclasses import dataclass

@@ -48,7 +48,10 @@ class StepKind:
         raise NotImplementedError
 
     def objects(self, step: Step, observed: Observed) -> tuple[Manifest, ...]:
-        """Return objects of its own, such as a Job; `observed.jobs` shows what became of it."""
+        """Return the objects it needs now, such as a Job; `observed.jobs` shows what became of it.
+
+        A Job is made once and left as it is. It is deleted when it is no longer returned, and with its step.
+        """
         return ()
 
     def on_command(self, action: str, step: Step, observed: Observed, now: datetime) -> Move | str | None:

@@ -3,12 +3,17 @@
 import gc
 import weakref
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
+
+from belay_api.rollout import AnalysisSpec, Metric
 from belay_api.wire import Statistics
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.evidence import Better, Comparison
-from belay_operator.rollout.analysis.queries import Judgement, judged
+from belay_operator.rollout.analysis.queries import Judgement, comparison_of, judged, limit_of
 from belay_operator.rollout.facts import Reading
+from belay_operator.rollout.sources.serving import wanted
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 RETURN = Comparison("return", Better.MORE, margin=0.1, relative=True, binary=False)
@@ -23,3 +28,31 @@ def test_a_verdict_is_kept_as_long_as_its_answer_and_no_longer() -> None:
     del answer
     gc.collect()
     assert gone() is None
+
+
+def metric(source: dict[str, Any], **judged_by: dict[str, str]) -> Metric:
+    return Metric.model_validate({"name": "m", "source": source} | judged_by)
+
+
+@pytest.mark.parametrize(
+    ("source", "judged_by", "words"),
+    [
+        ({"serving": "errorRate"}, {"compare": {"maxRegression": "5%"}}, "source.serving tells of none"),
+        ({"logbook": {"outcome": "return"}}, {"limit": {"max": "5%"}}, "source.logbook has none"),
+        ({"serving": "errorRate"}, {"limit": {"max": "100ms"}}, "limit 100ms is not a share; write e.g. 5%"),
+        ({"serving": "latencyP99"}, {"limit": {"max": "5%"}}, "limit 5% is not a duration; write e.g. 100ms"),
+    ],
+)
+def test_a_metric_is_judged_by_what_its_source_tells(
+    source: dict[str, Any], judged_by: dict[str, dict[str, str]], words: str
+) -> None:
+    """The API server says so first, unless its CRD is of another version than the operator."""
+    with pytest.raises(ValueError, match=words):
+        _ = comparison_of(metric(source, **judged_by)), limit_of(metric(source, **judged_by))
+
+
+def test_a_limit_on_another_source_scrapes_no_pod_each_second() -> None:
+    elsewhere = metric({"logbook": {"outcome": "return"}}, limit={"max": "5%"})
+    watched = metric({"serving": "errorRate"}, limit={"max": "5%"})
+    assert not wanted(AnalysisSpec(metrics=[elsewhere])).limits
+    assert wanted(AnalysisSpec(metrics=[elsewhere, watched])).limits
