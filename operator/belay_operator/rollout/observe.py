@@ -115,18 +115,16 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
         if change.before is not None and change.after is not None and _read(change.before) == _read(change.after):
             return ()
         return _keys(namespace, reader.naming(KIND_NAME, namespace, body["metadata"]["name"]))
-    if kind in ("Deployment", "Service") and (owners := concerned(kind, body, reader)):
-        return [Key(KIND_NAME, namespace, name) for name in owners]
-    if kind == "Deployment":
-        policy = body["metadata"]["name"]
-        return _keys(namespace, [one for one in reader.naming(KIND_NAME, namespace, policy) if _waits(one, policy)])
-    if kind in ("Pod", "Service") and (policy := (body["metadata"].get("labels") or {}).get(POLICY_LABEL)):
-        # Pods concern a rollout only while it waits to see them come or gone; readiness else comes by the policy.
-        users = reader.naming(KIND_NAME, namespace, policy)
-        return _keys(
-            namespace, [one for one in users if priority(one, reader) == Priority.ROLLBACK or _waits(one, policy)]
-        )
-    return ()
+    if kind not in ("Deployment", "Service", "Pod"):
+        return ()
+    meta = body["metadata"]
+    policy = meta["name"] if kind == "Deployment" else (meta.get("labels") or {}).get(POLICY_LABEL, "")
+    # Where the policy lives its status tells of readiness; but for who waits to see pods come or gone.
+    users = reader.naming(KIND_NAME, namespace, policy)
+    proving = [one for one in users if kind != "Deployment" and priority(one, reader) == Priority.ROLLBACK]
+    waiting = [one for one in users if _waits(one, policy)]
+    left = (Key(KIND_NAME, namespace, name) for name in concerned(kind, body, reader))
+    return {*_keys(namespace, proving), *_keys(namespace, waiting), *left}
 
 
 def _waits(rollout: Mapping[str, Any], policy: str) -> bool:

@@ -159,11 +159,16 @@ def served(stage: Stage, *, kept_for: str, replicas: int = 1) -> dict[str, Any]:
     """Put the Deployment of policy `a`, with one ready pod, as the policy kind has it: owned by who asks for it."""
     ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     stage.world.patch("Pod", "a-0", {"status": ready})
+    policy = stage.world.objects["RLPolicy", "default", "a"]["metadata"]["uid"]
+    owners = [
+        {"kind": "RLPolicy", "name": "a", "uid": policy, "controller": True},
+        {"kind": "RLRollout", "name": "cartpole", "uid": kept_for},
+    ]
     return stage.world.put(
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": "a", "ownerReferences": [{"kind": "RLRollout", "name": "cartpole", "uid": kept_for}]},
+            "metadata": {"name": "a", "ownerReferences": owners},
             "spec": {"replicas": replicas},
             "status": {"readyReplicas": 1},
         }
