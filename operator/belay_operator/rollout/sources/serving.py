@@ -41,7 +41,7 @@ Policy = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class ScrapeDemand:
     """What one rollout wants to know of a policy."""
 
     period: timedelta
@@ -57,7 +57,7 @@ class Demand:
 class Watched:
     """One policy that is being scraped."""
 
-    demands: dict[Key, Demand] = field(default_factory=dict)
+    demands: dict[Key, ScrapeDemand] = field(default_factory=dict)
     meter: Meter = field(default_factory=Meter)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)  # do not wait for the next scrape's time
     restart: bool = False  # what was counted so far belongs to no trial there is
@@ -73,7 +73,7 @@ class Watched:
         """Whether some rollout waits to see this policy without traffic."""
         return any(demand.withdrawn for demand in self.demands.values())
 
-    def ask(self, key: Key, demand: Demand) -> None:
+    def ask(self, key: Key, demand: ScrapeDemand) -> None:
         """Take a rollout's demand. What begins is measured from now on, not from the end of a pause."""
         before = self.demands.get(key)
         new_trial = demand.candidate and demand.since is not None and (before is None or before.since != demand.since)
@@ -128,12 +128,12 @@ class ServingSource:
                     await changes.wait()
 
 
-def demands_of(trial: Trial | None) -> dict[Policy, tuple[Key, Demand]]:
+def demands_of(trial: Trial | None) -> dict[Policy, tuple[Key, ScrapeDemand]]:
     """Return which policies a trial wants scraped, and how."""
     if trial is None or not (trial.rolling_back or trial.wanted.metrics):
         return {}
     fast = trial.rolling_back or trial.wanted.limits
-    candidate = Demand(
+    candidate = ScrapeDemand(
         period=FAST if fast else SLOW,
         wake=fast,
         candidate=True,
@@ -142,7 +142,7 @@ def demands_of(trial: Trial | None) -> dict[Policy, tuple[Key, Demand]]:
         weight_since=trial.weight_since,
         weight_zero_at=trial.weight_zero_at,
     )
-    stable = Demand(SLOW, wake=False, candidate=False, withdrawn=False)
+    stable = ScrapeDemand(SLOW, wake=False, candidate=False, withdrawn=False)
     sides = [(trial.stable, stable), (trial.candidate, candidate)]
     return {(trial.key.namespace, name): (trial.key, demand) for name, demand in sides if name is not None}
 
