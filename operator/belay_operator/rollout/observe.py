@@ -234,7 +234,7 @@ def _read(policy: Mapping[str, Any]) -> _Read:
         broken=(verified["reason"], verified.get("message", "")) if broken else None,
         crashing=ready.get("reason") == PolicyReason.POD_START_FAILED,
         message=ready.get("message", "") if ready.get("reason") in TROUBLE else "",
-        silent_since=loaded["lastTransitionTime"] if loaded.get("status") == "False" else None,
+        silent_since=loaded.get("lastTransitionTime") if loaded.get("status") == "False" else None,
         used_by=tuple(status.get("usedBy") or ()),
     )
 
