@@ -37,7 +37,7 @@ class _Short(Exception):
         self.end = end
 
 
-class Reader:
+class FrameReader:
     """Reads one connection."""
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ def install(policy: str) -> None:
 
     if ts.__version__ != VERSION:
         raise RuntimeError(f"this is TorchServe {ts.__version__}, whose workers may speak otherwise than {VERSION}'s")
-    reader = Reader()
+    reader = FrameReader()
     otf_message_handler._retrieve_buffer = reader.field
     otf_message_handler._retrieve_inference_msg = reader.batch
     service.Service.retrieve_data_for_inference = staticmethod(_split)

@@ -44,13 +44,15 @@ def json_answer(model: Model, status: int = 200, headers: dict[str, str] | None 
 
 async def refuse(_: Request, error: Exception) -> Response:
     """Answer one of our own errors."""
-    assert isinstance(error, LogbookError)
+    if not isinstance(error, LogbookError):
+        raise error
     return json_answer(error.answer(), error.status, error.headers)
 
 
 async def refuse_http(request: Request, error: Exception) -> Response:
     """Answer a path or method that no route has."""
-    assert isinstance(error, HTTPException)
+    if not isinstance(error, HTTPException):
+        raise error
     message = f"{request.method} {request.url.path}: {error.detail}; the routes are listed in belay_api/wire.py"
     return json_answer(ErrorAnswer(error=ErrorBody(status=error.status_code, message=message)), error.status_code)
 

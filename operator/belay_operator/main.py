@@ -10,6 +10,8 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 from belay_operator import connect, registry, settings, watch
 from belay_operator.engine.client import Client, allow_deep_objects
@@ -65,16 +67,16 @@ async def _run(installation: settings.Installation) -> None:
             election = Election(
                 client, namespace=installation.namespace, identity=installation.identity, terms=installation.terms
             )
-            await _until_signal(election.lead(operator.run, lost=_lost), operator)
+            await _until_signal(election.lead(operator.run, lost=_lost))
     finally:
         beat.cancel()
         await web.cleanup()
         await client.close()
 
 
-async def _until_signal(leading: object, operator: Operator) -> None:
-    """Run `leading`; SIGTERM before the Lease is ours ends the wait. While we lead, `operator` has the signals."""
-    task = asyncio.ensure_future(leading)  # type: ignore[call-overload]
+async def _until_signal(leading: Coroutine[Any, Any, None]) -> None:
+    """Run `leading`; SIGTERM ends it. Once the watches run, the signals are theirs, and the end is an orderly one."""
+    task = asyncio.create_task(leading)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)

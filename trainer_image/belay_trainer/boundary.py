@@ -67,15 +67,17 @@ class Boundary(BaseCallback):
         steps = self.model.num_timesteps - (self.resumed_from or 0)
         return round(steps / seconds, 1) if steps > 0 and seconds > 0 else None
 
-    def evaluate(self) -> None:
-        """Evaluate the policy as it is now, and keep it when it is the best. Raises: Stopped, Diverged."""
+    def evaluate(self) -> Best:
+        """Evaluate the policy as it is now, and return the best so far. Raises: Stopped, Diverged."""
         if not checkpoint.finite(self.model):
             raise Diverged(f"weights are not finite at timestep {self.model.num_timesteps}: lower learning_rate.")
         report = self._evaluator(self.model.policy, step=self.model.num_timesteps, stop=lambda: self._stop.asked)
         # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
-        if self.own.best is None or report.mean >= self.own.best.report.mean:
-            self.own.best = Best(report, checkpoint.weights(self.model))
+        best = self.own.best
+        if best is None or report.mean >= best.report.mean:
+            best = self.own.best = Best(report, checkpoint.weights(self.model))
         self.own.evaluated_at = report.step
+        return best
 
     def tell(self) -> None:
         """Queue a heartbeat for the logbook."""

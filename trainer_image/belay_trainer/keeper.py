@@ -93,10 +93,9 @@ class Keeper:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._pending is not None or self._closed)
-                if self._closed:
-                    return
                 ref = self._pending
-            assert ref is not None
+                if self._closed or ref is None:
+                    return
             try:
                 self._bring_one(ref)
             except StoreUnavailable as error:

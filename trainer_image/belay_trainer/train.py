@@ -77,7 +77,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
         _learn(model, boundary, run.spec.budget.steps)
         speed = boundary.steps_per_second
         try:
-            boundary.evaluate()
+            best = boundary.evaluate()
         except Stopped as error:
             raise Interrupted(
                 "asked to stop during the last evaluation; the next pod goes on from a checkpoint."
@@ -85,10 +85,9 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
         boundary.tell()
     finally:
         evaluator.close()
-    assert boundary.own.best is not None
     return Trained(
         model=model,
-        best=boundary.own.best,
+        best=best,
         step=model.num_timesteps,
         steps_per_second=speed,
         resumed_from=boundary.resumed_from,

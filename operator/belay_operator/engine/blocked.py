@@ -21,6 +21,8 @@ from belay_operator.engine.plan import Manifest
 CHILD_CONFLICT, CHILD_REFUSED = RolloutReason.CHILD_CONFLICT, RolloutReason.CHILD_REFUSED
 """Every kind's list of reasons has them under the same words."""
 WORDS = 1_000  # characters of the API server's message; a webhook may have more to say
+_REFUSES = "The API server refuses {child}, which stays as it is: "
+_AGAIN = ". Belay tries again, and does everything else meanwhile."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,13 @@ def conflict(manifest: Manifest) -> Blocked:
 def refused(manifest: Manifest, error: ApiError) -> Blocked:
     """Return that the API server does not take the child, with its words."""
     words = error.message if len(error.message) <= WORDS else f"{error.message[:WORDS]} …"
-    sentence = (
-        f"The API server refuses {_name(manifest)}, which stays as it is: {words.rstrip('. ')}. Belay tries again, and "
-        "does everything else meanwhile."
-    )
-    return Blocked(CHILD_REFUSED, sentence)
+    return Blocked(CHILD_REFUSED, f"{_REFUSES.format(child=_name(manifest))}{words.rstrip('. ')}{_AGAIN}")
+
+
+def words_about(child: str, message: str) -> str | None:
+    """Return what the API server said of `child` ("Job a"), out of a Ready condition's message; None: nothing."""
+    _, told, rest = message.partition(_REFUSES.format(child=child))
+    return rest.partition(_AGAIN)[0] if told else None
 
 
 def with_blocked(

@@ -77,12 +77,16 @@ def outlived(leftovers: Iterable[Leftover], now: datetime) -> tuple[Ref, ...]:
 
 
 def concerned(kind: str, body: Mapping[str, Any], reader: Reader) -> list[str]:
-    """Return the rollouts to look at again when `body` changed: the owners of what is left, if it belongs to that."""
-    if kind not in ("Deployment", "Service"):
-        return []
+    """Return the rollouts to look at again when `body` changed: the owners of what is left, if it belongs to that.
+
+    Its pods as well: they and the Deployment's own count come by different watches, and the lower number counts.
+    """
     meta = body["metadata"]
-    deployment = body if kind == "Deployment" else reader.get("Deployment", meta["namespace"], meta["name"])
-    if deployment is None or names.POLICY_LABEL not in (meta.get("labels") or {}) or not _left(deployment, reader):
+    policy = (meta.get("labels") or {}).get(names.POLICY_LABEL)
+    if policy is None or kind not in ("Deployment", "Service", "Pod"):
+        return []
+    deployment = body if kind == "Deployment" else reader.get("Deployment", meta["namespace"], policy)
+    if deployment is None or not _left(deployment, reader):
         return []
     owners = deployment["metadata"].get("ownerReferences") or ()
     return [one["name"] for one in owners if one["kind"] == ROLLOUT]

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from belay_api.conditions import Condition, ConditionStatus, clear_condition, get_condition, set_condition
 from belay_api.policy import LoadReport, RLPolicyStatus, SignatureStatus
-from belay_api.reasons import EventReason, PolicyReason
+from belay_api.reasons import PolicyReason
 from belay_operator.pods import over_quota
 from belay_operator.policy import build
 from belay_operator.policy.needs import Demand
@@ -23,10 +23,9 @@ from belay_operator.policy.observed import Observed
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 _FINAL = frozenset({PolicyReason.DIGEST_MISMATCH, PolicyReason.ARTIFACT_INVALID})  # another download cannot help
 
-_NOT_MADE = (
-    "The Deployment could not be made yet, and is tried again. If the API server refuses it, an Event "
-    f"{EventReason.CHILD_REFUSED} of this RLPolicy repeats its words."
-)
+# What Ready says once a pass has asked for the Deployment, until there is one.
+_ASKED = frozenset({PolicyReason.VERIFYING, PolicyReason.CHILD_CONFLICT, PolicyReason.CHILD_REFUSED})
+_NOT_MADE = "The Deployment could not be made yet, and is tried again; the operator's log says why."
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,14 @@ def _verified(observed: Observed, wanted: int) -> Said:
         return Said(before.status, PolicyReason(before.reason), before.message)
     if wanted == 0:
         return Said(UNKNOWN, PolicyReason.NOT_LOADED, "No pod has read the artifact yet: none is asked for.")
-    return Said(UNKNOWN, PolicyReason.VERIFYING, "A pod is fetching the artifact and checks its digest.")
+    fetching = "A pod is fetching the artifact and checks its digest."
+    return Said(UNKNOWN, PolicyReason.VERIFYING, _NOT_MADE if _not_made(observed) else fetching)
+
+
+def _not_made(observed: Observed) -> bool:
+    """Whether the Deployment is missing although an earlier pass has asked for it."""
+    before = get_condition(observed.status.conditions, "Ready")
+    return observed.child is None and before is not None and before.reason in _ASKED
 
 
 def _is_final(condition: Condition | None) -> bool:
@@ -312,15 +318,8 @@ def _some_ready(seen: _Situation) -> Said | None:
 
 def _none_ready(seen: _Situation) -> Said:
     if seen.verified.status == UNKNOWN:
-        message = _NOT_MADE if _not_made(seen) else seen.verified.message
-        return Said(FALSE, seen.verified.reason, message)
+        return Said(FALSE, seen.verified.reason, seen.verified.message)
     return Said(FALSE, PolicyReason.LOADING, "The artifact is verified; the server is not ready yet.")
-
-
-def _not_made(seen: _Situation) -> bool:
-    """Whether the Deployment is missing although an earlier pass has asked for it."""
-    before = get_condition(seen.observed.status.conditions, "Ready")
-    return seen.observed.child is None and before is not None and before.reason == PolicyReason.VERIFYING
 
 
 def _rolled_out(seen: _Situation) -> bool:

@@ -8,7 +8,7 @@ RLRollout ──owns──▶ the objects that carry traffic, such as an HTTPRou
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -106,25 +106,29 @@ def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
 
 
 def related(change: Change, reader: Reader) -> Iterable[Key]:
-    """Return the rollouts that a changed policy, or a pod or Service of one, concerns."""
+    """Return the rollouts that a changed policy, or a pod or Service of one, concerns.
+
+    A policy's counts and its words on the way are no news to a rollout, and a thousand rollouts may name one.
+    """
     kind, body, (namespace, _) = change.kind, change.latest, change.name
     if kind == "RLPolicy":
+        if change.before is not None and change.after is not None and _read(change.before) == _read(change.after):
+            return ()
         return _keys(namespace, reader.naming(KIND_NAME, namespace, body["metadata"]["name"]))
-    if kind in ("Deployment", "Service") and (owners := concerned(kind, body, reader)):
-        return [Key(KIND_NAME, namespace, name) for name in owners]
-    if kind == "Deployment":
-        policy = body["metadata"]["name"]
-        return _keys(namespace, [one for one in reader.naming(KIND_NAME, namespace, policy) if _waits(one, policy)])
-    if kind in ("Pod", "Service"):
-        # Pods concern a rollout only while it waits to see them gone; readiness comes by the policy.
-        policy = (body["metadata"].get("labels") or {}).get(POLICY_LABEL)
-        users = reader.naming(KIND_NAME, namespace, policy) if policy else []
-        return _keys(namespace, [rollout for rollout in users if priority(rollout, reader) == Priority.ROLLBACK])
-    return ()
+    if kind not in ("Deployment", "Service", "Pod"):
+        return ()
+    meta = body["metadata"]
+    policy = meta["name"] if kind == "Deployment" else (meta.get("labels") or {}).get(POLICY_LABEL, "")
+    # Where the policy lives its status tells of readiness; but for who waits to see pods come or gone.
+    users = reader.naming(KIND_NAME, namespace, policy)
+    proving = [one for one in users if kind != "Deployment" and priority(one, reader) == Priority.ROLLBACK]
+    waiting = [one for one in users if _waits(one, policy)]
+    left = (Key(KIND_NAME, namespace, name) for name in concerned(kind, body, reader))
+    return {*_keys(namespace, proving), *_keys(namespace, waiting), *left}
 
 
 def _waits(rollout: Mapping[str, Any], policy: str) -> bool:
-    """Whether a rollout waits for a candidate's pods; the Deployment says that it has been heard, and has them."""
+    """Whether a rollout waits for a candidate's pods: the Deployment says that it has been heard, and they come."""
     status = rollout.get("status") or {}
     return "step" not in status and (status.get("candidate") or {}).get("policy") == policy
 
@@ -157,9 +161,10 @@ def _policies(
     views = {}
     for name in sorted(names):
         policy = reader.get("RLPolicy", owner.namespace, name)
+        read = None if policy is None else _read(policy)
         left = left_of(reader, owner.namespace, name)
-        if policy is not None and "deletionTimestamp" not in policy["metadata"]:
-            views[name] = _heard(_beside(_view(policy, owner, spec), left), owner, status, reader)
+        if read is not None and not read.deleting:
+            views[name] = _heard(_beside(_view(name, read, owner, spec), left), owner, status, reader)
         elif left is not None:
             views[name] = _left_view(left, status, spec)
     return views
@@ -201,23 +206,52 @@ def _left_view(left: Leftover, status: RLRolloutStatus, spec: RLRolloutSpec) -> 
     )
 
 
-def _view(policy: Mapping[str, Any], owner: Owner, spec: RLRolloutSpec) -> PolicyView:
-    status, serving = policy.get("status") or {}, policy["spec"].get("serving") or {}
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """All that is read of an RLPolicy; equal: no rollout has anything to look at again."""
+
+    deleting: bool
+    digest: str
+    replicas: int | None  # its own number; None: as many as rollouts need
+    ready_replicas: int
+    broken: tuple[str, str] | None
+    crashing: bool
+    message: str
+    silent_since: str | None
+    used_by: tuple[str, ...]
+
+
+def _read(policy: Mapping[str, Any]) -> _Read:
+    spec, status = policy.get("spec") or {}, policy.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
     verified, ready, loaded = (conditions.get(kind, {}) for kind in ("Verified", "Ready", "Loaded"))
     broken = verified.get("status") == "False" and verified.get("reason") in BROKEN
-    own = serving.get("replicas")
-    return PolicyView(
-        name=policy["metadata"]["name"],
-        digest=policy["spec"]["artifact"]["digest"],
+    return _Read(
+        deleting="deletionTimestamp" in policy["metadata"],
+        digest=(spec.get("artifact") or {}).get("digest", ""),
+        replicas=(spec.get("serving") or {}).get("replicas"),
         ready_replicas=status.get("readyReplicas") or 0,
-        # A policy with a number of its own is never scaled for us: waiting for more would be for ever.
-        needed_replicas=spec.replicas if own is None else max(min(spec.replicas, own), 1),
         broken=(verified["reason"], verified.get("message", "")) if broken else None,
         crashing=ready.get("reason") == PolicyReason.POD_START_FAILED,
         message=ready.get("message", "") if ready.get("reason") in TROUBLE else "",
-        silent_since=parse_instant(loaded["lastTransitionTime"]) if loaded.get("status") == "False" else None,
-        shared=any(name != owner.name for name in status.get("usedBy") or ()),
+        silent_since=loaded.get("lastTransitionTime") if loaded.get("status") == "False" else None,
+        used_by=tuple(status.get("usedBy") or ()),
+    )
+
+
+def _view(name: str, read: _Read, owner: Owner, spec: RLRolloutSpec) -> PolicyView:
+    own = read.replicas
+    return PolicyView(
+        name=name,
+        digest=read.digest,
+        ready_replicas=read.ready_replicas,
+        # A policy with a number of its own is never scaled for us: waiting for more would be for ever.
+        needed_replicas=spec.replicas if own is None else max(min(spec.replicas, own), 1),
+        broken=read.broken,
+        crashing=read.crashing,
+        message=read.message,
+        silent_since=parse_instant(read.silent_since) if read.silent_since is not None else None,
+        shared=any(other != owner.name for other in read.used_by),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from belay_api import names
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
-from belay_api.training import ArtifactRef, BestSeed, RLTrainingJobSpec, TrainingConfig
+from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
 from belay_operator import children
 from belay_operator.engine.plan import Settings
 from belay_operator.training.observed import Observed
@@ -109,10 +109,8 @@ def policy_name(family: str, digest: str, taken: Mapping[str, str]) -> str:
     return next((name for name in names_ if taken.get(name, digest) == digest), names_[-1])
 
 
-def policy(observed: Observed, name: str, best: BestSeed) -> dict[str, Any]:
+def policy(observed: Observed, publish: PublishSpec, name: str, best: BestSeed) -> dict[str, Any]:
     """Return the RLPolicy of the best seed. It has no owner: a policy in service outlives the job that made it."""
-    publish = observed.spec.publish
-    assert publish is not None  # the caller asked whether there is something to publish
     spec = RLPolicySpec(
         artifact=_artifact(best.artifact),
         lineage=LineageSpec(

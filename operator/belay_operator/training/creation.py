@@ -52,7 +52,7 @@ class CreationSource:
                         waiting[name] = job
                     else:
                         waiting.pop(name, None)
-                self._put(context, await _ask(context, waiting.values()))
+                self._put(context, await _ask(context, waiting.values(), known=self._facts))
                 await (asyncio.sleep(self._period_s) if waiting else changes.wait())
 
     def _put(self, context: PollerContext, found: Mapping[Name, str]) -> None:
@@ -62,8 +62,14 @@ class CreationSource:
             context.put(TOPIC, *name, found.get(name), wake=[Key(_KIND_NAME, *name)])
 
 
-async def _ask(context: PollerContext, waiting: Iterable[Mapping[str, Any]]) -> dict[Name, str]:
-    """Return the words about each Job that has waited for a while; one call a namespace."""
+async def _ask(
+    context: PollerContext, waiting: Iterable[Mapping[str, Any]], *, known: Mapping[Name, str]
+) -> dict[Name, str]:
+    """Return the words about each Job that has waited for a while; one call a namespace.
+
+    Args:
+        known: What was said last; it stands where the API server does not answer.
+    """
     by_namespace: dict[str, list[Mapping[str, Any]]] = {}
     for job in waiting:
         if context.now() - parse_instant(job["metadata"]["creationTimestamp"]) >= PATIENCE:
@@ -74,6 +80,7 @@ async def _ask(context: PollerContext, waiting: Iterable[Mapping[str, Any]]) -> 
             events = await context.events(namespace, kind="Job", reason=REASON)
         except ApiError as error:
             log.info("Events of namespace %s cannot be listed (%s); asking again", namespace, error)
+            found |= {name: words for name, words in known.items() if name[0] == namespace}
             continue
         found |= failures(jobs, events)
     return found

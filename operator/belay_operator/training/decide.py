@@ -11,7 +11,7 @@ Job meanwhile. A job that is over costs nothing: the plan is empty.
 from datetime import datetime, timedelta
 from typing import Any
 
-from belay_api.conditions import ConditionStatus, get_condition
+from belay_api.conditions import get_condition
 from belay_api.reasons import EventReason, TrainingReason
 from belay_api.training import RLTrainingJobStatus, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Note, Plan
@@ -19,7 +19,7 @@ from belay_operator.training import build
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import published, seed_statuses, unread
 from belay_operator.training.situation import Situation, situation
-from belay_operator.training.status import acknowledged, progress, with_situation
+from belay_operator.training.status import acknowledged, over, progress, with_situation
 from belay_operator.training.summary import aggregate
 
 REPORT_GRACE = timedelta(seconds=30)
@@ -30,7 +30,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     """Return what is still missing; an empty plan once the job is over and nothing is."""
     if observed.owner.deleting:
         return EMPTY
-    if _over(observed.status):
+    if over(observed.status):
         return _status_plan(observed, acknowledged(observed.status, observed.owner.generation))
 
     status = _read_world(observed)
@@ -48,12 +48,6 @@ def decide(observed: Observed, now: datetime) -> Plan:
         events=_events(observed, status, seen),
         requeue_after=REPORT_GRACE if waiting else None,
     )
-
-
-def _over(status: RLTrainingJobStatus) -> bool:
-    ready = get_condition(status.conditions, "Ready")
-    succeeded = ready is not None and ready.status == ConditionStatus.TRUE
-    return status.finished_at is not None and (succeeded or status.phase == TrainingPhase.FAILED)
 
 
 def _read_world(observed: Observed) -> RLTrainingJobStatus:
@@ -95,15 +89,19 @@ def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJ
 
 
 def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[dict[str, Any], ...]:
-    result, name, child = status.aggregate, status.published_policy, observed.child
+    result, child = status.aggregate, observed.child
     if result is not None:
-        made = name is None or observed.policies.get(name) == result.best.artifact.digest
-        return () if made else (build.policy(observed, name or "", result.best),)
+        publish, name = observed.spec.publish, status.published_policy
+        if publish is None or name is None or observed.policies.get(name) == result.best.artifact.digest:
+            return ()
+        return (build.policy(observed, publish, name, result.best),)
     if child is None:
         return () if observed.strays or seen.over else (build.config_map(observed), build.job(observed))
     if seen.over or not child.ours or child.deleting or child.ended is not None:
         return ()
-    return (build.job(observed),) if child.suspended != observed.spec.suspend else ()
+    # The Job may have been made without it: what the API server refuses stops nothing else.
+    config = (build.config_map(observed),) if status.started_at is None else ()
+    return (*config, build.job(observed)) if child.suspended != observed.spec.suspend else config
 
 
 def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[Note, ...]:

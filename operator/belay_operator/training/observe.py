@@ -22,7 +22,7 @@ from belay_operator.specs import InvalidSpec, read_spec
 from belay_operator.training import build
 from belay_operator.training.decide import decide
 from belay_operator.training.observed import JobView, Observed
-from belay_operator.training.status import invalid_status
+from belay_operator.training.status import invalid_status, over
 
 KIND_NAME = "RLTrainingJob"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -44,7 +44,9 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     job = reader.get("Job", owner.namespace, build.job_name(owner.name, attempt))
     view = None if job is None else _job_view(job, owner)
     ours = view is not None and view.ours
-    publishes = spec.publish is not None and (status.aggregate is not None or (view is not None and view.ended))
+    ended = status.aggregate is not None or (view is not None and view.ended is not None)
+    # Each change of a published policy wakes its job, long after that is over: it must not read all the others then.
+    publishes = spec.publish is not None and ended and not over(status)
     return Observed(
         owner=owner,
         spec=spec,

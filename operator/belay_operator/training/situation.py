@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from belay_api import names
 from belay_api.conditions import get_condition
 from belay_api.reasons import TrainingReason
-from belay_api.training import RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
+from belay_api.training import Aggregate, RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_api.units import format_duration
+from belay_operator.engine.blocked import words_about
 from belay_operator.pods import over_quota
 from belay_operator.training.build import job_name
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import REFUSED, published
 
-_INVALID = (
-    " is invalid: "  # the API server's words for an object that breaks its rules, and not a quota's or a webhook's
-)
 _NAMED = 3  # seeds whose failure is quoted in a message; status.seeds has all
 
 
@@ -68,15 +66,18 @@ def _published(observed: Observed, status: RLTrainingJobStatus) -> Situation | N
     name, result = status.published_policy, status.aggregate
     if result is None or name is None or observed.policies.get(name) != result.best.artifact.digest:
         return None
-    message = f"{_result(observed, status)} It is published as RLPolicy {name}."
+    message = f"{_words_of(result, observed, status)} It is published as RLPolicy {name}."
     return Situation(TrainingPhase.SUCCEEDED, TrainingReason.PUBLISHED, message, ready=True)
 
 
 def _succeeded(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    if status.aggregate is None:
+    result = status.aggregate
+    if result is None:
         return None
     done = observed.spec.publish is None
-    message = _result(observed, status) + ("" if done else f" RLPolicy {status.published_policy} is being made.")
+    message = _words_of(result, observed, status) + (
+        "" if done else f" RLPolicy {status.published_policy} is being made."
+    )
     return Situation(TrainingPhase.SUCCEEDED, TrainingReason.SUCCEEDED, message, ready=done)
 
 
@@ -117,13 +118,17 @@ def _failed(observed: Observed, status: RLTrainingJobStatus) -> Situation | None
 
 
 def _refused(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    """Keep what the engine said while the Job is missing. The spec is frozen: an invalid Job stays an invalid one."""
+    """Keep what the engine said while the Job is missing. The spec is frozen: an invalid Job stays an invalid one.
+
+    A quota's or a webhook's no may change; only of an object that breaks its own rules does the API server speak so.
+    """
     said = get_condition(observed.status.conditions, "Ready")
     if said is None or said.reason != TrainingReason.CHILD_REFUSED or observed.child is not None:
         return None
-    if _INVALID not in said.message:
+    words = words_about(f"Job {_job(observed)}", said.message)
+    if words is None or not words.startswith(f'Job.batch "{_job(observed)}" is invalid: '):
         return Situation(TrainingPhase.PENDING, TrainingReason.CHILD_REFUSED, said.message)
-    message = f"No Job can be made of this spec: {said.message.rstrip('.')}. Correct it in a job of another name."
+    message = f"No Job can be made of this spec: {words}. Correct it in a job of another name."
     return Situation(TrainingPhase.FAILED, TrainingReason.BAD_CONFIGURATION, message, stalled=True)
 
 
@@ -200,9 +205,7 @@ def _pending(observed: Observed) -> Situation:
     return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
 
 
-def _result(observed: Observed, status: RLTrainingJobStatus) -> str:
-    result = status.aggregate
-    assert result is not None  # its callers have looked
+def _words_of(result: Aggregate, observed: Observed, status: RLTrainingJobStatus) -> str:
     best = f"{result.best.return_:g}"
     said = (
         f"{result.seeds} of {observed.spec.seeds.count} seeds succeeded; seed {result.best.seed} is best with {best}."

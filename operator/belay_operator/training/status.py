@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from belay_api.conditions import Condition, clear_condition, set_condition
+from belay_api.conditions import Condition, ConditionStatus, clear_condition, get_condition, set_condition
 from belay_api.reasons import TrainingReason
-from belay_api.training import Progress, RLTrainingJobStatus, SeedPhase, SeedStatus
+from belay_api.training import Progress, RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import rounded
 from belay_operator.training.situation import Situation
@@ -44,6 +44,13 @@ def invalid_status(status: RLTrainingJobStatus, message: str, *, generation: int
             now=now,
         )
     return status.model_copy(update={"conditions": conditions, "observed_generation": generation})
+
+
+def over(status: RLTrainingJobStatus) -> bool:
+    """Whether the job is over and all that was wanted of it is done."""
+    ready = get_condition(status.conditions, "Ready")
+    succeeded = ready is not None and ready.status == ConditionStatus.TRUE
+    return status.finished_at is not None and (succeeded or status.phase == TrainingPhase.FAILED)
 
 
 def acknowledged(status: RLTrainingJobStatus, generation: int) -> RLTrainingJobStatus:

@@ -112,3 +112,14 @@ def test_every_value_has_its_schema_and_the_other_way_round(schema: dict[str, An
 
 def test_no_object_takes_a_misspelt_key(schema: dict[str, Any]) -> None:
     assert [one for one in objects(schema) if one.get("additionalProperties") is not False] == []
+
+
+@pytest.mark.parametrize("room", ["operator", "logbook"])
+def test_a_slow_start_is_not_killed(room: str) -> None:
+    """On a machine under load the first answer took longer than the liveness probe waits, so no start ever ended."""
+    found = re.search(
+        r"^ {10}startupProbe:\n((?: {12}.*\n)+)", (CHART / "templates" / f"{room}.yaml").read_text(), re.M
+    )
+    assert found is not None
+    probe = yaml.safe_load(found[1])
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 300

@@ -12,6 +12,7 @@ from belay_operator.engine.blocked import (
     keep_blocked,
     refused,
     with_blocked,
+    words_about,
 )
 from belay_operator.engine.errors import error_of
 
@@ -58,6 +59,12 @@ def test_said_again_is_the_same_status_whatever_is_decided() -> None:
 
 def test_a_ready_condition_that_names_nothing_blocked_is_not_kept() -> None:
     assert keep_blocked(OBJ, DECIDED) is DECIDED
+
+
+def test_the_words_about_a_child_are_found_in_what_is_said_of_all() -> None:
+    said = with_blocked(OBJ, DECIDED, [refused(DEPLOYMENT, QUOTA), conflict(SERVICE)], NOW)["conditions"][0]["message"]
+    assert words_about("Deployment d", said) == "exceeded quota: q"
+    assert words_about("Service s", said) is None
 
 
 def test_the_words_of_a_webhook_are_cut() -> None:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from belay_handler.frames import Reader, answers
+from belay_handler.frames import FrameReader, answers
 from belay_handler.server import Answer, Ask
 
 HEADERS = [(b"Host", b"x"), (b"x-empty", b"")]
@@ -65,7 +65,7 @@ def test_requests_are_the_same_in_pieces_of_any_size(piece: int) -> None:
     with ours, theirs:
         sender = threading.Thread(target=send)
         sender.start()
-        reader = Reader()
+        reader = FrameReader()
         found = [(reader.field(ours, 1), reader.batch(ours)) for _ in range(3)]
         sender.join()
 
@@ -78,7 +78,7 @@ def test_a_frontend_that_is_gone_ends_the_worker() -> None:
         theirs.sendall(b"\x00\x00")
         theirs.close()
         with pytest.raises(SystemExit):
-            Reader().batch(ours)
+            FrameReader().batch(ours)
 
 
 def test_each_answer_goes_out_under_its_id_with_its_status_and_headers() -> None:

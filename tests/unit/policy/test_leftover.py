@@ -155,7 +155,8 @@ def test_changes_of_what_is_left_concern_the_rollouts_that_own_it() -> None:
     deployment, service = (world.objects[kind, "default", NAME] for kind in ("Deployment", "Service"))
     assert concerned("Deployment", deployment, world) == ["public", "second"]
     assert concerned("Service", service, world) == ["public", "second"]
-    assert concerned("Pod", pod(), world) == []
+    assert concerned("Pod", world.put(pod()), world) == ["public", "second"]
+    assert concerned("Job", world.put(pod()), world) == []
     stranger = {"metadata": {"name": "x", "namespace": "default", "labels": {names.MANAGED_BY_LABEL: "belay"}}}
     assert concerned("Deployment", stranger, world) == []
     living = world_of({"deployment": {}, "rollouts": [{"stable": True}]})

@@ -130,15 +130,46 @@ def test_a_policy_concerns_the_rollouts_that_use_it_or_wait_for_it() -> None:
     assert (concerned("a"), concerned("z")) == ([KEY], [KEY])
 
 
+@pytest.mark.parametrize(
+    ("change", "woken"),
+    [
+        ({"status": {"replicas": 2, "desiredReplicas": 2, "observedGeneration": 2}}, False),
+        ({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Verifying"}]}}, False),
+        ({"metadata": {"labels": {"team": "a"}}}, False),
+        ({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "Unschedulable"}]}}, False),
+        ({"status": {"conditions": [{"type": "Ready", "reason": "Unschedulable", "message": "no room"}]}}, True),
+        ({"status": {"conditions": [{"type": "Verified", "status": "False", "reason": "DigestMismatch"}]}}, True),
+        ({"status": {"conditions": [{"type": "Loaded", "status": "False", "lastTransitionTime": "t"}]}}, True),
+        ({"status": {"readyReplicas": 2}}, True),
+        ({"status": {"usedBy": ["another"]}}, True),
+        ({"spec": {"serving": {"replicas": 2}}}, True),
+        ({"spec": {"artifact": {"digest": digest("z")}}}, True),
+        ({"metadata": {"deletionTimestamp": "2026-05-04T10:00:00Z"}}, True),
+    ],
+    ids=str,
+)
+def test_a_policy_wakes_its_rollouts_when_it_says_something_new_to_them(change: dict[str, Any], woken: bool) -> None:
+    stage = Stage("a").go()
+    before = stage.world.objects["RLPolicy", "default", "a"]
+    after = {part: {**before.get(part, {}), **change.get(part, {})} for part in ("metadata", "spec", "status")}
+    for told in (Change("RLPolicy", before, before | after), Change("RLPolicy", before | after, before)):
+        assert list(KIND.related(told, stage.world)) == [KEY] * woken
+
+
 def served(stage: Stage, *, kept_for: str, replicas: int = 1) -> dict[str, Any]:
     """Put the Deployment of policy `a`, with one ready pod, as the policy kind has it: owned by who asks for it."""
     ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     stage.world.patch("Pod", "a-0", {"status": ready})
+    policy = stage.world.objects["RLPolicy", "default", "a"]["metadata"]["uid"]
+    owners = [
+        {"kind": "RLPolicy", "name": "a", "uid": policy, "controller": True},
+        {"kind": "RLRollout", "name": "cartpole", "uid": kept_for},
+    ]
     return stage.world.put(
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": "a", "ownerReferences": [{"kind": "RLRollout", "name": "cartpole", "uid": kept_for}]},
+            "metadata": {"name": "a", "ownerReferences": owners},
             "spec": {"replicas": replicas},
             "status": {"readyReplicas": 1},
         }
@@ -165,14 +196,17 @@ def test_a_stable_version_counts_by_its_policys_word() -> None:
     assert seen(stage).policies["a"].ready_replicas == 1
 
 
-def test_a_deployment_concerns_only_who_waits_for_it() -> None:
+def test_a_deployment_and_its_pods_concern_who_waits_for_them() -> None:
     stage = Stage("a")
     deployment = served(stage, kept_for="uid-namesake")
     stage.passes()
-    assert list(KIND.related(Change("Deployment", None, deployment), stage.world)) == [KEY]
+    pod = stage.world.objects["Pod", "default", "a-0"]
+    for kind, body in (("Deployment", deployment), ("Pod", pod)):  # what of them is read, in whatever order it comes
+        assert list(KIND.related(Change(kind, None, body), stage.world)) == [KEY]
     deployment = served(stage, kept_for=rollout_uid(stage))
     stage.go()
-    assert list(KIND.related(Change("Deployment", None, deployment), stage.world)) == []
+    for kind, body in (("Deployment", deployment), ("Pod", pod)):
+        assert list(KIND.related(Change(kind, None, body), stage.world)) == []
 
 
 def rollout_uid(stage: Stage) -> str:

@@ -1,10 +1,18 @@
 """The Job controller's words about pods it cannot make; `tests/api/training` has a real controller say them."""
 
+import asyncio
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from tests.unit.training.given import JOB_UID, NAME, child_job
 
-from belay_operator.training.creation import failures
+from belay_operator.engine.errors import error_of
+from belay_operator.engine.plan import Key
+from belay_operator.engine.pollers import ChangedNames
+from belay_operator.training.creation import CreationSource, failures
 
 
 def event(message: str, *, at: str, uid: str = JOB_UID) -> dict[str, Any]:
@@ -37,3 +45,44 @@ def test_words_about_another_job_are_not_ours() -> None:
     stranger = job()
     stranger["metadata"]["labels"] = {}
     assert failures([stranger], [event("Error creating: no", at="2026-05-04T09:00:00Z")]) == {}
+
+
+class Context:
+    """One Job without pods, and an API server that answers with Events or, every second time, not at all."""
+
+    def __init__(self) -> None:
+        self.job, self.asked = job(), 0
+        self.told: list[str | None] = []
+        self.enough = asyncio.Event()
+
+    def now(self) -> datetime:
+        return datetime(2026, 5, 4, 10, tzinfo=UTC)
+
+    def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        return self.job
+
+    @contextlib.contextmanager
+    def changes(self, kind: str) -> Iterator[ChangedNames]:
+        yield ChangedNames([("default", f"{NAME}-a1")])
+
+    async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
+        self.asked += 1
+        if self.asked == 6:
+            self.enough.set()
+        if self.asked % 2 == 0:
+            raise error_of("GET events", 503, "", "")
+        return [event("Error creating: no room", at="2026-05-04T09:00:00Z")]
+
+    def put(self, topic: str, namespace: str, name: str, value: str | None, *, wake: Iterable[Key] = ()) -> None:
+        self.told.append(value)
+
+
+@pytest.mark.asyncio
+async def test_what_was_said_stands_while_the_api_server_does_not_answer() -> None:
+    """Each change of words is a write; a busy API server got two more for each answer that it owed."""
+    context = Context()
+    running = asyncio.create_task(CreationSource(period_s=0).run(context))  # type: ignore[arg-type]
+    await context.enough.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert context.told == ["no room"]

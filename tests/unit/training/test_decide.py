@@ -1,13 +1,14 @@
 """A training job's decisions, case by case."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cases import Case, case_files, plan_as_yaml
 from tests.unit.training.given import GIVEN, NAME, world_of
-from tests.world import key_of
+from tests.world import SETTINGS, key_of
 
-from belay_operator.training.observe import KIND
+from belay_operator.training.observe import KIND, observe
 
 CASES = case_files(Path(__file__).parent / "cases" / "decide")
 
@@ -24,3 +25,17 @@ def test_decide(path: Path, refresh: bool) -> None:
 
     world.settle(KIND, key, now=case.now)
     assert world.would_write(KIND, key, case.now) == [], "a pass over a settled world writes nothing"
+
+
+@pytest.mark.parametrize(("finished", "read"), [({}, True), ({"finishedAt": "2026-05-04T09:00:00Z"}, False)])
+def test_a_job_that_is_over_reads_no_policies(finished: dict[str, str], read: bool) -> None:
+    """Each change of its policy wakes it for ever after, and a namespace may have thousands of others."""
+    ready = {"type": "Ready", "status": "True", "reason": "Published", "lastTransitionTime": "2026-05-04T09:00:00Z"}
+    status = {"phase": "Succeeded", "conditions": [ready], **finished}
+    given: dict[str, Any] = {
+        "spec": {"publish": {"family": NAME}},
+        "status": status,
+        "job": {"ended": {"type": "Complete"}},
+    }
+    world = world_of({**given, "policies": {"cartpole-222222": 1}})
+    assert bool(observe(world.objects["RLTrainingJob", "default", NAME], world, SETTINGS).policies) is read
