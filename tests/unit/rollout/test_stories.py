@@ -652,6 +652,18 @@ def test_a_metric_that_is_redefined_under_its_name_begins_anew() -> None:
     assert "return (no look yet)" in stage.message
 
 
+def test_an_answer_for_another_grace_is_no_evidence() -> None:
+    stage = under_analysis()
+    stage.episodes("return", GOOD)
+    stage.world.patch("RLRollout", "cartpole", {"spec": {"analysis": {"grace": "1h"}}})
+    stage.scrape("b", rate=50.0)
+    stage.go(seconds=1)
+    assert "return (no look yet)" in stage.message
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    assert stage.status.phase is RolloutPhase.BAKING
+
+
 def test_a_leader_whose_clock_is_behind_judges_at_once() -> None:
     stage = healthy("b", **limits_only({"setWeight": 50}, {"analyze": {}}))
     stage.wants("b")

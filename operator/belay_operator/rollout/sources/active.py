@@ -12,7 +12,8 @@ from typing import Any
 from belay_api.units import parse_instant
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import Changes, PollerContext
-from belay_operator.rollout.analysis.queries import Question, questions
+from belay_operator.rollout.analysis.queries import questions
+from belay_operator.rollout.facts import Question
 from belay_operator.rollout.specification import analysis as readable
 
 
