@@ -242,6 +242,19 @@ def test_a_lost_stable_version_is_told_and_traffic_goes_where_it_is_answered() -
     assert stage.reason == "Healthy"
 
 
+def test_a_candidate_without_pods_answers_for_nobody() -> None:
+    stage = under_analysis()
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 10000}
+    stage.world.remove("RLPolicy", "a")
+    stage.ready("b", 0)
+    stage.go(seconds=1)
+    assert stage.reason == "StableLost"
+    assert "nobody answers" in stage.message
+
+
 def test_a_warm_version_that_answers_for_a_lost_stable_one_is_kept_beyond_its_time() -> None:
     stage = under_analysis()
     stage.command("promote@1")
