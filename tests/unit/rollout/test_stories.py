@@ -242,6 +242,20 @@ def test_a_lost_stable_version_is_told_and_traffic_goes_where_it_is_answered() -
     assert stage.reason == "Healthy"
 
 
+def test_a_candidate_made_again_with_other_bytes_can_be_promoted_where_stable_is_lost() -> None:
+    stage = under_analysis()
+    stage.world.remove("RLPolicy", "a")
+    stage.go(seconds=1)
+    stage.world.patch("RLPolicy", "b", {"spec": {"artifact": {"digest": digest("c")}}})
+    stage.go(seconds=1)
+    assert "send promote to make b stable" in stage.message
+    stage.command("promote@1")
+    stage.go(seconds=1)
+    assert stage.status.stable is not None
+    assert (stage.status.stable.policy, stage.weights) == ("b", {"b": 10000})
+    assert "another digest than the one promoted" in stage.message
+
+
 def test_a_candidate_without_pods_answers_for_nobody() -> None:
     stage = under_analysis()
     stage.scrape("b", rate=50.0)
