@@ -256,6 +256,21 @@ def test_a_candidate_made_again_with_other_bytes_can_be_promoted_where_stable_is
     assert "another digest than the one promoted" in stage.message
 
 
+def test_a_candidate_whose_policy_is_deleted_before_its_first_step_begins_none() -> None:
+    stage = healthy("b")
+    stage.ready("b", 0)
+    stage.wants("b")
+    stage.go(seconds=1)
+    stage.deletes("b")
+    stage.go(seconds=1)
+    assert (stage.told[-1], stage.reason) == ("RolloutStarted", "PolicyNotFound")
+    assert stage.message == "RLPolicy b was deleted; a serves all traffic"
+    stage.publish("b")
+    stage.world.remove("Deployment", "b")
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 9000, "b": 1000}
+
+
 def test_a_candidate_without_pods_answers_for_nobody() -> None:
     stage = under_analysis()
     stage.scrape("b", rate=50.0)
