@@ -271,6 +271,17 @@ def test_a_candidate_whose_policy_is_deleted_before_its_first_step_begins_none()
     assert stage.weights == {"a": 9000, "b": 1000}
 
 
+def test_a_rollback_of_shared_pods_ends_though_the_next_leaders_clock_is_behind() -> None:
+    stage = under_analysis()
+    stage.world.patch("RLPolicy", "b", {"status": {"usedBy": ["cartpole", "other"]}})
+    stage.command("abort@1")
+    stage.go(seconds=1)
+    assert stage.status.phase is RolloutPhase.ROLLING_BACK
+    stage.later(minutes=-10)
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.ROLLED_BACK
+
+
 def test_a_candidate_without_pods_answers_for_nobody() -> None:
     stage = under_analysis()
     stage.scrape("b", rate=50.0)
