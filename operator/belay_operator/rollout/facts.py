@@ -15,6 +15,15 @@ WINDOW = timedelta(seconds=30)  # that errors and latency are measured over
 MIN_REQUESTS = 10  # in it; a share or a p99 of fewer says nothing
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One outcome to ask the logbook about; metrics that share an outcome share the question."""
+
+    outcome: str
+    window_s: float
+    grace_s: float
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Reading:
     """What a source last measured for one metric. Compared by identity: a new measurement is a new object.
@@ -26,6 +35,7 @@ class Reading:
     at: datetime | None  # when it was measured, or failed to be; None: it was never asked, and never will be
     value: float | None = None  # one number of the candidate, for a limit; None: nothing to measure
     windows: Statistics | None = None  # episodes of both sides, for a comparison; kept from before while it is down
+    question: Question | None = None  # that the windows answer; None: it measures no episodes
     problem: str | None = None  # why the source does not answer now; None: it does
     nothing: str = "there is nothing to measure"  # what it means that there is neither a value nor a problem
     since: datetime | None = None  # the weight change, as status records it, after which a value was measured

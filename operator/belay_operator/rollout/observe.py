@@ -141,7 +141,7 @@ def _readings(
     owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader, settings: Settings
 ) -> dict[str, Reading]:
     """What the source of each metric last measured for the trial under way."""
-    sides = Sides.of(owner.namespace, owner.name, status)
+    sides = Sides.of(owner.namespace, owner.name, status, spec.analysis)
     if sides is None:
         return {}
     read = {

@@ -13,12 +13,13 @@ from typing import Any
 
 from tests.world import SETTINGS, World
 
-from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
+from belay_api.rollout import AnalysisSpec, RLRolloutSpec, RLRolloutStatus
 from belay_api.units import format_duration, parse_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Plan, Ref
 from belay_operator.rollout import route
+from belay_operator.rollout.analysis.queries import question
 from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.observed import Observed, PolicyView
 from belay_operator.rollout.situations.command_given import parse
@@ -238,11 +239,11 @@ def _readings(
     now: datetime,
 ) -> dict[str, Reading]:
     """What the real sources make of the facts that the case describes."""
-    sides = Sides.of("default", "cartpole", status)
+    sides = Sides.of("default", "cartpole", status, spec.analysis)
     if sides is None:
         return {}
     facts: dict[tuple[str, str, str], Any] = {("serving", "default", name): fact for name, fact in serving.items()}
-    facts["statistics", "default", "cartpole"] = _statistics(given, status, now)
+    facts["statistics", "default", "cartpole"] = _statistics(given, spec.analysis, status, now)
     world = World(facts=facts)
     settings = SETTINGS if given.get("logbook", True) else replace(SETTINGS, logbook_url=None)
     sources = all_sources()
@@ -250,7 +251,9 @@ def _readings(
     return {name: reading for name, reading in found.items() if reading is not None}
 
 
-def _statistics(given: Mapping[str, Any], status: RLRolloutStatus, now: datetime) -> StatisticsFact | None:
+def _statistics(
+    given: Mapping[str, Any], analysis: AnalysisSpec, status: RLRolloutStatus, now: datetime
+) -> StatisticsFact | None:
     """`statistics: {return: {b: [[count, mean, spread, missing], …], a: […]}}`, one entry per window of 10 s.
 
     `late: {b: [late per window, longest in seconds]}`: of either version, for every outcome.
@@ -263,12 +266,15 @@ def _statistics(given: Mapping[str, Any], status: RLRolloutStatus, now: datetime
     start = status.analysis_started_at
     outcomes = {
         name: Reading(
-            query=f"logbook {name}", at=now, windows=_answer(name, sides, start, now, given.get("late") or {})
+            query=f"logbook {name}",
+            at=now,
+            windows=_answer(name, sides, start, now, given.get("late") or {}),
+            question=question(name, analysis),
         )
         for name, sides in (given.get("statistics") or {}).items()
     }
     for name, problem in (given.get("problem") or {}).items():
-        outcomes[name] = Reading(query=f"logbook {name}", at=now, problem=problem)
+        outcomes[name] = Reading(query=f"logbook {name}", at=now, question=question(name, analysis), problem=problem)
     return StatisticsFact(status.candidate.policy, status.stable.policy, start, outcomes)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from tests.world import START, World, belay_object
 
-from belay_api.rollout import RLRolloutStatus
+from belay_api.rollout import AnalysisSpec, RLRolloutStatus
 from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.engine.plan import Key
 from belay_operator.policy.build import DIGEST_ANNOTATION
+from belay_operator.rollout.analysis.queries import question
 from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.observe import KIND
 
@@ -154,11 +155,13 @@ class Stage:
             for version, (count, mean, spread) in sides.items()
         ]
         answer = Statistics(outcome=outcome, at=self.now, etag=str(self.etag), versions=versions)
+        spec = self.world.objects["RLRollout", "default", "cartpole"]["spec"]
+        analysis = AnalysisSpec.model_validate(spec["analysis"])
         self.world.facts["statistics", "default", "cartpole"] = StatisticsFact(
             status.candidate.policy,
             status.stable.policy,
             status.analysis_started_at,
-            {outcome: Reading("asked", self.now, windows=answer)},
+            {outcome: Reading("asked", self.now, windows=answer, question=question(outcome, analysis))},
         )
 
     def later(self, **by: float) -> None:

@@ -242,6 +242,59 @@ def test_a_lost_stable_version_is_told_and_traffic_goes_where_it_is_answered() -
     assert stage.reason == "Healthy"
 
 
+def test_a_candidate_made_again_with_other_bytes_can_be_promoted_where_stable_is_lost() -> None:
+    stage = under_analysis()
+    stage.world.remove("RLPolicy", "a")
+    stage.go(seconds=1)
+    stage.world.patch("RLPolicy", "b", {"spec": {"artifact": {"digest": digest("c")}}})
+    stage.go(seconds=1)
+    assert "send promote to make b stable" in stage.message
+    stage.command("promote@1")
+    stage.go(seconds=1)
+    assert stage.status.stable is not None
+    assert (stage.status.stable.policy, stage.weights) == ("b", {"b": 10000})
+    assert "another digest than the one promoted" in stage.message
+
+
+def test_a_candidate_whose_policy_is_deleted_before_its_first_step_begins_none() -> None:
+    stage = healthy("b")
+    stage.ready("b", 0)
+    stage.wants("b")
+    stage.go(seconds=1)
+    stage.deletes("b")
+    stage.go(seconds=1)
+    assert (stage.told[-1], stage.reason) == ("RolloutStarted", "PolicyNotFound")
+    assert stage.message == "RLPolicy b was deleted; a serves all traffic"
+    stage.publish("b")
+    stage.world.remove("Deployment", "b")
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 9000, "b": 1000}
+
+
+def test_a_rollback_of_shared_pods_ends_though_the_next_leaders_clock_is_behind() -> None:
+    stage = under_analysis()
+    stage.world.patch("RLPolicy", "b", {"status": {"usedBy": ["cartpole", "other"]}})
+    stage.command("abort@1")
+    stage.go(seconds=1)
+    assert stage.status.phase is RolloutPhase.ROLLING_BACK
+    stage.later(minutes=-10)
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.ROLLED_BACK
+
+
+def test_a_candidate_without_pods_answers_for_nobody() -> None:
+    stage = under_analysis()
+    stage.scrape("b", rate=50.0)
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 10000}
+    stage.world.remove("RLPolicy", "a")
+    stage.ready("b", 0)
+    stage.go(seconds=1)
+    assert stage.reason == "StableLost"
+    assert "nobody answers" in stage.message
+
+
 def test_a_warm_version_that_answers_for_a_lost_stable_one_is_kept_beyond_its_time() -> None:
     stage = under_analysis()
     stage.command("promote@1")
@@ -652,19 +705,16 @@ def test_a_metric_that_is_redefined_under_its_name_begins_anew() -> None:
     assert "return (no look yet)" in stage.message
 
 
-def test_a_weight_recorded_by_the_version_before_counts_from_now_on() -> None:
-    """It had no `since`, and an analysis that asks for evidence since then would never end."""
-    stage = healthy("b", steps=[{"setWeight": 10}, {"analyze": {}}])
-    stage.wants("b")
-    stage.go(seconds=1)
-    status = stage.world.objects["RLRollout", "default", "cartpole"]["status"]
-    del status["weight"]["since"], status["weightChanges"]
-    stage.go(seconds=1)
-    stage.later(seconds=1)
-    stage.scrape("b", rate=50.0)
+def test_an_answer_for_another_grace_is_no_evidence() -> None:
+    stage = under_analysis()
     stage.episodes("return", GOOD)
-    stage.go()
-    assert stage.weights == {"b": 10000}
+    stage.world.patch("RLRollout", "cartpole", {"spec": {"analysis": {"grace": "1h"}}})
+    stage.scrape("b", rate=50.0)
+    stage.go(seconds=1)
+    assert "return (no look yet)" in stage.message
+    stage.episodes("return", GOOD)
+    stage.go(seconds=1)
+    assert stage.status.phase is RolloutPhase.BAKING
 
 
 def test_a_leader_whose_clock_is_behind_judges_at_once() -> None:

@@ -15,27 +15,22 @@ from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidenc
 from belay_operator.rollout.analysis.grace import withheld
 from belay_operator.rollout.analysis.limits import GuardRail
 from belay_operator.rollout.analysis.verdict import judge
-from belay_operator.rollout.facts import Reading
+from belay_operator.rollout.facts import Question, Reading
 
 # Known beforehand. Of other outcomes only the numbers can tell whether they are 0 or 1, which costs half the error.
 BINARY_OUTCOMES = {"success": True, "return": False, "length": False}
 EXAMPLES = {Unit.DURATION: "100ms", Unit.SHARE: "5%", Unit.NUMBER: "0.5"}
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One outcome to ask the logbook about; metrics that share an outcome share the question."""
-
-    outcome: str
-    window_s: float
-    grace_s: float
-
-
 def questions(analysis: AnalysisSpec) -> tuple[Question, ...]:
     """Return what to ask the logbook, one question per outcome, in a stable order."""
     outcomes = {metric.source.logbook.outcome for metric in analysis.metrics if metric.source.logbook}
-    window, grace = analysis.window.total_seconds(), analysis.grace.total_seconds()
-    return tuple(Question(outcome, window, grace) for outcome in sorted(outcomes))
+    return tuple(question(outcome, analysis) for outcome in sorted(outcomes))
+
+
+def question(outcome: str, analysis: AnalysisSpec) -> Question:
+    """Return what to ask the logbook about an outcome."""
+    return Question(outcome, analysis.window.total_seconds(), analysis.grace.total_seconds())
 
 
 def comparison_of(metric: Metric) -> Comparison | None:

@@ -22,7 +22,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
     status, policy = observed.status, observed.policy(observed.status.candidate)
     if status.candidate is None or status.step is not None or observed.rolling_back or observed.unfit is not None:
         return None
-    if policy is None or not policy.has_capacity:
+    if policy is None or policy.deleted or not policy.has_capacity:
         return None
     if status.stable is None:
         return enter(observed, now, len(observed.spec.steps), KINDS[First.name])
@@ -43,7 +43,7 @@ def explain(observed: Observed, now: datetime) -> Wait | None:
     if not observed.traffic.installed:
         return observed.router.trouble(observed.traffic, in_place=False, waited=timedelta())
     policy = observed.policies.get(candidate.policy)
-    if policy is None:
+    if policy is None or policy.deleted:
         message = f"RLPolicy {candidate.policy} was deleted; {meanwhile(observed)}"
         return Wait(RolloutReason.POLICY_NOT_FOUND, message)
     words = f" ({policy.message.rstrip('.')})" if policy.message else ""

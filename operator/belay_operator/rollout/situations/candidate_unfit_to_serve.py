@@ -39,6 +39,8 @@ def _identity(observed: Observed, candidate: VersionStatus) -> tuple[str, str] |
             return None
         return withdrawal.POLICY_DELETED, f"RLPolicy {candidate.policy} was deleted"
     if policy.digest != candidate.digest:
+        if not withdrawal.somebody_else_answers(observed):
+            return None  # its old pods serve on, and are all there is
         message = f"RLPolicy {candidate.policy} was deleted and made again with another digest"
         return withdrawal.POLICY_DELETED, message
     return None if policy.broken is None else (NOT_READY, ": ".join(policy.broken))

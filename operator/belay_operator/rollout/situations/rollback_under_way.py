@@ -90,7 +90,8 @@ def _drained(observed: Observed, rollback: RollbackStatus, now: datetime) -> boo
     if rollback.weight_zero_at is None:
         return False
     if _shared(observed, rollback):
-        return now - rollback.weight_zero_at >= SETTLE
+        # A clock behind the one that wrote this is another operator's, and taking over lasts longer than this.
+        return not timedelta() <= now - rollback.weight_zero_at < SETTLE
     fact = observed.serving.get(rollback.policy)
     # No answer is not zero traffic, and neither is a quiet second that began before the route had changed.
     return (

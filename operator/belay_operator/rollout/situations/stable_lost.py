@@ -38,9 +38,9 @@ def explain(observed: Observed, now: datetime) -> Wait | None:
     if kind is not None and not kind.judged:
         return None  # a person has promoted the candidate: the end of that is told
     there = route.intent(observed, now)
-    answering = there.shares[0][0] if there else stable.policy
+    answering = observed.policies.get(there.shares[0][0]) if there else None
     lost = f"{stable.policy}, which was stable, is lost: its RLPolicy and its pods were deleted"
-    who = f"{answering} answers instead" if answering in observed.policies else "nobody answers"
+    who = f"{answering.name} answers instead" if answering and answering.ready_replicas > 0 else "nobody answers"
     promote = f", or send promote to make {candidate.policy} stable" if candidate is not None else ""
     other = "" if candidate is not None else ", or name another policy"
     message = f"{lost}; {who}. Create RLPolicy {stable.policy} again as it was{promote}{other}"

@@ -20,8 +20,8 @@ from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.source import PollerContext
-from belay_operator.rollout.analysis.queries import Question, questions
-from belay_operator.rollout.facts import Reading, StatisticsFact
+from belay_operator.rollout.analysis.queries import question, questions
+from belay_operator.rollout.facts import Question, Reading, StatisticsFact
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import Trial, Trials
 from belay_operator.rollout.sources.source import MetricSource, Sides
@@ -101,7 +101,10 @@ class LogbookSource:
             return None
         if (fact.candidate, fact.stable, fact.since) != trial:
             return None
-        return fact.outcomes.get(metric.source.logbook.outcome)
+        outcome = metric.source.logbook.outcome
+        found = fact.outcomes.get(outcome)
+        # The answer to another question, from before an edit of grace or window, says nothing about this metric.
+        return found if found is not None and found.question == question(outcome, sides.analysis) else None
 
     async def run(self, context: PollerContext) -> None:
         """Keep one task per question that some rollout wants answered."""
@@ -149,7 +152,8 @@ async def _keep_asking(context: PollerContext, poll: Poll) -> None:
         except LogbookDown as error:
             failures += 1
             if last is None or last.problem != str(error):
-                last = Reading(poll.text, at, windows=last.windows if last else None, problem=str(error))
+                kept = last.windows if last else None
+                last = Reading(poll.text, at, windows=kept, question=poll.question, problem=str(error))
                 _publish(context, poll, last)
             await asyncio.sleep(_pause(failures).total_seconds() * rng.uniform(0.5, 1))
             continue
@@ -160,7 +164,7 @@ async def _keep_asking(context: PollerContext, poll: Poll) -> None:
             poll = replace(poll, counted_from=statistics.at)
             continue
         if known is None or known.etag != statistics.etag:
-            last = Reading(poll.text, instant(context.now()), windows=statistics)
+            last = Reading(poll.text, instant(context.now()), windows=statistics, question=poll.question)
             _publish(context, poll, last)
         await asyncio.sleep(GATHER.total_seconds())
 

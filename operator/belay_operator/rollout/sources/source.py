@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from belay_api.rollout import Metric, RLRolloutStatus
+from belay_api.rollout import AnalysisSpec, Metric, RLRolloutStatus
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Settings
 from belay_operator.engine.source import Source
@@ -18,17 +18,18 @@ from belay_operator.rollout.facts import Reading
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Who is measured, and since when: what a reading must be about to count."""
+    """Who is measured, how and since when: what a reading must be about to count."""
 
     namespace: str
     rollout: str
     candidate: str
     stable: str | None  # None: the first version, with nothing to compare it with
     since: datetime  # status.analysisStartedAt
+    analysis: AnalysisSpec  # window and grace are part of what is asked
     weight_since: datetime | None  # the last weight that was accepted; None: one is on its way
 
     @classmethod
-    def of(cls, namespace: str, rollout: str, status: RLRolloutStatus) -> "Sides | None":
+    def of(cls, namespace: str, rollout: str, status: RLRolloutStatus, analysis: AnalysisSpec) -> "Sides | None":
         """Return the sides of the trial that status records; None: there is none, or no weight was accepted yet."""
         if status.candidate is None or status.analysis_started_at is None:
             return None
@@ -38,6 +39,7 @@ class Sides:
             candidate=status.candidate.policy,
             stable=status.stable.policy if status.stable else None,
             since=status.analysis_started_at,
+            analysis=analysis,
             weight_since=status.weight.since if status.weight else None,
         )
 
