@@ -296,6 +296,14 @@ def test_a_first_version_serves_on_when_another_policy_is_named_before_it_is_sta
     assert stage.weights == {"a": 9000, "b": 1000}, "and b takes its steps beside it"
 
 
+def test_a_command_of_any_length_fits_into_the_status() -> None:
+    stage = healthy()
+    stage.command(f"{'x' * 200_000}@1")
+    stage.go(seconds=1)
+    (command,) = stage.status.commands
+    assert len(command.dump()["action"]) + len(command.message or "") < 500
+
+
 def test_a_candidate_without_pods_answers_for_nobody() -> None:
     stage = under_analysis()
     stage.scrape("b", rate=50.0)
