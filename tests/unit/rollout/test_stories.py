@@ -282,6 +282,28 @@ def test_a_rollback_of_shared_pods_ends_though_the_next_leaders_clock_is_behind(
     assert stage.status.phase is RolloutPhase.ROLLED_BACK
 
 
+def test_a_first_version_serves_on_when_another_policy_is_named_before_it_is_stable() -> None:
+    stage = Stage("a", "b")
+    stage.passes()
+    stage.accept()
+    stage.passes()
+    stage.wants("b")
+    stage.passes()
+    assert stage.weights == {"a": 10000}, "nobody else could answer while b is loaded"
+    stage.go(seconds=1)
+    assert stage.status.stable is not None
+    assert stage.status.stable.policy == "a"
+    assert stage.weights == {"a": 9000, "b": 1000}, "and b takes its steps beside it"
+
+
+def test_a_command_of_any_length_fits_into_the_status() -> None:
+    stage = healthy()
+    stage.command(f"{'x' * 200_000}@1")
+    stage.go(seconds=1)
+    (command,) = stage.status.commands
+    assert len(command.dump()["action"]) + len(command.message or "") < 500
+
+
 def test_a_candidate_without_pods_answers_for_nobody() -> None:
     stage = under_analysis()
     stage.scrape("b", rate=50.0)

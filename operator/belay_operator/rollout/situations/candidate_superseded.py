@@ -8,11 +8,11 @@ from belay_operator.rollout.observed import Observed
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
-    """Withdraw the candidate, unless it is the only one that answers in place of a lost stable version."""
+    """Withdraw the candidate, unless nobody else answers: stable is lost, or it is the first version."""
     candidate = observed.status.candidate
     if candidate is None or observed.rolling_back or candidate.policy == observed.wanted:
         return None
-    if observed.stable_lost and not withdrawal.somebody_else_answers(observed):
+    if not withdrawal.somebody_else_answers(observed):
         return None
     message = f"spec.policy.name is {observed.wanted} now"
     return withdrawal.begin(observed, now, reason=withdrawal.SUPERSEDED, message=message)

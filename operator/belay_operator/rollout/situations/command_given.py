@@ -20,6 +20,7 @@ from belay_operator.rollout.steps.promote import Promote
 
 KEEP_COMMANDS = 10
 MAX_ID = 128  # characters kept of an id
+MAX_ACTION = 64  # of an action; whole annotations, of which ten are kept, would not fit into the object
 
 Refusal = str
 """Why a command cannot be carried out."""
@@ -30,7 +31,7 @@ def parse(text: str) -> Command:
     action, at, identity = text.partition("@")
     if not at or not action or not identity:
         return Command(id=text[:MAX_ID], action="")
-    return Command(id=identity[:MAX_ID], action=action)
+    return Command(id=identity[:MAX_ID], action=action[:MAX_ACTION])
 
 
 def act(observed: Observed, now: datetime) -> Move | None:

@@ -38,7 +38,7 @@ def explain(observed: Observed, now: datetime) -> Wait | None:
         return None
     message = (
         f"{candidate.policy} fails: {failed.metric}: {failed.message}. It keeps its traffic, because no other version "
-        "could take over; name a better policy, or send promote to keep it"
+        "could take over. Send promote to keep it until a better policy, named in the spec, replaces it"
     )
     return Wait(RolloutReason.VERDICT_FAILED, message, stalled=True)
 
