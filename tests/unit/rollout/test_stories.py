@@ -380,6 +380,24 @@ def test_a_rollback_stands_still_while_stable_is_lost() -> None:
     assert stage.weights == {"a": 10000}
 
 
+def test_closed_endpoints_open_again_where_only_the_candidate_answers() -> None:
+    stage = under_analysis()
+    stage.command("abort@1")
+    stage.passes()
+    stage.later(seconds=31)
+    stage.passes()
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.endpoints_closed_at is not None, "the Gateway has not answered"
+    stage.world.remove("RLPolicy", "a")
+    stage.passes()
+    assert stage.weights == {"b": 10000}
+    assert stage.status.rollback.endpoints_closed_at is None
+    stage.publish("a")
+    stage.passes()
+    assert stage.weights == {"a": 10000}
+    assert stage.status.rollback.endpoints_closed_at is not None
+
+
 def test_a_candidate_whose_stable_version_is_lost_can_be_promoted() -> None:
     stage = under_analysis()
     stage.world.remove("RLPolicy", "a")

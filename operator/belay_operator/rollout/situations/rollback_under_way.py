@@ -5,7 +5,8 @@ order is fixed: the intent, and with it the route; whoever carries traffic accep
 seen without a request for one whole scrape that began after that; only then is the candidate let go. Past the deadline
 its endpoints are closed as well (by the policy kind, which reads `endpointsClosedAt`). Nobody's capacity is ever asked.
 
-It stands still while stable is lost and only the candidate answers: then the route leads to the candidate.
+It stands still while stable is lost and only the candidate answers: then the route leads to the candidate, and its
+endpoints are open.
 """
 
 from datetime import datetime, timedelta
@@ -31,8 +32,10 @@ SETTLE = timedelta(seconds=2)
 def act(observed: Observed, now: datetime) -> Move | None:
     """Record what is newly seen."""
     rollback = observed.status.rollback
-    if rollback is None or (observed.stable_lost and observed.candidate_answers):
+    if rollback is None:
         return None
+    if observed.stable_lost and observed.candidate_answers:
+        return _stand_still(observed, rollback)
     if rollback.drained_at is not None:
         return _accepted_late(observed, rollback, now)
     if rollback.weight_zero_at is None and route.in_force(observed, now):
@@ -60,6 +63,13 @@ def explain(observed: Observed, now: datetime) -> Wait | None:
         times.append(rollback.weight_zero_at + SETTLE - now)
     due = [time for time in times if time > timedelta()]
     return Wait(RolloutReason.ROLLING_BACK, message, min(due) if due else AFTER_DEADLINE)
+
+
+def _stand_still(observed: Observed, rollback: RollbackStatus) -> Move | None:
+    """Open the endpoints that are closed: requests go to the candidate, and to nobody else."""
+    if rollback.endpoints_closed_at is None:
+        return None
+    return Move(changed(observed.status, rollback=rollback.model_copy(update={"endpoints_closed_at": None})))
 
 
 def _accepted_late(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move | None:

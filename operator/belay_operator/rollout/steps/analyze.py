@@ -1,8 +1,8 @@
 """`analyze`: stay at this weight until every metric has passed on what was measured at this weight.
 
-Pass is asked of all metrics at one look. Evidence from an earlier weight does not count, and neither does one that an
-operator recorded before it was away for hours. A Fail never gets here: it ends the rollout at any step
-(`situations/metric_failed`). Verdicts that stay away are told apart, and each has its own patience (`patience`).
+Pass is asked of all metrics at one look. Evidence from an earlier weight does not count, and neither does a verdict
+recorded before the step began, until its metric is measured again. A Fail never gets here: it ends the rollout at any
+step (`situations/metric_failed`). Verdicts that stay away are told apart, and each has its own patience (`patience`).
 """
 
 from datetime import datetime, timedelta

@@ -1,7 +1,7 @@
 """`first`: the first version of a rollout gets all traffic, and is held to its limits. No spec lists it.
 
 There is nothing to compare it with and nobody else who answers, so it takes no steps. It becomes stable once every
-limit was looked at and none counts a breach; that there are no requests yet is no breach.
+limit was looked at and none counts a breach. It is no breach that there are no requests yet.
 """
 
 from datetime import datetime
