@@ -38,13 +38,19 @@ events = st.one_of(
 def needed(cluster: Cluster) -> set[str]:
     """Return the uids of the rollouts that own the Deployment and need its bytes."""
     held = cluster.child("Deployment")
+    owners = {one["uid"] for one in held["metadata"]["ownerReferences"]} if held else set()
+    return owners & asking(cluster)
+
+
+def asking(cluster: Cluster) -> set[str]:
+    """Return the uids of the rollouts that need the Deployment's bytes, also of one that never became an owner."""
+    held = cluster.child("Deployment")
     if held is None:
         return set()
-    owners = {one["uid"] for one in held["metadata"]["ownerReferences"]}
     digest = held["metadata"]["annotations"][DIGEST_ANNOTATION]
     rollouts = [one for key, one in cluster.world.objects.items() if key[0] == "RLRollout"]
     asked = needs.demands(NAME, rollouts)
-    return owners & {one.uid for one in asked if one.digest == digest and one.holds(START) and not one.closing}
+    return {one.uid for one in asked if one.digest == digest and one.holds(START) and not one.closing}
 
 
 def identity(cluster: Cluster) -> Any:
@@ -73,7 +79,7 @@ def test_what_a_rollout_needs_is_neither_removed_nor_replaced(course: list[Any])
         cluster.let_go()
     policy, deployment, service = (cluster.child(kind) for kind in ("RLPolicy", "Deployment", "Service"))
     if policy is None:
-        assert (deployment is not None) == bool(needed(cluster)), "what nobody needs goes, and nothing else"
+        assert (deployment is not None) == bool(asking(cluster)), "what nobody needs goes, and nothing else"
         assert deployment is not None or service is None, "the Service goes with its Deployment"
         return
     digest = policy["spec"]["artifact"]["digest"]
