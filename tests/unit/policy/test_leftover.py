@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.strategies import crashes
 from tests.unit.policy.given import DIGEST, MADE, NAME, OTHER, pod, rollout, world_of
@@ -38,13 +38,19 @@ events = st.one_of(
 def needed(cluster: Cluster) -> set[str]:
     """Return the uids of the rollouts that own the Deployment and need its bytes."""
     held = cluster.child("Deployment")
+    owners = {one["uid"] for one in held["metadata"]["ownerReferences"]} if held else set()
+    return owners & asking(cluster)
+
+
+def asking(cluster: Cluster) -> set[str]:
+    """Return the uids of the rollouts that need the Deployment's bytes, also of one that never became an owner."""
+    held = cluster.child("Deployment")
     if held is None:
         return set()
-    owners = {one["uid"] for one in held["metadata"]["ownerReferences"]}
     digest = held["metadata"]["annotations"][DIGEST_ANNOTATION]
     rollouts = [one for key, one in cluster.world.objects.items() if key[0] == "RLRollout"]
     asked = needs.demands(NAME, rollouts)
-    return owners & {one.uid for one in asked if one.digest == digest and one.holds(START) and not one.closing}
+    return {one.uid for one in asked if one.digest == digest and one.holds(START) and not one.closing}
 
 
 def identity(cluster: Cluster) -> Any:
@@ -54,8 +60,18 @@ def identity(cluster: Cluster) -> Any:
     return held and (meta["uid"], meta["annotations"][DIGEST_ANNOTATION], held["spec"]["template"])
 
 
+NEVER_AN_OWNER: list[Any] = [  # `a` asks for what is left, and nobody makes it an owner any more
+    (("name_it", "b", 1, {"stable": {"digest": DIGEST}}), None),
+    (("delete_policy",), None),
+    (("name_it", "a", 1, {"stable": {"digest": DIGEST}}), None),
+    (("name_it", "b", 1, {}), None),
+]
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(events, crashes), max_size=15))
+@example(NEVER_AN_OWNER)
+@example([*NEVER_AN_OWNER, (("make_policy", OTHER), None)])
 def test_what_a_rollout_needs_is_neither_removed_nor_replaced(course: list[Any]) -> None:
     cluster = Cluster()
     for event, crash in course:
@@ -73,12 +89,12 @@ def test_what_a_rollout_needs_is_neither_removed_nor_replaced(course: list[Any])
         cluster.let_go()
     policy, deployment, service = (cluster.child(kind) for kind in ("RLPolicy", "Deployment", "Service"))
     if policy is None:
-        assert (deployment is not None) == bool(needed(cluster)), "what nobody needs goes, and nothing else"
+        assert (deployment is not None) == bool(asking(cluster)), "what nobody needs goes, and nothing else"
         assert deployment is not None or service is None, "the Service goes with its Deployment"
         return
     digest = policy["spec"]["artifact"]["digest"]
     other = deployment is not None and deployment["metadata"]["annotations"][DIGEST_ANNOTATION] != digest
-    assert other == (cluster.condition("Ready")["reason"] == "NameInUse") == (other and bool(needed(cluster)))
+    assert other == (cluster.condition("Ready")["reason"] == "NameInUse") == (other and bool(asking(cluster)))
 
 
 def leftover(**given_: Any) -> tuple[World, Leftover]:
