@@ -36,9 +36,11 @@ def controllers() -> Iterator[Api]:
             kube.run("apply", "--server-side", "-f", str(path))
         kube.established()
         kube.run("create", "namespace", "belay-system")
-        # The garbage collector learns of new kinds every 30 s.
+        # The garbage collector learns of new kinds every 30 s, and not of all of them at once.
         kube.apply(policy())
-        kube.run("delete", "rlpolicy/a", "--cascade=foreground", "--timeout=60s")
+        rollout(kube)
+        for made in ("rlpolicy/a", "rlrollout/public"):
+            kube.run("delete", made, "--cascade=foreground", "--timeout=55s")
         yield server
 
 
