@@ -5,6 +5,7 @@ there is to adding one, but for the field's model in `belay_api`. A kind that mu
 that model in `StepStatus`. Everybody asks the kind what holds; no other file compares names of kinds.
 """
 
+from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 
 from belay_api.rollout import RolloutPhase, Step
@@ -14,7 +15,7 @@ from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.wait import Wait
 
 
-class StepKind:
+class StepKind(ABC):
     """One kind of step. A step is over when `wait` finds nothing."""
 
     name: str
@@ -43,9 +44,9 @@ class StepKind:
         """
         return None
 
+    @abstractmethod
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Return what the step waits for, or None when it is over."""
-        raise NotImplementedError
 
     def objects(self, step: Step, observed: Observed) -> tuple[Manifest, ...]:
         """Return the objects it needs now, such as a Job; `observed.jobs` shows what became of it.
