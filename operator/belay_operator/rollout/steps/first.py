@@ -10,7 +10,7 @@ from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout import RolloutPhase, Step
 from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.steps.promote import ALL
+from belay_operator.rollout.steps.promote import ALL_TRAFFIC
 from belay_operator.rollout.steps.set_weight import record_weight, weight_trouble
 from belay_operator.rollout.steps.step import StepKind
 from belay_operator.rollout.wait import Wait
@@ -28,11 +28,11 @@ class First(StepKind):
 
     def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
         """Record all traffic."""
-        return record_weight(observed, ALL)
+        return record_weight(observed, ALL_TRAFFIC)
 
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Wait for capacity, for the route to be accepted, and for the limits."""
-        trouble = weight_trouble(observed, ALL, now)
+        trouble = weight_trouble(observed, ALL_TRAFFIC, now)
         if trouble is not None:
             return trouble
         # A breach stays counted while nothing is measured: requests that stop coming mend no slow policy.

@@ -12,7 +12,7 @@ from belay_operator.rollout.steps.set_weight import record_weight, weight_troubl
 from belay_operator.rollout.steps.step import StepKind
 from belay_operator.rollout.wait import Wait
 
-ALL = 100.0
+ALL_TRAFFIC = 100.0
 
 
 class Promote(StepKind):
@@ -26,11 +26,11 @@ class Promote(StepKind):
 
     def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
         """Record all traffic."""
-        return record_weight(observed, ALL)
+        return record_weight(observed, ALL_TRAFFIC)
 
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Wait for capacity and for the route to be accepted."""
-        return weight_trouble(observed, ALL, now)
+        return weight_trouble(observed, ALL_TRAFFIC, now)
 
 
 KIND = Promote()
