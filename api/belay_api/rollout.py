@@ -457,7 +457,7 @@ class WeightStatus(StatusModel):
     """The candidate's share of new episodes, in percent."""
 
     desired: float
-    """What the step asks for; recorded before the route is touched."""
+    """What the step asks for: a raise is recorded with the Gateway's answer, all else before the route is touched."""
     applied: float | None = None
     """What the Gateway has accepted at the route's latest generation."""
     since: Instant | None = None

@@ -119,23 +119,29 @@ class Executor:
         kind, namespace, name = obj["kind"], meta["namespace"], meta["name"]
         try:
             answer = await self._client.replace_status(obj, status, urgent=urgent)
-        except Conflict:
-            # Mostly somebody changed a label. Look, and decide again on what is there.
-            live = await self._client.get(kind, namespace, name, urgent=urgent)
-            if live is not None:
-                self._cache.put(kind, live)
+        except Conflict:  # mostly somebody changed a label
+            await self._look(kind, namespace, name, urgent)
             raise
         self._cache.put(kind, answer)
         return answer
 
+    async def _look(self, kind: str, namespace: str, name: str, urgent: bool) -> None:
+        """Give the cache the live object, so that the next pass decides on what is there."""
+        live = await self._client.get(kind, namespace, name, urgent=urgent)
+        if live is not None:
+            self._cache.put(kind, live)
+
     async def _apply(self, obj: Mapping[str, Any], child: _Child, urgent: bool) -> Blocked | None:
         """Apply the child; return what it is blocked by, or None when it is made."""
-        kind = child.manifest["kind"]
+        kind, meta = child.manifest["kind"], child.manifest["metadata"]
         if await self._is_taken(child.manifest, urgent):
             return conflict(child.manifest)
         try:
             answer = await self._client.apply(child.manifest, urgent=urgent)
         except Terminating:
+            raise
+        except Conflict:  # only a manifest that names a resource version can meet one
+            await self._look(kind, meta["namespace"], meta["name"], urgent)
             raise
         except (Refused, Forbidden) as error:  # not valid, or a quota, an admission policy or RBAC says no
             return refused(child.manifest, error)

@@ -8,7 +8,8 @@ remembered between passes, so it does not matter where the one before died. The 
 has an answer, all within one pass: everything that needs the world (an accepted route, ready pods, a measurement, time)
 is only ever read from `observed`, so a chain of changes that need nothing from outside is one write.
 
-What is done to the world follows from the final status alone, and the executor writes that status first.
+What is done to the world follows from the final status alone. The executor writes that status first, except where the
+route itself carries what is new in it (see `carried`).
 """
 
 from dataclasses import replace
@@ -16,7 +17,7 @@ from datetime import datetime, timedelta
 
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan, Ref
 from belay_operator.policy.leftover import outlived
-from belay_operator.rollout import route, verdicts
+from belay_operator.rollout import carried, route, verdicts
 from belay_operator.rollout.move import Act, Explain, instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import next_due
@@ -87,16 +88,17 @@ def decide(observed: Observed, now: datetime) -> Plan:
     """Return the next move; an empty plan when the rollout is as the spec wants it."""
     if observed.owner.deleting:
         return EMPTY  # everything we made is owned and goes with the rollout
-    now, recorded = instant(now), observed.status
+    now = instant(now)
     observed, events = _settle(replace(observed, verdicts=verdicts.reach(observed, now)), now)
     wait = _explanation(observed, now)
     observed = observed.after(describe(observed, wait, now))
-    status = observed.status.dump()
+    status, recorded = observed.status.dump(), observed.recorded.dump()
     apply, delete = route.changes(observed, now)
+    carrying = carried.by_route(observed, wait, apply)
     made, ended = _objects_of_step(observed)
     return Plan(
-        status=status if status != recorded.dump() else None,
-        apply=(*apply, *made),
+        status=status if status != recorded and carrying is None else None,
+        apply=(*(apply if carrying is None else carrying), *made),
         delete=(*delete, *ended, *outlived(observed.leftovers, now)),
         events=events,
         requeue_after=_requeue_after(observed, wait, now),

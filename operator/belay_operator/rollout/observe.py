@@ -23,7 +23,7 @@ from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
-from belay_operator.rollout import specification
+from belay_operator.rollout import carried, specification
 from belay_operator.rollout.decide import decide
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import changed
@@ -57,23 +57,26 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         yet. Where something is, what is left of the spec is gone on with, and `unfit` says what was left out.
     """
     owner = Owner.of(body)
-    status = RLRolloutStatus.model_validate(body.get("status") or {})
-    trial = status.candidate or status.stable
+    recorded = RLRolloutStatus.model_validate(body.get("status") or {})
+    trial = recorded.candidate or recorded.stable
     read = specification.read(body.get("spec") or {}, serving=trial.policy if trial else None)
     if read.unfit is not None and trial is None:
         raise ValueError(read.unfit)
     spec, wanted = read.spec, read.spec.policy.name
     way = router(read.spec.traffic, owner=owner, labels=settings.labels)
+    traffic = way.read(reader)
+    status = carried.read(recorded, traffic.objects, owner, settings)
     annotation = (body["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
     sides = [side.policy for side in (status.candidate, status.stable) if side is not None]
     facts = {name: reader.fact("serving", owner.namespace, name) for name in sides}
     return Observed(
         owner=owner,
         spec=spec,
+        recorded=recorded,
         status=status,
         wanted=wanted,
         router=way,
-        traffic=way.read(reader),
+        traffic=traffic,
         settings=settings,
         policies=_policies(owner, wanted, spec, status, reader),
         candidate_pods=_endpoints(owner, status, reader),

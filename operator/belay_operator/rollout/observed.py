@@ -52,7 +52,8 @@ class Observed:
 
     owner: Owner
     spec: RLRolloutSpec  # where `unfit` is set, without the parts that cannot be carried out
-    status: RLRolloutStatus
+    recorded: RLRolloutStatus  # the status as the API server has it
+    status: RLRolloutStatus  # with what the route carries ahead of it (see `carried`)
     wanted: str  # the policy that the spec wants to serve
     router: Router  # how the spec wants traffic carried
     traffic: TrafficView  # what carries it now
@@ -68,7 +69,7 @@ class Observed:
     verdicts: tuple[MetricVerdict, ...] | None = None  # of this pass; None: nobody is judged
 
     def after(self, status: RLRolloutStatus) -> "Observed":
-        """Return the same world with another recorded status."""
+        """Return the same world with another status."""
         return replace(self, status=status)
 
     def policy(self, version: VersionStatus | None) -> PolicyView | None:

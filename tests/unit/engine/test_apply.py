@@ -207,3 +207,14 @@ async def test_no_call_of_an_urgent_pass_waits_for_the_rate_limit() -> None:
     assert cache.version("RLRollout", "ns", "r") == 100, "the next decision is made on what is there"
     assert {method for method, _ in server.calls} == {"get", "apply", "status", "delete"}
     assert [call for call in server.calls if not call[1]] == []
+
+
+@pytest.mark.asyncio
+async def test_a_child_that_is_no_longer_the_version_looked_at_is_looked_at_again() -> None:
+    server, cache, _, executor, rollout = world()
+    cache.put("HTTPRoute", server.put(child("HTTPRoute", "r")))
+    server.put(child("HTTPRoute", "r"))
+    server.fails["apply HTTPRoute"] = Conflict("PATCH r", code=409, reason="Conflict", message="")
+    with pytest.raises(Conflict):
+        await executor.execute(rollout, Plan(apply=(child("HTTPRoute", "r"),)))
+    assert cache.version("HTTPRoute", "ns", "r") == server.version

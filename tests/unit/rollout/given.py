@@ -5,6 +5,7 @@ from the versions on the route, a route from status. Everything in it is named b
 checked, so a misspelt one is an error.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from belay_api.units import format_duration, parse_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Plan, Ref
-from belay_operator.rollout import route
+from belay_operator.rollout import carried, route
 from belay_operator.rollout.analysis.queries import question
 from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.observed import Observed, PolicyView
@@ -54,6 +55,7 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         owner=OWNER,
         spec=spec,
         wanted=spec.policy.name,
+        recorded=status,
         status=status,
         router=router(spec.traffic, owner=OWNER, labels={}),
         traffic=TrafficView(installed=given.get("gatewayAPI", True), acceptance=Acceptance.SILENT),
@@ -69,13 +71,14 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
 
 def after(seen: Observed, plan: Plan, now: datetime) -> Observed:
     """Return the world once the plan is carried out, and nobody else has done anything yet."""
-    status = seen.status if plan.status is None else RLRolloutStatus.model_validate(plan.status)
+    recorded = seen.recorded if plan.status is None else RLRolloutStatus.model_validate(plan.status)
     traffic = seen.traffic
     if plan.apply:
         traffic = _carrying(plan.apply[0], Acceptance.PENDING)
     if plan.delete:
         traffic = replace(traffic, objects=(), acceptance=Acceptance.SILENT)
-    return replace(seen, status=status, traffic=traffic)
+    status = carried.read(recorded, traffic.objects, seen.owner, seen.settings)
+    return replace(seen, recorded=recorded, status=status, traffic=traffic)
 
 
 def summary(plan: Plan) -> dict[str, Any]:
@@ -102,6 +105,8 @@ def summary(plan: Plan) -> dict[str, Any]:
                 status[side] = " ".join(v for k, v in status[side].items() if k in ("policy", "until"))
         said["status"] = {key: value for key, value in status.items() if value != []}
     for manifest in plan.apply:
+        if text := manifest["metadata"].get("annotations", {}).get(carried.ANNOTATION):
+            said["carried"] = _carried(text)
         weighted, *pinned = manifest["spec"]["rules"]
         said["route"] = {
             "weights": {ref["name"]: ref["weight"] for ref in weighted["backendRefs"]},
@@ -114,6 +119,15 @@ def summary(plan: Plan) -> dict[str, Any]:
     if plan.requeue_after is not None:
         said["requeueAfter"] = format_duration(plan.requeue_after)
     return said
+
+
+def _carried(text: str) -> dict[str, Any]:
+    """What the route says ahead of status."""
+    said = json.loads(text.partition(" ")[2])
+    return {
+        "step": {key: value for key, value in said["step"].items() if key != "passedHash"},
+        "weight": {key: value for key, value in said["weight"].items() if key != "since"},
+    }
 
 
 def _pinned(rule: Mapping[str, Any]) -> str:
@@ -192,7 +206,15 @@ def _traffic(seen: Observed, given: Mapping[str, Any], now: datetime) -> Traffic
 def _carrying(manifest: Mapping[str, Any], acceptance: Acceptance) -> TrafficView:
     ref = Ref(manifest["apiVersion"], manifest["kind"], "default", manifest["metadata"]["name"], "route")
     return TrafficView(
-        objects=(TrafficObject(ref, manifest["spec"], owned=True, foreign=False),),
+        objects=(
+            TrafficObject(
+                ref,
+                manifest["spec"],
+                owned=True,
+                foreign=False,
+                annotations=manifest["metadata"].get("annotations", {}),
+            ),
+        ),
         acceptance=acceptance,
         message=f"Gateway default/gw: {acceptance.name}",
     )

@@ -17,7 +17,7 @@ from belay_operator.engine.plan import Key
 from belay_operator.policy.build import DIGEST_ANNOTATION
 from belay_operator.rollout.analysis.queries import question
 from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
-from belay_operator.rollout.observe import KIND
+from belay_operator.rollout.observe import KIND, observe
 
 KEY = Key("RLRollout", "default", "cartpole")
 ANALYSIS = {
@@ -188,9 +188,17 @@ class Stage:
 
     # --- what can be seen ---------------------------------------------------------------------------------------------
     @property
-    def status(self) -> RLRolloutStatus:
+    def recorded(self) -> RLRolloutStatus:
+        """The status as the API server has it."""
         held = self.world.objects["RLRollout", "default", "cartpole"]
         return RLRolloutStatus.model_validate(held.get("status") or {})
+
+    @property
+    def status(self) -> RLRolloutStatus:
+        """The status with what the route carries ahead of it."""
+        held = self.world.get("RLRollout", "default", "cartpole")
+        assert held is not None
+        return observe(held, self.world, self.world.settings).status
 
     @property
     def weights(self) -> dict[str, int] | None:

@@ -146,6 +146,7 @@ def _answers(stage: Stage, policy: str) -> bool:
 @given(st.lists(MORE_STEPS, max_size=14))
 @example(["want b", "promote@1", "gateway accepts", "a deleted"])
 @example(["a deleted", "want b", "gateway accepts"])
+@example(["want b", "gateway accepts", "half minute", "b has no pods", "bad episodes"])  # the route carries a raise
 @example(["steps spoilt", "route deleted"])
 def test_the_route_is_always_the_recorded_intent(acts: list[str]) -> None:
     stage = Stage("a", "b", "c").go()

@@ -66,6 +66,8 @@ class GatewayRouter:
                     spec=route.get("spec") or {},
                     owned=self.owner.owns(route),
                     foreign=is_foreign(route, self.owner.child(API_VERSION, KIND, self.owner.name, {})),
+                    annotations=metadata.get("annotations") or {},
+                    version=metadata.get("resourceVersion"),
                 ),
             ),
             installed=installed,

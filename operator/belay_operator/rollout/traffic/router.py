@@ -5,7 +5,7 @@ rollback, a step and a promotion are all the same act, writing the objects that 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
 from typing import Any, Protocol
@@ -40,6 +40,8 @@ class TrafficObject:
     spec: Mapping[str, Any]
     owned: bool  # by this very rollout
     foreign: bool  # it belongs to somebody else; one that belongs to nobody and has our label is taken up again
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    version: str | None = None  # metadata.resourceVersion
 
 
 @dataclass(frozen=True, slots=True)
