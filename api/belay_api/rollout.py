@@ -184,6 +184,25 @@ def _named(sources: list[str]) -> str:
     return " or ".join(f"source.{name}" for name in sources)
 
 
+class OutcomeRange(Model):
+    """Between what every outcome lies; an end that is not set is not known."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule("has(self.low) || has(self.high)", "a range has at least one end: set low, high or both"),
+            rule(
+                "!has(self.low) || !has(self.high) || self.low < self.high",
+                "range.low is not below range.high, and no outcome could lie between them: exchange them",
+            ),
+        )
+    }
+
+    low: float | None = None
+    """No outcome is below."""
+    high: float | None = None
+    """No outcome is above."""
+
+
 class Compare(Model):
     """The candidate against the concurrent stable; exactly one of the two margins is set."""
 
@@ -206,6 +225,9 @@ class Compare(Model):
     """More is better: allowed fall of the mean, as a share of stable's."""
     max_increase: Annotated[float, Field(gt=0)] | None = None
     """Less is better (a 0/1 outcome or a count): allowed rise of the mean, in the outcome's own unit."""
+    range: OutcomeRange | None = None
+    """Between what every outcome lies, if you know it. The stated errors then hold for any shape of outcomes; without
+    it they hold down to the range that status shows. One that lies outside is said, and nothing is decided by it."""
 
 
 _LimitText = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|%)?$", max_length=16)]
@@ -502,6 +524,9 @@ class MetricVerdict(StatusModel):
     """The upper bound below this fails (above it, where less is better)."""
     pass_above: float | None = None
     """The lower bound above this passes (below it, where less is better)."""
+    range: Annotated[list[float], Field(max_length=2)] | None = None
+    """Of a comparison: the stated errors hold while every outcome lies between, [low, high]: as declared, or taken from
+    what was seen before."""
     grace_too_short: bool | None = None
     """True: in most windows of one side more than 1 % of the reported episodes were late, so nothing is decided."""
     value: float | None = None

@@ -120,6 +120,7 @@ def _stored(
         interval=bounds if len(bounds) == 2 else None,
         fail_below=_short(evidence.fail_below),
         pass_above=_short(evidence.pass_above),
+        range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
         grace_too_short=evidence.grace_too_short or None,
         value=_short(evidence.value),
         breaches=evidence.breaches,

@@ -1,4 +1,4 @@
-"""How much error each test may spend, and what the metrics say together.
+"""How much error each test may spend.
 
 Errors add. The stated false-rollback rate holds for the whole rollout, all compared metrics and all looks together,
 because its parts sum to it (Bonferroni). A rollback needs one Fail, so that budget is split; a promotion needs every
@@ -7,23 +7,12 @@ Pass, so a wrong promotion needs every test wrong at once, and each may use its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-
-from belay_api.reasons import Verdict
+from dataclasses import dataclass
 
 # Share of a metric's budget for its missing test. Small, because silence is a large effect on a 0/1 outcome: a tenth
 # of the error costs it log(10) nats, a handful of episodes, while the outcome's own test keeps nearly all.
 MISSING_SHARE = 0.1
 WRONG_PROMOTION_RATE = 0.025  # chance that a candidate worse by the allowed regression or more ever passes, per metric
-
-WORST_FIRST = (
-    Verdict.FAIL,  # proven worse
-    Verdict.PROVIDER_DOWN,  # we are blind
-    Verdict.NO_DATA,  # we see, and there is nothing
-    Verdict.NOT_ENOUGH_SAMPLES,  # it is a matter of time
-    Verdict.PASS,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +22,6 @@ class Budget:
     outcome: float  # wrongly worse, by the outcome
     missing: float  # wrongly worse, by the missing rate
     wrong_promotion: float = WRONG_PROMOTION_RATE
-
-    def halved(self) -> Budget:
-        """Return the budget for an outcome that two tests share."""
-        return replace(self, outcome=self.outcome / 2, wrong_promotion=self.wrong_promotion / 2)
 
 
 def split(false_rollback_rate: float, compared_metrics: int) -> Budget:
@@ -50,9 +35,3 @@ def split(false_rollback_rate: float, compared_metrics: int) -> Budget:
         raise ValueError(f"analysis.falseRollbackRate is {false_rollback_rate}, wanted above 0 and at most 0.25")
     each = false_rollback_rate / max(compared_metrics, 1)
     return Budget(outcome=each * (1 - MISSING_SHARE), missing=each * MISSING_SHARE)
-
-
-def combine(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the rollout's verdict: the worst of its metrics', and NoData where there are none."""
-    present = set(verdicts)
-    return next((verdict for verdict in WORST_FIRST if verdict in present), Verdict.NO_DATA)

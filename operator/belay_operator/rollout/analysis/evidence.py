@@ -8,16 +8,16 @@ no meaning, so there is no way to build these values from episodes that merely f
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
 import numpy as np
 
 from belay_api.reasons import Verdict
-from belay_operator.rollout.analysis.betting import Counts
-from belay_operator.rollout.analysis.sequential import Array, Strata
+from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, Outcomes
+from belay_operator.rollout.analysis.bounds import Range
 
 
 class Better(Enum):
@@ -46,16 +46,19 @@ class Comparison:
 
     metric: str  # name in spec.analysis.metrics
     better: Better  # MORE for a return or success, LESS for violations
-    margin: float  # what the candidate may be worse by and still pass, above 0
-    relative: bool  # the margin is a fraction of |stable's mean|; else in the outcome's own unit
-    binary: bool | None = None  # every outcome is 0 or 1 (True), is not (False), or nobody knows beforehand (None)
+    margin: Margin  # what the candidate may be worse by and still pass
+    certain: Range = field(default_factory=Range)  # between what every outcome lies, as far as that is known
 
     def __post_init__(self) -> None:
-        if not self.margin > 0:
+        if not self.margin.value > 0:
             raise ValueError(
-                f"metric {self.metric}: the allowed regression is {self.margin}, wanted above 0. That a candidate is "
-                "not worse by as much as nothing can never be shown; state the smallest difference that matters."
+                f"metric {self.metric}: the allowed regression is {self.margin.value}, wanted above 0. That a "
+                "candidate is not worse by as much as nothing can never be shown; state the smallest difference that "
+                "matters."
             )
+        low, high = self.certain.low, self.certain.high
+        if low is not None and high is not None and not low < high:
+            raise ValueError(f"metric {self.metric}: the range is from {low} to {high}, wanted low below high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Evidence:
     interval: tuple[float | None, float | None] | None = None  # two one-sided bounds on it, valid at every look
     fail_below: float | None = None  # fails with its upper bound below this (less is better: lower bound above)
     pass_above: float | None = None  # passes with its lower bound above this (less is better: upper bound below)
+    range: tuple[float, float] | None = None  # outcomes beyond are not protected against; widest so far
     grace_too_short: bool = False  # too many episodes were reported late for anything to be decided
     value: float | None = None  # of a limit: the measurement
     breaches: int | None = None  # of a limit: the counter after this look
@@ -90,25 +94,44 @@ class Evidence:
 class Paired:
     """Both sides' windows as arrays over the same starts, oldest first."""
 
-    candidate: Strata
-    stable: Strata
+    candidate: Outcomes
+    stable: Outcomes
     candidate_missing: Array
     stable_missing: Array
-    all_binary: bool  # every outcome so far is 0 or 1
 
-    def outcomes(self) -> tuple[Counts, Counts]:
-        """The outcomes as 0/1 counts; only meaningful when they are 0 or 1."""
+    def silences(self) -> tuple[Outcomes, Outcomes]:
+        """Whether an episode is missing (1) or not (0), over all that started."""
         return (
-            Counts(np.rint(self.candidate.mean * self.candidate.count), self.candidate.count),
-            Counts(np.rint(self.stable.mean * self.stable.count), self.stable.count),
+            flags(self.candidate_missing, self.candidate.count + self.candidate_missing),
+            flags(self.stable_missing, self.stable.count + self.stable_missing),
         )
 
-    def silences(self) -> tuple[Counts, Counts]:
-        """Missing among all episodes that started."""
-        return (
-            Counts(self.candidate_missing, self.candidate.count + self.candidate_missing),
-            Counts(self.stable_missing, self.stable.count + self.stable_missing),
-        )
+    def reference(self) -> tuple[float, float]:
+        """Return stable's mean under the candidate's weights, and its standard error; NaN where nothing is shared."""
+        both = (self.candidate.count > 0) & (self.stable.count > 0)
+        weight = np.where(both, self.candidate.count, 0.0)
+        if not both.any():
+            return math.nan, math.nan
+        weight = weight / weight.sum()
+        variance = self.stable.m2.sum() / max(float(np.maximum(self.stable.count - 1, 0).sum()), 1.0)
+        error = math.sqrt(float((weight**2 * variance / np.maximum(self.stable.count, 1)).sum()))
+        return float((weight * self.stable.mean).sum()), error
+
+    def difference(self) -> float | None:
+        """Return candidate minus stable within the same windows, weighted with the candidate's counts."""
+        both = (self.candidate.count > 0) & (self.stable.count > 0)
+        weight = np.where(both, self.candidate.count, 0.0)
+        if not both.any():
+            return None
+        return float((weight * (self.candidate.mean - self.stable.mean)).sum() / weight.sum())
+
+
+def flags(ones: Array, total: Array) -> Outcomes:
+    """Return 0/1 outcomes as what a window says of them."""
+    mean = ones / np.maximum(total, 1.0)
+    return Outcomes(
+        total, mean, total * mean * (1 - mean), np.where(ones < total, 0.0, 1.0), np.where(ones > 0, 1.0, 0.0)
+    )
 
 
 def pair(candidate: Sequence[StartWindow], stable: Sequence[StartWindow]) -> Paired:
@@ -117,11 +140,31 @@ def pair(candidate: Sequence[StartWindow], stable: Sequence[StartWindow]) -> Pai
     starts = sorted(by_start[0].keys() | by_start[1].keys())
     sides = [[side.get(start) or StartWindow(start, 0, 0) for start in starts] for side in by_start]
     return Paired(
-        candidate=_strata(sides[0]),
-        stable=_strata(sides[1]),
-        candidate_missing=np.array([w.missing for w in sides[0]], dtype=np.float64),
-        stable_missing=np.array([w.missing for w in sides[1]], dtype=np.float64),
-        all_binary=all(_is_binary(w) for side in sides for w in side),
+        candidate=_outcomes(sides[0]),
+        stable=_outcomes(sides[1]),
+        candidate_missing=_array(w.missing for w in sides[0]),
+        stable_missing=_array(w.missing for w in sides[1]),
+    )
+
+
+def earlier(windows: Sequence[StartWindow], level_of: Sequence[StartWindow]) -> Earlier | None:
+    """Return what windows before the first one say; None: too little.
+
+    Args:
+        windows: Of either side: how far outcomes reach.
+        level_of: Stable's: where they lie.
+    """
+    counted = [w for w in windows if w.count and w.low is not None and w.high is not None]
+    own = [w for w in level_of if w.count and w.mean is not None]
+    free = sum(w.count - 1 for w in own)
+    if free < 1:
+        return None
+    episodes = sum(w.count for w in own)
+    return Earlier(
+        mean=math.fsum(w.count * (w.mean or 0.0) for w in own) / episodes,
+        spread=math.sqrt(math.fsum(w.m2 for w in own) / free),
+        low=min(w.low for w in counted if w.low is not None),
+        high=max(w.high for w in counted if w.high is not None),
     )
 
 
@@ -132,18 +175,37 @@ def summary(windows: Sequence[StartWindow]) -> Sample:
     return Sample(episodes, total / episodes if episodes else None, sum(w.missing for w in windows))
 
 
-def _strata(windows: Sequence[StartWindow]) -> Strata:
-    return Strata(
-        count=np.array([w.count for w in windows], dtype=np.float64),
-        mean=np.array([0.0 if w.mean is None else w.mean for w in windows], dtype=np.float64),
-        m2=np.array([w.m2 for w in windows], dtype=np.float64),
+def broken(certain: Range, candidate: Outcomes, stable: Outcomes) -> tuple[bool, bool]:
+    """Whether an outcome lies where the bet for Fail, and the one for Pass, was promised that none does.
+
+    Fail rests on the upper end of the candidate and the lower of stable, Pass on the other two.
+    """
+    too_low = [
+        bool((side.low[side.count > 0] < certain.low).any()) if certain.low is not None else False
+        for side in (candidate, stable)
+    ]
+    too_high = [
+        bool((side.high[side.count > 0] > certain.high).any()) if certain.high is not None else False
+        for side in (candidate, stable)
+    ]
+    return too_high[0] or too_low[1], too_low[0] or too_high[1]
+
+
+def widest(bounds: Bounds) -> tuple[float, float]:
+    """Return the ends that hold for the last window."""
+    return float(bounds.low[..., -1]), float(bounds.high[..., -1])
+
+
+def _outcomes(windows: Sequence[StartWindow]) -> Outcomes:
+    means = _array(0.0 if w.mean is None else w.mean for w in windows)
+    return Outcomes(
+        count=_array(w.count for w in windows),
+        mean=means,
+        m2=_array(w.m2 for w in windows),
+        low=_array(mean if w.low is None else w.low for w, mean in zip(windows, means, strict=True)),
+        high=_array(mean if w.high is None else w.high for w, mean in zip(windows, means, strict=True)),
     )
 
 
-def _is_binary(window: StartWindow) -> bool:
-    if window.count == 0 or window.mean is None:
-        return True
-    if window.low is None or window.high is None or window.low < 0 or window.high > 1:
-        return False
-    # Between 0 and 1 the sum of squares equals the sum only if every value is 0 or 1.
-    return bool(abs(window.m2 - window.count * window.mean * (1 - window.mean)) <= 1e-9 * max(1, window.count))
+def _array(values: Iterable[float]) -> Array:
+    return np.fromiter(values, dtype=np.float64)

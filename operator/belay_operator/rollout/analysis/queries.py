@@ -10,15 +10,17 @@ from weakref import WeakKeyDictionary
 from belay_api.rollout import AnalysisSpec, Metric, Unit
 from belay_api.units import parse_duration, parse_percent
 from belay_api.wire import Statistics
+from belay_operator.rollout.analysis.bet import Earlier, Margin
+from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget, split
-from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, StartWindow
+from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, StartWindow, earlier
 from belay_operator.rollout.analysis.grace import withheld
 from belay_operator.rollout.analysis.limits import GuardRail
 from belay_operator.rollout.analysis.verdict import judge
 from belay_operator.rollout.facts import Question, Reading
 
-# Known beforehand. Of other outcomes only the numbers can tell whether they are 0 or 1, which costs half the error.
-BINARY_OUTCOMES = {"success": True, "return": False, "length": False}
+# Known beforehand of the outcomes that every client reports alike.
+CERTAIN = {"success": Range(0.0, 1.0), "length": Range(low=0.0), "violations": Range(low=0.0)}
 EXAMPLES = {Unit.DURATION: "100ms", Unit.SHARE: "5%", Unit.NUMBER: "0.5"}
 
 
@@ -42,13 +44,19 @@ def comparison_of(metric: Metric) -> Comparison | None:
         return None
     if metric.source.unit is not None:
         raise ValueError(f"metric {metric.name}: compare needs episodes, and source.{metric.source.kind} tells of none")
-    regression, increase = metric.compare.max_regression, metric.compare.max_increase
-    logbook = metric.source.logbook
-    binary = BINARY_OUTCOMES.get(logbook.outcome) if logbook else None
-    if regression is not None:
-        return Comparison(metric.name, Better.MORE, regression, relative=True, binary=binary)
-    if increase is not None:
-        return Comparison(metric.name, Better.LESS, increase, relative=False, binary=binary)
+    compare, logbook = metric.compare, metric.source.logbook
+    known = CERTAIN.get(logbook.outcome, Range()) if logbook else Range()
+    said = compare.range
+    certain = (
+        known
+        if said is None
+        else Range(known.low if said.low is None else said.low, known.high if said.high is None else said.high)
+    )
+    if compare.max_regression is not None:
+        margin = Margin(compare.max_regression, relative=True)
+        return Comparison(metric.name, Better.MORE, margin, certain)
+    if compare.max_increase is not None:
+        return Comparison(metric.name, Better.LESS, Margin(compare.max_increase, relative=False), certain)
     return None
 
 
@@ -97,8 +105,9 @@ def _judged(judgement: Judgement, reading: Reading) -> Evidence:
         evidence = judge(asked.comparison, None, None, budget=asked.spend)
         return replace(evidence, message=reading.problem or evidence.message)
     statistics = _from(reading.windows, asked.since)
-    sides = (windows(statistics, asked.candidate), windows(statistics, asked.stable))
-    evidence = judge(asked.comparison, *sides, budget=asked.spend)
+    candidate, stable = (windows(statistics, version) for version in (asked.candidate, asked.stable))
+    before = _before(reading.windows, asked)
+    evidence = judge(asked.comparison, candidate, stable, budget=asked.spend, earlier=before)
     return withheld(evidence, statistics, candidate=asked.candidate, stable=asked.stable, grace=asked.grace)
 
 
@@ -111,6 +120,17 @@ def _from(statistics: Statistics, since: datetime | None) -> Statistics:
         for side in statistics.versions
     ]
     return statistics.model_copy(update={"versions": versions})
+
+
+def _before(statistics: Statistics, asked: Judgement) -> Earlier | None:
+    """What windows before those that are asked for say of the outcome."""
+    if asked.since is None:
+        return None
+    sides = {
+        version: [window for window in windows(statistics, version) if window.start < asked.since]
+        for version in (asked.candidate, asked.stable)
+    }
+    return earlier([*sides[asked.candidate], *sides[asked.stable]], sides[asked.stable])
 
 
 def windows(statistics: Statistics, version: str) -> list[StartWindow]:

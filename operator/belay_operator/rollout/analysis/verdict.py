@@ -1,38 +1,50 @@
 """Whether a candidate is worse than stable, shown not to be, or neither yet: one metric, one look.
 
 Two claims race. **Fail**: the candidate is worse than stable. **Pass**: it is not worse by as much as the allowed
-regression. Both are anytime-valid, so looking again costs nothing. A candidate between the two (worse, but by less
-than allowed) may get either answer, and either is right. Neither claim proven is NotEnoughSamples; nothing measured is
+regression. Both are bets (`bet`), so looking again costs nothing. A candidate between the two (worse, but by less than
+allowed) may get either answer, and either is right. Neither claim proven is NotEnoughSamples; nothing measured is
 NoData; nobody answering is ProviderDown. They are never folded together, and nothing measured never passes.
 
 The missing rate is tested beside the outcome, on the same windows with an error of its own: a candidate that falls
 silent in its worst episodes shows nothing in the rest. It fails alone; and no outcome passes while the candidate may
 be missing MISSING_MARGIN more of its episodes than stable.
 
-`budget` says how the stated error is split, `limits` judges guard rails, `combine` is the whole rollout.
+`budget` says how the stated error is split, `limits` judges guard rails.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from belay_api.reasons import Verdict
-from belay_operator.rollout.analysis.betting import interval, log_wealth, log_wealth_below
+from belay_operator.rollout.analysis.bet import Bounds, Earlier, Margin
+from belay_operator.rollout.analysis.bounds import Range, bounds
 from belay_operator.rollout.analysis.budget import Budget
-from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, Paired, StartWindow, pair, summary
-from belay_operator.rollout.analysis.sequential import (
-    FLOOR,
-    MIN_PER_WINDOW,
-    TIGHTEST_AT,
-    bound_width,
-    boundary,
-    stratified_difference,
+from belay_operator.rollout.analysis.evidence import (
+    Better,
+    Comparison,
+    Evidence,
+    Paired,
+    StartWindow,
+    broken,
+    pair,
+    summary,
+    widest,
 )
+from belay_operator.rollout.analysis.race import Race
 
-MISSING_MARGIN = 0.10  # of episodes: as much as the usual allowed regression could hide behind
+MISSING_MARGIN = Margin(0.10, relative=False)  # of episodes: as much as the usual allowed regression could hide behind
+SILENCES = Bounds(np.array(-1.0), np.array(0.0))  # mirrored: 1 is an episode that is missing
+USUAL_SILENCE = Earlier(mean=0.05, spread=0.2, low=0.0, high=1.0)
+CLEAR_OF_ZERO = 3.0  # standard errors
+VAGUE = (
+    "stable's mean is too close to 0 for a margin in percent: this can fail but not pass. Judge a cost with "
+    "maxIncrease, set compare.range, or report an outcome whose mean is away from 0"
+)
 
 
 def judge(
@@ -41,6 +53,7 @@ def judge(
     stable: Sequence[StartWindow] | None,
     *,
     budget: Budget,
+    earlier: Earlier | None = None,
 ) -> Evidence:
     """Return the verdict on one compared metric from its start windows.
 
@@ -48,6 +61,7 @@ def judge(
         candidate, stable: All windows since the candidate first had a weight, of either version; None: the provider
             did not answer, which is not the same as no windows.
         budget: What this metric may spend, from `budget.split`.
+        earlier: What was seen of the outcome before these windows.
     """
     empty = Evidence(comparison.metric, Verdict.PROVIDER_DOWN, "the logbook does not answer")
     if candidate is None or stable is None:
@@ -61,7 +75,7 @@ def judge(
         if not any(window.count for window in windows):
             message = f"no episode of {side} has ended within grace yet"
             return replace(missing, verdict=Verdict.NO_DATA, message=message)
-    outcome = _judge_outcome(comparison, paired, missing, budget)
+    outcome = _judge_outcome(comparison, paired, missing, budget, earlier)
     if outcome.verdict is Verdict.PASS and missing.verdict is not Verdict.PASS:
         return replace(outcome, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=missing.message)
     return outcome
@@ -70,110 +84,82 @@ def judge(
 def _judge_missing(paired: Paired, evidence: Evidence, budget: Budget) -> Evidence:
     """The verdict on the missing rate alone: Fail, Pass or NotEnoughSamples."""
     candidate, stable = paired.silences()
-    if log_wealth(candidate, stable) >= np.log(1 / budget.missing):
-        share = [side.ones.sum() / max(side.total.sum(), 1.0) for side in (candidate, stable)]
+    mirrored = (candidate.mirrored(), stable.mirrored())
+    race = Race(MISSING_MARGIN, *mirrored, SILENCES, USUAL_SILENCE.mirrored())
+    if race.worse()[-1] >= math.log(1 / budget.missing):
+        share = [(side.count * side.mean).sum() / max(side.count.sum(), 1.0) for side in (candidate, stable)]
         message = (
             f"{share[0]:.1%} of the candidate's episodes did not end within grace of their start, against "
             f"{share[1]:.1%} of stable's: the candidate falls silent"
         )
         return replace(evidence, verdict=Verdict.FAIL, message=message)
-    if log_wealth_below(candidate, stable, shift=MISSING_MARGIN) >= np.log(1 / budget.wrong_promotion):
+    if race.better()[-1] >= math.log(1 / budget.wrong_promotion):
         return replace(evidence, verdict=Verdict.PASS, message="")
-    message = f"it is not shown yet that the candidate misses less than {MISSING_MARGIN:.0%} more of its episodes"
+    message = f"it is not shown yet that the candidate misses less than {MISSING_MARGIN.value:.0%} more of its episodes"
     return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
 
 
-def _judge_outcome(comparison: Comparison, paired: Paired, evidence: Evidence, budget: Budget) -> Evidence:
-    """The verdict on the outcome alone, by the exact test where every outcome is 0 or 1."""
-    if comparison.binary is None:
-        # Which test runs depends on what has been seen, and the first may give way to the second: both pay.
-        budget = budget.halved()
-    if comparison.binary and not paired.all_binary:
-        message = "an outcome other than 0 and 1 was reported; this metric is judged as 0 or 1 and cannot be"
-        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
-    if paired.all_binary and comparison.binary is not False:
-        return _judge_binary(comparison, paired, evidence, budget)
-    return _judge_mean(comparison, paired, evidence, budget)
-
-
-def _judge_mean(comparison: Comparison, paired: Paired, evidence: Evidence, budget: Budget) -> Evidence:
-    """Confidence sequences on the difference of means (`sequential`)."""
-    sign = comparison.better.value
-    plain = stratified_difference(paired.candidate, paired.stable)
-    if plain.count < FLOOR:
-        message = (
-            f"fewer than {FLOOR} episodes of a side so far, in windows where both have at least {MIN_PER_WINDOW}; "
-            "if traffic is thin, a longer analysis.window brings more together"
-        )
-        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
-    value, reference = float(plain.value), float(plain.reference)
-    worst = float(bound_width(plain, alpha=budget.outcome))
-
-    margin, best = comparison.margin, float(bound_width(plain, alpha=budget.wrong_promotion))
-    clear = True
-    if comparison.relative:
-        # The margin is itself an estimate, so its error belongs into the bound: compare with (1 - margin) * stable.
-        # That needs the sign of stable's mean; near 0 a percentage means nothing.
-        multiple = boundary(plain.count, alpha=budget.wrong_promotion, tightest_at=TIGHTEST_AT)
-        clear = bool(abs(reference) > plain.reference_error * multiple)
-        factor = 1 - sign * comparison.margin * np.sign(reference)
-        scaled = stratified_difference(paired.candidate, paired.stable, factor=factor)
-        margin = comparison.margin * abs(reference)
-        best = float(bound_width(scaled, alpha=budget.wrong_promotion))
-
-    # In the direction of "better": fails with its upper bound below 0, passes with its lower bound above -margin.
-    gain = sign * value
-    low, high = gain - best, gain + worst
-    evidence = replace(
-        evidence,
-        difference=value,
-        interval=(low, high) if sign > 0 else (-high, -low),
-        fail_below=0.0,
-        pass_above=-sign * margin if clear else None,
+def _judge_outcome(
+    comparison: Comparison, paired: Paired, evidence: Evidence, budget: Budget, earlier: Earlier | None
+) -> Evidence:
+    """The verdict on the outcome alone."""
+    more, certain = comparison.better is Better.MORE, comparison.certain
+    candidate, stable = paired.candidate, paired.stable
+    if not more:
+        candidate, stable, certain = candidate.mirrored(), stable.mirrored(), certain.mirrored()
+        earlier = None if earlier is None else earlier.mirrored()
+    race = Race(
+        comparison.margin, candidate, stable, bounds(certain, comparison.margin, candidate, stable, earlier), earlier
     )
-    if not clear and high >= 0:
-        message = (
-            "stable's mean is too close to 0 for a margin in percent: this can fail but not pass. Judge a cost with "
-            "maxIncrease, or report an outcome whose mean is away from 0"
-        )
-        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
-    return _decide(evidence, failed=high < 0, passed=clear and low > -margin)
+    no_fail, no_pass = broken(certain, candidate, stable)
+    reference, error = paired.reference()
+    margin = comparison.margin.value * (abs(reference) if comparison.margin.relative else 1.0)
+    # Near 0 a percentage means nothing, and a range taken from stable's mean protects against nothing.
+    vague = comparison.margin.relative and not abs(reference) > CLEAR_OF_ZERO * error
+    failed = not no_fail and bool(race.worse()[-1] >= math.log(1 / budget.outcome))
+    unbounded = certain.low is None or certain.high is None
+    passed = (
+        not no_pass and not (vague and unbounded) and bool(race.better()[-1] >= math.log(1 / budget.wrong_promotion))
+    )
 
-
-def _judge_binary(comparison: Comparison, paired: Paired, evidence: Evidence, budget: Budget) -> Evidence:
-    """Betting on the two frequencies (`betting`)."""
-    candidate, stable = paired.outcomes()
-    reference = _frequency_under_candidate_weights(paired)
-    more = comparison.better is Better.MORE
-    margin = comparison.margin * (reference or 0.0) if comparison.relative else comparison.margin
-    change = -comparison.margin if more else comparison.margin
-    shift, factor = (0.0, 1 + change) if comparison.relative else (change, 1.0)
-
-    against, in_favour = (log_wealth_below, log_wealth) if more else (log_wealth, log_wealth_below)
-    failed = bool(against(candidate, stable) >= np.log(1 / budget.outcome))
-    passed = bool(in_favour(candidate, stable, shift=shift, factor=factor) >= np.log(1 / budget.wrong_promotion))
-
-    alphas = (budget.wrong_promotion, budget.outcome) if more else (budget.outcome, budget.wrong_promotion)
-    low, high = interval(candidate, stable, alpha_low=alphas[0], alpha_high=alphas[1])
+    low, high = race.interval(alpha_low=budget.wrong_promotion, alpha_high=budget.outcome)
     # A rejected claim is outside the interval; the search for its ends is coarser than the test.
     if failed:
-        low, high = (low, min(high, 0.0)) if more else (max(low, 0.0), high)
+        high = min(high, 0.0)
     elif passed:
-        low, high = (max(low, -margin), high) if more else (low, min(high, margin))
-    difference = stratified_difference(paired.candidate, paired.stable).value
+        low = max(low, -margin)
+    ends = widest(race.bounds)
     evidence = replace(
         evidence,
-        difference=None if np.isnan(difference) else float(difference),
-        interval=(low, high),
+        difference=paired.difference(),
+        interval=(low, high) if more else (-high, -low),
         fail_below=0.0,
-        pass_above=-margin if more else margin,
+        pass_above=None if math.isnan(margin) or vague else -margin if more else margin,
+        range=ends if more else (-ends[1], -ends[0]),
     )
+    if (no_fail or no_pass) and not failed and not passed:
+        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=_broken(comparison, paired))
+    if vague and unbounded and not failed:
+        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=VAGUE)
     return _decide(evidence, failed=failed, passed=passed)
 
 
-def _frequency_under_candidate_weights(paired: Paired) -> float | None:
-    reference = float(stratified_difference(paired.candidate, paired.stable).reference)
-    return None if np.isnan(reference) else reference
+def _broken(comparison: Comparison, paired: Paired) -> str:
+    """Which outcome lies outside the range, and what to do."""
+    sides = [side for side in (paired.candidate, paired.stable) if side.count.any()]
+    low = min(float(side.low[side.count > 0].min()) for side in sides)
+    high = max(float(side.high[side.count > 0].max()) for side in sides)
+    certain = comparison.certain
+    seen = low if certain.low is not None and low < certain.low else high
+    return (
+        f"an outcome of {seen:.6g} lies outside the range that every outcome is promised to lie in, {_range(certain)}: "
+        "correct compare.range; nothing is decided by what rests on it"
+    )
+
+
+def _range(certain: Range) -> str:
+    low, high = ("?" if end is None else f"{end:.6g}" for end in (certain.low, certain.high))
+    return f"{low} to {high}"
 
 
 def _decide(evidence: Evidence, *, failed: bool, passed: bool) -> Evidence:

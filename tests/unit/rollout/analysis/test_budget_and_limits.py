@@ -1,12 +1,10 @@
 """How the error is split, how verdicts combine, and guard rails with their counter."""
 
 import math
-from itertools import permutations
 
 import pytest
 
 from belay_api.reasons import Verdict
-from belay_operator.rollout.analysis.budget import WORST_FIRST, combine, split
 from belay_operator.rollout.analysis.limits import GuardRail, judge_limit
 
 P99 = GuardRail("latency-p99", max=0.1)
@@ -26,9 +24,6 @@ def test_refuses_a_rate_without_meaning(rate: float) -> None:
 
 
 def test_worst_verdict_wins_in_any_order() -> None:
-    assert set(WORST_FIRST) == set(Verdict)
-    for order in permutations(WORST_FIRST, 3):
-        assert combine(order) is min(order, key=WORST_FIRST.index)
     assert combine([Verdict.PASS, Verdict.PASS]) is Verdict.PASS
     assert combine([]) is Verdict.NO_DATA  # zero measurements never pass
 

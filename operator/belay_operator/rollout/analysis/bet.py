@@ -1,0 +1,311 @@
+"""Whether a candidate's mean outcome is better or worse than a multiple of stable's, by betting on each window.
+
+A gambler bets against a claim such as "the candidate is not worse", on odds that are fair while the claim holds. Then
+wealth of 1/alpha is reached with probability at most alpha, at any look, for any number of episodes and any shape of
+the outcomes within their range. No normal approximation, no floor, and 0/1 outcomes are not another case.
+
+A candidate episode x pays 1 + s y with y = d (1-r) (x - c), a stable one with y = -d r (f x + shift - c): r is the
+candidate's share of the window's episodes, d the direction, f and shift the claim's; centre c and stake s are set by
+earlier windows only. Under the claim r E[candidate's pay] + (1-r) E[stable's pay] <= 1, and so is the expected product.
+
+The single episodes are not known, only count, mean, M2, smallest and largest of a window. `least_gain` is the least
+that any sample with these can have paid; for 0/1 outcomes it is exactly what they paid.
+
+Everything takes arrays with windows on the last axis and any leading axes, so that `bench/verdict` runs the same code
+over thousands of rollouts at once. More is better here; who judges a cost mirrors it (`Outcomes.mirrored`).
+
+Source: Waudby-Smith & Ramdas, "Estimating means of bounded random variables by betting", JRSS B 86 (2024) 1-27; Turner,
+Ly, Grünwald, "Generic E-variables for exact sequential k-sample tests that allow for optional stopping", J. Stat.
+Planning and Inference 230 (2024) 106116 (two samples in blocks); Karlin & Studden, "Tchebycheff Systems" (1966) for
+the extremal sample. Windows instead of episodes, and money over time, are ours: docs/decisions/021.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+AIMS = np.array([1.0, 2.0])  # stakes are best where the truth is this many margins from the claim
+MONEY = np.array([0.7, 0.3])  # of it on each
+AT_FIRST, LATER = 0.5, 0.02  # of the money before the first window; of what is left before each further one
+MEMORY = 0.7  # weight of a window against the one after it, where the present level is asked for
+PRIOR_EPISODES = 20.0  # what is known beforehand counts like so many
+CAP = 0.95  # of the stake at which the worst outcome in range would cost everything
+_LOST = -1e3  # log gain of a bet that an outcome beyond its range has lost
+_BLOCK = 32  # windows discounted at once
+
+
+class Direction(IntEnum):
+    """What the gambler says of the candidate's mean."""
+
+    BETTER = 1  # above what is claimed
+    WORSE = -1  # below it
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """One side's counted episodes per window; arrays of equal shape."""
+
+    count: Array
+    mean: Array  # any finite number where count is 0, and so are the next three
+    m2: Array  # sum of squared deviations from the mean
+    low: Array
+    high: Array
+
+    def mirrored(self) -> Outcomes:
+        """Return the outcomes with the sign turned: less becomes more."""
+        return replace(self, mean=-self.mean, low=-self.high, high=-self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Between what the outcomes of a window lie, known before it; broadcast over windows and rollouts."""
+
+    low: Array
+    high: Array
+
+    def mirrored(self) -> Bounds:
+        """Return the bounds of the outcomes with the sign turned."""
+        return Bounds(-self.high, -self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What was seen of such outcomes before the first window. Where it misleads it costs power, never validity."""
+
+    mean: float  # stable's
+    spread: float  # standard deviation
+    low: float
+    high: float
+
+    def mirrored(self) -> Earlier:
+        """Return the same of the outcomes with the sign turned."""
+        return replace(self, mean=-self.mean, low=-self.high, high=-self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """What the candidate may be worse by; stakes aim at it."""
+
+    value: float  # above 0
+    relative: bool  # a share of |stable's mean|; else in the outcome's own unit
+
+
+@dataclass(frozen=True, slots=True)
+class Bet:
+    """The stakes on every window, each set by the windows before it. Axes (…, window), stakes (…, window, aim)."""
+
+    direction: Direction
+    factor: Array
+    shift: Array  # (…, window, aim)
+    centre: Array
+    stake: Array
+
+    def log_gain(self, candidate: Outcomes, stable: Outcomes) -> Array:
+        """Return what the windows multiply the money on each aim with, at least; 0 where a side has no episodes.
+
+        Args:
+            candidate, stable: The windows the stakes were set for, or what has come of them so far.
+        """
+        d, total = float(self.direction), candidate.count + stable.count
+        share = candidate.count / np.maximum(total, 1.0)
+        on_c, on_s = _wide(d * (1 - share)), _wide(-d * share)
+
+        def of_candidate(value: Array) -> Array:
+            return on_c * _wide(value - self.centre)
+
+        def of_stable(value: Array) -> Array:
+            return on_s * (_wide(self.factor * value - self.centre) + self.shift)
+
+        gain = least_gain(
+            _wide(candidate.count),
+            of_candidate(candidate.mean),
+            on_c**2 * _wide(candidate.m2),
+            np.minimum(of_candidate(candidate.low), of_candidate(candidate.high)),
+            self.stake,
+        ) + least_gain(
+            _wide(stable.count),
+            of_stable(stable.mean),
+            on_s**2 * _wide(self.factor**2 * stable.m2),
+            np.minimum(of_stable(stable.low), of_stable(stable.high)),
+            self.stake,
+        )
+        both = _wide((candidate.count > 0) & (stable.count > 0))
+        return np.where(both, gain, 0.0)
+
+
+def place(
+    direction: Direction,
+    margin: Margin,
+    candidate: Outcomes,
+    stable: Outcomes,
+    bounds: Bounds,
+    *,
+    earlier: Earlier | None,
+    shift: ArrayLike | None = None,
+) -> Bet:
+    """Return the stakes against a claim, window by window.
+
+    WORSE bets against "in every window the candidate's mean is at least stable's". BETTER bets against "in every window
+    it is at most stable's less the margin". With `shift` either bets against the claim that it is stable's and so much
+    (of the leading shape, or of one put before it), which is what an interval asks.
+
+    Args:
+        earlier: None: nothing is known beforehand, and nothing is bet before one window has had both sides.
+    """
+    before = _before(candidate, stable, earlier)
+    d, aim = float(direction), margin.value * (np.abs(before.level) if margin.relative else np.ones_like(before.level))
+    factor, moved = np.ones_like(aim), np.zeros_like(aim)
+    if shift is not None:
+        moved = moved + np.asarray(shift, dtype=np.float64)[..., np.newaxis]
+    elif direction is Direction.BETTER and margin.relative:
+        # Worse by a share of |mean| is f = 1 - m where the mean is positive and 1 + m where it is negative. Whichever
+        # is taken, the claim that is true of the smaller of the two is bet against: no sign has to be known.
+        factor = 1 - margin.value * np.sign(before.level)
+    elif direction is Direction.BETTER:
+        moved = moved - margin.value
+
+    total = candidate.count + stable.count
+    share = candidate.count / np.maximum(total, 1.0)
+    paid = candidate.count * candidate.mean + stable.count * (factor * stable.mean + moved)
+    known = PRIOR_EPISODES * (before.guessed * (1 + factor[..., :1]) + moved[..., :1]) / 2
+    centre = (known * MEMORY ** np.arange(total.shape[-1]) + _discounted(paid)) / (before.prior + _discounted(total))
+
+    variance = (1 - share) * before.variance_c + share * factor**2 * before.variance_s
+    steps = AIMS * _wide(aim)
+    stake = steps / np.maximum(_wide(variance) + _wide(share * (1 - share)) * steps**2, 1e-300)
+    low, high = (_wide(np.broadcast_to(bound, total.shape)) for bound in (bounds.low, bounds.high))
+    on_c, on_s, c, f = _wide(d * (1 - share)), _wide(-d * share), _wide(centre), _wide(factor)
+    shifts = _wide(moved)
+
+    def capped(stake: Array, shifts: Array) -> Array:
+        ends = [on_c * (end - c) for end in (low, high)] + [on_s * (f * end + shifts - c) for end in (low, high)]
+        worst = -np.minimum.reduce(np.broadcast_arrays(*ends))
+        return np.minimum(stake, CAP / np.maximum(worst, 1e-12))
+
+    stake = capped(stake, shifts)
+    if direction is Direction.WORSE and shift is None:
+        # A stake held down by wide bounds aims at less than the margin and would find candidates that are allowed.
+        # Then the claim moves down, so that the bet grows only for one that is worse by more than half the margin.
+        shifts = shifts - np.maximum(0.0, _wide(aim) - stake * _wide(variance)) / 2
+        stake = capped(stake, shifts)
+    stake = np.where(_wide(before.known), stake, 0.0)
+    return Bet(direction, factor, np.broadcast_to(shifts, stake.shape), centre, stake)
+
+
+def least_gain(count: Array, mean: Array, m2: Array, low: Array, stake: Array) -> Array:
+    """Return the least sum of log(1 + stake y) over any `count` values y of that mean and M2, none below `low`.
+
+    The function has a positive third derivative, so the extremal sample has two values, one of them `low`.
+    """
+    variance = m2 / np.maximum(count, 1.0)
+    gap = np.maximum(mean - low, np.maximum(1e-12 * np.abs(mean), 1e-150))
+    weight = variance / (variance + gap**2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rest = np.log1p(np.maximum(stake * (mean + variance / gap), -1.0))
+        worst = np.where(weight > 0, np.log1p(np.maximum(stake * low, -1.0)), 0.0)
+        gain = count * (weight * worst + (1 - weight) * rest)
+    return np.maximum(np.nan_to_num(gain, nan=_LOST, neginf=_LOST), _LOST)
+
+
+def log_wealth(log_gain: Array, *, over_time: bool) -> Array:
+    """Return the log of all money after each window, from what each multiplied the money on each aim with.
+
+    Args:
+        log_gain: (…, window, aim), of `Bet.log_gain`.
+        over_time: Money is laid out over time, so that what turns late meets fresh stakes; else all of it at once.
+    """
+    at_work, left = _money(log_gain, over_time)
+    return np.logaddexp(np.logaddexp.reduce(at_work + np.cumsum(log_gain, axis=-2), axis=-1), left)
+
+
+def log_wealth_while_filling(full: Array, part: Array, *, over_time: bool) -> Array:
+    """Return the log of all money at a look into each window, when only a part of it has come.
+
+    Args:
+        full: `log_gain` of the windows once they are full.
+        part: `log_gain` of what has come of each, as a bet on it alone.
+    """
+    at_work, left = _money(full, over_time)
+    before = np.cumsum(full, axis=-2) - full
+    return np.logaddexp(np.logaddexp.reduce(at_work + before + part, axis=-1), left)
+
+
+def _money(log_gain: Array, over_time: bool) -> tuple[Array, Array]:
+    """Log of what all deposits up to each window are worth in money of the beginning, per aim; log of what is left."""
+    windows = np.arange(log_gain.shape[-2])
+    log_left = np.log(1 - AT_FIRST) + windows * np.log1p(-LATER) if over_time else np.full(windows.shape, -np.inf)
+    if not over_time:
+        return np.broadcast_to(np.log(MONEY), log_gain.shape), log_left
+    deposit = np.where(windows == 0, np.log(AT_FIRST), np.log(LATER) + np.roll(log_left, 1))
+    before = np.cumsum(log_gain, axis=-2) - log_gain
+    at_work = np.logaddexp.accumulate(deposit[:, np.newaxis] - before, axis=-2) + np.log(MONEY)
+    return at_work, log_left
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What is known before each window, (…, window); the fields without windows are (…, 1)."""
+
+    known: NDArray[np.bool_]  # anything at all
+    level: Array  # stable's mean of late
+    variance_s: Array
+    variance_c: Array  # a candidate with few episodes borrows stable's
+    guessed: Array
+    prior: Array  # weight of the guess
+
+
+def _before(candidate: Outcomes, stable: Outcomes, earlier: Earlier | None) -> _Before:
+    windows = np.arange(candidate.count.shape[-1])
+    if earlier is not None:
+        ones = np.ones((*candidate.count.shape[:-1], 1))
+        mean, variance, known = (
+            earlier.mean * ones,
+            earlier.spread**2 * ones,
+            np.ones(candidate.count.shape, dtype=bool),
+        )
+    else:
+        both = (candidate.count > 0) & (stable.count > 0)
+        first = both.argmax(axis=-1)[..., np.newaxis]
+        known = both.any(axis=-1)[..., np.newaxis] & (windows > first)
+        mean = np.take_along_axis(stable.mean, first, -1)
+        count, m2 = (np.take_along_axis(getattr(stable, f) + getattr(candidate, f), first, -1) for f in ("count", "m2"))
+        variance = m2 / np.maximum(count - 2, 1.0)
+    fading = PRIOR_EPISODES * MEMORY**windows
+    level = (mean * fading + _discounted(stable.count * stable.mean)) / (fading + _discounted(stable.count))
+    spread_s, free_s = (_so_far(part) for part in (stable.m2, np.maximum(stable.count - 1, 0.0)))
+    spread_c, free_c = (_so_far(part) for part in (candidate.m2, np.maximum(candidate.count - 1, 0.0)))
+    variance_s = (PRIOR_EPISODES * variance + spread_s) / (PRIOR_EPISODES + free_s)
+    variance_c = (PRIOR_EPISODES * variance_s + spread_c) / (PRIOR_EPISODES + free_c)
+    return _Before(known, level, variance_s, variance_c, mean, fading)
+
+
+def _wide(values: Array) -> Array:
+    """With an axis for the aims."""
+    return values[..., np.newaxis]
+
+
+def _so_far(values: Array) -> Array:
+    """Sum over the windows before each."""
+    return np.cumsum(values, axis=-1) - values
+
+
+def _discounted(values: Array) -> Array:
+    """Sum over the windows before each, each weighing MEMORY of the one after it."""
+    windows = values.shape[-1]
+    blocks = -(-windows // _BLOCK)
+    padded = np.zeros((*values.shape[:-1], blocks * _BLOCK))
+    padded[..., :windows] = values
+    parts = padded.reshape(*values.shape[:-1], blocks, _BLOCK)
+    age = np.arange(_BLOCK)[:, np.newaxis] - np.arange(_BLOCK) - 1
+    inside = parts @ np.where(age >= 0, MEMORY ** np.maximum(age, 0.0), 0.0).T
+    ends, carry = parts @ MEMORY ** np.arange(_BLOCK - 1.0, -1, -1), np.zeros(values.shape[:-1])
+    for block in range(blocks):
+        inside[..., block, :] += carry[..., np.newaxis] * MEMORY ** np.arange(float(_BLOCK))
+        carry = carry * MEMORY**_BLOCK + ends[..., block]
+    return inside.reshape(*values.shape[:-1], -1)[..., :windows]

@@ -1,0 +1,70 @@
+"""Between what the outcomes of a window lie, known before it: declared, certain, or taken with a stated depth.
+
+Without any bounds no test can both be valid and ever conclude (Bahadur & Savage, 1956). Where a spec says none, an end
+lies as far beyond everything seen before as that is wide, and at least DEPTH times stable's mean away from it, or
+MARGINS where the margin is a number of its own. What is deeper than that and rarer than seen is not protected against;
+status says where the ends are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, Outcomes
+
+DEPTH = 2.0  # of |stable's mean|, below and above it
+MARGINS = 20.0  # as DEPTH is for a margin of 10 %
+WIDTHS = 1.0  # of what was seen, beyond either end
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What is certain of an outcome; None: that end is not."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def mirrored(self) -> Range:
+        """Return the range of the outcome with the sign turned."""
+        return Range(*(None if end is None else -end for end in (self.high, self.low)))
+
+
+def bounds(certain: Range, margin: Margin, candidate: Outcomes, stable: Outcomes, earlier: Earlier | None) -> Bounds:
+    """Return both ends for each window, from what came before it."""
+    lows, highs = _seen(candidate, stable, earlier)
+    with np.errstate(invalid="ignore"):  # nothing seen yet: no ends either, and nothing is bet there
+        width = np.where(highs >= lows, highs - lows, 0.0)
+        level = _level(stable, earlier)
+        reach = np.maximum(DEPTH * np.abs(level), 0.0 if margin.relative else MARGINS * margin.value)
+        low = np.minimum(lows - WIDTHS * width, level - reach)
+        high = np.maximum(highs + WIDTHS * width, level + reach)
+    if certain.low is not None:
+        low = np.full(low.shape, certain.low)
+    if certain.high is not None:
+        high = np.full(high.shape, certain.high)
+    return Bounds(np.where(np.isfinite(low), low, level - reach), np.where(np.isfinite(high), high, level + reach))
+
+
+def _seen(candidate: Outcomes, stable: Outcomes, earlier: Earlier | None) -> tuple[Array, Array]:
+    """Smallest and largest outcome of either side before each window; inf and -inf where there was none."""
+    low, high = np.inf, -np.inf
+    if earlier is not None:
+        low, high = earlier.low, earlier.high
+    lows = np.minimum(*(np.where(side.count > 0, side.low, np.inf) for side in (candidate, stable)))
+    highs = np.maximum(*(np.where(side.count > 0, side.high, -np.inf) for side in (candidate, stable)))
+    first_low, first_high = (np.full((*lows.shape[:-1], 1), end) for end in (low, high))
+    return (
+        np.minimum.accumulate(np.concatenate([first_low, lows[..., :-1]], axis=-1), axis=-1),
+        np.maximum.accumulate(np.concatenate([first_high, highs[..., :-1]], axis=-1), axis=-1),
+    )
+
+
+def _level(stable: Outcomes, earlier: Earlier | None) -> Array:
+    """Stable's mean before each window."""
+    weight, total = (0.0, 0.0) if earlier is None else (1.0, earlier.mean)
+    count = np.cumsum(stable.count, axis=-1) - stable.count
+    value = np.cumsum(stable.count * stable.mean, axis=-1) - stable.count * stable.mean
+    result: Array = (value + total) / np.maximum(count + weight, 1e-300)
+    return result

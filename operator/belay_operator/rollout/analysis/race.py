@@ -1,0 +1,84 @@
+"""The two bets of one comparison: that the candidate is worse, and that it is not worse by the margin.
+
+More is better; who judges a cost hands in everything mirrored. Arrays as in `bet`, windows on the last axis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from belay_operator.rollout.analysis.bet import (
+    Array,
+    Bounds,
+    Direction,
+    Earlier,
+    Margin,
+    Outcomes,
+    log_wealth,
+    log_wealth_while_filling,
+    place,
+)
+
+GRID, ZOOMS = 17, 3  # an end of an interval is found to 1/4096 of the span it is looked for in
+
+Filling = tuple[Outcomes, Outcomes]
+"""What has come of each window of the candidate and of stable at a look into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """One comparison."""
+
+    margin: Margin
+    candidate: Outcomes
+    stable: Outcomes
+    bounds: Bounds
+    earlier: Earlier | None
+
+    def worse(self, filling: Filling | None = None) -> Array:
+        """Return the log of the evidence after each window that the candidate is worse; Fail at log(1/alpha).
+
+        Money is laid out over time: a candidate that turns worse after a long good time is found by fresh stakes.
+
+        Args:
+            filling: Look into each window at so much of it, instead of at its end.
+        """
+        return self._evidence(Direction.WORSE, filling, over_time=True)
+
+    def better(self, filling: Filling | None = None) -> Array:
+        """Return the log of the evidence after each window that it is not worse by the margin; Pass at log(1/alpha)."""
+        return self._evidence(Direction.BETTER, filling, over_time=False)
+
+    def interval(self, *, alpha_low: float, alpha_high: float) -> tuple[float, float]:
+        """Return one-sided bounds on the difference of the means, each valid at every look, for one rollout.
+
+        They enclose every difference whose claim is not rejected by now, to within a step of the search outwards.
+        """
+        span = float(np.max(self.bounds.high)) - float(np.min(self.bounds.low))
+        low = self._first_kept(Direction.BETTER, -span, span, alpha_low)
+        high = self._first_kept(Direction.WORSE, span, -span, alpha_high)
+        return low, high
+
+    def _first_kept(self, direction: Direction, start: float, stop: float, alpha: float) -> float:
+        """Return the last difference on the way from start to stop before which every claim is rejected."""
+        for _ in range(ZOOMS):
+            shifts = np.linspace(start, stop, GRID)
+            bet = place(
+                direction, self.margin, self.candidate, self.stable, self.bounds, earlier=self.earlier, shift=shifts
+            )
+            evidence = log_wealth(bet.log_gain(self.candidate, self.stable), over_time=direction is Direction.WORSE)
+            kept = evidence[..., -1] < np.log(1 / alpha)
+            at = int(kept.argmax()) if kept.any() else GRID - 1
+            if at == 0:
+                return start
+            start, stop = float(shifts[at - 1]), float(shifts[at])
+        return start
+
+    def _evidence(self, direction: Direction, filling: Filling | None, *, over_time: bool) -> Array:
+        bet = place(direction, self.margin, self.candidate, self.stable, self.bounds, earlier=self.earlier)
+        full = bet.log_gain(self.candidate, self.stable)
+        if filling is None:
+            return log_wealth(full, over_time=over_time)
+        return log_wealth_while_filling(full, bet.log_gain(*filling), over_time=over_time)
