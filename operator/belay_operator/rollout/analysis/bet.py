@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 AIMS = np.array([1.0, 2.0])  # stakes are best where the truth is this many margins from the claim
+LEAST_AIM = 0.1  # standard deviations: a share of a mean near 0 is nothing to aim at
 MONEY = np.array([0.7, 0.3])  # of it on each
 AT_FIRST, LATER = 0.5, 0.02  # of the money before the first window; of what is left before each further one
 MEMORY = 0.7  # weight of a window against the one after it, where the present level is asked for
@@ -159,7 +160,11 @@ def place(
         earlier: None: nothing is known beforehand, and nothing is bet before one window has had both sides.
     """
     before = _before(candidate, stable, earlier)
-    d, aim = float(direction), margin.value * (np.abs(before.level) if margin.relative else np.ones_like(before.level))
+    d, allowed = (
+        float(direction),
+        margin.value * (np.abs(before.level) if margin.relative else np.ones_like(before.level)),
+    )
+    aim = np.maximum(allowed, LEAST_AIM * np.sqrt(before.variance_s))
     factor, moved = np.ones_like(aim), np.zeros_like(aim)
     if shift is not None:
         moved = moved + np.asarray(shift, dtype=np.float64)[..., np.newaxis]
@@ -192,7 +197,7 @@ def place(
     if direction is Direction.WORSE and shift is None:
         # A stake held down by wide bounds aims at less than the margin and would find candidates that are allowed.
         # Then the claim moves down, so that the bet grows only for one that is worse by more than half the margin.
-        shifts = shifts - np.maximum(0.0, _wide(aim) - stake * _wide(variance)) / 2
+        shifts = shifts - np.maximum(0.0, _wide(allowed) - stake * _wide(variance)) / 2
         stake = capped(stake, shifts)
     stake = np.where(_wide(before.known), stake, 0.0)
     return Bet(direction, factor, np.broadcast_to(shifts, stake.shape), centre, stake)

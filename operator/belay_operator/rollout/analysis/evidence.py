@@ -58,7 +58,7 @@ class Comparison:
             )
         low, high = self.certain.low, self.certain.high
         if low is not None and high is not None and not low < high:
-            raise ValueError(f"metric {self.metric}: the range is from {low} to {high}, wanted low below high")
+            raise ValueError(f"metric {self.metric}: the range is from {low:g} to {high:g}, wanted low below high")
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ def judge(
     if candidate is None or stable is None:
         return empty
     evidence = replace(empty, candidate=summary(candidate), stable=summary(stable))
+    if not candidate and not stable:
+        return replace(evidence, verdict=Verdict.NO_DATA, message="no episode has begun yet")
     paired = pair(candidate, stable)
     missing = _judge_missing(paired, evidence, budget)
     if missing.verdict is Verdict.FAIL:

@@ -9,6 +9,7 @@ import pytest
 
 from belay_api.rollout import AnalysisSpec, Metric
 from belay_api.wire import Statistics
+from belay_operator.rollout.analysis.bet import Margin
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.evidence import Better, Comparison
 from belay_operator.rollout.analysis.queries import Judgement, comparison_of, judged, limit_of
@@ -16,7 +17,7 @@ from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.sources.serving import wanted
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
-RETURN = Comparison("return", Better.MORE, margin=0.1, relative=True, binary=False)
+RETURN = Comparison("return", Better.MORE, Margin(0.1, relative=True))
 
 
 def test_a_verdict_is_kept_as_long_as_its_answer_and_no_longer() -> None:

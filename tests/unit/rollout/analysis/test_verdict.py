@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from belay_api.reasons import Verdict
+from belay_operator.rollout.analysis.bet import Margin
+from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import split
-from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow, pair, summary
+from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow, earlier, pair, summary
 from belay_operator.rollout.analysis.verdict import judge
 
 BUDGET = split(0.01, 2)
-RETURN = Comparison("return", Better.MORE, margin=0.1, relative=True, binary=False)
-VIOLATIONS = Comparison("violations", Better.LESS, margin=0.05, relative=False)
-SUCCESS = Comparison("success", Better.MORE, margin=0.1, relative=True, binary=True)
+TENTH = Margin(0.1, relative=True)
+RETURN = Comparison("return", Better.MORE, TENTH)
+VIOLATIONS = Comparison("violations", Better.LESS, Margin(0.05, relative=False), Range(low=0.0))
+SUCCESS = Comparison("success", Better.MORE, TENTH, Range(0.0, 1.0))
 START = datetime(2026, 5, 4, 10, tzinfo=UTC)
 
 
@@ -75,15 +78,11 @@ def test_success(ones: int, verdict: Verdict) -> None:
     assert found.pass_above == pytest.approx(-0.09)
 
 
-def test_counts_above_one_are_judged_as_a_mean() -> None:
-    """`violations` is a count: the exact test gives way to the one for means once an episode has two."""
+def test_counts_are_judged_like_anything_else() -> None:
     rng = np.random.default_rng(3)
     worse = [window(i, rng.poisson(1.0, 40)) for i in range(10)]
     stable = [window(i, rng.poisson(0.2, 40)) for i in range(10)]
     assert judge(VIOLATIONS, worse, stable, budget=BUDGET).verdict is Verdict.FAIL
-    declared = judge(SUCCESS, worse, stable, budget=BUDGET)
-    assert declared.verdict is Verdict.NOT_ENOUGH_SAMPLES
-    assert "0 and 1" in declared.message
 
 
 def test_no_answer_is_not_no_data() -> None:
@@ -94,10 +93,44 @@ def test_no_answer_is_not_no_data() -> None:
         assert judge(RETURN, candidate, other, budget=BUDGET).verdict is Verdict.NO_DATA
 
 
-def test_below_the_floor_nothing_is_decided() -> None:
-    found = judge(RETURN, returns(10, each=14, windows=2), returns(480, each=200, windows=2), budget=BUDGET)
+def test_one_window_decides_nothing_about_an_outcome_that_nothing_is_known_of() -> None:
+    found = judge(RETURN, returns(10, each=30, windows=1), returns(480, each=200, windows=1), budget=BUDGET)
     assert found.verdict is Verdict.NOT_ENOUGH_SAMPLES
-    assert found.interval is None
+    known = earlier(returns(480, windows=3), returns(480, windows=3))
+    found = judge(
+        RETURN, returns(10, each=30, windows=1), returns(480, each=200, windows=1), budget=BUDGET, earlier=known
+    )
+    assert found.verdict is Verdict.FAIL, "with stable's past it does"
+
+
+def test_an_outcome_outside_the_declared_range_is_said_and_decides_nothing() -> None:
+    """Fail rests on the candidate's upper end and stable's lower, Pass on the other two."""
+    declared = Comparison("return", Better.MORE, TENTH, Range(0.0, 1000.0))
+    far_below = [*returns(480, seed=1), window(10, [-5000.0] * 20)]
+    found = judge(declared, far_below, [*returns(480, each=60), window(10, [480.0] * 60)], budget=BUDGET)
+    assert found.verdict is not Verdict.PASS
+    above = [*returns(480, seed=1), window(10, [1500.0] * 20)]
+    found = judge(declared, [w for w in above if w], [*returns(480, each=60), window(10, [480.0] * 60)], budget=BUDGET)
+    assert found.verdict is Verdict.PASS, "nothing that lies too high makes a Pass wrong"
+    worse = [*returns(300, seed=1), window(10, [1500.0] * 20)]
+    found = judge(declared, worse, [*returns(480, each=60), window(10, [480.0] * 60)], budget=BUDGET)
+    assert found.verdict is Verdict.NOT_ENOUGH_SAMPLES
+    assert "1500 lies outside" in found.message
+    assert "0 to 1000" in found.message
+    cost = Comparison("cost", Better.LESS, Margin(50.0, relative=False), Range(0.0, 1000.0))
+    cheap = [*returns(290, seed=1), window(10, [1500.0])]
+    found = judge(cost, cheap, [*returns(480, each=60), window(10, [480.0] * 60)], budget=BUDGET)
+    assert found.verdict is Verdict.NOT_ENOUGH_SAMPLES, "one that is too high speaks against the Pass of a cost"
+
+
+def test_the_range_that_the_errors_hold_for_is_told() -> None:
+    found = judge(RETURN, returns(480, seed=1), returns(480, each=60), budget=BUDGET)
+    assert found.range is not None
+    low, high = found.range
+    assert low <= -480
+    assert high >= 1440
+    declared = Comparison("return", Better.MORE, TENTH, Range(0.0, 1000.0))
+    assert judge(declared, returns(480, seed=1), returns(480, each=60), budget=BUDGET).range == (0.0, 1000.0)
 
 
 def test_silent_candidate_fails_although_its_returns_are_better() -> None:
@@ -165,7 +198,10 @@ def test_order_of_windows_does_not_matter_and_sides_are_paired_by_start() -> Non
 
 def test_unit_does_not_matter() -> None:
     def scaled(windows: list[StartWindow]) -> list[StartWindow]:
-        return [StartWindow(w.start, w.count, 0, 1e3 * (w.mean or 0), 1e6 * w.m2, 0.0, 1e9) for w in windows]
+        return [
+            StartWindow(w.start, w.count, 0, 1e3 * (w.mean or 0), 1e6 * w.m2, 1e3 * (w.low or 0), 1e3 * (w.high or 0))
+            for w in windows
+        ]
 
     for mean in (480, 456, 380):
         candidate, stable = returns(mean, seed=1), returns(480, each=60)
@@ -173,6 +209,8 @@ def test_unit_does_not_matter() -> None:
         assert judge(RETURN, scaled(candidate), scaled(stable), budget=BUDGET).verdict is plain.verdict
 
 
-def test_refuses_a_margin_of_nothing() -> None:
+def test_refuses_a_margin_of_nothing_and_a_range_of_nothing() -> None:
     with pytest.raises(ValueError, match="violations: the allowed regression is 0"):
-        Comparison("violations", Better.LESS, margin=0.0, relative=False)
+        Comparison("violations", Better.LESS, Margin(0.0, relative=False))
+    with pytest.raises(ValueError, match="return: the range is from 5 to 5"):
+        Comparison("return", Better.MORE, TENTH, Range(5.0, 5.0))
