@@ -136,8 +136,8 @@ class Bet:
             np.minimum(of_stable(stable.low), of_stable(stable.high)),
             self.stake,
         )
-        both = _wide((candidate.count > 0) & (stable.count > 0))
-        return np.where(both, gain, 0.0)
+        both = (candidate.count > 0) & (stable.count > 0)
+        return np.where(both[..., np.newaxis], gain, 0.0)
 
 
 def place(
@@ -190,8 +190,9 @@ def place(
 
     def capped(stake: Array, shifts: Array) -> Array:
         ends = [on_c * (end - c) for end in (low, high)] + [on_s * (f * end + shifts - c) for end in (low, high)]
-        worst = -np.minimum.reduce(np.broadcast_arrays(*ends))
-        return np.minimum(stake, CAP / np.maximum(worst, 1e-12))
+        worst = -np.minimum(np.minimum(ends[0], ends[1]), np.minimum(ends[2], ends[3]))
+        result: Array = np.minimum(stake, CAP / np.maximum(worst, 1e-12))
+        return result
 
     stake = capped(stake, shifts)
     if direction is Direction.WORSE and shift is None:
@@ -199,7 +200,7 @@ def place(
         # Then the claim moves down, so that the bet grows only for one that is worse by more than half the margin.
         shifts = shifts - np.maximum(0.0, _wide(allowed) - stake * _wide(variance)) / 2
         stake = capped(stake, shifts)
-    stake = np.where(_wide(before.known), stake, 0.0)
+    stake = np.where(before.known[..., np.newaxis], stake, 0.0)
     return Bet(direction, factor, np.broadcast_to(shifts, stake.shape), centre, stake)
 
 
@@ -215,7 +216,8 @@ def least_gain(count: Array, mean: Array, m2: Array, low: Array, stake: Array) -
         rest = np.log1p(np.maximum(stake * (mean + variance / gap), -1.0))
         worst = np.where(weight > 0, np.log1p(np.maximum(stake * low, -1.0)), 0.0)
         gain = count * (weight * worst + (1 - weight) * rest)
-    return np.maximum(np.nan_to_num(gain, nan=_LOST, neginf=_LOST), _LOST)
+    result: Array = np.maximum(np.nan_to_num(gain, nan=_LOST, neginf=_LOST), _LOST)
+    return result
 
 
 def log_wealth(log_gain: Array, *, over_time: bool) -> Array:
@@ -276,12 +278,12 @@ def _before(candidate: Outcomes, stable: Outcomes, earlier: Earlier | None) -> _
         )
     else:
         both = (candidate.count > 0) & (stable.count > 0)
-        first = both.argmax(axis=-1)[..., np.newaxis]
-        known = both.any(axis=-1)[..., np.newaxis] & (windows > first)
+        first = np.expand_dims(both.argmax(axis=-1), -1)
+        known = both.any(axis=-1, keepdims=True) & (windows > first)
         mean = np.take_along_axis(stable.mean, first, -1)
         count, m2 = (np.take_along_axis(getattr(stable, f) + getattr(candidate, f), first, -1) for f in ("count", "m2"))
         variance = m2 / np.maximum(count - 2, 1.0)
-    fading = PRIOR_EPISODES * MEMORY**windows
+    fading = PRIOR_EPISODES * np.power(MEMORY, windows, dtype=np.float64)
     level = (mean * fading + _discounted(stable.count * stable.mean)) / (fading + _discounted(stable.count))
     spread_s, free_s = (_so_far(part) for part in (stable.m2, np.maximum(stable.count - 1, 0.0)))
     spread_c, free_c = (_so_far(part) for part in (candidate.m2, np.maximum(candidate.count - 1, 0.0)))
