@@ -15,10 +15,11 @@ route itself carries what is new in it (see `carried`).
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from belay_api.reasons import RolloutReason
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan, Ref
 from belay_operator.policy.leftover import outlived
 from belay_operator.rollout import carried, route, verdicts
-from belay_operator.rollout.move import Act, Explain, instant
+from belay_operator.rollout.move import Act, Explain, changed, instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import next_due
 from belay_operator.rollout.situations import (
@@ -77,6 +78,9 @@ EXPLANATIONS: tuple[Explain, ...] = (
 )
 """What is told: the first that holds. Where none does, the rollout is healthy."""
 
+ON_ITS_WAY = (RolloutReason.POLICY_NOT_FOUND, RolloutReason.PREPARING, RolloutReason.PROGRESSING)
+"""Reasons that often pass within a moment."""
+
 MAX_MOVES = 100  # far above what a spec of 32 steps can chain
 
 
@@ -101,8 +105,18 @@ def decide(observed: Observed, now: datetime) -> Plan:
         apply=(*(apply if carrying is None else carrying), *made),
         delete=(*delete, *ended, *outlived(observed.leftovers, now)),
         events=events,
+        debounce=not events and carrying is None and _only_tells(observed, wait),
         requeue_after=_requeue_after(observed, wait, now),
     )
+
+
+def _only_tells(observed: Observed, wait: Wait | None) -> bool:
+    """Whether nothing is new but words on what is about to come, such as a policy applied together with the rollout."""
+    recorded = observed.recorded
+    if wait is None or wait.reason not in ON_ITS_WAY or not recorded.conditions:
+        return False
+    told = {name: getattr(recorded, name) for name in (*carried.TOLD, "observed_generation")}
+    return changed(observed.status, **told).dump() == recorded.dump()
 
 
 def _settle(observed: Observed, now: datetime) -> tuple[Observed, tuple[Note, ...]]:

@@ -150,3 +150,16 @@ def test_the_raise_names_the_version_of_the_route_it_was_decided_on() -> None:
     stage.command("abort@1")
     (route,) = stage.world.plan(KIND, KEY, stage.now).apply
     assert "resourceVersion" not in route["metadata"], "nothing keeps a rollback"
+
+
+def test_that_the_policy_is_not_there_yet_waits_a_moment_to_be_told() -> None:
+    """One commit brings the policy and the rollout that names it; the two come by different watches."""
+    stage = healthy()
+    stage.wants("b")
+    plan = stage.world.plan(KIND, KEY, stage.now)
+    assert plan.debounce
+    assert plan.status is not None
+    assert Stage().world.plan(KIND, KEY, stage.now).debounce is False, "the first word is there at once"
+    stage.publish("b")
+    plan = stage.world.plan(KIND, KEY, stage.now)
+    assert not plan.debounce, "a candidate is taken up at once"
