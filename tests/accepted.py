@@ -139,11 +139,12 @@ def _metrics(fields: dict[str, Schema]) -> Iterator[st.SearchStrategy[Spec]]:
         return st.fixed_dictionaries({"name": values(fields["name"]), "source": source, **judged_by})
 
     margins = fields["compare"]["properties"]
-    to = {"to": values(margins["to"])}
+    ends = st.fixed_dictionaries({"low": st.floats(-1e6, 0)}, optional={"high": st.floats(1, 1e6)})
+    rest = {"to": values(margins["to"]), "range": ends}
     regression = {"maxRegression": values(margins["maxRegression"]).filter(_above_zero)}
     for margin in (regression, {"maxIncrease": values(margins["maxIncrease"])}):
         logbook = st.fixed_dictionaries({"logbook": values(fields["source"]["properties"]["logbook"])})
-        yield of(logbook, compare=st.fixed_dictionaries(margin, optional=to))
+        yield of(logbook, compare=st.fixed_dictionaries(margin, optional=rest))
     durations = st.builds("{}{}".format, st.integers(1, 10**6), st.sampled_from(["ms", "s"]))
     shares = st.builds("{}.{}%".format, st.integers(0, 98), st.integers(1, 9))
     for measure, texts in (("latencyP99", durations), ("errorRate", shares)):

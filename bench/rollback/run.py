@@ -215,7 +215,8 @@ def rollout(name: str, policy: str, spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def measured(load: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is special of the rollout under measurement: it is judged by its return."""
-    metric = {"name": "return", "source": {"logbook": {"outcome": "return"}}, "compare": {"maxRegression": "10%"}}
+    compare = {"maxRegression": "10%", "range": {"low": 0, "high": 1000}}
+    metric = {"name": "return", "source": {"logbook": {"outcome": "return"}}, "compare": compare}
     analysis = {"window": load["window"], "grace": load["grace"], "metrics": [metric]}
     return {"steps": [{"setWeight": load["weight"]}, {"analyze": {}}], "analysis": analysis}
 

@@ -37,6 +37,12 @@ class Race:
     bounds: Bounds
     earlier: Earlier | None
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything has been bet: something was known before the last window."""
+        both = (self.candidate.count > 0) & (self.stable.count > 0)
+        return self.earlier is not None or bool(both[..., :-1].any())
+
     def worse(self, filling: Filling | None = None) -> Array:
         """Return the log of the evidence after each window that the candidate is worse; Fail at log(1/alpha).
 

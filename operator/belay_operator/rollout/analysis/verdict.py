@@ -41,6 +41,10 @@ MISSING_MARGIN = Margin(0.10, relative=False)  # of episodes: as much as the usu
 SILENCES = Bounds(np.array(-1.0), np.array(0.0))  # mirrored: 1 is an episode that is missing
 USUAL_SILENCE = Earlier(mean=0.05, spread=0.2, low=0.0, high=1.0)
 CLEAR_OF_ZERO = 3.0  # standard errors
+FIRST_WINDOW = (
+    "nothing was known of this outcome before the first window in which both sides have episodes; what comes after that "
+    "window counts"
+)
 VAGUE = (
     "stable's mean is too close to 0 for a margin in percent: this can fail but not pass. Judge a cost with "
     "maxIncrease, set compare.range, or report an outcome whose mean is away from 0"
@@ -124,6 +128,14 @@ def _judge_outcome(
         not no_pass and not (vague and unbounded) and bool(race.better()[-1] >= math.log(1 / budget.wrong_promotion))
     )
 
+    evidence = replace(
+        evidence,
+        difference=paired.difference(),
+        fail_below=0.0,
+        pass_above=None if math.isnan(margin) or vague else -margin if more else margin,
+    )
+    if not race.begun:
+        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=FIRST_WINDOW)
     low, high = race.interval(alpha_low=budget.wrong_promotion, alpha_high=budget.outcome)
     # A rejected claim is outside the interval; the search for its ends is coarser than the test.
     if failed:
@@ -133,10 +145,7 @@ def _judge_outcome(
     ends = widest(race.bounds)
     evidence = replace(
         evidence,
-        difference=paired.difference(),
         interval=(low, high) if more else (-high, -low),
-        fail_below=0.0,
-        pass_above=None if math.isnan(margin) or vague else -margin if more else margin,
         range=ends if more else (-ends[1], -ends[0]),
     )
     if (no_fail or no_pass) and not failed and not passed:
