@@ -377,6 +377,9 @@ class AnalysisSpec(Model):
         ),
     ] = Field(default_factory=list)
     """What the candidate is judged by."""
+    approve_after: Annotated[int, Field(ge=0, le=1000)] = 2
+    """Versions promoted by their verdicts since a person last approved one; before a further candidate somebody must
+    send the command `approve`, because each may be worse than the one before by what is allowed. 0: never."""
     on_no_data: Patience = _patience("10m", HoldAction.HOLD)
     """Nothing measured for one side."""
     on_provider_down: Patience = _patience("15m", HoldAction.HOLD)
@@ -434,6 +437,7 @@ class RolloutPhase(StrEnum):
     BAKING = "Baking"
     ROLLING_BACK = "RollingBack"
     ROLLED_BACK = "RolledBack"
+    WAITING_FOR_APPROVAL = "WaitingForApproval"
 
 
 class VersionStatus(StatusModel):
@@ -447,6 +451,13 @@ class VersionStatus(StatusModel):
     """When it was taken up (candidate) or promoted (stable)."""
     lost_at: Instant | None = None
     """When its pods were found gone together with its RLPolicy; unset: they are not."""
+
+
+class AnchorStatus(VersionStatus):
+    """The last version a person approved: the first one, or by the command `approve` or `promote`."""
+
+    promotions: int = 0
+    """Versions promoted by their verdicts since then."""
 
 
 class WarmStatus(StatusModel):
@@ -606,6 +617,8 @@ class RLRolloutStatus(ConditionedStatus):
     """The version on trial."""
     previous: WarmStatus | None = None
     """The stable before, kept warm."""
+    anchor: AnchorStatus | None = None
+    """The last version a person approved."""
     step: StepStatus | None = None
     """The step under way."""
     weight: WeightStatus | None = None

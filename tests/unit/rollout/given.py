@@ -100,6 +100,8 @@ def summary(plan: Plan) -> dict[str, Any]:
             {key: value for key, value in verdict.items() if key not in ("definition", "evidenceSince")}
             for verdict in status.get("verdicts", [])
         ]
+        if anchor := status.get("anchor"):
+            status["anchor"] = f"{anchor['policy']} and {anchor['promotions']} since"
         for side in ("stable", "candidate", "previous"):
             if side in status:
                 status[side] = " ".join(v for k, v in status[side].items() if k in ("policy", "until"))
