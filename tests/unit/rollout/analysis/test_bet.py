@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tests.chance import crossings, most_by_chance
+from tests.windows import outcomes
 
 from belay_operator.rollout.analysis.bet import (
     _BLOCK,
@@ -36,14 +38,6 @@ from belay_operator.rollout.analysis.race import Race
 TENTH = Margin(0.1, relative=True)
 SHARE = Bounds(np.array(0.0), np.array(1.0))
 NOTHING = Range()
-
-
-def outcomes(values: Array) -> Outcomes:
-    """Windows of equal size, the episodes on the last axis."""
-    mean = values.mean(axis=-1)
-    m2 = ((values - mean[..., np.newaxis]) ** 2).sum(axis=-1)
-    count = np.full(mean.shape, float(values.shape[-1]))
-    return Outcomes(count, mean, m2, values.min(axis=-1), values.max(axis=-1))
 
 
 def single(bet: Bet, candidate: Array, stable: Array) -> Array:
@@ -129,19 +123,6 @@ def test_expected_wealth_is_at_most_one(sizes: tuple[int, int], rate: float, dir
         wealth = race.better() if direction is Direction.BETTER else race.worse()
         expected += probability * math.exp(wealth[-1])
     assert expected <= 1 + 1e-9
-
-
-def crossings(log_evidence: Array, alpha: float) -> int:
-    return int((log_evidence >= math.log(1 / alpha)).any(axis=-1).sum())
-
-
-def most_by_chance(runs: int, alpha: float) -> int:
-    """What a true rate of alpha exceeds once in ten thousand."""
-    tail, count = 1.0, -1
-    while tail > 1e-4:
-        count += 1
-        tail -= binomial(runs, count, alpha)
-    return count
 
 
 def two_valued(low: float, high: float, share: float) -> Callable[[np.random.Generator, tuple[int, ...]], Array]:
