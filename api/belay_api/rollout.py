@@ -460,6 +460,17 @@ class AnchorStatus(VersionStatus):
     """Versions promoted by their verdicts since then."""
 
 
+class TrialsStatus(StatusModel):
+    """How often one digest was put to the test."""
+
+    digest: str
+    """Of the candidate's artifact."""
+    count: int
+    """Trials begun, and changes of what a trial under way is judged by."""
+    judged_by: str
+    """Hash of what the last of them is judged by: the compared metrics with their margins, and how episodes count."""
+
+
 class WarmStatus(StatusModel):
     """A former stable version that keeps its pods."""
 
@@ -638,6 +649,9 @@ class RLRolloutStatus(ConditionedStatus):
     """The rollback under way, or the last one."""
     rejected_digests: list[str] = Field(default_factory=list)
     """Digests that were rolled back; not tried again until the command retry. At most 20, newest last."""
+    trials: list[TrialsStatus] = Field(default_factory=list)
+    """How often each digest was put to the test: each further time has a tenth of the error of the one before, so that
+    all of them together keep the stated rates. At most 20, newest last."""
     commands: list[CommandStatus] = Field(default_factory=list)
     """Commands seen; at most 10, the one seen last at the end."""
     history: list[HistoryEntry] = Field(default_factory=list)
