@@ -4,12 +4,12 @@ The statistics themselves know nothing of resources or of the wire; this file is
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from weakref import WeakKeyDictionary
 
 from belay_api.rollout import AnalysisSpec, Metric, Unit
 from belay_api.units import parse_duration, parse_percent
-from belay_api.wire import Statistics
+from belay_api.wire import Statistics, VersionStatistics
 from belay_operator.rollout.analysis.bet import Earlier, Margin
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget, split
@@ -21,6 +21,7 @@ from belay_operator.rollout.facts import Question, Reading
 
 # Known beforehand of the outcomes that every client reports alike.
 CERTAIN = {"success": Range(0.0, 1.0), "length": Range(low=0.0), "violations": Range(low=0.0)}
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 EXAMPLES = {Unit.DURATION: "100ms", Unit.SHARE: "5%", Unit.NUMBER: "0.5"}
 
 
@@ -124,14 +125,25 @@ def _from(statistics: Statistics, since: datetime | None) -> Statistics:
 
 
 def _before(statistics: Statistics, asked: Judgement) -> Earlier | None:
-    """What windows before those that are asked for say of the outcome."""
-    if asked.since is None:
-        return None
+    """What was seen of the outcome before the windows that are asked for."""
     sides = {
-        version: [window for window in windows(statistics, version) if window.start < asked.since]
-        for version in (asked.candidate, asked.stable)
+        side.version: [*_earlier(side), *(w for w in windows(statistics, side.version) if _is_before(w, asked.since))]
+        for side in statistics.versions
     }
-    return earlier([*sides[asked.candidate], *sides[asked.stable]], sides[asked.stable])
+    stable = sides.get(asked.stable, [])
+    return earlier([*sides.get(asked.candidate, []), *stable], stable)
+
+
+def _earlier(side: VersionStatistics) -> list[StartWindow]:
+    """What a version did before the first window, as a window of its own."""
+    known = side.earlier
+    if known is None:
+        return []
+    return [StartWindow(LONG_AGO, known.count, 0, mean=known.mean, m2=known.m2, low=known.min, high=known.max)]
+
+
+def _is_before(window: StartWindow, since: datetime | None) -> bool:
+    return since is not None and window.start < since
 
 
 def windows(statistics: Statistics, version: str) -> list[StartWindow]:

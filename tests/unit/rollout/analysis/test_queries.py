@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from belay_api.reasons import Verdict
 from belay_api.rollout import AnalysisSpec, Metric
-from belay_api.wire import Statistics
+from belay_api.wire import EarlierStatistics, Statistics, VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.bet import Margin
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.evidence import Better, Comparison
@@ -57,3 +58,32 @@ def test_a_limit_on_another_source_scrapes_no_pod_each_second() -> None:
     watched = metric({"serving": "errorRate"}, limit={"max": "5%"})
     assert not wanted(AnalysisSpec(metrics=[elsewhere])).limits
     assert wanted(AnalysisSpec(metrics=[elsewhere, watched])).limits
+
+
+def side(version: str, *windows: WindowStatistics, earlier: EarlierStatistics | None = None) -> VersionStatistics:
+    return VersionStatistics(version=version, windows=list(windows), earlier=earlier)
+
+
+def episodes(at: datetime, mean: float) -> WindowStatistics:
+    return WindowStatistics(start=at, count=40, missing=0, mean=mean, m2=39 * 30.0**2, min=mean - 60, max=mean + 60)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_stable_did_before_the_trial_lets_the_first_window_count(known: bool) -> None:
+    """Without it the first window is what is learned from."""
+    past = EarlierStatistics(count=100, mean=300, m2=99 * 30.0**2, min=220, max=390) if known else None
+    sides = [side("b", episodes(NOW, 150.0)), side("a", episodes(NOW, 300.0), earlier=past)]
+    answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW, etag="1", versions=sides))
+    asked = Judgement(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=None)
+    assert (judged(asked, answer).verdict is Verdict.FAIL) == known
+
+
+def test_windows_of_an_earlier_weight_are_what_is_known_at_the_next() -> None:
+    before, now = NOW - timedelta(minutes=5), NOW
+    sides = [side(v, *(episodes(at, m) for at in (before, now))) for v, m in (("b", 300.0), ("a", 300.0))]
+    answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW, etag="1", versions=sides))
+    asked = Judgement(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=NOW)
+    evidence = judged(asked, answer)
+    assert evidence.interval is not None
+    assert evidence.candidate is not None
+    assert evidence.candidate.episodes == 40
