@@ -83,8 +83,9 @@ class Race:
         return start
 
     def _evidence(self, direction: Direction, filling: Filling | None, *, over_time: bool) -> Array:
-        bet = place(direction, self.margin, self.candidate, self.stable, self.bounds, earlier=self.earlier)
-        full = bet.log_gain(self.candidate, self.stable)
+        sides = (self.candidate, self.stable)
+        full = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier).log_gain(*sides)
         if filling is None:
             return log_wealth(full, over_time=over_time)
+        bet = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier, filling=filling)
         return log_wealth_while_filling(full, bet.log_gain(*filling), over_time=over_time)
