@@ -70,6 +70,10 @@ test-e2e: setup ## on the real cluster: real pods, TorchServe, Envoy, training
 	@$(CLUSTER) images
 	@$(PY) -m pytest tests/e2e
 
+.PHONY: test-long
+test-long: setup ## what takes too long for every change: promises over thousands of rollouts
+	@$(PY) -m pytest tests/long
+
 .PHONY: bench
 bench: setup ## every benchmark against its range file
 	@$(CLUSTER) build

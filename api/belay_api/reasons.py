@@ -141,6 +141,8 @@ class RolloutReason(StrEnum):
     """Traffic is going back to stable."""
     ROLLED_BACK = "RolledBack"
     """The candidate failed; stable serves all traffic. Change `spec.policy`, or send the command retry."""
+    APPROVAL_NEEDED = "ApprovalNeeded"
+    """So many versions were promoted by verdicts alone that a person must approve what serves now."""
     REJECTED = "Rejected"
     """The policy's digest was rolled back before; it is not tried again without the command retry."""
 

@@ -377,6 +377,9 @@ class AnalysisSpec(Model):
         ),
     ] = Field(default_factory=list)
     """What the candidate is judged by."""
+    approve_after: Annotated[int, Field(ge=0, le=1000)] = 2
+    """Versions promoted by their verdicts since a person last approved one; before a further candidate somebody must
+    send the command `approve`, because each may be worse than the one before by what is allowed. 0: never."""
     on_no_data: Patience = _patience("10m", HoldAction.HOLD)
     """Nothing measured for one side."""
     on_provider_down: Patience = _patience("15m", HoldAction.HOLD)
@@ -434,6 +437,7 @@ class RolloutPhase(StrEnum):
     BAKING = "Baking"
     ROLLING_BACK = "RollingBack"
     ROLLED_BACK = "RolledBack"
+    WAITING_FOR_APPROVAL = "WaitingForApproval"
 
 
 class VersionStatus(StatusModel):
@@ -447,6 +451,24 @@ class VersionStatus(StatusModel):
     """When it was taken up (candidate) or promoted (stable)."""
     lost_at: Instant | None = None
     """When its pods were found gone together with its RLPolicy; unset: they are not."""
+
+
+class AnchorStatus(VersionStatus):
+    """The last version a person approved: the first one, or by the command `approve` or `promote`."""
+
+    promotions: int = 0
+    """Versions promoted by their verdicts since then."""
+
+
+class TrialsStatus(StatusModel):
+    """How often one digest was put to the test."""
+
+    digest: str
+    """Of the candidate's artifact."""
+    count: int
+    """Trials begun, and changes of what a trial under way is judged by."""
+    judged_by: str
+    """Hash of what the last of them is judged by: the compared metrics with their margins, and how episodes count."""
 
 
 class WarmStatus(StatusModel):
@@ -606,6 +628,8 @@ class RLRolloutStatus(ConditionedStatus):
     """The version on trial."""
     previous: WarmStatus | None = None
     """The stable before, kept warm."""
+    anchor: AnchorStatus | None = None
+    """The last version a person approved."""
     step: StepStatus | None = None
     """The step under way."""
     weight: WeightStatus | None = None
@@ -625,6 +649,9 @@ class RLRolloutStatus(ConditionedStatus):
     """The rollback under way, or the last one."""
     rejected_digests: list[str] = Field(default_factory=list)
     """Digests that were rolled back; not tried again until the command retry. At most 20, newest last."""
+    trials: list[TrialsStatus] = Field(default_factory=list)
+    """How often each digest was put to the test: each further time has a tenth of the error of the one before, so that
+    all of them together keep the stated rates. At most 20, newest last."""
     commands: list[CommandStatus] = Field(default_factory=list)
     """Commands seen; at most 10, the one seen last at the end."""
     history: list[HistoryEntry] = Field(default_factory=list)

@@ -11,6 +11,7 @@ from belay_api.reasons import RolloutReason
 from belay_api.rollout import HoldAction
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import absences
+from belay_operator.rollout.ratchet import approval_needed
 from belay_operator.rollout.stepping import kind_under_way
 from belay_operator.rollout.wait import Wait
 
@@ -45,7 +46,7 @@ def endpoints_still_closed(observed: Observed, now: datetime) -> Wait | None:
     return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, message)
 
 
-TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed,)
+TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed, approval_needed)
 LEAVING_A_STEP: tuple[Gate, ...] = (nothing_to_compare_with, measurements_missing)
 
 

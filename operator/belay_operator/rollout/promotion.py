@@ -10,13 +10,14 @@ from belay_api.reasons import EventReason
 from belay_api.rollout import HistoryEntry, VersionStatus, WarmStatus
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.ratchet import after_promotion
 from belay_operator.rollout.route import WARM_LEAD
 
 KEEP_HISTORY = 10
 
 
-def promote(observed: Observed, now: datetime) -> Move:
-    """Return the promotion of the candidate. Raises: ValueError where there is none."""
+def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
+    """Return the promotion of the candidate; `judged`: by its verdicts. Raises: ValueError where there is none."""
     status, candidate = observed.status, observed.status.candidate
     if candidate is None:
         raise ValueError("only a candidate can be promoted")
@@ -35,6 +36,7 @@ def promote(observed: Observed, now: datetime) -> Move:
     after = changed(
         status,
         stable=VersionStatus(policy=candidate.policy, digest=candidate.digest, since=at),
+        anchor=after_promotion(status, candidate, judged=judged, now=now),
         previous=WarmStatus(policy=old.policy, digest=old.digest, until=until) if old and keeps else None,
         candidate=None,
         step=None,

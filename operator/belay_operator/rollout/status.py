@@ -57,7 +57,8 @@ def _phase(observed: Observed, wait: Wait | None) -> RolloutPhase:
     if status.stable is None:
         return RolloutPhase.PENDING
     if status.stable.policy != observed.wanted:
-        return RolloutPhase.PREPARING
+        asks = wait is not None and wait.reason is RolloutReason.APPROVAL_NEEDED
+        return RolloutPhase.WAITING_FOR_APPROVAL if asks else RolloutPhase.PREPARING
     return RolloutPhase.HEALTHY if wait is None else RolloutPhase.DEGRADED
 
 

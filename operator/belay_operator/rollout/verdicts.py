@@ -22,6 +22,7 @@ from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.stepping import kind_under_way
+from belay_operator.rollout.trials import trial_of
 
 DIGITS = 6  # significant digits kept: more would only make numbers look different
 
@@ -92,7 +93,7 @@ def _compared(
         comparison=comparison,
         candidate=status.candidate.policy if status.candidate else "",
         stable=status.stable.policy if status.stable else "",
-        spend=budget(observed.spec.analysis),
+        spend=budget(observed.spec.analysis, trial=trial_of(status)),
         grace=observed.spec.analysis.grace,
         since=None,
     )

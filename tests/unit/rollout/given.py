@@ -96,10 +96,13 @@ def summary(plan: Plan) -> dict[str, Any]:
         if weight := status.get("weight"):
             status["weight"] = {key: value for key, value in weight.items() if key != "since"}
         status.pop("weightChanges", None)
+        status.pop("trials", None)  # see test_trials
         status["verdicts"] = [
             {key: value for key, value in verdict.items() if key not in ("definition", "evidenceSince")}
             for verdict in status.get("verdicts", [])
         ]
+        if anchor := status.get("anchor"):
+            status["anchor"] = f"{anchor['policy']} and {anchor['promotions']} since"
         for side in ("stable", "candidate", "previous"):
             if side in status:
                 status[side] = " ".join(v for k, v in status[side].items() if k in ("policy", "until"))

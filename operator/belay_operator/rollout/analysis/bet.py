@@ -30,10 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
 
-AIMS = np.array([1.0, 2.0])  # stakes are best where the truth is this many margins from the claim
 LEAST_AIM = 0.1  # standard deviations: a share of a mean near 0 is nothing to aim at
-MONEY = np.array([0.7, 0.3])  # of it on each
-AT_FIRST, LATER = 0.5, 0.02  # of the money before the first window; of what is left before each further one
 MEMORY = 0.7  # weight of a window against the one after it, where the present level is asked for
 PRIOR_EPISODES = 20.0  # what is known beforehand counts like so many
 CAP = 0.95  # of the stake at which the worst outcome in range would cost everything
@@ -46,6 +43,24 @@ class Direction(IntEnum):
 
     BETTER = 1  # above what is claimed
     WORSE = -1  # below it
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What a gambler's money is laid out on."""
+
+    aims: Array  # stakes are best where the truth is this many margins from the claim
+    money: Array  # of it on each
+    at_first: float = 1.0  # of it before the first window
+    later: float = 0.0  # of what is left, before each further window
+
+
+PURSES = {
+    # A first aim beyond the margin is what spares candidates that are worse by a third of it; fresh money is what finds
+    # one that turns late. Both cost episodes where the whole margin is missed from the start: docs/decisions/021.
+    Direction.WORSE: Purse(np.array([1.1, 2.0]), np.array([0.8, 0.2]), at_first=0.8, later=0.02),
+    Direction.BETTER: Purse(np.array([1.0, 2.0]), np.array([0.7, 0.3])),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +200,7 @@ def place(
     centre = (known * MEMORY ** np.arange(total.shape[-1]) + _discounted(paid)) / (before.prior + _discounted(total))
 
     variance = (1 - share) * before.variance_c + share * factor**2 * before.variance_s
-    steps = AIMS * _wide(aim)
+    steps = PURSES[direction].aims * _wide(aim)
     stake = steps / np.maximum(_wide(variance) + _wide(share * (1 - share)) * steps**2, 1e-300)
     low, high = (_wide(np.broadcast_to(bound, total.shape)) for bound in (bounds.low, bounds.high))
     on_c, on_s, c, f = _wide(d * (1 - share)), _wide(-d * share), _wide(centre), _wide(factor)
@@ -223,39 +238,31 @@ def least_gain(count: Array, mean: Array, m2: Array, low: Array, stake: Array) -
     return result
 
 
-def log_wealth(log_gain: Array, *, over_time: bool) -> Array:
+def log_wealth(log_gain: Array, purse: Purse) -> Array:
     """Return the log of all money after each window, from what each multiplied the money on each aim with.
 
     Args:
         log_gain: (…, window, aim), of `Bet.log_gain`.
-        over_time: Money is laid out over time, so that what turns late meets fresh stakes; else all of it at once.
     """
-    at_work, left = _money(log_gain, over_time)
-    return np.logaddexp(np.logaddexp.reduce(at_work + np.cumsum(log_gain, axis=-2), axis=-1), left)
+    return log_wealth_while_filling(log_gain, log_gain, purse)
 
 
-def log_wealth_while_filling(full: Array, part: Array, *, over_time: bool) -> Array:
+def log_wealth_while_filling(full: Array, part: Array, purse: Purse) -> Array:
     """Return the log of all money at a look into each window, when only a part of it has come.
 
     Args:
         full: `log_gain` of the windows once they are full.
-        part: `log_gain` of what has come of each, as a bet on it alone.
+        part: `log_gain` of what has come of each.
     """
-    at_work, left = _money(full, over_time)
+    windows = np.arange(full.shape[-2])
+    with np.errstate(divide="ignore"):  # nothing is left, or laid out later: log 0
+        left = np.log(1 - purse.at_first) + windows * np.log1p(-purse.later)
+        deposit = np.where(windows == 0, np.log(purse.at_first), np.log(purse.later) + np.roll(left, 1))
     before = np.cumsum(full, axis=-2) - full
-    return np.logaddexp(np.logaddexp.reduce(at_work + before + part, axis=-1), left)
-
-
-def _money(log_gain: Array, over_time: bool) -> tuple[Array, Array]:
-    """Log of what all deposits up to each window are worth in money of the beginning, per aim; log of what is left."""
-    windows = np.arange(log_gain.shape[-2])
-    log_left = np.log(1 - AT_FIRST) + windows * np.log1p(-LATER) if over_time else np.full(windows.shape, -np.inf)
-    if not over_time:
-        return np.broadcast_to(np.log(MONEY), log_gain.shape), log_left
-    deposit = np.where(windows == 0, np.log(AT_FIRST), np.log(LATER) + np.roll(log_left, 1))
-    before = np.cumsum(log_gain, axis=-2) - log_gain
-    at_work = np.logaddexp.accumulate(deposit[:, np.newaxis] - before, axis=-2) + np.log(MONEY)
-    return at_work, log_left
+    # Each deposit is worth what the windows since then made of it: in money of the beginning they can be added.
+    at_work = np.logaddexp.accumulate(deposit[:, np.newaxis] - before, axis=-2) + np.log(purse.money)
+    total: Array = np.logaddexp(np.logaddexp.reduce(at_work + before + part, axis=-1), left)
+    return total
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,9 +68,10 @@ def limit_of(metric: Metric) -> GuardRail | None:
     return GuardRail(metric.name, max=most, min=least)
 
 
-def budget(analysis: AnalysisSpec) -> Budget:
-    """Return what each compared metric may spend."""
-    return split(analysis.false_rollback_rate, sum(metric.compare is not None for metric in analysis.metrics))
+def budget(analysis: AnalysisSpec, *, trial: int) -> Budget:
+    """Return what each compared metric may spend in that trial of the candidate's digest, from 1 on."""
+    compared = sum(metric.compare is not None for metric in analysis.metrics)
+    return split(analysis.false_rollback_rate, compared, trial=trial)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from belay_operator.rollout.analysis.bet import (
+    PURSES,
     Array,
     Bounds,
     Direction,
@@ -51,11 +52,11 @@ class Race:
         Args:
             filling: Look into each window at so much of it, instead of at its end.
         """
-        return self._evidence(Direction.WORSE, filling, over_time=True)
+        return self._evidence(Direction.WORSE, filling)
 
     def better(self, filling: Filling | None = None) -> Array:
         """Return the log of the evidence after each window that it is not worse by the margin; Pass at log(1/alpha)."""
-        return self._evidence(Direction.BETTER, filling, over_time=False)
+        return self._evidence(Direction.BETTER, filling)
 
     def interval(self, *, alpha_low: float, alpha_high: float) -> tuple[float, float]:
         """Return one-sided bounds on the difference of the means, each valid at every look, for one rollout.
@@ -74,7 +75,7 @@ class Race:
             bet = place(
                 direction, self.margin, self.candidate, self.stable, self.bounds, earlier=self.earlier, shift=shifts
             )
-            evidence = log_wealth(bet.log_gain(self.candidate, self.stable), over_time=direction is Direction.WORSE)
+            evidence = log_wealth(bet.log_gain(self.candidate, self.stable), PURSES[direction])
             kept = evidence[..., -1] < np.log(1 / alpha)
             at = int(kept.argmax()) if kept.any() else GRID - 1
             if at == 0:
@@ -82,10 +83,10 @@ class Race:
             start, stop = float(shifts[at - 1]), float(shifts[at])
         return start
 
-    def _evidence(self, direction: Direction, filling: Filling | None, *, over_time: bool) -> Array:
-        sides = (self.candidate, self.stable)
+    def _evidence(self, direction: Direction, filling: Filling | None) -> Array:
+        sides, purse = (self.candidate, self.stable), PURSES[direction]
         full = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier).log_gain(*sides)
         if filling is None:
-            return log_wealth(full, over_time=over_time)
+            return log_wealth(full, purse)
         bet = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier, filling=filling)
-        return log_wealth_while_filling(full, bet.log_gain(*filling), over_time=over_time)
+        return log_wealth_while_filling(full, bet.log_gain(*filling), purse)

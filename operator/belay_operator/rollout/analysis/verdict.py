@@ -42,8 +42,8 @@ SILENCES = Bounds(np.array(-1.0), np.array(0.0))  # mirrored: 1 is an episode th
 USUAL_SILENCE = Earlier(mean=0.05, spread=0.2, low=0.0, high=1.0)
 CLEAR_OF_ZERO = 3.0  # standard errors
 FIRST_WINDOW = (
-    "nothing was known of this outcome before the first window in which both sides have episodes; what comes after that "
-    "window counts"
+    "nothing was known of this outcome before the first window in which both sides have episodes: what comes after "
+    "that window counts"
 )
 VAGUE = (
     "stable's mean is too close to 0 for a margin in percent: this can fail but not pass. Judge a cost with "

@@ -14,6 +14,7 @@ from belay_api.rollout import CommandStatus
 from belay_operator.rollout import withdrawal
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Command, Observed
+from belay_operator.rollout.ratchet import approved
 from belay_operator.rollout.stepping import enter, kind_under_way, step_at
 from belay_operator.rollout.steps import KINDS
 from belay_operator.rollout.steps.promote import Promote
@@ -112,6 +113,14 @@ def _retry(observed: Observed, _now: datetime) -> Move | Refusal:
     return Move(changed(observed.status, rejected_digests=left))
 
 
+def _approve(observed: Observed, now: datetime) -> Move | Refusal:
+    """Take what serves now as the version that later ones are measured from."""
+    stable = observed.status.stable
+    if stable is None:
+        return "no version is stable yet, so there is nothing to approve"
+    return Move(changed(observed.status, anchor=approved(stable, now)))
+
+
 def _unknown(command: Command) -> Refusal:
     known = ", ".join(ACTIONS)
     if not command.action:
@@ -123,4 +132,5 @@ ACTIONS: dict[str, Callable[[Observed, datetime], Move | Refusal]] = {
     "promote": _promote,
     "abort": _abort,
     "retry": _retry,
+    "approve": _approve,
 }

@@ -65,7 +65,7 @@ def _waits_for(observed: Observed, kind: StepKind, now: datetime) -> Wait | None
 def _leave(observed: Observed, now: datetime, current: StepStatus, kind: StepKind) -> Move:
     """What follows a step that is over."""
     if kind.ends_in_promotion:
-        return promote(observed, now)
+        return promote(observed, now, judged=kind.judged)
     following = _next(observed, now, current)
     if not kind.asks_for_pass:
         return following
