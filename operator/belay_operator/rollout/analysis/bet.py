@@ -164,6 +164,7 @@ def place(
     *,
     earlier: Earlier | None,
     shift: ArrayLike | None = None,
+    filling: tuple[Outcomes, Outcomes] | None = None,
 ) -> Bet:
     """Return the stakes against a claim, window by window.
 
@@ -173,6 +174,7 @@ def place(
 
     Args:
         earlier: None: nothing is known beforehand, and nothing is bet before one window has had both sides.
+        filling: What has come of each window at a look into it: the stake there goes by the shares of that. None: all.
     """
     before = _before(candidate, stable, earlier)
     d, allowed = (
@@ -191,7 +193,8 @@ def place(
         moved = moved - margin.value
 
     total = candidate.count + stable.count
-    share = candidate.count / np.maximum(total, 1.0)
+    now = (candidate.count, total) if filling is None else (filling[0].count, filling[0].count + filling[1].count)
+    share = now[0] / np.maximum(now[1], 1.0)
     paid = candidate.count * candidate.mean + stable.count * (factor * stable.mean + moved)
     known = PRIOR_EPISODES * (before.guessed * (1 + factor[..., :1]) + moved[..., :1]) / 2
     centre = (known * MEMORY ** np.arange(total.shape[-1]) + _discounted(paid)) / (before.prior + _discounted(total))
