@@ -9,7 +9,7 @@ candidate's share of the window's episodes, d the direction, f and shift the cla
 earlier windows only. Under the claim r E[candidate's pay] + (1-r) E[stable's pay] <= 1, and so is the expected product.
 
 The single episodes are not known, only count, mean, M2, smallest and largest of a window. `least_gain` is the least
-that any sample with these can have paid; for 0/1 outcomes it is exactly what they paid.
+that any sample with these can have paid; for 0/1 outcomes and up to three episodes it is exactly what they paid.
 
 Everything takes arrays with windows on the last axis and any leading axes, so that `bench/verdict` runs the same code
 over thousands of rollouts at once. More is better here; who judges a cost mirrors it (`Outcomes.mirrored`).
@@ -22,6 +22,7 @@ the extremal sample. Windows instead of episodes, and money over time, are ours:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -138,19 +139,13 @@ class Bet:
         def of_stable(value: Array) -> Array:
             return on_s * (_wide(self.factor * value - self.centre) + self.shift)
 
-        gain = least_gain(
-            _wide(candidate.count),
-            of_candidate(candidate.mean),
-            on_c**2 * _wide(candidate.m2),
-            np.minimum(of_candidate(candidate.low), of_candidate(candidate.high)),
-            self.stake,
-        ) + least_gain(
-            _wide(stable.count),
-            of_stable(stable.mean),
-            on_s**2 * _wide(self.factor**2 * stable.m2),
-            np.minimum(of_stable(stable.low), of_stable(stable.high)),
-            self.stake,
-        )
+        def least(side: Outcomes, pays: Callable[[Array], Array], scale: Array) -> Array:
+            low, high = pays(side.low), pays(side.high)
+            m2 = scale**2 * _wide(side.m2)
+            paid = Outcomes(_wide(side.count), pays(side.mean), m2, np.minimum(low, high), np.maximum(low, high))
+            return least_gain(paid, self.stake)
+
+        gain = least(candidate, of_candidate, on_c) + least(stable, of_stable, on_s * _wide(self.factor))
         both = (candidate.count > 0) & (stable.count > 0)
         return np.where(both[..., np.newaxis], gain, 0.0)
 
@@ -222,8 +217,27 @@ def place(
     return Bet(direction, factor, np.broadcast_to(shifts, stake.shape), centre, stake)
 
 
-def least_gain(count: Array, mean: Array, m2: Array, low: Array, stake: Array) -> Array:
-    """Return the least sum of log(1 + stake y) over any `count` values y of that mean and M2, none below `low`.
+def least_gain(y: Outcomes, stake: Array) -> Array:
+    """Return the least sum of log(1 + stake y) over any values with these statistics.
+
+    Both ends were seen, so one value is `low` and one is `high`. That fixes mean and M2 of the others, and up to three
+    values altogether.
+    """
+    others = np.maximum(y.count - 2, 0.0)
+    off_low, off_high = y.low - y.mean, y.high - y.mean
+    moved = (off_low + off_high) / np.maximum(others, 1.0)
+    m2 = np.maximum(y.m2 - off_low**2 - off_high**2 - others * moved**2, 0.0)
+    rest = _least_gain_from(others, y.mean - moved, m2, y.low, stake)
+    # What lies beyond the range can lose the whole bet: log 0.
+    with np.errstate(divide="ignore"):
+        alone, *ends = (np.log1p(np.maximum(stake * value, -1.0)) for value in (y.mean, y.low, y.high))
+    gain = np.where(y.count >= 2, ends[0] + ends[1] + rest, np.where(y.count > 0, alone, 0.0))
+    result: Array = np.maximum(gain, _LOST)
+    return result
+
+
+def _least_gain_from(count: Array, mean: Array, m2: Array, low: Array, stake: Array) -> Array:
+    """Return the least over any `count` values of that mean and M2, none below `low`.
 
     The function has a positive third derivative, so the extremal sample has two values, one of them `low`.
     """
