@@ -510,6 +510,17 @@ class WeightStatus(StatusModel):
     """Share of requests the serving pods saw; absent while nothing was measured."""
 
 
+class AcceptedWeight(StatusModel):
+    """A weight of the trial."""
+
+    percent: float
+    """The candidate's share of new episodes."""
+    asked_at: Instant
+    """When the step that asks for it began: from then on it may have been in force."""
+    at: Instant
+    """When the Gateway had accepted it: one of weightChanges."""
+
+
 class SampleStatus(StatusModel):
     """One side of a comparison."""
 
@@ -640,6 +651,8 @@ class RLRolloutStatus(ConditionedStatus):
     """When the candidate first had a weight; only episodes that started later are compared."""
     weight_changes: Annotated[list[Instant], Field(max_length=MAX_WEIGHT_CHANGES)] = Field(default_factory=list)
     """When the Gateway had accepted each weight of this trial, oldest first: no window of episodes spans one."""
+    weight_history: Annotated[list[AcceptedWeight], Field(max_length=MAX_WEIGHT_CHANGES)] = Field(default_factory=list)
+    """Which weight each of weightChanges brought. Those that an earlier version of Belay recorded are not known."""
     verdicts: list[MetricVerdict] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},

@@ -4,6 +4,8 @@ Verdicts are reached from the moment the candidate's first weight is in force un
 rests on everything measured since then; Pass only on what was measured at the present weight. With all traffic at the
 candidate a comparison gathers nothing new, so there the evidence stays as it was.
 
+While the condition SampleRatio stands no comparison passes; whether it does is recorded before verdicts are.
+
 Without a reading (the operator has just started) the recorded verdict stands. A verdict belongs to the definition of
 its metric: under the old name, a metric that was redefined begins anew.
 """
@@ -12,6 +14,7 @@ import math
 from dataclasses import replace
 from datetime import datetime
 
+from belay_api.conditions import get_condition
 from belay_api.reasons import Verdict
 from belay_api.rollout import AnalysisSpec, Metric, MetricVerdict, SampleStatus
 from belay_operator.children import content_hash
@@ -24,6 +27,8 @@ from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.stepping import kind_under_way
 from belay_operator.rollout.trials import trial_of
 
+SAMPLE_RATIO = "SampleRatio"
+"""The condition that stands while episodes do not begin where the weights send them (situations/sample_ratio_off)."""
 DIGITS = 6  # significant digits kept: more would only make numbers look different
 
 
@@ -100,8 +105,17 @@ def _compared(
     overall, since = judged(ask, reading), weight.since if weight else None
     gathering = weight is not None and weight.applied != 100
     if overall.verdict is Verdict.FAIL or since is None or not gathering:
-        return _stored(overall, reading, old, evidence_since=None, now=now)
-    return _stored(judged(replace(ask, since=since), reading), reading, old, evidence_since=since, now=now)
+        return _stored(_withheld(overall, observed), reading, old, evidence_since=None, now=now)
+    evidence = _withheld(judged(replace(ask, since=since), reading), observed)
+    return _stored(evidence, reading, old, evidence_since=since, now=now)
+
+
+def _withheld(evidence: Evidence, observed: Observed) -> Evidence:
+    """Return the evidence without Pass while the two sides' starts are not those that the weights ask for."""
+    off = get_condition(observed.status.conditions, SAMPLE_RATIO)
+    if off is None or evidence.verdict is not Verdict.PASS:
+        return evidence
+    return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=off.message)
 
 
 def _stored(

@@ -97,6 +97,7 @@ def summary(plan: Plan) -> dict[str, Any]:
             status["weight"] = {key: value for key, value in weight.items() if key != "since"}
         status.pop("weightChanges", None)
         status.pop("trials", None)  # see test_trials
+        status.pop("weightHistory", None)
         status["verdicts"] = [
             {key: value for key, value in verdict.items() if key not in ("definition", "evidenceSince")}
             for verdict in status.get("verdicts", [])
