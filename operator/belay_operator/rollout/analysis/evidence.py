@@ -17,6 +17,7 @@ import numpy as np
 
 from belay_api.reasons import Verdict
 from belay_operator.rollout.analysis.betting import Counts
+from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.sequential import Array, Strata
 
 
@@ -82,8 +83,7 @@ class Evidence:
     fail_below: float | None = None  # fails with its upper bound below this (less is better: lower bound above)
     pass_above: float | None = None  # passes with its lower bound above this (less is better: upper bound below)
     grace_too_short: bool = False  # too many episodes were reported late for anything to be decided
-    value: float | None = None  # of a limit: the measurement
-    breaches: int | None = None  # of a limit: the counter after this look
+    held: Held | None = None  # of a limit: what it rests on
 
 
 @dataclass(frozen=True, slots=True)
