@@ -604,7 +604,8 @@ class MetricVerdict(StatusModel):
     """Of a comparison: the stated errors hold while every outcome lies between, [low, high]: as declared, or taken from
     what was seen before."""
     grace_too_short: bool | None = None
-    """True: in most windows of one side more than 1 % of the reported episodes were late, so nothing is decided."""
+    """True: most of the time more than 1 % of the reported episodes were late, not shown to be on the candidate's side
+    alone. So nothing is decided, and no step ends."""
     limit: LimitStatus | None = None
     """Of a limit: how far the evidence is."""
     query: str | None = None

@@ -116,6 +116,8 @@ def _stored(
     interval = evidence.interval
     bounds = [_short(bound) for bound in interval if bound is not None and math.isfinite(bound)] if interval else []
     at = reading.at or (old.at if old else instant(now))
+    # A logbook that is away mends no grace.
+    still = evidence.verdict is Verdict.PROVIDER_DOWN and old is not None and old.grace_too_short is True
     return MetricVerdict(
         metric=evidence.metric,
         verdict=evidence.verdict,
@@ -127,7 +129,7 @@ def _stored(
         fail_below=_short(evidence.fail_below),
         pass_above=_short(evidence.pass_above),
         range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
-        grace_too_short=evidence.grace_too_short or None,
+        grace_too_short=evidence.grace_too_short or still or None,
         limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,
         since=old.since if old is not None and old.verdict is evidence.verdict and old.since else at,
