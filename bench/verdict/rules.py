@@ -1,23 +1,27 @@
 """What each rule says at every look, for many rollouts at once.
 
 `belay` calls the operator's own functions over arrays; `run.py` puts a sample of the same looks through `judge`, the
-function the operator calls, and fails when they differ. The others are the rules people write.
+function the operator calls, and fails when they differ. `naive` are the rules people write.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from belay_operator.rollout.analysis.betting import Counts, Wealth
+from belay_operator.rollout.analysis.bet import Outcomes
+from belay_operator.rollout.analysis.bounds import bounds
 from belay_operator.rollout.analysis.budget import Budget
-from belay_operator.rollout.analysis.sequential import Difference, Strata, bound_width, boundary, stratified_difference
-from belay_operator.rollout.analysis.verdict import MISSING_MARGIN
+from belay_operator.rollout.analysis.evidence import Comparison, flags
+from belay_operator.rollout.analysis.race import Filling, Race
+from belay_operator.rollout.analysis.verdict import CLEAR_OF_ZERO, MISSING_MARGIN, SILENCES, USUAL_SILENCE
 from verdict.world import Episodes, Floats
 
 Flags = NDArray[np.bool_]
+Places = NDArray[np.int64]
 
 LAST = 100  # episodes of the rolling mean in the usual rule
 WELCH_FLOOR = 30
@@ -32,43 +36,92 @@ class Schedule:
     look: float
     window: float
     grace: float
+    cuts: tuple[float, ...] = ()  # windows end here as well
 
     @property
     def looks(self) -> Floats:
         """Times of the looks, the last at the end."""
         return np.arange(self.look, self.duration + self.look / 2, self.look)
 
+    @property
+    def windows(self) -> Floats:
+        """Where windows begin."""
+        return np.union1d(np.arange(0, self.duration, self.window), self.cuts)
+
+    @property
+    def bins(self) -> Floats:
+        """Where the shortest pieces of time begin that no look and no window divides."""
+        return np.union1d(np.arange(0, self.duration, self.look), self.windows)
+
+    @property
+    def window_of_bin(self) -> Places:
+        """Index of the window that a bin belongs to."""
+        return np.searchsorted(self.windows, self.bins, side="right") - 1
+
+    @property
+    def ripe(self) -> Places:
+        """How many bins at each look hold starts that are all at least `grace` ago, to a whole look."""
+        lag = np.ceil(self.grace / self.look)
+        return np.searchsorted(self.bins, self.look * np.maximum(np.arange(1, self.looks.size + 1) - lag, 0))
+
 
 @dataclass(frozen=True, slots=True)
-class Bins:
-    """One side's episodes that count and that are missing, per rollout and look period of their start."""
+class SoFar:
+    """One side's episodes from the start of a window up to the end of each of its bins: (rollout, bin)."""
 
     count: Floats
     missing: Floats
-    total: Floats
-    squares: Floats
+    mean: Floats
+    m2: Floats
+    low: Floats
+    high: Floats
 
-    def window(self, first: int, stop: int) -> tuple[Floats, Floats, Floats, Floats]:
-        """Count, mean, m2 and missing of the periods first..stop, per rollout."""
-        count, missing, total, squares = (
-            part[:, first:stop].sum(axis=1) for part in (self.count, self.missing, self.total, self.squares)
-        )
-        mean = total / np.maximum(count, 1)
-        return count, mean, np.maximum(squares - count * mean**2, 0), missing
+    def at(self, places: Places | slice) -> SoFar:
+        """Return the same at the end of these bins."""
+        return SoFar(*(getattr(self, field.name)[:, places] for field in fields(self)))
+
+    def outcomes(self) -> Outcomes:
+        """As the bet takes them."""
+        return Outcomes(self.count, self.mean, self.m2, self.low, self.high)
+
+    def silences(self) -> Outcomes:
+        """1 for an episode that is missing, mirrored: less is better."""
+        return flags(self.missing, self.count + self.missing).mirrored()
 
 
-def bins(episodes: Episodes, *, candidate: bool, schedule: Schedule, rollouts: int) -> Bins:
-    """Sort one side's episodes into look periods by their start."""
+def so_far(episodes: Episodes, *, candidate: bool, schedule: Schedule, rollouts: int) -> SoFar:
+    """Sort one side's episodes into the bins of their start and add them up within each window."""
     side = episodes.of_candidate == candidate
-    periods = schedule.looks.size
-    key = episodes.rollout[side] * periods + (episodes.start[side] / schedule.look).astype(np.int64)
+    starts, window = schedule.bins, schedule.window_of_bin
+    key = episodes.rollout[side] * starts.size + np.searchsorted(starts, episodes.start[side], side="right") - 1
     counts = episodes.end[side] - episodes.start[side] <= schedule.grace
-    value = np.where(counts, episodes.value[side], 0.0)
+    value = episodes.value[side]
+    pivot = value.mean() if value.size else 0.0  # squares of what is left lose no digits
+    shape = (rollouts, starts.size)
 
     def added(weights: Floats) -> Floats:
-        return np.bincount(key, weights, minlength=rollouts * periods).reshape(rollouts, periods)
+        return np.bincount(key, weights, minlength=rollouts * starts.size).reshape(shape)
 
-    return Bins(added(counts.astype(float)), added((~counts).astype(float)), added(value), added(value**2))
+    first = np.concatenate(([True], window[1:] != window[:-1]))
+
+    def running(values: Floats, join: np.ufunc) -> Floats:
+        for place in np.flatnonzero(~first):
+            values[:, place] = join(values[:, place - 1], values[:, place])
+        return values
+
+    def extreme(join: np.ufunc, nothing: float) -> Floats:
+        values = np.full(rollouts * starts.size, nothing)
+        join.at(values, key[counts], value[counts])
+        return running(values.reshape(shape), join)
+
+    count, missing, total, squares = (
+        running(added(np.where(counts, part, other)), np.add)
+        for part, other in ((1.0, 0.0), (0.0, 1.0), (value - pivot, 0.0), ((value - pivot) ** 2, 0.0))
+    )
+    mean = total / np.maximum(count, 1)
+    m2, low, high = np.maximum(squares - total * mean, 0), extreme(np.minimum, np.inf), extreme(np.maximum, -np.inf)
+    low, high = (np.where(count > 0, end, 0.0) for end in (low, high))
+    return SoFar(count, missing, np.where(count > 0, mean + pivot, 0.0), m2, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,67 +130,78 @@ class Course:
 
     failed: Flags
     passed: Flags
-    episodes: Floats  # the candidate's that counted
 
 
-def belay(candidate: Bins, stable: Bins, *, schedule: Schedule, budget: Budget, margin: float, binary: bool) -> Course:
-    """Run the operator's tests at every look: return or success against stable, and the missing rate."""
-    rollouts, periods = candidate.count.shape
-    per_window, lag = round(schedule.window / schedule.look), round(schedule.grace / schedule.look)
-    windows = -(-periods // per_window)
-    sides = [[np.zeros((rollouts, windows)) for _ in range(4)] for _ in range(2)]
-    failed, passed = np.zeros((2, rollouts, periods), dtype=bool)
-    episodes = np.zeros((rollouts, periods))
+def belay(candidate: SoFar, stable: SoFar, *, schedule: Schedule, comparison: Comparison, budget: Budget) -> Course:
+    """Run the operator's tests at every look: an outcome of which more is better, and the missing rate."""
+    window, ripe = schedule.window_of_bin, schedule.ripe
+    ends = np.searchsorted(window, np.arange(schedule.windows.size), side="right") - 1
+    full = candidate.at(ends), stable.at(ends)
 
-    fail, wrong = np.log(1 / budget.outcome), np.log(1 / budget.wrong_promotion)
-    silent, spoken = Wealth.start(), Wealth.start(shift=-MISSING_MARGIN)
-    worse, better = Wealth.start(), Wealth.start(factor=1 - margin)
-    for period in range(periods):
-        ripe = period + 1 - lag  # look periods whose starts are at least grace ago
-        if ripe <= 0:
-            continue
-        window = (ripe - 1) // per_window
-        only = slice(window, window + 1)
-        for side, source in zip(sides, (candidate, stable), strict=True):
-            for target, now in zip(side, source.window(window * per_window, ripe), strict=True):
-                target[:, window] = now
-        (n_c, mean_c, _, gone_c), (n_s, mean_s, _, gone_s) = sides
+    def at_looks(evidence: Callable[[Filling], Floats], part: Callable[[SoFar], Outcomes]) -> Floats:
+        """The evidence at every look: of the windows that are full, and what has come of the one that is not."""
+        said = np.full((candidate.count.shape[0], ripe.size), -np.inf)
+        looks = np.flatnonzero(ripe)
+        of = window[ripe[looks] - 1]
+        rank = np.arange(looks.size) - np.searchsorted(of, of)  # which look into the same window
+        for again in range(rank.max() + 1):
+            now = rank == again
+            places = ends.copy()
+            places[of[now]] = ripe[looks[now]] - 1
+            found = evidence((part(candidate.at(places)), part(stable.at(places))))
+            said[:, looks[now]] = found[:, of[now]]
+        return said
 
-        missing = (
-            Counts(gone_c[:, only], (gone_c + n_c)[:, only]),
-            Counts(gone_s[:, only], (gone_s + n_s)[:, only]),
-        )
-        silent_now, spoken_now = silent.after(*missing), spoken.after(missing[0].flipped(), missing[1].flipped())
-        not_silent = spoken_now.log >= wrong
-        failed[:, period] = silent_now.log >= np.log(1 / budget.missing)
-        if binary:
-            ones = [Counts((n * m)[:, only], n[:, only]) for n, m in ((n_c, mean_c), (n_s, mean_s))]
-            worse_now, better_now = worse.after(ones[0].flipped(), ones[1].flipped()), better.after(*ones)
-            failed[:, period] |= worse_now.log >= fail
-            passed[:, period] = (better_now.log >= wrong) & not_silent
-        else:
-            upto = slice(0, window + 1)
-            strata = [Strata(s[0][:, upto], s[1][:, upto], s[2][:, upto]) for s in sides]
-            difference = stratified_difference(*strata)
-            factor = 1 - margin * np.sign(difference.reference)
-            scaled = stratified_difference(*strata, factor=factor)
-            clear = np.abs(difference.reference) > difference.reference_error * _multiple(difference, budget)
-            failed[:, period] |= difference.value + bound_width(difference, alpha=budget.outcome) < 0
-            passed[:, period] = scaled.value - bound_width(scaled, alpha=budget.wrong_promotion) > 0
-            passed[:, period] &= clear & not_silent
-        episodes[:, period] = n_c.sum(axis=1)
-        if ripe % per_window == 0:  # this window is full, its wealth is carried on
-            silent, spoken = silent_now, spoken_now
-            if binary:
-                worse, better = worse_now, better_now
-    passed &= ~failed
-    return Course(failed, passed, episodes)
+    silence = Race(MISSING_MARGIN, full[0].silences(), full[1].silences(), SILENCES, USUAL_SILENCE.mirrored())
+    silent = at_looks(silence.worse, SoFar.silences) >= np.log(1 / budget.missing)
+    spoken = at_looks(silence.better, SoFar.silences) >= np.log(1 / budget.wrong_promotion)
+
+    certain, margin = comparison.certain, comparison.margin
+    sides = full[0].outcomes(), full[1].outcomes()
+    race = Race(margin, *sides, bounds(certain, margin, *sides, None), None)
+    worse = at_looks(race.worse, SoFar.outcomes) >= np.log(1 / budget.outcome)
+    better = at_looks(race.better, SoFar.outcomes) >= np.log(1 / budget.wrong_promotion)
+    if certain.low is None or certain.high is None:
+        better &= _clear_of_zero(candidate, stable, schedule=schedule)
+    failed = silent | worse
+    return Course(failed, better & spoken & ~failed)
 
 
-def naive(episodes: Episodes, *, schedule: Schedule, rollouts: int, alpha: float) -> dict[str, Flags]:
-    """What rules over finished episodes say, per rollout: whether each ever rolls back."""
-    looks = schedule.looks
-    seen = [_Finished.of(episodes, candidate=side, looks=looks, rollouts=rollouts) for side in (True, False)]
+def episodes_at_looks(side: SoFar, schedule: Schedule) -> Floats:
+    """How many of one side count at each look, per rollout."""
+    _, total = _up_to(side.count, schedule)
+    return total
+
+
+def _clear_of_zero(candidate: SoFar, stable: SoFar, *, schedule: Schedule) -> Flags:
+    """Whether stable's mean, under the candidate's weights, is away from 0, per rollout and look."""
+    both = (candidate.count > 0) & (stable.count > 0)
+    weight = np.where(both, candidate.count, 0.0)
+    parts = (
+        weight,
+        weight * stable.mean,
+        weight**2 / np.maximum(stable.count, 1),
+        stable.m2,
+        np.maximum(stable.count - 1, 0),
+    )
+    total, mean, square, m2, free = (_up_to(part, schedule)[1] for part in parts)
+    error = np.sqrt(square * m2 / np.maximum(free, 1))
+    return (total > 0) & (np.abs(mean) > CLEAR_OF_ZERO * error)
+
+
+def _up_to(values: Floats, schedule: Schedule) -> tuple[Floats, Floats]:
+    """Sums over all windows so far, the last as far as it has come: at the end of every bin, and at every look."""
+    window = schedule.window_of_bin
+    last = np.concatenate((window[1:] != window[:-1], [True]))
+    done = np.cumsum(np.where(last, values, 0.0), axis=1)
+    at_bins = done + np.where(last, 0.0, values)
+    ripe = schedule.ripe
+    return at_bins, np.where(ripe > 0, at_bins[:, np.maximum(ripe - 1, 0)], 0.0)
+
+
+def naive(episodes: Episodes, *, looks: Floats, rollouts: int) -> dict[str, Flags]:
+    """What rules over finished episodes say, per rollout and look: whether it rolls back."""
+    seen = [Finished.of(episodes, candidate=side, looks=looks, rollouts=rollouts) for side in (True, False)]
     last = [finished.mean_of_last(LAST) for finished in seen]
     enough = seen[0].count >= LAST
     rolling = enough & (last[0] < 0.9 * last[1])
@@ -145,23 +209,22 @@ def naive(episodes: Episodes, *, schedule: Schedule, rollouts: int, alpha: float
     mean, error = zip(*(finished.moments() for finished in seen), strict=True)
     difference, both = mean[0] - mean[1], np.sqrt(error[0] + error[1])
     ready = np.minimum(seen[0].count, seen[1].count) >= WELCH_FLOOR
-    welch = ready & (difference < -WELCH_ONE_PERCENT * both)
-    smaller = np.where(ready, np.minimum(seen[0].count, seen[1].count), 1)
-    pooled = ready & (difference + both * boundary(smaller, alpha=alpha, tightest_at=100) < 0)
-    return {"last_100": rolling.any(axis=1), "welch": welch.any(axis=1), "finished": pooled.any(axis=1)}
+    return {"last_100": rolling, "welch": ready & (difference < -WELCH_ONE_PERCENT * both)}
 
 
 @dataclass(frozen=True, slots=True)
-class _Finished:
-    """One side's finished episodes in order of their end, as running sums; counts per rollout and look."""
+class Finished:
+    """One side's finished episodes in order of their end, as people count them; counts per rollout and look."""
 
-    count: Floats
-    first: Floats  # index of each rollout's first episode
-    sums: Floats
+    value: Floats  # of all rollouts, one after the other
+    first: Places  # (rollout, 1): index of each rollout's first episode
+    count: Places
+    sums: Floats  # running, with a 0 before the first
     squares: Floats
 
     @classmethod
-    def of(cls, episodes: Episodes, *, candidate: bool, looks: Floats, rollouts: int) -> _Finished:
+    def of(cls, episodes: Episodes, *, candidate: bool, looks: Floats, rollouts: int) -> Finished:
+        """Return those that end while it is looked at, and in time for each look."""
         side = (episodes.of_candidate == candidate) & np.isfinite(episodes.end)
         span = looks[-1] * 2
         key = episodes.rollout[side] * span + np.minimum(episodes.end[side], span * 0.99)
@@ -171,20 +234,21 @@ class _Finished:
         first = np.searchsorted(key[order], base)
         count = np.searchsorted(key[order], base + looks[np.newaxis]) - first
         sums, squares = (np.concatenate(([0.0], np.cumsum(v))) for v in (value, value**2))
-        return cls(count, first, sums, squares)
+        return cls(value, first, count, sums, squares)
 
     def mean_of_last(self, number: int) -> Floats:
+        """Mean of the last so many, or of as many as there are."""
         stop = self.first + self.count
         taken = np.minimum(self.count, number)
         return (self.sums[stop] - self.sums[stop - taken]) / np.maximum(taken, 1)
 
+    def totals(self) -> tuple[Floats, Floats]:
+        """Sum and sum of squares of all finished so far."""
+        stop = self.first + self.count
+        return self.sums[stop] - self.sums[self.first], self.squares[stop] - self.squares[self.first]
+
     def moments(self) -> tuple[Floats, Floats]:
         """Mean and squared standard error of all finished so far."""
-        stop, count = self.first + self.count, np.maximum(self.count, 2)
-        mean = (self.sums[stop] - self.sums[self.first]) / count
-        m2 = np.maximum(self.squares[stop] - self.squares[self.first] - count * mean**2, 0)
-        return mean, m2 / (count - 1) / count
-
-
-def _multiple(difference: Difference, budget: Budget) -> Floats:
-    return boundary(np.maximum(difference.count, 1), alpha=budget.wrong_promotion, tightest_at=100)
+        (total, squares), count = self.totals(), np.maximum(self.count, 2)
+        mean = total / count
+        return mean, np.maximum(squares - count * mean**2, 0) / (count - 1) / count

@@ -6,6 +6,7 @@ Everything is drawn for many rollouts at once and kept flat, one row an episode.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Mixture = tuple[tuple[float, float, float], ...]
+"""(share, mean, standard deviation) of each part."""
 
 LANDING, CRASH = (230.0, 30.0), (-60.0, 70.0)  # bimodal: mean and sd of LunarLander-like landings and crashes
 SILENT_QUANTILE = 0.25  # a silent candidate loses its worst quarter
@@ -22,20 +25,56 @@ SILENT_QUANTILE = 0.25  # a silent candidate loses its worst quarter
 class World:
     """One line of load.yaml under `worlds`."""
 
-    returns: str  # normal, heavy, capped, bimodal, sparse or crashes
+    returns: str  # normal, heavy, capped, bimodal, sparse, crashes, or mixture
     mean: float  # of stable's returns, at the start
-    cv: float  # standard deviation over mean; of crashes: their share; bimodal and sparse have their own
     arrivals_per_s: float  # of both sides together
-    weights: tuple[float, ...]  # candidate's share over equal parts of the duration
+    weights: tuple[tuple[float, float], ...]  # (from this second on, the candidate's share), ascending from 0
+    cv: float = 0.0  # standard deviation over mean; of crashes: their share; others than normal have their own
+    candidate: Mixture = ()  # of a mixture: the candidate's returns, whatever the drop says
+    stable: Mixture = ()
+    range: tuple[float, float] | None = None  # between what every return lies, where a spec could declare it
     sink: float = 0.0  # by how much returns have fallen at the end, for both sides
     missing: float = 0.0  # share of episodes whose end is never reported, either side
     silent: bool = False  # the candidate's worst quarter is never reported
-    exact: bool = False  # judged as a 0/1 outcome, by betting; else as a mean
+    turns_after: int = 0  # the candidate is as good as stable for so many of its episodes, on average
 
     @classmethod
-    def read(cls, values: dict[str, Any]) -> World:
-        """Strict: a misspelt key is an error."""
-        return cls(**{**values, "weights": tuple(values["weights"])})
+    def read(cls, values: Mapping[str, Any], *, duration: float) -> World:
+        """Strict: a misspelt key is an error.
+
+        Args:
+            values: As in load.yaml. `weights` is a list over equal parts of the duration, or the share from each
+                second on; a part of a mixture is [share, mean] or [share, mean, standard deviation].
+        """
+        weights = values["weights"]
+        if not isinstance(weights, Mapping):
+            weights = {duration * part / len(weights): share for part, share in enumerate(weights)}
+        read: dict[str, Any] = {**values, "weights": tuple(sorted(weights.items()))}
+        for side in ("candidate", "stable"):
+            read[side] = tuple((part[0], part[1], part[2] if part[2:] else 0.0) for part in values.get(side, ()))
+        if "range" in values:
+            read["range"] = tuple(float(end) for end in values["range"])
+        return cls(**read)
+
+    @property
+    def binary(self) -> bool:
+        """Whether every return is 0 or 1."""
+        return self.returns == "sparse"
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """The seconds at which the weight changes."""
+        return tuple(start for start, _ in self.weights if start > 0)
+
+    @property
+    def turns_at(self) -> float:
+        """The second from which the candidate is worse."""
+        return self.turns_after / (self.arrivals_per_s * self.weights[0][1])
+
+    def drop_of_mixture(self) -> float:
+        """How much worse the candidate's mean is than stable's, from the parts; NaN for no mixture."""
+        means = [sum(share * mean for share, mean, _ in side) for side in (self.candidate, self.stable)]
+        return 1 - means[0] / means[1] if means[1] else np.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +95,12 @@ def simulate(
     number = rng.poisson(world.arrivals_per_s * duration, rollouts)
     rollout = np.repeat(np.arange(rollouts), number)
     start = rng.random(rollout.size) * duration
-    share = np.array(world.weights)[(start / duration * len(world.weights)).astype(int)]
-    of_candidate = rng.random(rollout.size) < share
+    since, share = (np.array(part) for part in zip(*world.weights, strict=True))
+    of_candidate = rng.random(rollout.size) < share[np.searchsorted(since, start, side="right") - 1]
 
     level = 1 - world.sink * start / duration
-    value = _draw(world, np.where(of_candidate, 1 - drop, 1.0), rng) * level
+    worse = of_candidate & (start >= world.turns_at)
+    value = _draw(world, of_candidate, np.where(worse, 1 - drop, 1.0), rng) * level
     # Longer for better returns, as in CartPole: 5 s to the cap, half of it for the usual return.
     length = np.clip(grace / 2 * value / (abs(world.mean) * level), 5, grace)
     reported = rng.random(rollout.size) >= world.missing
@@ -69,11 +109,11 @@ def simulate(
     return Episodes(rollout, of_candidate, start, np.where(reported, start + length, np.inf), value)
 
 
-def _draw(world: World, ability: Floats, rng: np.random.Generator) -> Floats:
-    """Returns whose mean is ability * world.mean."""
+def _draw(world: World, of_candidate: NDArray[np.bool_], ability: Floats, rng: np.random.Generator) -> Floats:
+    """Returns whose mean is ability * world.mean, or as the mixtures say."""
     size, spread = ability.size, world.cv * world.mean
     if world.returns == "normal":
-        return ability * np.maximum(rng.normal(world.mean, spread, size), 0)
+        return ability * np.clip(rng.normal(world.mean, spread, size), 0, 2 * world.mean)
     if world.returns == "heavy":  # Student's t with 3 degrees of freedom: variance 3, no third moment
         return ability * (world.mean + spread * rng.standard_t(3, size) / np.sqrt(3))
     if world.returns == "capped":  # half-trained CartPole: a gamma cut at 500, the mean taken by draw
@@ -87,4 +127,15 @@ def _draw(world: World, ability: Floats, rng: np.random.Generator) -> Floats:
         return full * (rng.random(size) < ability * (1 - world.cv))
     if world.returns == "sparse":  # 1 at success, else 0
         return (rng.random(size) < ability * world.mean).astype(np.float64)
+    if world.returns == "mixture":
+        chance = rng.random(size)
+        drawn = np.where(of_candidate, _mixed(world.candidate, chance, rng), _mixed(world.stable, chance, rng))
+        return drawn if world.range is None else np.clip(drawn, *world.range)
     raise ValueError(f"unknown distribution {world.returns!r}")
+
+
+def _mixed(parts: Sequence[tuple[float, float, float]], chance: Floats, rng: np.random.Generator) -> Floats:
+    """One value for each chance in [0, 1): the part it falls into, and that part's spread."""
+    share, mean, spread = (np.array(column) for column in zip(*parts, strict=True))
+    part = np.minimum(np.searchsorted(np.cumsum(share), chance, side="right"), len(parts) - 1)
+    return mean[part] + spread[part] * rng.standard_normal(chance.size)

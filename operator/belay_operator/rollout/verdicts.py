@@ -18,13 +18,14 @@ from belay_api.conditions import get_condition
 from belay_api.reasons import Verdict
 from belay_api.rollout import AnalysisSpec, Metric, MetricVerdict, SampleStatus
 from belay_operator.children import content_hash
+from belay_operator.rollout import rails
 from belay_operator.rollout.analysis.evidence import Comparison, Evidence, Sample
-from belay_operator.rollout.analysis.limits import GuardRail, judge_limit
 from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged, limit_of
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.stepping import kind_under_way
+from belay_operator.rollout.trials import trial_of
 
 SAMPLE_RATIO = "SampleRatio"
 """The condition that stands while episodes do not begin where the weights send them (situations/sample_ratio_off)."""
@@ -71,22 +72,13 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
         return old
     rail, comparison = limit_of(metric), comparison_of(metric)
     if rail is not None:
-        return _held_to_limit(rail, reading, old, now)
+        evidence = rails.look(rail, reading, old, observed.status.weight)
+        since = evidence.held.weight_since if evidence.held is not None else None
+        return _stored(evidence, reading, old, evidence_since=since, now=now)
     # The first version is spared the comparison: there is nothing to compare it with.
     if comparison is None or observed.status.stable is None:
         return None
     return _compared(comparison, reading, observed, old, now)
-
-
-def _held_to_limit(rail: GuardRail, reading: Reading, old: MetricVerdict | None, now: datetime) -> MetricVerdict:
-    # One look a scrape, so that a breach is counted once. Not "no later than": the clock of the operator before us
-    # may have been ahead of ours.
-    if old is not None and reading.at == old.at:
-        return old
-    value = None if reading.problem is not None else math.nan if reading.value is None else reading.value
-    evidence = judge_limit(rail, value, breaches=(old.breaches or 0) if old else 0)
-    words = reading.problem or (reading.nothing if evidence.verdict is Verdict.NO_DATA else evidence.message)
-    return _stored(replace(evidence, message=words), reading, old, evidence_since=reading.since, now=now)
 
 
 def _compared(
@@ -97,7 +89,7 @@ def _compared(
         comparison=comparison,
         candidate=status.candidate.policy if status.candidate else "",
         stable=status.stable.policy if status.stable else "",
-        spend=budget(observed.spec.analysis),
+        spend=budget(observed.spec.analysis, trial=trial_of(status)),
         grace=observed.spec.analysis.grace,
         since=None,
     )
@@ -138,8 +130,7 @@ def _stored(
         pass_above=_short(evidence.pass_above),
         range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
         grace_too_short=evidence.grace_too_short or still or None,
-        value=_short(evidence.value),
-        breaches=evidence.breaches,
+        limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,
         since=old.since if old is not None and old.verdict is evidence.verdict and old.since else at,
         evidence_since=evidence_since,

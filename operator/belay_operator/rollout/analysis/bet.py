@@ -9,7 +9,7 @@ candidate's share of the window's episodes, d the direction, f and shift the cla
 earlier windows only. Under the claim r E[candidate's pay] + (1-r) E[stable's pay] <= 1, and so is the expected product.
 
 The single episodes are not known, only count, mean, M2, smallest and largest of a window. `least_gain` is the least
-that any sample with these can have paid; for 0/1 outcomes it is exactly what they paid.
+that any sample with these can have paid; for 0/1 outcomes and up to three episodes it is exactly what they paid.
 
 Everything takes arrays with windows on the last axis and any leading axes, so that `bench/verdict` runs the same code
 over thousands of rollouts at once. More is better here; who judges a cost mirrors it (`Outcomes.mirrored`).
@@ -22,6 +22,7 @@ the extremal sample. Windows instead of episodes, and money over time, are ours:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
@@ -52,13 +53,13 @@ class Purse:
     aims: Array  # stakes are best where the truth is this many margins from the claim
     money: Array  # of it on each
     at_first: float = 1.0  # of it before the first window
-    later: float = 0.0  # of what is left, before each further window
+    half_after: float = 1.0  # windows after which half of the rest is laid out; after k times as many 1/(k+1) is left
 
 
 PURSES = {
     # A first aim beyond the margin is what spares candidates that are worse by a third of it; fresh money is what finds
     # one that turns late. Both cost episodes where the whole margin is missed from the start: docs/decisions/021.
-    Direction.WORSE: Purse(np.array([1.1, 2.0]), np.array([0.8, 0.2]), at_first=0.8, later=0.02),
+    Direction.WORSE: Purse(np.array([1.1, 2.0]), np.array([0.8, 0.2]), at_first=0.9, half_after=20.0),
     Direction.BETTER: Purse(np.array([1.0, 2.0]), np.array([0.7, 0.3])),
 }
 
@@ -138,19 +139,13 @@ class Bet:
         def of_stable(value: Array) -> Array:
             return on_s * (_wide(self.factor * value - self.centre) + self.shift)
 
-        gain = least_gain(
-            _wide(candidate.count),
-            of_candidate(candidate.mean),
-            on_c**2 * _wide(candidate.m2),
-            np.minimum(of_candidate(candidate.low), of_candidate(candidate.high)),
-            self.stake,
-        ) + least_gain(
-            _wide(stable.count),
-            of_stable(stable.mean),
-            on_s**2 * _wide(self.factor**2 * stable.m2),
-            np.minimum(of_stable(stable.low), of_stable(stable.high)),
-            self.stake,
-        )
+        def least(side: Outcomes, pays: Callable[[Array], Array], scale: Array) -> Array:
+            low, high = pays(side.low), pays(side.high)
+            m2 = scale**2 * _wide(side.m2)
+            paid = Outcomes(_wide(side.count), pays(side.mean), m2, np.minimum(low, high), np.maximum(low, high))
+            return least_gain(paid, self.stake)
+
+        gain = least(candidate, of_candidate, on_c) + least(stable, of_stable, on_s * _wide(self.factor))
         both = (candidate.count > 0) & (stable.count > 0)
         return np.where(both[..., np.newaxis], gain, 0.0)
 
@@ -164,6 +159,7 @@ def place(
     *,
     earlier: Earlier | None,
     shift: ArrayLike | None = None,
+    filling: tuple[Outcomes, Outcomes] | None = None,
 ) -> Bet:
     """Return the stakes against a claim, window by window.
 
@@ -173,6 +169,7 @@ def place(
 
     Args:
         earlier: None: nothing is known beforehand, and nothing is bet before one window has had both sides.
+        filling: What has come of each window at a look into it: the stake there goes by the shares of that. None: all.
     """
     before = _before(candidate, stable, earlier)
     d, allowed = (
@@ -191,7 +188,8 @@ def place(
         moved = moved - margin.value
 
     total = candidate.count + stable.count
-    share = candidate.count / np.maximum(total, 1.0)
+    now = (candidate.count, total) if filling is None else (filling[0].count, filling[0].count + filling[1].count)
+    share = now[0] / np.maximum(now[1], 1.0)
     paid = candidate.count * candidate.mean + stable.count * (factor * stable.mean + moved)
     known = PRIOR_EPISODES * (before.guessed * (1 + factor[..., :1]) + moved[..., :1]) / 2
     centre = (known * MEMORY ** np.arange(total.shape[-1]) + _discounted(paid)) / (before.prior + _discounted(total))
@@ -219,8 +217,27 @@ def place(
     return Bet(direction, factor, np.broadcast_to(shifts, stake.shape), centre, stake)
 
 
-def least_gain(count: Array, mean: Array, m2: Array, low: Array, stake: Array) -> Array:
-    """Return the least sum of log(1 + stake y) over any `count` values y of that mean and M2, none below `low`.
+def least_gain(y: Outcomes, stake: Array) -> Array:
+    """Return the least sum of log(1 + stake y) over any values with these statistics.
+
+    Both ends were seen, so one value is `low` and one is `high`. That fixes mean and M2 of the others, and up to three
+    values altogether.
+    """
+    others = np.maximum(y.count - 2, 0.0)
+    off_low, off_high = y.low - y.mean, y.high - y.mean
+    moved = (off_low + off_high) / np.maximum(others, 1.0)
+    m2 = np.maximum(y.m2 - off_low**2 - off_high**2 - others * moved**2, 0.0)
+    rest = _least_gain_from(others, y.mean - moved, m2, y.low, stake)
+    # What lies beyond the range can lose the whole bet: log 0.
+    with np.errstate(divide="ignore"):
+        alone, *ends = (np.log1p(np.maximum(stake * value, -1.0)) for value in (y.mean, y.low, y.high))
+    gain = np.where(y.count >= 2, ends[0] + ends[1] + rest, np.where(y.count > 0, alone, 0.0))
+    result: Array = np.maximum(gain, _LOST)
+    return result
+
+
+def _least_gain_from(count: Array, mean: Array, m2: Array, low: Array, stake: Array) -> Array:
+    """Return the least over any `count` values of that mean and M2, none below `low`.
 
     The function has a positive third derivative, so the extremal sample has two values, one of them `low`.
     """
@@ -251,10 +268,9 @@ def log_wealth_while_filling(full: Array, part: Array, purse: Purse) -> Array:
         full: `log_gain` of the windows once they are full.
         part: `log_gain` of what has come of each.
     """
-    windows = np.arange(full.shape[-2])
+    rest = (1 - purse.at_first) * purse.half_after / (purse.half_after + np.arange(full.shape[-2]))
     with np.errstate(divide="ignore"):  # nothing is left, or laid out later: log 0
-        left = np.log(1 - purse.at_first) + windows * np.log1p(-purse.later)
-        deposit = np.where(windows == 0, np.log(purse.at_first), np.log(purse.later) + np.roll(left, 1))
+        left, deposit = np.log(rest), np.log(-np.diff(rest, prepend=1.0))
     before = np.cumsum(full, axis=-2) - full
     # Each deposit is worth what the windows since then made of it: in money of the beginning they can be added.
     at_work = np.logaddexp.accumulate(deposit[:, np.newaxis] - before, axis=-2) + np.log(purse.money)

@@ -14,6 +14,10 @@ from dataclasses import dataclass
 MISSING_SHARE = 0.1
 WRONG_PROMOTION_RATE = 0.025  # chance that a candidate worse by the allowed regression or more ever passes, per metric
 
+# Share of the errors that the first trial of a digest may spend, and each further one of what is then left: a retry, an
+# edited metric and a digest that comes again spend nothing twice.
+FIRST_TRIAL = 0.9
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -21,17 +25,21 @@ class Budget:
 
     outcome: float  # wrongly worse, by the outcome
     missing: float  # wrongly worse, by the missing rate
-    wrong_promotion: float = WRONG_PROMOTION_RATE
+    wrong_promotion: float  # wrongly not worse by the margin
 
 
-def split(false_rollback_rate: float, compared_metrics: int) -> Budget:
+def split(false_rollback_rate: float, compared_metrics: int, *, trial: int = 1) -> Budget:
     """Return what each compared metric may spend so that all of them together keep the stated rate.
 
     Args:
-        false_rollback_rate: Over the whole rollout, in (0, 0.25].
+        false_rollback_rate: Over the whole life of a candidate, in (0, 0.25].
         compared_metrics: Metrics judged by statistics; guard rails spend nothing.
+        trial: The how manieth time this digest is put to the test, from 1 on.
     """
     if not 0 < false_rollback_rate <= 0.25:
         raise ValueError(f"analysis.falseRollbackRate is {false_rollback_rate}, wanted above 0 and at most 0.25")
-    each = false_rollback_rate / max(compared_metrics, 1)
-    return Budget(outcome=each * (1 - MISSING_SHARE), missing=each * MISSING_SHARE)
+    part = FIRST_TRIAL * (1 - FIRST_TRIAL) ** (max(trial, 1) - 1)
+    each = part * false_rollback_rate / max(compared_metrics, 1)
+    return Budget(
+        outcome=each * (1 - MISSING_SHARE), missing=each * MISSING_SHARE, wrong_promotion=part * WRONG_PROMOTION_RATE
+    )

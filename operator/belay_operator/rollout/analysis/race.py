@@ -84,8 +84,9 @@ class Race:
         return start
 
     def _evidence(self, direction: Direction, filling: Filling | None) -> Array:
-        bet = place(direction, self.margin, self.candidate, self.stable, self.bounds, earlier=self.earlier)
-        full = bet.log_gain(self.candidate, self.stable)
+        sides, purse = (self.candidate, self.stable), PURSES[direction]
+        full = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier).log_gain(*sides)
         if filling is None:
-            return log_wealth(full, PURSES[direction])
-        return log_wealth_while_filling(full, bet.log_gain(*filling), PURSES[direction])
+            return log_wealth(full, purse)
+        bet = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier, filling=filling)
+        return log_wealth_while_filling(full, bet.log_gain(*filling), purse)

@@ -1,5 +1,7 @@
 """This pass's verdicts differ from those on record: they are recorded.
 
+First, where somebody edited what the candidate is judged by, that another test of it has begun: it has its own error.
+
 A changed verdict is written at once; running numbers every few seconds, or a look a second would be a write a second.
 Numbers that are held back are due by the clock, and not only when the next measurement comes: there may be none.
 """
@@ -9,15 +11,18 @@ from datetime import datetime, timedelta
 from belay_api.rollout import MetricVerdict
 from belay_operator.rollout.move import Move, changed
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.trials import begun, redefined
 
 WRITE_EVERY = timedelta(seconds=5)
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
     """Record the verdicts, and the candidate's share of requests beside them."""
-    verdicts, weight = observed.verdicts, observed.status.weight
+    verdicts, weight, analysis = observed.verdicts, observed.status.weight, observed.spec.analysis
     if verdicts is None or observed.rolling_back:
         return None
+    if redefined(observed.status, analysis):
+        return Move(changed(observed.status, trials=begun(observed.status, analysis)))
     left = write_after(observed, now)
     if not _news(observed.status.verdicts, verdicts) and (left is None or left > timedelta()):
         return None
@@ -53,7 +58,6 @@ def _situation(verdict: MetricVerdict) -> tuple[object, ...]:
         verdict.definition,
         verdict.verdict,
         verdict.message,
-        verdict.breaches,
         verdict.evidence_since,
     )
 

@@ -9,6 +9,7 @@ from belay_api.rollout import MAX_WEIGHT_CHANGES, AcceptedWeight, WeightStatus
 from belay_operator.rollout import route
 from belay_operator.rollout.move import Move, changed, instant
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.trials import begun
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
@@ -28,6 +29,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
             status,
             weight=WeightStatus(desired=weight.desired, applied=weight.desired, since=at),
             analysis_started_at=at if begins else status.analysis_started_at,
+            trials=begun(status, observed.spec.analysis) if begins else status.trials,
             weight_changes=[*status.weight_changes, at][-MAX_WEIGHT_CHANGES:],
             weight_history=[*status.weight_history, accepted][-MAX_WEIGHT_CHANGES:],
         )
