@@ -21,7 +21,6 @@ from verdict.world import Floats, World, simulate
 
 AT_ONCE = 1_500_000  # episodes in memory together, about
 SAMPLED_LOOKS = 12  # per world, drop and range, put through the operator's own judge
-ONE_SIDED = ("candidate", "stable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +144,11 @@ def figures(said: Said, trial: Trial, drop: float) -> dict[str, float]:
         # An episode belongs to the time it began in; looks know of those that began a grace ago.
         turn = int(np.searchsorted(trial.schedule.looks, trial.world.turns_at + trial.schedule.grace))
         before = spent(np.full(failed.size, turn))
-        in_time = failed[failed > turn]
         since = np.where(rolls_back, spent(failed), np.inf) - before
         good = failed > turn
         return {
             "false_rollback": 1 - good.mean(),
-            "found": in_time.size and (in_time < never).mean(),
+            "found": (good & rolls_back).sum() / max(good.sum(), 1),
             "median_candidate_episodes_since": np.median(since[good]),
         }
     if drop == 0 and not trial.world.silent:
