@@ -37,7 +37,7 @@ def band(name: str, value: float, rollouts: int, rules: dict[str, Any]) -> dict[
     Raises: ValueError where a promise is not kept.
     """
     found: dict[str, Any]
-    if "median" in name.split(".")[-1] or ".median" in name:
+    if ".median" in name:
         found = {"min": round(0.9 * value, 1), "max": round(1.1 * value, 1), "mean": value}
     else:
         spread = math.sqrt(max(value * (1 - value), 1 / rollouts) / rollouts)
@@ -81,7 +81,9 @@ def main() -> int:
         lines = [f"# Written by bands.py from {results}; what may be changed by hand stands in load.yaml.\n"]
         lines.append(yaml.safe_dump({"about": ABOUT}, sort_keys=False, width=120, allow_unicode=True))
         lines.append("bands:\n")
-        for name, (value, rollouts) in json.loads((HERE / results).read_text()).items():
+        order = list(rules["worlds"])
+        measured = json.loads((HERE / results).read_text())
+        for name, (value, rollouts) in sorted(measured.items(), key=lambda one: order.index(one[0].split(".")[0])):
             try:
                 values = band(name, value, rollouts, theirs)
             except ValueError as error:

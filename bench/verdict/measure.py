@@ -19,7 +19,8 @@ from verdict.peers import Peers
 from verdict.rules import Course, Flags, Places, Schedule, SoFar, belay, episodes_at_looks, naive, so_far
 from verdict.world import Floats, World, simulate
 
-AT_ONCE = 1_500_000  # episodes in memory together, about
+AT_ONCE = 250  # rollouts in memory together
+EPISODES_AT_ONCE = 1_500_000  # and no more episodes than about so many
 SAMPLED_LOOKS = 12  # per world, drop and range, put through the operator's own judge
 
 
@@ -84,7 +85,7 @@ def measure(
     rng = np.random.default_rng([seed, round(1000 * drop), *trial.name.encode()])
     said: dict[str, list[Said]] = {}
     theirs: dict[str, list[Said]] = {}
-    at_once = max(1, min(rollouts, int(AT_ONCE / (trial.world.arrivals_per_s * schedule.duration))))
+    at_once = max(1, min(AT_ONCE, int(EPISODES_AT_ONCE / (trial.world.arrivals_per_s * schedule.duration))))
     for first in range(0, rollouts, at_once):
         number = min(at_once, rollouts - first)
         drawn = simulate(

@@ -41,7 +41,7 @@ def main() -> int:
     only = tuple(part for part in asked.only.split(",") if part)
     peers = None if asked.quick or asked.without_peers else Peers.installed(run["peer_rollouts"])
 
-    began = time.monotonic()
+    began, kept = time.monotonic(), "" if kind == "full" else ".quick"
     ours: dict[str, tuple[float, int]] = {}
     theirs: dict[str, tuple[float, int]] = {}
     for trial in trials(load, run):
@@ -60,22 +60,24 @@ def main() -> int:
             )
             ours |= {name: (value, rollouts) for name, value in figures[0].items()}
             theirs |= {name: (value, run["peer_rollouts"]) for name, value in figures[1].items()}
+            _keep(HERE / f"results{kept}.json", ours)
+            _keep(HERE / "results.peers.json", theirs)
             print(f"{time.monotonic() - began:6.0f} s  {trial.name}, drop {drop:.1%}", file=sys.stderr)
     status = 0
-    for kept, measured in (("" if kind == "full" else ".quick", ours), (".peers", theirs)):
+    for which, measured in ((kept, ours), (".peers", theirs)):
         if measured:
-            _keep(HERE / f"results{kept}.json", measured, of_all=not only)
             among = tuple(f"{name}." for name in load["worlds"] if name.startswith(only)) if only else ()
             values = {name: value for name, (value, _) in measured.items()}
-            status |= check(HERE / f"ranges{kept}.yaml", values, among=among)
+            status |= check(HERE / f"ranges{which}.yaml", values, among=among)
     print(f"{run['rollouts']} rollouts a world and drop, {time.monotonic() - began:.0f} s")
     return status
 
 
-def _keep(path: Path, measured: dict[str, tuple[float, int]], *, of_all: bool) -> None:
-    """Write each figure with the number of its rollouts, among those of other worlds where only some were run."""
-    kept = json.loads(path.read_text()) if path.exists() and not of_all else {}
-    path.write_text(json.dumps({**kept, **measured}, indent=0) + "\n")
+def _keep(path: Path, measured: dict[str, tuple[float, int]]) -> None:
+    """Write each figure with the number of its rollouts, among those of worlds that an earlier run has done."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if measured:
+        path.write_text(json.dumps({**before, **measured}, indent=0) + "\n")
 
 
 def trials(load: dict[str, Any], run: dict[str, Any]) -> list[Trial]:
