@@ -9,6 +9,7 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/belay
 VENV := $(CACHE)/venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
+PEERS := $(CACHE)/peers
 export PYTHONPATH := api:operator:trainer_image:handlers:logbook:client:dev/cluster:dev/demo:bench
 CLUSTER := $(PY) -m belay_cluster
 ROOMS := api operator trainer_image handlers logbook client dev bench tests
@@ -78,7 +79,21 @@ test-long: setup ## what takes too long for every change: promises over thousand
 bench: setup ## every benchmark against its range file
 	@$(CLUSTER) build
 	@$(CLUSTER) build --only argo
+	@$(MAKE) --no-print-directory peers || echo "bench/verdict goes on without them"
 	@status=0; for run in bench/*/run.py; do echo "== $$(basename $$(dirname $$run))"; $(PY) $$run || status=1; done; exit $$status
+
+$(PEERS)/.installed: pyproject.toml
+	@echo "installing the packages that bench/verdict is measured beside into $(PEERS), a minute once"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python dev/install.py peers
+	@touch $@
+
+.PHONY: peers
+peers: $(PEERS)/.installed ## GrowthBook's and Spotify's statistics, for bench-verdict; Python 3.11
+
+bench-verdict: setup ## verdicts in simulated worlds, beside rules of others: make bench-verdict ARGS=--quick
+	@$(if $(findstring --quick,$(ARGS)),,$(MAKE) --no-print-directory peers || echo "going on without them")
+	@$(PY) bench/verdict/run.py $(ARGS)
 
 bench-%: setup ## one of them: make bench-verdict ARGS=--quick
 	@$(PY) bench/$*/run.py $(ARGS)

@@ -19,9 +19,9 @@ from verdict.peers import Peers
 from verdict.rules import Course, Flags, Places, Schedule, SoFar, belay, episodes_at_looks, naive, so_far
 from verdict.world import Floats, World, simulate
 
-AT_ONCE = 1_500_000  # episodes in memory together, about
+AT_ONCE = 250  # rollouts in memory together
+EPISODES_AT_ONCE = 1_500_000  # and no more episodes than about so many
 SAMPLED_LOOKS = 12  # per world, drop and range, put through the operator's own judge
-ONE_SIDED = ("candidate", "stable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def measure(
     rng = np.random.default_rng([seed, round(1000 * drop), *trial.name.encode()])
     said: dict[str, list[Said]] = {}
     theirs: dict[str, list[Said]] = {}
-    at_once = max(1, min(rollouts, int(AT_ONCE / (trial.world.arrivals_per_s * schedule.duration))))
+    at_once = max(1, min(AT_ONCE, int(EPISODES_AT_ONCE / (trial.world.arrivals_per_s * schedule.duration))))
     for first in range(0, rollouts, at_once):
         number = min(at_once, rollouts - first)
         drawn = simulate(
@@ -145,12 +145,11 @@ def figures(said: Said, trial: Trial, drop: float) -> dict[str, float]:
         # An episode belongs to the time it began in; looks know of those that began a grace ago.
         turn = int(np.searchsorted(trial.schedule.looks, trial.world.turns_at + trial.schedule.grace))
         before = spent(np.full(failed.size, turn))
-        in_time = failed[failed > turn]
         since = np.where(rolls_back, spent(failed), np.inf) - before
         good = failed > turn
         return {
             "false_rollback": 1 - good.mean(),
-            "found": in_time.size and (in_time < never).mean(),
+            "found": (good & rolls_back).sum() / max(good.sum(), 1),
             "median_candidate_episodes_since": np.median(since[good]),
         }
     if drop == 0 and not trial.world.silent:

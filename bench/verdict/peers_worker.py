@@ -4,9 +4,9 @@
 
 Each is used as its makers describe it, with one error for all: 1 % on one side for "the candidate is worse".
 
-gbstats (GrowthBook): `SequentialTwoSidedTTest`, relative differences, at every look. It has two sides, so alpha is 2 %;
-    worse is an interval below 0. At its default tuning parameter, 5000, and at 200, where it is tightest for the sizes
-    seen here. Nothing is shown before one side's total is 150, the default minimum sample of a metric. No rule for Pass.
+gbstats (GrowthBook): `SequentialTwoSidedTTest`, relative differences, at every look. It has two sides, so alpha is
+    2 %; worse is an interval below 0. At its default tuning parameter, 5000, and at 200, where it is tightest for the
+    sizes seen here. Nothing before one side's total is 150, the default minimum sample of a metric. No rule for Pass.
 confidence (Spotify): `Experiment` with group-sequential bounds, a z-test at twelve looks planned at equal fractions of
     the episodes expected: worse is a significant decrease at 1 %, Pass is non-inferiority by 10 % at 2.5 %.
 kayenta (Spinnaker): the Mann-Whitney classifier of NetflixACAJudge, by scipy: 98 % interval (two sides) of the shift,
@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from threading import Lock
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ ONE_SIDED = 0.01
 WRONG_PASS, MARGIN = 0.025, 0.10
 MINIMUM = 150
 LOOKS, OF_EXPECTED = 12, 0.9  # a plan that the episodes of nearly every rollout fulfil
+AT_ONCE = 25  # rollouts in one table: its cost is in the tables, not in what stands in them
 EVERY_S, TOLERANCE = 600, 0.25
 
 Sides = dict[str, np.ndarray]
@@ -82,54 +84,60 @@ def planned(rollout: Rollout, expected: float) -> list[tuple[int, float]]:
     return found
 
 
-def confidence(rollout: Rollout, expected: float) -> tuple[int | None, int | None]:
-    """Return the first look at which it says worse, and the first at which it says not inferior."""
+def confidence(rollouts: list[Rollout], expected: float) -> list[tuple[int | None, int | None]]:
+    """Return per rollout the first look at which it says worse, and the first at which it says not inferior."""
     rows, looks = [], []
-    for look, wanted in planned(rollout, expected):
-        counts = {side: float(rollout.of(side, "count")[look]) for side in ("stable", "candidate")}
-        if min(counts.values()) < 2 or look in looks:
-            continue
-        looks.append(look)
-        # Bounds belong to the planned looks: the few episodes beyond the plan are used, not counted as information.
-        scale = wanted / sum(counts.values())
-        rows += [
-            {
-                "look": len(looks),
-                "side": side,
-                "episodes": counts[side] * scale,
-                "total": float(rollout.of(side, "total")[look]) * scale,
-                "squares": float(rollout.of(side, "squares")[look]) * scale,
-                "planned": round(OF_EXPECTED * expected),
-                "method": "z-test",
-            }
-            for side in counts
-        ]
+    for number, rollout in enumerate(rollouts):
+        looks.append([])
+        for look, wanted in planned(rollout, expected):
+            counts = {side: float(rollout.of(side, "count")[look]) for side in ("stable", "candidate")}
+            if min(counts.values()) < 2 or look in looks[number]:
+                continue
+            looks[number].append(look)
+            # Bounds belong to the planned looks: the few episodes beyond the plan are used, not counted as information.
+            scale = wanted / sum(counts.values())
+            rows += [
+                {
+                    "rollout": number,
+                    "look": len(looks[number]),
+                    "side": side,
+                    "episodes": counts[side] * scale,
+                    "total": float(rollout.of(side, "total")[look]) * scale,
+                    "squares": float(rollout.of(side, "squares")[look]) * scale,
+                    "planned": round(OF_EXPECTED * expected),
+                    "method": "z-test",
+                }
+                for side in counts
+            ]
     if not rows:
-        return None, None
+        return [(None, None)] * len(rollouts)
 
-    def first(alpha: float, claim: tuple[float | None, str]) -> int | None:
+    def first(alpha: float, claim: tuple[float | None, str]) -> dict[int, int]:
         experiment = spotify_confidence.Experiment(
             pd.DataFrame(rows),
             numerator_column="total",
             numerator_sum_squares_column="squares",
             denominator_column="episodes",
-            categorical_group_columns="side",
+            categorical_group_columns=["rollout", "side"],
             ordinal_group_column="look",
             interval_size=1 - alpha,
+            correction_method="bonferroni-only-count-twosided",  # rollouts are not comparisons of one experiment
             method_column="method",
+            treatment_column="side",
         )
         told = experiment.difference(
             level_1="stable",
             level_2="candidate",
-            groupby="look",
+            groupby=["rollout", "look"],
             absolute=False,
             non_inferiority_margins=claim,
             final_expected_sample_size_column="planned",
         )
-        significant = told.sort_values("look")["is_significant"].to_numpy(dtype=bool)
-        return looks[int(significant.argmax())] if significant.any() else None
+        significant = told[told["is_significant"].astype(bool)].groupby("rollout")["look"].min()
+        return {int(number): looks[int(number)][int(look) - 1] for number, look in significant.items()}
 
-    return first(ONE_SIDED, (None, "decrease")), first(WRONG_PASS, (MARGIN, "increase"))
+    worse, not_inferior = first(ONE_SIDED, (None, "decrease")), first(WRONG_PASS, (MARGIN, "increase"))
+    return [(worse.get(number), not_inferior.get(number)) for number in range(len(rollouts))]
 
 
 def kayenta(rollout: Rollout, looks: np.ndarray) -> int | None:
@@ -175,29 +183,36 @@ def answers(asked: Sides) -> Iterator[tuple[str, np.ndarray]]:
     for name, tuning in (("gbstats", 5000.0), ("gbstats_200", 200.0)):
         yield f"{name}.failed", column([gbstats(one, tuning) for one in every])
         yield f"{name}.passed", nobody
-    both = [confidence(one, expected) for one in every]
+    both = [
+        said for first in range(0, rollouts, AT_ONCE) for said in confidence(every[first : first + AT_ONCE], expected)
+    ]
     yield "confidence.failed", column([failed for failed, _ in both])
     yield "confidence.passed", column([passed for _, passed in both])
     yield "kayenta.failed", column([kayenta(one, looks) for one in every])
     yield "kayenta.passed", nobody
 
 
+def remembered(solve: Callable[..., object]) -> Callable[..., object]:
+    """The bounds of a plan are the same in every rollout, and take a third of a second."""
+    known: dict[object, object] = {}
+    one_at_a_time = Lock()
+
+    @functools.wraps(solve)
+    def bounds(t: np.ndarray, alpha: float, sides: int, state: object = None) -> object:
+        plan = (tuple(np.round(t, 9)), alpha, sides)
+        with one_at_a_time:
+            if plan not in known:
+                known[plan] = solve(t=t, alpha=alpha, sides=sides, state=state)
+        return known[plan]
+
+    return bounds
+
+
 def main() -> None:
     """Answer a question."""
     if len(sys.argv) == 1:
         return
-    solve = z_test_computer.sequential_bounds
-    known: dict[bytes, object] = {}
-
-    @functools.wraps(solve)
-    def remembered(t: np.ndarray, alpha: float, sides: int, state: object = None) -> object:
-        """The bounds of a plan are the same in every rollout, and take a third of a second."""
-        key = repr((np.round(t, 9).tolist(), alpha, sides)).encode()
-        if key not in known:
-            known[key] = solve(t=t, alpha=alpha, sides=sides, state=state)
-        return known[key]
-
-    z_test_computer.sequential_bounds = remembered
+    z_test_computer.sequential_bounds = remembered(z_test_computer.sequential_bounds)
     with np.load(sys.argv[1]) as asked:
         np.savez(sys.argv[2], **dict(answers({name: asked[name] for name in asked.files})))
 

@@ -5,7 +5,8 @@
     make bench-verdict ARGS="--only ramp,late"  the worlds whose name begins so, against their bands alone
 
 A rollout with an equal candidate that any test fails at any of 240 looks counts as a false rollback, also after it
-passed: Fail holds at every step. A drop is found when Fail comes before Pass. A whole run writes results.json.
+passed: Fail holds at every step. A drop is found when Fail comes before Pass. Figures are kept in results*.json, from
+which bands.py sets the range files.
 """
 
 from __future__ import annotations
@@ -40,32 +41,43 @@ def main() -> int:
     only = tuple(part for part in asked.only.split(",") if part)
     peers = None if asked.quick or asked.without_peers else Peers.installed(run["peer_rollouts"])
 
-    began, ours, theirs = time.monotonic(), {}, {}
+    began, kept = time.monotonic(), "" if kind == "full" else ".quick"
+    ours: dict[str, tuple[float, int]] = {}
+    theirs: dict[str, tuple[float, int]] = {}
     for trial in trials(load, run):
         if only and not trial.name.startswith(only):
             continue
+        rollouts = max(1, round(run["rollouts"] * trial.share))
         for drop in trial.drops:
             figures = measure(
                 trial,
                 drop,
                 margin=load["margin"],
                 seed=load["seed"],
-                rollouts=max(1, round(run["rollouts"] * trial.share)),
+                rollouts=rollouts,
                 budget=split(load["false_rollback_rate"], 1),
                 peers=peers if drop in load["peers"].get(trial.name, ()) else None,
             )
-            ours |= figures[0]
-            theirs |= figures[1]
+            ours |= {name: (value, rollouts) for name, value in figures[0].items()}
+            theirs |= {name: (value, run["peer_rollouts"]) for name, value in figures[1].items()}
+            _keep(HERE / f"results{kept}.json", ours)
+            _keep(HERE / "results.peers.json", theirs)
             print(f"{time.monotonic() - began:6.0f} s  {trial.name}, drop {drop:.1%}", file=sys.stderr)
-    if kind == "full" and not only:
-        results = {"rollouts": run["rollouts"], "figures": ours, "peers": theirs}
-        (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    among = tuple(f"{name}." for name in load["worlds"] if name.startswith(only)) if only else ()
-    status = check(HERE / ("ranges.yaml" if kind == "full" else "ranges.quick.yaml"), ours, among=among)
-    if theirs:
-        status |= check(HERE / "ranges.peers.yaml", theirs, among=among)
+    status = 0
+    for which, measured in ((kept, ours), (".peers", theirs)):
+        if measured:
+            among = tuple(f"{name}." for name in load["worlds"] if name.startswith(only)) if only else ()
+            values = {name: value for name, (value, _) in measured.items()}
+            status |= check(HERE / f"ranges{which}.yaml", values, among=among)
     print(f"{run['rollouts']} rollouts a world and drop, {time.monotonic() - began:.0f} s")
     return status
+
+
+def _keep(path: Path, measured: dict[str, tuple[float, int]]) -> None:
+    """Write each figure with the number of its rollouts, among those of worlds that an earlier run has done."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if measured:
+        path.write_text(json.dumps({**before, **measured}, indent=0) + "\n")
 
 
 def trials(load: dict[str, Any], run: dict[str, Any]) -> list[Trial]:

@@ -112,26 +112,28 @@ def simulate(
 def _draw(world: World, of_candidate: NDArray[np.bool_], ability: Floats, rng: np.random.Generator) -> Floats:
     """Returns whose mean is ability * world.mean, or as the mixtures say."""
     size, spread = ability.size, world.cv * world.mean
-    if world.returns == "normal":
-        return ability * np.clip(rng.normal(world.mean, spread, size), 0, 2 * world.mean)
-    if world.returns == "heavy":  # Student's t with 3 degrees of freedom: variance 3, no third moment
-        return ability * (world.mean + spread * rng.standard_t(3, size) / np.sqrt(3))
-    if world.returns == "capped":  # half-trained CartPole: a gamma cut at 500, the mean taken by draw
-        raw = np.minimum(rng.gamma(1 / world.cv**2, world.mean * world.cv**2, size), 500)
-        return ability * raw
-    if world.returns == "bimodal":  # worse means more crashes
-        landed = rng.random(size) < (ability * world.mean - CRASH[0]) / (LANDING[0] - CRASH[0])
-        return np.where(landed, rng.normal(*LANDING, size), rng.normal(*CRASH, size))
-    if world.returns == "crashes":  # the full return or nothing; worse means more nothing
-        full = world.mean / (1 - world.cv)
-        return full * (rng.random(size) < ability * (1 - world.cv))
-    if world.returns == "sparse":  # 1 at success, else 0
-        return (rng.random(size) < ability * world.mean).astype(np.float64)
-    if world.returns == "mixture":
-        chance = rng.random(size)
-        drawn = np.where(of_candidate, _mixed(world.candidate, chance, rng), _mixed(world.stable, chance, rng))
-        return drawn if world.range is None else np.clip(drawn, *world.range)
-    raise ValueError(f"unknown distribution {world.returns!r}")
+    match world.returns:
+        case "normal":
+            drawn = ability * np.clip(rng.normal(world.mean, spread, size), 0, 2 * world.mean)
+        case "heavy":  # Student's t with 3 degrees of freedom: variance 3, no third moment
+            drawn = ability * (world.mean + spread * rng.standard_t(3, size) / np.sqrt(3))
+        case "capped":  # half-trained CartPole: a gamma cut at 500, the mean taken by draw
+            drawn = ability * np.minimum(rng.gamma(1 / world.cv**2, world.mean * world.cv**2, size), 500)
+        case "bimodal":  # worse means more crashes
+            landed = rng.random(size) < (ability * world.mean - CRASH[0]) / (LANDING[0] - CRASH[0])
+            drawn = np.where(landed, rng.normal(*LANDING, size), rng.normal(*CRASH, size))
+        case "crashes":  # the full return or nothing; worse means more nothing
+            full = world.mean / (1 - world.cv)
+            drawn = full * (rng.random(size) < ability * (1 - world.cv))
+        case "sparse":  # 1 at success, else 0
+            drawn = (rng.random(size) < ability * world.mean).astype(np.float64)
+        case "mixture":
+            chance = rng.random(size)
+            drawn = np.where(of_candidate, _mixed(world.candidate, chance, rng), _mixed(world.stable, chance, rng))
+            drawn = drawn if world.range is None else np.clip(drawn, *world.range)
+        case _:
+            raise ValueError(f"unknown distribution {world.returns!r}")
+    return drawn
 
 
 def _mixed(parts: Sequence[tuple[float, float, float]], chance: Floats, rng: np.random.Generator) -> Floats:
