@@ -173,3 +173,9 @@ def test_the_peers_find_what_is_plain_and_nothing_where_nothing_is() -> None:
         for failed, _, finished in said.values():
             assert (failed < looks.size).all() == (drop > 0)
             assert finished.shape == (6, looks.size)
+
+
+def test_nothing_is_missing_but_what_is_said_to_be() -> None:
+    episodes = drawn(rollouts=60, returns="mixture", candidate=[[1, 900]], stable=[[1, 900]], range=[0, 1000])
+    side = so_far(episodes, candidate=True, schedule=SCHEDULE, rollouts=60)
+    assert not side.missing.any()
