@@ -145,11 +145,14 @@ def _metrics(fields: dict[str, Schema]) -> Iterator[st.SearchStrategy[Spec]]:
     for margin in (regression, {"maxIncrease": values(margins["maxIncrease"])}):
         logbook = st.fixed_dictionaries({"logbook": values(fields["source"]["properties"]["logbook"])})
         yield of(logbook, compare=st.fixed_dictionaries(margin, optional=rest))
-    durations = st.builds("{}{}".format, st.integers(1, 10**6), st.sampled_from(["ms", "s"]))
+    durations = st.one_of(st.builds("{}ms".format, st.integers(1, 60_000)), st.builds("{}s".format, st.integers(1, 60)))
     shares = st.builds("{}.{}%".format, st.integers(0, 98), st.integers(1, 9))
     for measure, texts in (("latencyP99", durations), ("errorRate", shares)):
-        bounds = st.one_of(*(st.fixed_dictionaries({bound: texts}) for bound in ("max", "min")))
-        yield of(st.just({"serving": measure}), limit=bounds)
+        optional = {
+            "falseRollbacksPerDay": st.one_of(st.floats(0.0001, 1), st.just(1)),
+            "tolerates": st.one_of(st.builds("{}s".format, st.integers(1, 60)), st.sampled_from(["1m", "1500ms"])),
+        }
+        yield of(st.just({"serving": measure}), limit=st.fixed_dictionaries({"max": texts}, optional=optional))
 
 
 def _above_zero(text: str) -> bool:

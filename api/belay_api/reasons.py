@@ -123,6 +123,9 @@ class RolloutReason(StrEnum):
     """An `analyze` step is waiting for its verdict."""
     GRACE_TOO_SHORT = "GraceTooShort"
     """Episodes take longer than `analysis.grace`, so no comparison can decide; the message says how long they take."""
+    SAMPLE_RATIO_MISMATCH = "SampleRatioMismatch"
+    """Of the condition SampleRatio: episodes do not begin at the candidate in the share that its weights ask for. No
+    comparison passes meanwhile; the message says what was seen and what to look for."""
     VERDICT_FAILED = "VerdictFailed"
     """A metric failed and the candidate keeps its traffic, because there is no other version that could take over."""
     STABLE_LOST = "StableLost"
@@ -172,6 +175,8 @@ class EventReason(StrEnum):
     """The stable version is gone, RLPolicy and pods."""
     VERDICT_FAILED = "VerdictFailed"
     """A metric failed, and no other version could take over."""
+    SAMPLE_RATIO_MISMATCH = "SampleRatioMismatch"
+    """Episodes do not begin at the candidate in the share that its weights ask for."""
     ROLLBACK_STARTED = "RollbackStarted"
     """The intent to roll back was recorded."""
     ROLLED_BACK = "RolledBack"

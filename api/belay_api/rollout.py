@@ -1,5 +1,6 @@
 """RLRollout: which policy serves a route, and how a change of policy is brought about or taken back."""
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Literal, get_args
 
@@ -233,30 +234,50 @@ class Compare(Model):
 _LimitText = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|%)?$", max_length=16)]
 
 
+LONGEST_LATENCY = timedelta(seconds=60)
+"""The largest limit on a latency: serving pods tell answers apart up to this, and a slower one from those within it."""
+
+
 class Limit(Model):
-    """A guard rail for the candidate alone; exactly one bound is set."""
+    """A guard rail for the candidate alone: `max` holds for 99 % of requests (latencyP99), or is the share of them that
+    may fail (errorRate)."""
 
     model_config = {
         "json_schema_extra": rules(
-            rule("has(self.max) != has(self.min)", "a limit has one bound: set either max or min")
+            rule("has(self.max) != has(self.min)", "a limit has one bound: set max"),
+            rule(
+                "!has(self.min)",
+                "limit.min is not taken: nobody is worse for being faster or failing less. Write max instead; for an "
+                "outcome that must not fall, use source.logbook with compare.maxRegression",
+            ),
+            rule(
+                # Not by `minimum`: the API server rounds it down to 0 where a whole number is written.
+                "!has(self.falseRollbacksPerDay) || self.falseRollbacksPerDay >= 0.0001",
+                "limit.falseRollbacksPerDay is below 0.0001, once in 10,000 days: write e.g. 0.01",
+            ),
+            rule(
+                "!has(self.tolerates) || self.tolerates.matches('^([0-9.]+(m|s|ms))+$')"
+                " && duration(self.tolerates) >= duration('1s') && duration(self.tolerates) <= duration('60s')",
+                "limit.tolerates is 1s to 60s: what goes wrong within that time counts once; write e.g. 5s",
+            ),
         )
     }
 
     max: _LimitText | None = None
-    """Not above: a duration (`100ms`) for latencyP99, a share (`5%`) for errorRate."""
+    """Not above: a duration up to 60s (`100ms`) for latencyP99, a share (`5%`) for errorRate."""
     min: _LimitText | None = None
-    """Not below."""
+    """Not taken."""
+    false_rollbacks_per_day: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """How often in a day of requests a candidate exactly on the limit may be rolled back: 0.01 is once in 100 days. One
+    that keeps it clearly never is. Less finds a breach later: ten times less, by about a fifth."""
+    tolerates: Duration = Field(default="5s", validate_default=True)
+    """1s to 60s: whatever goes wrong within this time counts once, be it one request or ten thousand. At least a few
+    times as long as a usual hiccup. A total outage is found after two to four of these where 1 % may lie beyond, after
+    three to seven where 5 % may."""
 
 
-_NOT_SERVING = "!has(self.limit) || !has(self.source.serving)"
+_NOT_SERVING = "!has(self.limit) || !has(self.source.serving) || !has(self.limit.max)"
 _LATENCY = "self.source.serving == 'latencyP99'"
-
-
-def _bounds(condition: str) -> str:
-    """Return `condition` in CEL for whichever bound of the limit is set; it says `bound` for its text."""
-    return " && ".join(
-        f"(!has(self.limit.{name}) || {condition.replace('bound', f'self.limit.{name}')})" for name in ("max", "min")
-    )
 
 
 class Metric(Model):
@@ -277,15 +298,21 @@ class Metric(Model):
                 f"limit needs a measurement: use {_named(_MEASURED)}, or set compare instead of limit",
             ),
             rule(
-                f"{_NOT_SERVING} || " + _bounds(f"bound.endsWith({_LATENCY} ? 's' : '%')"),
+                f"{_NOT_SERVING} || self.limit.max.endsWith({_LATENCY} ? 's' : '%')",
                 "limit needs the unit of its measurement: write e.g. 100ms for latencyP99, 5% for errorRate",
             ),
             rule(
-                f"{_NOT_SERVING} || has(self.limit.max) && !({_LATENCY}) || " + _bounds("bound.matches('[1-9]')"),
+                f"{_NOT_SERVING} || !({_LATENCY}) || self.limit.max.matches('[1-9]')",
                 "limit is 0, and no measurement could tell a good candidate from a bad one: write e.g. max: 100ms",
             ),
             rule(
-                f"{_NOT_SERVING} || " + _bounds("!bound.endsWith('%') || double(bound.replace('%', '')) < 100.0"),
+                f"{_NOT_SERVING} || !({_LATENCY}) || !self.limit.max.endsWith('s')"
+                " || duration(self.limit.max) <= duration('60s')",
+                "limit is longer than the 60s up to which serving pods tell latencies apart, and no candidate could "
+                "break it: write e.g. max: 10s",
+            ),
+            rule(
+                f"{_NOT_SERVING} || !self.limit.max.endsWith('%') || double(self.limit.max.replace('%', '')) < 100.0",
                 "limit is 100% or more, and no error rate could tell a good candidate from a bad one: write e.g. 5%",
             ),
             rule(
@@ -311,7 +338,7 @@ class Metric(Model):
     compare: Compare | None = None
     """Judge by statistics against stable."""
     limit: Limit | None = None
-    """Judge by a guard rail: several looks in a row beyond it fail."""
+    """Judge by a guard rail: the share of requests beyond it."""
 
 
 class HoldAction(StrEnum):
@@ -334,24 +361,11 @@ def _patience(after: str, action: HoldAction) -> Patience:
     return Patience.model_validate({"after": after, "action": action})
 
 
-def _unlimited(metric: str, bound: str) -> str:
-    """Return the CEL of whether a metric has no such bound on a measurement of the serving pods."""
-    return f"!has({metric}.limit) || !has({metric}.source.serving) || !has({metric}.limit.{bound})"
-
-
 class AnalysisSpec(Model):
     """How the candidate is judged."""
 
     model_config = {
         "json_schema_extra": rules(
-            rule(
-                f"!has(self.metrics) || self.metrics.all(a, {_unlimited('a', 'max')} || self.metrics.all(b,"
-                f" {_unlimited('b', 'min')} || a.source.serving != b.source.serving"
-                " || (a.source.serving == 'latencyP99' ? duration(b.limit.min) <= duration(a.limit.max)"
-                "    : double(b.limit.min.replace('%', '')) <= double(a.limit.max.replace('%', '')))))",
-                "analysis.metrics: two limits of one measurement contradict each other, and no candidate could keep "
-                "both: lower the min or raise the max",
-            ),
             *(
                 rule(
                     f"!has(self.{name}) || self.{name}.matches('[1-9]')",
@@ -510,6 +524,17 @@ class WeightStatus(StatusModel):
     """Share of requests the serving pods saw; absent while nothing was measured."""
 
 
+class AcceptedWeight(StatusModel):
+    """A weight of the trial."""
+
+    percent: float
+    """The candidate's share of new episodes."""
+    asked_at: Instant
+    """When the step that asks for it began: from then on it may have been in force."""
+    at: Instant
+    """When the Gateway had accepted it: one of weightChanges."""
+
+
 class SampleStatus(StatusModel):
     """One side of a comparison."""
 
@@ -521,6 +546,35 @@ class SampleStatus(StatusModel):
     """Episodes that did not end within grace of their start."""
     late: int | None = None
     """Of the missing, those that were reported all the same, after grace; unset: none."""
+
+
+class LimitStatus(StatusModel):
+    """The evidence on a limit, and up to where requests are counted in it."""
+
+    bound: float | None = None
+    """Of a latency: requests that took longer than this, in seconds, are beyond; unset: those that failed. It is the
+    smallest bound of the pods' histogram that is not below the limit, so that beyond is certain."""
+    share: float | None = None
+    """Of the requests judged last (those of `tolerates`), the share beyond; unset: none were judged yet."""
+    requests: int = 0
+    """Judged at the present weight."""
+    beyond: int = 0
+    """Of them, beyond."""
+    against: float
+    """Evidence that more lie beyond than the limit allows, since the candidate's first weight; 1 fails."""
+    in_favour: float
+    """How far the evidence is that it is kept, at the present weight; 1 passes. It says that fewer lie beyond than five
+    times what the limit allows, or 5 %."""
+    stakes: list[float]
+    """`against` by stake, smallest first: each finds breaches of another size soonest."""
+    weight: float = 0
+    """Percent: the weight that the last requests judged were under; 0: none yet."""
+    weight_since: Instant | None = None
+    """When that weight was accepted."""
+    counting: Instant
+    """When the operator began to count: `scrape` belongs to this, and another operator counts anew."""
+    scrape: int
+    """Number of the scrape up to which requests are judged."""
 
 
 class MetricVerdict(StatusModel):
@@ -550,11 +604,10 @@ class MetricVerdict(StatusModel):
     """Of a comparison: the stated errors hold while every outcome lies between, [low, high]: as declared, or taken from
     what was seen before."""
     grace_too_short: bool | None = None
-    """True: in most windows of one side more than 1 % of the reported episodes were late, so nothing is decided."""
-    value: float | None = None
-    """Of a limit: the measurement; seconds or a share."""
-    breaches: int | None = None
-    """Of a limit: looks in a row beyond it; a good look takes one away."""
+    """True: most of the time more than 1 % of the reported episodes were late, not shown to be on the candidate's side
+    alone. So nothing is decided, and no step ends."""
+    limit: LimitStatus | None = None
+    """Of a limit: how far the evidence is."""
     query: str | None = None
     """What was asked, of whom."""
     since: Instant | None = None
@@ -640,6 +693,8 @@ class RLRolloutStatus(ConditionedStatus):
     """When the candidate first had a weight; only episodes that started later are compared."""
     weight_changes: Annotated[list[Instant], Field(max_length=MAX_WEIGHT_CHANGES)] = Field(default_factory=list)
     """When the Gateway had accepted each weight of this trial, oldest first: no window of episodes spans one."""
+    weight_history: Annotated[list[AcceptedWeight], Field(max_length=MAX_WEIGHT_CHANGES)] = Field(default_factory=list)
+    """Which weight each of weightChanges brought. Those that an earlier version of Belay recorded are not known."""
     verdicts: list[MetricVerdict] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},

@@ -195,6 +195,17 @@ class WindowStatistics(Model):
     max: float | None = None
 
 
+class EarlierStatistics(Model):
+    """Sufficient statistics of the last episodes that started before the first window and count, at most 100."""
+
+    count: int
+    """At least 1."""
+    mean: float
+    m2: float
+    min: float
+    max: float
+
+
 class VersionStatistics(Model):
     """One version's windows, oldest first."""
 
@@ -204,6 +215,8 @@ class VersionStatistics(Model):
     """Episodes that counted for neither side."""
     longest: float | None = None
     """Longest time from start to report of any reported episode, in seconds: `grace` should exceed it."""
+    earlier: EarlierStatistics | None = None
+    """What is known from before `since`; None: nothing, or the logbook is of an older version."""
 
 
 class Statistics(Model):

@@ -63,7 +63,9 @@ class _Families(Collector):
         yield self._counter("belay_queue_seconds", "Time in TorchServe's queue, probes included.", reading.queue_s)
         yield self._counter("belay_starts_reported", "Episode starts the logbook took.", reported)
         yield self._counter("belay_starts_dropped", "Episode starts lost: buffer full, or refused for good.", dropped)
-        histogram = HistogramMetricFamily("belay_request_seconds", "Time in queue and handler.", labels=["policy"])
+        histogram = HistogramMetricFamily(
+            "belay_request_seconds", "What callers waited: in the queue and for the answer.", labels=["policy"]
+        )
         total, buckets = 0, []
         for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), reading.buckets, strict=True):
             total += count

@@ -21,7 +21,9 @@ from belay_handler.networks import load_network
 from belay_handler.requests import Reader
 from belay_handler.server import Answer, Ask, Server
 from belay_handler.settings import Settings
+from belay_handler.slow import SlowLog
 from belay_handler.starts import StartReporter
+from belay_handler.torchserve import Layout
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +53,8 @@ class PolicyHandler:
         if not key_file.is_file():
             _log.warning("%s is missing: no receipts are issued, so outcomes cannot be reported", key_file)
         frontend = httpx.Client(trust_env=False)
-        self._meter = meter = Meter(lambda: exporter.read_frontend(frontend, settings.frontend_metrics_port))
+        slow = SlowLog(Layout.under(settings.work_dir).slow)
+        self._meter = meter = Meter(lambda: exporter.read_frontend(frontend, settings.frontend_metrics_port), slow.read)
         meter.start()
         exporter.serve(
             settings.metrics_port,

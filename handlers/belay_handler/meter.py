@@ -1,12 +1,14 @@
-"""What a serving pod measures: requests, server errors, and how long a request waited and took.
+"""What a serving pod measures: requests, server errors, and how long their callers waited.
 
-The handler adds one entry per batch and no more. TorchServe does not tell when a request arrived, only the sum of the
-times requests waited in its queue; so once a second the mean wait of that second is added to each of its requests. The
-histogram thus shows an overload, where the time in the handler alone would not, but smooths what happens within that
-second.
+Every answer that took 10 ms or more is known by itself, from TorchServe's own access log (`slow`): from the request
+read whole to the answer sent, its wait in the queue with it, whoever gave the answer. The others took less than that,
+and nothing in TorchServe says how long each waited, only the sum. So they get the handler's time of their batch and the
+mean wait of their second, and 10 ms at most: a limit of 10 ms and more is held to what each caller waited, one below
+that to an estimate.
 
 Failures that never reach the handler (a dead worker, a full queue) are taken from TorchServe's own count, so that a
-policy that kills its worker does not look healthy.
+policy that kills its worker does not look healthy. The pod cannot know of requests that never got to it, or whose
+caller went away; those it answered all the same are counted in full.
 """
 
 import threading
@@ -16,13 +18,16 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from belay_handler.slow import SLOW_S
+
 TICK_S = 1.0
 BUCKETS_S = (
     *(0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025),
     *(0.03, 0.04, 0.05, 0.06, 0.075, 0.09, 0.1, 0.11, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0),
-    *(1.5, 2.0, 3.0, 5.0),
+    *(1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0),
 )
-"""Fine between 1 ms and 1 s, where latency limits are set."""
+"""Fine between 1 ms and 1 s, where latency limits are set; up to the longest that may be set."""
+RIPE_S = 0.5  # after the handler has answered, the line in the access log is written for certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,44 +49,63 @@ class Reading:
     buckets: tuple[int, ...]  # one per bound, and one beyond the last; not cumulative
 
 
-_Batch = tuple[float, int, int, int]
-"""Seconds in the handler, requests, errors, probes. One value, so that a reader sees all of a batch or nothing."""
+_Batch = tuple[float, float, int, int, int]
+"""When it was answered, seconds in the handler, requests, errors, probes. One value, so that a reader sees all of a
+batch or nothing."""
+
+
+@dataclass(slots=True)
+class _Quick:
+    """Requests that were answered alike, and of which the access log may still say that some took long."""
+
+    answered_at: float
+    seconds: float  # at most SLOW_S
+    requests: int
 
 
 class Meter:
     """Written by the worker's one thread, read by any other."""
 
-    def __init__(self, frontend: Callable[[], Frontend | None]) -> None:
-        """Args: frontend: None while TorchServe does not answer."""
-        self._frontend = frontend
+    def __init__(
+        self,
+        frontend: Callable[[], Frontend | None],
+        slow: Callable[[], list[float]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin at nothing.
+
+        Args:
+            frontend: TorchServe's totals; None while it does not answer.
+            slow: Seconds of each answer that took SLOW_S or more, since the last call.
+        """
+        self._frontend, self._slow, self._clock = frontend, slow, clock
         self._fresh: deque[_Batch] = deque()
         self._lock = threading.Lock()  # between readers; the worker never takes it
+        self._quick: list[_Quick] = []  # not in the histogram yet
+        self._slow_ahead = 0  # slow answers in the histogram, whose requests are not taken out of `_quick` yet
         self._errors = 0
         self._requests = 0
         self._seconds = 0.0
         self._buckets = [0] * (len(BUCKETS_S) + 1)
         self._known = frontend() or Frontend()
         self._added_s = self._known.queue_s  # of the wait: what was added to requests, or belonged to an earlier worker
+        self._unhandled = self._known.errors  # failures that never reached a handler, in the histogram
 
     def add(self, seconds: float, *, requests: int, errors: int, probes: int) -> None:
         """Count a batch of requests and probes that took `seconds` in the handler."""
-        self._fresh.append((seconds, requests, errors, probes))
+        self._fresh.append((self._clock(), seconds, requests, errors, probes))
 
     def read(self) -> Reading:
-        """Return the totals, all batches added so far included."""
+        """Return the totals. The histogram has what was answered quickly half a second later than the counters."""
         with self._lock:
             # While TorchServe does not answer its last totals stand: a counter that fell would mean a restart.
             self._known = now = self._frontend() or self._known
-            fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
-            handled = sum(requests + probes for _, requests, _, probes in fresh)
-            wait_s = max(now.queue_s - self._added_s, 0.0) / handled if handled else 0.0
-            if handled:  # else the wait belongs to requests that are not answered yet
-                self._added_s = now.queue_s
-            for seconds, requests, errors, _ in fresh:
-                self._requests += requests
-                self._errors += errors
-                self._seconds += (seconds + wait_s) * requests
-                self._buckets[bisect_left(BUCKETS_S, seconds + wait_s)] += requests
+            slow = self._slow()
+            for seconds in slow:
+                self._observe(seconds, 1)
+            self._slow_ahead += len(slow)
+            self._take(now, slow)
+            self._settle()
             errors = max(self._errors, now.errors)
             requests = self._requests + errors - self._errors
             return Reading(requests, errors, now.queue_s, self._seconds, tuple(self._buckets))
@@ -90,8 +114,41 @@ class Meter:
         """Begin to read once a second, whether or not anybody asks: the mean wait is to be that of a second."""
         threading.Thread(target=self._run, name="meter", daemon=True).start()
 
+    def _take(self, now: Frontend, slow: list[float]) -> None:
+        """Take what was answered since the last time; as if all of it had been quick."""
+        fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
+        handled = sum(requests + probes for _, _, requests, _, probes in fresh)
+        wait_s = 0.0
+        if handled:  # else the wait belongs to requests that are not answered yet
+            # That of the slow ones is known with the rest of their time, and is not shared out to the others.
+            left_s = now.queue_s - self._added_s - sum(slow)
+            wait_s = max(left_s, 0.0) / max(handled - len(slow), 1)
+            self._added_s = now.queue_s
+        for at, seconds, requests, errors, _ in fresh:
+            self._requests += requests
+            self._errors += errors
+            self._quick.append(_Quick(at, min(seconds + wait_s, SLOW_S), requests))
+        unhandled = max(self._errors, now.errors) - self._errors
+        if unhandled > self._unhandled:
+            self._quick.append(_Quick(self._clock(), 0.0, unhandled - self._unhandled))
+            self._unhandled = unhandled
+
+    def _settle(self) -> None:
+        """Put into the histogram what was quick, once it is certain: as many were not as there are slow answers."""
+        ripe_before = self._clock() - RIPE_S
+        ripe = [one for one in self._quick if one.answered_at <= ripe_before]
+        self._quick = [one for one in self._quick if one.answered_at > ripe_before]
+        for one in sorted(ripe, key=lambda one: one.seconds, reverse=True):  # likelier those that took long here
+            slow = min(self._slow_ahead, one.requests)
+            self._slow_ahead -= slow
+            self._observe(one.seconds, one.requests - slow)
+
+    def _observe(self, seconds: float, requests: int) -> None:
+        self._seconds += seconds * requests
+        self._buckets[bisect_left(BUCKETS_S, seconds)] += requests
+
     def _run(self) -> None:
         while True:
             time.sleep(TICK_S)
-            if self._fresh:
+            if self._fresh or self._quick:
                 self.read()

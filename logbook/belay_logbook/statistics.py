@@ -18,14 +18,15 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from belay_api.units import format_instant
-from belay_api.wire import WindowStatistics
+from belay_api.wire import EarlierStatistics, WindowStatistics
 from belay_logbook.errors import BadRequest
 from belay_logbook.schema import STANDARD_OUTCOMES
 from belay_logbook.sealed import LEAST, KeptWindow, Question, Seal, find, kept_pieces, kept_windows
-from belay_logbook.tally import Tally, tally, together
+from belay_logbook.tally import Row, Tally, tally, together
 from belay_logbook.windows import Windows
 
 MAX_WINDOWS = 100_000  # of one version in one answer, about 15 MB
+EARLIER = 100  # episodes before `since` that a look tells of: enough to know where outcomes lie
 ROWS_AT_ONCE = 10_000  # in memory, about 3 MB: a window may be a year
 _NEVER_MS = 1 << 62
 
@@ -35,6 +36,9 @@ Span = tuple[int, int]
 _ROWS = """
 SELECT started_ms, reported_ms - started_ms, moved, {x} FROM episode
 WHERE version = :version AND started_ms >= :start AND started_ms < :end ORDER BY started_ms"""
+_EARLIER = """
+SELECT started_ms, reported_ms - started_ms, moved, {x} FROM episode
+WHERE version = :version AND started_ms < :end ORDER BY started_ms DESC LIMIT :most"""
 _NEXT = "SELECT MIN(started_ms) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
 _VERSIONS = "SELECT id FROM version WHERE namespace = :namespace AND name = :name"
 _LONGEST = "SELECT MAX(reported_ms - started_ms) FROM episode WHERE version = ? AND started_ms >= ?"
@@ -88,6 +92,7 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
     for name in look.versions:
         windows: list[KeptWindow] = []
         longest: list[int] = []
+        earlier: list[Tally] = []
         for question in _questions(connection, look, name):
             found = []
             for window, found_seals in _windows(connection, question, look, span):
@@ -101,10 +106,11 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
             young_ms = max(span)
             took_ms = connection.execute(_LONGEST, (question.version, young_ms)).fetchone()[0]
             longest += [] if took_ms is None else [took_ms]
+            earlier.append(_earlier(connection, question, min(span)))
             next_ms = _next(connection, question, young_ms, _NEVER_MS)
             # Counted once start < at - grace, and the horizon trails the clock by a millisecond: hence two.
             due += [] if next_ms is None else [next_ms + question.grace_ms + 2]
-        versions.append(_version(name, windows, longest))
+        versions.append(_version(name, windows, longest, together(earlier)))
     numbers = b",".join(versions)
     etag = hashlib.blake2b(
         b"[%b,%b]" % (orjson.dumps([look.outcome, look.namespace]), numbers), digest_size=12
@@ -202,18 +208,9 @@ def _rows(
     """Yield start, end and numbers of every piece with episodes in the span."""
     if start_ms >= end_ms:
         return
-    values: dict[str, int | str] = {"version": question.version, "start": start_ms, "end": end_ms}
-    x = f'"{question.outcome}"'
-    custom = question.outcome not in STANDARD_OUTCOMES
-    if custom:
-        values |= {"path": f"$.{x}"}
-        x = "custom -> :path"  # as text: SQLite 3.46 reads one number of ten thousand with another last bit
-    cursor = connection.execute(_ROWS.format(x=x), values)
     start = end = start_ms
     parts: list[Tally] = []  # of the piece [start, end)
-    while rows := cursor.fetchmany(ROWS_AT_ONCE):
-        if custom:
-            rows = [(*row, None if text is None else float(text)) for *row, text in rows]
+    for rows in _read(connection, _ROWS, question, {"start": start_ms, "end": end_ms}):
         position = 0
         while position < len(rows):
             if rows[position][0] >= end:
@@ -225,6 +222,28 @@ def _rows(
             position = behind
     if parts:
         yield start, end, together(parts)
+
+
+def _earlier(connection: sqlite3.Connection, question: Question, end_ms: int) -> Tally:
+    """Return the numbers of the last episodes that started before then."""
+    return together(
+        tally(rows, question.grace_ms)
+        for rows in _read(connection, _EARLIER, question, {"end": end_ms, "most": EARLIER})
+    )
+
+
+def _read(
+    connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]
+) -> Iterator[list[Row]]:
+    """Yield the episodes that a query finds, with the question's outcome."""
+    x, path = f'"{question.outcome}"', {}
+    custom = question.outcome not in STANDARD_OUTCOMES
+    if custom:
+        path = {"path": f"$.{x}"}
+        x = "custom -> :path"  # as text: SQLite 3.46 reads one number of ten thousand with another last bit
+    cursor = connection.execute(query.format(x=x), {"version": question.version} | values | path)
+    while rows := cursor.fetchmany(ROWS_AT_ONCE):
+        yield [(*row, None if text is None else float(text)) for *row, text in rows] if custom else rows
 
 
 def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int) -> int | None:
@@ -252,7 +271,7 @@ def _wire(start_ms: int, total: Tally) -> bytes:
     return orjson.dumps(window.dump())
 
 
-def _version(name: str, windows: list[KeptWindow], young_longest_ms: list[int]) -> bytes:
+def _version(name: str, windows: list[KeptWindow], young_longest_ms: list[int], earlier: Tally) -> bytes:
     """Return `wire.VersionStatistics` as JSON."""
     took = young_longest_ms + [window.longest_ms for window in windows if window.longest_ms is not None]
     numbers = {
@@ -260,7 +279,17 @@ def _version(name: str, windows: list[KeptWindow], young_longest_ms: list[int]) 
         "windows": orjson.Fragment(b"[%b]" % b",".join(window.wire for window in windows if window.wire)),
         "moved": sum(window.moved for window in windows),
     }
-    return orjson.dumps(numbers | ({"longest": max(0, *took) / 1000} if took else {}))
+    if took:
+        numbers["longest"] = max(0, *took) / 1000
+    if earlier.count and earlier.low is not None and earlier.high is not None:
+        numbers["earlier"] = EarlierStatistics(
+            count=earlier.count,
+            mean=earlier.sums.mean(earlier.count),
+            m2=earlier.sums.m2(earlier.count),
+            min=earlier.low,
+            max=earlier.high,
+        ).dump()
+    return orjson.dumps(numbers)
 
 
 def _instant(at_ms: int) -> str:

@@ -29,7 +29,7 @@ from belay_operator.rollout.wait import Wait
 
 ANNOTATION = f"{GROUP}/carried-status"
 CARRIED = ("step", "weight", "pinned")
-TOLD = ("phase", "conditions")  # they follow from the rest, and wait with it
+TOLD = ("Ready", "Reconciling", "Stalled")  # conditions that follow from the rest, as the phase does, and wait with it
 
 
 def read(
@@ -65,8 +65,16 @@ def _raises(observed: Observed) -> bool:
     before = recorded.weight.desired if recorded.weight else 0
     if status.weight is None or status.weight.desired <= before:
         return False
-    rest = {name: getattr(recorded, name) for name in (*CARRIED, *TOLD)}
-    return changed(status, **rest).dump() == recorded.dump()
+    rest = {name: getattr(recorded, name) for name in CARRIED}
+    return as_told_before(changed(status, **rest), recorded).dump() == recorded.dump()
+
+
+def as_told_before(status: RLRolloutStatus, recorded: RLRolloutStatus) -> RLRolloutStatus:
+    """Return the status with what follows from the rest as it is recorded."""
+    own = [one for one in status.conditions if one.type not in TOLD]
+    told = [one for one in recorded.conditions if one.type in TOLD]
+    conditions = sorted([*own, *told], key=lambda one: one.type)
+    return changed(status, phase=recorded.phase, conditions=conditions)
 
 
 def _answer_is_due(wait: Wait | None) -> bool:

@@ -31,6 +31,7 @@ from belay_operator.rollout.situations import (
     policy_wanted,
     rollback_under_way,
     route_not_in_force,
+    sample_ratio_off,
     spec_unfit,
     stable_deleted,
     stable_lost,
@@ -52,6 +53,7 @@ ACTS: tuple[Act, ...] = (
     stable_lost.act,
     candidate_superseded.act,  # a candidate nobody wants any more is not judged either
     weight_accepted.act,
+    sample_ratio_off.act,  # before the verdicts that it withholds
     verdicts_reached.act,
     candidate_unfit_to_serve.act,
     metric_failed.act,
@@ -115,8 +117,8 @@ def _only_tells(observed: Observed, wait: Wait | None) -> bool:
     recorded = observed.recorded
     if wait is None or wait.reason not in ON_ITS_WAY or not recorded.conditions:
         return False
-    told = {name: getattr(recorded, name) for name in (*carried.TOLD, "observed_generation")}
-    return changed(observed.status, **told).dump() == recorded.dump()
+    status = changed(observed.status, observed_generation=recorded.observed_generation)
+    return carried.as_told_before(status, recorded).dump() == recorded.dump()
 
 
 def _settle(observed: Observed, now: datetime) -> tuple[Observed, tuple[Note, ...]]:

@@ -5,14 +5,12 @@ nor good. Instants are the operator's clock cut to milliseconds, so that they co
 Instants of two operators are never compared for order: the clocks of their nodes may differ by minutes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from belay_api.wire import Statistics
-
-WINDOW = timedelta(seconds=30)  # that errors and latency are measured over
-MIN_REQUESTS = 10  # in it; a share or a p99 of fewer says nothing
+from belay_operator.rollout.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +22,34 @@ class Question:
     grace_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """All that was counted of one policy since counting began, as one scrape found it."""
+
+    number: int  # the first is 0, with nothing counted yet; they rise by one
+    elapsed_s: float  # since the first
+    quiet_s: float  # since the last request
+    requests: float
+    errors: float  # of them
+    latencies: Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The candidate's requests and those of them beyond a limit, as they grew from scrape to scrape.
+
+    Blocks of requests are cut out of it, and how far they are counted is recorded as the number of a scrape. Numbers
+    mean something within one counting only: another operator, or another trial, begins its own.
+    """
+
+    began: datetime  # tells one counting from another: at the first scrape
+    scrapes: Sequence[Scrape]  # oldest first, without a gap in their numbers; the oldest ones are forgotten
+    of: Callable[[Scrape], tuple[float, float]]  # requests, and those beyond the limit
+    bound_s: float | None = None  # what is certain to be beyond takes longer than this; None: the limit is no duration
+    weight_since: datetime | None = None  # the last weight change, as status records it, that the pods were seen under
+    weight_from: int = 0  # number of the scrape after which everything was counted under that weight
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Reading:
     """What a source last measured for one metric. Compared by identity: a new measurement is a new object.
@@ -33,12 +59,10 @@ class Reading:
 
     query: str  # what was asked, of whom: the evidence in status
     at: datetime | None  # when it was measured, or failed to be; None: it was never asked, and never will be
-    value: float | None = None  # one number of the candidate, for a limit; None: nothing to measure
+    counts: Counts | None = None  # requests of the candidate, for a limit; None: it measures episodes, or nothing yet
     windows: Statistics | None = None  # episodes of both sides, for a comparison; kept from before while it is down
     question: Question | None = None  # that the windows answer; None: it measures no episodes
     problem: str | None = None  # why the source does not answer now; None: it does
-    nothing: str = "there is nothing to measure"  # what it means that there is neither a value nor a problem
-    since: datetime | None = None  # the weight change, as status records it, after which a value was measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +83,15 @@ class ServingFact:
     rate_since: datetime | None  # beginning of the one before; request_rate is over what lies between; None: the first
     pods: int  # pods that were asked
     request_rate: float | None  # requests/s between the last two scrapes; None: first scrape, or a pod did not answer
-    window_since: datetime | None = None  # beginning of the sliding window; None: nothing measured
-    requests: float | None = None  # in the sliding window; None: nothing measured
-    error_rate: float | None = None  # share of 5xx answers in the window; None: too few requests in it
-    latency_p99: float | None = None  # seconds, in the window; None: too few requests in it
+    requests: float | None = None  # in the last half minute; None: nothing measured
+    counting: datetime | None = None  # the first of the scrapes: what tells one counting from another
+    scrapes: Sequence[Scrape] = ()  # of this counting; oldest first
     problem: str | None = None  # which pod does not answer and why; None: all do
     # Two clocks are never compared: a status may be an earlier leader's, whose clock was another one. What status says
     # is repeated here once this process has counted from after it saw it; a decision asks whether the two are equal.
     trials: Mapping[str, datetime] = field(default_factory=dict)
     """status.analysisStartedAt of each rollout whose candidate this is: all of this fact was counted after it."""
-    weights: Mapping[str, datetime] = field(default_factory=dict)
-    """status.weight.since of each rollout whose candidate this is: all of the window was counted after it."""
+    weights: Mapping[str, tuple[datetime, int]] = field(default_factory=dict)
+    """status.weight.since of each rollout whose candidate this is, and the first scrape that was begun after it."""
     off_route: Mapping[str, datetime] = field(default_factory=dict)
     """status.rollback.weightZeroAt of each rollout that withdraws this policy: `request_rate` began after it."""

@@ -7,7 +7,7 @@ promotion is promoting, so the same gates stand before that. A rollback is never
 from collections.abc import Callable
 from datetime import datetime
 
-from belay_api.reasons import RolloutReason
+from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout import HoldAction
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import absences
@@ -44,6 +44,20 @@ def endpoints_still_closed(observed: Observed, now: datetime) -> Wait | None:
         return None
     message = f"waiting until the route without {rollback.policy} is accepted; its endpoints stay closed until then"
     return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, message)
+
+
+def episodes_outlast_grace(observed: Observed, now: datetime) -> Wait | None:
+    """A comparison that would tell of a regression is blind, because grace is too short: no step goes on unseen.
+
+    It ends by itself where few episodes were late after all, else by a longer grace or a command. What the step waits
+    for itself is told first, so this gate is asked last.
+    """
+    blind = next((verdict for verdict in observed.verdicts or () if verdict.grace_too_short), None)
+    if blind is None:
+        return None
+    down = blind.verdict is Verdict.PROVIDER_DOWN
+    words = f"episodes took longer than analysis.grace; now {blind.message}" if down else blind.message
+    return Wait(RolloutReason.GRACE_TOO_SHORT, f"{blind.metric}: {words}")
 
 
 TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed, approval_needed)

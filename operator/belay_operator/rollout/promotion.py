@@ -43,6 +43,7 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
         weight=None,
         analysis_started_at=None,
         weight_changes=[],
+        weight_history=[],
         history=[*status.history, entry][-KEEP_HISTORY:],
     )
     return Move(after, (note(EventReason.PROMOTED, f"{candidate.policy} is stable, {entry.message}"),))

@@ -4,6 +4,8 @@ Verdicts are reached from the moment the candidate's first weight is in force un
 rests on everything measured since then; Pass only on what was measured at the present weight. With all traffic at the
 candidate a comparison gathers nothing new, so there the evidence stays as it was.
 
+While the condition SampleRatio stands no comparison passes; whether it does is recorded before verdicts are.
+
 Without a reading (the operator has just started) the recorded verdict stands. A verdict belongs to the definition of
 its metric: under the old name, a metric that was redefined begins anew.
 """
@@ -12,11 +14,12 @@ import math
 from dataclasses import replace
 from datetime import datetime
 
+from belay_api.conditions import get_condition
 from belay_api.reasons import Verdict
 from belay_api.rollout import AnalysisSpec, Metric, MetricVerdict, SampleStatus
 from belay_operator.children import content_hash
+from belay_operator.rollout import rails
 from belay_operator.rollout.analysis.evidence import Comparison, Evidence, Sample
-from belay_operator.rollout.analysis.limits import GuardRail, judge_limit
 from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged, limit_of
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import instant
@@ -24,6 +27,8 @@ from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.stepping import kind_under_way
 from belay_operator.rollout.trials import trial_of
 
+SAMPLE_RATIO = "SampleRatio"
+"""The condition that stands while episodes do not begin where the weights send them (situations/sample_ratio_off)."""
 DIGITS = 6  # significant digits kept: more would only make numbers look different
 
 
@@ -67,22 +72,13 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
         return old
     rail, comparison = limit_of(metric), comparison_of(metric)
     if rail is not None:
-        return _held_to_limit(rail, reading, old, now)
+        evidence = rails.look(rail, reading, old, observed.status.weight)
+        since = evidence.held.weight_since if evidence.held is not None else None
+        return _stored(evidence, reading, old, evidence_since=since, now=now)
     # The first version is spared the comparison: there is nothing to compare it with.
     if comparison is None or observed.status.stable is None:
         return None
     return _compared(comparison, reading, observed, old, now)
-
-
-def _held_to_limit(rail: GuardRail, reading: Reading, old: MetricVerdict | None, now: datetime) -> MetricVerdict:
-    # One look a scrape, so that a breach is counted once. Not "no later than": the clock of the operator before us
-    # may have been ahead of ours.
-    if old is not None and reading.at == old.at:
-        return old
-    value = None if reading.problem is not None else math.nan if reading.value is None else reading.value
-    evidence = judge_limit(rail, value, breaches=(old.breaches or 0) if old else 0)
-    words = reading.problem or (reading.nothing if evidence.verdict is Verdict.NO_DATA else evidence.message)
-    return _stored(replace(evidence, message=words), reading, old, evidence_since=reading.since, now=now)
 
 
 def _compared(
@@ -100,8 +96,17 @@ def _compared(
     overall, since = judged(ask, reading), weight.since if weight else None
     gathering = weight is not None and weight.applied != 100
     if overall.verdict is Verdict.FAIL or since is None or not gathering:
-        return _stored(overall, reading, old, evidence_since=None, now=now)
-    return _stored(judged(replace(ask, since=since), reading), reading, old, evidence_since=since, now=now)
+        return _stored(_withheld(overall, observed), reading, old, evidence_since=None, now=now)
+    evidence = _withheld(judged(replace(ask, since=since), reading), observed)
+    return _stored(evidence, reading, old, evidence_since=since, now=now)
+
+
+def _withheld(evidence: Evidence, observed: Observed) -> Evidence:
+    """Return the evidence without Pass while the two sides' starts are not those that the weights ask for."""
+    off = get_condition(observed.status.conditions, SAMPLE_RATIO)
+    if off is None or evidence.verdict is not Verdict.PASS:
+        return evidence
+    return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=off.message)
 
 
 def _stored(
@@ -111,6 +116,8 @@ def _stored(
     interval = evidence.interval
     bounds = [_short(bound) for bound in interval if bound is not None and math.isfinite(bound)] if interval else []
     at = reading.at or (old.at if old else instant(now))
+    # A logbook that is away mends no grace.
+    still = evidence.verdict is Verdict.PROVIDER_DOWN and old is not None and old.grace_too_short is True
     return MetricVerdict(
         metric=evidence.metric,
         verdict=evidence.verdict,
@@ -122,9 +129,8 @@ def _stored(
         fail_below=_short(evidence.fail_below),
         pass_above=_short(evidence.pass_above),
         range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
-        grace_too_short=evidence.grace_too_short or None,
-        value=_short(evidence.value),
-        breaches=evidence.breaches,
+        grace_too_short=evidence.grace_too_short or still or None,
+        limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,
         since=old.since if old is not None and old.verdict is evidence.verdict and old.since else at,
         evidence_since=evidence_since,

@@ -2,7 +2,9 @@
 
 import ast
 import json
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -69,6 +71,25 @@ def test_every_file_is_written_and_readable(tmp_path: Path) -> None:
     assert (layout.model / manifest["model"]["configFile"]).is_file()
     assert yaml.safe_load(layout.metrics.read_text())["model_metrics"]
     assert layout.log4j.read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ('/10.0.0.7:5122 "POST /predictions/policy HTTP/1.1" 200 137', True),
+        ('/10.0.0.7:5122 "POST /predictions/policy HTTP/1.1" 503 10', True),
+        ('/10.0.0.7:5122 "POST /predictions/policy HTTP/1.1" 200 9', False),
+        ('/10.0.0.7:5122 "GET /predictions/policy HTTP/1.1" 200 137', False),
+    ],
+)
+def test_the_access_log_has_slow_answers_and_no_probes(line: str, written: bool) -> None:
+    log4j = ElementTree.fromstring(torchserve.LOG4J)
+    (access,) = (one for one in log4j.iter("Logger") if one.get("name") == "ACCESS_LOG")
+    pattern = access.find("RegexFilter").get("regex")
+    assert (re.fullmatch(pattern, line) is not None) == written
+    (file,) = log4j.iter("RollingFile")
+    name = file.get("fileName").replace("${env:LOG_LOCATION}", "/tmp/belay")
+    assert name == str(torchserve.Layout.under(Path("/tmp/belay")).slow)
 
 
 @pytest.mark.parametrize("missing", ENVIRONMENT)

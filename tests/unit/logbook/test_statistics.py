@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from belay_api.receipts import Receipt
-from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
+from belay_api.wire import EarlierStatistics, Statistics, VersionStatistics, WindowStatistics
 from belay_logbook import statistics
 from belay_logbook.episodes import Report, record_outcomes, record_starts
 from belay_logbook.errors import BadRequest
@@ -116,7 +116,16 @@ class Model:
             windows=[self.window(start, windows[start], grace) for start in sorted(windows)],
             moved=sum(it["moved"] for it in due),
             longest=max(took) / 1000 if took else None,
+            earlier=self.earlier(look, version, min(since, now - grace), grace),
         )
+
+    def earlier(self, look: Look, version: str, until: int, grace: int) -> EarlierStatistics | None:
+        """The last episodes before the first window; here there are never more than a look tells of."""
+        before = [it for it in self.asked(look, version) if it["started"] < until and not it["moved"]]
+        told = self.window(0, before, grace)
+        if not told.count:
+            return None
+        return EarlierStatistics(count=told.count, mean=told.mean, m2=told.m2, min=told.min, max=told.max)
 
     def asked(self, look: Look, *versions: str) -> list[dict]:
         """The episodes of the versions that the look counts, whenever they started."""
@@ -422,3 +431,15 @@ def test_pieces_cover_their_window_without_a_gap(window_ms: int, instant: int) -
     assert pieces <= 32
     first, behind = question.piece(instant)
     assert first <= instant < behind
+
+
+def test_a_look_tells_of_the_last_hundred_episodes_before_its_first_window(opened: Open) -> None:
+    for n in range(150):
+        report = Report(receipt("a", n, 1000 * n, "x"), {"return": float(n)}, False)
+        record_outcomes(opened.connection, [report], EPOCH + 1000 * n + 500)
+    look = Look("ns", ("a",), "return", timedelta(seconds=10), timedelta(seconds=1), since=at(140_000), rollout="x")
+    (version,) = Statistics.model_validate_json(opened.look(look, EPOCH + 200_000).body).versions
+    assert version.earlier is not None
+    assert (version.earlier.count, version.earlier.min, version.earlier.max) == (100, 40.0, 139.0)
+    assert version.earlier.mean == pytest.approx(89.5)
+    assert sum(window.count for window in version.windows) == 10

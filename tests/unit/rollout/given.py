@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import zip_longest
+from math import inf
 from typing import Any
 
 from tests.world import SETTINGS, World
@@ -21,7 +22,8 @@ from belay_operator.children import Owner
 from belay_operator.engine.plan import Plan, Ref
 from belay_operator.rollout import carried, route
 from belay_operator.rollout.analysis.queries import question
-from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
+from belay_operator.rollout.facts import Reading, Scrape, ServingFact, StatisticsFact
+from belay_operator.rollout.histogram import Histogram
 from belay_operator.rollout.observed import Observed, PolicyView
 from belay_operator.rollout.situations.command_given import parse
 from belay_operator.rollout.sources import all_sources
@@ -97,6 +99,7 @@ def summary(plan: Plan) -> dict[str, Any]:
             status["weight"] = {key: value for key, value in weight.items() if key != "since"}
         status.pop("weightChanges", None)
         status.pop("trials", None)  # see test_trials
+        status.pop("weightHistory", None)
         status["verdicts"] = [
             {key: value for key, value in verdict.items() if key not in ("definition", "evidenceSince")}
             for verdict in status.get("verdicts", [])
@@ -229,13 +232,22 @@ def _serving(
     at: str,
     since: str | None = None,
     rate: float | None = None,
-    p99: float | None = None,
-    errors: float | None = None,
+    counted: list[list[float]] | None = None,
+    quiet: float = 0.0,
+    counting: str = "2026-05-04T10:00:20Z",
+    weight_from: int = 0,
     requests: float | None = None,
     problem: str | None = None,
     earlier: str | None = None,
 ) -> ServingFact:
-    """`earlier: trial`: scraped for another trial; `earlier: weight`: part of it before the last change of weight."""
+    """One policy's pods.
+
+    Args:
+        counted: Per scrape: seconds since the first, requests, and those that took longer than 100 ms.
+        quiet: Seconds since the last request, at the last scrape.
+        weight_from: Number of the scrape that first knew of the weight.
+        earlier: `trial`: scraped for another trial; `weight`: before the last change of weight was known.
+    """
     off_route = status.rollback.weight_zero_at if status.rollback else None
     return ServingFact(
         at=parse_instant(at),
@@ -243,13 +255,21 @@ def _serving(
         pods=1,
         request_rate=rate,
         requests=requests,
-        error_rate=errors,
-        latency_p99=p99,
+        counting=parse_instant(counting),
+        scrapes=tuple(_scrape(i, *one, quiet=quiet) for i, one in enumerate(counted or [[0, 0, 0]])),
         problem=problem,
         trials=_of(status.analysis_started_at if earlier != "trial" else None),
-        weights=_of(status.weight.since if earlier is None and status.weight else None),
+        weights={
+            name: (weight, weight_from)
+            for name, weight in _of(status.weight.since if earlier is None and status.weight else None).items()
+        },
         off_route=_of(off_route if off_route and since and parse_instant(since) >= off_route else None),
     )
+
+
+def _scrape(number: int, elapsed_s: float, requests: float, slow: float, *, quiet: float) -> Scrape:
+    latencies = Histogram.of({0.1: requests - slow, 10.0: requests, inf: requests})
+    return Scrape(number, elapsed_s, quiet, requests, 0.0, latencies)
 
 
 def _of(at: datetime | None) -> dict[str, datetime]:

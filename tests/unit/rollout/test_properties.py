@@ -61,7 +61,7 @@ ACTS: dict[str, Callable[[Stage], object]] = {
     "bad episodes": lambda stage: _judge(stage, BAD),
     "silent": lambda stage: [stage.scrape(policy, rate=0.0) for policy in "abc"],
     "fast": lambda stage: [stage.scrape(policy, rate=40.0) for policy in "abc"],
-    "slow": lambda stage: [stage.scrape(policy, rate=40.0, p99=0.4) for policy in "abc"],
+    "slow": lambda stage: [stage.scrape(policy, rate=40.0, slow=1.0) for policy in "abc"],
     "no answer": lambda stage: [stage.scrape(policy, rate=None) for policy in "abc"],
 }
 COMMANDS = st.builds("{}@{}".format, st.sampled_from(["promote", "abort", "retry", "nonsense"]), st.integers(0, 9))

@@ -116,8 +116,13 @@ async def test_rates_an_outage_and_silence(pods: Pods) -> None:
             seen: ServingFact = await context.until(
                 lambda: fact(context).request_rate and fact(context).requests == 40 and fact(context)
             )
-            assert seen.error_rate == 0.1
-            assert seen.latency_p99 == pytest.approx(0.02, abs=0.005)
+            last = seen.scrapes[-1]
+            assert (last.requests, last.errors, last.latencies.beyond(0.015), last.latencies.beyond(0.025)) == (
+                40.0,
+                4.0,
+                40.0,
+                0.0,
+            )
             assert {key.name for key in context.woken} == {"cartpole"}
 
             seen = await context.until(lambda: fact(context).request_rate == 0.0 and fact(context))
@@ -222,8 +227,19 @@ async def test_a_fact_says_which_trial_it_was_counted_under(pods: Pods) -> None:
             again = await context.until(
                 lambda: fact(context).trials == {"cartpole": parse_instant(ahead)} and fact(context)
             )
-            assert again.error_rate is None, "the errors of the trial before are not this one's"
+            assert again.scrapes[-1].errors == 0, "the errors of the trial before are not this one's"
             await context.until(lambda: fact(context).requests == 0)
+            assert fact(context).weights["cartpole"][1] == 0
+
+            raised = "2099-01-01T00:00:00Z"
+            stage.world.patch("RLRollout", "cartpole", {"status": {"weight": {"since": raised}}})
+            seen = await context.until(
+                lambda: fact(context).weights["cartpole"][0] == parse_instant(raised) and fact(context)
+            )
+            first = seen.weights["cartpole"][1]
+            assert 0 < first == seen.scrapes[-1].number, "what was counted up to this scrape was counted before"
+            await context.until(lambda: fact(context).scrapes[-1].number > first)
+            assert fact(context).weights["cartpole"][1] == first
 
             stage.command("abort@1")
             stage.passes()

@@ -21,6 +21,11 @@ def healthy(*policies: str, **spec: object) -> Stage:
     return stage
 
 
+def nothing_judged(stage: Stage) -> bool:
+    """Whether no verdict rests on anything: a limit may say that it has begun to count."""
+    return all(verdict.limit is not None and not verdict.limit.against for verdict in stage.status.verdicts)
+
+
 def under_analysis() -> Stage:
     stage = healthy("b")
     stage.wants("b")
@@ -38,8 +43,10 @@ def test_the_first_version_serves_once_the_gateway_accepts() -> None:
     assert stage.status.stable is None
     stage.accept()
     stage.passes()
+    stage.scrape("a", rate=0.0, seconds=0)
+    stage.passes()
     assert stage.status.stable is None, "its limits are asked before it is stable"
-    stage.scrape("a", rate=0.0)
+    stage.scrape("a", rate=0.0, seconds=1)
     stage.passes()
     assert stage.status.stable is not None
     assert stage.status.stable.policy == "a"
@@ -153,7 +160,7 @@ def test_retry_gives_a_rejected_candidate_another_trial() -> None:
     stage.go(seconds=1)
     assert stage.status.candidate is not None
     assert stage.weights == {"a": 9000, "b": 1000}
-    assert stage.status.verdicts == []
+    assert nothing_judged(stage)
     assert [c.action for c in stage.status.commands] == ["abort", "retry"]
 
 
@@ -169,7 +176,7 @@ def test_what_an_earlier_trial_measured_says_nothing_about_the_next() -> None:
     stage.command("retry@1")
     stage.go(seconds=1)  # the poller has not asked again yet: its last answer is still there
     assert stage.status.phase is RolloutPhase.PROGRESSING
-    assert stage.status.verdicts == []
+    assert nothing_judged(stage)
 
 
 def test_another_policy_waits_until_the_running_candidate_is_gone() -> None:
@@ -415,16 +422,18 @@ def test_a_first_version_beyond_its_limit_is_told_and_keeps_its_traffic() -> Non
     stage.passes()
     stage.accept()
     stage.passes()
-    for _ in range(4):
+    stage.scrape("a", rate=0.0, seconds=0)
+    stage.passes()
+    for _ in range(6):
         stage.later(seconds=1)
-        stage.scrape("a", rate=50.0, p99=0.3)
+        stage.scrape("a", rate=50.0, slow=1.0, seconds=1)
         stage.passes()
     assert stage.weights == {"a": 10000}, "nobody else could answer"
     assert stage.status.stable is None
     assert (stage.reason, stage.told.count("VerdictFailed")) == ("VerdictFailed", 1)
-    for _ in range(4):
+    for _ in range(6):
         stage.later(seconds=1)
-        stage.scrape("a", rate=50.0)
+        stage.scrape("a", rate=50.0, seconds=1)
         stage.passes()
     assert stage.status.stable is not None
 
@@ -434,12 +443,13 @@ def test_a_first_version_beyond_its_limit_is_not_stable_because_its_users_have_g
     stage.passes()
     stage.accept()
     stage.passes()
-    for _ in range(3):
-        stage.later(seconds=1)
-        stage.scrape("a", rate=50.0, p99=3.0)
-        stage.passes()
+    stage.scrape("a", rate=0.0, seconds=0)
+    stage.passes()
     stage.later(seconds=1)
-    stage.scrape("a", rate=0.0)
+    stage.scrape("a", rate=50.0, slow=1.0, seconds=1)
+    stage.passes()
+    stage.later(minutes=2)
+    stage.scrape("a", rate=0.0, seconds=120)
     stage.passes()
     assert stage.status.stable is None
     assert "waiting for a look at latency" in stage.message
@@ -450,14 +460,21 @@ def test_a_breach_at_the_end_of_the_bake_counts_though_the_requests_stop() -> No
     stage.scrape("b", rate=50.0)
     stage.episodes("return", GOOD)
     stage.go(seconds=1)
-    stage.later(seconds=59)
-    stage.scrape("b", rate=50.0, p99=3.0)
+    stage.later(seconds=57)
+    stage.scrape("b", rate=50.0)
     stage.passes()
     stage.later(seconds=2)
-    stage.scrape("b", rate=0.0)
+    stage.scrape("b", rate=50.0, slow=1.0, seconds=1)
+    stage.passes()
+    stage.later(seconds=120)
+    stage.scrape("b", rate=0.0, seconds=120)
     stage.passes()
     assert stage.status.phase is RolloutPhase.BAKING
     assert "another look at latency" in stage.message
+    stage.later(seconds=5)
+    stage.scrape("b", rate=50.0, seconds=5)
+    stage.passes()
+    assert stage.status.phase is RolloutPhase.HEALTHY
 
 
 def test_a_warm_version_that_was_taken_back_gets_no_episode_again() -> None:
@@ -475,19 +492,6 @@ def test_a_warm_version_that_was_taken_back_gets_no_episode_again() -> None:
     assert stage.status.phase is RolloutPhase.ROLLED_BACK
     assert stage.status.previous is None
     assert stage.pinned == {"a": "b", "b": "b"}
-
-
-def test_slow_answers_fail_after_three_scrapes_in_a_row() -> None:
-    stage = under_analysis()
-    for _ in range(2):
-        stage.scrape("b", rate=50.0, p99=0.3)
-        stage.passes()
-        assert stage.status.phase is RolloutPhase.PROGRESSING
-        stage.later(seconds=1)
-    stage.scrape("b", rate=50.0, p99=0.3)
-    stage.passes()
-    assert stage.status.rollback is not None
-    assert stage.status.rollback.metric == "latency"
 
 
 def test_a_poller_that_cannot_answer_does_not_outlast_the_deadline() -> None:
@@ -694,9 +698,9 @@ def test_each_analysis_asks_for_evidence_of_its_own_weight(metrics: list[Any]) -
     assert stage.status.step is not None
     assert (stage.status.step.index, stage.reason) == (3, "Analyzing"), "what passed at 5 % says nothing of 50 %"
     stage.later(seconds=1)
-    stage.scrape("b", rate=50.0, mixed=True)
+    stage.scrape("b", rate=50.0, weight_seen=False)
     stage.go()
-    assert stage.status.step.index == 3, "nor does a window that spans both"
+    assert stage.status.step.index == 3, "nor does what was counted before the pods were seen under it"
     measure()
     stage.go()
     assert stage.weights == {"b": 10000}
@@ -737,7 +741,7 @@ def test_a_metric_that_is_redefined_under_its_name_begins_anew() -> None:
     stage.later(seconds=1)
     stage.episodes("return", GOOD)
     stage.passes()
-    assert [(v.metric, v.verdict) for v in stage.status.verdicts] == [("return", "Pass")]
+    assert [v.verdict for v in stage.status.verdicts if v.metric == "return"] == ["Pass"]
     redefined = ANALYSIS["metrics"][0] | {"source": {"logbook": {"outcome": "success"}}}
     stage.world.patch("RLRollout", "cartpole", {"spec": {"analysis": {"metrics": [redefined]}}})
     stage.go(seconds=1)
@@ -762,9 +766,9 @@ def test_a_leader_whose_clock_is_behind_judges_at_once() -> None:
     stage.wants("b")
     stage.go(seconds=1)
     stage.later(minutes=-10)
-    for _ in range(3):
+    for _ in range(4):
         stage.later(seconds=1)
-        stage.scrape("b", rate=50.0, p99=9.0)
+        stage.scrape("b", rate=50.0, slow=1.0, seconds=1)
         stage.passes()
     assert stage.status.rollback is not None
     assert stage.status.rollback.metric == "latency"
@@ -812,7 +816,7 @@ def test_numbers_held_back_are_written_though_no_further_measurement_comes() -> 
     assert plan.requeue_after == timedelta(seconds=3), "when they are due, and not every tenth of a second until then"
     stage.later(seconds=3)
     stage.passes()
-    (verdict,) = stage.status.verdicts
+    verdict = stage.status.verdicts[0]
     assert verdict.candidate is not None
     assert verdict.candidate.episodes == 60
     again = stage.world.plan(KIND, KEY, stage.now).requeue_after
@@ -853,10 +857,10 @@ def test_what_keeps_traffic_safe_depends_on_no_broken_part_of_the_spec(spoil: di
     assert stage.reason == "InvalidSpec"
     assert stage.weights == {"a": 5000, "b": 5000}, "the route is written again, and no step goes on"
     aborted = copy.deepcopy(stage)
-    stage.scrape("b", rate=50.0, p99=9.0)
+    stage.scrape("b", rate=50.0, slow=1.0, seconds=1)
     for _ in range(3):
         stage.later(seconds=1)
-        stage.scrape("b", rate=50.0, p99=9.0)
+        stage.scrape("b", rate=50.0, slow=1.0, seconds=1)
         stage.passes()
     assert stage.weights == {"a": 10000}, "it is judged"
     aborted.command("abort@1")

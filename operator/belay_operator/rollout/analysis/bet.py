@@ -53,13 +53,13 @@ class Purse:
     aims: Array  # stakes are best where the truth is this many margins from the claim
     money: Array  # of it on each
     at_first: float = 1.0  # of it before the first window
-    rest_lasts: float = 1.0  # windows after which half of what is not laid out at first has been
+    half_after: float = 1.0  # windows after which half of the rest is laid out; after k times as many 1/(k+1) is left
 
 
 PURSES = {
     # A first aim beyond the margin is what spares candidates that are worse by a third of it; fresh money is what finds
     # one that turns late. Both cost episodes where the whole margin is missed from the start: docs/decisions/021.
-    Direction.WORSE: Purse(np.array([1.1, 2.0]), np.array([0.8, 0.2]), at_first=0.8, rest_lasts=40.0),
+    Direction.WORSE: Purse(np.array([1.1, 2.0]), np.array([0.8, 0.2]), at_first=0.9, half_after=20.0),
     Direction.BETTER: Purse(np.array([1.0, 2.0]), np.array([0.7, 0.3])),
 }
 
@@ -268,11 +268,9 @@ def log_wealth_while_filling(full: Array, part: Array, purse: Purse) -> Array:
         full: `log_gain` of the windows once they are full.
         part: `log_gain` of what has come of each.
     """
-    windows = np.arange(full.shape[-2])
-    # It falls as 1/k and not by a share: after 500 good windows there is still something to bet with.
-    rest = (1 - purse.at_first) / (1 + windows / purse.rest_lasts)
-    with np.errstate(divide="ignore"):  # log 0: nothing is left, or laid out
-        left, deposit = np.log(rest), np.log(np.concatenate(([purse.at_first], -np.diff(rest))))
+    rest = (1 - purse.at_first) * purse.half_after / (purse.half_after + np.arange(full.shape[-2]))
+    with np.errstate(divide="ignore"):  # nothing is left, or laid out later: log 0
+        left, deposit = np.log(rest), np.log(-np.diff(rest, prepend=1.0))
     before = np.cumsum(full, axis=-2) - full
     # Each deposit is worth what the windows since then made of it: in money of the beginning they can be added.
     at_work = np.logaddexp.accumulate(deposit[:, np.newaxis] - before, axis=-2) + np.log(purse.money)

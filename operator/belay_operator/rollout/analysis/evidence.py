@@ -17,6 +17,7 @@ import numpy as np
 
 from belay_api.reasons import Verdict
 from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, Outcomes
+from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.bounds import Range
 
 
@@ -86,8 +87,7 @@ class Evidence:
     pass_above: float | None = None  # passes with its lower bound above this (less is better: upper bound below)
     range: tuple[float, float] | None = None  # outcomes beyond are not protected against; widest so far
     grace_too_short: bool = False  # too many episodes were reported late for anything to be decided
-    value: float | None = None  # of a limit: the measurement
-    breaches: int | None = None  # of a limit: the counter after this look
+    held: Held | None = None  # of a limit: what it rests on
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,19 @@
 """Whether `grace` is long enough for the episodes there are, and what a verdict is worth where it is not.
 
 With a grace shorter than an episode only short episodes count, and "missing" means "long" as well as "lost". Both tests
-then rest on a biased sample: a candidate that keeps its pole up longer looks silent. So neither may decide. The logbook
-tells how many episodes were reported after grace. Two things must not look like it: a report that lay about for hours,
-and a logbook that was away for minutes, which makes every report of that time late. Both are confined to few windows; a
-grace that is too short shows in all of them. So it takes LATE_SHARE of a window, in windows with MOST of the reports.
+then rest on a biased sample, so neither may decide. The logbook tells how many episodes were reported after grace. Two
+things must not look like it: a report that lay about for hours, and a logbook that was away for minutes, which makes
+every report of that time late. Both are confined to a part of the time; a grace that is too short shows in all of it.
+So it takes LATE_SHARE of a part, in parts with MOST of the reports.
+
+Late on the candidate alone is missing on the candidate, and the tests go on: else a candidate that is late in its bad
+half would switch its own test off. It takes evidence that stable misses few, and not only that no late report of it is
+known: reports of both sides' newest episodes are still to come. Late on stable decides nothing: what is left of stable
+are its short episodes, and nobody knows whether a candidate is as good as the long ones.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,8 +23,14 @@ from belay_api.wire import Statistics, WindowStatistics
 from belay_operator.rollout.analysis.evidence import Evidence, Sample
 
 LATE_SHARE = 0.01  # of reported episodes: what a mean that leaves out so few can be wrong by is small against a margin
+PARTS = 8  # of the time, with as many reports each: windows may be too short to tell a share of them
 MOST = 0.5
 OUTLIERS = 1  # late reports that never matter, however few episodes there are
+MANY, USUAL = (
+    0.10,
+    0.03,
+)  # shares of stable's episodes that are missing: bet against the first as if the other were true
+DOUBT = 0.01  # how often stable is taken to miss few at any look, where it misses MANY or more
 # Lengths are told rounded up, or the sentence would change with every longer episode. In seconds.
 _ROUND = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600)
 
@@ -26,39 +38,72 @@ _ROUND = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1
 def withheld(
     evidence: Evidence, statistics: Statistics | None, *, candidate: str, stable: str, grace: timedelta
 ) -> Evidence:
-    """Return the evidence with its late episodes; without Pass or Fail where grace is too short for one side."""
+    """Return the evidence with its late episodes; without Pass or Fail where grace is too short to decide."""
     if statistics is None or evidence.verdict is Verdict.PROVIDER_DOWN:
         return evidence
     sides = {side.version: side for side in statistics.versions if side.version in (candidate, stable)}
-    windows = {name: side.windows for name, side in sides.items()}
+    ours, theirs = (sides[name].windows if name in sides else [] for name in (candidate, stable))
     evidence = replace(
-        evidence,
-        candidate=_with_late(evidence.candidate, windows.get(candidate, ())),
-        stable=_with_late(evidence.stable, windows.get(stable, ())),
+        evidence, candidate=_with_late(evidence.candidate, ours), stable=_with_late(evidence.stable, theirs)
     )
-    if not any(too_short(side) for side in windows.values()):
-        return evidence
-    both = all(sample is not None and sample.episodes for sample in (evidence.candidate, evidence.stable))
-    longest = rounded(max(side.longest or 0.0 for side in sides.values()))
-    message = (
-        f"episodes take longer than analysis.grace ({format_duration(grace)}): only the short ones would count, so "
-        f"nothing is decided; raise it above the longest episode, which took up to {format_duration(longest)}"
-    )
-    verdict = Verdict.NOT_ENOUGH_SAMPLES if both else Verdict.NO_DATA
-    return replace(evidence, verdict=verdict, message=message, grace_too_short=True)
+    longest = format_duration(rounded(max((side.longest or 0.0 for side in sides.values()), default=0.0)))
+    if decides_nothing(ours, theirs):
+        both = all(sample is not None and sample.episodes for sample in (evidence.candidate, evidence.stable))
+        message = (
+            f"episodes take longer than analysis.grace ({format_duration(grace)}): only the short ones would count, so "
+            f"nothing is decided; raise it above the longest episode, which took up to {longest}"
+        )
+        verdict = Verdict.NOT_ENOUGH_SAMPLES if both else Verdict.NO_DATA
+        return replace(evidence, verdict=verdict, message=message, grace_too_short=True)
+    if too_short(ours) and evidence.verdict is not Verdict.PASS:
+        message = (
+            f"{evidence.message}. Many of the candidate's episodes are reported only after analysis.grace "
+            f"({format_duration(grace)}), up to {longest} after their start, and count as missing: if they merely take "
+            "longer, raise it"
+        )
+        return replace(evidence, message=message)
+    return evidence
+
+
+def decides_nothing(candidate: Sequence[WindowStatistics], stable: Sequence[WindowStatistics]) -> bool:
+    """Return whether what counts is a biased sample for which the candidate alone cannot be blamed."""
+    return too_short(stable) or (too_short(candidate) and not misses_few(stable))
 
 
 def too_short(windows: Sequence[WindowStatistics]) -> bool:
     """Return whether so many of one version's reports came after grace that the others are a biased sample."""
-    reported = [(window.count + window.late, window.late) for window in windows]
-    affected = sum(both for both, late in reported if late > LATE_SHARE * both)
-    return sum(late for _, late in reported) > OUTLIERS and affected >= MOST * sum(both for both, _ in reported)
+    parts = list(_parts(windows))
+    affected = sum(reported for reported, late in parts if late > LATE_SHARE * reported)
+    return sum(late for _, late in parts) > OUTLIERS and affected >= MOST * sum(reported for reported, _ in parts)
+
+
+def misses_few(windows: Sequence[WindowStatistics]) -> bool:
+    """Return whether it is shown that less than MANY of the episodes are missing, late or lost.
+
+    Each episode is bet on, so it may be asked at every look. Missing and not late: an episode that just passed grace
+    is missing at once, and late only when its report comes.
+    """
+    missing, counted = sum(window.missing for window in windows), sum(window.count for window in windows)
+    evidence = missing * math.log(USUAL / MANY) + counted * math.log((1 - USUAL) / (1 - MANY))
+    return evidence >= math.log(1 / DOUBT)
 
 
 def rounded(seconds: float) -> timedelta:
     """Return a length rounded up to one that people use, from an hour on to whole hours."""
     short = next((step for step in _ROUND if seconds <= step), None)
     return timedelta(seconds=short) if short is not None else timedelta(hours=-(-seconds // 3600))
+
+
+def _parts(windows: Sequence[WindowStatistics]) -> Iterator[tuple[int, int]]:
+    """Yield reports and late ones of parts of the time, with about as many reports each; a window is never cut."""
+    reports = [(window.count + window.late, window.late) for window in windows]
+    total, before, found = sum(reported for reported, _ in reports), 0, [(0, 0)] * PARTS
+    for reported, late in reports:
+        if reported:
+            part = int(PARTS * (before + reported / 2) / total)
+            found[part] = (found[part][0] + reported, found[part][1] + late)
+        before += reported
+    yield from found
 
 
 def _with_late(sample: Sample | None, windows: Sequence[WindowStatistics]) -> Sample | None:

@@ -1,60 +1,134 @@
-"""Guard rails: a measurement of the candidate alone against a fixed limit.
+"""Guard rails: whether more of the candidate's requests lie beyond a limit than the limit allows, at a stated error.
 
-Latency and errors need no statistics and no grace; they must act at once, but one bad look is noise. So breaches are
-counted, a good look takes one away (a candidate that is bad two looks in three still fails), and the counter lives in
-the rollout's status: it goes in and comes out here.
+A limit says a share: of `latencyP99: 100ms` that at most 1 % of the requests take longer, of `errorRate: 5%` that at
+most 5 % fail. Requests are judged in blocks of some seconds, and what counts is the share of each block that lies
+beyond: requests of one stall or one crash go wrong together, so that ten thousand of them may be one event. A gambler
+bets on each block that its share is above the allowed one, at odds that are fair if it is exactly that. Money for the
+bets flows in slowly and steadily, so hours of health cost nothing: whenever a breach begins, there is fresh money.
+
+    evidence <- (evidence + elapsed / T0) * (1 + stake * (share / allowed - 1))          Fail when it reaches 1
+
+Promise: if in every block the share is expected to be at most the allowed one, whatever came before, then the limit
+fails within time t with probability t / T0 at most, plus HEAD_START_DAYS / T0 for each weight increase. Nothing is
+assumed of how requests depend on each other within a block, nor of how many there are. T0 is a day divided by
+`falseRollbacksPerDay`: a candidate that is exactly on its limit is taken back once in 100 days of watching at most, and
+one that keeps it clearly, practically never.
+
+Pass rests on evidence of its own, against the claim that the share is `Rail.refuted` or more; it can be lost again.
+
+All functions take arrays with any trailing axes, so that `bench/verdict` runs the same code over many rollouts at once.
+
+Source: Shiryaev and Roberts' procedure, in the form of Shin, Ramdas, Rinaldo, "E-detectors: a nonparametric framework
+    for sequential change detection" (2023), with the bets on a bounded mean of Waudby-Smith, Ramdas, "Estimating means
+    of bounded random variables by betting" (2024).
+Departs: the money that flows in is per second of watching and not per observation, so the promise is one per day; a
+    block without requests is not watched.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from belay_api.reasons import Verdict
-from belay_operator.rollout.analysis.evidence import Evidence
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-BREACHES_TO_FAIL = 3  # looks; with decay, so 3 in a row or a majority over a longer time
+Array = NDArray[np.float64]
+
+# Shares of the money that a block without a request beyond loses. A breach of 2 times the limit is found soonest with
+# the smallest, a total outage with the largest; each has a fifth of the money, and together they are never far behind.
+STAKES = np.array([0.01, 0.03, 0.1, 0.3, 0.9])
+DAY_S = 86_400.0
+HEAD_START_DAYS = 0.1  # of watching: what a weight increase adds at once, for that is when a breach is likeliest
+SUSPECT_HEAD_STARTS, SUSPECT_MOST = 10.0, 0.5  # evidence above so many is more than weight increases alone bring
+REFUTED_TIMES, REFUTED_LEAST = (
+    5.0,
+    0.05,
+)  # the share that Pass refutes: so many times the allowed one, and at least this
+PASS_STAKE = 0.9
+PASS_AT = 40.0  # wealth, so that a share that is refuted was true with probability 2.5 % at most
+LEAST_WEALTH = 1e-100  # it is never 0: of its logarithm it is read how far Pass is
+FAIL_AT = 1.0  # evidence
+CUT_AT = 2.0  # evidence: above what Fails, so that rounding undoes none, and near it, so that recovery can be seen
+MOST = 1e6  # of one stake, before it is cut: of an allowed share of 0 it is infinite
 
 
 @dataclass(frozen=True, slots=True)
-class GuardRail:
-    """A bound on one measurement; at least one of the two is set."""
+class Rail:
+    """One limit on the share of requests that lie beyond something."""
 
     metric: str  # name in spec.analysis.metrics
-    max: float | None = None  # not above, in the measurement's unit; None: no upper limit
-    min: float | None = None  # not below; None: no lower limit
-    breaches_to_fail: int = BREACHES_TO_FAIL
+    allowed: float  # share of the requests that may lie beyond, in [0, 1); 0: the first one fails
+    longest_s: float | None = None  # beyond is what takes longer, in seconds; None: beyond is what fails
+    block_s: float = 5.0  # what goes wrong within this counts once
+    false_per_day: float = 0.01  # Fails in a day of watching a candidate that is exactly on its limit, at most
 
     def __post_init__(self) -> None:
-        if self.max is None and self.min is None:
-            raise ValueError(f"metric {self.metric}: a limit needs max or min, neither is set")
+        if not 0 <= self.allowed < 1:
+            raise ValueError(f"metric {self.metric}: a share of {self.allowed} may lie beyond, wanted 0 to below 1")
+        if not (self.block_s > 0 and 0 < self.false_per_day <= 1):
+            raise ValueError(
+                f"metric {self.metric}: blocks of {self.block_s} s and {self.false_per_day} false rollbacks a day, "
+                "wanted above 0 and at most 1 a day"
+            )
 
-    def broken_by(self, value: float) -> bool:
-        """Whether a measurement lies beyond the limit; the limit itself is still good."""
-        return (self.max is not None and value > self.max) or (self.min is not None and value < self.min)
+    @property
+    def refuted(self) -> float:
+        """The share that Pass shows not to be true: five times the allowed one, at least 5 %, and below 1."""
+        return max(min(REFUTED_TIMES * self.allowed, (1 + self.allowed) / 2), REFUTED_LEAST)
+
+    @property
+    def head_start(self) -> float:
+        """What a weight increase adds to the evidence; so much of the promise it costs."""
+        return HEAD_START_DAYS * self.false_per_day
 
 
-def judge_limit(rail: GuardRail, value: float | None, *, breaches: int) -> Evidence:
-    """Return the verdict on one look at a guard rail, with the counter to record as `breaches`.
+def started(rail: Rail, evidence: ArrayLike) -> Array:
+    """Return the evidence with the head start of a weight increase; stakes on the first axis, as everywhere."""
+    return np.asarray(evidence, dtype=np.float64) + rail.head_start / STAKES.size
+
+
+def against(rail: Rail, evidence: ArrayLike, share: ArrayLike, elapsed_s: ArrayLike) -> Array:
+    """Return the evidence that the limit is broken, after one more block with requests.
 
     Args:
-        value: The measurement; None: the provider did not answer; NaN: it answered that there is nothing to measure.
-            Neither moves the counter: they say nothing about the candidate.
-        breaches: The counter after the look before, 0 at first.
+        evidence: One number per stake, (stakes, ...). The limit fails when they sum to 1.
+        share: Of the block's requests, that which lies beyond the limit, (...).
+        elapsed_s: Length of the block; one that a gap in the measurements made long is still one block.
     """
-    if value is None:
-        return Evidence(rail.metric, Verdict.PROVIDER_DOWN, "the provider does not answer", breaches=breaches)
-    if math.isnan(value):
-        return Evidence(rail.metric, Verdict.NO_DATA, "there is nothing to measure", breaches=breaches)
-    if not rail.broken_by(value):
-        breaches = max(breaches - 1, 0)
-        verdict = Verdict.NOT_ENOUGH_SAMPLES if breaches else Verdict.PASS
-        message = "within its limit after a breach" if breaches else "within its limit"
-        return Evidence(rail.metric, verdict, message, value=value, breaches=breaches)
-    breaches = min(breaches + 1, rail.breaches_to_fail)
-    if breaches < rail.breaches_to_fail:
-        message = "beyond its limit, but not for long enough to tell from noise"
-        return Evidence(rail.metric, Verdict.NOT_ENOUGH_SAMPLES, message, value=value, breaches=breaches)
-    bound = f"above {rail.max:.6g}" if rail.max is not None and value > rail.max else f"below {rail.min:.6g}"
-    message = f"{value:.6g} is {bound}, and {breaches} looks count against it"
-    return Evidence(rail.metric, Verdict.FAIL, message, value=value, breaches=breaches)
+    beyond = np.asarray(share, dtype=np.float64)
+    # Of an allowed share of 0, one request beyond proves the breach.
+    times = beyond / rail.allowed if rail.allowed > 0 else np.where(beyond > 0, np.inf, 0.0)
+    fresh = np.asarray(elapsed_s, dtype=np.float64) * (rail.false_per_day / DAY_S / STAKES.size)
+    stakes = STAKES.reshape(-1, *([1] * beyond.ndim))
+    gained: Array = (np.asarray(evidence, dtype=np.float64) + fresh) * (1 + stakes * (times - 1))
+    return gained
+
+
+def cut(evidence: ArrayLike) -> Array:
+    """Return the evidence cut to little more than Fail needs: who keeps its traffic after one can show its recovery."""
+    finite = np.minimum(np.asarray(evidence, dtype=np.float64), MOST)
+    within: Array = finite / np.maximum(finite.sum(axis=0) / CUT_AT, 1.0)
+    return within
+
+
+def in_favour(rail: Rail, wealth: ArrayLike, share: ArrayLike) -> Array:
+    """Return the wealth against the refuted share after one more block with requests, cut to what Pass needs.
+
+    It is 1 at the start of each weight. Cut, for a late block beyond the limit has to cost the Pass, however long the
+    candidate was good before.
+    """
+    refuted = rail.refuted
+    gain = 1 + PASS_STAKE * (refuted - np.asarray(share, dtype=np.float64)) / (1 - refuted)
+    return np.clip(np.asarray(wealth, dtype=np.float64) * gain, LEAST_WEALTH, PASS_AT)
+
+
+def suspicious(rail: Rail, evidence: ArrayLike, share: ArrayLike) -> NDArray[np.bool_]:
+    """Return whether a breach may be under way: not proven, but nobody should be promoted right now.
+
+    Args:
+        share: Of the last block that had requests: those that stop coming mend nothing.
+    """
+    total = np.asarray(evidence, dtype=np.float64).sum(axis=0)
+    enough = min(SUSPECT_HEAD_STARTS * rail.head_start, SUSPECT_MOST)
+    suspected: NDArray[np.bool_] = np.logical_or(np.asarray(share) > rail.allowed, total > enough)
+    return suspected

@@ -4,24 +4,26 @@ The statistics themselves know nothing of resources or of the wire; this file is
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from weakref import WeakKeyDictionary
 
-from belay_api.rollout import AnalysisSpec, Metric, Unit
-from belay_api.units import parse_duration, parse_percent
-from belay_api.wire import Statistics
+from belay_api.rollout import LONGEST_LATENCY, AnalysisSpec, Metric, Unit
+from belay_api.units import format_duration, parse_duration, parse_percent
+from belay_api.wire import Statistics, VersionStatistics
 from belay_operator.rollout.analysis.bet import Earlier, Margin
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget, split
 from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, StartWindow, earlier
 from belay_operator.rollout.analysis.grace import withheld
-from belay_operator.rollout.analysis.limits import GuardRail
+from belay_operator.rollout.analysis.limits import Rail
 from belay_operator.rollout.analysis.verdict import judge
 from belay_operator.rollout.facts import Question, Reading
 
 # Known beforehand of the outcomes that every client reports alike.
 CERTAIN = {"success": Range(0.0, 1.0), "length": Range(low=0.0), "violations": Range(low=0.0)}
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 EXAMPLES = {Unit.DURATION: "100ms", Unit.SHARE: "5%", Unit.NUMBER: "0.5"}
+SLOW_SHARE = 0.01  # of the requests may take longer than a limit on their 99th percentile
 
 
 def questions(analysis: AnalysisSpec) -> tuple[Question, ...]:
@@ -60,12 +62,29 @@ def comparison_of(metric: Metric) -> Comparison | None:
     return None
 
 
-def limit_of(metric: Metric) -> GuardRail | None:
-    """Return the limit a metric is held to; None: it is compared. Raises: ValueError for a bound of another unit."""
-    if metric.limit is None:
+def limit_of(metric: Metric) -> Rail | None:
+    """Return the limit a metric is held to; None: it is compared.
+
+    Raises: ValueError for a bound of another unit, or one that says nothing of a candidate.
+    """
+    limit = metric.limit
+    if limit is None:
         return None
-    most, least = (None if text is None else _bound(metric, text) for text in (metric.limit.max, metric.limit.min))
-    return GuardRail(metric.name, max=most, min=least)
+    if metric.source.unit is None:
+        raise ValueError(f"metric {metric.name}: limit needs a measurement, and source.{metric.source.kind} has none")
+    if limit.max is None:
+        raise ValueError(f"metric {metric.name}: limit.min takes back nobody who is worse; write max instead")
+    bound, latency = _bound(metric, limit.max), metric.source.unit is Unit.DURATION
+    if latency and not 0 < bound <= LONGEST_LATENCY.total_seconds():
+        longest = format_duration(LONGEST_LATENCY)
+        raise ValueError(f"metric {metric.name}: limit {limit.max} is not within what pods measure: 1ms to {longest}")
+    return Rail(
+        metric=metric.name,
+        allowed=SLOW_SHARE if latency else bound,
+        longest_s=bound if latency else None,
+        block_s=limit.tolerates.total_seconds(),
+        false_per_day=limit.false_rollbacks_per_day,
+    )
 
 
 def budget(analysis: AnalysisSpec, *, trial: int) -> Budget:
@@ -124,14 +143,25 @@ def _from(statistics: Statistics, since: datetime | None) -> Statistics:
 
 
 def _before(statistics: Statistics, asked: Judgement) -> Earlier | None:
-    """What windows before those that are asked for say of the outcome."""
-    if asked.since is None:
-        return None
+    """What was seen of the outcome before the windows that are asked for."""
     sides = {
-        version: [window for window in windows(statistics, version) if window.start < asked.since]
-        for version in (asked.candidate, asked.stable)
+        side.version: [*_earlier(side), *(w for w in windows(statistics, side.version) if _is_before(w, asked.since))]
+        for side in statistics.versions
     }
-    return earlier([*sides[asked.candidate], *sides[asked.stable]], sides[asked.stable])
+    stable = sides.get(asked.stable, [])
+    return earlier([*sides.get(asked.candidate, []), *stable], stable)
+
+
+def _earlier(side: VersionStatistics) -> list[StartWindow]:
+    """What a version did before the first window, as a window of its own."""
+    known = side.earlier
+    if known is None:
+        return []
+    return [StartWindow(LONG_AGO, known.count, 0, mean=known.mean, m2=known.m2, low=known.min, high=known.max)]
+
+
+def _is_before(window: StartWindow, since: datetime | None) -> bool:
+    return since is not None and window.start < since
 
 
 def windows(statistics: Statistics, version: str) -> list[StartWindow]:
@@ -154,9 +184,7 @@ def windows(statistics: Statistics, version: str) -> list[StartWindow]:
 
 def _bound(metric: Metric, text: str) -> float:
     """Return a limit in the unit of its measurement; a duration in seconds."""
-    unit = metric.source.unit
-    if unit is None:
-        raise ValueError(f"metric {metric.name}: limit needs a measurement, and source.{metric.source.kind} has none")
+    unit = metric.source.unit or Unit.NUMBER
     written = Unit.DURATION if text.endswith("s") else Unit.SHARE if text.endswith("%") else Unit.NUMBER
     if written is not unit and (written, unit) != (Unit.NUMBER, Unit.SHARE):
         raise ValueError(f"metric {metric.name}: limit {text} is not {unit}; write e.g. {EXAMPLES[unit]}")

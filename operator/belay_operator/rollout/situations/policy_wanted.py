@@ -31,6 +31,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         weight=None,
         analysis_started_at=None,
         weight_changes=[],
+        weight_history=[],
         verdicts=[],
         rollback=None,
     )

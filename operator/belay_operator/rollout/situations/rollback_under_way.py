@@ -144,6 +144,7 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
         weight=None,
         analysis_started_at=None,
         weight_changes=[],
+        weight_history=[],
         rejected_digests=rejected[-KEEP_REJECTED:],
         history=[*status.history, entry][-KEEP_HISTORY:],
     )

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout import StepStatus
-from belay_operator.rollout.gates import LEAVING_A_STEP, first_closed
+from belay_operator.rollout.gates import LEAVING_A_STEP, episodes_outlast_grace, first_closed
 from belay_operator.rollout.move import Move, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.promotion import promote
@@ -18,6 +18,9 @@ from belay_operator.rollout.steps import KINDS
 from belay_operator.rollout.steps.bake import Bake
 from belay_operator.rollout.steps.step import StepKind
 from belay_operator.rollout.wait import Wait
+
+UNEVENTFUL = (RolloutReason.ANALYZING, RolloutReason.PAUSED, RolloutReason.BAKING)
+"""Reasons to wait that say nothing is wrong."""
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
@@ -47,19 +50,17 @@ def explain(observed: Observed, now: datetime) -> Wait | None:
         message = f"the step {step.kind} is of a newer version of Belay, which must carry it out"
         return Wait(RolloutReason.INVALID_SPEC, message, stalled=True)
     wait = _waits_for(observed, kind, now) or Wait(RolloutReason.PROGRESSING, "the step is over")
-    if wait.reason not in (RolloutReason.ANALYZING, RolloutReason.PAUSED):
+    blind = episodes_outlast_grace(observed, now)
+    if blind is None or wait.reason not in UNEVENTFUL:
         return wait
-    for verdict in observed.verdicts or ():
-        if verdict.grace_too_short:
-            return replace(wait, reason=RolloutReason.GRACE_TOO_SHORT, message=f"{verdict.metric}: {verdict.message}")
-    return wait
+    return replace(wait, reason=blind.reason, message=blind.message)
 
 
 def _waits_for(observed: Observed, kind: StepKind, now: datetime) -> Wait | None:
     """What keeps the step from being left; None: it is over. A gate is told before what the step itself waits for."""
     step = observed.status.step
     own = kind.wait(step_at(observed.spec, step.index if step else 0), observed, now)
-    return first_closed(LEAVING_A_STEP, observed, now) or own
+    return first_closed(LEAVING_A_STEP, observed, now) or own or episodes_outlast_grace(observed, now)
 
 
 def _leave(observed: Observed, now: datetime, current: StepStatus, kind: StepKind) -> Move:

@@ -58,7 +58,6 @@ def _situation(verdict: MetricVerdict) -> tuple[object, ...]:
         verdict.definition,
         verdict.verdict,
         verdict.message,
-        verdict.breaches,
         verdict.evidence_since,
     )
 

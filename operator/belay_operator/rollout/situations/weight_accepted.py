@@ -5,7 +5,7 @@ With the first one above 0 the trial begins, and with each new one the evidence 
 
 from datetime import datetime
 
-from belay_api.rollout import MAX_WEIGHT_CHANGES, WeightStatus
+from belay_api.rollout import MAX_WEIGHT_CHANGES, AcceptedWeight, WeightStatus
 from belay_operator.rollout import route
 from belay_operator.rollout.move import Move, changed, instant
 from belay_operator.rollout.observed import Observed
@@ -22,6 +22,8 @@ def act(observed: Observed, now: datetime) -> Move | None:
     if weight.applied == weight.desired and weight.since is not None and not begins:
         return None
     at = instant(now)
+    asked_at = min(status.step.started_at if status.step else at, at)  # it may be of an earlier operator, and its clock
+    accepted = AcceptedWeight(percent=weight.desired, asked_at=asked_at, at=at)
     return Move(
         changed(
             status,
@@ -29,5 +31,6 @@ def act(observed: Observed, now: datetime) -> Move | None:
             analysis_started_at=at if begins else status.analysis_started_at,
             trials=begun(status, observed.spec.analysis) if begins else status.trials,
             weight_changes=[*status.weight_changes, at][-MAX_WEIGHT_CHANGES:],
+            weight_history=[*status.weight_history, accepted][-MAX_WEIGHT_CHANGES:],
         )
     )

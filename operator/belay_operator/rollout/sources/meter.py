@@ -1,20 +1,25 @@
-"""From counters of pods that come, go and restart to rates of a policy. Pure: counters in, facts out.
+"""From counters of pods that come, go and restart to what a policy's pods have counted. Pure: counters in, facts out.
 
 Counters only say something by their differences. A counter that fell began anew at 0 (the container restarted), so
-what it shows is what came since. A pod seen for the first time gives a baseline and no difference, and a rate over an
-interval is only known when every pod had one: an unknown part is not zero.
+what it shows is what came since. A pod seen for the first time gives a baseline and no difference; one that did not
+answer for a while keeps its baseline, and what it counted meanwhile comes with its next answer. A rate over an interval
+is only known when every pod answered at both ends: an unknown part is not zero.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from belay_operator.rollout.facts import MIN_REQUESTS, WINDOW, ServingFact
+from belay_operator.rollout.facts import Scrape, ServingFact
+from belay_operator.rollout.histogram import EMPTY, Histogram
 
 REQUESTS, ERRORS, SECONDS = "belay_requests_total", "belay_request_errors_total", "belay_request_seconds_bucket"
+SHARE_OVER_S = 30.0  # requests of both sides are compared over this, for the observed weight
+# The longest block of a limit (a minute) and the time that a judged block may wait to be recorded, with some to spare.
+KEEP_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +28,7 @@ class Counters:
 
     requests: float
     errors: float
-    buckets: Mapping[float, float]  # cumulative, by upper bound in seconds; the last bound is infinite
+    latencies: Histogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +44,17 @@ class PodScrape:
 class Meter:
     """One policy's counters over time."""
 
-    _last: dict[str, Counters] = field(default_factory=dict)
+    _last: dict[str, Counters] = field(default_factory=dict)  # of each pod there is: its last answer
+    _answered: frozenset[str] = frozenset()  # pods that answered the last scrape
     _at: datetime | None = None
     _interrupted: bool = False
-    _deltas: deque[tuple[datetime, datetime, Counters]] = field(default_factory=deque)
-    """Beginning and end of an interval, and what was counted in it; oldest first."""
+    _counting: datetime | None = None
+    _scrapes: deque[Scrape] = field(default_factory=deque)
 
     def restart(self) -> None:
         """Forget everything: the next scrape is the first."""
-        self._last, self._at = {}, None
-        self._deltas.clear()
+        self._last, self._answered, self._at, self._counting = {}, frozenset(), None, None
+        self._scrapes.clear()
 
     def interrupt(self) -> None:
         """End the interval that `request_rate` would be over: the next scrape begins one, however soon it comes."""
@@ -57,32 +63,48 @@ class Meter:
     def add(self, at: datetime, pods: Iterable[PodScrape]) -> ServingFact:
         """Take one scrape of all pods and return what is known now."""
         pods = tuple(pods)
-        before, self._last = self._last, {pod.uid: pod.counters for pod in pods if pod.counters is not None}
+        answers = {pod.uid: pod.counters for pod in pods if pod.counters is not None}
+        before = {pod.uid: self._last[pod.uid] for pod in pods if pod.uid in self._last}
+        counted = [_difference(before[uid], now) if uid in before else _nothing(now) for uid, now in answers.items()]
         since, self._at = self._at, at
         interrupted, self._interrupted = self._interrupted, False
-        parts = [_difference(before[uid], counters) for uid, counters in self._last.items() if uid in before]
         problem = "; ".join(pod.problem for pod in pods if pod.problem is not None) or None
-        complete = problem is None and all(uid in before for uid in self._last)
+        complete = problem is None and answers.keys() <= self._answered
+        self._last, self._answered = before | answers, frozenset(answers)
         rate_since = None if interrupted else since
-
-        if since is not None:
-            self._deltas.append((since, at, _sum(parts)))
-        while self._deltas and self._deltas[0][1] <= at - WINDOW:
-            self._deltas.popleft()
-        total = _sum(counted for _, _, counted in self._deltas)
-        enough = total.requests >= MIN_REQUESTS
-        elapsed = (at - rate_since).total_seconds() if rate_since is not None else 0.0
+        elapsed_s = max((at - since).total_seconds(), 0.0) if since is not None else 0.0
+        self._count(at, elapsed_s, counted)
+        rate_over_s = elapsed_s if rate_since is not None else 0.0
         return ServingFact(
             at=at,
             rate_since=rate_since,
             pods=len(pods),
-            request_rate=_sum(parts).requests / elapsed if complete and elapsed > 0 else None,
-            window_since=self._deltas[0][0] if self._deltas else None,
-            requests=total.requests if self._deltas else None,
-            error_rate=min(total.errors / total.requests, 1.0) if enough else None,
-            latency_p99=quantile(total.buckets, 0.99) if enough else None,
+            request_rate=sum(one.requests for one in counted) / rate_over_s if complete and rate_over_s > 0 else None,
+            requests=self._recently() if since is not None else None,
+            counting=self._counting,
+            scrapes=tuple(self._scrapes),
             problem=problem,
         )
+
+    def _count(self, at: datetime, elapsed_s: float, counted: Iterable[Counters]) -> None:
+        if self._counting is None:
+            self._counting = at
+        before = self._scrapes[-1] if self._scrapes else Scrape(-1, 0.0, 0.0, 0.0, 0.0, EMPTY)
+        requests, errors, latencies = before.requests, before.errors, before.latencies
+        for one in counted:
+            requests, errors = requests + one.requests, errors + one.errors
+            latencies = latencies.plus(one.latencies)
+        now_s = before.elapsed_s + elapsed_s
+        quiet_s = before.quiet_s + elapsed_s if requests == before.requests else 0.0
+        self._scrapes.append(Scrape(before.number + 1, now_s, quiet_s, requests, errors, latencies))
+        # One from before that time stays: a gap in the scrapes is a long block, and has a beginning.
+        while len(self._scrapes) > 1 and self._scrapes[1].elapsed_s <= now_s - KEEP_S:
+            self._scrapes.popleft()
+
+    def _recently(self) -> float:
+        last = self._scrapes[-1]
+        first = next(one for one in self._scrapes if one.elapsed_s >= last.elapsed_s - SHARE_OVER_S)
+        return last.requests - first.requests
 
 
 def parse(text: str, policy: str) -> Counters:
@@ -101,27 +123,7 @@ def parse(text: str, policy: str) -> Counters:
                 buckets[float(sample.labels["le"])] = sample.value
     if requests is None or errors is None:
         raise ValueError(f"no {REQUESTS} and {ERRORS} of policy {policy}: is it another version of the handler?")
-    return Counters(requests, errors, buckets)
-
-
-def quantile(buckets: Mapping[float, float], share: float) -> float | None:
-    """Return the value below which `share` of the observations lie, linear within its bucket; None: there are none.
-
-    Beyond the last finite bound nothing is known but that, so that bound is returned.
-    """
-    bounds = sorted(buckets)
-    if not bounds or buckets[bounds[-1]] <= 0:
-        return None
-    rank = share * buckets[bounds[-1]]
-    low, below = 0.0, 0.0
-    for bound in bounds:
-        if buckets[bound] >= rank:
-            if bound == float("inf"):
-                return low
-            inside = buckets[bound] - below
-            return low + (bound - low) * ((rank - below) / inside if inside > 0 else 1.0)
-        low, below = bound, buckets[bound]
-    return low
+    return Counters(requests, errors, Histogram.of(buckets))
 
 
 def _difference(before: Counters, now: Counters) -> Counters:
@@ -131,19 +133,13 @@ def _difference(before: Counters, now: Counters) -> Counters:
     of hours ago has not happened since the worker's requests began at 0.
     """
     anew = now.requests < before.requests
-    counted = {bound: max(count - before.buckets.get(bound, 0.0), 0.0) for bound, count in now.buckets.items()}
     return Counters(
         requests=now.requests if anew else now.requests - before.requests,
         errors=now.errors if now.errors < before.errors else now.errors - before.errors,
-        buckets=now.buckets if anew else counted,
+        latencies=now.latencies if anew else now.latencies.minus(before.latencies),
     )
 
 
-def _sum(parts: Iterable[Counters]) -> Counters:
-    requests = errors = 0.0
-    buckets: dict[float, float] = {}
-    for part in parts:
-        requests, errors = requests + part.requests, errors + part.errors
-        for bound, count in part.buckets.items():
-            buckets[bound] = buckets.get(bound, 0.0) + count
-    return Counters(requests, errors, buckets)
+def _nothing(now: Counters) -> Counters:
+    """The baseline of a pod that is new to us: nothing counted, but its bounds are known."""
+    return Counters(0.0, 0.0, now.latencies.minus(now.latencies))

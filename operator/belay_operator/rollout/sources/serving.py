@@ -11,17 +11,20 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import inf
 from typing import Any
 
 import aiohttp
 
 from belay_api.names import METRICS_PORT, POLICY_LABEL
-from belay_api.rollout import AnalysisSpec, Metric, ServingMeasure
-from belay_api.units import format_duration
+from belay_api.rollout import AnalysisSpec, Metric
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.source import PollerContext
-from belay_operator.rollout.facts import MIN_REQUESTS, WINDOW, Reading, ServingFact
+from belay_operator.rollout.analysis.limits import Rail
+from belay_operator.rollout.analysis.queries import limit_of
+from belay_operator.rollout.facts import Counts, Reading, Scrape, ServingFact
+from belay_operator.rollout.histogram import EMPTY
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import Trial, Trials
 from belay_operator.rollout.sources.gate import Gate
@@ -33,8 +36,6 @@ FAST, SLOW = timedelta(seconds=1), timedelta(seconds=5)
 ANSWER_TIME = timedelta(milliseconds=800)  # below FAST, so that a dead pod does not delay the next scrape
 AT_ONCE = 64  # pods whose answers we work on
 PLACE_TIME = timedelta(milliseconds=50)  # several times what a pod that lives takes to answer
-
-TOO_FEW_REQUESTS = f"fewer than {MIN_REQUESTS} requests at the candidate in {format_duration(WINDOW)}"
 
 Policy = tuple[str, str]
 """Namespace and name."""
@@ -107,13 +108,13 @@ class ServingSource:
         # A scrape for an earlier trial, or from before the first weight, says nothing about this one.
         if not isinstance(fact, ServingFact) or measure is None or fact.trials.get(sides.rollout) != sides.since:
             return None
+        rail = limit_of(metric)
+        untold = None if rail is None else _untold(rail, fact)
         return Reading(
             query=f"{measure} of the pods of {sides.candidate}",
             at=fact.at,
-            value=fact.latency_p99 if measure is ServingMeasure.LATENCY_P99 else fact.error_rate,
-            problem=fact.problem,
-            nothing=TOO_FEW_REQUESTS,
-            since=fact.weights.get(sides.rollout),
+            counts=_counts(rail, fact, sides.rollout) if rail is not None and untold is None else None,
+            problem=untold or fact.problem,
         )
 
     async def run(self, context: PollerContext) -> None:
@@ -134,6 +135,36 @@ class ServingSource:
                         for policy in before.keys() - after.keys():
                             _let_go(context, watched, policy, before[policy][0])
                     await changes.wait()
+
+
+def _counts(rail: Rail, fact: ServingFact, rollout: str) -> Counts | None:
+    """What a limit asks of the pods' counters; None: there is no scrape yet."""
+    if fact.counting is None:
+        return None
+    weight_since, weight_from = fact.weights.get(rollout, (None, 0))
+    longest_s = rail.longest_s
+
+    def of(scrape: Scrape) -> tuple[float, float]:
+        if longest_s is None:
+            return scrape.requests, scrape.errors
+        return scrape.latencies.total, scrape.latencies.beyond(longest_s)
+
+    return Counts(
+        began=fact.counting,
+        scrapes=fact.scrapes,
+        of=of,
+        bound_s=None if longest_s is None else fact.scrapes[-1].latencies.certain(longest_s),
+        weight_since=weight_since,
+        weight_from=weight_from,
+    )
+
+
+def _untold(rail: Rail, fact: ServingFact) -> str | None:
+    """Why the pods' counters cannot tell what lies beyond a limit; None: they can, or no pod was asked yet."""
+    latencies = fact.scrapes[-1].latencies if fact.scrapes else EMPTY
+    if rail.longest_s is None or not latencies.bounds or latencies.certain(rail.longest_s) < inf:
+        return None
+    return f"the pods' histogram of latencies ends below {rail.longest_s:g} s: nobody knows what takes longer"
 
 
 def wanted(analysis: AnalysisSpec) -> Wanted:
@@ -175,7 +206,7 @@ async def _keep_scraping(context: PollerContext, gate: Gate, policy: Policy, ent
     """Scrape one policy until cancelled: every period, and at once when something begins."""
     loop = asyncio.get_running_loop()
     off_route: Mapping[str, datetime] = {}
-    weights: Mapping[tuple[str, datetime], datetime] = {}  # rollout and weight, and the scrape that first knew of it
+    weights: Mapping[tuple[str, datetime], int] = {}  # rollout and weight, and the scrape that first knew of it
     while True:
         began = loop.time()
         # A scrape out of turn may follow the last one at any moment: it begins an interval, and ends none.
@@ -185,15 +216,16 @@ async def _keep_scraping(context: PollerContext, gate: Gate, policy: Policy, ent
         if entry.restart:
             entry.restart = False
             entry.meter.restart()
+            weights = {}  # their scrapes are forgotten
         seen = dict(entry.demands)
         fact = await _scrape(context, None if entry.withdrawn else gate, policy, entry.meter)
         trials = {key.name: demand.since for key, demand in seen.items() if demand.candidate and demand.since}
         known = [(key.name, demand.weight_since) for key, demand in seen.items() if demand.weight_since is not None]
-        weights = {weight: weights.get(weight, fact.at) for weight in known}
+        weights = {weight: weights.get(weight, fact.scrapes[-1].number) for weight in known}
         fact = replace(
             fact,
             trials=trials,
-            weights={name: since for (name, since), at in weights.items() if _began_after(fact, at)},
+            weights={name: (since, number) for (name, since), number in weights.items()},
             off_route=off_route if fact.rate_since is not None else {},
         )
         off_route = {key.name: demand.weight_zero_at for key, demand in seen.items() if demand.weight_zero_at}
@@ -201,11 +233,6 @@ async def _keep_scraping(context: PollerContext, gate: Gate, policy: Policy, ent
         with suppress(TimeoutError):
             async with asyncio.timeout_at(began + entry.period.total_seconds()):
                 await entry.hurry.wait()
-
-
-def _began_after(fact: ServingFact, at: datetime) -> bool:
-    """Whether all of the fact's window was counted after a scrape that began at `at`."""
-    return fact.window_since is not None and fact.window_since >= at
 
 
 async def _scrape(context: PollerContext, gate: Gate | None, policy: Policy, meter: Meter) -> ServingFact:

@@ -2,7 +2,7 @@
 
 Stable gets no new episodes meanwhile, so a comparison has no new windows; only those that had both sides still ripen. A
 promotion is not undone by itself. So what is promoted has its pods at that moment, every metric was looked at (the
-operator may have been away for the whole bake), and no limit counts a breach.
+operator may have been away for the whole bake), and no limit may be in a breach.
 """
 
 from datetime import datetime
@@ -12,6 +12,7 @@ from belay_api.rollout import RolloutPhase, Step
 from belay_api.units import format_instant
 from belay_operator.rollout.capacity import has_capacity, short_of_pods
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.rails import unsettled
 from belay_operator.rollout.steps.step import StepKind
 from belay_operator.rollout.wait import Wait
 
@@ -41,13 +42,12 @@ class Bake(StepKind):
 
 
 def _unsettled(observed: Observed) -> list[str]:
-    """Return the metrics that nobody has looked at yet, and the limits that count a breach."""
-    # By the counter and not by the verdict: a breach stays counted while nothing is measured.
-    breached = {verdict.metric for verdict in observed.verdicts or () if verdict.breaches}
+    """Return the metrics that nobody has looked at yet, and the limits that may be in a breach."""
+    verdicts = {verdict.metric: verdict for verdict in observed.verdicts or ()}
     return [
         metric.name
         for metric in observed.spec.analysis.metrics
-        if metric.name not in observed.readings or metric.name in breached
+        if metric.name not in observed.readings or unsettled(metric, verdicts.get(metric.name))
     ]
 
 

@@ -1,21 +1,20 @@
 """`first`: the first version of a rollout gets all traffic, and is held to its limits. No spec lists it.
 
 There is nothing to compare it with and nobody else who answers, so it takes no steps. It becomes stable once every
-limit was looked at and none counts a breach. It is no breach that there are no requests yet.
+limit was looked at and none may be in a breach. It is no breach that there are no requests yet.
 """
 
 from datetime import datetime
 
-from belay_api.reasons import RolloutReason, Verdict
+from belay_api.reasons import RolloutReason
 from belay_api.rollout import RolloutPhase, Step
 from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.rails import unsettled
 from belay_operator.rollout.steps.promote import ALL_TRAFFIC
 from belay_operator.rollout.steps.set_weight import record_weight, weight_trouble
 from belay_operator.rollout.steps.step import StepKind
 from belay_operator.rollout.wait import Wait
-
-SETTLED = frozenset({Verdict.PASS, Verdict.NO_DATA})
 
 
 class First(StepKind):
@@ -35,14 +34,11 @@ class First(StepKind):
         trouble = weight_trouble(observed, ALL_TRAFFIC, now)
         if trouble is not None:
             return trouble
-        # A breach stays counted while nothing is measured: requests that stop coming mend no slow policy.
-        settled = {
-            verdict.metric for verdict in observed.verdicts or () if verdict.verdict in SETTLED and not verdict.breaches
-        }
+        verdicts = {verdict.metric: verdict for verdict in observed.verdicts or ()}
         open_limits = [
             metric.name
             for metric in observed.spec.analysis.metrics
-            if metric.limit is not None and metric.name not in settled
+            if metric.limit is not None and unsettled(metric, verdicts.get(metric.name))
         ]
         if not open_limits:
             return None

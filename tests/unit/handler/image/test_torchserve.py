@@ -25,6 +25,23 @@ def sample(pod: Pod, name: str) -> float:
     return sum(one.value for family in families for one in family.samples if one.name == name)
 
 
+def settled(pod: Pod, name: str) -> float:
+    """A sample of the histogram once it has everything: half a second after the last answer."""
+    sample(pod, name)
+    time.sleep(0.6)
+    return sample(pod, name)
+
+
+def beyond(pod: Pod, bound: float) -> float:
+    """Requests that took longer, once the histogram has everything."""
+    settled(pod, "belay_request_seconds_count")
+    families = text_string_to_metric_families(pod.metrics())
+    buckets = {
+        one.labels["le"]: one.value for family in families for one in family.samples if one.name.endswith("_bucket")
+    }
+    return buckets["+Inf"] - buckets[str(bound)]
+
+
 def test_actions_are_those_of_the_network(pod: Pod) -> None:
     observations = np.random.default_rng(3).normal(size=(64, 4)).astype(np.float32)
     answer = httpx.post(pod.url, json=[{"observation": row} for row in observations.tolist()], timeout=10)
@@ -42,17 +59,42 @@ def test_requests_are_counted_and_probes_are_not(pod: Pod) -> None:
 
     assert sample(pod, "belay_requests_total") == requests + 4
     assert sample(pod, "belay_request_errors_total") == errors
-    assert sample(pod, "belay_request_seconds_count") == sample(pod, "belay_requests_total")
+    assert settled(pod, "belay_request_seconds_count") == sample(pod, "belay_requests_total")
 
 
 def test_latency_has_the_wait_in_the_queue(pod: Pod) -> None:
     """A lone request waits out the batch delay of 1 ms, which the handler does not see."""
-    before = sample(pod, "belay_request_seconds_sum")
+    before = settled(pod, "belay_request_seconds_sum")
     with httpx.Client(timeout=10) as client:
         for _ in range(50):
             client.post(pod.url, json={"observation": [0, 0, 0, 0]})
 
-    assert (sample(pod, "belay_request_seconds_sum") - before) / 50 > 0.001
+    assert (settled(pod, "belay_request_seconds_sum") - before) / 50 > 0.001
+
+
+def test_each_caller_of_a_worker_that_stalls_is_known_by_what_it_waited(pod: Pod) -> None:
+    """The handler sees nothing of it, and the mean wait of that second is far from what most of them waited."""
+    before = beyond(pod, 0.25), beyond(pod, 0.75), settled(pod, "belay_request_seconds_count")
+    ask = {"observation": [0, 0, 0, 0]}
+    with ThreadPoolExecutor(20) as pool, httpx.Client(timeout=30) as client:
+        for _ in range(100):
+            client.post(pod.url, json=ask)
+        worker = pod.worker_pid()
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            long = [pool.submit(client.post, pod.url, json=ask) for _ in range(5)]
+            time.sleep(0.5)
+            short = [pool.submit(client.post, pod.url, json=ask) for _ in range(3)]
+            time.sleep(0.5)
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        assert {one.result().status_code for one in (*long, *short)} == {200}
+        for _ in range(100):
+            client.post(pod.url, json=ask)
+
+    assert settled(pod, "belay_request_seconds_count") == before[2] + 208
+    assert 8 <= beyond(pod, 0.25) - before[0] <= 12, "those eight, and whoever was slow on a busy machine"
+    assert 5 <= beyond(pod, 0.75) - before[1] <= 7
 
 
 def test_a_killed_worker_is_an_error_in_the_metrics_and_comes_back(tmp_path: Path) -> None:

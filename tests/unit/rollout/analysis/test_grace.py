@@ -1,11 +1,13 @@
-"""When late reports mean that grace is too short, and when they mean something else."""
+"""When late reports mean that grace is too short, when they are the candidate's own, and when something else."""
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
+from tests.chance import most_by_chance
 
 from belay_api.wire import WindowStatistics
-from belay_operator.rollout.analysis.grace import rounded, too_short
+from belay_operator.rollout.analysis.grace import DOUBT, MANY, decides_nothing, misses_few, rounded, too_short
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -38,3 +40,56 @@ def test_too_short(each: list[tuple[int, int]], verdict: bool) -> None:
 @pytest.mark.parametrize(("seconds", "told"), [(0.4, 1), (45, 45), (45.2, 60), (3600, 3600), (3601, 7200)])
 def test_lengths_are_told_rounded_up(seconds: float, told: int) -> None:
     assert rounded(seconds) == timedelta(seconds=told)
+
+
+def test_the_same_reports_are_judged_alike_in_windows_of_any_length() -> None:
+    rng = np.random.default_rng(1)
+    for share, verdict in ((0.03, True), (0.003, False)):
+        late = rng.random(2_000) < share
+        for each in (5, 10, 60, 300):
+            parts = [late[first : first + each] for first in range(0, late.size, each)]
+            assert too_short(windows(*((int((~part).sum()), int(part.sum())) for part in parts))) is verdict
+
+
+def test_a_third_of_the_time_without_a_logbook_is_no_short_grace() -> None:
+    for each in (5, 60):
+        good, bad = [(each, 0)] * (600 // each), [(0, each)] * (300 // each)
+        assert not too_short(windows(*good, *bad))
+        assert not too_short(windows(*bad, *good))
+
+
+def sides(missing: int, counted: int) -> list[WindowStatistics]:
+    return [WindowStatistics(start=START, count=counted, missing=missing, mean=0.0 if counted else None)]
+
+
+def test_stable_that_misses_many_is_hardly_ever_taken_to_miss_few() -> None:
+    """At any look: else a candidate with longer episodes would fail while grace is too short for both."""
+    rng, runs = np.random.default_rng(2), 2_000
+    for share in (MANY, 0.3):
+        missing = rng.binomial(5, share, (runs, 60)).cumsum(axis=1)
+        fooled = sum(any(misses_few(sides(int(n), 5 * k - int(n))) for k, n in enumerate(run, 1)) for run in missing)
+        assert fooled <= most_by_chance(runs, DOUBT)
+
+
+@pytest.mark.parametrize(("share", "episodes"), [(0.0, 65), (0.02, 150)])
+def test_stable_that_misses_few_is_known_to_do_so_soon(share: float, episodes: int) -> None:
+    """Until then a candidate that is late in its bad half is not found, and no step ends."""
+    missing = np.random.default_rng(3).binomial(episodes, share, 500)
+    assert np.mean([misses_few(sides(int(n), episodes - int(n))) for n in missing]) > 0.9
+
+
+def test_late_on_the_candidate_alone_is_decided_on() -> None:
+    late, fine = windows((50, 50), (50, 50)), windows((100, 0), (100, 0))
+    assert not decides_nothing(late, fine)
+    assert decides_nothing(fine, late)
+    assert decides_nothing(late, late)
+    assert not decides_nothing(fine, fine)
+    assert decides_nothing(late, windows((20, 0), (20, 0))), "of so few none may be late by chance"
+    assert decides_nothing(late, []), "of none nothing is known"
+
+
+def test_a_report_that_is_still_to_come_is_counted_as_if_it_were_late() -> None:
+    """The newest episodes of stable are missing and not late: they can still be reported."""
+    fresh = [WindowStatistics(start=START, count=500, missing=500, late=0, mean=0.0)]
+    assert not too_short(fresh)
+    assert decides_nothing(windows((50, 50), (50, 50)), fresh)

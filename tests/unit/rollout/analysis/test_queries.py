@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from belay_api.reasons import Verdict
 from belay_api.rollout import AnalysisSpec, Metric
-from belay_api.wire import Statistics
+from belay_api.wire import EarlierStatistics, Statistics, VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.bet import Margin
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.evidence import Better, Comparison
+from belay_operator.rollout.analysis.limits import Rail
 from belay_operator.rollout.analysis.queries import Judgement, comparison_of, judged, limit_of
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.sources.serving import wanted
@@ -31,7 +33,7 @@ def test_a_verdict_is_kept_as_long_as_its_answer_and_no_longer() -> None:
     assert gone() is None
 
 
-def metric(source: dict[str, Any], **judged_by: dict[str, str]) -> Metric:
+def metric(source: dict[str, Any], **judged_by: dict[str, Any]) -> Metric:
     return Metric.model_validate({"name": "m", "source": source} | judged_by)
 
 
@@ -42,6 +44,10 @@ def metric(source: dict[str, Any], **judged_by: dict[str, str]) -> Metric:
         ({"logbook": {"outcome": "return"}}, {"limit": {"max": "5%"}}, "source.logbook has none"),
         ({"serving": "errorRate"}, {"limit": {"max": "100ms"}}, "limit 100ms is not a share; write e.g. 5%"),
         ({"serving": "latencyP99"}, {"limit": {"max": "5%"}}, "limit 5% is not a duration; write e.g. 100ms"),
+        ({"serving": "latencyP99"}, {"limit": {"max": "61s"}}, "limit 61s is not within what pods measure"),
+        ({"serving": "latencyP99"}, {"limit": {"max": "0s"}}, "limit 0s is not within what pods measure"),
+        ({"serving": "errorRate"}, {"limit": {"min": "1%"}}, "write max instead"),
+        ({"serving": "errorRate"}, {"limit": {"max": "100%"}}, "0 to below 1"),
     ],
 )
 def test_a_metric_is_judged_by_what_its_source_tells(
@@ -52,8 +58,57 @@ def test_a_metric_is_judged_by_what_its_source_tells(
         _ = comparison_of(metric(source, **judged_by)), limit_of(metric(source, **judged_by))
 
 
+@pytest.mark.parametrize(
+    ("source", "one", "same"),
+    [
+        ("latencyP99", {"max": "100ms"}, {"max": "0.1s"}),
+        ("latencyP99", {"max": "1s", "tolerates": "5s"}, {"max": "1000ms", "tolerates": "5000ms"}),
+        ("latencyP99", {"max": "1s", "tolerates": "60s"}, {"max": "1s", "tolerates": "1m"}),
+        ("errorRate", {"max": "5%"}, {"max": "0.05"}),
+    ],
+)
+def test_units_do_not_matter(source: str, one: dict[str, str], same: dict[str, str]) -> None:
+    assert limit_of(metric({"serving": source}, limit=one)) == limit_of(metric({"serving": source}, limit=same))
+
+
+def test_what_a_limit_means() -> None:
+    assert limit_of(metric({"serving": "latencyP99"}, limit={"max": "250ms"})) == Rail("m", 0.01, longest_s=0.25)
+    asked = {"max": "2.5%", "falseRollbacksPerDay": 0.1, "tolerates": "2s"}
+    assert limit_of(metric({"serving": "errorRate"}, limit=asked)) == Rail("m", 0.025, block_s=2.0, false_per_day=0.1)
+    assert limit_of(metric({"logbook": {"outcome": "return"}}, compare={"maxRegression": "5%"})) is None
+
+
 def test_a_limit_on_another_source_scrapes_no_pod_each_second() -> None:
     elsewhere = metric({"logbook": {"outcome": "return"}}, limit={"max": "5%"})
     watched = metric({"serving": "errorRate"}, limit={"max": "5%"})
     assert not wanted(AnalysisSpec(metrics=[elsewhere])).limits
     assert wanted(AnalysisSpec(metrics=[elsewhere, watched])).limits
+
+
+def side(version: str, *windows: WindowStatistics, earlier: EarlierStatistics | None = None) -> VersionStatistics:
+    return VersionStatistics(version=version, windows=list(windows), earlier=earlier)
+
+
+def episodes(at: datetime, mean: float) -> WindowStatistics:
+    return WindowStatistics(start=at, count=40, missing=0, mean=mean, m2=39 * 30.0**2, min=mean - 60, max=mean + 60)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_stable_did_before_the_trial_lets_the_first_window_count(known: bool) -> None:
+    """Without it the first window is what is learned from."""
+    past = EarlierStatistics(count=100, mean=300, m2=99 * 30.0**2, min=220, max=390) if known else None
+    sides = [side("b", episodes(NOW, 150.0)), side("a", episodes(NOW, 300.0), earlier=past)]
+    answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW, etag="1", versions=sides))
+    asked = Judgement(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=None)
+    assert (judged(asked, answer).verdict is Verdict.FAIL) == known
+
+
+def test_windows_of_an_earlier_weight_are_what_is_known_at_the_next() -> None:
+    before, now = NOW - timedelta(minutes=5), NOW
+    sides = [side(v, *(episodes(at, m) for at in (before, now))) for v, m in (("b", 300.0), ("a", 300.0))]
+    answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW, etag="1", versions=sides))
+    asked = Judgement(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=NOW)
+    evidence = judged(asked, answer)
+    assert evidence.interval is not None
+    assert evidence.candidate is not None
+    assert evidence.candidate.episodes == 40
