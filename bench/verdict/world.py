@@ -110,6 +110,12 @@ def simulate(
     return Episodes(rollout, of_candidate, start, np.where(reported, start + length, np.inf), value)
 
 
+def known_before(world: World, *, rollouts: int, episodes: int, rng: np.random.Generator) -> Floats:
+    """Return stable's last returns before the candidate came: (rollout, episode)."""
+    size = rollouts * episodes
+    return _draw(world, np.zeros(size, dtype=bool), np.ones(size), rng).reshape(rollouts, episodes)
+
+
 def _draw(world: World, of_candidate: NDArray[np.bool_], ability: Floats, rng: np.random.Generator) -> Floats:
     """Returns whose mean is ability * world.mean, or as the mixtures say."""
     size, spread = ability.size, world.cv * world.mean
