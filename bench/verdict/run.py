@@ -83,7 +83,8 @@ def _keep(path: Path, measured: dict[str, tuple[float, int]]) -> None:
 def trials(load: dict[str, Any], run: dict[str, Any]) -> list[Trial]:
     """The worlds of a run, in order."""
     wanted = load["worlds"] if run["worlds"] == "all" else run["worlds"]
-    return [Trial.read(name, load["worlds"][name], schedule=load["schedule"]) for name in wanted]
+    always = {"schedule": load["schedule"], "earlier": load["earlier"]}
+    return [Trial.read(name, load["worlds"][name], **always) for name in wanted]
 
 
 if __name__ == "__main__":
