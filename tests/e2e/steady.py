@@ -27,7 +27,7 @@ class Steady:
         observations: int = 1,
         policy: str = "",
     ) -> None:
-        """Args: name: tells several of one rollout apart. observations: of a request; many take long. policy: pinned."""
+        """Args: name: tells several of a rollout apart. observations: of a request; many take long. policy: pinned."""
         self._here = here
         self._name = f"ask-{rollout}{name}"
         self._asked = {
