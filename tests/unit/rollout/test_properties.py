@@ -18,7 +18,7 @@ from tests.unit.rollout.stage import KEY, SPEC, Stage
 from belay_operator.rollout.observe import KIND
 from belay_operator.rollout.withdrawal import NO_EVIDENCE
 
-BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}
+BAD = {"a": (80, 480.0, 40.0), "b": (60, 300.0, 60.0)}
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
 
 

@@ -12,7 +12,7 @@ from belay_operator.rollout.observe import KIND
 from belay_operator.rollout.route import WARM_LEAD
 
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
-BAD = {"a": (60, 480.0, 40.0), "b": (60, 300.0, 60.0)}
+BAD = {"a": (80, 480.0, 40.0), "b": (60, 300.0, 60.0)}
 
 
 def healthy(*policies: str, **spec: object) -> Stage:

@@ -15,7 +15,7 @@ are its short episodes, and nobody knows whether a candidate is as good as the l
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from belay_api.reasons import Verdict
 from belay_api.units import format_duration
@@ -26,11 +26,12 @@ LATE_SHARE = 0.01  # of reported episodes: what a mean that leaves out so few ca
 PARTS = 8  # of the time, with as many reports each: windows may be too short to tell a share of them
 MOST = 0.5
 OUTLIERS = 1  # late reports that never matter, however few episodes there are
-MANY, USUAL = (
-    0.10,
-    0.03,
-)  # shares of stable's episodes that are missing: bet against the first as if the other were true
+MANY, USUAL = 0.10, 0.03  # shares of stable's episodes that are missing: bet against the first as if the other held
 DOUBT = 0.01  # how often stable is taken to miss few at any look, where it misses MANY or more
+TOO_EARLY = (
+    "whether analysis.grace is long enough shows when twice of it has passed since the first episodes, or as soon as "
+    "stable is seen to miss few; nothing is decided before"
+)
 # Lengths are told rounded up, or the sentence would change with every longer episode. In seconds.
 _ROUND = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1800, 2700, 3600)
 
@@ -55,6 +56,8 @@ def withheld(
         )
         verdict = Verdict.NOT_ENOUGH_SAMPLES if both else Verdict.NO_DATA
         return replace(evidence, verdict=verdict, message=message, grace_too_short=True)
+    if evidence.verdict in (Verdict.PASS, Verdict.FAIL) and _too_early(theirs, statistics.at, grace):
+        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=TOO_EARLY)
     if too_short(ours) and evidence.verdict is not Verdict.PASS:
         message = (
             f"{evidence.message}. Many of the candidate's episodes are reported only after analysis.grace "
@@ -92,6 +95,14 @@ def rounded(seconds: float) -> timedelta:
     """Return a length rounded up to one that people use, from an hour on to whole hours."""
     short = next((step for step in _ROUND if seconds <= step), None)
     return timedelta(seconds=short) if short is not None else timedelta(hours=-(-seconds // 3600))
+
+
+def _too_early(stable: Sequence[WindowStatistics], at: datetime, grace: timedelta) -> bool:
+    """Return whether stable may miss many because its reports are still to come, before the first can be known as late.
+
+    With enough traffic seconds are enough to decide, and a candidate with longer episodes would fail in them.
+    """
+    return not misses_few(stable) and not any(at - window.start >= 2 * grace for window in stable[:1])
 
 
 def _parts(windows: Sequence[WindowStatistics]) -> Iterator[tuple[int, int]]:

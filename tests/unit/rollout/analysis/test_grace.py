@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 from tests.chance import most_by_chance
 
-from belay_api.wire import WindowStatistics
-from belay_operator.rollout.analysis.grace import DOUBT, MANY, decides_nothing, misses_few, rounded, too_short
+from belay_api.reasons import Verdict
+from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
+from belay_operator.rollout.analysis.evidence import Evidence
+from belay_operator.rollout.analysis.grace import (
+    DOUBT,
+    MANY,
+    decides_nothing,
+    misses_few,
+    rounded,
+    too_short,
+    withheld,
+)
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -93,3 +103,24 @@ def test_a_report_that_is_still_to_come_is_counted_as_if_it_were_late() -> None:
     fresh = [WindowStatistics(start=START, count=500, missing=500, late=0, mean=0.0)]
     assert not too_short(fresh)
     assert decides_nothing(windows((50, 50), (50, 50)), fresh)
+
+
+@pytest.mark.parametrize(
+    ("missing", "age_s", "verdict"),
+    [(500, 61, "NotEnoughSamples"), (500, 119, "NotEnoughSamples"), (500, 120, "Fail"), (5, 61, "Fail")],
+)
+def test_nothing_is_decided_before_stables_late_reports_can_be_known(missing: int, age_s: int, verdict: str) -> None:
+    """With enough traffic a candidate with longer episodes would fail as silent in the second its first are due."""
+    found = Evidence("return", Verdict.FAIL, "the candidate falls silent")
+    answer = Statistics(
+        outcome="return",
+        at=START + timedelta(seconds=age_s),
+        etag="1",
+        versions=[
+            VersionStatistics(version="a", windows=sides(missing, 1_000 - missing)),
+            VersionStatistics(version="b", windows=sides(900, 100)),
+        ],
+    )
+    decided = withheld(found, answer, candidate="b", stable="a", grace=timedelta(minutes=1))
+    assert decided.verdict == verdict
+    assert not decided.grace_too_short
