@@ -45,7 +45,7 @@ def main() -> int:
     ours: dict[str, tuple[float, int]] = {}
     theirs: dict[str, tuple[float, int]] = {}
     for trial in trials(load, run):
-        if only and not trial.name.startswith(only):
+        if only and not f"{trial.name}.".startswith(only):
             continue
         rollouts = max(1, round(run["rollouts"] * trial.share))
         for drop in trial.drops:
@@ -66,7 +66,7 @@ def main() -> int:
     status = 0
     for which, measured in ((kept, ours), (".peers", theirs)):
         if measured:
-            among = tuple(f"{name}." for name in load["worlds"] if name.startswith(only)) if only else ()
+            among = tuple(f"{name}." for name in load["worlds"] if f"{name}.".startswith(only)) if only else ()
             values = {name: value for name, (value, _) in measured.items()}
             status |= check(HERE / f"ranges{which}.yaml", values, among=among)
     print(f"{run['rollouts']} rollouts a world and drop, {time.monotonic() - began:.0f} s")

@@ -77,7 +77,7 @@ def test_the_arrays_say_what_judge_says(window: float, certain: Range, known: in
         asked = {"schedule": schedule, "comparison": comparison, "budget": BUDGET, "before": before}
         course = belay(*sides, **asked)
         agree(course, *sides, **asked, rng=np.random.default_rng(2))
-        assert course.failed[:, -1].any() == (drop > 0)
+        assert course.failed[:, -1].sum() >= 5 if drop else course.failed.any(axis=1).sum() <= 1
     with pytest.raises(SystemExit, match="judge says"):
         agree(Course(~course.failed, course.passed), *sides, **asked, rng=np.random.default_rng(2))
 
