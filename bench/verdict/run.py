@@ -25,6 +25,7 @@ from belay_operator.rollout.analysis.budget import Budget, split
 from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow
 from belay_operator.rollout.analysis.verdict import judge
 from ranges import check
+from verdict import guards
 from verdict.rules import Bins, Course, Schedule, belay, bins, naive
 from verdict.world import World, simulate
 
@@ -137,7 +138,7 @@ def main() -> int:
         (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     status = check(HERE / ("ranges.yaml" if kind == "full" else "ranges.quick.yaml"), measured)
     print(f"{run['rollouts']} rollouts a world and drop, {seconds:.0f} s")
-    return status
+    return max(status, guards.run(kind))
 
 
 if __name__ == "__main__":
