@@ -152,3 +152,13 @@ def test_an_analysis_waits_until_the_limit_is_shown_to_be_kept() -> None:
         stage.passes()
         blocks += 1
     assert (stage.weights, blocks) == ({"b": 10000}, 80)
+
+
+def test_a_status_of_an_operator_that_counted_breaches_is_read_and_its_counter_forgotten() -> None:
+    stage = on_trial()
+    live(stage, 10, rate=10.0)
+    (verdict,) = stage.world.objects["RLRollout", "default", "cartpole"]["status"]["verdicts"]
+    del verdict["limit"]
+    verdict |= {"value": 0.25, "breaches": 2}
+    assert live(stage, 20, rate=10.0) is None
+    assert limit(stage).requests >= 100
