@@ -43,3 +43,11 @@ def test_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert check(path, {"found": 1, "seconds": 1}) == 0
     assert check(path, {"found": 0, "seconds": 1}) == 1
     assert "FAIL found" in capsys.readouterr().err
+
+
+def test_only_the_bands_of_what_was_run(tmp_path: Path) -> None:
+    path = tmp_path / "ranges.yaml"
+    path.write_text(yaml.safe_dump({"bands": {"ramp.found": {"min": 0.9}, "late.found": {"min": 0.9}}}))
+    assert check(path, {"ramp.found": 1}, among=("ramp.",)) == 0
+    assert check(path, {"ramp.found": 1}) == 1
+    assert check(path, {}, among=("ramp.",)) == 1
