@@ -98,7 +98,8 @@ def test_what_stable_did_before_the_trial_lets_the_first_window_count(known: boo
     """Without it the first window is what is learned from."""
     past = EarlierStatistics(count=100, mean=300, m2=99 * 30.0**2, min=220, max=390) if known else None
     sides = [side("b", episodes(NOW, 150.0)), side("a", episodes(NOW, 300.0), earlier=past)]
-    answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW, etag="1", versions=sides))
+    later = NOW + timedelta(minutes=2)  # late reports of the first episodes would have come
+    answer = Reading("asked", later, windows=Statistics(outcome="return", at=later, etag="1", versions=sides))
     asked = Judgement(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=None)
     assert (judged(asked, answer).verdict is Verdict.FAIL) == known
 
