@@ -71,6 +71,11 @@ test-e2e: setup ## on the real cluster: real pods, TorchServe, Envoy, training
 	@$(CLUSTER) images
 	@$(PY) -m pytest tests/e2e
 
+.PHONY: pictures
+pictures: setup ## of docs/concepts, drawn with the operator's own functions
+	@$(PY) -m pip install --quiet matplotlib==3.11.2
+	@$(PY) dev/pictures.py
+
 .PHONY: test-long
 test-long: setup ## what takes too long for every change: promises over thousands of rollouts
 	@$(PY) -m pytest tests/long

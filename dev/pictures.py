@@ -1,6 +1,6 @@
 """Draw the pictures of docs/concepts/verdict.md with the operator's own functions.
 
-    make pictures        needs matplotlib, of the extra `pictures`
+    make pictures        installs matplotlib for it
 
 What is drawn is simulated with fixed seeds, so a picture changes only where the rules do.
 """
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from belay_operator.rollout.analysis.bet import Bounds, Earlier, Margin, Outcomes
+from belay_operator.rollout.analysis.limits import STAKES, Rail, against, started
 from belay_operator.rollout.analysis.race import Race
 
 Array = NDArray[np.float64]
@@ -25,7 +26,7 @@ STABLE, SPREAD = 300.0, 105.0  # mean and standard deviation of stable's returns
 MARGIN = Margin(0.10, relative=True)
 RANGE = Bounds(np.array(0.0), np.array(600.0))
 PAST = Earlier(STABLE, SPREAD, 0.0, 600.0)
-FAIL, PASS = 1 / 0.009, 1 / 0.025
+FAIL, PASS = 1 / (0.01 * 0.9 * 0.9), 1 / (0.025 * 0.9)  # of a first trial with one compared metric
 PER_WINDOW = 10  # episodes of each side
 RED, GREEN, GREY = "#c0392b", "#1e8449", "#7f8c8d"
 
@@ -35,7 +36,7 @@ def main() -> int:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/concepts/pictures")
     folder.mkdir(parents=True, exist_ok=True)
     mpl.rcParams |= {"svg.hashsalt": "belay", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    for name, draw in (("two_claims", two_claims), ("fractions", fractions)):
+    for name, draw in (("two_claims", two_claims), ("fractions", fractions), ("guard_rail", guard_rail)):
         figure = draw()
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, bbox_inches="tight")
         print(folder / f"{name}.svg")
@@ -57,8 +58,8 @@ def two_claims() -> Figure:
             axis.axhline(level, color=color, lw=0.8, ls="--")
         axis.set(yscale="log", ylim=(1e-3, 1e4), xlabel="candidate's episodes", title=_title(worse))
     axes[0].set_ylabel("money of the gambler who bets on it")
-    axes[0].annotate("Fail: 111 times", (5, FAIL), xytext=(0, 3), textcoords="offset points", color=RED)
-    axes[0].annotate("Pass: 40 times", (5, PASS), xytext=(0, -11), textcoords="offset points", color=GREEN)
+    axes[0].annotate("Fail: 123 times", (5, FAIL), xytext=(0, 3), textcoords="offset points", color=RED)
+    axes[0].annotate("Pass: 44 times", (5, PASS), xytext=(0, -11), textcoords="offset points", color=GREEN)
     axes[1].legend(frameon=False, loc="lower left")
     return figure
 
@@ -78,6 +79,33 @@ def fractions() -> Figure:
     _shares(left, parts, np.array(failed), np.array(passed))
     right.plot(parts, episodes, color=GREY, marker="o", ms=4)
     right.set(xlabel="worse by so many margins", ylabel="candidate's episodes until decided, median", ylim=(0, None))
+    return figure
+
+
+def guard_rail() -> Figure:
+    """What a limit of 1 % does with a hiccup, a breach and an outage, at three requests a second."""
+    rail, rng = Rail("latency", allowed=0.01), np.random.default_rng(5)
+    blocks = 60
+    sick = {"one bad block": [30], "5 % too slow": range(20, blocks), "everything fails": range(20, blocks)}
+    level = {"one bad block": 1.0, "5 % too slow": 0.05, "everything fails": 1.0}
+    figure = Figure(figsize=(8.4, 3.0), layout="constrained")
+    for axis, name in zip(figure.subplots(1, 3, sharey=True), sick, strict=True):
+        evidence, course = started(rail, np.zeros(STAKES.size)), []
+        for block in range(blocks):
+            requests = rng.poisson(3 * rail.block_s)
+            bad = rng.binomial(requests, level[name] if block in sick[name] else 0.001)
+            if requests:
+                evidence = against(rail, evidence, bad / requests, rail.block_s)
+            course.append(evidence.sum())
+            if course[-1] >= 1:
+                break
+        seconds = rail.block_s * (1 + np.arange(len(course)))
+        axis.plot(seconds, course, color=RED)
+        axis.axhline(1, color=RED, lw=0.8, ls="--")
+        axis.axvline(rail.block_s * sick[name][0], color=GREY, lw=0.8, ls=":")
+        axis.set(yscale="log", ylim=(1e-5, 20), xlim=(0, blocks * rail.block_s), xlabel="seconds", title=name)
+    figure.axes[0].set_ylabel("evidence against the limit")
+    figure.axes[0].annotate("Fail", (5, 1), xytext=(0, 3), textcoords="offset points", color=RED)
     return figure
 
 

@@ -707,8 +707,8 @@ class RLRolloutStatus(ConditionedStatus):
     rejected_digests: list[str] = Field(default_factory=list)
     """Digests that were rolled back; not tried again until the command retry. At most 20, newest last."""
     trials: list[TrialsStatus] = Field(default_factory=list)
-    """How often each digest was put to the test: each further time has a tenth of the error of the one before, so that
-    all of them together keep the stated rates. At most 20, newest last."""
+    """How often each digest was put to the test: the first time has nine tenths of the stated errors, all further ones
+    share the rest. At most 20, newest last."""
     commands: list[CommandStatus] = Field(default_factory=list)
     """Commands seen; at most 10, the one seen last at the end."""
     history: list[HistoryEntry] = Field(default_factory=list)

@@ -13,31 +13,53 @@ from played import Reported
 
 from belay_api.reasons import Verdict
 from belay_api.rollout import RLRolloutSpec
-from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
+from belay_api.wire import EarlierStatistics, Statistics, VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged
 from belay_operator.rollout.facts import Reading
+
+EARLIER = 100  # episodes before the trial that a look tells of
 
 
 class NoProof(Exception):
     """The operator saw a regression that its own judge does not see in the same episodes."""
 
 
-def proof(reported: Iterable[Reported], spec: RLRolloutSpec, *, stable: str, candidate: str, until: float) -> float:
-    """Return the first instant up to `until` at which the episodes prove the regression. Raises: NoProof."""
+def proof(
+    reported: Iterable[Reported],
+    spec: RLRolloutSpec,
+    *,
+    stable: str,
+    candidate: str,
+    since: float,
+    until: float,
+    trial: int = 1,
+) -> float:
+    """Return the first instant up to `until` at which the episodes prove the regression.
+
+    Args:
+        since: When the trial began; what began before is only known, as a look of the logbook tells it.
+        trial: The how manieth of the candidate's digest.
+    Raises: NoProof.
+    """
     grace, window = spec.analysis.grace.total_seconds(), spec.analysis.window.total_seconds()
     [comparison] = [one for metric in spec.analysis.metrics if (one := comparison_of(metric)) is not None]
-    asked = Judgement(comparison, candidate, stable, budget(spec.analysis), spec.analysis.grace, since=None)
+    asked = Judgement(
+        comparison, candidate, stable, budget(spec.analysis, trial=trial), spec.analysis.grace, since=None
+    )
 
     def countable_at(episode: Reported) -> float:
         return max(episode.began + grace, episode.sent)
 
-    episodes = sorted(reported, key=countable_at)
+    known = [episode for episode in reported if episode.began < since and episode.sent <= episode.began + grace]
+    episodes = sorted((episode for episode in reported if episode.began >= since), key=countable_at)
     instants = [countable_at(episode) for episode in episodes]
     for instant in instants[: bisect.bisect_right(instants, until)]:
         counted = episodes[: bisect.bisect_right(instants, instant)]
         sides = [
             VersionStatistics(
-                version=side, windows=list(_windows([e for e in counted if e.version == side], window, grace))
+                version=side,
+                windows=list(_windows([e for e in counted if e.version == side], window, grace)),
+                earlier=_earlier([e.value for e in known if e.version == side]),
             )
             for side in (candidate, stable)
         ]
@@ -46,6 +68,15 @@ def proof(reported: Iterable[Reported], spec: RLRolloutSpec, *, stable: str, can
         if judged(asked, look).verdict is Verdict.FAIL:
             return instant
     raise NoProof(f"{len(episodes)} episodes, none of them enough until {datetime.fromtimestamp(until, UTC)}")
+
+
+def _earlier(values: list[float]) -> EarlierStatistics | None:
+    last = values[-EARLIER:]
+    if not last:
+        return None
+    mean = statistics.fmean(last)
+    m2 = sum((value - mean) ** 2 for value in last)
+    return EarlierStatistics(count=len(last), mean=mean, m2=m2, min=min(last), max=max(last))
 
 
 def _windows(episodes: list[Reported], window: float, grace: float) -> Iterator[WindowStatistics]:

@@ -150,7 +150,7 @@ class Bench:
                 playing.result()
             if (self.stage.asked and self.stage.asked() == asked) or not self.statuses[OUTAGE].get("weight"):
                 raise Failed(f"nobody asked the dead pods; see the rollout {OUTAGE}: {self.statuses[OUTAGE]}")
-            played.episodes.clear()
+            del played.episodes[:-1000]  # the last ones are what is known before the next trial
             await asyncio.sleep(parse_duration(self.load["grace"]).total_seconds())
         return found
 
@@ -184,8 +184,17 @@ class Bench:
         spec = RLRolloutSpec.model_validate(rollout(ROLLOUT, sides.candidate, measured(self.load))["spec"])
         # Status instants are cut to the millisecond, so `until` gets one more.
         since = parse_instant(on_trial["analysisStartedAt"]).timestamp()
-        episodes = [episode for episode in played.episodes if episode.began >= since]
-        proven = proof(episodes, spec, stable=sides.stable, candidate=sides.candidate, until=decided + 1)
+        digest = on_trial["candidate"]["digest"]
+        trial = next(one["count"] for one in on_trial["trials"] if one["digest"] == digest)
+        proven = proof(
+            played.episodes,
+            spec,
+            stable=sides.stable,
+            candidate=sides.candidate,
+            since=since,
+            until=decided + 1,
+            trial=trial,
+        )
         return {
             "last": played.answered[sides.candidate] - proven,
             "decided": decided - proven,

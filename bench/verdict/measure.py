@@ -16,8 +16,8 @@ from belay_operator.rollout.analysis.budget import Budget
 from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow
 from belay_operator.rollout.analysis.verdict import judge
 from verdict.peers import Peers
-from verdict.rules import Course, Flags, Places, Schedule, SoFar, belay, episodes_at_looks, naive, so_far
-from verdict.world import Floats, World, simulate
+from verdict.rules import Course, Flags, Places, Schedule, SoFar, belay, earlier_of, episodes_at_looks, naive, so_far
+from verdict.world import Floats, World, known_before, simulate
 
 AT_ONCE = 250  # rollouts in memory together
 EPISODES_AT_ONCE = 1_500_000  # and no more episodes than about so many
@@ -35,13 +35,14 @@ class Trial:
     kind: str  # which figures are asked for: usual, allowed or late
     ranges: tuple[str, ...]  # declared: the world's range; depth: none, it is taken from what was seen
     share: float  # of the run's rollouts
+    earlier: int  # stable's episodes before the candidate came, of which the logbook tells
 
     @classmethod
-    def read(cls, name: str, values: dict[str, Any], *, schedule: dict[str, float]) -> Trial:
+    def read(cls, name: str, values: dict[str, Any], *, schedule: dict[str, float], earlier: int) -> Trial:
         """Strict: a misspelt key is an error."""
         own = {field.name for field in fields(Schedule)} - {"cuts"}
         times = {**schedule, **{key: values[key] for key in own & set(values)}}
-        of_trial = own | {"drops", "kind", "ranges", "share"}
+        of_trial = own | {"drops", "kind", "ranges", "share", "earlier"}
         world = World.read({k: v for k, v in values.items() if k not in of_trial}, duration=times["duration"])
         drops = tuple(values["drops"])
         if world.returns == "mixture" and any(abs(drop - world.drop_of_mixture()) > 1e-9 for drop in drops):
@@ -49,8 +50,16 @@ class Trial:
         ranges = tuple(values.get("ranges", ["depth"] if world.range is None else ["declared"]))
         if world.range is None and ranges != ("depth",):
             raise ValueError(f"world {name}: ranges says {ranges}, but it has no range")
-        schedule_of = Schedule(**times, cuts=world.cuts)
-        return cls(name, world, schedule_of, drops, values.get("kind", "usual"), ranges, values.get("share", 1.0))
+        return cls(
+            name,
+            world,
+            Schedule(**times, cuts=world.cuts),
+            drops,
+            kind=values.get("kind", "usual"),
+            ranges=ranges,
+            share=values.get("share", 1.0),
+            earlier=values.get("earlier", earlier),
+        )
 
     def certain(self, which: str) -> Range:
         """Return the range that a spec declares."""
@@ -91,13 +100,15 @@ def measure(
         drawn = simulate(
             trial.world, drop=drop, rollouts=number, duration=schedule.duration, grace=schedule.grace, rng=rng
         )
+        before = known_before(trial.world, rollouts=number, episodes=trial.earlier, rng=rng)
         sides = [so_far(drawn, candidate=side, schedule=schedule, rollouts=number) for side in (True, False)]
         episodes = episodes_at_looks(sides[0], schedule)
         for which in trial.ranges:
             comparison = Comparison("return", Better.MORE, Margin(margin, relative=True), trial.certain(which))
-            course = belay(*sides, schedule=schedule, comparison=comparison, budget=budget)
+            asked = {"schedule": schedule, "comparison": comparison, "budget": budget, "before": before}
+            course = belay(*sides, **asked)
             if first == 0:
-                agree(course, *sides, schedule=schedule, comparison=comparison, budget=budget, rng=rng)
+                agree(course, *sides, **asked, rng=rng)
             said.setdefault(which, []).append(Said.of(course.failed, course.passed, episodes))
         for rule, failed in naive(drawn, looks=schedule.looks, rollouts=number).items():
             said.setdefault(rule, []).append(Said.of(failed, None, episodes))
@@ -175,6 +186,7 @@ def agree(
     schedule: Schedule,
     comparison: Comparison,
     budget: Budget,
+    before: Floats,
     rng: np.random.Generator,
 ) -> None:
     """Put some looks through `judge` and end the run when the arrays said anything else."""
@@ -186,7 +198,7 @@ def agree(
         if spoke.size and rng.random() < 0.5:
             look = max(0, int(spoke[0]) - int(rng.integers(2)))
         sides = [_windows(side, rollout, look, schedule) for side in (candidate, stable)]
-        verdict = judge(comparison, *sides, budget=budget).verdict
+        verdict = judge(comparison, *sides, budget=budget, earlier=earlier_of(before[rollout])).verdict
         said = (bool(course.failed[rollout, look]), bool(course.passed[rollout, look]))
         if said != (verdict is Verdict.FAIL, verdict is Verdict.PASS):
             raise SystemExit(f"rollout {rollout}, look {look}: judge says {verdict}, the arrays (fail, pass) = {said}")

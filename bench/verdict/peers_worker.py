@@ -96,19 +96,21 @@ def confidence(rollouts: list[Rollout], expected: float) -> list[tuple[int | Non
             looks[number].append(look)
             # Bounds belong to the planned looks: the few episodes beyond the plan are used, not counted as information.
             scale = wanted / sum(counts.values())
-            rows += [
-                {
-                    "rollout": number,
-                    "look": len(looks[number]),
-                    "side": side,
-                    "episodes": counts[side] * scale,
-                    "total": float(rollout.of(side, "total")[look]) * scale,
-                    "squares": float(rollout.of(side, "squares")[look]) * scale,
-                    "planned": round(OF_EXPECTED * expected),
-                    "method": "z-test",
-                }
-                for side in counts
-            ]
+            for side, count in counts.items():
+                total, squares = (float(rollout.of(side, what)[look]) for what in ("total", "squares"))
+                rows.append(
+                    {
+                        "rollout": number,
+                        "look": len(looks[number]),
+                        "side": side,
+                        "episodes": count * scale,
+                        "total": total * scale,
+                        # Of equal returns rounding makes a variance below 0, which it refuses.
+                        "squares": max(squares, total**2 / count * (1 + 1e-9)) * scale,
+                        "planned": round(OF_EXPECTED * expected),
+                        "method": "z-test",
+                    }
+                )
     if not rows:
         return [(None, None)] * len(rollouts)
 

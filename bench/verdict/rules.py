@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from belay_operator.rollout.analysis.bet import Outcomes
+from belay_operator.rollout.analysis.bet import Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import bounds
 from belay_operator.rollout.analysis.budget import Budget
 from belay_operator.rollout.analysis.evidence import Comparison, flags
@@ -132,8 +132,29 @@ class Course:
     passed: Flags
 
 
-def belay(candidate: SoFar, stable: SoFar, *, schedule: Schedule, comparison: Comparison, budget: Budget) -> Course:
-    """Run the operator's tests at every look: an outcome of which more is better, and the missing rate."""
+def earlier_of(returns: Floats) -> Earlier | None:
+    """What stable's returns before the first window say, (rollout, episode) or (episode); None: there are none."""
+    if not returns.shape[-1]:
+        return None
+    keep = returns.ndim > 1  # arrays with an axis for the windows, where there is one rollout each
+    mean, spread = returns.mean(axis=-1, keepdims=keep), returns.std(axis=-1, ddof=1, keepdims=keep)
+    return Earlier(mean, spread, returns.min(axis=-1, keepdims=keep), returns.max(axis=-1, keepdims=keep))
+
+
+def belay(
+    candidate: SoFar,
+    stable: SoFar,
+    *,
+    schedule: Schedule,
+    comparison: Comparison,
+    budget: Budget,
+    before: Floats,
+) -> Course:
+    """Run the operator's tests at every look: an outcome of which more is better, and the missing rate.
+
+    Args:
+        before: Stable's returns before the first window, (rollout, episode).
+    """
     window, ripe = schedule.window_of_bin, schedule.ripe
     ends = np.searchsorted(window, np.arange(schedule.windows.size), side="right") - 1
     full = candidate.at(ends), stable.at(ends)
@@ -158,7 +179,8 @@ def belay(candidate: SoFar, stable: SoFar, *, schedule: Schedule, comparison: Co
 
     certain, margin = comparison.certain, comparison.margin
     sides = full[0].outcomes(), full[1].outcomes()
-    race = Race(margin, *sides, bounds(certain, margin, *sides, None), None)
+    earlier = earlier_of(before)
+    race = Race(margin, *sides, bounds(certain, margin, *sides, earlier), earlier)
     worse = at_looks(race.worse, SoFar.outcomes) >= np.log(1 / budget.outcome)
     better = at_looks(race.better, SoFar.outcomes) >= np.log(1 / budget.wrong_promotion)
     if certain.low is None or certain.high is None:

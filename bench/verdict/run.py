@@ -22,6 +22,7 @@ import yaml
 
 from belay_operator.rollout.analysis.budget import split
 from ranges import check
+from verdict import guards
 from verdict.measure import Trial, measure
 from verdict.peers import Peers
 
@@ -32,7 +33,7 @@ def main() -> int:
     """Run, print, and hold the figures against their bands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, under 40 seconds")
-    parser.add_argument("--only", default="", help="comma-separated beginnings of names of worlds")
+    parser.add_argument("--only", default="", help="comma-separated beginnings of names of worlds; guards")
     parser.add_argument("--without-peers", action="store_true", help="although they are installed")
     asked = parser.parse_args()
     kind = "quick" if asked.quick else "full"
@@ -45,7 +46,7 @@ def main() -> int:
     ours: dict[str, tuple[float, int]] = {}
     theirs: dict[str, tuple[float, int]] = {}
     for trial in trials(load, run):
-        if only and not trial.name.startswith(only):
+        if only and not f"{trial.name}.".startswith(only):
             continue
         rollouts = max(1, round(run["rollouts"] * trial.share))
         for drop in trial.drops:
@@ -66,10 +67,12 @@ def main() -> int:
     status = 0
     for which, measured in ((kept, ours), (".peers", theirs)):
         if measured:
-            among = tuple(f"{name}." for name in load["worlds"] if name.startswith(only)) if only else ()
+            among = tuple(f"{name}." for name in load["worlds"] if f"{name}.".startswith(only)) if only else ()
             values = {name: value for name, (value, _) in measured.items()}
             status |= check(HERE / f"ranges{which}.yaml", values, among=among)
     print(f"{run['rollouts']} rollouts a world and drop, {time.monotonic() - began:.0f} s")
+    if not only or "guards" in only:
+        status |= guards.run(kind)
     return status
 
 
@@ -83,7 +86,8 @@ def _keep(path: Path, measured: dict[str, tuple[float, int]]) -> None:
 def trials(load: dict[str, Any], run: dict[str, Any]) -> list[Trial]:
     """The worlds of a run, in order."""
     wanted = load["worlds"] if run["worlds"] == "all" else run["worlds"]
-    return [Trial.read(name, load["worlds"][name], schedule=load["schedule"]) for name in wanted]
+    always = {"schedule": load["schedule"], "earlier": load["earlier"]}
+    return [Trial.read(name, load["worlds"][name], **always) for name in wanted]
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ Mixture = tuple[tuple[float, float, float], ...]
 """(share, mean, standard deviation) of each part."""
 
 LANDING, CRASH = (230.0, 30.0), (-60.0, 70.0)  # bimodal: mean and sd of LunarLander-like landings and crashes
+LONGEST = 0.99  # of grace: an episode that lasts exactly as long is late by a rounding error, half of the time
 SILENT_QUANTILE = 0.25  # a silent candidate loses its worst quarter
 
 
@@ -102,11 +103,17 @@ def simulate(
     worse = of_candidate & (start >= world.turns_at)
     value = _draw(world, of_candidate, np.where(worse, 1 - drop, 1.0), rng) * level
     # Longer for better returns, as in CartPole: 5 s to the cap, half of it for the usual return.
-    length = np.clip(grace / 2 * value / (abs(world.mean) * level), 5, grace)
+    length = np.clip(grace / 2 * value / (abs(world.mean) * level), 5, LONGEST * grace)
     reported = rng.random(rollout.size) >= world.missing
     if world.silent:
         reported &= ~(of_candidate & (value / level < np.quantile(value / level, SILENT_QUANTILE)))
     return Episodes(rollout, of_candidate, start, np.where(reported, start + length, np.inf), value)
+
+
+def known_before(world: World, *, rollouts: int, episodes: int, rng: np.random.Generator) -> Floats:
+    """Return stable's last returns before the candidate came: (rollout, episode)."""
+    size = rollouts * episodes
+    return _draw(world, np.zeros(size, dtype=bool), np.ones(size), rng).reshape(rollouts, episodes)
 
 
 def _draw(world: World, of_candidate: NDArray[np.bool_], ability: Floats, rng: np.random.Generator) -> Floats:

@@ -15,9 +15,12 @@ import urllib.parse
 URL = urllib.parse.urlsplit(os.environ["ASK_URL"])
 CALLERS = int(os.environ["ASK_CALLERS"])  # each keeps one connection, as a pool would
 EVERY_S = float(os.environ["ASK_EVERY_S"])  # per caller
-BODY = os.environ["ASK_BODY"].encode()
+OBSERVATIONS = int(os.environ["ASK_OBSERVATIONS"])  # of a request; more than one are a list
+ITEM = os.environ["ASK_ITEM"]
+BODY = (ITEM if OBSERVATIONS == 1 else f"[{','.join([ITEM] * OBSERVATIONS)}]").encode()
 TIMEOUT_S = 10.0
 POLICY = "x-belay-policy"
+PINNED = {POLICY: os.environ["ASK_POLICY"]} if os.environ["ASK_POLICY"] else {}
 REMEMBERED = 50  # failures told one by one; all are counted
 
 
@@ -66,7 +69,7 @@ def ask(connection: http.client.HTTPConnection) -> tuple[float, int, str]:
     """Return when a request was sent, its status (0: none came) and the policy that answered, or what went wrong."""
     at = time.time()
     try:
-        connection.request("POST", URL.path, BODY, {"content-type": "application/json"})
+        connection.request("POST", URL.path, BODY, {"content-type": "application/json"} | PINNED)
         answer = connection.getresponse()
         text = answer.read()
     except (OSError, http.client.HTTPException) as error:

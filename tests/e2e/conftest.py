@@ -1,9 +1,12 @@
 """The real cluster with the chart installed; one namespace per test module, deleted at the end."""
 
+import copy
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import yaml
 
 from belay_demo.install import EXAMPLES, SYSTEM, chart, use_cluster
 from belay_demo.kube import Failed, Namespace, run
@@ -38,6 +41,25 @@ def gateway(here: Namespace) -> Namespace:
     here.apply(EXAMPLES / "00-gateway.yaml")
     here.kubectl("wait", "--for=condition=Programmed", "gateway/public", "--timeout=120s")
     return here
+
+
+@pytest.fixture(scope="module")
+def published(gateway: Namespace) -> dict[str, dict[str, Any]]:
+    """Return the specs of two policies, trained for a moment: how well they play is not the question here."""
+    template = yaml.safe_load((EXAMPLES / "10-training.yaml").read_text())
+    for first, name in enumerate(("one", "two")):
+        job = copy.deepcopy(template)
+        job["metadata"] = {"name": name}
+        job["spec"] |= {"budget": {"steps": 2048}, "seeds": {"count": 1, "first": first}}
+        job["spec"] |= {"evaluation": {"every": 1024, "episodes": 5}, "publish": {"family": name}}
+        gateway.apply(job)
+    names = [
+        gateway.wait(
+            f"{name} to publish", lambda name=name: gateway.status("rltj", name).get("publishedPolicy"), timeout_s=300
+        )
+        for name in ("one", "two")
+    ]
+    return dict(zip("ab", (gateway.get("rlp", name)["spec"] for name in names), strict=True))
 
 
 def remove(namespace: Namespace, *, wait: bool = True) -> None:

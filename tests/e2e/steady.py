@@ -16,9 +16,26 @@ OBSERVATION = [0.01, 0.02, 0.03, 0.04]  # CartPole's
 class Steady:
     """Requests to one rollout's route, from `start` to `stop`."""
 
-    def __init__(self, here: Namespace, rollout: str) -> None:
+    def __init__(
+        self,
+        here: Namespace,
+        rollout: str,
+        *,
+        name: str = "",
+        callers: int = CALLERS,
+        every_s: float = EVERY_S,
+        observations: int = 1,
+        policy: str = "",
+    ) -> None:
+        """Args: name: tells several of a rollout apart. observations: of a request; many take long. policy: pinned."""
         self._here = here
-        self._name = f"ask-{rollout}"
+        self._name = f"ask-{rollout}{name}"
+        self._asked = {
+            "ASK_CALLERS": str(callers),
+            "ASK_EVERY_S": str(every_s),
+            "ASK_OBSERVATIONS": str(observations),
+            "ASK_POLICY": policy,
+        }
         self._url = Players(here, rollout=rollout).url()
 
     def start(self) -> None:
@@ -60,12 +77,7 @@ class Steady:
         return seen
 
     def _pod(self) -> dict[str, Any]:
-        environment = {
-            "ASK_URL": self._url,
-            "ASK_CALLERS": str(CALLERS),
-            "ASK_EVERY_S": str(EVERY_S),
-            "ASK_BODY": json.dumps({"observation": OBSERVATION}),
-        }
+        environment = {"ASK_URL": self._url, "ASK_ITEM": json.dumps({"observation": OBSERVATION}), **self._asked}
         container = {
             "name": "ask",
             "image": images()["belay-trainer"],

@@ -34,25 +34,6 @@ SPEC = {
 WRONG = "sha256:" + "0" * 64
 
 
-@pytest.fixture(scope="module")
-def published(gateway: Namespace) -> dict[str, dict[str, Any]]:
-    """Return the specs of two policies, trained for a moment: how well they play is not the question here."""
-    template = yaml.safe_load((EXAMPLES / "10-training.yaml").read_text())
-    for first, name in enumerate(("one", "two")):
-        job = copy.deepcopy(template)
-        job["metadata"] = {"name": name}
-        job["spec"] |= {"budget": {"steps": 2048}, "seeds": {"count": 1, "first": first}}
-        job["spec"] |= {"evaluation": {"every": 1024, "episodes": 5}, "publish": {"family": name}}
-        gateway.apply(job)
-    names = [
-        gateway.wait(
-            f"{name} to publish", lambda name=name: gateway.status("rltj", name).get("publishedPolicy"), timeout_s=300
-        )
-        for name in ("one", "two")
-    ]
-    return dict(zip("ab", (gateway.get("rlp", name)["spec"] for name in names), strict=True))
-
-
 @dataclass(frozen=True)
 class Scene:
     """A rollout that serves policy `a` to somebody who never stops asking; policy `b` waits for its turn."""

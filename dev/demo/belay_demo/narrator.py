@@ -34,8 +34,9 @@ class Narrator:
 
 
 def _gist(verdict: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What makes a verdict worth telling again: another outcome, or ten more episodes."""
-    return verdict["verdict"], verdict.get("candidate", {}).get("episodes", 0) // 10, verdict.get("breaches")
+    """What makes a verdict worth telling again: another outcome, ten more episodes, or a quarter of the way to Pass."""
+    episodes, limit = verdict.get("candidate", {}).get("episodes", 0), verdict.get("limit", {})
+    return verdict["verdict"], episodes // 10, limit.get("inFavour", 0) // 0.25
 
 
 def sentence(verdict: Mapping[str, Any]) -> str:
@@ -52,10 +53,12 @@ def sentence(verdict: Mapping[str, Any]) -> str:
         low, high = verdict["interval"]
         text += f" | difference {verdict['difference']:+.1f} in [{low:.1f}, {high:.1f}]"
         text += f", fails below {verdict.get('failBelow', 0):g}, passes above {verdict.get('passAbove', 0):g}"
-    if verdict["verdict"] != "Pass" and "value" not in verdict and verdict.get("message"):
+    if verdict["verdict"] != "Pass" and "limit" not in verdict and verdict.get("message"):
         text += f" | {verdict['message']}"
-    if "value" in verdict:
-        text += f" | measured {verdict['value']:.4g}"
+    if limit := verdict.get("limit"):
+        went = f"took longer than {limit['bound']:g} s" if "bound" in limit else "failed"
+        text += f" | {limit['beyond']} of {limit['requests']} requests {went}"
+        text += f", evidence against {limit['against']:.2g}, in favour {limit['inFavour']:.2g} (1 decides)"
     return text
 
 

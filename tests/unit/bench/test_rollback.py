@@ -46,7 +46,7 @@ def episodes(*, worse: float, sent_after: float = 0.1) -> list[Reported]:
 
 
 def proven(reported: list[Reported], until: float = BEGIN + 60) -> float:
-    return proof(reported, SPEC, stable="good", candidate="worse", until=until)
+    return proof(reported, SPEC, stable="good", candidate="worse", since=BEGIN, until=until)
 
 
 def test_the_proof_is_the_first_instant_that_suffices() -> None:

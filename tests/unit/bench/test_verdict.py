@@ -66,16 +66,18 @@ def test_a_bin_holds_what_came_of_its_window_so_far() -> None:
 
 @pytest.mark.parametrize("window", [60.0, 300.0, 1200.0])
 @pytest.mark.parametrize("certain", [Range(0.0, 600.0), Range(), Range(low=0.0)])
-def test_the_arrays_say_what_judge_says(window: float, certain: Range) -> None:
+@pytest.mark.parametrize("known", [0, 30])
+def test_the_arrays_say_what_judge_says(window: float, certain: Range, known: int) -> None:
     schedule = replace(SCHEDULE, window=window)
     comparison = replace(COMPARISON, certain=certain)
     for drop in (0.0, 0.3):
         episodes = drawn(drop)
         sides = [so_far(episodes, candidate=side, schedule=schedule, rollouts=6) for side in (True, False)]
-        course = belay(*sides, schedule=schedule, comparison=comparison, budget=BUDGET)
-        asked = {"schedule": schedule, "comparison": comparison, "budget": BUDGET}
+        before = np.random.default_rng(3).normal(300, 90, (6, known))
+        asked = {"schedule": schedule, "comparison": comparison, "budget": BUDGET, "before": before}
+        course = belay(*sides, **asked)
         agree(course, *sides, **asked, rng=np.random.default_rng(2))
-        assert course.failed[:, -1].any() == (drop > 0)
+        assert course.failed[:, -1].sum() >= 5 if drop else course.failed.any(axis=1).sum() <= 1
     with pytest.raises(SystemExit, match="judge says"):
         agree(Course(~course.failed, course.passed), *sides, **asked, rng=np.random.default_rng(2))
 
@@ -97,7 +99,7 @@ def test_naive_rules_take_what_has_finished() -> None:
 
 
 def trial(**values: object) -> Trial:
-    return Trial.read("world", {**NORMAL, "drops": [0.2], **values}, schedule=TIMES)
+    return Trial.read("world", {**NORMAL, "drops": [0.2], **values}, schedule=TIMES, earlier=20)
 
 
 def test_a_drop_is_found_where_fail_comes_before_pass() -> None:
@@ -142,7 +144,7 @@ def test_a_world_that_is_not_what_it_says_is_refused(values: dict[str, object], 
 def test_declared_needs_a_range() -> None:
     bare = {key: value for key, value in NORMAL.items() if key != "range"}
     with pytest.raises(ValueError, match="it has no range"):
-        Trial.read("world", {**bare, "drops": [0], "ranges": ["declared"]}, schedule=TIMES)
+        Trial.read("world", {**bare, "drops": [0], "ranges": ["declared"]}, schedule=TIMES, earlier=0)
 
 
 def test_mixtures_have_the_means_they_are_given() -> None:
@@ -173,3 +175,9 @@ def test_the_peers_find_what_is_plain_and_nothing_where_nothing_is() -> None:
         for failed, _, finished in said.values():
             assert (failed < looks.size).all() == (drop > 0)
             assert finished.shape == (6, looks.size)
+
+
+def test_nothing_is_missing_but_what_is_said_to_be() -> None:
+    episodes = drawn(rollouts=60, returns="mixture", candidate=[[1, 900]], stable=[[1, 900]], range=[0, 1000])
+    side = so_far(episodes, candidate=True, schedule=SCHEDULE, rollouts=60)
+    assert not side.missing.any()

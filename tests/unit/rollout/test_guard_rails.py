@@ -87,9 +87,10 @@ def test_an_operator_that_is_replaced_loses_no_evidence_and_counts_nothing_twice
     live(stage, at, rate=30.0, slow=0.02)
     before = limit(stage)
     stage.counted.clear()  # another process scrapes the pods for the first time
+    stage.later(minutes=1)
     stage.scrape("b", rate=0.0, seconds=0)
     stage.passes()
-    assert (limit(stage).against, limit(stage).requests) == (before.against, before.requests)
+    assert limit(stage) == before, "an operator that starts has nothing to write"
     live(stage, 40 - at, rate=30.0, slow=0.02)
     assert limit(stage).against == pytest.approx(after[limit(stage).requests], rel=1e-3)
     assert limit(stage).requests >= limit(undisturbed).requests - 2 * 150
@@ -151,3 +152,13 @@ def test_an_analysis_waits_until_the_limit_is_shown_to_be_kept() -> None:
         stage.passes()
         blocks += 1
     assert (stage.weights, blocks) == ({"b": 10000}, 80)
+
+
+def test_a_status_of_an_operator_that_counted_breaches_is_read_and_its_counter_forgotten() -> None:
+    stage = on_trial()
+    live(stage, 10, rate=10.0)
+    (verdict,) = stage.world.objects["RLRollout", "default", "cartpole"]["status"]["verdicts"]
+    del verdict["limit"]
+    verdict |= {"value": 0.25, "breaches": 2}
+    assert live(stage, 20, rate=10.0) is None
+    assert limit(stage).requests >= 100

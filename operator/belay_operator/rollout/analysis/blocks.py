@@ -23,7 +23,7 @@ from belay_operator.rollout.analysis.limits import (
     started,
     suspicious,
 )
-from belay_operator.rollout.facts import Counts, Scrape
+from belay_operator.rollout.facts import Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +81,13 @@ def hold(rail: Rail, counts: Counts, held: Held | None, weight: tuple[datetime, 
     """
     if held is None:
         held = Held(counting=counts.began, scrape=counts.scrapes[-1].number)
-    elif held.counting != counts.began:
-        # Another operator's counting, or another trial's. Nothing of this one is judged yet.
-        held = replace(held, counting=counts.began, scrape=counts.scrapes[0].number)
     seen = weight if weight is not None and weight[0] == counts.weight_since else None
-    for block in blocks(counts, after=held.scrape, block_s=rail.block_s):
+    for block in blocks(counts, after=_judged(counts, held), block_s=rail.block_s):
         if seen is not None and held.weight_since != seen[0] and block.first >= counts.weight_from:
             held = _at_new_weight(rail, held, *seen)
         held = replace(
             held,
+            counting=counts.began,
             scrape=block.last,
             evidence=tuple(cut(against(rail, held.evidence, block.share, block.elapsed_s)).tolist()),
             wealth=float(in_favour(rail, held.wealth, block.share)),
@@ -122,11 +120,17 @@ def blocks(counts: Counts, *, after: int, block_s: float) -> Iterator[Block]:
 
 def waiting(counts: Counts, held: Held) -> bool:
     """Return whether requests came that no whole block has yet."""
-    return counts.of(counts.scrapes[-1])[0] > counts.of(_scrape(counts, held.scrape))[0]
+    place = max(_judged(counts, held) - counts.scrapes[0].number, 0)
+    return counts.of(counts.scrapes[-1])[0] > counts.of(counts.scrapes[place])[0]
 
 
-def _scrape(counts: Counts, number: int) -> Scrape:
-    return counts.scrapes[max(number - counts.scrapes[0].number, 0)]
+def _judged(counts: Counts, held: Held) -> int:
+    """The scrape up to which everything is judged. Of another operator's counting, or another trial's, nothing is.
+
+    That it is another one is recorded with its first block, and not before: an operator that writes as it starts, and
+    nothing but that, would never come to rest.
+    """
+    return held.scrape if held.counting == counts.began else counts.scrapes[0].number
 
 
 def _at_new_weight(rail: Rail, held: Held, since: datetime, weight: float) -> Held:

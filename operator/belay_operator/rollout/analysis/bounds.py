@@ -1,7 +1,7 @@
 """Between what the outcomes of a window lie, known before it: declared, certain, or taken with a stated depth.
 
 Without any bounds no test can both be valid and ever conclude (Bahadur & Savage, 1956). Where a spec says none, an end
-lies as far beyond everything seen before as that is wide, and at least DEPTH times stable's mean away from it, or
+lies a quarter of its width beyond everything seen before, and at least DEPTH times stable's mean away from it, or
 MARGINS where the margin is a number of its own. What is deeper than that and rarer than seen is not protected against;
 status says where the ends are.
 """
@@ -16,7 +16,7 @@ from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, 
 
 DEPTH = 2.0  # of |stable's mean|, below and above it
 MARGINS = 20.0  # as DEPTH is for a margin of 10 %
-WIDTHS = 1.0  # of what was seen, beyond either end
+WIDTHS = 0.25  # of what was seen, beyond either end: more protects in no world of bench/verdict, and costs power
 
 
 @dataclass(frozen=True, slots=True)

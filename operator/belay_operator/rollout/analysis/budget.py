@@ -14,8 +14,8 @@ from dataclasses import dataclass
 MISSING_SHARE = 0.1
 WRONG_PROMOTION_RATE = 0.025  # chance that a candidate worse by the allowed regression or more ever passes, per metric
 
-# Share of the errors that the first trial of a digest may spend, and each further one of what is then left: a retry, an
-# edited metric and a digest that comes again spend nothing twice.
+# Share of the errors that the first trial of a digest may spend; all further ones share the rest: a retry, an edited
+# metric and a digest that comes again spend nothing twice.
 FIRST_TRIAL = 0.9
 
 
@@ -38,7 +38,7 @@ def split(false_rollback_rate: float, compared_metrics: int, *, trial: int = 1) 
     """
     if not 0 < false_rollback_rate <= 0.25:
         raise ValueError(f"analysis.falseRollbackRate is {false_rollback_rate}, wanted above 0 and at most 0.25")
-    part = FIRST_TRIAL * (1 - FIRST_TRIAL) ** (max(trial, 1) - 1)
+    part = FIRST_TRIAL if trial <= 1 else (1 - FIRST_TRIAL) / (trial * (trial - 1))  # which sum to 1
     each = part * false_rollback_rate / max(compared_metrics, 1)
     return Budget(
         outcome=each * (1 - MISSING_SHARE), missing=each * MISSING_SHARE, wrong_promotion=part * WRONG_PROMOTION_RATE

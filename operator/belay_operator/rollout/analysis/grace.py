@@ -26,10 +26,7 @@ LATE_SHARE = 0.01  # of reported episodes: what a mean that leaves out so few ca
 PARTS = 8  # of the time, with as many reports each: windows may be too short to tell a share of them
 MOST = 0.5
 OUTLIERS = 1  # late reports that never matter, however few episodes there are
-MANY, USUAL = (
-    0.10,
-    0.03,
-)  # shares of stable's episodes that are missing: bet against the first as if the other were true
+MANY, USUAL = 0.10, 0.03  # shares of stable's episodes that are missing: bet against the first as if the other held
 DOUBT = 0.01  # how often stable is taken to miss few at any look, where it misses MANY or more
 TOO_EARLY = (
     "whether analysis.grace is long enough shows when twice of it has passed since the first episodes, or as soon as "

@@ -19,6 +19,7 @@ from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.sources.serving import wanted
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
+HOUR = timedelta(hours=1)  # later: all reports that come have come
 RETURN = Comparison("return", Better.MORE, Margin(0.1, relative=True))
 
 
@@ -98,8 +99,7 @@ def test_what_stable_did_before_the_trial_lets_the_first_window_count(known: boo
     """Without it the first window is what is learned from."""
     past = EarlierStatistics(count=100, mean=300, m2=99 * 30.0**2, min=220, max=390) if known else None
     sides = [side("b", episodes(NOW, 150.0)), side("a", episodes(NOW, 300.0), earlier=past)]
-    later = NOW + timedelta(minutes=2)  # late reports of the first episodes would have come
-    answer = Reading("asked", later, windows=Statistics(outcome="return", at=later, etag="1", versions=sides))
+    answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW + HOUR, etag="1", versions=sides))
     asked = Judgement(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=None)
     assert (judged(asked, answer).verdict is Verdict.FAIL) == known
 
@@ -107,7 +107,7 @@ def test_what_stable_did_before_the_trial_lets_the_first_window_count(known: boo
 def test_windows_of_an_earlier_weight_are_what_is_known_at_the_next() -> None:
     before, now = NOW - timedelta(minutes=5), NOW
     sides = [side(v, *(episodes(at, m) for at in (before, now))) for v, m in (("b", 300.0), ("a", 300.0))]
-    answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW, etag="1", versions=sides))
+    answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW + HOUR, etag="1", versions=sides))
     asked = Judgement(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=NOW)
     evidence = judged(asked, answer)
     assert evidence.interval is not None
