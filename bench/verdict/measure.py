@@ -92,6 +92,7 @@ def measure(
     """Return the figures of one world and drop by name: of Belay and the naive rules, and of the peers."""
     schedule = trial.schedule
     rng = np.random.default_rng([seed, round(1000 * drop), *trial.name.encode()])
+    sampling = np.random.default_rng(seed)  # what is sampled depends on what was said, and the world must not
     said: dict[str, list[Said]] = {}
     theirs: dict[str, list[Said]] = {}
     at_once = max(1, min(AT_ONCE, int(EPISODES_AT_ONCE / (trial.world.arrivals_per_s * schedule.duration))))
@@ -108,7 +109,7 @@ def measure(
             asked = {"schedule": schedule, "comparison": comparison, "budget": budget, "before": before}
             course = belay(*sides, **asked)
             if first == 0:
-                agree(course, *sides, **asked, rng=rng)
+                agree(course, *sides, **asked, rng=sampling)
             said.setdefault(which, []).append(Said.of(course.failed, course.passed, episodes))
         for rule, failed in naive(drawn, looks=schedule.looks, rollouts=number).items():
             said.setdefault(rule, []).append(Said.of(failed, None, episodes))

@@ -126,6 +126,7 @@ def confidence(rollouts: list[Rollout], expected: float) -> list[tuple[int | Non
             correction_method="bonferroni-only-count-twosided",  # rollouts are not comparisons of one experiment
             method_column="method",
             treatment_column="side",
+            power=float("nan"),  # what a next experiment would need is not asked, and takes minutes for 0/1 outcomes
         )
         told = experiment.difference(
             level_1="stable",
