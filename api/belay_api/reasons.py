@@ -122,7 +122,8 @@ class RolloutReason(StrEnum):
     ANALYZING = "Analyzing"
     """An `analyze` step is waiting for its verdict."""
     GRACE_TOO_SHORT = "GraceTooShort"
-    """Episodes take longer than `analysis.grace`, so no comparison can decide; the message says how long they take."""
+    """Episodes take longer than `analysis.grace`, so no comparison can decide and no step ends; the message says how
+    long they take."""
     SAMPLE_RATIO_MISMATCH = "SampleRatioMismatch"
     """Of the condition SampleRatio: episodes do not begin at the candidate in the share that its weights ask for. No
     comparison passes meanwhile; the message says what was seen and what to look for."""

@@ -376,8 +376,10 @@ class AnalysisSpec(Model):
         )
     }
 
-    window: Duration = Field(default="5m", validate_default=True)
-    """Episodes are compared only with those that started in the same window of this length."""
+    window: Duration = Field(default="1m", validate_default=True)
+    """Episodes are compared only with those that started in the same window of this length, and under the same weight.
+    Shorter: less of what changes in the world within it counts as a difference. One with episodes of one side only says
+    nothing of their outcomes."""
     grace: Duration = Field(default="1m", validate_default=True)
     """An episode counts if it ended within this time of its own start, else it is missing. At least the longest
     episode; every verdict lags by it."""

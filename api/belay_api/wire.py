@@ -10,7 +10,7 @@ The operator's own service account may read and write every namespace.
     GET    /progress?since=CURSOR&wait=SECONDS       -> ProgressPage                           operator, long-poll
     POST   /namespaces/{ns}/starts                   Batch[EpisodeStart] -> BatchResult        serving pods
     POST   /namespaces/{ns}/outcomes                 Batch[EpisodeOutcome] -> BatchResult      clients
-    GET    /namespaces/{ns}/statistics?versions=A,B&rollout=R&outcome=return&window=300&grace=60&since=RFC3339
+    GET    /namespaces/{ns}/statistics?versions=A,B&rollout=R&outcome=return&window=60&grace=60&since=RFC3339
                                       &cuts=RFC3339,RFC3339&wait=S&etag=E
                                                      -> Statistics                             operator, long-poll
     HEAD   /namespaces/{ns}/blobs/{hex}              -> 200 + Upload-Offset (complete: Content-Length) or 404

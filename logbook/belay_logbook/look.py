@@ -60,7 +60,7 @@ def parse_look(namespace: str, query: Mapping[str, str]) -> Look:
         namespace=namespace,
         versions=versions,
         outcome=outcome,
-        window=timedelta(seconds=_seconds(query, "window", 300.0, least=1.0)),
+        window=timedelta(seconds=_seconds(query, "window", 60.0, least=1.0)),
         grace=timedelta(seconds=_seconds(query, "grace", 60.0, least=0.0)),
         since=_instant(query["since"], "since") if query.get("since") else _EPOCH,
         rollout=rollout,

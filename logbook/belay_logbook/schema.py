@@ -64,18 +64,27 @@ CREATE TABLE sealed_piece (
     PRIMARY KEY (question, start_ms)) WITHOUT ROWID;
 """
 
-_TRIGGERS = "".join(
-    f"""
-CREATE TRIGGER episode_{event.lower()} AFTER {event} ON episode
-WHEN EXISTS (SELECT 1 FROM question WHERE version = NEW.version AND sealed_ms > NEW.started_ms) BEGIN
+_DROPS_WINDOWS = """
     DELETE FROM sealed_window WHERE (question, start_ms) IN (
         SELECT id, NEW.started_ms - NEW.started_ms % window_ms FROM question WHERE version = NEW.version);
     DELETE FROM sealed_piece WHERE (question, start_ms) IN (
-        SELECT id, NEW.started_ms - NEW.started_ms % window_ms % piece_ms FROM question WHERE version = NEW.version);
+        SELECT id, NEW.started_ms - NEW.started_ms % window_ms % piece_ms FROM question WHERE version = NEW.version);"""
+_DROPS_CHAPTERS = """
+    DELETE FROM sealed_chapter WHERE (question, start_ms) IN (
+        SELECT id, NEW.started_ms - NEW.started_ms % chapter_ms FROM question WHERE version = NEW.version);"""
+
+
+def _triggers(drops: str) -> str:
+    """Return the triggers by which a write to an episode drops what holds it."""
+    return "".join(
+        f"""
+CREATE TRIGGER episode_{event.lower()} AFTER {event} ON episode
+WHEN EXISTS (SELECT 1 FROM question WHERE version = NEW.version AND sealed_ms > NEW.started_ms) BEGIN{drops}
 END;
 """
-    for event in ("INSERT", "UPDATE")
-)
+        for event in ("INSERT", "UPDATE")
+    )
+
 
 # Evidence belongs to a rollout. SQLite cannot change a UNIQUE, so the table is made anew under the same ids. Whole
 # windows are put together again from their pieces by the next look.
@@ -99,7 +108,20 @@ CREATE TABLE sealed_window (
 CREATE INDEX sealed_part ON sealed_window (question, first_ms) WHERE part = 1;
 """
 
-STEPS = (_INITIAL, _SEALED + _TRIGGERS, _ROLLOUTS)
+# With windows of a minute a look of a week would read ten thousand rows: whole chapters of them are kept as well.
+_CHAPTERS = """
+CREATE TABLE sealed_chapter (
+    question INTEGER NOT NULL REFERENCES question (id) ON DELETE CASCADE,
+    start_ms INTEGER NOT NULL,     -- of its first window
+    wire BLOB NOT NULL, moved INTEGER NOT NULL, longest_ms INTEGER,  -- as in sealed_window, of all its windows
+    PRIMARY KEY (question, start_ms)) WITHOUT ROWID;
+ALTER TABLE question ADD COLUMN chapter_ms INTEGER NOT NULL DEFAULT 0;
+UPDATE question SET chapter_ms = 64 * window_ms;
+DROP TRIGGER episode_insert;
+DROP TRIGGER episode_update;
+""" + _triggers(_DROPS_WINDOWS + _DROPS_CHAPTERS)
+
+STEPS = (_INITIAL, _SEALED + _triggers(_DROPS_WINDOWS), _ROLLOUTS, _CHAPTERS)
 
 
 class NewerDatabase(RuntimeError):

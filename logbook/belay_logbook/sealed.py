@@ -1,7 +1,8 @@
 """What is past grace, kept beside the episodes so that no look counts them again, not even after a restart.
 
 A window is cut into pieces. Pieces are kept as tallies, so that the window that is still growing, and one that a late
-arrival opened again, are put together from pieces and a few rows; whole windows are kept as they stand in an answer.
+arrival opened again, are put together from pieces and a few rows; whole windows are kept as they stand in an answer,
+and so are chapters of them.
 
     a reader finds    spans that are past grace and not kept; the numbers belong to its snapshot
     `keep` checks     in the writer's transaction, that nothing was written to the span since: rows are only ever added
@@ -19,6 +20,7 @@ from typing import NamedTuple
 from belay_logbook.tally import Tally
 
 PIECES = 32  # of a window: a look reads the rows of one at each end
+CHAPTER = 64  # windows that are read at once where all of them are kept: a week of minutes would be ten thousand rows
 LEAST = 16  # episodes that make a piece worth a row of its own
 QUESTIONS = 32  # kept for one version, the newest; each is a fraction of a percent of its episodes
 PARTS = 256  # of cut windows, kept for one question, the newest: two for each cut of a look, and of some looks before
@@ -31,6 +33,11 @@ class Question(NamedTuple):
     outcome: str
     window_ms: int
     grace_ms: int
+
+    @property
+    def chapter_ms(self) -> int:
+        """Length of the chapters, which are aligned to the epoch."""
+        return CHAPTER * self.window_ms
 
     @property
     def piece_ms(self) -> int:
@@ -49,17 +56,17 @@ class Question(NamedTuple):
 
 
 class KeptWindow(NamedTuple):  # a tuple, because a look makes hundreds
-    """One window's part of an answer."""
+    """One window's part of an answer, or that of all windows of a chapter together."""
 
     start_ms: int
     """By the clock or by a cut, as is `end_ms`."""
     end_ms: int
     wire: bytes
-    """`wire.WindowStatistics` as JSON; empty when nothing in it counts or is missing."""
+    """`wire.WindowStatistics` as JSON, of several with commas between; empty: nothing in it counts or is missing."""
     moved: int
     longest_ms: int | None
     tally: str
-    """As text, because only a look at all rollouts reads it."""
+    """As text, because only a look at all rollouts reads it; empty for a chapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +89,32 @@ _FORGET_PARTS = """
 DELETE FROM sealed_window WHERE question = ?1 AND part = 1 AND first_ms <= (
     SELECT first_ms FROM sealed_window WHERE question = ?1 AND part = 1 ORDER BY first_ms DESC LIMIT 1 OFFSET ?2)"""
 
+# In order of start, as the table is: the order within an aggregate cannot be asked for before SQLite 3.44.
+_KEEP_CHAPTER = """
+INSERT OR REPLACE INTO sealed_chapter
+SELECT ?1, ?2, CAST(COALESCE(GROUP_CONCAT(NULLIF(CAST(wire AS TEXT), '')), '') AS BLOB), SUM(moved), MAX(longest_ms)
+FROM (SELECT wire, moved, longest_ms FROM sealed_window
+    WHERE question = ?1 AND start_ms >= ?2 AND start_ms < ?3 AND part = 0 ORDER BY start_ms)
+HAVING COUNT(*) = ?4"""
+
 
 def find(connection: sqlite3.Connection, question: Question) -> int | None:
     """Return the question's id, None when nothing is kept for it."""
     query = "SELECT id FROM question WHERE (version, outcome, window_ms, grace_ms) = (?, ?, ?, ?)"
     row = connection.execute(query, question).fetchone()
     return int(row[0]) if row else None
+
+
+def kept_chapters(
+    connection: sqlite3.Connection, identity: int, question: Question, first_ms: int, end_ms: int
+) -> list[KeptWindow]:
+    """Return the chapters that lie in [first_ms, end_ms), oldest first."""
+    query = (
+        "SELECT start_ms, start_ms + ?, wire, moved, longest_ms, '' FROM sealed_chapter"
+        " WHERE question = ? AND start_ms BETWEEN ? AND ? ORDER BY start_ms"
+    )
+    values = (question.chapter_ms, identity, first_ms, end_ms - question.chapter_ms)
+    return list(map(KeptWindow._make, connection.execute(query, values)))
 
 
 def kept_windows(
@@ -117,8 +144,9 @@ def keep(connection: sqlite3.Connection, question: Question, seals: Iterable[Sea
     identity = find(connection, question)
     if identity is None:
         connection.execute(
-            "INSERT INTO question (version, outcome, window_ms, grace_ms, piece_ms) VALUES (?, ?, ?, ?, ?)",
-            (*question, question.piece_ms),
+            "INSERT INTO question (version, outcome, window_ms, grace_ms, piece_ms, chapter_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (*question, question.piece_ms, question.chapter_ms),
         )
         connection.execute(
             "DELETE FROM question WHERE version = ?1 AND id NOT IN"
@@ -126,6 +154,7 @@ def keep(connection: sqlite3.Connection, question: Question, seals: Iterable[Sea
             (question.version, QUESTIONS),
         )
         identity = find(connection, question)
+    chapters = set()
     for seal in seals:
         seen = (seal.tally.episodes, seal.tally.reported, question.version, seal.start_ms, seal.end_ms)
         if not connection.execute(_UNCHANGED, seen).fetchone()[0]:
@@ -145,4 +174,8 @@ def keep(connection: sqlite3.Connection, question: Question, seals: Iterable[Sea
             )
             if part:
                 connection.execute(_FORGET_PARTS, (identity, PARTS))
+            else:
+                chapters.add(start - start % question.chapter_ms)
         connection.execute("UPDATE question SET sealed_ms = MAX(sealed_ms, ?) WHERE id = ?", (seal.end_ms, identity))
+    for start in chapters:
+        connection.execute(_KEEP_CHAPTER, (identity, start, start + question.chapter_ms, CHAPTER))

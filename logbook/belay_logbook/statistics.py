@@ -21,7 +21,7 @@ from belay_api.units import format_instant
 from belay_api.wire import EarlierStatistics, WindowStatistics
 from belay_logbook.errors import BadRequest
 from belay_logbook.schema import STANDARD_OUTCOMES
-from belay_logbook.sealed import LEAST, KeptWindow, Question, Seal, find, kept_pieces, kept_windows
+from belay_logbook.sealed import LEAST, KeptWindow, Question, Seal, find, kept_chapters, kept_pieces, kept_windows
 from belay_logbook.tally import Row, Tally, tally, together
 from belay_logbook.windows import Windows
 
@@ -87,15 +87,17 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
     """
     span = (round(look.since.timestamp() * 1000), at_ms - _ms(look.grace))
     due: list[int] = []
-    versions = []
+    numbers: list[bytes] = []
     seals: list[tuple[Question, Seal]] = []
     for name in look.versions:
         windows: list[KeptWindow] = []
         longest: list[int] = []
         earlier: list[Tally] = []
-        for question in _questions(connection, look, name):
+        asked = _questions(connection, look, name)
+        for question in asked:
             found = []
-            for window, found_seals in _windows(connection, question, look, span):
+            # What is read in chapters cannot be put together with another rollout's windows.
+            for window, found_seals in _windows(connection, question, look, span, chapters=len(asked) == 1):
                 found.append(window)
                 seals += [(question, seal) for seal in found_seals]
                 if len(found) > MAX_WINDOWS:
@@ -110,13 +112,14 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
             next_ms = _next(connection, question, young_ms, _NEVER_MS)
             # Counted once start < at - grace, and the horizon trails the clock by a millisecond: hence two.
             due += [] if next_ms is None else [next_ms + question.grace_ms + 2]
-        versions.append(_version(name, windows, longest, together(earlier)))
-    numbers = b",".join(versions)
-    etag = hashlib.blake2b(
-        b"[%b,%b]" % (orjson.dumps([look.outcome, look.namespace]), numbers), digest_size=12
-    ).hexdigest()
-    head = {"outcome": look.outcome, "at": _instant(at_ms), "etag": etag}
-    body = orjson.dumps(head | {"versions": orjson.Fragment(b"[%b]" % numbers)})
+        numbers += [b",", *_version(name, windows, longest, together(earlier))]
+    # Of many windows the bytes are many: they are copied once.
+    digest = hashlib.blake2b(orjson.dumps([look.outcome, look.namespace]), digest_size=12)
+    for part in numbers:
+        digest.update(part)
+    etag = digest.hexdigest()
+    head = orjson.dumps({"outcome": look.outcome, "at": _instant(at_ms), "etag": etag})
+    body = b"".join([head[:-1], b',"versions":[', *numbers[1:], b"]}"])
     return Answer(body, etag, min(due, default=None), tuple(seals))
 
 
@@ -138,15 +141,17 @@ def _too_many(look: Look, name: str) -> BadRequest:
 
 
 def _windows(
-    connection: sqlite3.Connection, question: Question, look: Look, span: Span
+    connection: sqlite3.Connection, question: Question, look: Look, span: Span, *, chapters: bool
 ) -> Iterator[tuple[KeptWindow, list[Seal]]]:
-    """Yield every window with episodes in the span, oldest first, and what of it can be kept from now on."""
+    """Yield every window with episodes in the span, oldest first, and what of it can be kept from now on.
+
+    Args:
+        chapters: Yield those that are kept in chapters where there are such.
+    """
     since_ms, until_ms = span
     windows = Windows(question, [round(cut.timestamp() * 1000) for cut in look.cuts])
     identity = find(connection, question)
-    kept: list[KeptWindow] = []
-    if identity is not None:
-        kept = windows.among(kept_windows(connection, identity, question, since_ms, until_ms))
+    kept = [] if identity is None else _kept(connection, identity, question, windows, span, chapters=chapters)
     position = since_ms
     for window in [*kept, None]:
         until = window.start_ms if window else until_ms
@@ -158,6 +163,28 @@ def _windows(
         if window:
             yield window, []
             position = window.end_ms
+
+
+def _kept(
+    connection: sqlite3.Connection,
+    identity: int,
+    question: Question,
+    windows: Windows,
+    span: Span,
+    *,
+    chapters: bool,
+) -> list[KeptWindow]:
+    """Return what is kept of the windows in the span, oldest first."""
+    whole = windows.uncut(kept_chapters(connection, identity, question, *span)) if chapters else []
+    found, position = [], span[0]
+    for chapter in [*whole, None]:
+        until = chapter.start_ms if chapter else span[1]
+        if position < until:
+            found += windows.among(kept_windows(connection, identity, question, position, until))
+        if chapter:
+            found.append(chapter)
+            position = chapter.end_ms
+    return found
 
 
 def _count(
@@ -271,25 +298,27 @@ def _wire(start_ms: int, total: Tally) -> bytes:
     return orjson.dumps(window.dump())
 
 
-def _version(name: str, windows: list[KeptWindow], young_longest_ms: list[int], earlier: Tally) -> bytes:
-    """Return `wire.VersionStatistics` as JSON."""
+def _version(name: str, windows: list[KeptWindow], young_longest_ms: list[int], earlier: Tally) -> list[bytes]:
+    """Return `wire.VersionStatistics` as JSON, in parts."""
     took = young_longest_ms + [window.longest_ms for window in windows if window.longest_ms is not None]
-    numbers = {
-        "version": name,
-        "windows": orjson.Fragment(b"[%b]" % b",".join(window.wire for window in windows if window.wire)),
-        "moved": sum(window.moved for window in windows),
-    }
+    rest: dict[str, object] = {"moved": sum(window.moved for window in windows)}
     if took:
-        numbers["longest"] = max(0, *took) / 1000
+        rest["longest"] = max(0, *took) / 1000
     if earlier.count and earlier.low is not None and earlier.high is not None:
-        numbers["earlier"] = EarlierStatistics(
+        rest["earlier"] = EarlierStatistics(
             count=earlier.count,
             mean=earlier.sums.mean(earlier.count),
             m2=earlier.sums.m2(earlier.count),
             min=earlier.low,
             max=earlier.high,
         ).dump()
-    return orjson.dumps(numbers)
+    return [
+        orjson.dumps({"version": name})[:-1],
+        b',"windows":[',
+        b",".join(window.wire for window in windows if window.wire),
+        b"],",
+        orjson.dumps(rest)[1:],
+    ]
 
 
 def _instant(at_ms: int) -> str:

@@ -25,6 +25,10 @@ class Windows:
             end = min([end, *self._cuts[place:]])
         return start, end
 
+    def uncut(self, chapters: Iterable[KeptWindow]) -> list[KeptWindow]:
+        """Return the chapters that no cut lies in."""
+        return [it for it in chapters if not any(it.start_ms <= torn < it.end_ms for torn in self._torn)]
+
     def among(self, kept: Iterable[KeptWindow]) -> list[KeptWindow]:
         """Return what is kept of these windows; the others are what looks with other cuts made."""
         length, torn, parts = self._question.window_ms, self._torn, self._parts  # a look asks of hundreds

@@ -17,7 +17,7 @@ from belay_logbook.db import Database
 from belay_logbook.episodes import Report, record_outcomes, record_starts
 from belay_logbook.errors import Unavailable, Unprocessable
 from belay_logbook.schema import STEPS, NewerDatabase
-from belay_logbook.sealed import keep
+from belay_logbook.sealed import CHAPTER, keep
 from belay_logbook.statistics import Look, compute
 from belay_logbook.tally import tally
 
@@ -148,6 +148,7 @@ def test_what_an_older_logbook_kept_belongs_to_no_rollout_and_is_not_counted_aga
         assert window["count"] == 100
         ours = replace(look, rollout="cartpole")
         assert orjson.loads(compute(connection, ours, 60_000).body)["versions"][0]["windows"] == []
+        assert connection.execute("SELECT chapter_ms FROM question").fetchall() == [(CHAPTER * 3200,)]
         record_starts(connection, [Receipt("ns", "a", "late", 0, datetime.fromtimestamp(0.05, UTC))])
         [window] = orjson.loads(compute(connection, look, 60_000).body)["versions"][0]["windows"]
         assert (window["count"], window["missing"]) == (100, 1), "a late arrival still opens what holds it"

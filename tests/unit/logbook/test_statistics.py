@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from belay_api.receipts import Receipt
 from belay_api.wire import EarlierStatistics, Statistics, VersionStatistics, WindowStatistics
-from belay_logbook import statistics
+from belay_logbook import sealed, statistics
 from belay_logbook.episodes import Report, record_outcomes, record_starts
 from belay_logbook.errors import BadRequest
 from belay_logbook.schema import migrate
-from belay_logbook.sealed import PARTS, QUESTIONS, Question, keep
+from belay_logbook.sealed import CHAPTER, PARTS, QUESTIONS, KeptWindow, Question, keep
 from belay_logbook.statistics import Answer, Look, compute
 from belay_logbook.windows import Windows
 
@@ -204,10 +204,17 @@ def body_of(statistics: Statistics) -> bytes:
     steps=st.lists(st.sampled_from([-20_000, 1, 500, 10_000]), min_size=5, max_size=5),
     least=st.sampled_from([1, 3]),
     at_once=st.sampled_from([1, 4, 1000]),
+    chapter=st.sampled_from([1, 2, 3]),
 )
-def test_looks_agree_with_the_definitions_to_the_last_bit(*, rounds, asked, first, steps, least, at_once) -> None:
+def test_looks_agree_with_the_definitions_to_the_last_bit(
+    *, rounds, asked, first, steps, least, at_once, chapter
+) -> None:
     """In any order of arrival, late or twice, whatever was kept and when, over restarts and a clock that goes back."""
-    with TemporaryDirectory() as folder, patch.multiple(statistics, LEAST=least, ROWS_AT_ONCE=at_once):
+    with (
+        TemporaryDirectory() as folder,
+        patch.multiple(statistics, LEAST=least, ROWS_AT_ONCE=at_once),
+        patch.object(sealed, "CHAPTER", chapter),
+    ):
         database, model = Open(Path(folder) / "db"), Model()
         etags: dict[bytes, str] = {}
         now = EPOCH + first
@@ -287,6 +294,46 @@ def test_a_look_never_holds_all_rows_of_a_long_window(opened: Open) -> None:
     ):
         opened.look(look, EPOCH + 600_000)
     assert [len(call.args[0]) for call in counted.call_args_list] == [100] * 5
+
+
+def windows_read(database: Open, look: Look, now: int) -> int:
+    """Return how many rows of kept windows a look reads."""
+    read: list[int] = []
+    real = statistics.kept_windows
+
+    def counted(*arguments: object) -> list[KeptWindow]:
+        found = real(*arguments)
+        read.append(len(found))
+        return found
+
+    with patch.object(statistics, "kept_windows", counted):
+        database.look(look, now)
+    database.keep()
+    return sum(read)
+
+
+def test_a_long_look_reads_chapters_and_a_late_arrival_opens_its_own_only(opened: Open) -> None:
+    """A week of windows of a minute is ten thousand rows for each side, at every look."""
+    fill(opened, 7200)
+    look = Look("ns", ("a",), "return", timedelta(seconds=10), timedelta(0), at(0), rollout="")
+    now = EPOCH + 7_200_000 - 1
+    opened.look(look, now)
+    opened.keep()
+    most = 2 * CHAPTER  # of the chapters at both ends
+    assert windows_read(opened, look, now) < most
+    opened.again()
+    assert windows_read(opened, look, now) < most
+    body = opened.look(look, now).body
+    record_starts(opened.connection, [receipt("a", "late", 3_600_500)])
+    assert windows_read(opened, look, now) < most + CHAPTER
+    assert windows_read(opened, look, now) < most
+    cut = replace(look, cuts=(at(3_600_500),))
+    opened.look(cut, now)
+    opened.keep()
+    assert windows_read(opened, cut, now) < most + CHAPTER + 2
+    found, before = (orjson.loads(it)["versions"][0]["windows"] for it in (opened.look(look, now).body, body))
+    assert [it["missing"] for it in found] == [int(number == 360) for number in range(len(before))]
+    assert [it["count"] for it in found] == [it["count"] for it in before]
 
 
 def test_a_late_arrival_opens_its_piece_only(opened: Open) -> None:

@@ -36,7 +36,7 @@ MEMORY = 0.7  # weight of a window against the one after it, where the present l
 PRIOR_EPISODES = 20.0  # what is known beforehand counts like so many
 CAP = 0.95  # of the stake at which the worst outcome in range would cost everything
 _LOST = -1e3  # log gain of a bet that an outcome beyond its range has lost
-_BLOCK = 32  # windows discounted at once
+FORGOTTEN = 128  # windows
 
 
 class Direction(IntEnum):
@@ -327,15 +327,10 @@ def _so_far(values: Array) -> Array:
 
 def _discounted(values: Array) -> Array:
     """Sum over the windows before each, each weighing MEMORY of the one after it."""
-    windows = values.shape[-1]
-    blocks = -(-windows // _BLOCK)
-    padded = np.zeros((*values.shape[:-1], blocks * _BLOCK))
-    padded[..., :windows] = values
-    parts = padded.reshape(*values.shape[:-1], blocks, _BLOCK)
-    age = np.arange(_BLOCK)[:, np.newaxis] - np.arange(_BLOCK) - 1
-    inside = parts @ np.where(age >= 0, MEMORY ** np.maximum(age, 0.0), 0.0).T
-    ends, carry = parts @ MEMORY ** np.arange(_BLOCK - 1.0, -1, -1), np.zeros(values.shape[:-1])
-    for block in range(blocks):
-        inside[..., block, :] += carry[..., np.newaxis] * MEMORY ** np.arange(float(_BLOCK))
-        carry = carry * MEMORY**_BLOCK + ends[..., block]
-    return inside.reshape(*values.shape[:-1], -1)[..., :windows]
+    total = np.zeros(values.shape)
+    total[..., 1:] = values[..., :-1]
+    reach = 1  # windows that are summed so far; what is further off than FORGOTTEN weighs less than a float can tell
+    while reach < min(values.shape[-1], FORGOTTEN):
+        total[..., reach:] += MEMORY**reach * total[..., :-reach]
+        reach *= 2
+    return total

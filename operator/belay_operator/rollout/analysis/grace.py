@@ -75,9 +75,11 @@ def decides_nothing(candidate: Sequence[WindowStatistics], stable: Sequence[Wind
 
 def too_short(windows: Sequence[WindowStatistics]) -> bool:
     """Return whether so many of one version's reports came after grace that the others are a biased sample."""
+    if sum([window.late for window in windows]) <= OUTLIERS:
+        return False
     parts = list(_parts(windows))
     affected = sum(reported for reported, late in parts if late > LATE_SHARE * reported)
-    return sum(late for _, late in parts) > OUTLIERS and affected >= MOST * sum(reported for reported, _ in parts)
+    return affected >= MOST * sum(reported for reported, _ in parts)
 
 
 def misses_few(windows: Sequence[WindowStatistics]) -> bool:
@@ -108,7 +110,7 @@ def _too_early(stable: Sequence[WindowStatistics], at: datetime, grace: timedelt
 def _parts(windows: Sequence[WindowStatistics]) -> Iterator[tuple[int, int]]:
     """Yield reports and late ones of parts of the time, with about as many reports each; a window is never cut."""
     reports = [(window.count + window.late, window.late) for window in windows]
-    total, before, found = sum(reported for reported, _ in reports), 0, [(0, 0)] * PARTS
+    total, before, found = sum([reported for reported, _ in reports]), 0, [(0, 0)] * PARTS
     for reported, late in reports:
         if reported:
             part = int(PARTS * (before + reported / 2) / total)

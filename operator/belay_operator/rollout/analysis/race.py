@@ -5,9 +5,11 @@ More is better; who judges a cost hands in everything mirrored. Arrays as in `be
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from belay_operator.rollout.analysis.bet import (
     PURSES,
@@ -22,7 +24,7 @@ from belay_operator.rollout.analysis.bet import (
     place,
 )
 
-GRID, ZOOMS = 17, 3  # an end of an interval is found to 1/4096 of the span it is looked for in
+GRID, HALVINGS = 9, 9  # an end of an interval is found to 1/4096 of the span it is looked for in
 
 Filling = tuple[Outcomes, Outcomes]
 """What has come of each window of the candidate and of stable at a look into it."""
@@ -69,19 +71,31 @@ class Race:
         return low, high
 
     def _first_kept(self, direction: Direction, start: float, stop: float, alpha: float) -> float:
-        """Return the last difference on the way from start to stop before which every claim is rejected."""
-        for _ in range(ZOOMS):
-            shifts = np.linspace(start, stop, GRID)
-            bet = place(
-                direction, self.margin, self.candidate, self.stable, self.bounds, earlier=self.earlier, shift=shifts
-            )
-            evidence = log_wealth(bet.log_gain(self.candidate, self.stable), PURSES[direction])
-            kept = evidence[..., -1] < np.log(1 / alpha)
-            at = int(kept.argmax()) if kept.any() else GRID - 1
-            if at == 0:
-                return start
-            start, stop = float(shifts[at - 1]), float(shifts[at])
+        """Return the last difference on the way from start to stop before which every claim is rejected.
+
+        Within the range a claim that is further off is rejected sooner, and halving would do; an outcome beyond it may
+        have lost one bet and not the other, so it is looked for from outside first.
+        """
+        shifts = np.linspace(start, stop, GRID)
+        kept = ~self._rejects(direction, shifts, alpha)
+        at = int(kept.argmax()) if kept.any() else GRID - 1
+        if at == 0:
+            return start
+        start, stop = float(shifts[at - 1]), float(shifts[at])
+        for _ in range(HALVINGS):
+            middle = (start + stop) / 2
+            if self._rejects(direction, np.array(middle), alpha):
+                start = middle
+            else:
+                stop = middle
         return start
+
+    def _rejects(self, direction: Direction, shift: Array, alpha: float) -> NDArray[np.bool_]:
+        """Whether the claims that the candidate's mean is stable's and so much are rejected after the last window."""
+        sides = (self.candidate, self.stable)
+        bet = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier, shift=shift)
+        found: NDArray[np.bool_] = log_wealth(bet.log_gain(*sides), PURSES[direction])[..., -1] >= math.log(1 / alpha)
+        return found
 
     def _evidence(self, direction: Direction, filling: Filling | None) -> Array:
         sides, purse = (self.candidate, self.stable), PURSES[direction]

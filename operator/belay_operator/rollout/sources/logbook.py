@@ -30,6 +30,9 @@ TOPIC = "statistics"
 WAIT = timedelta(seconds=25)  # the logbook's limit is 30 s; below it, an answer is never cut off
 SLACK = timedelta(seconds=5)  # beyond WAIT: then the logbook is down
 GATHER = timedelta(milliseconds=100)  # a storm of episodes is one look
+# And rarer, the longer a trial has lasted: reading and judging a window takes some 30 µs of the operator's only thread,
+# so one trial takes up to a tenth of it. After a day of minutes that is a look every 0.8 s.
+GATHER_PER_WINDOW = timedelta(microseconds=250)
 FIRST_RETRY, LAST_RETRY = timedelta(seconds=0.5), timedelta(seconds=5)  # a verdict comes this much late at most
 
 
@@ -166,7 +169,12 @@ async def _keep_asking(context: PollerContext, poll: Poll) -> None:
         if known is None or known.etag != statistics.etag:
             last = Reading(poll.text, instant(context.now()), windows=statistics, question=poll.question)
             _publish(context, poll, last)
-        await asyncio.sleep(GATHER.total_seconds())
+        await asyncio.sleep(_rest(statistics).total_seconds())
+
+
+def _rest(answer: Statistics) -> timedelta:
+    """How long to leave the logbook alone after an answer."""
+    return GATHER + GATHER_PER_WINDOW * sum(len(side.windows) for side in answer.versions)
 
 
 async def _ask(context: PollerContext, poll: Poll, *, etag: str | None) -> Statistics:

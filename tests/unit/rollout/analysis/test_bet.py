@@ -15,7 +15,7 @@ from tests.chance import crossings, most_by_chance
 from tests.windows import outcomes
 
 from belay_operator.rollout.analysis.bet import (
-    _BLOCK,
+    FORGOTTEN,
     MEMORY,
     PURSES,
     Array,
@@ -310,8 +310,8 @@ def test_an_outcome_beyond_the_ends_loses_what_was_staked_and_no_more() -> None:
     assert race.worse()[-1] > turned.worse()[-1] >= math.log(0.05), "of the money for Fail the rest is still there"
 
 
-@pytest.mark.parametrize("windows", [1, 2, _BLOCK, _BLOCK + 1, 3 * _BLOCK + 5])
-def test_discounting_in_blocks_is_discounting(windows: int) -> None:
+@pytest.mark.parametrize("windows", [1, 2, FORGOTTEN, FORGOTTEN + 1, 3 * FORGOTTEN + 5])
+def test_discounting_by_doubling_is_discounting(windows: int) -> None:
     values, carried, wanted = np.random.default_rng(16).normal(size=(2, windows)), np.zeros(2), []
     for window in range(windows):
         wanted.append(carried)
@@ -329,6 +329,29 @@ def test_the_interval_encloses_the_observed_difference_and_narrows() -> None:
         assert low < (candidate.mean - stable.mean).mean() < high
         widths.append(high - low)
     assert widths[1] < 0.5 * widths[0]
+
+
+def test_a_claim_that_is_further_off_is_rejected_sooner() -> None:
+    """It is what lets halving find the ends of an interval; shapes and windows at random."""
+    rng, certain = np.random.default_rng(20), Bounds(np.array(0.0), np.array(1000.0))
+    for number in range(60):
+        windows, each = int(rng.integers(2, 60)), rng.integers(1, 20, 2)
+        candidate, stable = (
+            outcomes(
+                [
+                    rng.normal(mean, 100, (windows, size)).clip(0, 1000),
+                    rng.choice([0.0, mean], (windows, size), p=[0.1, 0.9]),
+                    np.where(rng.random((windows, size)) < 0.02, 1000.0, mean),
+                ][number % 3]
+            )
+            for mean, size in zip((300 * rng.uniform(0.5, 1.5), 300.0), each, strict=True)
+        )
+        for direction, far in ((Direction.BETTER, -1000.0), (Direction.WORSE, 1000.0)):
+            shifts = np.linspace(far, -far, 257)
+            bet = place(direction, TENTH, candidate, stable, certain, earlier=None, shift=shifts)
+            evidence = log_wealth(bet.log_gain(candidate, stable), PURSES[direction])[..., -1]
+            rejected = evidence >= math.log(1 / 0.02)
+            assert rejected[: int(rejected.sum())].all()
 
 
 def test_the_interval_holds_the_true_difference_at_every_look() -> None:
