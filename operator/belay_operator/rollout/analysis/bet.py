@@ -308,8 +308,8 @@ def _before(candidate: Outcomes, stable: Outcomes, earlier: Earlier | None) -> _
         variance = m2 / np.maximum(count - 2, 1.0)
     fading = PRIOR_EPISODES * np.power(MEMORY, windows, dtype=np.float64)
     level = (mean * fading + _discounted(stable.count * stable.mean)) / (fading + _discounted(stable.count))
-    spread_s, free_s = (_so_far(part) for part in (stable.m2, np.maximum(stable.count - 1, 0.0)))
-    spread_c, free_c = (_so_far(part) for part in (candidate.m2, np.maximum(candidate.count - 1, 0.0)))
+    spread_s, free_s = (so_far(part) for part in (stable.m2, np.maximum(stable.count - 1, 0.0)))
+    spread_c, free_c = (so_far(part) for part in (candidate.m2, np.maximum(candidate.count - 1, 0.0)))
     variance_s = (PRIOR_EPISODES * variance + spread_s) / (PRIOR_EPISODES + free_s)
     variance_c = (PRIOR_EPISODES * variance_s + spread_c) / (PRIOR_EPISODES + free_c)
     return _Before(known, level, variance_s, variance_c, mean, fading)
@@ -320,8 +320,8 @@ def _wide(values: Array) -> Array:
     return values[..., np.newaxis]
 
 
-def _so_far(values: Array) -> Array:
-    """Sum over the windows before each."""
+def so_far(values: Array) -> Array:
+    """Return the sum over the windows before each."""
     return np.cumsum(values, axis=-1) - values
 
 

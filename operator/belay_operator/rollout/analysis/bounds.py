@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, Outcomes
+from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, Outcomes, so_far
 
 DEPTH = 2.0  # of |stable's mean|, below and above it
 MARGINS = 20.0  # as DEPTH is for a margin of 10 %
@@ -64,7 +64,6 @@ def _seen(candidate: Outcomes, stable: Outcomes, earlier: Earlier | None) -> tup
 def _level(stable: Outcomes, earlier: Earlier | None) -> Array:
     """Stable's mean before each window."""
     weight, total = (0.0, 0.0) if earlier is None else (1.0, earlier.mean)
-    count = np.cumsum(stable.count, axis=-1) - stable.count
-    value = np.cumsum(stable.count * stable.mean, axis=-1) - stable.count * stable.mean
+    count, value = so_far(stable.count), so_far(stable.count * stable.mean)
     result: Array = (value + total) / np.maximum(count + weight, 1e-300)
     return result

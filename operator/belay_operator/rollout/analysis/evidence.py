@@ -85,7 +85,7 @@ class Evidence:
     interval: tuple[float | None, float | None] | None = None  # two one-sided bounds on it, valid at every look
     fail_below: float | None = None  # fails with its upper bound below this (less is better: lower bound above)
     pass_above: float | None = None  # passes with its lower bound above this (less is better: upper bound below)
-    range: tuple[float, float] | None = None  # outcomes beyond are not protected against; widest so far
+    range: tuple[float, float] | None = None  # outcomes beyond are not protected against
     grace_too_short: bool = False  # too many episodes were reported late for anything to be decided
     held: Held | None = None  # of a limit: what it rests on
 
@@ -108,22 +108,23 @@ class Paired:
 
     def reference(self) -> tuple[float, float]:
         """Return stable's mean under the candidate's weights, and its standard error; NaN where nothing is shared."""
-        both = (self.candidate.count > 0) & (self.stable.count > 0)
-        weight = np.where(both, self.candidate.count, 0.0)
-        if not both.any():
+        weight = self._weight()
+        if weight is None:
             return math.nan, math.nan
-        weight = weight / weight.sum()
         variance = self.stable.m2.sum() / max(float(np.maximum(self.stable.count - 1, 0).sum()), 1.0)
         error = math.sqrt(float((weight**2 * variance / np.maximum(self.stable.count, 1)).sum()))
         return float((weight * self.stable.mean).sum()), error
 
     def difference(self) -> float | None:
         """Return candidate minus stable within the same windows, weighted with the candidate's counts."""
+        weight = self._weight()
+        return None if weight is None else float((weight * (self.candidate.mean - self.stable.mean)).sum())
+
+    def _weight(self) -> Array | None:
+        """The candidate's share of its episodes in each window that both sides have; None: there is no such window."""
         both = (self.candidate.count > 0) & (self.stable.count > 0)
         weight = np.where(both, self.candidate.count, 0.0)
-        if not both.any():
-            return None
-        return float((weight * (self.candidate.mean - self.stable.mean)).sum() / weight.sum())
+        return weight / weight.sum() if both.any() else None
 
 
 def flags(ones: Array, total: Array) -> Outcomes:
@@ -191,7 +192,7 @@ def broken(certain: Range, candidate: Outcomes, stable: Outcomes) -> tuple[bool,
     return too_high[0] or too_low[1], too_low[0] or too_high[1]
 
 
-def widest(bounds: Bounds) -> tuple[float, float]:
+def ends(bounds: Bounds) -> tuple[float, float]:
     """Return the ends that hold for the last window."""
     return float(bounds.low[..., -1]), float(bounds.high[..., -1])
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from belay_operator.rollout.analysis.bet import Array
+from belay_operator.rollout.analysis.bet import Array, so_far
 
 ODDS = np.array([0.5, 0.7, 0.85, 1 / 0.85, 1 / 0.7, 2.0])  # the candidate's, as a multiple of those asked for
 AT_FIRST, LATER = 0.5, 0.02  # of the money before the first cell; of what is left before each further one
@@ -82,7 +82,7 @@ def log_money(candidate: Array, stable: Array, weight: Array) -> Array:
     left = math.log(1 - AT_FIRST) + cells * math.log1p(-LATER)
     deposit = np.where(cells == 0, math.log(AT_FIRST), math.log(LATER) + np.roll(left, 1)) - math.log(ODDS.size)
     # Each deposit is worth what the cells since then made of it: in money of the beginning they can be added.
-    before = np.cumsum(gain, axis=-1) - gain
+    before = so_far(gain)
     at_work = np.logaddexp.accumulate(deposit - before, axis=-1) + before + gain
     total: Array = np.logaddexp(np.logaddexp.reduce(at_work, axis=-2), left)
     return total
@@ -97,16 +97,11 @@ def bunches(candidate: Array, stable: Array, weight: Array) -> Array:
     for level in np.unique(weight):
         ours = np.where(weight == level, candidate, 0.0)
         total = np.where(weight == level, candidate + stable, 0.0)
-        seen, starts, cells = _before(ours), _before(total), _before(np.where(total > 0, 1.0, 0.0))
+        seen, starts, cells = so_far(ours), so_far(total), so_far(np.where(total > 0, 1.0, 0.0))
         share = (seen + level) / (starts + 1)
-        within = _before(ours * ours / np.maximum(total, 1.0))
+        within = so_far(ours * ours / np.maximum(total, 1.0))
         deviations = within - seen * seen / np.maximum(starts, 1.0)
         squares += deviations / (share * (1 - share))
         free += np.maximum(cells - 1, 0.0)
     spread: Array = (USUAL_BUNCH * BUNCH_CELLS + squares) / (BUNCH_CELLS + free)
     return np.maximum(spread, 1.0)
-
-
-def _before(values: Array) -> Array:
-    """Sum over the cells before each."""
-    return np.cumsum(values, axis=-1) - values

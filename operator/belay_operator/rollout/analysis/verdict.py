@@ -31,9 +31,9 @@ from belay_operator.rollout.analysis.evidence import (
     Paired,
     StartWindow,
     broken,
+    ends,
     pair,
     summary,
-    widest,
 )
 from belay_operator.rollout.analysis.race import Race
 
@@ -122,12 +122,6 @@ def _judge_outcome(
     margin = comparison.margin.value * (abs(reference) if comparison.margin.relative else 1.0)
     # Near 0 a percentage means nothing, and a range taken from stable's mean protects against nothing.
     vague = comparison.margin.relative and not abs(reference) > CLEAR_OF_ZERO * error
-    failed = not no_fail and bool(race.worse()[-1] >= math.log(1 / budget.outcome))
-    unbounded = certain.low is None or certain.high is None
-    passed = (
-        not no_pass and not (vague and unbounded) and bool(race.better()[-1] >= math.log(1 / budget.wrong_promotion))
-    )
-
     evidence = replace(
         evidence,
         difference=paired.difference(),
@@ -136,17 +130,23 @@ def _judge_outcome(
     )
     if not race.begun:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=FIRST_WINDOW)
+    failed = not no_fail and bool(race.worse()[-1] >= math.log(1 / budget.outcome))
+    unbounded = certain.low is None or certain.high is None
+    passed = (
+        not no_pass and not (vague and unbounded) and bool(race.better()[-1] >= math.log(1 / budget.wrong_promotion))
+    )
+
     low, high = race.interval(alpha_low=budget.wrong_promotion, alpha_high=budget.outcome)
     # A rejected claim is outside the interval; the search for its ends is coarser than the test.
     if failed:
         high = min(high, 0.0)
     elif passed:
         low = max(low, -margin)
-    ends = widest(race.bounds)
+    lowest, highest = ends(race.bounds)
     evidence = replace(
         evidence,
         interval=(low, high) if more else (-high, -low),
-        range=ends if more else (-ends[1], -ends[0]),
+        range=(lowest, highest) if more else (-highest, -lowest),
     )
     if (no_fail or no_pass) and not failed and not passed:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=_broken(comparison, paired))
