@@ -1,6 +1,7 @@
 """Steady requests from a pod, by a caller without our client: whether one fails is what most promises come down to."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ class Steady:
         every_s: float = EVERY_S,
         observations: int = 1,
         policy: str = "",
+        asking: Mapping[str, Any] | None = None,
     ) -> None:
-        """Args: name: tells several of a rollout apart. observations: of a request; many take long. policy: pinned."""
+        """Args: name: tells several of a rollout apart. observations: of a request; many take long. policy: pinned.
+        asking: what each of them says beside its observation."""
         self._here = here
         self._name = f"ask-{rollout}{name}"
         self._asked = {
@@ -35,6 +38,7 @@ class Steady:
             "ASK_EVERY_S": str(every_s),
             "ASK_OBSERVATIONS": str(observations),
             "ASK_POLICY": policy,
+            "ASK_ITEM": json.dumps({"observation": OBSERVATION, **(asking or {})}),
         }
         self._url = Players(here, rollout=rollout).url()
 
@@ -77,7 +81,7 @@ class Steady:
         return seen
 
     def _pod(self) -> dict[str, Any]:
-        environment = {"ASK_URL": self._url, "ASK_ITEM": json.dumps({"observation": OBSERVATION}), **self._asked}
+        environment = {"ASK_URL": self._url, **self._asked}
         container = {
             "name": "ask",
             "image": images()["belay-trainer"],
