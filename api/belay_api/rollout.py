@@ -12,6 +12,8 @@ from belay_api.reasons import Verdict
 from belay_api.units import Duration, Instant, Percent
 
 MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
+VERSION_ROLES = ("stable", "candidate", "previous")
+"""The fields of status that name a version with pods, as they are written."""
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -713,3 +715,8 @@ class RLRolloutStatus(ConditionedStatus):
     """Commands seen; at most 10, the one seen last at the end."""
     history: list[HistoryEntry] = Field(default_factory=list)
     """Rollouts that ended; at most 10, newest last."""
+
+    def versions(self) -> "list[VersionStatus | WarmStatus]":
+        """Return every version with pods, in the order of VERSION_ROLES."""
+        named = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+        return [named[role] for role in VERSION_ROLES if named[role] is not None]

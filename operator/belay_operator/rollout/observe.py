@@ -157,8 +157,7 @@ def _readings(
 def _policies(
     owner: Owner, wanted: str, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader
 ) -> dict[str, PolicyView]:
-    names = {wanted}
-    names |= {side.policy for side in (status.stable, status.candidate, status.previous) if side is not None}
+    names = {wanted, *(version.policy for version in status.versions())}
     if status.rollback is not None:
         names.add(status.rollback.policy)
     views = {}

@@ -38,6 +38,16 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
     )
 
 
+def places(status: RLRolloutStatus) -> list[str]:
+    """Give the candidate a rule of its own: its old one, that of a version that serves no more, or a further one."""
+    pinned, candidate = status.pinned, status.candidate
+    if candidate is None or candidate.policy in pinned:
+        return pinned
+    serving = {version.policy for version in status.versions()}
+    place = next((i for i, policy in enumerate(pinned) if policy not in serving), len(pinned))
+    return [*pinned[:place], candidate.policy, *pinned[place + 1 :]]
+
+
 def in_place(observed: Observed, now: datetime) -> bool:
     """Whether the existing objects are those that status asks for."""
     if not observed.traffic.installed:

@@ -107,7 +107,7 @@ def check(stage: Stage) -> None:
         assert pinned[status.stable.policy] == status.stable.policy
         gone = {policy for policy in pinned.values() if not _exists(stage, policy)}
         assert not gone, "a rule that leads nowhere makes the Gateway refuse the route"
-    serving = {side.policy for side in (status.stable, status.candidate, status.previous) if side is not None}
+    serving = {version.policy for version in status.versions()}
     assert set(pinned.values()) <= serving, "no rule leads to pods that may go"
     if withdrawn:
         assert status.candidate is not None
