@@ -95,7 +95,7 @@ PARENT_LABELS = {
 }
 """Label -> kind of the object it names: Pods belong to a Job or ReplicaSet and find their RLTrainingJob by label."""
 
-_NAMING_ROLES = (*VERSION_ROLES, "rollback")
+_NAMING_ROLES = (*VERSION_ROLES, "anchor", "rollback")
 
 INDEXED_LABELS = (*PARENT_LABELS, names.FAMILY_LABEL)
 

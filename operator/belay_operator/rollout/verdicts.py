@@ -4,6 +4,8 @@ Verdicts are reached from the moment the candidate's first weight is in force un
 rests on everything measured since then; Pass only on what was measured at the present weight. With all traffic at the
 candidate a comparison gathers nothing new, so there the evidence stays as it was.
 
+A Pass of a comparison also needs one against the anchor, where that is served (`anchored`).
+
 While the condition SampleRatio stands no comparison passes; whether it does is recorded before verdicts are.
 
 Without a reading (the operator has just started) the recorded verdict stands. A verdict belongs to the definition of
@@ -16,9 +18,9 @@ from datetime import datetime
 
 from belay_api.conditions import get_condition
 from belay_api.reasons import Verdict
-from belay_api.rollout import AnalysisSpec, Metric, MetricVerdict, SampleStatus
+from belay_api.rollout import AnalysisSpec, AnchorVerdict, Metric, MetricVerdict, SampleStatus
 from belay_operator.children import content_hash
-from belay_operator.rollout import rails
+from belay_operator.rollout import anchored, rails
 from belay_operator.rollout.analysis.evidence import Comparison, Evidence, Sample
 from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged, limit_of
 from belay_operator.rollout.facts import Reading
@@ -69,7 +71,7 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     """The verdict on one metric; None: nothing can be said, not even that something is missing."""
     reading = observed.readings.get(metric.name)
     if reading is None:
-        return old
+        return old and anchored.recorded(old, observed, now)
     rail, comparison = limit_of(metric), comparison_of(metric)
     if rail is not None:
         evidence = rails.look(rail, reading, old, observed.status.weight)
@@ -96,9 +98,19 @@ def _compared(
     overall, since = judged(ask, reading), weight.since if weight else None
     gathering = weight is not None and weight.applied != 100
     if overall.verdict is Verdict.FAIL or since is None or not gathering:
-        return _stored(_withheld(overall, observed), reading, old, evidence_since=None, now=now)
-    evidence = _withheld(judged(replace(ask, since=since), reading), observed)
-    return _stored(evidence, reading, old, evidence_since=since, now=now)
+        return _stored(
+            _withheld(overall, observed), reading, old, evidence_since=None, now=now, anchor=_last(old, observed)
+        )
+    ask = replace(ask, since=since)
+    evidence, anchor = anchored.held(_withheld(judged(ask, reading), observed), ask, reading, observed, now)
+    anchor = anchor or _last(old, observed)
+    return _stored(evidence, reading, old, evidence_since=since, now=now, anchor=anchor)
+
+
+def _last(old: MetricVerdict | None, observed: Observed) -> AnchorVerdict | None:
+    """What was last said of the present anchor: with all traffic at the candidate it is not asked any more."""
+    said, anchor = old.anchor if old is not None else None, observed.status.anchor
+    return said if said is not None and anchor is not None and said.policy == anchor.policy else None
 
 
 def _withheld(evidence: Evidence, observed: Observed) -> Evidence:
@@ -110,7 +122,13 @@ def _withheld(evidence: Evidence, observed: Observed) -> Evidence:
 
 
 def _stored(
-    evidence: Evidence, reading: Reading, old: MetricVerdict | None, *, evidence_since: datetime | None, now: datetime
+    evidence: Evidence,
+    reading: Reading,
+    old: MetricVerdict | None,
+    *,
+    evidence_since: datetime | None,
+    now: datetime,
+    anchor: AnchorVerdict | None = None,
 ) -> MetricVerdict:
     """The verdict as status stores it."""
     interval = evidence.interval
@@ -129,6 +147,7 @@ def _stored(
         fail_below=_short(evidence.fail_below),
         pass_above=_short(evidence.pass_above),
         range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
+        anchor=anchor,
         grace_too_short=evidence.grace_too_short or still or None,
         limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,

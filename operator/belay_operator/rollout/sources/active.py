@@ -26,6 +26,7 @@ class Trial(Generic[Wanted]):
     key: Key
     candidate: str
     stable: str | None  # None: the first version, which is not compared
+    anchor: str | None  # the version compared with besides; None: none
     since: datetime | None  # status.analysisStartedAt; None: no weight is in force yet
     rolling_back: bool
     weight_since: datetime | None  # status.weight.since; None: no weight is in force yet
@@ -98,6 +99,7 @@ def trial_of(
             key=Key("RLRollout", meta["namespace"], meta["name"]),
             candidate=candidate["policy"],
             stable=(status.get("stable") or {}).get("policy"),
+            anchor=(status.get("servedAnchor") or {}).get("policy"),
             since=_instant(status.get("analysisStartedAt")),
             rolling_back=rolling_back,
             weight_since=_instant(status["weight"].get("since")),

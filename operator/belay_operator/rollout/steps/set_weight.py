@@ -41,7 +41,7 @@ def record_weight(observed: Observed, wanted: float) -> Move | None:
     if wanted > (weight.desired if weight else 0) and not (candidate and candidate.has_capacity):
         return None
     before = weight or WeightStatus(desired=0)
-    recorded = WeightStatus(desired=wanted, applied=before.applied, since=before.since)
+    recorded = before.model_copy(update={"desired": wanted, "observed": None})
     return Move(changed(observed.status, weight=recorded, pinned=route.places(observed.status)))
 
 
