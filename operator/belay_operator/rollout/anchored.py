@@ -40,7 +40,8 @@ def held(evidence: Evidence, asked: Judgement, reading: Reading, observed: Obser
     withholds = passes and against.verdict is not Verdict.PASS and excuse is None
     said = _stored(against, version, asked.comparison.margin, excuse, withholds=withholds)
     if not withholds:
-        return evidence, said
+        both = passes and against.verdict is Verdict.PASS
+        return replace(evidence, message=f"{evidence.message}, and {said.message}") if both else evidence, said
     message = f"not worse than stable by as much as the allowed regression, but {said.message}"
     return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message), said
 

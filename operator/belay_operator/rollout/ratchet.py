@@ -60,7 +60,7 @@ def approval_needed(observed: Observed, now: datetime) -> Wait | None:
         f"{anchor.promotions} versions were promoted by their verdicts since {anchor.policy} was approved, and each "
         f"may be worse than the one before by what is allowed: look at how {stable.policy} does and send the command "
         "approve, or promote more of them unseen with analysis.approveAfter"
-        + (f". Nothing is held against the anchor, because {words}" if words else ""),
+        + (f". A person is asked because the anchor cannot be served: {words}" if words else ""),
         stalled=True,
     )
 
@@ -75,8 +75,8 @@ def approval_in_place_of_the_anchor(observed: Observed, now: datetime) -> Wait |
     return Wait(
         RolloutReason.APPROVAL_NEEDED,
         f"the candidate cannot be held against {anchor.policy}, the last version a person approved: {words}. "
-        f"{anchor.promotions} versions were promoted by their verdicts since then: look at how {stable} does and send "
-        "the command approve, or send promote or abort",
+        f"versions promoted by their verdicts since then: {anchor.promotions}. Look at how {stable} does and send the "
+        "command approve, or send promote or abort",
         stalled=True,
     )
 

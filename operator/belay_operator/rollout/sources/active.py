@@ -99,7 +99,7 @@ def trial_of(
             key=Key("RLRollout", meta["namespace"], meta["name"]),
             candidate=candidate["policy"],
             stable=(status.get("stable") or {}).get("policy"),
-            anchor=(status.get("servedAnchor") or {}).get("policy"),
+            anchor=_served(status),
             since=_instant(status.get("analysisStartedAt")),
             rolling_back=rolling_back,
             weight_since=_instant(status["weight"].get("since")),
@@ -109,6 +109,12 @@ def trial_of(
         )
     except (ValueError, KeyError):
         return None
+
+
+def _served(status: Mapping[str, Any]) -> str | None:
+    """The anchor, while a trial needs it."""
+    anchor = status.get("servedAnchor") or {}
+    return None if "until" in anchor else anchor.get("policy")
 
 
 def _analysis(rollout: Mapping[str, Any]) -> AnalysisSpec:
