@@ -6,23 +6,20 @@ passes, and the patience of the spec ends that. Where the anchor cannot be serve
 whether a person is asked in its place.
 """
 
-import math
 from dataclasses import replace
 from datetime import datetime
 
 from belay_api.reasons import Verdict
-from belay_api.rollout import AnchorVerdict, MetricVerdict, SampleStatus, VersionStatus
-from belay_operator.rollout import anchor
+from belay_api.rollout import AnchorVerdict, MetricVerdict, VersionStatus
+from belay_operator.rollout import anchor, stored
 from belay_operator.rollout.analysis.bet import Margin
-from belay_operator.rollout.analysis.evidence import Evidence, Sample
+from belay_operator.rollout.analysis.evidence import Evidence
 from belay_operator.rollout.analysis.queries import Judgement, judged
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.observed import Observed
 
 Held = tuple[Evidence, AnchorVerdict | None]
 """The evidence that counts, and what is said of the anchor; None: none is needed."""
-
-DIGITS = 6  # significant digits kept, as of the verdict itself
 
 
 def held(evidence: Evidence, asked: Judgement, reading: Reading, observed: Observed, now: datetime) -> Held:
@@ -62,17 +59,15 @@ def recorded(old: MetricVerdict, observed: Observed, now: datetime) -> MetricVer
 def _stored(
     evidence: Evidence, version: VersionStatus, margin: Margin, excuse: str | None, *, withholds: bool
 ) -> AnchorVerdict:
-    interval = evidence.interval
-    bounds = [_short(bound) for bound in interval if bound is not None and math.isfinite(bound)] if interval else []
     return AnchorVerdict(
         policy=version.policy,
         verdict=evidence.verdict,
         message=_message(evidence, version.policy, margin, excuse),
         withholds=withholds or None,
-        anchor=_sample(evidence.stable),
-        difference=_short(evidence.difference),
-        interval=[bound for bound in bounds if bound is not None] if len(bounds) == 2 else None,
-        pass_above=_short(evidence.pass_above),
+        anchor=stored.sample(evidence.stable),
+        difference=stored.short(evidence.difference),
+        interval=stored.interval(evidence.interval),
+        pass_above=stored.short(evidence.pass_above),
     )
 
 
@@ -89,15 +84,3 @@ def _message(evidence: Evidence, policy: str, margin: Margin, excuse: str | None
     if evidence.grace_too_short:
         words = ": episodes take longer than analysis.grace"
     return f"not shown to be within {allowed} of {policy}, the last version a person approved{words}"
-
-
-def _sample(sample: Sample | None) -> SampleStatus | None:
-    if sample is None:
-        return None
-    return SampleStatus(
-        episodes=sample.episodes, mean=_short(sample.mean), missing=sample.missing, late=sample.late or None
-    )
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")

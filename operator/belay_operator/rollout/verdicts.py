@@ -12,16 +12,15 @@ Without a reading (the operator has just started) the recorded verdict stands. A
 its metric: under the old name, a metric that was redefined begins anew.
 """
 
-import math
 from dataclasses import replace
 from datetime import datetime
 
 from belay_api.conditions import get_condition
 from belay_api.reasons import Verdict
-from belay_api.rollout import AnalysisSpec, AnchorVerdict, Metric, MetricVerdict, SampleStatus
+from belay_api.rollout import AnalysisSpec, AnchorVerdict, Metric, MetricVerdict
 from belay_operator.children import content_hash
-from belay_operator.rollout import anchored, rails
-from belay_operator.rollout.analysis.evidence import Comparison, Evidence, Sample
+from belay_operator.rollout import anchored, rails, stored
+from belay_operator.rollout.analysis.evidence import Comparison, Evidence
 from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged, limit_of
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import instant
@@ -31,7 +30,6 @@ from belay_operator.rollout.trials import trial_of
 
 SAMPLE_RATIO = "SampleRatio"
 """The condition that stands while episodes do not begin where the weights send them (situations/sample_ratio_off)."""
-DIGITS = 6  # significant digits kept: more would only make numbers look different
 
 
 def is_judged(observed: Observed) -> bool:
@@ -131,8 +129,6 @@ def _stored(
     anchor: AnchorVerdict | None = None,
 ) -> MetricVerdict:
     """The verdict as status stores it."""
-    interval = evidence.interval
-    bounds = [_short(bound) for bound in interval if bound is not None and math.isfinite(bound)] if interval else []
     at = reading.at or (old.at if old else instant(now))
     # A logbook that is away mends no grace.
     still = evidence.verdict is Verdict.PROVIDER_DOWN and old is not None and old.grace_too_short is True
@@ -140,12 +136,12 @@ def _stored(
         metric=evidence.metric,
         verdict=evidence.verdict,
         message=evidence.message,
-        candidate=_sample(evidence.candidate),
-        stable=_sample(evidence.stable),
-        difference=_short(evidence.difference),
-        interval=bounds if len(bounds) == 2 else None,
-        fail_below=_short(evidence.fail_below),
-        pass_above=_short(evidence.pass_above),
+        candidate=stored.sample(evidence.candidate),
+        stable=stored.sample(evidence.stable),
+        difference=stored.short(evidence.difference),
+        interval=stored.interval(evidence.interval),
+        fail_below=stored.short(evidence.fail_below),
+        pass_above=stored.short(evidence.pass_above),
         range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
         anchor=anchor,
         grace_too_short=evidence.grace_too_short or still or None,
@@ -155,17 +151,3 @@ def _stored(
         evidence_since=evidence_since,
         at=at,
     )
-
-
-def _sample(sample: Sample | None) -> SampleStatus | None:
-    return (
-        None
-        if sample is None
-        else SampleStatus(
-            episodes=sample.episodes, mean=_short(sample.mean), missing=sample.missing, late=sample.late or None
-        )
-    )
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")

@@ -59,11 +59,13 @@ def _ratios(observed: Observed) -> list[tuple[str, Ratio]]:
     ]
     if not answers:
         return []
+    reading = observed.readings[max(answers)[1]]
+    told = {side.version for side in reading.windows.versions} if reading.windows is not None else set()
     sides = [("the candidate", Sides(candidate.policy, stable.policy, changes_of(status)))]
-    if anchor is not None and any(one.anchor for one in status.weight_history):
+    # Before a trial asks for the anchor, and once it does so no more, answers leave it out: nothing is missing then.
+    if anchor is not None and anchor.policy in told:
         third = Sides(anchor.policy, stable.policy, anchor_changes_of(status), with_stable=candidate.policy)
         sides.append((f"{anchor.policy}, the version approved last,", third))
-    reading = observed.readings[max(answers)[1]]
     return [(side, ratio) for side, asked in sides if (ratio := found(asked, reading)) is not None]
 
 
