@@ -32,7 +32,7 @@ def test_with_the_anchor_beside_them_allowed_regressions_do_not_add_up() -> None
     unseen, served = (live(WORLD, LOAD, [0.04, 0.0], lives=20, serve=serve, seed=2) for serve in (False, True))
     assert np.median(unseen.level) < 0.89
     assert served.level.min() >= 0.9
-    assert served.promoted.mean() >= 1
+    assert served.promoted.mean() > 0.5
 
 
 def test_figures_are_of_lives_and_of_candidates() -> None:
