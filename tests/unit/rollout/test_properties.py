@@ -42,7 +42,7 @@ def begin(sides: str) -> Stage:
     """`two`: a is stable. `three`: b is, and a, which was approved, is served beside any other candidate."""
     if sides == "two":
         return Stage("a", "b", "c", "d").go()
-    stage = Stage("a", "b", "c", "d", analysis=THIRD, bake={"duration": "1s", "keepWarm": "1h"}).go()
+    stage = Stage("a", "b", "c", "d", analysis=THIRD, bake={"duration": "1s", "keepWarm": "20s"}).go()
     promoted(stage, "b", a=GOOD["a"], b=GOOD["a"])
     return stage
 
@@ -194,6 +194,7 @@ def _answers(stage: Stage, policy: str) -> bool:
 @example(["a deleted", "want b", "gateway accepts"], "two")
 @example(["want b", "gateway accepts", "half minute", "b has no pods", "bad episodes"], "two")  # a raise is carried
 @example(["steps spoilt", "route deleted"], "two")
+@example(["want c", "gateway accepts", "a has no pods"], "three")
 @example(["want c", "gateway accepts", "half minute", "b deleted", "a has no pods"], "three")
 @example(["want c", "gateway accepts", "abort@1", "hours", "want d", "gateway accepts"], "three")
 def test_the_route_is_always_the_recorded_intent(acts: list[str], sides: str) -> None:
@@ -261,7 +262,8 @@ def test_capacity_never_delays_a_rollback(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(MORE_STEPS, max_size=20))
-@example(["want c", "gateway accepts", "gateway accepts", "abort@1", "b has no pods", "hours", "hours"])
+@example(["gateway accepts", "half minute", "approve@1", "half minute", "gateway accepts", "half minute"])
+@example(["gateway accepts", "half minute", "anchor not served", "half minute", "want d", "gateway accepts"])
 def test_the_anchor_has_its_pods_while_an_accepted_route_leads_to_it(acts: list[str]) -> None:
     """The Gateway may take its time: what it has accepted last is where requests go."""
     stage = start("three")
