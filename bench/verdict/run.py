@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Run, print, and hold the figures against their bands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, under 40 seconds")
+    parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, about half a minute")
     parser.add_argument("--only", default="", help="comma-separated beginnings of names of worlds; guards; ratchet")
     parser.add_argument("--without-peers", action="store_true", help="although they are installed")
     asked = parser.parse_args()

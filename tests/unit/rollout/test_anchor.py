@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 from tests.unit.rollout.stage import ANALYSIS, KEY, Stage, digest
+from tests.unit.rollout.test_observe import rollout_uid
+from tests.unit.rollout.test_observe import served as deployed
 
 from belay_api.reasons import Verdict
 from belay_api.rollout import RolloutPhase, ServedAnchorStatus
+from belay_operator.engine.change import Change
 from belay_operator.policy.needs import demands
 from belay_operator.rollout.observe import KIND
 
@@ -186,6 +189,20 @@ def test_without_pods_it_gets_nothing_and_with_them_its_share_at_once() -> None:
     stage.ready("a", 0)
     stage.passes()
     assert stage.weights == {"b": 9000, "c": 1000}, "in the same pass"
+
+
+def test_its_pods_count_once_its_policy_has_heard_of_the_trial() -> None:
+    """Until then they may be another rollout's, and about to be ended."""
+    stage = serving("c")
+    deployment = deployed(stage, kept_for="uid-somebody")
+    stage.wants("c")
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 9000, "c": 1000}
+    assert list(KIND.related(Change("Deployment", None, deployment), stage.world)) == [KEY]
+    deployment = deployed(stage, kept_for=rollout_uid(stage))
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 8000, "c": 1000, "a": 1000}
+    assert list(KIND.related(Change("Deployment", None, deployment), stage.world)) == []
 
 
 def test_its_part_ends_with_its_policy_and_no_rule_leads_to_what_is_gone() -> None:
