@@ -92,7 +92,7 @@ def _judge_missing(paired: Paired, evidence: Evidence, budget: Budget) -> Eviden
     candidate, stable = paired.silences()
     mirrored = (candidate.mirrored(), stable.mirrored())
     race = Race(MISSING_MARGIN, *mirrored, SILENCES, USUAL_SILENCE.mirrored())
-    if race.worse()[-1] >= math.log(1 / budget.missing):
+    if budget.missing is not None and race.worse()[-1] >= math.log(1 / budget.missing):
         share = [(side.count * side.mean).sum() / max(side.count.sum(), 1.0) for side in (candidate, stable)]
         message = (
             f"{share[0]:.1%} of the candidate's episodes did not end within grace of their start, against "
@@ -130,13 +130,16 @@ def _judge_outcome(
     )
     if not race.begun:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=FIRST_WINDOW)
-    failed = not no_fail and bool(race.worse()[-1] >= math.log(1 / budget.outcome))
+    failed = budget.outcome is not None and not no_fail and bool(race.worse()[-1] >= math.log(1 / budget.outcome))
     unbounded = certain.low is None or certain.high is None
     passed = (
         not no_pass and not (vague and unbounded) and bool(race.better()[-1] >= math.log(1 / budget.wrong_promotion))
     )
 
-    low, high = race.interval(alpha_low=budget.wrong_promotion, alpha_high=budget.outcome)
+    low, high = race.interval(
+        alpha_low=budget.wrong_promotion,
+        alpha_high=budget.wrong_promotion if budget.outcome is None else budget.outcome,
+    )
     # A rejected claim is outside the interval; the search for its ends is coarser than the test.
     if failed:
         high = min(high, 0.0)

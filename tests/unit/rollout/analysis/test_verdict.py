@@ -214,3 +214,22 @@ def test_refuses_a_margin_of_nothing_and_a_range_of_nothing() -> None:
         Comparison("violations", Better.LESS, Margin(0.0, relative=False))
     with pytest.raises(ValueError, match="return: the range is from 5 to 5"):
         Comparison("return", Better.MORE, TENTH, Range(5.0, 5.0))
+
+
+def test_who_only_withholds_pass_fails_nobody() -> None:
+    worse, silent = returns(400, each=50), returns(480, each=50, missing=40)
+    stable = returns(480, each=50)
+    for candidate in (worse, silent):
+        assert judge(RETURN, candidate, stable, budget=BUDGET).verdict is Verdict.FAIL
+        said = judge(RETURN, candidate, stable, budget=BUDGET.only_pass)
+        assert said.verdict is Verdict.NOT_ENOUGH_SAMPLES
+        assert said.interval is None or said.interval[0] is not None
+    same = judge(RETURN, stable, stable, budget=BUDGET)
+    assert judge(RETURN, stable, stable, budget=BUDGET.only_pass).verdict is same.verdict is Verdict.PASS
+
+
+def test_worse_than_the_anchor_but_within_the_margin_passes_though_it_would_fail() -> None:
+    """Both claims may be proven; against stable the tie goes to Fail, against the anchor nobody asks for that."""
+    candidate, stable = returns(450, each=400, windows=40), returns(480, each=400, windows=40)
+    assert judge(RETURN, candidate, stable, budget=BUDGET).verdict is Verdict.FAIL
+    assert judge(RETURN, candidate, stable, budget=BUDGET.only_pass).verdict is Verdict.PASS
