@@ -88,7 +88,8 @@ def check(token: str, key: bytes) -> Receipt:
         raise BadReceipt(f"the receipt holds {len(fields)} fields: sign what belay_api.receipts signs")
     namespace, version, episode, step, at_ms, *rest = fields
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
-    return Receipt(namespace, version, episode, step, at, *rest[:1], foreseen=_foreseen(rest[1:]))
+    rollout = rest[0] if rest else None
+    return Receipt(namespace, version, episode, step, at, rollout, _foreseen(rest[1:]))
 
 
 def _foreseen(said: list[Any]) -> Foreseen | None:

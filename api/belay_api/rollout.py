@@ -579,6 +579,14 @@ class LimitStatus(StatusModel):
     """Number of the scrape up to which requests are judged."""
 
 
+class CovariateStatus(StatusModel):
+    """What was known of an episode before the policy acted, and is taken off its outcome: stable's critic of the first
+    observation."""
+
+    explains: float
+    """The share of the outcome's variance that it takes away, 0 to 1, by the windows so far."""
+
+
 class MetricVerdict(StatusModel):
     """The last look at one metric, with its evidence. Running numbers are written at most every few seconds."""
 
@@ -605,6 +613,8 @@ class MetricVerdict(StatusModel):
     range: Annotated[list[float], Field(max_length=2)] | None = None
     """Of a comparison: the stated errors hold while every outcome lies between, [low, high]: as declared, or taken from
     what was seen before."""
+    covariate: CovariateStatus | None = None
+    """Of a comparison: set while outcomes are judged less what stable's critic expected of them; unset: as they are."""
     grace_too_short: bool | None = None
     """True: most of the time more than 1 % of the reported episodes were late, not shown to be on the candidate's side
     alone. So nothing is decided, and no step ends."""

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from belay_api.conditions import get_condition
 from belay_api.reasons import Verdict
-from belay_api.rollout import AnalysisSpec, Metric, MetricVerdict, SampleStatus
+from belay_api.rollout import AnalysisSpec, CovariateStatus, Metric, MetricVerdict, SampleStatus
 from belay_operator.children import content_hash
 from belay_operator.rollout import rails
 from belay_operator.rollout.analysis.evidence import Comparison, Evidence, Sample
@@ -24,6 +24,7 @@ from belay_operator.rollout.analysis.queries import Judgement, budget, compariso
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.route import baseline_of
 from belay_operator.rollout.stepping import kind_under_way
 from belay_operator.rollout.trials import trial_of
 
@@ -92,6 +93,8 @@ def _compared(
         spend=budget(observed.spec.analysis, trial=trial_of(status)),
         grace=observed.spec.analysis.grace,
         since=None,
+        window=observed.spec.analysis.window,
+        baseline=baseline_of(status),
     )
     overall, since = judged(ask, reading), weight.since if weight else None
     gathering = weight is not None and weight.applied != 100
@@ -129,6 +132,7 @@ def _stored(
         fail_below=_short(evidence.fail_below),
         pass_above=_short(evidence.pass_above),
         range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
+        covariate=CovariateStatus(explains=round(evidence.explained, 2)) if evidence.explained is not None else None,
         grace_too_short=evidence.grace_too_short or still or None,
         limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,
