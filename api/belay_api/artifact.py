@@ -3,6 +3,7 @@
     manifest.json   what the policy is (this model), with the file list
     policy.onnx     observation -> logits or Q-values (discrete) or mean action (continuous)
     policy.pt       the same as TorchScript
+    critic.onnx     observation -> the fifth of the critic's values that it lies in, 0 to 4; may be absent
     training.zip    to resume or fine-tune; never loaded in serving
 
 The artifact's digest is the sha256 of the canonical manifest, so one digest covers every byte.
@@ -18,6 +19,7 @@ from pydantic import Field
 from belay_api.model import Model
 
 MANIFEST = "manifest.json"
+CRITIC_FILE = "critic.onnx"
 FORMAT_VERSION: Literal[1] = 1
 _CHUNK = 1 << 20
 

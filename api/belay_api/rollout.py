@@ -639,6 +639,14 @@ class AnchorVerdict(StatusModel):
     """The lower bound above this passes (below it, where less is better)."""
 
 
+class CovariateStatus(StatusModel):
+    """What was known of an episode before the policy acted, and is taken off its outcome: stable's critic of the first
+    observation."""
+
+    explains: float
+    """The share of the outcome's variance that it takes away, 0 to 1, by the windows so far."""
+
+
 class MetricVerdict(StatusModel):
     """The last look at one metric, with its evidence. Running numbers are written at most every few seconds."""
 
@@ -667,6 +675,8 @@ class MetricVerdict(StatusModel):
     what was seen before."""
     anchor: AnchorVerdict | None = None
     """Of a comparison: the candidate against the anchor, while that is served; the last look of it afterwards."""
+    covariate: CovariateStatus | None = None
+    """Of a comparison: set while outcomes are judged less what stable's critic expected of them; unset: as they are."""
     grace_too_short: bool | None = None
     """True: most of the time more than 1 % of the reported episodes were late, not shown to be on the candidate's side
     alone. So nothing is decided, and no step ends."""

@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrappe
 
 from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model
 from belay_trainer.config import Run
+from belay_trainer.critic import Critic, write_critic
 from belay_trainer.environments import Environment
 from belay_trainer.errors import TrainerError
 
@@ -85,6 +86,7 @@ def export(
     observations = sample_observations(environment)
     _write_networks(network, observations[:2], folder)
     check_agreement(model, network, folder, observations)
+    write_critic(Critic.of(model, network.policy), environment, folder)
     model.save(folder / TRAINING)
     config, task = run.config, environment.spec
     manifest = Manifest(

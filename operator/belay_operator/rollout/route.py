@@ -8,7 +8,7 @@ writes this route.
 from datetime import datetime, timedelta
 from typing import Any
 
-from belay_api.rollout import RLRolloutStatus
+from belay_api.rollout import RLRolloutStatus, VersionStatus
 from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.rollout import anchor
 from belay_operator.rollout.observed import Observed
@@ -38,6 +38,8 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
         shares=tuple((policy, part) for policy, part in shares if part > 0),
         # A rule is never taken away: one whose version serves no more points at stable (see GatewayRouter).
         pinned=tuple((policy, policy if policy in serving else home) for policy in status.pinned),
+        # With all episodes at the candidate there is nothing to compare, and its promotion shall change nothing here.
+        baseline=_hex(status.candidate if status.candidate and share == 100 else stable),
     )
 
 
@@ -53,6 +55,11 @@ def places(status: RLRolloutStatus) -> list[str]:
             place = next((i for i, policy in enumerate(pinned) if policy not in serving), len(pinned))
             pinned = [*pinned[:place], version.policy, *pinned[place + 1 :]]
     return pinned
+
+
+def baseline_of(status: RLRolloutStatus) -> str | None:
+    """Return the hex digest of the artifact whose critic judges both sides of a comparison: stable's; None: none is."""
+    return _hex(status.stable)
 
 
 def in_place(observed: Observed, now: datetime) -> bool:
@@ -100,7 +107,12 @@ def _all_to(policy: str, status: RLRolloutStatus, *, keep: set[str | None]) -> I
     return Intent(
         shares=((policy, 100.0),),
         pinned=tuple((pinned, pinned if pinned in keep else policy) for pinned in status.pinned),
+        baseline=next((_hex(one) for one in (status.candidate, status.stable) if one and one.policy == policy), None),
     )
+
+
+def _hex(version: VersionStatus | None) -> str | None:
+    return version.digest.removeprefix("sha256:") if version is not None else None
 
 
 def _on_route(status: RLRolloutStatus) -> str | None:

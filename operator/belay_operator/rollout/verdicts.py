@@ -17,7 +17,7 @@ from datetime import datetime
 
 from belay_api.conditions import get_condition
 from belay_api.reasons import Verdict
-from belay_api.rollout import AnalysisSpec, AnchorVerdict, Metric, MetricVerdict
+from belay_api.rollout import AnalysisSpec, AnchorVerdict, CovariateStatus, Metric, MetricVerdict
 from belay_operator.children import content_hash
 from belay_operator.rollout import anchored, rails, stored
 from belay_operator.rollout.analysis.evidence import Comparison, Evidence
@@ -25,6 +25,7 @@ from belay_operator.rollout.analysis.queries import Judgement, budget, compariso
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.route import baseline_of
 from belay_operator.rollout.stepping import kind_under_way
 from belay_operator.rollout.trials import trial_of
 
@@ -92,6 +93,8 @@ def _compared(
         spend=budget(observed.spec.analysis, trial=trial_of(status)),
         grace=observed.spec.analysis.grace,
         since=None,
+        window=observed.spec.analysis.window,
+        baseline=baseline_of(status),
     )
     overall, since = judged(ask, reading), weight.since if weight else None
     gathering = weight is not None and weight.applied != 100
@@ -144,6 +147,7 @@ def _stored(
         pass_above=stored.short(evidence.pass_above),
         range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
         anchor=anchor,
+        covariate=CovariateStatus(explains=round(evidence.explained, 2)) if evidence.explained is not None else None,
         grace_too_short=evidence.grace_too_short or still or None,
         limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,

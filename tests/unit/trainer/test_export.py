@@ -58,7 +58,7 @@ def test_both_networks_act_as_predict(case: str, tmp_path: Path) -> None:
 def test_the_manifest_covers_every_byte(tmp_path: Path) -> None:
     _, manifest = _export(_run(), tmp_path)
     assert verify(tmp_path, wanted=manifest.digest()) == manifest
-    assert [entry.path for entry in manifest.files] == ["policy.onnx", "policy.pt", "training.zip"]
+    assert [entry.path for entry in manifest.files] == ["critic.onnx", "policy.onnx", "policy.pt", "training.zip"]
     assert manifest.max_episode_steps == 500
     assert (manifest.lineage.seed, manifest.lineage.step) == (3, 7)
     assert set(manifest.lineage.packages) >= {"python", "torch", "stable-baselines3", "gymnasium", "numpy"}

@@ -9,11 +9,12 @@ from weakref import WeakKeyDictionary
 
 from belay_api.rollout import LONGEST_LATENCY, AnalysisSpec, Metric, Unit
 from belay_api.units import format_duration, parse_duration, parse_percent
-from belay_api.wire import Statistics, VersionStatistics
+from belay_api.wire import CovariateStatistics, Statistics, VersionStatistics
 from belay_operator.rollout.analysis.bet import Earlier, Margin
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget, split
-from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, StartWindow, earlier
+from belay_operator.rollout.analysis.covariate import LEVELS
+from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, Level, StartWindow, earlier
 from belay_operator.rollout.analysis.grace import withheld
 from belay_operator.rollout.analysis.limits import Rail
 from belay_operator.rollout.analysis.verdict import judge
@@ -103,6 +104,8 @@ class Judgement:
     spend: Budget
     grace: timedelta
     since: datetime | None  # only episodes of windows that began then or later; None: all
+    window: timedelta = timedelta()  # length of the windows, where nothing cuts them
+    baseline: str | None = None  # hex digest of the artifact whose critic's word counts: stable's; None: nobody's
 
 
 # The looks of one pass differ from those of the pass before in at most one answer, and a long rollout has many windows:
@@ -125,7 +128,7 @@ def _judged(judgement: Judgement, reading: Reading) -> Evidence:
         evidence = judge(asked.comparison, None, None, budget=asked.spend)
         return replace(evidence, message=reading.problem or evidence.message)
     statistics = _from(reading.windows, asked.since)
-    candidate, stable = (windows(statistics, version) for version in (asked.candidate, asked.stable))
+    candidate, stable = (_windows(statistics, version, asked) for version in (asked.candidate, asked.stable))
     before = _before(reading.windows, asked)
     evidence = judge(asked.comparison, candidate, stable, budget=asked.spend, earlier=before)
     return withheld(evidence, statistics, candidate=asked.candidate, stable=asked.stable, grace=asked.grace)
@@ -145,27 +148,43 @@ def _from(statistics: Statistics, since: datetime | None) -> Statistics:
 def _before(statistics: Statistics, asked: Judgement) -> Earlier | None:
     """What was seen of the outcome before the windows that are asked for."""
     sides = {
-        side.version: [*_earlier(side), *(w for w in windows(statistics, side.version) if _is_before(w, asked.since))]
+        side.version: [
+            *_earlier(side, asked),
+            *(w for w in _windows(statistics, side.version, asked) if _is_before(w, asked.since)),
+        ]
         for side in statistics.versions
     }
     stable = sides.get(asked.stable, [])
     return earlier([*sides.get(asked.candidate, []), *stable], stable)
 
 
-def _earlier(side: VersionStatistics) -> list[StartWindow]:
+def _earlier(side: VersionStatistics, asked: Judgement) -> list[StartWindow]:
     """What a version did before the first window, as a window of its own."""
     known = side.earlier
     if known is None:
         return []
-    return [StartWindow(LONG_AGO, known.count, 0, mean=known.mean, m2=known.m2, low=known.min, high=known.max)]
+    return [
+        StartWindow(
+            LONG_AGO,
+            known.count,
+            0,
+            mean=known.mean,
+            m2=known.m2,
+            low=known.min,
+            high=known.max,
+            levels=_levels(known.covariate, asked),
+        )
+    ]
 
 
 def _is_before(window: StartWindow, since: datetime | None) -> bool:
     return since is not None and window.start < since
 
 
-def windows(statistics: Statistics, version: str) -> list[StartWindow]:
+def _windows(statistics: Statistics, version: str, asked: Judgement) -> list[StartWindow]:
     """Return one version's start windows; none when the logbook has not heard of it, which is no failure."""
+    # A window that is cut ends sooner; taken for one that may still fill, it counts for no more than it may.
+    ended = statistics.at - asked.grace - asked.window
     return [
         StartWindow(
             start=window.start,
@@ -175,11 +194,21 @@ def windows(statistics: Statistics, version: str) -> list[StartWindow]:
             m2=window.m2,
             low=window.min,
             high=window.max,
+            levels=_levels(window.covariate, asked),
+            over=window.start <= ended,
         )
         for side in statistics.versions
         if side.version == version
         for window in side.windows
     ]
+
+
+def _levels(covariate: CovariateStatistics | None, asked: Judgement) -> tuple[Level | None, ...] | None:
+    """Return the counted episodes by what stable's critic said; None: it did not speak of each."""
+    if covariate is None or covariate.baseline != asked.baseline:
+        return None
+    told = {it.level: Level(it.count, it.mean, it.m2, it.min, it.max) for it in covariate.levels}
+    return tuple(told.get(level) for level in range(LEVELS.size))
 
 
 def _bound(metric: Metric, text: str) -> float:

@@ -150,6 +150,7 @@ def _judge_outcome(
         evidence,
         interval=(low, high) if more else (-high, -low),
         range=(lowest, highest) if more else (-highest, -lowest),
+        explained=race.explained,
     )
     if (no_fail or no_pass) and not failed and not passed:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=_broken(comparison, paired))
