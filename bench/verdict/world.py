@@ -19,7 +19,7 @@ Mixture = tuple[tuple[float, float, float], ...]
 
 LANDING, CRASH = (230.0, 30.0), (-60.0, 70.0)  # bimodal: mean and sd of LunarLander-like landings and crashes
 LONGEST = 0.99  # of grace: an episode that lasts exactly as long is late by a rounding error, half of the time
-SILENT_QUANTILE = 0.25  # a silent candidate loses its worst quarter
+LOST_QUARTER = 0.25  # what a silent candidate loses of its worst episodes, and stable of its best or worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class World:
     sink: float = 0.0  # by how much returns have fallen at the end, for both sides
     missing: float = 0.0  # share of episodes whose end is never reported, either side
     silent: bool = False  # the candidate's worst quarter is never reported
+    stable_loses: str = ""  # best or worst: that quarter of stable's is never reported
     turns_after: int = 0  # the candidate is as good as stable for so many of its episodes, on average
 
     @classmethod
@@ -106,7 +107,11 @@ def simulate(
     length = np.clip(grace / 2 * value / (abs(world.mean) * level), 5, LONGEST * grace)
     reported = rng.random(rollout.size) >= world.missing
     if world.silent:
-        reported &= ~(of_candidate & (value / level < np.quantile(value / level, SILENT_QUANTILE)))
+        reported &= ~(of_candidate & (value / level < np.quantile(value / level, LOST_QUARTER)))
+    if world.stable_loses:
+        sign = {"worst": 1.0, "best": -1.0}[world.stable_loses]
+        good = sign * value / level
+        reported &= of_candidate | (good >= np.quantile(good[~of_candidate], LOST_QUARTER))
     return Episodes(rollout, of_candidate, start, np.where(reported, start + length, np.inf), value)
 
 
