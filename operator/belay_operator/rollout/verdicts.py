@@ -20,6 +20,7 @@ from belay_api.rollout import AnalysisSpec, Metric, MetricVerdict, SampleStatus
 from belay_operator.children import content_hash
 from belay_operator.rollout import rails
 from belay_operator.rollout.analysis.evidence import Comparison, Evidence, Sample
+from belay_operator.rollout.analysis.known import Known, known
 from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged, limit_of
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import instant
@@ -70,7 +71,8 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     reading = observed.readings.get(metric.name)
     if reading is None:
         return old
-    rail, comparison = limit_of(metric), comparison_of(metric)
+    before = _known(metric, observed)
+    rail, comparison = limit_of(metric), comparison_of(metric, before)
     if rail is not None:
         evidence = rails.look(rail, reading, old, observed.status.weight)
         since = evidence.held.weight_since if evidence.held is not None else None
@@ -78,11 +80,27 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     # The first version is spared the comparison: there is nothing to compare it with.
     if comparison is None or observed.status.stable is None:
         return None
-    return _compared(comparison, reading, observed, old, now)
+    return _compared(comparison, before, reading, observed, old, now=now)
+
+
+def _known(metric: Metric, observed: Observed) -> Known:
+    """What the artifacts of both sides know of a metric's outcome."""
+    status, logbook = observed.status, metric.source.logbook
+    if logbook is None or status.candidate is None or status.stable is None:
+        return Known()
+    views = [(side, observed.policies.get(side.policy)) for side in (status.candidate, status.stable)]
+    told = [view.outcomes if view is not None and view.digest == side.digest else None for side, view in views]
+    return known(logbook.outcome, *told)
 
 
 def _compared(
-    comparison: Comparison, reading: Reading, observed: Observed, old: MetricVerdict | None, now: datetime
+    comparison: Comparison,
+    before: Known,
+    reading: Reading,
+    observed: Observed,
+    old: MetricVerdict | None,
+    *,
+    now: datetime,
 ) -> MetricVerdict:
     status, weight = observed.status, observed.status.weight
     ask = Judgement(
@@ -92,6 +110,7 @@ def _compared(
         spend=budget(observed.spec.analysis, trial=trial_of(status)),
         grace=observed.spec.analysis.grace,
         since=None,
+        known=before,
     )
     overall, since = judged(ask, reading), weight.since if weight else None
     gathering = weight is not None and weight.applied != 100
@@ -129,6 +148,7 @@ def _stored(
         fail_below=_short(evidence.fail_below),
         pass_above=_short(evidence.pass_above),
         range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
+        range_from=list(evidence.range_from) if evidence.range_from else None,
         grace_too_short=evidence.grace_too_short or still or None,
         limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,

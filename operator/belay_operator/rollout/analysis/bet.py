@@ -99,6 +99,7 @@ class Earlier:
     spread: float  # standard deviation
     low: float
     high: float
+    elsewhere: bool = False  # in training: its outcomes may be of another kind than those that are reported here
 
     def mirrored(self) -> Earlier:
         """Return the same of the outcomes with the sign turned."""

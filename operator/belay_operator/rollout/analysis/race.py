@@ -40,6 +40,18 @@ class Race:
     bounds: Bounds
     earlier: Earlier | None
 
+    def _paid(self, gain: Array) -> Array:
+        """Return what the windows multiply the money with, of `log_gain`, where nothing here is known before the first.
+
+        What training knows may be of outcomes of another kind. So half the money is kept out of the first window: it
+        gains half as much there, and cannot lose all.
+        """
+        if self.earlier is None or not self.earlier.elsewhere:
+            return gain
+        both = (self.candidate.count > 0) & (self.stable.count > 0)
+        first: NDArray[np.bool_] = (np.cumsum(both, axis=-1) - both == 0)[..., np.newaxis]
+        return np.where(first, np.logaddexp(gain, 0.0) - math.log(2), gain)
+
     @property
     def begun(self) -> bool:
         """Whether anything has been bet: something was known before the last window."""
@@ -94,13 +106,15 @@ class Race:
         """Whether the claims that the candidate's mean is stable's and so much are rejected after the last window."""
         sides = (self.candidate, self.stable)
         bet = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier, shift=shift)
-        found: NDArray[np.bool_] = log_wealth(bet.log_gain(*sides), PURSES[direction])[..., -1] >= math.log(1 / alpha)
+        found: NDArray[np.bool_] = log_wealth(self._paid(bet.log_gain(*sides)), PURSES[direction])[..., -1] >= math.log(
+            1 / alpha
+        )
         return found
 
     def _evidence(self, direction: Direction, filling: Filling | None) -> Array:
         sides, purse = (self.candidate, self.stable), PURSES[direction]
-        full = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier).log_gain(*sides)
+        full = self._paid(place(direction, self.margin, *sides, self.bounds, earlier=self.earlier).log_gain(*sides))
         if filling is None:
             return log_wealth(full, purse)
         bet = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier, filling=filling)
-        return log_wealth_while_filling(full, bet.log_gain(*filling), purse)
+        return log_wealth_while_filling(full, self._paid(bet.log_gain(*filling)), purse)

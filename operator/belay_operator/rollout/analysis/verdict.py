@@ -22,6 +22,7 @@ from dataclasses import replace
 import numpy as np
 
 from belay_api.reasons import Verdict
+from belay_api.rollout import RangeOrigin
 from belay_operator.rollout.analysis.bet import Bounds, Earlier, Margin, Outcomes
 from belay_operator.rollout.analysis.bounds import Range, bounds
 from belay_operator.rollout.analysis.budget import Budget
@@ -69,6 +70,7 @@ def judge(
     *,
     budget: Budget,
     earlier: Earlier | None = None,
+    seen: Range | None = None,
 ) -> Evidence:
     """Return the verdict on one compared metric from its start windows.
 
@@ -77,6 +79,7 @@ def judge(
             did not answer, which is not the same as no windows.
         budget: What this metric may spend, from `budget.split`.
         earlier: What was seen of the outcome before these windows.
+        seen: How far it was seen to reach elsewhere.
     """
     empty = Evidence(comparison.metric, Verdict.PROVIDER_DOWN, "the logbook does not answer")
     if candidate is None or stable is None:
@@ -92,7 +95,7 @@ def judge(
         if not any(window.count for window in windows):
             message = f"no episode of {side} has ended within grace yet"
             return replace(missing, verdict=Verdict.NO_DATA, message=message)
-    return _beside(missing, _judge_outcome(comparison, paired, missing, budget, earlier))
+    return _beside(missing, _judge_outcome(comparison, paired, missing, budget, earlier=earlier, seen=seen))
 
 
 def _beside(missing: Evidence, outcome: Evidence) -> Evidence:
@@ -137,7 +140,13 @@ def silence(side: Outcomes, other: Outcomes) -> Race:
 
 
 def _judge_outcome(
-    comparison: Comparison, paired: Paired, evidence: Evidence, budget: Budget, earlier: Earlier | None
+    comparison: Comparison,
+    paired: Paired,
+    evidence: Evidence,
+    budget: Budget,
+    *,
+    earlier: Earlier | None,
+    seen: Range | None,
 ) -> Evidence:
     """The verdict on the outcome alone."""
     more, certain = comparison.better is Better.MORE, comparison.certain
@@ -145,9 +154,9 @@ def _judge_outcome(
     if not more:
         candidate, stable, certain = candidate.mirrored(), stable.mirrored(), certain.mirrored()
         earlier = None if earlier is None else earlier.mirrored()
-    race = Race(
-        comparison.margin, candidate, stable, bounds(certain, comparison.margin, candidate, stable, earlier), earlier
-    )
+        seen = None if seen is None else seen.mirrored()
+    reach = bounds(certain, comparison.margin, candidate, stable, earlier, seen=seen)
+    race = Race(comparison.margin, candidate, stable, reach, earlier)
     no_fail, no_pass = broken(certain, candidate, stable)
     reference, error = paired.reference()
     margin = comparison.margin.value * (abs(reference) if comparison.margin.relative else 1.0)
@@ -178,6 +187,7 @@ def _judge_outcome(
         evidence,
         interval=(low, high) if more else (-high, -low),
         range=(lowest, highest) if more else (-highest, -lowest),
+        range_from=comparison.origin,
     )
     if (no_fail or no_pass) and not failed and not passed:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=_broken(comparison, paired))
@@ -192,10 +202,16 @@ def _broken(comparison: Comparison, paired: Paired) -> str:
     low = min(float(side.low[side.count > 0].min()) for side in sides)
     high = max(float(side.high[side.count > 0].max()) for side in sides)
     certain = comparison.certain
-    seen = low if certain.low is not None and low < certain.low else high
+    below = certain.low is not None and low < certain.low
+    seen, origin = (low, comparison.origin[0]) if below else (high, comparison.origin[1])
+    mend = "correct compare.range"
+    if origin is RangeOrigin.TASK:
+        mend = (
+            "it follows from the rewards and the cap of the environment that both were trained in, so set compare.range"
+        )
     return (
         f"an outcome of {seen:.6g} lies outside the range that every outcome is promised to lie in, {_range(certain)}: "
-        "correct compare.range; nothing is decided by what rests on it"
+        f"{mend}; nothing is decided by what rests on it"
     )
 
 
