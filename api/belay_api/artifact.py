@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from belay_api.model import Model
+from belay_api.outcomes import KnownOutcome
 
 MANIFEST = "manifest.json"
 CRITIC_FILE = "critic.onnx"
@@ -101,7 +102,9 @@ class FileEntry(Model):
 
 
 class Manifest(Model):
-    """What the policy is."""
+    """What the policy is. What a later version adds can be ignored, or it would count formatVersion up."""
+
+    model_config = {"extra": "ignore"}
 
     format_version: Literal[1] = FORMAT_VERSION
     algorithm: str
@@ -118,6 +121,8 @@ class Manifest(Model):
     """Cap of the environment; None: none."""
     evaluation: EvaluationReport
     """How it was measured."""
+    outcomes: dict[str, KnownOutcome] = Field(default_factory=dict)
+    """What the training knows of `return` and `length`; empty in artifacts of earlier versions."""
     lineage: Lineage
     """Where it comes from."""
     files: list[FileEntry]

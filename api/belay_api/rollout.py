@@ -187,6 +187,19 @@ def _named(sources: list[str]) -> str:
     return " or ".join(f"source.{name}" for name in sources)
 
 
+class RangeOrigin(StrEnum):
+    """Where an end of the range comes from that a comparison's errors hold for."""
+
+    DECLARED = "Declared"
+    """`compare.range`."""
+    OUTCOME = "Outcome"
+    """What the outcome is: `success` is 0 or 1, `length` and `violations` are not below 0."""
+    TASK = "Task"
+    """The limits of the reward and the cap on timesteps, on which the artifacts of both policies agree."""
+    SEEN = "Seen"
+    """Everything seen before, in training and here, and some room beyond."""
+
+
 class OutcomeRange(Model):
     """Between what every outcome lies; an end that is not set is not known."""
 
@@ -671,8 +684,10 @@ class MetricVerdict(StatusModel):
     pass_above: float | None = None
     """The lower bound above this passes (below it, where less is better)."""
     range: Annotated[list[float], Field(max_length=2)] | None = None
-    """Of a comparison: the stated errors hold while every outcome lies between, [low, high]: as declared, or taken from
-    what was seen before."""
+    """Of a comparison: the stated errors hold while every outcome lies between, [low, high]: as declared, certain from
+    the task, or taken from what was seen before."""
+    range_from: Annotated[list[RangeOrigin], Field(max_length=2)] | None = None
+    """Where either end of it comes from, [low, high]: Declared, Outcome, Task or Seen."""
     anchor: AnchorVerdict | None = None
     """Of a comparison: the candidate against the anchor, while that is served; the last look of it afterwards."""
     covariate: CovariateStatus | None = None

@@ -18,7 +18,7 @@ from belay_operator.rollout.analysis.budget import Budget
 from belay_operator.rollout.analysis.covariate import LEVELS, Covariate, EarlierCovariate
 from belay_operator.rollout.analysis.evidence import Comparison, flags
 from belay_operator.rollout.analysis.race import Filling, Race
-from belay_operator.rollout.analysis.verdict import CLEAR_OF_ZERO, MISSING_MARGIN, SILENCES, USUAL_SILENCE
+from belay_operator.rollout.analysis.verdict import CLEAR_OF_ZERO, silence
 from verdict.world import Episodes, Floats
 
 Flags = NDArray[np.bool_]
@@ -92,8 +92,8 @@ class SoFar:
         return Outcomes(self.count, self.mean, self.m2, self.low, self.high, self.covariate)
 
     def silences(self) -> Outcomes:
-        """1 for an episode that is missing, mirrored: less is better."""
-        return flags(self.missing, self.count + self.missing).mirrored()
+        """1 for an episode that is missing."""
+        return flags(self.missing, self.count + self.missing)
 
 
 def so_far(episodes: Episodes, *, candidate: bool, schedule: Schedule, rollouts: int) -> SoFar:
@@ -198,9 +198,15 @@ def belay(
             said[:, looks[now]] = found[:, of[now]]
         return said
 
-    silence = Race(MISSING_MARGIN, full[0].silences(), full[1].silences(), SILENCES, USUAL_SILENCE.mirrored())
-    silent = at_looks(silence.worse, SoFar.silences) >= np.log(1 / budget.missing)
-    spoken = at_looks(silence.better, SoFar.silences) >= np.log(1 / budget.wrong_promotion)
+    ours, theirs = (side.silences() for side in full)
+    race, swapped = silence(ours, theirs), silence(theirs, ours)
+
+    def mirrored(side: SoFar) -> Outcomes:
+        return side.silences().mirrored()
+
+    silent = at_looks(race.worse, mirrored) >= np.log(1 / budget.missing)
+    spoken = at_looks(race.better, mirrored) >= np.log(1 / budget.wrong_promotion)
+    spoken &= at_looks(lambda filling: swapped.better(filling[::-1]), mirrored) >= np.log(1 / budget.wrong_promotion)
 
     certain, margin = comparison.certain, comparison.margin
     sides = full[0].outcomes(), full[1].outcomes()

@@ -20,7 +20,7 @@ Mixture = tuple[tuple[float, float, float], ...]
 LANDING, CRASH = (230.0, 30.0), (-60.0, 70.0)  # bimodal: mean and sd of LunarLander-like landings and crashes
 FIFTHS = (-0.8416, -0.2533, 0.2533, 0.8416)  # between the fifths of a standard normal
 LONGEST = 0.99  # of grace: an episode that lasts exactly as long is late by a rounding error, half of the time
-SILENT_QUANTILE = 0.25  # a silent candidate loses its worst quarter
+LOST_QUARTER = 0.25  # what a silent candidate loses of its worst episodes, and stable of its best or worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class World:
     silent: bool = False  # the candidate's worst quarter is never reported
     explained: float | None = None  # share of stable's variance that its critic explains; None: there is no covariate
     explained_candidate: float | None = None  # of the candidate's; None: as of stable's
+    stable_loses: str = ""  # best or worst: that quarter of stable's is never reported
     turns_after: int = 0  # the candidate is as good as stable for so many of its episodes, on average
 
     @classmethod
@@ -111,7 +112,11 @@ def simulate(
     length = np.clip(grace / 2 * value / (abs(world.mean) * level), 5, LONGEST * grace)
     reported = rng.random(rollout.size) >= world.missing
     if world.silent:
-        reported &= ~(of_candidate & (value / level < np.quantile(value / level, SILENT_QUANTILE)))
+        reported &= ~(of_candidate & (value / level < np.quantile(value / level, LOST_QUARTER)))
+    if world.stable_loses:
+        sign = {"worst": 1.0, "best": -1.0}[world.stable_loses]
+        good = sign * value / level
+        reported &= of_candidate | (good >= np.quantile(good[~of_candidate], LOST_QUARTER))
     return Episodes(rollout, of_candidate, start, np.where(reported, start + length, np.inf), value, level_of)
 
 

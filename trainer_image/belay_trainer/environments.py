@@ -1,5 +1,6 @@
 """The task as the spec names it: made, checked, and ready to be stepped by Stable-Baselines3."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from belay_api.artifact import space_model
-from belay_api.training import AlgorithmName, EnvironmentSpec
+from belay_api.training import AlgorithmName, EnvironmentSpec, RewardRange
 from belay_trainer.errors import BadConfiguration
 
 Environment = gymnasium.Env[Any, Any]
@@ -51,6 +52,34 @@ def check_spaces(environment: Environment, algorithm: AlgorithmName) -> None:
         raise BadConfiguration(
             f"actions start at {action.start}, wanted 0: shift them in a wrapper of the environment."
         )
+
+
+def cap(environment: Environment) -> int | None:
+    """Return the most timesteps an episode can last; None: there is no cap."""
+    return environment.spec.max_episode_steps if environment.spec else None
+
+
+def reward_range(environment: Environment, spec: EnvironmentSpec) -> RewardRange | None:
+    """Return between what every reward lies, as the spec says, or else the environment's attribute; None: nobody says.
+
+    Raises: BadConfiguration when the spec contradicts itself.
+    """
+    said = spec.reward_range
+    if said is not None:
+        if said.low is not None and said.high is not None and said.low > said.high:
+            raise BadConfiguration(
+                f"environment.rewardRange: low {said.low:g} is above high {said.high:g}: exchange them."
+            )
+        return said
+    # Gymnasium had this attribute until version 1, infinite where nobody set it.
+    found = getattr(environment.unwrapped, "reward_range", None)
+    try:
+        low, high = (float(end) for end in found)
+    except (TypeError, ValueError):
+        return None
+    if not low <= high or not (math.isfinite(low) or math.isfinite(high)):
+        return None
+    return RewardRange(low=low if math.isfinite(low) else None, high=high if math.isfinite(high) else None)
 
 
 def vectorised(make: Callable[[], Environment], copies: int) -> DummyVecEnv:

@@ -6,6 +6,7 @@ a server needs to know neither Stable-Baselines3 nor the algorithm.
 
 import copy
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrapped
 
 from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model
+from belay_api.outcomes import KnownOutcome
 from belay_trainer.config import Run
 from belay_trainer.critic import Critic, write_critic
 from belay_trainer.environments import Environment
@@ -73,13 +75,20 @@ class Network(torch.nn.Module):
 
 
 def export(
-    model: BaseAlgorithm, run: Run, *, environment: Environment, report: EvaluationReport, folder: Path
+    model: BaseAlgorithm,
+    run: Run,
+    *,
+    environment: Environment,
+    report: EvaluationReport,
+    folder: Path,
+    outcomes: Mapping[str, KnownOutcome] | None = None,
 ) -> Manifest:
     """Write the artifact of `model` into the empty `folder` and return its manifest.
 
     Args:
         environment: One copy of the environment; its spaces and cap go into the manifest.
         report: How the model, with the weights it has now, was evaluated.
+        outcomes: What is known of returns and lengths, by name.
     Raises: ExportFailed when a network in the folder would act differently from the model.
     """
     network = Network(model).eval()
@@ -97,6 +106,7 @@ def export(
         output=network.kind,
         max_episode_steps=task.max_episode_steps if task else None,
         evaluation=report,
+        outcomes=dict(outcomes or {}),
         lineage=Lineage(
             namespace=config.namespace,
             training_job=config.job,

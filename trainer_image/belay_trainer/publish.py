@@ -27,7 +27,14 @@ def publish(trained: Trained, run: Run, store: Store, *, work_dir: Path, stop: S
     environment = environments.maker(run.spec.environment)()
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="artifact-") as name:
         folder = Path(name)
-        manifest = export(trained.model, run, environment=environment, report=trained.best.report, folder=folder)
+        manifest = export(
+            trained.model,
+            run,
+            environment=environment,
+            report=trained.best.report,
+            outcomes=trained.outcomes,
+            folder=folder,
+        )
         environment.close()
         wait = FIRST_WAIT_S
         while True:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 
+from belay_api.outcomes import RandomReturn
 from belay_api.training import TrainingReport
 from belay_trainer import checkpoint
 from belay_trainer.config import Run
@@ -12,7 +13,7 @@ from belay_trainer.keeper import Keeper
 from belay_trainer.publish import publish
 from belay_trainer.stop import Stop
 from belay_trainer.store import open_store
-from belay_trainer.train import train
+from belay_trainer.train import Trained, train
 
 
 def train_and_publish(
@@ -36,8 +37,15 @@ def train_and_publish(
         step=trained.step,
         return_=trained.best.report.mean,
         best_step=trained.best.report.step,
+        random=_random(trained),
         artifact=artifact,
         steps_per_second=trained.steps_per_second,
         resumed_from=trained.resumed_from,
         weights_sha256=weights,
     )
+
+
+def _random(trained: Trained) -> RandomReturn | None:
+    known = trained.outcomes.get("return")
+    random = known.random if known is not None else None
+    return None if random is None else RandomReturn(mean=random.mean, episodes=random.episodes)

@@ -11,6 +11,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
+from belay_api.outcomes import KnownOutcome
 from belay_api.training import AlgorithmName, RuntimeSpec
 from belay_api.wire import CheckpointRef
 from belay_trainer import checkpoint, environments, presets
@@ -33,6 +34,7 @@ class Trained:
 
     model: BaseAlgorithm  # with its final weights
     best: Best  # what is published
+    outcomes: dict[str, KnownOutcome]  # what is known of its episodes' outcomes
     step: int  # timesteps done
     steps_per_second: float | None
     resumed_from: int | None
@@ -67,7 +69,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
     Raises: BadConfiguration, Diverged, Interrupted.
     """
     model = build(run)
-    evaluator = Evaluator(environments.maker(run.spec.environment), run.spec.evaluation)
+    evaluator = Evaluator(environments.maker(run.spec.environment), run.spec.evaluation, run.spec.environment)
     try:
         resume = _newest(keeper, stop, patience_s)
         boundary = Boundary(run, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=stop, resume=resume)
@@ -88,6 +90,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
     return Trained(
         model=model,
         best=best,
+        outcomes=boundary.outcomes(),
         step=model.num_timesteps,
         steps_per_second=speed,
         resumed_from=boundary.resumed_from,

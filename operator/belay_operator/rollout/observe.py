@@ -14,6 +14,7 @@ from typing import Any
 
 from belay_api.conditions import clear_condition, set_condition
 from belay_api.names import CLOSED_LABEL, COMMAND_ANNOTATION, POLICY_LABEL
+from belay_api.policy import KnownOutcomes
 from belay_api.reasons import PolicyReason, RolloutReason
 from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
 from belay_api.units import parse_instant
@@ -233,6 +234,7 @@ class _Read:
     message: str
     silent_since: str | None
     used_by: tuple[str, ...]
+    outcomes: KnownOutcomes | None
 
 
 def _read(policy: Mapping[str, Any]) -> _Read:
@@ -250,6 +252,7 @@ def _read(policy: Mapping[str, Any]) -> _Read:
         message=ready.get("message", "") if ready.get("reason") in TROUBLE else "",
         silent_since=loaded.get("lastTransitionTime") if loaded.get("status") == "False" else None,
         used_by=tuple(status.get("usedBy") or ()),
+        outcomes=KnownOutcomes.model_validate(status["outcomes"]) if "outcomes" in status else None,
     )
 
 
@@ -266,6 +269,7 @@ def _view(name: str, read: _Read, owner: Owner, spec: RLRolloutSpec) -> PolicyVi
         message=read.message,
         silent_since=parse_instant(read.silent_since) if read.silent_since is not None else None,
         shared=any(other != owner.name for other in read.used_by),
+        outcomes=read.outcomes,
     )
 
 

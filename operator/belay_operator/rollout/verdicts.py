@@ -21,6 +21,7 @@ from belay_api.rollout import AnalysisSpec, AnchorVerdict, CovariateStatus, Metr
 from belay_operator.children import content_hash
 from belay_operator.rollout import anchored, rails, stored
 from belay_operator.rollout.analysis.evidence import Comparison, Evidence
+from belay_operator.rollout.analysis.known import Known, known
 from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged, limit_of
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import instant
@@ -71,7 +72,8 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     reading = observed.readings.get(metric.name)
     if reading is None:
         return old and anchored.recorded(old, observed, now)
-    rail, comparison = limit_of(metric), comparison_of(metric)
+    before = _known(metric, observed)
+    rail, comparison = limit_of(metric), comparison_of(metric, before)
     if rail is not None:
         evidence = rails.look(rail, reading, old, observed.status.weight)
         since = evidence.held.weight_since if evidence.held is not None else None
@@ -79,11 +81,27 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     # The first version is spared the comparison: there is nothing to compare it with.
     if comparison is None or observed.status.stable is None:
         return None
-    return _compared(comparison, reading, observed, old, now)
+    return _compared(comparison, before, reading, observed, old, now=now)
+
+
+def _known(metric: Metric, observed: Observed) -> Known:
+    """What the artifacts of both sides know of a metric's outcome."""
+    status, logbook = observed.status, metric.source.logbook
+    if logbook is None or status.candidate is None or status.stable is None:
+        return Known()
+    views = [(side, observed.policies.get(side.policy)) for side in (status.candidate, status.stable)]
+    told = [view.outcomes if view is not None and view.digest == side.digest else None for side, view in views]
+    return known(logbook.outcome, *told)
 
 
 def _compared(
-    comparison: Comparison, reading: Reading, observed: Observed, old: MetricVerdict | None, now: datetime
+    comparison: Comparison,
+    before: Known,
+    reading: Reading,
+    observed: Observed,
+    old: MetricVerdict | None,
+    *,
+    now: datetime,
 ) -> MetricVerdict:
     status, weight = observed.status, observed.status.weight
     ask = Judgement(
@@ -95,6 +113,7 @@ def _compared(
         since=None,
         window=observed.spec.analysis.window,
         baseline=baseline_of(status),
+        known=before,
     )
     overall, since = judged(ask, reading), weight.since if weight else None
     gathering = weight is not None and weight.applied != 100
@@ -148,6 +167,7 @@ def _stored(
         range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
         anchor=anchor,
         covariate=CovariateStatus(explains=round(evidence.explained, 2)) if evidence.explained is not None else None,
+        range_from=list(evidence.range_from) if evidence.range_from else None,
         grace_too_short=evidence.grace_too_short or still or None,
         limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,

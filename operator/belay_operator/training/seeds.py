@@ -80,6 +80,7 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "best_step": report.best_step,
             "steps_per_second": None if rate is None else rounded(rate),
             "resumed_from": report.resumed_from,
+            "random": report.random,
             "artifact": report.artifact,
             "message": None,
         }

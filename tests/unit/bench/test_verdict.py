@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.chance import most_by_chance
 
 from belay_operator.rollout.analysis.bet import Margin
 from belay_operator.rollout.analysis.bounds import Range
@@ -186,6 +187,24 @@ def test_the_peers_find_what_is_plain_and_nothing_where_nothing_is() -> None:
         for failed, _, finished in said.values():
             assert (failed < looks.size).all() == (drop > 0)
             assert finished.shape == (6, looks.size)
+
+
+def test_a_worse_candidate_does_not_pass_where_stable_loses_its_best() -> None:
+    """The returns that are left are alike: without a look at what stable misses, nearly every rollout passes."""
+    rollouts, looked = 200, {}
+    for loses in ("best", ""):
+        values = {"stable_loses": loses, "weights": [0.5], "arrivals_per_s": 1, "candidate": [[1, 280]]}
+        values |= {"returns": "mixture", "stable": [[0.75, 280, 20], [0.25, 400, 20]], "range": [0, 600]}
+        episodes = drawn(rollouts=rollouts, **values)
+        sides = [so_far(episodes, candidate=side, schedule=SCHEDULE, rollouts=rollouts) for side in (True, False)]
+        asked = {"schedule": SCHEDULE, "comparison": COMPARISON, "budget": BUDGET, "before": np.zeros((rollouts, 0))}
+        looked[loses] = sides, belay(*sides, **asked)
+        agree(looked[loses][1], *sides, **asked, rng=np.random.default_rng(2))
+    (candidate, stable), course = looked["best"]
+    assert stable.count.sum() < 0.8 * candidate.count.sum()
+    assert course.passed.any(axis=1).sum() <= most_by_chance(rollouts, BUDGET.wrong_promotion)
+    assert not course.failed.any(axis=1).sum() > most_by_chance(rollouts, 0.01), "and it fails nobody"
+    assert looked[""][1].failed[:, -1].mean() > 0.9, "with all of stable's it is plain"
 
 
 def test_nothing_is_missing_but_what_is_said_to_be() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.world import SETTINGS, World
 
+from belay_api.policy import KnownOutcomes
 from belay_api.rollout import AnalysisSpec, RLRolloutSpec, RLRolloutStatus
 from belay_api.units import format_duration, parse_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
@@ -198,6 +199,7 @@ def _policy(
     shared: bool = False,
     like: str = "",
     deleted: bool = False,
+    outcomes: Mapping[str, Any] | None = None,
 ) -> PolicyView:
     """`like`: it has the bytes of another policy."""
     return PolicyView(
@@ -208,6 +210,7 @@ def _policy(
         broken=(broken[0], broken[1]) if broken else None,
         shared=shared,
         deleted=deleted,
+        outcomes=KnownOutcomes.model_validate(outcomes) if outcomes else None,
     )
 
 

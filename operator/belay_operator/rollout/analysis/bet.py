@@ -112,6 +112,7 @@ class Earlier:
     spread: float  # standard deviation
     low: float
     high: float
+    elsewhere: bool = False  # in training: its outcomes may be of another kind than those that are reported here
     covariate: EarlierCovariate | None = None  # None: there is none, or not of all of them
 
     def mirrored(self) -> Earlier:

@@ -16,10 +16,13 @@ from enum import Enum
 import numpy as np
 
 from belay_api.reasons import Verdict
+from belay_api.rollout import RangeOrigin
 from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, Outcomes
 from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.covariate import LEVELS, Covariate, EarlierCovariate, Side, sums
+
+ROUNDING = 1e-6  # relative: a sum of many rewards, each a float32, may be that much beyond what they can be
 
 
 class Better(Enum):
@@ -63,6 +66,7 @@ class Comparison:
     better: Better  # MORE for a return or success, LESS for violations
     margin: Margin  # what the candidate may be worse by and still pass
     certain: Range = field(default_factory=Range)  # between what every outcome lies, as far as that is known
+    origin: tuple[RangeOrigin, RangeOrigin] = (RangeOrigin.SEEN, RangeOrigin.SEEN)  # of its low and its high
 
     def __post_init__(self) -> None:
         if not self.margin.value > 0:
@@ -100,6 +104,7 @@ class Evidence:
     fail_below: float | None = None  # fails with its upper bound below this (less is better: lower bound above)
     pass_above: float | None = None  # passes with its lower bound above this (less is better: upper bound below)
     range: tuple[float, float] | None = None  # outcomes beyond are not protected against
+    range_from: tuple[RangeOrigin, RangeOrigin] | None = None  # where either end of it comes from
     explained: float | None = None  # share of the spread that a covariate takes away; None: judged without one
     grace_too_short: bool = False  # too many episodes were reported late for anything to be decided
     held: Held | None = None  # of a limit: what it rests on
@@ -208,12 +213,13 @@ def broken(certain: Range, candidate: Outcomes, stable: Outcomes) -> tuple[bool,
 
     Fail rests on the upper end of the candidate and the lower of stable, Pass on the other two.
     """
+    slack = ROUNDING * max(abs(certain.low or 0.0), abs(certain.high or 0.0))
     too_low = [
-        bool((side.low[side.count > 0] < certain.low).any()) if certain.low is not None else False
+        bool((side.low[side.count > 0] < certain.low - slack).any()) if certain.low is not None else False
         for side in (candidate, stable)
     ]
     too_high = [
-        bool((side.high[side.count > 0] > certain.high).any()) if certain.high is not None else False
+        bool((side.high[side.count > 0] > certain.high + slack).any()) if certain.high is not None else False
         for side in (candidate, stable)
     ]
     return too_high[0] or too_low[1], too_low[0] or too_high[1]

@@ -41,6 +41,18 @@ class Race:
     bounds: Bounds
     earlier: Earlier | None
 
+    def _paid(self, gain: Array) -> Array:
+        """Return what the windows multiply the money with, of `log_gain`, where nothing here is known before the first.
+
+        What training knows may be of outcomes of another kind. So half the money is kept out of the first window: it
+        gains half as much there, and cannot lose all.
+        """
+        if self.earlier is None or not self.earlier.elsewhere:
+            return gain
+        both = (self.candidate.count > 0) & (self.stable.count > 0)
+        first: NDArray[np.bool_] = (np.cumsum(both, axis=-1) - both == 0)[..., np.newaxis]
+        return np.where(first, np.logaddexp(gain, 0.0) - math.log(2), gain)
+
     @property
     def begun(self) -> bool:
         """Whether anything has been bet: something was known before the last window."""
@@ -110,13 +122,14 @@ class Race:
 
     def _evidence(self, direction: Direction, filling: Filling | None, shift: Array | None = None) -> Array:
         sides = (self.candidate, self.stable)
-        full = self._bet(direction, shift).log_gain(*sides)
+        full = self._paid(self._bet(direction, shift).log_gain(*sides))
         now = sides if filling is None else filling
-        part = full if filling is None else self._bet(direction, shift, filling=filling).log_gain(*now)
+        part = full if filling is None else self._paid(self._bet(direction, shift, filling=filling).log_gain(*now))
         if all(side.covariate is not None for side in sides):
             # One more episode of a window that is not over may lack it. Then none of the window counts adjusted, and at
             # no look before may they have counted for more so.
-            least = np.minimum(part, self._bet(direction, shift, filling=filling, adjust=False).log_gain(*now))
+            plain = self._bet(direction, shift, filling=filling, adjust=False)
+            least = np.minimum(part, self._paid(plain.log_gain(*now)))
             over = np.logical_and(*(it.covariate.over for it in now if it.covariate is not None))
             part = np.where(over[..., np.newaxis], part, least)
         return log_wealth_while_filling(full, part, PURSES[direction])
