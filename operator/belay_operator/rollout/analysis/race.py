@@ -70,7 +70,7 @@ class Race:
         off, bet = adjusting(self.candidate, self.stable, self.earlier), self._bet(Direction.WORSE, None)
         if off is None or bet.slope is None or bet.slope[-1] == 0:
             return None
-        return float(off.explains[-1])
+        return float(off.less(float(bet.slope[-1] / off.slope[-1])).explains[-1])
 
     def interval(self, *, alpha_low: float, alpha_high: float) -> tuple[float, float]:
         """Return one-sided bounds on the difference of the means, each valid at every look, for one rollout.
@@ -116,9 +116,13 @@ class Race:
         if all(side.covariate is not None for side in sides):
             # One more episode of a window that is not over may lack it. Then none of the window counts adjusted, and at
             # no look before may they have counted for more so.
-            least = np.minimum(part, self._bet(direction, shift, filling=filling, adjust=False).log_gain(*now))
             over = np.logical_and(*(it.covariate.over for it in now if it.covariate is not None))
-            part = np.where(over[..., np.newaxis], part, least)
+            open_ = np.flatnonzero(~over.reshape(-1, over.shape[-1]).all(axis=0))
+            if open_.size:
+                plain = self._bet(direction, shift, filling=filling, adjust=False).at(open_)
+                least = np.minimum(part[..., open_, :], plain.log_gain(*(side.at(open_) for side in now)))
+                part = part.copy()
+                part[..., open_, :] = np.where(over[..., open_, np.newaxis], part[..., open_, :], least)
         return log_wealth_while_filling(full, part, PURSES[direction])
 
     def _bet(
