@@ -91,6 +91,21 @@ class Outcomes:
         covariate = None if self.covariate is None else self.covariate.mirrored()
         return replace(self, mean=-self.mean, low=-self.high, high=-self.low, covariate=covariate)
 
+    def at(self, windows: NDArray[np.intp]) -> Outcomes:
+        """Return these windows alone."""
+        count, mean, m2, low, high = (it[..., windows] for it in (self.count, self.mean, self.m2, self.low, self.high))
+        covariate = None if self.covariate is None else self.covariate.at(windows)
+        return Outcomes(count, mean, m2, low, high, covariate)
+
+    def of_level(self, level: int) -> Outcomes:
+        """Return the episodes of one level of the covariate. Raises: ValueError where there is none."""
+        x = self.covariate
+        if x is None:
+            raise ValueError("the bet takes off a covariate that the windows do not have")
+        return Outcomes(
+            x.count[..., level], x.mean[..., level], x.m2[..., level], x.low[..., level], x.high[..., level]
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -112,8 +127,8 @@ class Earlier:
     spread: float  # standard deviation
     low: float
     high: float
-    elsewhere: bool = False  # in training: its outcomes may be of another kind than those that are reported here
     covariate: EarlierCovariate | None = None  # None: there is none, or not of all of them
+    elsewhere: bool = False  # in training: its outcomes may be of another kind than those that are reported here
 
     def mirrored(self) -> Earlier:
         """Return the same of the outcomes with the sign turned."""
@@ -140,12 +155,29 @@ class Bet:
     stake: Array
     slope: Array | None = None  # of the covariate, taken off the outcomes of a window unless it is 0; None: nowhere
 
+    def at(self, windows: NDArray[np.intp]) -> Bet:
+        """Return the stakes on these windows alone."""
+        slope = None if self.slope is None else self.slope[..., windows]
+        of_aims = self.shift[..., windows, :], self.centre[..., windows], self.stake[..., windows, :]
+        return Bet(self.direction, self.factor[..., windows], *of_aims, slope)
+
     def log_gain(self, candidate: Outcomes, stable: Outcomes) -> Array:
         """Return what the windows multiply the money on each aim with, at least; 0 where a side has no episodes.
 
         Args:
             candidate, stable: The windows the stakes were set for, or what has come of them so far.
         """
+        if self.slope is None:
+            return self._gain(candidate, stable, adjusted=False)
+        used, gain = self.slope != 0, np.zeros(self.stake.shape)
+        by_window = used.reshape(-1, used.shape[-1])
+        for adjusted, windows in ((False, ~by_window.all(axis=0)), (True, by_window.any(axis=0))):
+            here = np.flatnonzero(windows)
+            found = self.at(here)._gain(candidate.at(here), stable.at(here), adjusted=adjusted)
+            gain[..., here, :] = np.where(_wide(used[..., here]) == adjusted, found, gain[..., here, :])
+        return gain
+
+    def _gain(self, candidate: Outcomes, stable: Outcomes, *, adjusted: bool) -> Array:
         d, total = float(self.direction), candidate.count + stable.count
         share = candidate.count / np.maximum(total, 1.0)
         on_c, on_s = _wide(d * (1 - share)), _wide(-d * share)
@@ -162,36 +194,23 @@ class Bet:
             paid = Outcomes(_wide(side.count), pays(side.mean), m2, np.minimum(low, high), np.maximum(low, high))
             return least_gain(paid, self.stake)
 
-        gain = least(candidate, of_candidate, on_c) + least(stable, of_stable, on_s * _wide(self.factor))
-        if self.slope is not None:
-            adjusted = self._adjusted(candidate, of_candidate, on_c, least, on_c)
-            adjusted = adjusted + self._adjusted(stable, of_stable, on_s, least, on_s * _wide(self.factor))
-            gain = np.where(_wide(self.slope) != 0, adjusted, gain)
+        def least_adjusted(side: Outcomes, pays: Callable[[Array], Array], on: Array, scale: Array) -> Array:
+            """Level by level. It is taken off after the factor: the same off both sides, whatever its mean."""
+            slope = np.zeros_like(share) if self.slope is None else self.slope
+            gain = np.zeros(self.stake.shape)
+            for level, value in enumerate(LEVELS):
+                off = on * _wide(slope * value)
+                gain += least(side.of_level(level), lambda outcome, off=off: pays(outcome) - off, scale)  # type: ignore[misc]
+            return gain
+
+        scale_s = on_s * _wide(self.factor)
+        if adjusted:
+            gain = least_adjusted(candidate, of_candidate, on_c, on_c)
+            gain = gain + least_adjusted(stable, of_stable, on_s, scale_s)
+        else:
+            gain = least(candidate, of_candidate, on_c) + least(stable, of_stable, scale_s)
         both = (candidate.count > 0) & (stable.count > 0)
         return np.where(both[..., np.newaxis], gain, 0.0)
-
-    def _adjusted(
-        self,
-        side: Outcomes,
-        pays: Callable[[Array], Array],
-        on: Array,
-        least: Callable[[Outcomes, Callable[[Array], Array], Array], Array],
-        scale: Array,
-    ) -> Array:
-        """Return the least log gain of one side once the covariate is taken off, level by level.
-
-        It is taken off after the factor: the same off both sides, whatever the mean of the covariate.
-        """
-        x, slope = side.covariate, self.slope
-        if x is None or slope is None:
-            raise ValueError("the bet takes off a covariate that the windows do not have")
-
-        def of_level(level: int) -> Array:
-            of = Outcomes(*(getattr(x, part)[..., level] for part in ("count", "mean", "m2", "low", "high")))
-            return least(of, lambda outcome: pays(outcome) - on * _wide(slope * LEVELS[level]), scale)
-
-        total: Array = np.sum([of_level(level) for level in range(LEVELS.size)], axis=0)
-        return total
 
 
 def place(
@@ -238,20 +257,26 @@ def place(
     centre = (known * MEMORY ** np.arange(total.shape[-1]) + _discounted(paid)) / (before.prior + _discounted(total))
 
     table = _Table(direction, shift is None, before, bounds, _wide(aim), allowed, factor, moved)
-    stake, shifts, _ = table.stakes(share, centre)
-    slope: Array | None = None
-    if adjust and (whole := adjusting(candidate, stable, earlier, filling)) is not None:
-        # By the share so far: what is chosen for a window must not turn while it fills.
-        slope, plain, most = np.zeros(total.shape), centre, table.stakes(whole.share, centre)[2]
-        for off in map(whole.less, FRACTIONS):
-            at = plain - off.slope * off.level
-            growth, found = table.stakes(off.share, at, off)[2], table.stakes(share, at, off)
-            better = whole.known & (off.slope != 0) & (growth > most)
-            stake, shifts = (np.where(_wide(better), found[part], (stake, shifts)[part]) for part in (0, 1))
-            most, centre = np.where(better, growth, most), np.where(better, at, centre)
-            slope = np.where(better, off.slope, slope)
+    off = adjusting(candidate, stable, earlier, filling) if adjust else None
+    if off is not None:
+        off = _most_growth(table, off, centre)
+        centre = centre - off.slope * off.level
+    stake, shifts, _ = table.stakes(share, centre, off)
     stake = np.where(before.known[..., np.newaxis], stake, 0.0)
-    return Bet(direction, factor, shifts, centre, stake, slope)
+    return Bet(direction, factor, shifts, centre, stake, None if off is None else off.slope)
+
+
+def _most_growth(table: _Table, whole: Adjustment, centre: Array) -> Adjustment:
+    """Return of each window the fraction of the adjustment that promises most, or none of it.
+
+    By the share so far and not the window's own: what is chosen for a window must not turn while it fills.
+    """
+    most, chosen = table.stakes(whole.share, centre)[2], whole.less(0.0)
+    for part in map(whole.less, FRACTIONS):
+        growth = table.stakes(part.share, centre - part.slope * part.level, part)[2]
+        better = whole.known & (part.slope != 0) & (growth > most)
+        most, chosen = np.where(better, growth, most), chosen.where(better, part)
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)

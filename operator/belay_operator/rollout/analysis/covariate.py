@@ -47,6 +47,11 @@ class Covariate:
         """Return the same of the outcomes with the sign turned."""
         return replace(self, mean=-self.mean, low=-self.high, high=-self.low)
 
+    def at(self, windows: NDArray[np.intp]) -> Covariate:
+        """Return these windows alone."""
+        parts = (part[..., windows, :] for part in (self.count, self.mean, self.m2, self.low, self.high))
+        return Covariate(self.known[..., windows], self.over[..., windows], *parts)
+
 
 @dataclass(frozen=True, slots=True)
 class EarlierCovariate:
@@ -87,6 +92,15 @@ class Adjustment:
             slope=fraction * self.slope,
             explained_c=part * self.explained_c,
             explained_s=part * self.explained_s,
+        )
+
+    def where(self, there: NDArray[np.bool_], other: Adjustment) -> Adjustment:
+        """Return the other adjustment there, and this one elsewhere."""
+        return replace(
+            self,
+            slope=np.where(there, other.slope, self.slope),
+            explained_c=np.where(there, other.explained_c, self.explained_c),
+            explained_s=np.where(there, other.explained_s, self.explained_s),
         )
 
 

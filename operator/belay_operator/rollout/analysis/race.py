@@ -25,6 +25,7 @@ from belay_operator.rollout.analysis.bet import (
     place,
 )
 
+ALL = slice(None)
 GRID, HALVINGS = 9, 9  # an end of an interval is found to 1/4096 of the span it is looked for in
 
 Filling = tuple[Outcomes, Outcomes]
@@ -41,16 +42,19 @@ class Race:
     bounds: Bounds
     earlier: Earlier | None
 
-    def _paid(self, gain: Array) -> Array:
+    def _paid(self, gain: Array, at: NDArray[np.intp] | slice = ALL) -> Array:
         """Return what the windows multiply the money with, of `log_gain`, where nothing here is known before the first.
 
         What training knows may be of outcomes of another kind. So half the money is kept out of the first window: it
         gains half as much there, and cannot lose all.
+
+        Args:
+            at: Which windows `gain` is of.
         """
         if self.earlier is None or not self.earlier.elsewhere:
             return gain
         both = (self.candidate.count > 0) & (self.stable.count > 0)
-        first: NDArray[np.bool_] = (np.cumsum(both, axis=-1) - both == 0)[..., np.newaxis]
+        first: NDArray[np.bool_] = (np.cumsum(both, axis=-1) - both == 0)[..., at, np.newaxis]
         return np.where(first, np.logaddexp(gain, 0.0) - math.log(2), gain)
 
     @property
@@ -82,7 +86,7 @@ class Race:
         off, bet = adjusting(self.candidate, self.stable, self.earlier), self._bet(Direction.WORSE, None)
         if off is None or bet.slope is None or bet.slope[-1] == 0:
             return None
-        return float(off.explains[-1])
+        return float(off.less(float(bet.slope[-1] / off.slope[-1])).explains[-1])
 
     def interval(self, *, alpha_low: float, alpha_high: float) -> tuple[float, float]:
         """Return one-sided bounds on the difference of the means, each valid at every look, for one rollout.
@@ -128,10 +132,14 @@ class Race:
         if all(side.covariate is not None for side in sides):
             # One more episode of a window that is not over may lack it. Then none of the window counts adjusted, and at
             # no look before may they have counted for more so.
-            plain = self._bet(direction, shift, filling=filling, adjust=False)
-            least = np.minimum(part, self._paid(plain.log_gain(*now)))
             over = np.logical_and(*(it.covariate.over for it in now if it.covariate is not None))
-            part = np.where(over[..., np.newaxis], part, least)
+            open_ = np.flatnonzero(~over.reshape(-1, over.shape[-1]).all(axis=0))
+            if open_.size:
+                plain = self._bet(direction, shift, filling=filling, adjust=False).at(open_)
+                gain = self._paid(plain.log_gain(*(side.at(open_) for side in now)), open_)
+                least = np.minimum(part[..., open_, :], gain)
+                part = part.copy()
+                part[..., open_, :] = np.where(over[..., open_, np.newaxis], part[..., open_, :], least)
         return log_wealth_while_filling(full, part, PURSES[direction])
 
     def _bet(

@@ -169,7 +169,8 @@ def test_outcomes_are_adjusted_where_stables_critic_spoke_of_each_episode(
     if not used:
         assert found == without
         return
-    assert found.explained == pytest.approx(0.99, abs=0.05)
+    assert found.explained is not None
+    assert 0.6 < found.explained < 1, "less of the slope than all, where the range leaves no room for more"
     assert found.difference == without.difference
     assert (found.verdict, without.verdict) == (Verdict.PASS, Verdict.NOT_ENOUGH_SAMPLES)
 
