@@ -56,7 +56,7 @@ Space = Annotated[BoxSpace | DiscreteSpace, Field(discriminator="kind")]
 
 
 class EvaluationReport(Model):
-    """How the published checkpoint was measured."""
+    """How the published checkpoint did."""
 
     step: int
     """Timestep of the checkpoint."""
@@ -115,7 +115,9 @@ class Manifest(Model):
     max_episode_steps: int | None = None
     """Cap of the environment; None: none."""
     evaluation: EvaluationReport
-    """How it was measured."""
+    """How it was measured, in episodes that chose nothing."""
+    selection: EvaluationReport | None = None
+    """The evaluation that chose this checkpoint, best of all; None: an older trainer, whose `evaluation` it was."""
     lineage: Lineage
     """Where it comes from."""
     files: list[FileEntry]

@@ -14,10 +14,14 @@ from belay_api.units import Duration, FreeForm, Instant
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
+MOST_COPIES = 256
+MOST_EPISODES = 10_000  # of an evaluation
+
+
 class VectorSpec(Model):
     """How many copies of the environment one seed steps at once."""
 
-    count: Annotated[int, Field(ge=1, le=256)] | None = None
+    count: Annotated[int, Field(ge=1, le=MOST_COPIES)] | None = None
     """Copies stepped in one process; unset: the preset of the algorithm (ppo 8, dqn 1)."""
 
 
@@ -148,11 +152,15 @@ class EvaluationSpec(Model):
     """How a policy under training is measured: greedy, in a separate environment, on held-out seeds."""
 
     every: Annotated[int, Field(ge=1)] = 10_000
-    """Timesteps between evaluations; one more happens at the end."""
-    episodes: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Timesteps between evaluations; one more happens at the end. The checkpoint with the best one is published."""
+    episodes: Annotated[int, Field(ge=1, le=MOST_EPISODES)] = 20
     """Episodes per evaluation."""
+    final_episodes: Annotated[int, Field(ge=1, le=MOST_EPISODES)] = 100
+    """Episodes in which the published checkpoint is measured once more, from starts that chose nothing. Theirs is the
+    reported return: the best of many evaluations of the same starts is higher than the policy is worth."""
     first_seed: Annotated[int, Field(ge=0, le=2_000_000_000)] = 1_000_000
-    """Reset seed of the first evaluation episode; episode i uses first_seed + i, the same at every evaluation."""
+    """Reset seed of the first evaluation episode; episode i uses first_seed + i, the same at every evaluation. The
+    last measurement begins 10,000 further on. Training begins at seeds of its own, whatever stands here."""
 
 
 class CheckpointSpec(Model):
@@ -298,9 +306,12 @@ class SeedStatus(StatusModel):
     step: int | None = None
     """Timesteps done, as last heard."""
     return_: float | None = Field(default=None, alias="return")
-    """Mean greedy evaluation return: the best so far while running, of the published checkpoint at the end."""
+    """Mean greedy return of the published checkpoint in episodes that chose nothing, once the seed succeeded."""
+    selection_return: float | None = None
+    """The best mean return of an evaluation, so far or at the end: it chose the checkpoint, and is higher than what the
+    policy is worth."""
     best_step: int | None = None
-    """Timestep of the checkpoint with that return, once the seed succeeded."""
+    """Timestep of the published checkpoint, once the seed succeeded."""
     steps_per_second: float | None = None
     """Timesteps per second of training, as last heard."""
     retries: int = 0
@@ -314,14 +325,14 @@ class SeedStatus(StatusModel):
 
 
 class BestSeed(StatusModel):
-    """The seed whose published checkpoint has the highest mean evaluation return; the lowest index wins a tie."""
+    """The seed whose published checkpoint has the highest return; the lowest index wins a tie."""
 
     seed: int
     """Its seed."""
     return_: float = Field(alias="return")
-    """Its mean evaluation return."""
+    """Its mean return."""
     step: int | None = None
-    """Timestep of the checkpoint with that return."""
+    """Timestep of its checkpoint."""
     artifact: ArtifactRef
     """Its artifact."""
 
@@ -332,7 +343,7 @@ class Aggregate(StatusModel):
     seeds: int
     """How many seeds went in."""
     mean: float
-    """Mean over seeds of the mean evaluation return."""
+    """Mean over seeds of their returns."""
     iqm: float
     """Interquartile mean over seeds: robust against one lucky or broken seed."""
     ci95: list[float] | None = None
@@ -418,7 +429,9 @@ class TrainingReport(Model):
     step: int = 0
     """Timesteps done."""
     return_: float | None = Field(default=None, alias="return")
-    """Mean greedy evaluation return of the published checkpoint."""
+    """Mean greedy return of the published checkpoint in episodes that chose nothing."""
+    selection_return: float | None = None
+    """Mean return at the evaluation that chose it."""
     best_step: int | None = None
     """Timestep of the published checkpoint."""
     artifact: ArtifactRef | None = None

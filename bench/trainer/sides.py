@@ -99,7 +99,7 @@ def belay(run: Run, folder: Path, logbook: str) -> tuple[Times, Times, float]:
     client = connect(logbook, folder / "no-token")
     keeper = Keeper(folder, open_store(run, pvc_dir=folder, logbook=client), keep=run.spec.checkpoint.keep)
     heartbeat = Heartbeat(client, run.config.namespace)
-    evaluator = TimedEvaluator(environments.maker(run.spec.environment), run.spec.evaluation)
+    evaluator = TimedEvaluator.held_out(environments.maker(run.spec.environment), run.spec.evaluation)
     model = build(run)
     boundary = TimedBoundary(run, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=Stop(), resume=None)
     gc.collect()

@@ -1,16 +1,17 @@
 """How good a policy is: greedy episodes in environments of their own, on held-out seeds, without touching the training.
 
-Episode i always starts from reset seed `first_seed + i`, so two checkpoints are compared on the same starts. Episodes
-are played side by side and share each forward pass: most of the time of a small policy is spent calling it.
+Episode i always starts from reset seed `first_seed + i`, so two checkpoints are compared on the same starts. The best
+of many such comparisons is the luckiest too: `Evaluator.fresh` measures it where nothing was chosen. Episodes are
+played side by side and share each forward pass: most of the time of a small policy is spent calling it.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
 from belay_api.artifact import EvaluationReport
-from belay_api.training import EvaluationSpec
+from belay_api.training import MOST_EPISODES, EvaluationSpec
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.randomness import untouched
@@ -33,10 +34,20 @@ class Stopped(Exception):
 class Evaluator:
     """Plays evaluations; keeps its environments between them."""
 
-    def __init__(self, make: Callable[[], Environment], spec: EvaluationSpec) -> None:
-        self._spec = spec
+    def __init__(self, make: Callable[[], Environment], *, episodes: int, first_seed: int) -> None:
+        self._episodes, self._first_seed = episodes, first_seed
         with untouched():
-            self._environments = [make() for _ in range(min(COPIES, spec.episodes))]
+            self._environments = [make() for _ in range(min(COPIES, episodes))]
+
+    @classmethod
+    def held_out(cls, make: Callable[[], Environment], spec: EvaluationSpec) -> Self:
+        """Return the one that chooses among checkpoints."""
+        return cls(make, episodes=spec.episodes, first_seed=spec.first_seed)
+
+    @classmethod
+    def fresh(cls, make: Callable[[], Environment], spec: EvaluationSpec) -> Self:
+        """Return the one that measures what was chosen."""
+        return cls(make, episodes=spec.final_episodes, first_seed=spec.first_seed + MOST_EPISODES)
 
     def __call__(self, policy: Policy, *, step: int, stop: Callable[[], bool] = lambda: False) -> EvaluationReport:
         """Return how `policy` does.
@@ -54,7 +65,7 @@ class Evaluator:
         return EvaluationReport(
             step=step,
             episodes=len(returns),
-            first_seed=self._spec.first_seed,
+            first_seed=self._first_seed,
             mean=float(returns.mean()),
             std=float(returns.std()),
             min=float(returns.min()),
@@ -67,9 +78,9 @@ class Evaluator:
             environment.close()
 
     def _play(self, policy: Policy, stop: Callable[[], bool]) -> list[float]:
-        returns, lengths = [0.0] * self._spec.episodes, [0] * self._spec.episodes
-        waiting = iter(range(self._spec.episodes))
-        under_way = [_start(environment, next(waiting), self._spec.first_seed) for environment in self._environments]
+        returns, lengths = [0.0] * self._episodes, [0] * self._episodes
+        waiting = iter(range(self._episodes))
+        under_way = [_start(environment, next(waiting), self._first_seed) for environment in self._environments]
         while under_way:
             if stop():
                 raise Stopped
@@ -87,7 +98,7 @@ class Evaluator:
                 if not (terminated or truncated):
                     going_on.append((environment, episode, observation))
                 elif (following := next(waiting, None)) is not None:
-                    going_on.append(_start(environment, following, self._spec.first_seed))
+                    going_on.append(_start(environment, following, self._first_seed))
             under_way = going_on
         return returns
 

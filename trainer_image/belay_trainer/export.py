@@ -6,6 +6,7 @@ a server needs to know neither Stable-Baselines3 nor the algorithm.
 
 import copy
 import platform
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -71,14 +72,21 @@ class Network(torch.nn.Module):
         return output
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluations:
+    """How the model, with the weights it has now, did."""
+
+    measured: EvaluationReport  # where nothing was chosen
+    selection: EvaluationReport  # where it was chosen
+
+
 def export(
-    model: BaseAlgorithm, run: Run, *, environment: Environment, report: EvaluationReport, folder: Path
+    model: BaseAlgorithm, run: Run, *, environment: Environment, evaluations: Evaluations, folder: Path
 ) -> Manifest:
     """Write the artifact of `model` into the empty `folder` and return its manifest.
 
     Args:
         environment: One copy of the environment; its spaces and cap go into the manifest.
-        report: How the model, with the weights it has now, was evaluated.
     Raises: ExportFailed when a network in the folder would act differently from the model.
     """
     network = Network(model).eval()
@@ -94,13 +102,14 @@ def export(
         action=space_model(environment.action_space),
         output=network.kind,
         max_episode_steps=task.max_episode_steps if task else None,
-        evaluation=report,
+        evaluation=evaluations.measured,
+        selection=evaluations.selection,
         lineage=Lineage(
             namespace=config.namespace,
             training_job=config.job,
             uid=config.uid,
             seed=run.seed,
-            step=report.step,
+            step=evaluations.measured.step,
             config_hash=config.config_hash,
             packages={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         ),

@@ -4,11 +4,12 @@ import logging
 import tempfile
 from pathlib import Path
 
+from belay_api.artifact import EvaluationReport
 from belay_api.training import ArtifactRef
-from belay_trainer import checkpoint, environments
+from belay_trainer import environments
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted, StoreUnavailable
-from belay_trainer.export import export
+from belay_trainer.export import Evaluations, export
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store
 from belay_trainer.train import Trained
@@ -17,17 +18,22 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 log = logging.getLogger(__name__)
 
 
-def publish(trained: Trained, run: Run, store: Store, *, work_dir: Path, stop: Stop) -> ArtifactRef:
-    """Return where the best evaluated policy lies now. The model has its weights afterwards.
+def publish(
+    trained: Trained, measured: EvaluationReport, run: Run, store: Store, *, work_dir: Path, stop: Stop
+) -> ArtifactRef:
+    """Return where the best evaluated policy lies now.
 
+    Args:
+        trained: Its model has that policy's weights.
+        measured: How that policy does.
     Raises: ExportFailed, StoreRefused, Interrupted.
     """
-    checkpoint.set_weights(trained.model, trained.best.weights)
     trained.model.num_timesteps = trained.best.report.step
     environment = environments.maker(run.spec.environment)()
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="artifact-") as name:
         folder = Path(name)
-        manifest = export(trained.model, run, environment=environment, report=trained.best.report, folder=folder)
+        evaluations = Evaluations(measured, selection=trained.best.report)
+        manifest = export(trained.model, run, environment=environment, evaluations=evaluations, folder=folder)
         environment.close()
         wait = FIRST_WAIT_S
         while True:

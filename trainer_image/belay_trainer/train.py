@@ -67,7 +67,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
     Raises: BadConfiguration, Diverged, Interrupted.
     """
     model = build(run)
-    evaluator = Evaluator(environments.maker(run.spec.environment), run.spec.evaluation)
+    evaluator = Evaluator.held_out(environments.maker(run.spec.environment), run.spec.evaluation)
     try:
         resume = _newest(keeper, stop, patience_s)
         boundary = Boundary(run, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=stop, resume=resume)

@@ -91,6 +91,25 @@ class Endless(Countdown):
         return observation, reward, False, truncated, info
 
 
+class Luck(gymnasium.Env[np.ndarray, int]):
+    """Four timesteps whose rewards are drawn at the start, N(0, 50) for either action: every policy is worth 0."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.rewards = list(self.np_random.normal(0.0, 50.0, (4, 2)))
+        return self._observation(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        reward = self.rewards.pop()[action]
+        return self._observation(), float(reward), not self.rewards, False, {}
+
+    def _observation(self) -> np.ndarray:
+        return self.np_random.normal(size=2).astype(np.float32)
+
+
 for name, task, cap in (
     ("Countdown", Countdown, 50),
     ("Explosive", Explosive, 50),
@@ -100,5 +119,6 @@ for name, task, cap in (
     ("Stubborn", Stubborn, 500),
     ("Odd", Odd, 50),
     ("Endless", Endless, None),
+    ("Luck", Luck, 50),
 ):
     gymnasium.register(id=f"{name}-v0", entry_point=task, max_episode_steps=cap)

@@ -87,7 +87,7 @@ def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
     from belay_trainer.environments import maker
     from belay_trainer.evaluate import Evaluator
 
-    again = Evaluator(maker(EnvironmentSpec(id="CartPole-v1")), EvaluationSpec(episodes=5))
+    again = Evaluator.held_out(maker(EnvironmentSpec(id="CartPole-v1")), EvaluationSpec(episodes=5))
     assert again(trained.model.policy, step=trained.best.report.step) == trained.best.report
 
 

@@ -8,7 +8,7 @@ import tasks  # noqa: F401 - registers its environments
 import torch
 from trainer_support import make_config
 
-from belay_api.training import EnvironmentSpec, EvaluationSpec
+from belay_api.training import EnvironmentSpec
 from belay_trainer import evaluate
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
@@ -30,8 +30,7 @@ class Always:
 
 
 def _evaluator(task: str, episodes: int, first_seed: int = 0) -> Evaluator:
-    spec = EvaluationSpec(episodes=episodes, first_seed=first_seed)
-    return Evaluator(maker(EnvironmentSpec(id=f"tasks:{task}-v0")), spec)
+    return Evaluator(maker(EnvironmentSpec(id=f"tasks:{task}-v0")), episodes=episodes, first_seed=first_seed)
 
 
 @pytest.mark.parametrize("episodes", [1, 7, 40])  # fewer and more than are played side by side

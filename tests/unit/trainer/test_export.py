@@ -14,7 +14,7 @@ from trainer_support import make_config
 from belay_api.artifact import EvaluationReport, verify
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
-from belay_trainer.export import ExportFailed, check_agreement, export, sample_observations
+from belay_trainer.export import Evaluations, ExportFailed, check_agreement, export, sample_observations
 from belay_trainer.train import build
 
 REPORT = EvaluationReport(step=7, episodes=1, first_seed=0, mean=1.0, std=0.0, min=1.0, max=1.0)
@@ -34,7 +34,8 @@ def _run(algorithm: str = "ppo", environment: str = "CartPole-v1", **spec: Any) 
 
 def _export(run: Run, folder: Path) -> Any:
     model = build(run)
-    return model, export(model, run, environment=maker(run.spec.environment)(), report=REPORT, folder=folder)
+    environment, evaluations = maker(run.spec.environment)(), Evaluations(REPORT, selection=REPORT)
+    return model, export(model, run, environment=environment, evaluations=evaluations, folder=folder)
 
 
 @pytest.mark.parametrize("case", TASKS)
