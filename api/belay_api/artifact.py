@@ -72,6 +72,8 @@ class EvaluationReport(Model):
     """Lowest return."""
     max: float
     """Highest return."""
+    cut: int = 0
+    """Episodes that had not ended after 100,000 timesteps of an environment without a cap: their returns so far."""
 
 
 class Lineage(Model):

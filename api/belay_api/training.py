@@ -321,7 +321,7 @@ class SeedStatus(StatusModel):
     artifact: ArtifactRef | None = None
     """The best evaluated checkpoint, once the seed succeeded."""
     message: str | None = None
-    """Why it failed, in the trainer's words."""
+    """Why it failed, or ended early, in the trainer's words."""
 
 
 class BestSeed(StatusModel):

@@ -4,10 +4,11 @@ Who starts where: no two copies of any seed of a job collect in the same episode
 that were trained on. Evaluations begin at reset seeds below 2^31, copies at one of their own from there on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
+from gymnasium.wrappers.utils import RunningMeanStd
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -21,7 +22,10 @@ TRAINING_SEEDS = 2**31  # from here on; NumPy's older generators take 32 bits an
 
 # What a wrong id, module or keyword raises while an environment is made. Anything else may be the machine's fault and
 # is worth another pod.
-_USER_FAULTS = (gymnasium.error.Error, ImportError, TypeError, ValueError, AttributeError, KeyError, AssertionError)
+_USER_FAULTS = (
+    gymnasium.error.Error, ImportError, TypeError, ValueError, AttributeError, LookupError, AssertionError,
+    NotImplementedError,
+)  # fmt: skip
 
 
 def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
@@ -59,6 +63,38 @@ def check_spaces(environment: Environment, algorithm: AlgorithmName) -> None:
         )
 
 
+def check_wrappers(environment: Environment) -> None:
+    """Check that nothing inside learns while it is stepped: it would not be served. Raises: BadConfiguration."""
+    for layer in _layers(environment):
+        if any(isinstance(value, RunningMeanStd) for value in vars(layer).values()):
+            raise BadConfiguration(
+                f"environment.id: {type(layer).__name__} inside the environment keeps running statistics. They are not "
+                "part of the policy, so that it would act on other observations, or be measured in other rewards, than "
+                "in training. Scale by constants in the environment instead."
+            )
+
+
+def try_out(environment: Environment) -> None:
+    """Reset and step once: what cannot be played is told now, in the environment's own words.
+
+    Raises: BadConfiguration.
+    """
+    try:
+        started = environment.reset(seed=0)
+        if not (isinstance(started, tuple) and len(started) == 2):
+            raise TypeError(f"reset() returned {type(started).__name__}, wanted (observation, info)")
+        stepped = environment.step(environment.action_space.sample())
+        if len(stepped) != 5:
+            raise TypeError(
+                f"step() returned {len(stepped)} values, wanted (observation, reward, terminated, truncated, info)"
+            )
+    except _USER_FAULTS as error:
+        raise BadConfiguration(
+            f"environment.id: the first reset and step failed: {type(error).__name__}: {error}. Environments of Gym's "
+            "old API need a wrapper that speaks Gymnasium's (`shimmy` has one)."
+        ) from error
+
+
 class Copies(DummyVecEnv):
     """Environments stepped one after the other; each begins at a reset seed that no copy of another seed begins at."""
 
@@ -81,3 +117,12 @@ def reset_seeds(seed: int, copies: int) -> list[int]:
 def vectorised(make: Callable[[], Environment], copies: int) -> Copies:
     """Return `copies` environments, each counting its episode returns."""
     return Copies([lambda: Monitor(make()) for _ in range(copies)])
+
+
+def _layers(environment: Environment) -> Iterator[Environment]:
+    """The environment and what it wraps, outermost first."""
+    while True:
+        yield environment
+        if not isinstance(environment, gymnasium.Wrapper):
+            return
+        environment = environment.env

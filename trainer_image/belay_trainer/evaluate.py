@@ -13,11 +13,11 @@ import numpy as np
 from belay_api.artifact import EvaluationReport
 from belay_api.training import MOST_EPISODES, EvaluationSpec
 from belay_trainer.environments import Environment
-from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.errors import Diverged
 from belay_trainer.randomness import untouched
 
 COPIES = 16  # side by side; more gain little and cost an environment each
-ENDLESS = 1_000_000  # timesteps; an episode of an environment without a cap that lasts as long is not waited for
+ENDLESS = 100_000  # timesteps; an episode of an environment without a cap is cut there, and counts as it stands
 
 
 class Policy(Protocol):
@@ -55,11 +55,11 @@ class Evaluator:
         Args:
             step: Timestep of the training the policy was taken at.
             stop: Asked before every timestep.
-        Raises: Stopped when `stop` says so; Diverged when a return is not a finite number; BadConfiguration when an
-            episode does not end.
+        Raises: Stopped when `stop` says so; Diverged when a return is not a finite number.
         """
         with untouched():
-            returns = np.asarray(self._play(policy, stop))
+            played, cut = self._play(policy, stop)
+        returns = np.asarray(played)
         if not np.isfinite(returns).all():
             raise Diverged(f"an evaluation return at timestep {step} is not finite: look at the environment's rewards.")
         return EvaluationReport(
@@ -70,6 +70,7 @@ class Evaluator:
             std=float(returns.std()),
             min=float(returns.min()),
             max=float(returns.max()),
+            cut=cut,
         )
 
     def close(self) -> None:
@@ -77,7 +78,9 @@ class Evaluator:
         for environment in self._environments:
             environment.close()
 
-    def _play(self, policy: Policy, stop: Callable[[], bool]) -> list[float]:
+    def _play(self, policy: Policy, stop: Callable[[], bool]) -> tuple[list[float], int]:
+        """Play every episode; return their returns, and how many were cut."""
+        cut = 0
         returns, lengths = [0.0] * self._episodes, [0] * self._episodes
         waiting = iter(range(self._episodes))
         under_way = [_start(environment, next(waiting), self._first_seed) for environment in self._environments]
@@ -90,17 +93,14 @@ class Evaluator:
                 observation, reward, terminated, truncated, _ = environment.step(action)
                 returns[episode] += float(reward)
                 lengths[episode] += 1
-                if lengths[episode] >= ENDLESS and not _cap(environment):
-                    raise BadConfiguration(
-                        f"environment.id: an evaluation episode has not ended after {ENDLESS} timesteps, and the "
-                        "environment has no cap: register it with max_episode_steps, or end its episodes."
-                    )
-                if not (terminated or truncated):
+                endless = not (terminated or truncated) and lengths[episode] >= ENDLESS and not _cap(environment)
+                cut += endless
+                if not (terminated or truncated or endless):
                     going_on.append((environment, episode, observation))
                 elif (following := next(waiting, None)) is not None:
                     going_on.append(_start(environment, following, self._first_seed))
             under_way = going_on
-        return returns
+        return returns, cut
 
 
 def _cap(environment: Environment) -> int | None:

@@ -6,6 +6,7 @@ a server needs to know neither Stable-Baselines3 nor the algorithm.
 
 import copy
 import platform
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,8 @@ from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrappe
 from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
-from belay_trainer.errors import TrainerError
+from belay_trainer.errors import BadConfiguration, TrainerError
+from belay_trainer.randomness import untouched
 
 ONNX, TORCHSCRIPT, TRAINING = "policy.onnx", "policy.pt", "training.zip"
 OPSET = 17
@@ -117,6 +119,25 @@ def export(
     )
     (folder / MANIFEST).write_bytes(manifest.canonical())
     return manifest
+
+
+def rehearse(model: BaseAlgorithm, environment: Environment) -> None:
+    """Export the untrained model: what cannot be served is told in the first seconds, not after the last timestep.
+
+    Raises: BadConfiguration.
+    """
+    space = environment.observation_space
+    observations = np.zeros((2, *(space.shape or ())), dtype=space.dtype)
+    with untouched(), tempfile.TemporaryDirectory(prefix="rehearsal-") as name:
+        try:
+            network = Network(model).eval()
+            _write_networks(network, observations, Path(name))
+            check_agreement(model, network, Path(name), observations)
+        except (ExportFailed, RuntimeError, ValueError, TypeError, LookupError) as error:
+            raise BadConfiguration(
+                f"environment.id: a policy for actions {environment.action_space} and observations {space} cannot be "
+                f"exported: {str(error).splitlines()[0]} Flatten them in a wrapper of the environment."
+            ) from error
 
 
 def sample_observations(environment: Environment, *, count: int = CHECKED) -> np.ndarray:

@@ -43,4 +43,5 @@ def train_and_publish(
         steps_per_second=trained.steps_per_second,
         resumed_from=trained.resumed_from,
         weights_sha256=weights,
+        message=trained.ended_early,
     )

@@ -82,7 +82,7 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "steps_per_second": None if rate is None else rounded(rate),
             "resumed_from": report.resumed_from,
             "artifact": report.artifact,
-            "message": None,
+            "message": report.message or None,
         }
     )
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from trainer_support import make_config
 
-from belay_trainer import checkpoint
+from belay_trainer import boundary, checkpoint, evaluate
 from belay_trainer.config import Run
-from belay_trainer.errors import Interrupted
+from belay_trainer.errors import BadConfiguration, Interrupted
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
@@ -99,6 +99,28 @@ def test_an_environment_that_cannot_be_pickled_is_started_afresh(
     assert "cannot be pickled" in caplog.text
     assert trained.resumed_from
     assert trained.step >= 3000
+
+
+def test_a_collection_that_does_not_end_in_time_is_cut_and_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boundary, "PATIENCE_S", 0.0)
+    spec = {"budget": {"steps": 2048}, "checkpoint": {"every": 100_000}, "evaluation": {"every": 100_000}}
+    with pytest.raises(Interrupted, match="timestep 768"):  # in the fourth collection of 256
+        _train(tmp_path, StopAfter(3 + 3 * 32 + 10), **spec)
+    trained = _train(tmp_path, **spec)
+    assert (trained.resumed_from, trained.step) == (768, 2048)
+
+
+def test_a_task_that_never_ends_is_refused_and_one_that_a_good_policy_outlives_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "ENDLESS", 300)
+    spec = {"budget": {"steps": 1024}, "evaluation": {"every": 512, "episodes": 3}}
+    with pytest.raises(BadConfiguration, match="max_episode_steps"):
+        _train(tmp_path / "endless", environment={"id": "tasks:Endless-v0"}, **spec)
+    trained = _train(tmp_path / "outlived", environment={"id": "tasks:Skilful-v0"}, **spec)
+    assert trained.best.report.episodes == 3
 
 
 def test_a_checkpoint_nobody_can_read_is_unusable() -> None:

@@ -12,7 +12,7 @@ from belay_api.training import EnvironmentSpec
 from belay_trainer import evaluate
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
-from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.errors import Diverged
 from belay_trainer.evaluate import Evaluator, Stopped
 from belay_trainer.randomness import random_state, set_random_state
 from belay_trainer.train import build
@@ -73,10 +73,10 @@ def test_a_return_that_is_no_number_is_a_divergence() -> None:
         _evaluator("Explosive", 2)(Always(1), step=0)
 
 
-def test_an_episode_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_episode_that_never_ends_counts_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "ENDLESS", 40)
-    with pytest.raises(BadConfiguration, match="max_episode_steps"):
-        _evaluator("Endless", 2)(Always(1), step=0)
+    report = _evaluator("Endless", 3)(Always(1), step=0)
+    assert (report.mean, report.cut) == (40, 3)
     assert _evaluator("Countdown", 20)(Always(1), step=0).max <= 7, "long evaluations of short episodes are none"
 
 

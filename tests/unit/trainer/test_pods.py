@@ -109,6 +109,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown keyword": ({"environment": {"id": "CartPole-v1", "kwargs": {"gravity": 3}}}, "gravity"),
     "space that cannot be served": ({"environment": {"id": "tasks:Odd-v0"}}, "Dict"),
     "dqn on continuous actions": ({"environment": {"id": "Pendulum-v1"}, "algorithm": {"name": "dqn"}}, "use ppo"),
+    "actions that cannot be exported": ({"environment": {"id": "tasks:Sheet-v0"}}, "cannot be exported"),
+    "reset of the old API": ({"environment": {"id": "tasks:OldReset-v0"}}, "reset"),
+    "step of the old API": ({"environment": {"id": "tasks:OldStep-v0"}}, "step"),
+    "a step that fails": ({"environment": {"id": "tasks:Unfinished-v0"}}, "torque_limit"),
+    "statistics inside": ({"environment": {"id": "tasks:Normalised-v0"}}, "NormalizeObservation"),
     "no store": ({"storage": {}}, "storage"),
 }
 
@@ -132,6 +137,14 @@ def test_an_index_beyond_the_seeds_is_bad_configuration(pods: Pods) -> None:
 def test_what_is_no_longer_a_number_fails_the_seed(pods: Pods, task: str, algorithm: str) -> None:
     pod = pods.run(make_config(environment={"id": f"tasks:{task}-v0"}, algorithm={"name": algorithm}))
     assert (pod.wait(), pod.report.outcome) == (4, "Diverged"), pod.log
+
+
+def test_a_policy_from_before_the_divergence_is_published(pods: Pods) -> None:
+    pod = pods.run(make_config(environment={"id": "tasks:Cliff-v0"}, evaluation={"every": 256, "episodes": 7}))
+    assert (pod.wait(), pod.report.outcome) == (0, "Succeeded"), pod.log
+    assert "lower learning_rate" in pod.report.message
+    assert pod.report.artifact is not None
+    assert pod.report.best_step is not None
 
 
 def test_the_built_in_store_gets_artifact_checkpoints_and_progress(pods: Pods, logbook: LogbookServer) -> None:
