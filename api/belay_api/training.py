@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from belay_api.algorithms import AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.pods import ResourceRequirements, Toleration
@@ -34,87 +35,6 @@ class EnvironmentSpec(Model):
     """Keyword arguments of `gymnasium.make`."""
     vector: VectorSpec = VectorSpec()
     """Parallel copies for collection; evaluation has copies of its own."""
-
-
-class Hyperparameters(Model):
-    """Settings of the algorithm under Stable-Baselines3's names; what is unset comes from the algorithm's preset."""
-
-    model_config = {"alias_generator": None}
-
-    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Step size of the optimiser; ppo's preset decays it linearly to 0."""
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Samples per gradient step."""
-    gamma: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Discount per timestep."""
-    net_arch: Annotated[list[Annotated[int, Field(ge=1, le=8192)]], Field(min_length=1, max_length=8)] | None = None
-    """Hidden layer sizes of the policy and value networks."""
-    n_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """ppo: timesteps per environment copy between updates."""
-    n_epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """ppo: passes over each batch of experience."""
-    gae_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
-    """ppo: bias against variance in the advantage estimate."""
-    clip_range: Annotated[float, Field(gt=0, le=1)] | None = None
-    """ppo: how far one update may move the policy."""
-    ent_coef: Annotated[float, Field(ge=0)] | None = None
-    """ppo: weight of the entropy bonus."""
-    buffer_size: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
-    """dqn: transitions kept for replay."""
-    learning_starts: Annotated[int, Field(ge=0)] | None = None
-    """dqn: timesteps collected before the first update."""
-    train_freq: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """dqn: timesteps between updates."""
-    gradient_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """dqn: gradient steps per update."""
-    target_update_gradient_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """dqn: gradient steps between updates of the target network. Counted in gradient steps, not timesteps: counted in
-    timesteps the same number makes DQN diverge."""
-    exploration_steps: Annotated[int, Field(ge=1)] | None = None
-    """dqn: timesteps over which epsilon falls to its final value."""
-    exploration_initial_eps: Annotated[float, Field(ge=0, le=1)] | None = None
-    """dqn: epsilon at the first timestep."""
-    exploration_final_eps: Annotated[float, Field(ge=0, le=1)] | None = None
-    """dqn: epsilon after `exploration_steps`."""
-
-
-_PPO_ONLY = ("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef")
-_DQN_ONLY = (
-    "buffer_size",
-    "learning_starts",
-    "train_freq",
-    "gradient_steps",
-    "target_update_gradient_steps",
-    "exploration_steps",
-    "exploration_initial_eps",
-    "exploration_final_eps",
-)
-
-
-def _only(algorithm: str, names: tuple[str, ...]) -> dict[str, str]:
-    unset = " && ".join(f"!has(self.hyperparameters.{name})" for name in names)
-    return rule(
-        f"self.name == '{algorithm}' || ({unset})",
-        f"{', '.join(names)} are settings of {algorithm}: remove them or set algorithm.name to {algorithm}",
-    )
-
-
-class AlgorithmName(StrEnum):
-    """Algorithms the trainer image knows."""
-
-    PPO = "ppo"
-    DQN = "dqn"
-
-
-class AlgorithmSpec(Model):
-    """How it is learned."""
-
-    model_config = {"json_schema_extra": rules(_only("ppo", _PPO_ONLY), _only("dqn", _DQN_ONLY))}
-
-    name: AlgorithmName
-    """`ppo` or `dqn`, through Stable-Baselines3."""
-    hyperparameters: Hyperparameters = Hyperparameters()
-    """Overrides of the algorithm's preset."""
 
 
 class BudgetSpec(Model):
@@ -318,6 +238,8 @@ class SeedStatus(StatusModel):
     """Restarts so far that counted."""
     resumed_from: int | None = None
     """Timestep of the checkpoint its last pod resumed from; absent: from the beginning."""
+    preset: str | None = None
+    """Which environment's preset it ran with, once the seed succeeded; `default`: the one for all without their own."""
     artifact: ArtifactRef | None = None
     """The best evaluated checkpoint, once the seed succeeded."""
     message: str | None = None
@@ -381,6 +303,8 @@ class RLTrainingJobStatus(ConditionedStatus):
     """Pending, Running, Suspended, Succeeded or Failed."""
     attempt: int | None = None
     """Which life of the pods this is; part of the child Job's name."""
+    algorithm: str | None = None
+    """Which algorithm learns."""
     template_hash: str | None = None
     """Hash of the frozen spec the Job was built from."""
     seeds: list[SeedStatus] = Field(
@@ -440,6 +364,8 @@ class TrainingReport(Model):
     """Timesteps per second of training over this pod's life, evaluation and checkpoints included."""
     resumed_from: int | None = None
     """Timestep of the checkpoint this pod resumed from."""
+    preset: str | None = None
+    """Which environment's preset it ran with; `default`: the one for all without their own."""
     weights_sha256: str | None = None
     """Hash of all final weights, target networks included, to compare runs bit for bit."""
     message: str = ""

@@ -13,7 +13,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from belay_api.artifact import space_model
-from belay_api.training import MOST_COPIES, AlgorithmName, EnvironmentSpec
+from belay_api.training import MOST_COPIES, EnvironmentSpec
 from belay_trainer.errors import BadConfiguration
 
 Environment = gymnasium.Env[Any, Any]
@@ -48,15 +48,15 @@ def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
     return make
 
 
-def check_spaces(environment: Environment, algorithm: AlgorithmName) -> None:
+def check_spaces(environment: Environment, algorithm: str) -> None:
     """Check that what goes in and out can be learned and served. Raises: BadConfiguration."""
     try:
         space_model(environment.observation_space)
         action = space_model(environment.action_space)
     except ValueError as error:
         raise BadConfiguration(f"environment.id: {error}") from error
-    if algorithm is AlgorithmName.DQN and action.kind != "discrete":
-        raise BadConfiguration(f"algorithm.name dqn wants Discrete actions, this task has {action}: use ppo.")
+    if algorithm == "dqn" and action.kind != "discrete":
+        raise BadConfiguration(f"algorithm.dqn wants Discrete actions, this task has {action}: use ppo.")
     if action.kind == "discrete" and action.start != 0:
         raise BadConfiguration(
             f"actions start at {action.start}, wanted 0: shift them in a wrapper of the environment."

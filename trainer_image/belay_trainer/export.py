@@ -98,7 +98,7 @@ def export(
     model.save(folder / TRAINING)
     config, task = run.config, environment.spec
     manifest = Manifest(
-        algorithm=run.spec.algorithm.name,
+        algorithm=run.spec.algorithm.chosen,
         environment=run.spec.environment.id,
         observation=space_model(environment.observation_space),
         action=space_model(environment.action_space),

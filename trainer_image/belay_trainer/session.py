@@ -13,7 +13,7 @@ from belay_trainer.measure import measure
 from belay_trainer.publish import publish
 from belay_trainer.stop import Stop
 from belay_trainer.store import open_store
-from belay_trainer.train import train
+from belay_trainer.train import preset_of, train
 
 
 def train_and_publish(
@@ -43,5 +43,6 @@ def train_and_publish(
         steps_per_second=trained.steps_per_second,
         resumed_from=trained.resumed_from,
         weights_sha256=weights,
+        preset=preset_of(run).preset,
         message=trained.ended_early,
     )

@@ -11,7 +11,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
-from belay_api.training import AlgorithmName, RuntimeSpec
+from belay_api.training import RuntimeSpec
 from belay_api.wire import CheckpointRef
 from belay_trainer import checkpoint, environments, presets
 from belay_trainer.boundary import Best, Boundary
@@ -24,7 +24,7 @@ from belay_trainer.keeper import Keeper
 from belay_trainer.randomness import untouched
 from belay_trainer.stop import Stop
 
-CLASSES: dict[AlgorithmName, type[BaseAlgorithm]] = {AlgorithmName.PPO: PPO, AlgorithmName.DQN: DQN}
+CLASSES: dict[str, type[BaseAlgorithm]] = {"ppo": PPO, "dqn": DQN}
 PATIENCE_S = 60.0  # for the store's list of checkpoints, before a seed starts without it
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,13 @@ class Trained:
     ended_early: str = ""  # why, where it diverged after a policy had been evaluated
 
 
+def preset_of(run: Run) -> presets.Model:
+    """Return what the model of a run is built with."""
+    spec = run.spec
+    copies, steps = spec.environment.vector.count, spec.budget.steps
+    return presets.model(spec.algorithm, environment=spec.environment.id, copies=copies, steps=steps)
+
+
 def build(run: Run) -> BaseAlgorithm:
     """Return the untrained model. Raises: BadConfiguration."""
     # More threads gain nothing on networks of this size, and one is what "bit-exact" holds for.
@@ -49,18 +56,20 @@ def build(run: Run) -> BaseAlgorithm:
     _look_for_gpu(spec.runtime)
     make = environments.maker(spec.environment)
     probe = make()
-    environments.check_spaces(probe, spec.algorithm.name)
+    environments.check_spaces(probe, spec.algorithm.chosen)
     environments.check_wrappers(probe)
     with untouched():
         environments.try_out(probe)
     probe.close()
-    chosen = presets.settings(spec.algorithm, copies=spec.environment.vector.count, steps=spec.budget.steps)
+    chosen = preset_of(run)
     try:
-        model = CLASSES[spec.algorithm.name](
+        model = CLASSES[spec.algorithm.chosen](
             "MlpPolicy", environments.vectorised(make, chosen.copies), seed=run.seed, **chosen.arguments
         )
     except (AssertionError, ValueError, TypeError) as error:
-        raise BadConfiguration(f"algorithm: {spec.algorithm.name} refuses its settings or the task: {error}") from error
+        raise BadConfiguration(
+            f"algorithm: {spec.algorithm.chosen} refuses its settings or the task: {error}"
+        ) from error
     model.set_logger(Logger(folder=None, output_formats=[]))  # numbers are read from it, nothing is printed
     return model
 

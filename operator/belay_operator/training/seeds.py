@@ -81,6 +81,7 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "best_step": report.best_step,
             "steps_per_second": None if rate is None else rounded(rate),
             "resumed_from": report.resumed_from,
+            "preset": report.preset,
             "artifact": report.artifact,
             "message": report.message or None,
         }

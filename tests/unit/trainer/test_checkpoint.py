@@ -53,9 +53,9 @@ def _in_pieces(root: Path, looks: tuple[int, ...], **spec: Any) -> Trained:
         # Evaluations are looked at before every timestep: this cut falls into one, which is then played again whole.
         ({"evaluation": {"every": 512, "episodes": 3}}, (9,)),
         ({"environment": {"id": "Pendulum-v1"}, "evaluation": {"every": 1000, "episodes": 2}}, (4,)),
-        ({"environment": {"id": "tasks:Countdown-v0"}, "algorithm": {"name": "dqn"}}, (200,)),
-        ({"algorithm": {"name": "dqn"}, "environment": {"id": "CartPole-v1", "vector": {"count": 3}}}, (100, 300)),
-        ({"algorithm": {"name": "dqn", "hyperparameters": {"buffer_size": 700}}}, (400,)),  # the buffer went round
+        ({"environment": {"id": "tasks:Countdown-v0"}, "algorithm": {"dqn": {}}}, (200,)),
+        ({"algorithm": {"dqn": {}}, "environment": {"id": "CartPole-v1", "vector": {"count": 3}}}, (100, 300)),
+        ({"algorithm": {"dqn": {"buffer_size": 700}}}, (400,)),  # the buffer went round
         ({"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}}, (3,)),
     ],
 )
@@ -80,7 +80,7 @@ def test_evaluations_and_checkpoints_change_no_bit(tmp_path: Path) -> None:
 
 def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
     trained = _train(
-        tmp_path, budget={"steps": 12_000}, algorithm={"name": "dqn"}, evaluation={"every": 500, "episodes": 5}
+        tmp_path, budget={"steps": 12_000}, algorithm={"dqn": {}}, evaluation={"every": 500, "episodes": 5}
     )
     checkpoint.set_weights(trained.model, trained.best.weights)
     from belay_api.training import EnvironmentSpec, EvaluationSpec

@@ -29,7 +29,7 @@ TASKS = {
 
 
 def _run(algorithm: str = "ppo", environment: str = "CartPole-v1", **spec: Any) -> Run:
-    return Run(make_config(algorithm={"name": algorithm}, environment={"id": environment}, **spec), index=0, seed=3)
+    return Run(make_config(algorithm={algorithm: {}}, environment={"id": environment}, **spec), index=0, seed=3)
 
 
 def _export(run: Run, folder: Path) -> Any:

@@ -65,7 +65,7 @@ def test_policies_worth_nothing_report_nothing(tmp_path: Path) -> None:
 def _report(root: Path, seed: int, episodes: int) -> TrainingReport:
     config = make_config(
         environment={"id": "tasks:Luck-v0"},
-        algorithm={"name": "ppo", "hyperparameters": {"learning_rate": 0.05}},
+        algorithm={"ppo": {"learning_rate": 0.05}},
         budget={"steps": 5120},
         evaluation={"every": 256, "episodes": 8, "finalEpisodes": episodes, "firstSeed": 50_000 * seed},
         checkpoint={"every": 100_000},

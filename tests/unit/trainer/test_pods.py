@@ -17,8 +17,8 @@ from belay_api.artifact import verify
 from belay_api.training import TrainingReport
 
 SHORT = {
-    "ppo": {"budget": {"steps": 8_000}, "algorithm": {"name": "ppo"}},
-    "dqn": {"budget": {"steps": 8_000}, "algorithm": {"name": "dqn", "hyperparameters": {"exploration_steps": 3000}}},
+    "ppo": {"budget": {"steps": 8_000}, "algorithm": {"ppo": {}}},
+    "dqn": {"budget": {"steps": 8_000}, "algorithm": {"dqn": {"exploration_steps": 3000}}},
 }
 
 
@@ -108,7 +108,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown module": ({"environment": {"id": "no_such_package:Task-v0"}}, "no_such_package"),
     "unknown keyword": ({"environment": {"id": "CartPole-v1", "kwargs": {"gravity": 3}}}, "gravity"),
     "space that cannot be served": ({"environment": {"id": "tasks:Odd-v0"}}, "Dict"),
-    "dqn on continuous actions": ({"environment": {"id": "Pendulum-v1"}, "algorithm": {"name": "dqn"}}, "use ppo"),
+    "dqn on continuous actions": ({"environment": {"id": "Pendulum-v1"}, "algorithm": {"dqn": {}}}, "use ppo"),
     "actions that cannot be exported": ({"environment": {"id": "tasks:Sheet-v0"}}, "cannot be exported"),
     "reset of the old API": ({"environment": {"id": "tasks:OldReset-v0"}}, "reset"),
     "step of the old API": ({"environment": {"id": "tasks:OldStep-v0"}}, "step"),
@@ -135,7 +135,7 @@ def test_an_index_beyond_the_seeds_is_bad_configuration(pods: Pods) -> None:
 @pytest.mark.parametrize("task", ["Explosive", "Blind"])
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
 def test_what_is_no_longer_a_number_fails_the_seed(pods: Pods, task: str, algorithm: str) -> None:
-    pod = pods.run(make_config(environment={"id": f"tasks:{task}-v0"}, algorithm={"name": algorithm}))
+    pod = pods.run(make_config(environment={"id": f"tasks:{task}-v0"}, algorithm={algorithm: {}}))
     assert (pod.wait(), pod.report.outcome) == (4, "Diverged"), pod.log
 
 
@@ -187,7 +187,7 @@ def test_a_lost_logbook_never_stops_training_and_success_waits_for_it(pods: Pods
 
 def test_the_dqn_preset_learns_cartpole_within_20_000_timesteps(pods: Pods) -> None:
     pod = pods.run(
-        make_config(algorithm={"name": "dqn"}, budget={"steps": 20_000}, evaluation={"every": 1000, "episodes": 20})
+        make_config(algorithm={"dqn": {}}, budget={"steps": 20_000}, evaluation={"every": 1000, "episodes": 20})
     )
     assert pod.wait() == 0, pod.log
     assert pod.report.return_ is not None
