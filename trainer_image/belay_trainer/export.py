@@ -5,8 +5,12 @@ a server needs to know neither Stable-Baselines3 nor the algorithm.
 """
 
 import copy
+import io
+import json
 import platform
+import re
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,11 +29,14 @@ from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, TrainerError
 from belay_trainer.randomness import untouched
 
-ONNX, TORCHSCRIPT, TRAINING = "policy.onnx", "policy.pt", "training.zip"
+ONNX, TORCHSCRIPT, TRAINING, CONFIG = "policy.onnx", "policy.pt", "training.zip", "config.json"
 OPSET = 17
 INPUT, OUTPUT = "observation", "output"
 CHECKED = 256  # observations on which exported network and model must agree
 TOLERANCE = 1e-4  # absolute and relative, of float32 sums in another order
+CLOCKED = ("start_time", "ep_info_buffer", "ep_success_buffer")  # hold times of day, and no part of a policy
+ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can tell
 PACKAGES = ("torch", "stable-baselines3", "gymnasium", "numpy")
 
 OutputKind = Literal["logits", "q-values", "mean"]
@@ -95,7 +102,8 @@ def export(
     observations = sample_observations(environment)
     _write_networks(network, observations[:2], folder)
     check_agreement(model, network, folder, observations)
-    model.save(folder / TRAINING)
+    save_training(model, folder / TRAINING)
+    (folder / CONFIG).write_text(json.dumps(run.spec.said(), sort_keys=True, indent=1) + "\n")
     config, task = run.config, environment.spec
     manifest = Manifest(
         algorithm=run.spec.algorithm.chosen,
@@ -119,6 +127,18 @@ def export(
     )
     (folder / MANIFEST).write_bytes(manifest.canonical())
     return manifest
+
+
+def save_training(model: BaseAlgorithm, path: Path) -> None:
+    """Write what Stable-Baselines3 loads a model from. The same training gives the same bytes, whenever it ran."""
+    content = io.BytesIO()
+    model.save(content, exclude=CLOCKED)
+    with zipfile.ZipFile(content) as written, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name in sorted(written.namelist()):
+            part = written.read(name)
+            if name == "data":  # beside every pickled object stand its members in words, with their addresses
+                part = ADDRESS.sub(b"", part)
+            zipped.writestr(zipfile.ZipInfo(name, LONG_AGO), part)
 
 
 def rehearse(model: BaseAlgorithm, environment: Environment) -> None:

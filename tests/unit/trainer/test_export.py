@@ -59,11 +59,17 @@ def test_both_networks_act_as_predict(case: str, tmp_path: Path) -> None:
 def test_the_manifest_covers_every_byte(tmp_path: Path) -> None:
     _, manifest = _export(_run(), tmp_path)
     assert verify(tmp_path, wanted=manifest.digest()) == manifest
-    assert [entry.path for entry in manifest.files] == ["policy.onnx", "policy.pt", "training.zip"]
+    assert [entry.path for entry in manifest.files] == ["config.json", "policy.onnx", "policy.pt", "training.zip"]
     assert manifest.max_episode_steps == 500
     assert (manifest.lineage.seed, manifest.lineage.step) == (3, 7)
     assert set(manifest.lineage.packages) >= {"python", "torch", "stable-baselines3", "gymnasium", "numpy"}
     assert json.loads((tmp_path / "manifest.json").read_bytes())["observation"]["low"][1] is None
+
+
+def test_the_artifact_says_what_was_asked_for(tmp_path: Path) -> None:
+    _export(_run(budget={"steps": 4321}), tmp_path)
+    said = json.loads((tmp_path / "config.json").read_bytes())
+    assert (said["budget"], said["algorithm"]) == ({"steps": 4321}, {"ppo": {}})
 
 
 def test_the_training_file_goes_on_from_the_same_weights(tmp_path: Path) -> None:

@@ -139,6 +139,16 @@ def test_what_is_no_longer_a_number_fails_the_seed(pods: Pods, task: str, algori
     assert (pod.wait(), pod.report.outcome) == (4, "Diverged"), pod.log
 
 
+def test_the_same_training_publishes_the_same_bytes_whenever_it_runs(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        pod = Pods(tmp_path / name).run(make_config(budget={"steps": 512}, evaluation={"every": 512, "episodes": 2}))
+        assert pod.wait() == 0, pod.log
+        digests.add(pod.report.artifact and pod.report.artifact.digest)
+    assert len(digests) == 1
+
+
 def test_a_policy_from_before_the_divergence_is_published(pods: Pods) -> None:
     pod = pods.run(make_config(environment={"id": "tasks:Cliff-v0"}, evaluation={"every": 256, "episodes": 7}))
     assert (pod.wait(), pod.report.outcome) == (0, "Succeeded"), pod.log
