@@ -16,6 +16,8 @@ from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
 from belay_trainer.train import Trained, train
 
+SHORT = {"algorithm": {"ppo": {"n_steps": 32, "batch_size": 256}}}  # collections, of eight copies
+
 
 class StopAfter(Stop):
     """Asked to go at the n-th look."""
@@ -51,12 +53,16 @@ def _in_pieces(root: Path, looks: tuple[int, ...], **spec: Any) -> Trained:
     [
         ({"environment": {"id": "CartPole-v1"}}, (3, 5)),
         # Evaluations are looked at before every timestep: this cut falls into one, which is then played again whole.
-        ({"evaluation": {"every": 512, "episodes": 3}}, (9,)),
-        ({"environment": {"id": "Pendulum-v1"}, "evaluation": {"every": 1000, "episodes": 2}}, (4,)),
-        ({"environment": {"id": "tasks:Countdown-v0"}, "algorithm": {"dqn": {}}}, (200,)),
-        ({"algorithm": {"dqn": {}}, "environment": {"id": "CartPole-v1", "vector": {"count": 3}}}, (100, 300)),
-        ({"algorithm": {"dqn": {"buffer_size": 700}}}, (400,)),  # the buffer went round
-        ({"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}}, (3,)),
+        ({"evaluation": {"every": 512, "episodes": 3}}, (80,)),
+        (SHORT | {"environment": {"id": "Pendulum-v1"}, "evaluation": {"every": 1000, "episodes": 2}}, (4,)),
+        ({"environment": {"id": "tasks:Countdown-v0"}, "algorithm": {"dqn": {}}}, (400,)),
+        ({"algorithm": {"dqn": {}}, "environment": {"id": "CartPole-v1", "vector": {"count": 3}}}, (250, 700)),
+        ({"algorithm": {"dqn": {"buffer_size": 700}}}, (1600,)),  # the buffer went round
+        (
+            SHORT
+            | {"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}},
+            (3,),
+        ),
     ],
 )
 def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: tuple[int, ...]) -> None:
