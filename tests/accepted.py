@@ -113,6 +113,10 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
     analysis = spec.setdefault("analysis", {})
     if any("analyze" in step for step in spec.get("steps", ())) and not analysis.get("metrics"):
         analysis["metrics"] = [draw(_METRICS)]
+    compares = any("compare" in metric for metric in analysis.get("metrics", ()))
+    analysis.pop("anchor", None)
+    if compares and any("analyze" in step for step in spec.get("steps", ())):
+        analysis["anchor"] = draw(st.sampled_from(["Approve", "Serve"]))
     return spec
 
 

@@ -3,6 +3,7 @@
     manifest.json   what the policy is (this model), with the file list
     policy.onnx     observation -> logits or Q-values (discrete) or mean action (continuous)
     policy.pt       the same as TorchScript
+    critic.onnx     observation -> the fifth of the critic's values that it lies in, 0 to 4; may be absent
     training.zip    to resume or fine-tune; never loaded in serving
 
 The artifact's digest is the sha256 of the canonical manifest, so one digest covers every byte.
@@ -16,8 +17,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from belay_api.model import Model
+from belay_api.outcomes import KnownOutcome
 
 MANIFEST = "manifest.json"
+CRITIC_FILE = "critic.onnx"
 FORMAT_VERSION: Literal[1] = 1
 _CHUNK = 1 << 20
 
@@ -101,7 +104,9 @@ class FileEntry(Model):
 
 
 class Manifest(Model):
-    """What the policy is."""
+    """What the policy is. What a later version adds can be ignored, or it would count formatVersion up."""
+
+    model_config = {"extra": "ignore"}
 
     format_version: Literal[1] = FORMAT_VERSION
     algorithm: str
@@ -120,6 +125,8 @@ class Manifest(Model):
     """How it was measured, in episodes that chose nothing."""
     selection: EvaluationReport | None = None
     """The evaluation that chose this checkpoint, best of all; None: an older trainer, whose `evaluation` it was."""
+    outcomes: dict[str, KnownOutcome] = Field(default_factory=dict)
+    """What the training knows of `return` and `length`; empty in artifacts of earlier versions."""
     lineage: Lineage
     """Where it comes from."""
     files: list[FileEntry]

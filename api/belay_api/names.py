@@ -49,6 +49,9 @@ POLICY_HEADER = "x-belay-policy"
 RECEIPT_HEADER = "x-belay-receipt"
 ROLLOUT_HEADER = "x-belay-rollout"
 """Request header, set by a rollout's route over whatever the client sends: the name of the RLRollout."""
+BASELINE_HEADER = "x-belay-baseline"
+"""Request header, set by a rollout's route likewise: hex digest of the artifact whose critic is to be asked of the
+observation of an episode's first decision."""
 SERVING_PORT = 8080
 METRICS_PORT = 8083
 """The handler's own exporter, GET /metrics, Prometheus text: `belay_requests_total`, `belay_request_errors_total`

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from belay_api.conditions import ConditionedStatus
 from belay_api.model import Model, StatusModel, rule, rules
+from belay_api.outcomes import KnownOutcome
 from belay_api.pods import ResourceRequirements
 from belay_api.units import Duration
 
@@ -99,6 +100,15 @@ class SignatureStatus(StatusModel):
     """E.g. `Discrete(2)`."""
 
 
+class KnownOutcomes(StatusModel):
+    """What training knows of the outcomes of an episode, from the artifact's manifest."""
+
+    return_: KnownOutcome | None = Field(default=None, alias="return")
+    """Undiscounted sum of rewards."""
+    length: KnownOutcome | None = None
+    """Timesteps."""
+
+
 class RLPolicyStatus(ConditionedStatus):
     """What is true of the policy now. Conditions: Verified, Loaded, Ready."""
 
@@ -118,6 +128,8 @@ class RLPolicyStatus(ConditionedStatus):
     """Rollouts that ask for this policy."""
     signature: SignatureStatus | None = None
     """What goes in and out, once a pod read the manifest."""
+    outcomes: KnownOutcomes | None = None
+    """What its training knows of returns and lengths, once a pod read the manifest; rollouts compare within it."""
 
 
 class LoadReport(Model):
@@ -135,3 +147,5 @@ class LoadReport(Model):
     """See SignatureStatus."""
     action: str | None = None
     """See SignatureStatus."""
+    outcomes: KnownOutcomes | None = None
+    """See KnownOutcomes."""

@@ -146,7 +146,8 @@ class RolloutReason(StrEnum):
     ROLLED_BACK = "RolledBack"
     """The candidate failed; stable serves all traffic. Change `spec.policy`, or send the command retry."""
     APPROVAL_NEEDED = "ApprovalNeeded"
-    """So many versions were promoted by verdicts alone that a person must approve what serves now."""
+    """So many versions were promoted by verdicts alone that a person must approve what serves now; with
+    `analysis.anchor: Serve` only where the version approved last cannot be served."""
     REJECTED = "Rejected"
     """The policy's digest was rolled back before; it is not tried again without the command retry."""
 

@@ -12,6 +12,8 @@ from belay_api.reasons import Verdict
 from belay_api.units import Duration, Instant, Percent
 
 MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
+VERSION_ROLES = ("stable", "candidate", "previous", "servedAnchor")
+"""The fields of status that name a version with pods, as they are written."""
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -183,6 +185,19 @@ def _any_source(of: list[str]) -> str:
 
 def _named(sources: list[str]) -> str:
     return " or ".join(f"source.{name}" for name in sources)
+
+
+class RangeOrigin(StrEnum):
+    """Where an end of the range comes from that a comparison's errors hold for."""
+
+    DECLARED = "Declared"
+    """`compare.range`."""
+    OUTCOME = "Outcome"
+    """What the outcome is: `success` is 0 or 1, `length` and `violations` are not below 0."""
+    TASK = "Task"
+    """The limits of the reward and the cap on timesteps, on which the artifacts of both policies agree."""
+    SEEN = "Seen"
+    """Everything seen before, in training and here, and some room beyond."""
 
 
 class OutcomeRange(Model):
@@ -361,6 +376,16 @@ def _patience(after: str, action: HoldAction) -> Patience:
     return Patience.model_validate({"after": after, "action": action})
 
 
+class AnchorUse(StrEnum):
+    """What keeps allowed regressions from adding up. The anchor is the last version a person approved."""
+
+    APPROVE = "Approve"
+    """A person is asked after `approveAfter` versions."""
+    SERVE = "Serve"
+    """The anchor gets pods and part of stable's traffic while a candidate is on trial, and each Pass also needs a Pass
+    against it, with the same margin. A person is asked only while it cannot be served."""
+
+
 class AnalysisSpec(Model):
     """How the candidate is judged."""
 
@@ -396,6 +421,11 @@ class AnalysisSpec(Model):
     approve_after: Annotated[int, Field(ge=0, le=1000)] = 2
     """Versions promoted by their verdicts since a person last approved one; before a further candidate somebody must
     send the command `approve`, because each may be worse than the one before by what is allowed. 0: never."""
+    anchor: AnchorUse = AnchorUse.APPROVE
+    """`Approve`: a person is asked after `approveAfter` versions. `Serve`: the last version a person approved is served
+    beside each candidate, with `replicas` pods and at most half of what the candidate leaves, and a Pass of a
+    comparison also needs a Pass against it with the same margin; a person is asked only where it cannot be served. Its
+    RLPolicy must be kept for that."""
     on_no_data: Patience = _patience("10m", HoldAction.HOLD)
     """Nothing measured for one side."""
     on_provider_down: Patience = _patience("15m", HoldAction.HOLD)
@@ -413,6 +443,13 @@ class RLRolloutSpec(Model):
                 "!has(self.steps) || !self.steps.exists(s, has(s.analyze))"
                 " || (has(self.analysis.metrics) && size(self.analysis.metrics) > 0)",
                 "an analyze step needs something to judge by: add analysis.metrics or remove the step",
+            ),
+            rule(
+                "!has(self.analysis) || !has(self.analysis.anchor) || self.analysis.anchor != 'Serve'"
+                " || (has(self.steps) && self.steps.exists(s, has(s.analyze)) && has(self.analysis.metrics)"
+                " && self.analysis.metrics.exists(m, has(m.compare)))",
+                "analysis.anchor: Serve needs an analyze step and a metric with compare, or nothing would be held "
+                "against the anchor: add them, or use Approve",
             ),
             rule(
                 "self.traffic == oldSelf.traffic",
@@ -476,6 +513,17 @@ class AnchorStatus(VersionStatus):
     """Versions promoted by their verdicts since then."""
 
 
+class ServedAnchorStatus(VersionStatus):
+    """The anchor while it has pods for the sake of a trial."""
+
+    on_route: bool = False
+    """Whether it gets part of stable's share of new episodes while the candidate has some; not without ready pods."""
+    changed_at: Instant
+    """When that was decided last."""
+    until: Instant | None = None
+    """When its pods go: no trial needs it any more, and the episodes it began end. Unset: a trial needs it."""
+
+
 class TrialsStatus(StatusModel):
     """How often one digest was put to the test."""
 
@@ -522,6 +570,8 @@ class WeightStatus(StatusModel):
     """What the Gateway has accepted at the route's latest generation."""
     since: Instant | None = None
     """When it had accepted it. Only what was measured after this counts for Pass."""
+    anchor: float | None = None
+    """The anchor's share of new episodes, out of stable's, as the Gateway has accepted it; unset: none."""
     observed: float | None = None
     """Share of requests the serving pods saw; absent while nothing was measured."""
 
@@ -531,8 +581,10 @@ class AcceptedWeight(StatusModel):
 
     percent: float
     """The candidate's share of new episodes."""
+    anchor: float | None = None
+    """The anchor's share of new episodes; unset: none."""
     asked_at: Instant
-    """When the step that asks for it began: from then on it may have been in force."""
+    """When the step that asks for it began, or the anchor's share was decided: since then it may have been in force."""
     at: Instant
     """When the Gateway had accepted it: one of weightChanges."""
 
@@ -579,6 +631,35 @@ class LimitStatus(StatusModel):
     """Number of the scrape up to which requests are judged."""
 
 
+class AnchorVerdict(StatusModel):
+    """The same metric against the anchor. It withholds Pass and fails nobody."""
+
+    policy: str
+    """Name of the anchor's RLPolicy."""
+    verdict: Verdict
+    """Pass, NoData, ProviderDown or NotEnoughSamples."""
+    message: str = ""
+    """The verdict as a sentence."""
+    withholds: bool | None = None
+    """True: the metric would pass but for this."""
+    anchor: SampleStatus | None = None
+    """The anchor's episodes at the present weight."""
+    difference: float | None = None
+    """Candidate minus anchor, per window, weighted by the candidate's counts."""
+    interval: Annotated[list[float], Field(max_length=2)] | None = None
+    """Bounds of the difference, valid at every look: [low, high]."""
+    pass_above: float | None = None
+    """The lower bound above this passes (below it, where less is better)."""
+
+
+class CovariateStatus(StatusModel):
+    """What was known of an episode before the policy acted, and is taken off its outcome: stable's critic of the first
+    observation."""
+
+    explains: float
+    """The share of the outcome's variance that it takes away, 0 to 1, by the windows so far."""
+
+
 class MetricVerdict(StatusModel):
     """The last look at one metric, with its evidence. Running numbers are written at most every few seconds."""
 
@@ -603,8 +684,14 @@ class MetricVerdict(StatusModel):
     pass_above: float | None = None
     """The lower bound above this passes (below it, where less is better)."""
     range: Annotated[list[float], Field(max_length=2)] | None = None
-    """Of a comparison: the stated errors hold while every outcome lies between, [low, high]: as declared, or taken from
-    what was seen before."""
+    """Of a comparison: the stated errors hold while every outcome lies between, [low, high]: as declared, certain from
+    the task, or taken from what was seen before."""
+    range_from: Annotated[list[RangeOrigin], Field(max_length=2)] | None = None
+    """Where either end of it comes from, [low, high]: Declared, Outcome, Task or Seen."""
+    anchor: AnchorVerdict | None = None
+    """Of a comparison: the candidate against the anchor, while that is served; the last look of it afterwards."""
+    covariate: CovariateStatus | None = None
+    """Of a comparison: set while outcomes are judged less what stable's critic expected of them; unset: as they are."""
     grace_too_short: bool | None = None
     """True: most of the time more than 1 % of the reported episodes were late, not shown to be on the candidate's side
     alone. So nothing is decided, and no step ends."""
@@ -685,6 +772,8 @@ class RLRolloutStatus(ConditionedStatus):
     """The stable before, kept warm."""
     anchor: AnchorStatus | None = None
     """The last version a person approved."""
+    served_anchor: ServedAnchorStatus | None = None
+    """The anchor while it has pods for the sake of a trial (`analysis.anchor: Serve`)."""
     step: StepStatus | None = None
     """The step under way."""
     weight: WeightStatus | None = None
@@ -713,3 +802,8 @@ class RLRolloutStatus(ConditionedStatus):
     """Commands seen; at most 10, the one seen last at the end."""
     history: list[HistoryEntry] = Field(default_factory=list)
     """Rollouts that ended; at most 10, newest last."""
+
+    def versions(self) -> "list[VersionStatus | WarmStatus]":
+        """Return every version with pods, in the order of VERSION_ROLES."""
+        named = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+        return [named[role] for role in VERSION_ROLES if named[role] is not None]

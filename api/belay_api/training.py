@@ -8,6 +8,7 @@ from pydantic import Field
 from belay_api.algorithms import AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
 from belay_api.model import Model, StatusModel, rule, rules
+from belay_api.outcomes import RandomReturn
 from belay_api.pods import ResourceRequirements, Toleration
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
 from belay_api.units import Duration, FreeForm, Instant
@@ -26,6 +27,25 @@ class VectorSpec(Model):
     """Copies stepped in one process; unset: the preset of the algorithm (ppo 8, dqn 1)."""
 
 
+class RewardRange(Model):
+    """Between what the reward of every single timestep lies; an end that is not set is not known."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule("has(self.low) || has(self.high)", "rewardRange has at least one end: set low, high or both"),
+            rule(
+                "!has(self.low) || !has(self.high) || self.low <= self.high",
+                "rewardRange.low is above rewardRange.high, and no reward could lie between them: exchange them",
+            ),
+        )
+    }
+
+    low: float | None = None
+    """No reward is below."""
+    high: float | None = None
+    """No reward is above."""
+
+
 class EnvironmentSpec(Model):
     """The task to learn."""
 
@@ -35,6 +55,10 @@ class EnvironmentSpec(Model):
     """Keyword arguments of `gymnasium.make`."""
     vector: VectorSpec = VectorSpec()
     """Parallel copies for collection; evaluation has copies of its own."""
+    reward_range: RewardRange | None = None
+    """What the reward of one timestep can be. With the environment's cap on timesteps it makes certain between what
+    every return lies, and rollouts of its policies are judged within that. Unset: what the environment's attribute
+    `reward_range` says, if it has one. A reward outside fails the training."""
 
 
 class BudgetSpec(Model):
@@ -240,6 +264,8 @@ class SeedStatus(StatusModel):
     """Timestep of the checkpoint its last pod resumed from; absent: from the beginning."""
     preset: str | None = None
     """Which environment's preset it ran with, once the seed succeeded; `default`: the one for all without their own."""
+    random: RandomReturn | None = None
+    """What random actions return, once the seed succeeded; absent where that was not measured."""
     artifact: ArtifactRef | None = None
     """The best evaluated checkpoint, once the seed succeeded."""
     message: str | None = None
@@ -255,6 +281,8 @@ class BestSeed(StatusModel):
     """Its mean return."""
     step: int | None = None
     """Timestep of its checkpoint."""
+    random: RandomReturn | None = None
+    """What random actions return in the same environment, to compare; absent where that was not measured."""
     artifact: ArtifactRef
     """Its artifact."""
 
@@ -358,6 +386,8 @@ class TrainingReport(Model):
     """Mean return at the evaluation that chose it."""
     best_step: int | None = None
     """Timestep of the published checkpoint."""
+    random: RandomReturn | None = None
+    """What random actions return; None: not measured."""
     artifact: ArtifactRef | None = None
     """The published checkpoint."""
     steps_per_second: float | None = None

@@ -175,6 +175,28 @@ class EpisodeOutcome(Model):
         return outcomes
 
 
+class LevelStatistics(Model):
+    """Sufficient statistics of those counted episodes of which a critic expected alike."""
+
+    level: int
+    """Which fifth of the critic's values, 0 (worst) to 4."""
+    count: int
+    """At least 1."""
+    mean: float
+    m2: float
+    min: float
+    max: float
+
+
+class CovariateStatistics(Model):
+    """What was foreseen of the counted episodes, before their first action."""
+
+    baseline: str
+    """Hex digest of the artifact whose critic judged their first observations."""
+    levels: list[LevelStatistics]
+    """Ascending; those with episodes. Together they hold every counted episode."""
+
+
 class WindowStatistics(Model):
     """Sufficient statistics of one version's episodes that started in one window, at least `grace` ago."""
 
@@ -193,6 +215,8 @@ class WindowStatistics(Model):
     """Sum of squared deviations from the mean."""
     min: float | None = None
     max: float | None = None
+    covariate: CovariateStatistics | None = None
+    """None: a counted episode is without, or judged by another critic than the rest."""
 
 
 class EarlierStatistics(Model):
@@ -204,6 +228,8 @@ class EarlierStatistics(Model):
     m2: float
     min: float
     max: float
+    covariate: CovariateStatistics | None = None
+    """As in a window."""
 
 
 class VersionStatistics(Model):

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from stable_baselines3.common.env_util import make_vec_env
 
-from belay_api.artifact import EvaluationReport
+from belay_api.outcomes import Played
 from belay_api.training import TrainingConfig
 from belay_trainer import environments
 from belay_trainer.boundary import Boundary
 from belay_trainer.config import Run
-from belay_trainer.evaluate import Evaluator
+from belay_trainer.evaluate import Evaluation, Evaluator
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
 from belay_trainer.logbook import connect
@@ -43,15 +43,21 @@ class Times:
 
 
 class TimedEvaluator(Evaluator):
-    """Counts the time spent in evaluations."""
+    """Counts the time spent in evaluations, that of random actions among them."""
 
     spent = Times(0.0, 0.0, 0.0)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> EvaluationReport:
+    def __call__(self, *args: Any, **kwargs: Any) -> Evaluation:
         began = Times.now()
-        report = super().__call__(*args, **kwargs)
+        found = super().__call__(*args, **kwargs)
         self.spent += Times.now() - began
-        return report
+        return found
+
+    def random(self, **kwargs: Any) -> dict[str, Played] | None:
+        began = Times.now()
+        found = super().random(**kwargs)
+        self.spent += Times.now() - began
+        return found
 
 
 class TimedBoundary(Boundary):
@@ -99,7 +105,8 @@ def belay(run: Run, folder: Path, logbook: str) -> tuple[Times, Times, float]:
     client = connect(logbook, folder / "no-token")
     keeper = Keeper(folder, open_store(run, pvc_dir=folder, logbook=client), keep=run.spec.checkpoint.keep)
     heartbeat = Heartbeat(client, run.config.namespace)
-    evaluator = TimedEvaluator.held_out(environments.maker(run.spec.environment), run.spec.evaluation)
+    task = run.spec.environment
+    evaluator = TimedEvaluator.held_out(environments.maker(task), task, run.spec.evaluation)
     model = build(run)
     boundary = TimedBoundary(run, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=Stop(), resume=None)
     gc.collect()

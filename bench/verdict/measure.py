@@ -13,7 +13,8 @@ from belay_api.reasons import Verdict
 from belay_operator.rollout.analysis.bet import Margin
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget
-from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow
+from belay_operator.rollout.analysis.covariate import LEVELS, Covariate
+from belay_operator.rollout.analysis.evidence import Better, Comparison, Level, StartWindow
 from belay_operator.rollout.analysis.verdict import judge
 from verdict.peers import Peers
 from verdict.rules import Course, Flags, Places, Schedule, SoFar, belay, earlier_of, episodes_at_looks, naive, so_far
@@ -187,7 +188,7 @@ def agree(
     schedule: Schedule,
     comparison: Comparison,
     budget: Budget,
-    before: Floats,
+    before: tuple[Floats, Places | None],
     rng: np.random.Generator,
 ) -> None:
     """Put some looks through `judge` and end the run when the arrays said anything else."""
@@ -199,7 +200,8 @@ def agree(
         if spoke.size and rng.random() < 0.5:
             look = max(0, int(spoke[0]) - int(rng.integers(2)))
         sides = [_windows(side, rollout, look, schedule) for side in (candidate, stable)]
-        verdict = judge(comparison, *sides, budget=budget, earlier=earlier_of(before[rollout])).verdict
+        known = earlier_of(*(None if part is None else part[rollout] for part in before))
+        verdict = judge(comparison, *sides, budget=budget, earlier=known).verdict
         said = (bool(course.failed[rollout, look]), bool(course.passed[rollout, look]))
         if said != (verdict is Verdict.FAIL, verdict is Verdict.PASS):
             raise SystemExit(f"rollout {rollout}, look {look}: judge says {verdict}, the arrays (fail, pass) = {said}")
@@ -216,8 +218,19 @@ def _windows(side: SoFar, rollout: int, look: int, schedule: Schedule) -> list[S
         )
         start = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=float(schedule.windows[window[place]]))
         shown = (mean, m2, low, high) if count else (None, 0.0, None, None)
-        told.append(StartWindow(start, int(count), int(missing), *shown))
+        covariate = side.covariate
+        if covariate is not None and count:
+            shown = (*shown, tuple(_level(covariate, level, rollout, place) for level in range(LEVELS.size)))
+        over = covariate is not None and bool(covariate.over[rollout, place])
+        told.append(StartWindow(start, int(count), int(missing), *shown, over=over))
     return told
+
+
+def _level(covariate: Covariate, level: int, rollout: int, place: int) -> Level | None:
+    """The episodes of one level as the logbook tells them; None: there are none."""
+    parts = (float(getattr(covariate, name)[rollout, place, level]) for name in ("count", "mean", "m2", "low", "high"))
+    count, *rest = parts
+    return Level(int(count), *rest) if count else None
 
 
 def _first(said: Flags) -> Places:

@@ -7,7 +7,7 @@ function the operator calls, and fails when they differ. `naive` are the rules p
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from belay_operator.rollout.analysis.bet import Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import bounds
 from belay_operator.rollout.analysis.budget import Budget
+from belay_operator.rollout.analysis.covariate import LEVELS, Covariate, EarlierCovariate
 from belay_operator.rollout.analysis.evidence import Comparison, flags
 from belay_operator.rollout.analysis.race import Filling, Race
-from belay_operator.rollout.analysis.verdict import CLEAR_OF_ZERO, MISSING_MARGIN, SILENCES, USUAL_SILENCE
+from belay_operator.rollout.analysis.verdict import CLEAR_OF_ZERO, silence
 from verdict.world import Episodes, Floats
 
 Flags = NDArray[np.bool_]
 Places = NDArray[np.int64]
 
+LEVEL = range(LEVELS.size)  # of the covariate
 LAST = 100  # episodes of the rolling mean in the usual rule
 WELCH_FLOOR = 30
 WELCH_ONE_PERCENT = 2.326  # one-sided normal quantile
@@ -75,18 +77,23 @@ class SoFar:
     m2: Floats
     low: Floats
     high: Floats
+    covariate: Covariate | None = None  # `over`: at the window's end
 
     def at(self, places: Places | slice) -> SoFar:
         """Return the same at the end of these bins."""
-        return SoFar(*(getattr(self, field.name)[:, places] for field in fields(self)))
+        kept = {field.name: getattr(self, field.name)[:, places] for field in fields(self)[:-1]}
+        x = self.covariate
+        if x is None:
+            return SoFar(**kept)
+        return SoFar(**kept, covariate=Covariate(*(getattr(x, field.name)[:, places] for field in fields(x))))
 
     def outcomes(self) -> Outcomes:
         """As the bet takes them."""
-        return Outcomes(self.count, self.mean, self.m2, self.low, self.high)
+        return Outcomes(self.count, self.mean, self.m2, self.low, self.high, self.covariate)
 
     def silences(self) -> Outcomes:
-        """1 for an episode that is missing, mirrored: less is better."""
-        return flags(self.missing, self.count + self.missing).mirrored()
+        """1 for an episode that is missing."""
+        return flags(self.missing, self.count + self.missing)
 
 
 def so_far(episodes: Episodes, *, candidate: bool, schedule: Schedule, rollouts: int) -> SoFar:
@@ -121,7 +128,20 @@ def so_far(episodes: Episodes, *, candidate: bool, schedule: Schedule, rollouts:
     mean = total / np.maximum(count, 1)
     m2, low, high = np.maximum(squares - total * mean, 0), extreme(np.minimum, np.inf), extreme(np.maximum, -np.inf)
     low, high = (np.where(count > 0, end, 0.0) for end in (low, high))
-    return SoFar(count, missing, np.where(count > 0, mean + pivot, 0.0), m2, low, high)
+    found = SoFar(count, missing, np.where(count > 0, mean + pivot, 0.0), m2, low, high)
+    if episodes.level is None:
+        return found
+    levels = [_levels(episodes, level, candidate=candidate, schedule=schedule, rollouts=rollouts) for level in LEVEL]
+    over = np.broadcast_to(np.concatenate((window[1:] != window[:-1], [True])), shape)
+    parts = (np.stack([getattr(it, name) for it in levels], axis=-1) for name in ("count", "mean", "m2", "low", "high"))
+    return replace(found, covariate=Covariate(np.ones(shape, bool), over, *parts))
+
+
+def _levels(episodes: Episodes, level: int, *, candidate: bool, schedule: Schedule, rollouts: int) -> SoFar:
+    """The same of the episodes of one level of the covariate alone."""
+    of = episodes.level == level
+    part = Episodes(*(getattr(episodes, name)[of] for name in ("rollout", "of_candidate", "start", "end", "value")))
+    return so_far(part, candidate=candidate, schedule=schedule, rollouts=rollouts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +152,18 @@ class Course:
     passed: Flags
 
 
-def earlier_of(returns: Floats) -> Earlier | None:
+def earlier_of(returns: Floats, level: Places | None) -> Earlier | None:
     """What stable's returns before the first window say, (rollout, episode) or (episode); None: there are none."""
     if not returns.shape[-1]:
         return None
     keep = returns.ndim > 1  # arrays with an axis for the windows, where there is one rollout each
     mean, spread = returns.mean(axis=-1, keepdims=keep), returns.std(axis=-1, ddof=1, keepdims=keep)
-    return Earlier(mean, spread, returns.min(axis=-1, keepdims=keep), returns.max(axis=-1, keepdims=keep))
+    found = Earlier(mean, spread, returns.min(axis=-1, keepdims=keep), returns.max(axis=-1, keepdims=keep))
+    if level is None:
+        return found
+    off, off_x = (part - part.mean(axis=-1, keepdims=True) for part in (returns, LEVELS[level]))
+    sums = ((a * b).sum(axis=-1, keepdims=keep) for a, b in ((off, off), (off_x, off_x), (off, off_x)))
+    return replace(found, covariate=EarlierCovariate(returns.shape[-1] - 1.0, *sums))
 
 
 def belay(
@@ -148,12 +173,12 @@ def belay(
     schedule: Schedule,
     comparison: Comparison,
     budget: Budget,
-    before: Floats,
+    before: tuple[Floats, Places | None],
 ) -> Course:
     """Run the operator's tests at every look: an outcome of which more is better, and the missing rate.
 
     Args:
-        before: Stable's returns before the first window, (rollout, episode).
+        before: Stable's returns before the first window and the levels of their covariate, (rollout, episode).
     """
     window, ripe = schedule.window_of_bin, schedule.ripe
     ends = np.searchsorted(window, np.arange(schedule.windows.size), side="right") - 1
@@ -173,13 +198,19 @@ def belay(
             said[:, looks[now]] = found[:, of[now]]
         return said
 
-    silence = Race(MISSING_MARGIN, full[0].silences(), full[1].silences(), SILENCES, USUAL_SILENCE.mirrored())
-    silent = at_looks(silence.worse, SoFar.silences) >= np.log(1 / budget.missing)
-    spoken = at_looks(silence.better, SoFar.silences) >= np.log(1 / budget.wrong_promotion)
+    ours, theirs = (side.silences() for side in full)
+    race, swapped = silence(ours, theirs), silence(theirs, ours)
+
+    def mirrored(side: SoFar) -> Outcomes:
+        return side.silences().mirrored()
+
+    silent = at_looks(race.worse, mirrored) >= np.log(1 / budget.missing)
+    spoken = at_looks(race.better, mirrored) >= np.log(1 / budget.wrong_promotion)
+    spoken &= at_looks(lambda filling: swapped.better(filling[::-1]), mirrored) >= np.log(1 / budget.wrong_promotion)
 
     certain, margin = comparison.certain, comparison.margin
     sides = full[0].outcomes(), full[1].outcomes()
-    earlier = earlier_of(before)
+    earlier = earlier_of(*before)
     race = Race(margin, *sides, bounds(certain, margin, *sides, earlier), earlier)
     worse = at_looks(race.worse, SoFar.outcomes) >= np.log(1 / budget.outcome)
     better = at_looks(race.better, SoFar.outcomes) >= np.log(1 / budget.wrong_promotion)

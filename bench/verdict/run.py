@@ -22,7 +22,7 @@ import yaml
 
 from belay_operator.rollout.analysis.budget import split
 from ranges import check
-from verdict import guards
+from verdict import guards, ratchet
 from verdict.measure import Trial, measure
 from verdict.peers import Peers
 
@@ -32,8 +32,8 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Run, print, and hold the figures against their bands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, under 40 seconds")
-    parser.add_argument("--only", default="", help="comma-separated beginnings of names of worlds; guards")
+    parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, about half a minute")
+    parser.add_argument("--only", default="", help="comma-separated beginnings of names of worlds; guards; ratchet")
     parser.add_argument("--without-peers", action="store_true", help="although they are installed")
     asked = parser.parse_args()
     kind = "quick" if asked.quick else "full"
@@ -73,6 +73,8 @@ def main() -> int:
     print(f"{run['rollouts']} rollouts a world and drop, {time.monotonic() - began:.0f} s")
     if not only or "guards" in only:
         status |= guards.run(kind)
+    if not only or "ratchet" in only:
+        status |= ratchet.run(kind)
     return status
 
 

@@ -18,8 +18,9 @@ Mixture = tuple[tuple[float, float, float], ...]
 """(share, mean, standard deviation) of each part."""
 
 LANDING, CRASH = (230.0, 30.0), (-60.0, 70.0)  # bimodal: mean and sd of LunarLander-like landings and crashes
+FIFTHS = (-0.8416, -0.2533, 0.2533, 0.8416)  # between the fifths of a standard normal
 LONGEST = 0.99  # of grace: an episode that lasts exactly as long is late by a rounding error, half of the time
-SILENT_QUANTILE = 0.25  # a silent candidate loses its worst quarter
+LOST_QUARTER = 0.25  # what a silent candidate loses of its worst episodes, and stable of its best or worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,9 @@ class World:
     sink: float = 0.0  # by how much returns have fallen at the end, for both sides
     missing: float = 0.0  # share of episodes whose end is never reported, either side
     silent: bool = False  # the candidate's worst quarter is never reported
+    explained: float | None = None  # share of stable's variance that its critic explains; None: there is no covariate
+    explained_candidate: float | None = None  # of the candidate's; None: as of stable's
+    stable_loses: str = ""  # best or worst: that quarter of stable's is never reported
     turns_after: int = 0  # the candidate is as good as stable for so many of its episodes, on average
 
     @classmethod
@@ -87,6 +91,7 @@ class Episodes:
     start: Floats  # seconds since the candidate first had a weight
     end: Floats  # inf: never reported
     value: Floats  # the return
+    level: NDArray[np.int64] | None = None  # of the covariate, known before the first action
 
 
 def simulate(
@@ -101,24 +106,37 @@ def simulate(
 
     level = 1 - world.sink * start / duration
     worse = of_candidate & (start >= world.turns_at)
-    value = _draw(world, of_candidate, np.where(worse, 1 - drop, 1.0), rng) * level
+    value, level_of = _draw(world, of_candidate, np.where(worse, 1 - drop, 1.0), rng)
+    value = value * level
     # Longer for better returns, as in CartPole: 5 s to the cap, half of it for the usual return.
     length = np.clip(grace / 2 * value / (abs(world.mean) * level), 5, LONGEST * grace)
     reported = rng.random(rollout.size) >= world.missing
     if world.silent:
-        reported &= ~(of_candidate & (value / level < np.quantile(value / level, SILENT_QUANTILE)))
-    return Episodes(rollout, of_candidate, start, np.where(reported, start + length, np.inf), value)
+        reported &= ~(of_candidate & (value / level < np.quantile(value / level, LOST_QUARTER)))
+    if world.stable_loses:
+        sign = {"worst": 1.0, "best": -1.0}[world.stable_loses]
+        good = sign * value / level
+        reported &= of_candidate | (good >= np.quantile(good[~of_candidate], LOST_QUARTER))
+    return Episodes(rollout, of_candidate, start, np.where(reported, start + length, np.inf), value, level_of)
 
 
-def known_before(world: World, *, rollouts: int, episodes: int, rng: np.random.Generator) -> Floats:
-    """Return stable's last returns before the candidate came: (rollout, episode)."""
+def known_before(
+    world: World, *, rollouts: int, episodes: int, rng: np.random.Generator
+) -> tuple[Floats, NDArray[np.int64] | None]:
+    """Return stable's last returns before the candidate came, and the levels of their covariate: (rollout, episode)."""
     size = rollouts * episodes
-    return _draw(world, np.zeros(size, dtype=bool), np.ones(size), rng).reshape(rollouts, episodes)
+    value, level_of = _draw(world, np.zeros(size, dtype=bool), np.ones(size), rng)
+    shape = (rollouts, episodes)
+    return value.reshape(shape), None if level_of is None else level_of.reshape(shape)
 
 
-def _draw(world: World, of_candidate: NDArray[np.bool_], ability: Floats, rng: np.random.Generator) -> Floats:
-    """Returns whose mean is ability * world.mean, or as the mixtures say."""
+def _draw(
+    world: World, of_candidate: NDArray[np.bool_], ability: Floats, rng: np.random.Generator
+) -> tuple[Floats, NDArray[np.int64] | None]:
+    """Returns whose mean is ability * world.mean, or as the mixtures say; and what was known of each beforehand."""
     size, spread = ability.size, world.cv * world.mean
+    if world.explained is not None:
+        return _foreseen(world, of_candidate, ability, rng)
     match world.returns:
         case "normal":
             drawn = ability * np.clip(rng.normal(world.mean, spread, size), 0, 2 * world.mean)
@@ -140,7 +158,18 @@ def _draw(world: World, of_candidate: NDArray[np.bool_], ability: Floats, rng: n
             drawn = drawn if world.range is None else np.clip(drawn, *world.range)
         case _:
             raise ValueError(f"unknown distribution {world.returns!r}")
-    return drawn
+    return drawn, None
+
+
+def _foreseen(
+    world: World, of_candidate: NDArray[np.bool_], ability: Floats, rng: np.random.Generator
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Normal returns of which a critic explains its share; the covariate is the fifth that its value lies in."""
+    value, spread = rng.standard_normal(ability.size), world.cv * world.mean
+    of_candidates = world.explained if world.explained_candidate is None else world.explained_candidate
+    share = np.where(of_candidate, of_candidates, world.explained)
+    noise = np.sqrt(share) * value + np.sqrt(1 - share) * rng.standard_normal(ability.size)
+    return ability * np.clip(world.mean + spread * noise, 0, 2 * world.mean), np.searchsorted(FIFTHS, value)
 
 
 def _mixed(parts: Sequence[tuple[float, float, float]], chance: Floats, rng: np.random.Generator) -> Floats:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from belay_api import names
 from belay_api.artifact import MANIFEST, ArtifactError, DigestMismatch, Manifest, check_file, parse_manifest, verify
-from belay_api.policy import LoadReport
+from belay_api.policy import KnownOutcomes, LoadReport
 from belay_handler.networks import network_file
 from belay_handler.settings import ARTIFACT_DIGEST_ENV, ARTIFACT_URI_ENV
 from belay_handler.stores import PATIENCE_S, LogbookStore, NotFound, Store, StoreError, VolumeStore
@@ -112,7 +112,13 @@ def _verified(manifest: Manifest, digest: str) -> LoadReport:
         digest=digest,
         observation=str(manifest.observation),
         action=str(manifest.action),
+        outcomes=_outcomes(manifest),
     )
+
+
+def _outcomes(manifest: Manifest) -> KnownOutcomes | None:
+    known = manifest.outcomes
+    return KnownOutcomes(return_=known.get("return"), length=known.get("length")) if known else None
 
 
 def _leave(report: LoadReport, termination_log: Path, code: int) -> int:

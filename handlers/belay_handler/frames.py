@@ -23,7 +23,12 @@ _INT = struct.Struct("!i")
 _NO_JSON = b"a form"  # stands for one; the JSON parser refuses it
 _CONTENT_TYPE = b"content-type"
 _ROLLOUT = names.ROLLOUT_HEADER.encode()
-_HEADER_LENGTHS = {len(_CONTENT_TYPE), len(_ROLLOUT)}  # a header of another length is passed over unread
+_BASELINE = names.BASELINE_HEADER.encode()
+_HEADER_LENGTHS = {
+    len(_CONTENT_TYPE),
+    len(_ROLLOUT),
+    len(_BASELINE),
+}  # a header of another length is passed over unread
 
 Received = tuple[bytes, Ask]
 """A request's id and what it asks."""
@@ -129,7 +134,7 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
             return None, at
         name = data[at : at + length]
         at += length
-        form, rollout = False, None
+        form, rollout, baseline = False, None, None
         while (length := number(data, at)[0]) != -1:  # headers: name, value
             at += 4
             header = data[at : at + length].lower() if length in _HEADER_LENGTHS else None
@@ -140,6 +145,8 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
                 form = form or b"form" in data[at : at + length]
             elif header == _ROLLOUT:
                 rollout = data[at : at + length]
+            elif header == _BASELINE:
+                baseline = data[at : at + length]
             at += length
         at += 4
         body = None
@@ -159,7 +166,7 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
     except struct.error:  # every request ends with a number, so whatever is cut off is noticed by one
         raise _Short(at + 4) from None
     # TorchServe tells a GET from a form without fields (`curl -d` sends one by default) only by its content type.
-    return (name, Ask(_NO_JSON if body is None and form else body, rollout)), at
+    return (name, Ask(_NO_JSON if body is None and form else body, rollout, baseline)), at
 
 
 def _split(batch: list[Received]) -> tuple[list[Any], list[Ask], dict[int, bytes]]:

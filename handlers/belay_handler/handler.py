@@ -16,14 +16,18 @@ import numpy as np
 from belay_api.artifact import BoxSpace, Manifest, verify
 from belay_handler import exporter, frames
 from belay_handler.acting import Actor
+from belay_handler.critics import Critics, fetched_critic, own_critic
 from belay_handler.meter import Meter
-from belay_handler.networks import load_network
+from belay_handler.networks import Network, load_network
 from belay_handler.requests import Reader
 from belay_handler.server import Answer, Ask, Server
 from belay_handler.settings import Settings
 from belay_handler.slow import SlowLog
 from belay_handler.starts import StartReporter
+from belay_handler.stores import LogbookStore
 from belay_handler.torchserve import Layout
+
+CRITIC_PATIENCE_S = 20.0  # without a single byte; episodes are judged without meanwhile
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +45,7 @@ class PolicyHandler:
         reader = Reader(manifest.observation, stochastic=actor.stochastic)
         _warm_up(actor, manifest, reader.dtype, settings.batch_size)
         starts = _start_reporter(settings)
+        critics = _critics(settings, manifest)
         key_file = settings.receipt_key_file
         self._server = Server(
             policy=settings.policy,
@@ -49,6 +54,7 @@ class PolicyHandler:
             reader=reader,
             receipt_key=key_file.read_bytes() if key_file.is_file() else None,
             on_start=starts.add if starts else lambda receipt: None,
+            foresee=critics.foresee,
         )
         if not key_file.is_file():
             _log.warning("%s is missing: no receipts are issued, so outcomes cannot be reported", key_file)
@@ -82,6 +88,26 @@ def _warm_up(actor: Actor, manifest: Manifest, dtype: np.dtype, largest: int) ->
     zero = np.zeros(space.shape, dtype) if isinstance(space, BoxSpace) else np.asarray(space.start, dtype)
     for size in range(1, largest + 1):
         actor.act(np.stack([zero] * size), [True] * size)
+
+
+def _critics(settings: Settings, manifest: Manifest) -> Critics:
+    """Return the critics this pod asks, its own among them; others are fetched from the built-in store."""
+    own = settings.digest.removeprefix("sha256:")
+    space, batch, url = manifest.observation, settings.batch_size, settings.logbook_url
+
+    def fetch(baseline: str) -> Network | None:
+        store = LogbookStore(
+            url or "",
+            settings.namespace,
+            manifest_hex=baseline,
+            token_file=settings.token_file,
+            patience_s=CRITIC_PATIENCE_S,
+        )
+        return fetched_critic(store, baseline, space, batch=batch)
+
+    critics = Critics(own, own_critic(settings.artifact_dir, space, batch=batch), fetch if url else None)
+    critics.start()
+    return critics
 
 
 def _start_reporter(settings: Settings) -> StartReporter | None:

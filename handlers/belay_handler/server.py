@@ -2,7 +2,8 @@
 
 One forward pass serves every good item of every request in the batch; a bad one is answered 400 by itself. The receipt
 proves the decision to the logbook, which hears of each episode's start from `starts`. It names the rollout whose route
-the request came through, so that no rollout is judged by another's episodes.
+the request came through, so that no rollout is judged by another's episodes. Where the route names a baseline, the
+receipt of a first decision says what its critic foresaw.
 """
 
 import re
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from belay_api.receipts import Receipt, sign
+from belay_api.receipts import Foreseen, Receipt, sign
 from belay_api.wire import MAX_BATCH, ErrorAnswer, ErrorBody, Prediction
 from belay_handler.acting import Actor, NotFinite
 from belay_handler.requests import BadInput, Reader, check_list, read_body
@@ -22,6 +23,11 @@ from belay_handler.requests import BadInput, Reader, check_list, read_body
 READY = b'{"ready":true}'
 LARGEST_ANSWER = 6_500_000  # bytes; over 6,553,500 TorchServe drops its worker, and with it everybody's requests
 _ROLLOUT = re.compile(rb"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?")  # the name of a Kubernetes object
+FORESEEN_AT_ONCE = 64  # first decisions in a batch of which a critic is asked; a list of more would wait for it
+_BASELINE = re.compile(rb"[0-9a-f]{64}")
+
+Foresee = Callable[[str, np.ndarray], Sequence[int | None]]
+"""Whose critic, observations (batch, *observation) -> the level of each; must return at once and raise nothing."""
 
 
 class Ask(NamedTuple):  # a tuple, because one is made per request
@@ -29,6 +35,7 @@ class Ask(NamedTuple):  # a tuple, because one is made per request
 
     body: bytes | bytearray | None  # None or empty: asks for readiness
     rollout: bytes | None = None  # value of the header x-belay-rollout; None: it was not sent
+    baseline: bytes | None = None  # value of the header x-belay-baseline
 
 
 @dataclass(slots=True)
@@ -47,6 +54,8 @@ class _Slot:
 
     path: str  # where it stands in the body, e.g. `items[3].`; empty for a single one
     rollout: str | None = None  # whose route it came through; None: none's
+    baseline: str | None = None  # whose critic is to be asked; None: nobody's
+    foreseen: Foreseen | None = None  # what it said
     prediction: Prediction | None = None  # None: refused
     observation: np.ndarray | None = None
     result: dict[str, Any] = field(default_factory=dict)  # the answer as JSON
@@ -76,12 +85,14 @@ class Server:
         reader: Reader,
         receipt_key: bytes | None,
         on_start: Callable[[str], None],
+        foresee: Foresee | None = None,
     ) -> None:
         """Set up one version's server.
 
         Args:
             receipt_key: None: no receipts are issued.
             on_start: Told the receipt of each episode's first decision; must return at once.
+            foresee: None: no critic is asked.
         """
         self._policy = policy
         self._namespace = namespace
@@ -89,6 +100,7 @@ class Server:
         self._reader = reader
         self._receipt_key = receipt_key
         self._on_start = on_start
+        self._foresee = foresee
 
     def answer(self, asked: Sequence[Ask], at: datetime) -> list[Answer]:
         """Return one answer per request, in order.
@@ -99,17 +111,22 @@ class Server:
         requests: list[_Request | None] = []
         room = MAX_BATCH  # for the items of all lists together: how long a batch takes must not be the callers' choice
         for ask in asked:
-            request = self._read(ask.body, _rollout(ask.rollout), room) if ask.body else None
+            request = self._read(ask.body, _Slot("", _rollout(ask.rollout), _baseline(ask)), room) if ask.body else None
             room -= len(request.slots) if request and request.is_list else 0
             requests.append(request)
         self._decide([slot for request in requests if request for slot in request.slots if slot.prediction], at)
         return [self._finish(request) if request else _ready() for request in requests]
 
-    def _read(self, body: bytes | bytearray, rollout: str | None, room: int) -> _Request:
+    def _read(self, body: bytes | bytearray, route: _Slot, room: int) -> _Request:
+        """Read a request.
+
+        Args:
+            route: What its route says, for each of its items.
+        """
         try:
             value = read_body(body)
             if not isinstance(value, list):
-                return _Request([self._slot(value, "", rollout)], is_list=False)
+                return _Request([self._slot(value, "", route)], is_list=False)
             check_list(value)
         except BadInput as error:
             slot = _Slot("")
@@ -118,11 +135,11 @@ class Server:
         if len(value) > room:
             message = f"more than {MAX_BATCH} items came at once, which would take too long: send this list again"
             return _Request([_Slot("", result=_error(503, message), status=503)], is_list=False)
-        slots = [self._slot(item, f"items[{index}].", rollout) for index, item in enumerate(value)]
+        slots = [self._slot(item, f"items[{index}].", route) for index, item in enumerate(value)]
         return _Request(slots, is_list=True)
 
-    def _slot(self, item: Any, path: str, rollout: str | None) -> _Slot:
-        slot = _Slot(path, rollout)
+    def _slot(self, item: Any, path: str, route: _Slot) -> _Slot:
+        slot = _Slot(path, route.rollout, route.baseline)
         try:
             slot.prediction, slot.observation = self._reader.read(item, path=path)
         except BadInput as error:
@@ -138,6 +155,7 @@ class Server:
         actions = self._actor.act(batch, deterministic)
         for index, error in refused.items():
             slots[index].refuse(error)
+        self._ask_critics(slots, batch)
         for slot, action in zip(slots, actions, strict=True):
             if slot.prediction is None:
                 continue
@@ -145,14 +163,30 @@ class Server:
                 slot.status, slot.result = 500, _error(500, "the policy's network answered NaN or infinity here")
                 continue
             slot.result = {"action": action, "policy": self._policy, "fallback": False}
-            if receipt := self._receipt(slot.prediction, slot.rollout, at):
+            if receipt := self._receipt(slot.prediction, slot, at):
                 slot.result["receipt"] = receipt
 
-    def _receipt(self, prediction: Prediction, rollout: str | None, at: datetime) -> str | None:
+    def _ask_critics(self, slots: list[_Slot], batch: np.ndarray) -> None:
+        """Let the critic of each baseline say what it foresees of the episodes that begin here."""
+        if self._foresee is None or self._receipt_key is None:
+            return
+        first: dict[str, list[int]] = {}
+        for index, slot in enumerate(slots):
+            asked = slot.prediction
+            if slot.baseline is not None and asked is not None and asked.episode is not None and not asked.step:
+                first.setdefault(slot.baseline, []).append(index)
+        for baseline, places in first.items():
+            if len(places) > FORESEEN_AT_ONCE:
+                continue
+            for index, level in zip(places, self._foresee(baseline, batch[places]), strict=True):
+                slots[index].foreseen = None if level is None else Foreseen(baseline, level)
+
+    def _receipt(self, prediction: Prediction, slot: _Slot, at: datetime) -> str | None:
         if self._receipt_key is None or prediction.episode is None:
             return None
         step = prediction.step or 0
-        token = sign(Receipt(self._namespace, self._policy, prediction.episode, step, at, rollout), self._receipt_key)
+        said = Receipt(self._namespace, self._policy, prediction.episode, step, at, slot.rollout, slot.foreseen)
+        token = sign(said, self._receipt_key)
         if step == 0:
             self._on_start(token)
         return token
@@ -171,6 +205,11 @@ class Server:
 def _rollout(header: bytes | None) -> str | None:
     """Return the rollout's name; whatever no rollout can be called did not come from a route."""
     return header.decode() if header and _ROLLOUT.fullmatch(header) else None
+
+
+def _baseline(ask: Ask) -> str | None:
+    """Return whose critic to ask: said by a route alone, and with it comes the rollout."""
+    return ask.baseline.decode() if ask.rollout and ask.baseline and _BASELINE.fullmatch(ask.baseline) else None
 
 
 def _ready() -> Answer:

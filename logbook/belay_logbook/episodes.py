@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import orjson
 
-from belay_api.receipts import BadReceipt, Receipt, check
+from belay_api.receipts import FORESEEN_LEVELS, BadReceipt, Receipt, check
 from belay_api.wire import EpisodeOutcome, EpisodeStart
 from belay_logbook.batch import parse_batch
 from belay_logbook.errors import BadRequest, Forbidden, LogbookError
@@ -27,11 +27,14 @@ Refused = list[tuple[int, LogbookError]]
 
 _VERSION = "INSERT INTO version (namespace, name, rollout) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _VERSION_ID = "SELECT id FROM version WHERE namespace = ? AND name = ? AND rollout = ?"
-_START = "INSERT INTO episode (version, started_ms, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_BASELINE = "INSERT INTO baseline (digest) VALUES (?) ON CONFLICT DO NOTHING"
+_BASELINE_ID = "SELECT id FROM baseline WHERE digest = ?"
+_START = "INSERT INTO episode (version, started_ms, name, foreseen) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 # No conflict target: the clustered key and `episode_once` may both be hit, and either way it is the same episode.
 _OUTCOME = """
-INSERT INTO episode (version, started_ms, name, reported_ms, moved, "return", length, violations, success, custom)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO episode (
+    version, started_ms, name, reported_ms, moved, "return", length, violations, success, custom, foreseen)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
     reported_ms = excluded.reported_ms, moved = excluded.moved, "return" = excluded."return", length = excluded.length,
     violations = excluded.violations, success = excluded.success, custom = excluded.custom
@@ -86,7 +89,11 @@ def parse_outcomes(body: bytes, namespace: str, key: bytes, now: datetime) -> tu
 def record_starts(connection: sqlite3.Connection, receipts: Iterable[Receipt]) -> None:
     """Write the starts that are not known yet."""
     versions: dict[tuple[str, str, str], int] = {}
-    rows = [(_version(connection, versions, it), _ms(it.at), it.episode) for it in receipts]
+    baselines: dict[str, int] = {}
+    rows = [
+        (_version(connection, versions, it), _ms(it.at), it.episode, _foreseen(connection, baselines, it))
+        for it in receipts
+    ]
     connection.executemany(_START, rows)
 
 
@@ -97,6 +104,7 @@ def record_outcomes(connection: sqlite3.Connection, reports: Iterable[Report], a
         arrived_ms: When the request came in; what `grace` is measured against.
     """
     versions: dict[tuple[str, str, str], int] = {}
+    baselines: dict[str, int] = {}
     rows = []
     for report in reports:
         receipt, outcomes = report.receipt, report.outcomes
@@ -110,6 +118,7 @@ def record_outcomes(connection: sqlite3.Connection, reports: Iterable[Report], a
                 report.moved,
                 *(outcomes.get(name) for name in STANDARD_OUTCOMES),
                 orjson.dumps(custom).decode() if custom else None,
+                _foreseen(connection, baselines, receipt),
             )
         )
     connection.executemany(_OUTCOME, rows)
@@ -169,6 +178,17 @@ def _version(connection: sqlite3.Connection, known: dict[tuple[str, str, str], i
         connection.execute(_VERSION, name)
         (known[name],) = connection.execute(_VERSION_ID, name).fetchone()
     return known[name]
+
+
+def _foreseen(connection: sqlite3.Connection, known: dict[str, int], receipt: Receipt) -> int | None:
+    """Return what a critic said of the episode, as one number."""
+    said = receipt.foreseen
+    if said is None:
+        return None
+    if said.baseline not in known:
+        connection.execute(_BASELINE, (said.baseline,))
+        (known[said.baseline],) = connection.execute(_BASELINE_ID, (said.baseline,)).fetchone()
+    return known[said.baseline] * FORESEEN_LEVELS + said.level
 
 
 def _ms(at: datetime) -> int:

@@ -121,7 +121,13 @@ DROP TRIGGER episode_insert;
 DROP TRIGGER episode_update;
 """ + _triggers(_DROPS_WINDOWS + _DROPS_CHAPTERS)
 
-STEPS = (_INITIAL, _SEALED + _triggers(_DROPS_WINDOWS), _ROLLOUTS, _CHAPTERS)
+# What a critic said of the first observation. One number, for a look reads it of every row: the critic and its level.
+_FORESEEN = """
+CREATE TABLE baseline (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE);
+ALTER TABLE episode ADD COLUMN foreseen INTEGER;  -- baseline.id times 5 plus the level, from the receipt; NULL: nothing
+"""
+
+STEPS = (_INITIAL, _SEALED + _triggers(_DROPS_WINDOWS), _ROLLOUTS, _CHAPTERS, _FORESEEN)
 
 
 class NewerDatabase(RuntimeError):

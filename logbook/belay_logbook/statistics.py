@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from belay_api.units import format_instant
-from belay_api.wire import EarlierStatistics, WindowStatistics
+from belay_api.wire import CovariateStatistics, EarlierStatistics, LevelStatistics, WindowStatistics
 from belay_logbook.errors import BadRequest
 from belay_logbook.schema import STANDARD_OUTCOMES
 from belay_logbook.sealed import LEAST, KeptWindow, Question, Seal, find, kept_chapters, kept_pieces, kept_windows
@@ -34,13 +34,14 @@ Span = tuple[int, int]
 """From the first to before the second, in ms since the epoch."""
 
 _ROWS = """
-SELECT started_ms, reported_ms - started_ms, moved, {x} FROM episode
+SELECT started_ms, reported_ms - started_ms, moved, foreseen, {x} FROM episode
 WHERE version = :version AND started_ms >= :start AND started_ms < :end ORDER BY started_ms"""
 _EARLIER = """
-SELECT started_ms, reported_ms - started_ms, moved, {x} FROM episode
+SELECT started_ms, reported_ms - started_ms, moved, foreseen, {x} FROM episode
 WHERE version = :version AND started_ms < :end ORDER BY started_ms DESC LIMIT :most"""
 _NEXT = "SELECT MIN(started_ms) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
 _VERSIONS = "SELECT id FROM version WHERE namespace = :namespace AND name = :name"
+_BASELINE = "SELECT digest FROM baseline WHERE id = ?"
 _LONGEST = "SELECT MAX(reported_ms - started_ms) FROM episode WHERE version = ? AND started_ms >= ?"
 
 
@@ -102,7 +103,7 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
                 seals += [(question, seal) for seal in found_seals]
                 if len(found) > MAX_WINDOWS:
                     raise _too_many(look, name)
-            windows = _merge(windows, found) if windows else found
+            windows = _merge(connection, windows, found) if windows else found
             if len(windows) > MAX_WINDOWS:
                 raise _too_many(look, name)
             young_ms = max(span)
@@ -112,7 +113,7 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
             next_ms = _next(connection, question, young_ms, _NEVER_MS)
             # Counted once start < at - grace, and the horizon trails the clock by a millisecond: hence two.
             due += [] if next_ms is None else [next_ms + question.grace_ms + 2]
-        numbers += [b",", *_version(name, windows, longest, together(earlier))]
+        numbers += [b",", *_version(connection, name, windows, longest, together(earlier))]
     # Of many windows the bytes are many: they are copied once.
     digest = hashlib.blake2b(orjson.dumps([look.outcome, look.namespace]), digest_size=12)
     for part in numbers:
@@ -210,14 +211,14 @@ def _count(
             continue
         parts.append(kept[start])
     total = together(parts)
-    window = _window(*whole, total)
+    window = _window(connection, *whole, total)
     if span != whole:
         return window, [Seal(start, end, part, ((start, part),), None) for start, end, part in fresh]
     pieces = tuple((start, part) for start, _, part in fresh)
     return window, [Seal(*span, total, pieces, window)]
 
 
-def _merge(ours: list[KeptWindow], theirs: list[KeptWindow]) -> list[KeptWindow]:
+def _merge(connection: sqlite3.Connection, ours: list[KeptWindow], theirs: list[KeptWindow]) -> list[KeptWindow]:
     """Return the windows of two rollouts' episodes as those of both; oldest first, as they came."""
     by_start = {window.start_ms: window for window in ours}
     for window in theirs:
@@ -225,7 +226,7 @@ def _merge(ours: list[KeptWindow], theirs: list[KeptWindow]) -> list[KeptWindow]
             by_start[window.start_ms] = window
             continue
         total = together([Tally.from_text(other.tally), Tally.from_text(window.tally)])
-        by_start[window.start_ms] = _window(window.start_ms, window.end_ms, total)
+        by_start[window.start_ms] = _window(connection, window.start_ms, window.end_ms, total)
     return [by_start[start] for start in sorted(by_start)]
 
 
@@ -279,12 +280,12 @@ def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end
     return found
 
 
-def _window(start_ms: int, end_ms: int, total: Tally) -> KeptWindow:
-    wire = _wire(start_ms, total) if total.count or total.missing else b""
+def _window(connection: sqlite3.Connection, start_ms: int, end_ms: int, total: Tally) -> KeptWindow:
+    wire = _wire(connection, start_ms, total) if total.count or total.missing else b""
     return KeptWindow(start_ms, end_ms, wire, total.moved, total.longest_ms, total.to_text())
 
 
-def _wire(start_ms: int, total: Tally) -> bytes:
+def _wire(connection: sqlite3.Connection, start_ms: int, total: Tally) -> bytes:
     window = WindowStatistics(
         start=datetime.fromtimestamp(start_ms / 1000, UTC),
         count=total.count,
@@ -294,11 +295,36 @@ def _wire(start_ms: int, total: Tally) -> bytes:
         m2=total.sums.m2(total.count) if total.count else 0.0,
         min=total.low,
         max=total.high,
+        covariate=_covariate(connection, total),
     )
     return orjson.dumps(window.dump())
 
 
-def _version(name: str, windows: list[KeptWindow], young_longest_ms: list[int], earlier: Tally) -> list[bytes]:
+def _covariate(connection: sqlite3.Connection, total: Tally) -> CovariateStatistics | None:
+    if total.baseline is None:
+        return None
+    (digest,) = connection.execute(_BASELINE, (total.baseline,)).fetchone()
+    levels = [
+        LevelStatistics(
+            level=level,
+            count=it.count,
+            mean=it.sums.mean(it.count),
+            m2=it.sums.m2(it.count),
+            min=it.low or 0.0,
+            max=it.high or 0.0,
+        )
+        for level, it in total.levels
+    ]
+    return CovariateStatistics(baseline=digest, levels=levels)
+
+
+def _version(
+    connection: sqlite3.Connection,
+    name: str,
+    windows: list[KeptWindow],
+    young_longest_ms: list[int],
+    earlier: Tally,
+) -> list[bytes]:
     """Return `wire.VersionStatistics` as JSON, in parts."""
     took = young_longest_ms + [window.longest_ms for window in windows if window.longest_ms is not None]
     rest: dict[str, object] = {"moved": sum(window.moved for window in windows)}
@@ -311,6 +337,7 @@ def _version(name: str, windows: list[KeptWindow], young_longest_ms: list[int], 
             m2=earlier.sums.m2(earlier.count),
             min=earlier.low,
             max=earlier.high,
+            covariate=_covariate(connection, earlier),
         ).dump()
     return [
         orjson.dumps({"version": name})[:-1],

@@ -6,15 +6,30 @@ late      the missing ones that carry the outcome all the same: reported, but af
 moved     taken over by another version: counts for neither side
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
 
+from belay_api.receipts import FORESEEN_LEVELS
 from belay_logbook.exact import NOTHING, Sums, add, sum_up
 
-Row = tuple[int, int | None, int, float | None]
-"""An episode: started_ms, time to its report in ms (None: there is none yet), moved, outcome (None: not told)."""
+Row = tuple[int, int | None, int, int | None, float | None]
+"""An episode: started_ms, time to its report in ms (None: there is none yet), moved, what a critic foresaw (None:
+nothing; else the baseline's id times FORESEEN_LEVELS plus the level), outcome (None: not told)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Counted episodes: all of a span, or those of one level."""
+
+    count: int = 0
+    low: float | None = None
+    """Least counted outcome; None: nothing counts."""
+    high: float | None = None
+    sums: Sums = NOTHING
+    """Of the counted outcomes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,10 @@ class Tally:
     high: float | None = None
     sums: Sums = NOTHING
     """Of the counted outcomes."""
+    baseline: int | None = None
+    """Id of the one critic that judged every counted episode; None: there is no such critic, or nothing counts."""
+    levels: tuple[tuple[int, Part], ...] = ()
+    """The counted episodes by what it said, ascending; empty where `baseline` is None."""
 
     @property
     def episodes(self) -> int:
@@ -42,47 +61,108 @@ class Tally:
 
     def to_text(self) -> str:
         """Return the tally as text that `from_text` reads back to the bit."""
-        sums = [self.sums.exponent, hex(self.sums.total), hex(self.sums.squares)]  # too large for JSON's numbers
         counts = [self.count, self.missing, self.late, self.moved, self.reported]
-        return orjson.dumps([*counts, self.longest_ms, self.low, self.high, *sums]).decode()
+        said = [*counts, self.longest_ms, self.low, self.high, *_sums_text(self.sums)]
+        if self.baseline is not None:
+            levels = [[level, it.count, it.low, it.high, *_sums_text(it.sums)] for level, it in self.levels]
+            said += [self.baseline, levels]
+        return orjson.dumps(said).decode()
 
     @classmethod
     def from_text(cls, text: str) -> "Tally":
         """Return the tally that `to_text` wrote."""
-        *numbers, exponent, total, squares = orjson.loads(text)
-        return cls(*[*numbers, Sums(exponent, int(total, 16), int(squares, 16))])
+        *numbers, exponent, total, squares = (said := orjson.loads(text))[:_WITHOUT_LEVELS]
+        baseline, levels = said[_WITHOUT_LEVELS:] or (None, [])
+        parts = tuple((level, Part(count, low, high, _sums(*sums))) for level, count, low, high, *sums in levels)
+        return cls(*numbers, _sums(exponent, total, squares), baseline, parts)
+
+
+_WITHOUT_LEVELS = 11  # numbers of a tally that knows no critic
 
 
 def tally(rows: Sequence[Row], grace_ms: int) -> Tally:
     """Return the numbers of episodes that are past grace."""
-    took = [after for _, after, _, _ in rows if after is not None]
-    moved = sum([moved for _, _, moved, _ in rows])
-    told = [(after, value) for _, after, moved, value in rows if value is not None and after is not None and not moved]
-    counted = [value for after, value in told if after <= grace_ms]
+    took = [after for _, after, _, _, _ in rows if after is not None]
+    moved = sum([moved for _, _, moved, _, _ in rows])
+    told = [
+        (after, foreseen, value)
+        for _, after, moved, foreseen, value in rows
+        if value is not None and after is not None and not moved
+    ]
+    counted = [value for after, _, value in told if after <= grace_ms]
+    foreseen = [said for after, said, _ in told if after <= grace_ms]
+    part = _part(counted)
+    baseline, levels = _by_level(foreseen, counted)
     return Tally(
-        count=len(counted),
+        count=part.count,
         missing=len(rows) - moved - len(counted),
         late=len(told) - len(counted),
         moved=moved,
         reported=len(took),
         longest_ms=max(took, default=None),
-        low=min(counted, default=None),
-        high=max(counted, default=None),
-        sums=sum_up(counted),
+        low=part.low,
+        high=part.high,
+        sums=part.sums,
+        baseline=baseline,
+        levels=levels,
     )
 
 
 def together(parts: Iterable[Tally]) -> Tally:
     """Return the numbers of all parts."""
     known = [part for part in parts if part.episodes]
+    counted = [part for part in known if part.count]
+    whole = _joined([Part(part.count, part.low, part.high, part.sums) for part in counted])
+    baselines = {part.baseline for part in counted}
+    baseline = baselines.pop() if len(baselines) == 1 else None
+    by_level: defaultdict[int, list[Part]] = defaultdict(list)
+    for part in counted if baseline is not None else ():
+        for level, it in part.levels:
+            by_level[level].append(it)
     return Tally(
-        count=sum(part.count for part in known),
+        count=whole.count,
         missing=sum(part.missing for part in known),
         late=sum(part.late for part in known),
         moved=sum(part.moved for part in known),
         reported=sum(part.reported for part in known),
         longest_ms=max((part.longest_ms for part in known if part.longest_ms is not None), default=None),
-        low=min((part.low for part in known if part.low is not None), default=None),
-        high=max((part.high for part in known if part.high is not None), default=None),
-        sums=add(part.sums for part in known),
+        low=whole.low,
+        high=whole.high,
+        sums=whole.sums,
+        baseline=baseline,
+        levels=tuple((level, _joined(by_level[level])) for level in sorted(by_level)),
     )
+
+
+def _by_level(
+    foreseen: Sequence[int | None], counted: Sequence[float]
+) -> tuple[int | None, tuple[tuple[int, Part], ...]]:
+    """Return the critic that judged all of them, and the episodes by what it said."""
+    known = [said for said in foreseen if said is not None]
+    if not known or len(known) < len(counted) or len({said // FORESEEN_LEVELS for said in known}) > 1:
+        return None, ()
+    by_level: defaultdict[int, list[float]] = defaultdict(list)
+    for said, value in zip(known, counted, strict=True):
+        by_level[said % FORESEEN_LEVELS].append(value)
+    return known[0] // FORESEEN_LEVELS, tuple((level, _part(by_level[level])) for level in sorted(by_level))
+
+
+def _part(values: Sequence[float]) -> Part:
+    return Part(len(values), min(values, default=None), max(values, default=None), sum_up(values))
+
+
+def _joined(parts: Sequence[Part]) -> Part:
+    return Part(
+        sum(part.count for part in parts),
+        min((part.low for part in parts if part.low is not None), default=None),
+        max((part.high for part in parts if part.high is not None), default=None),
+        add(part.sums for part in parts),
+    )
+
+
+def _sums_text(sums: Sums) -> list[int | str]:
+    return [sums.exponent, hex(sums.total), hex(sums.squares)]  # too large for JSON's numbers
+
+
+def _sums(exponent: int, total: str, squares: str) -> Sums:
+    return Sums(exponent, int(total, 16), int(squares, 16))

@@ -1,8 +1,8 @@
 """What happens between an update and the next collection: the moment at which a training is cut without losing a bit.
 
-In this order: take up a checkpoint (once) · are the numbers still numbers · evaluate, if due · go, if asked to · keep a
-checkpoint, if due · tell the logbook. An evaluation that is cut short is not recorded, so the next pod plays it again
-and ends up with the same bits.
+In this order: take up a checkpoint (once) · play random actions (once) · are the numbers still numbers · evaluate, if
+due · go, if asked to · keep a checkpoint, if due · tell the logbook. An evaluation that is cut short is not recorded,
+so the next pod plays it again and ends up with the same bits.
 
 Within a collection there are heartbeats, and a pod that must go waits for its end no longer than `PATIENCE_S`: then the
 experience of that collection is dropped and the next pod begins it anew, in fresh episodes.
@@ -11,13 +11,14 @@ experience of that collection is dropped and the next pod begins it anew, in fre
 import math
 import time
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
 
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
 from belay_api.artifact import EvaluationReport
+from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_return
 from belay_api.wire import CheckpointRef, RunProgress
 from belay_trainer import checkpoint
 from belay_trainer.config import Run
@@ -37,6 +38,7 @@ class Best:
 
     report: EvaluationReport
     weights: dict[str, Any]
+    played: dict[str, Played] = field(default_factory=dict)  # by outcome; empty: of an earlier version's checkpoint
 
 
 @dataclass(slots=True)
@@ -46,6 +48,15 @@ class Own:
     evaluated_at: int = 0  # timestep of the last evaluation
     saved_at: int = 0  # timestep of the last checkpoint
     best: Best | None = None
+    random: dict[str, Played] | None = None  # what random actions come to, by outcome; None: not known
+    random_asked: bool = False
+    reach: dict[str, tuple[float, float]] = field(default_factory=dict)  # lowest and highest of all played, by outcome
+
+    def seen(self, played: dict[str, Played]) -> None:
+        """Note how far outcomes reach."""
+        for name, one in played.items():
+            low, high = self.reach.get(name, (one.min, one.max))
+            self.reach[name] = min(low, one.min), max(high, one.max)
 
 
 class Boundary(BaseCallback):
@@ -77,18 +88,38 @@ class Boundary(BaseCallback):
         """Evaluate the policy as it is now, and return the best so far. Raises: Stopped, Diverged."""
         if not checkpoint.finite(self.model):
             raise Diverged(f"weights are not finite at timestep {self.model.num_timesteps}: lower learning_rate.")
-        report = self._evaluator(self.model.policy, step=self.model.num_timesteps, stop=self._beat_and_look)
+        found = self._evaluator(self.model.policy, step=self.model.num_timesteps, stop=self._must_go)
+        report = found.report
         if report.cut and not self.model.ep_info_buffer:
             raise BadConfiguration(
                 f"environment.id: no episode has ended, in training or in {ENDLESS} timesteps of an evaluation, and "
                 "the environment has no cap: register it with max_episode_steps, or end its episodes."
             )
+        self.own.seen(found.played)
         # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
         best = self.own.best
         if best is None or report.mean >= best.report.mean:
-            best = self.own.best = Best(report, checkpoint.weights(self.model))
+            best = self.own.best = Best(report, checkpoint.weights(self.model), found.played)
         self.own.evaluated_at = report.step
         return best
+
+    def outcomes(self) -> dict[str, KnownOutcome]:
+        """Return what is known of returns and lengths beside the best policy, for its artifact."""
+        best, own, rewards = self.own.best, self.own, self._evaluator.rewards
+        certain = {
+            "return": certain_return(rewards.low, rewards.high, self._evaluator.cap) if rewards is not None else None,
+            "length": CertainRange(low=1.0, high=self._evaluator.cap),
+        }
+        return {
+            name: KnownOutcome(
+                random=own.random.get(name) if own.random else None,
+                evaluated=played,
+                low=own.reach[name][0],
+                high=own.reach[name][1],
+                certain=certain[name],
+            )
+            for name, played in (best.played if best is not None else {}).items()
+        }
 
     def tell(self) -> None:
         """Queue a heartbeat for the logbook."""
@@ -111,7 +142,7 @@ class Boundary(BaseCallback):
         )
 
     def _on_step(self) -> bool:
-        if self._beat_and_look():
+        if self._must_go():
             self._asked_at = self._asked_at or time.monotonic()
             if time.monotonic() - self._asked_at >= PATIENCE_S:
                 self._cut()
@@ -121,6 +152,9 @@ class Boundary(BaseCallback):
         if self._resume is not None:
             self._take_up(*self._resume)
             self._resume = None
+        if not self.own.random_asked:
+            with suppress(Stopped):  # we go below
+                self._play_random()
         self._check_loss()
         step = self.model.num_timesteps
         if not self._stop.asked and _due(step, self.own.evaluated_at, self._evaluate_every):
@@ -130,18 +164,30 @@ class Boundary(BaseCallback):
             self._go(step)
         if _due(step, self.own.saved_at, self._save_every):
             self._save(step)
-        self._beat_and_look()
+        self._must_go()
         self._collecting_since = step
 
     def _take_up(self, ref: CheckpointRef, state: dict[str, Any]) -> None:
         checkpoint.restore(self.model, state)
-        self.own = state["own"]
+        self.own = _completed(state["own"])
+        if self.own.best is not None:
+            self.own.best = _completed(self.own.best)
         self.resumed_from = ref.step
         self._began = time.monotonic()
         self.tell()
 
-    def _beat_and_look(self) -> bool:
-        """Tell the logbook, if due; return whether the pod must go."""
+    def _play_random(self) -> None:
+        self.tell()
+        self.own.random = self._evaluator.random(
+            seed=self._run.seed, budget=self._run.spec.budget.steps, stop=self._must_go
+        )
+        self.own.random_asked = True
+        self.own.seen(self.own.random or {})
+
+    def _must_go(self) -> bool:
+        """Asked before every timestep, of a collection or an evaluation, which may take long: the logbook hears of us
+        meanwhile.
+        """
         if time.monotonic() - self._told >= PERIOD_S:
             self.tell()
         return self._stop.asked
@@ -190,3 +236,11 @@ class Boundary(BaseCallback):
 
 def _due(step: int, last: int, every: int) -> bool:
     return step // every > last // every
+
+
+_Kept = TypeVar("_Kept", Own, Best)
+
+
+def _completed(kept: _Kept) -> _Kept:
+    """Return what a checkpoint kept; what an earlier version did not know of is as at a start."""
+    return type(kept)(**{one.name: getattr(kept, one.name) for one in fields(kept) if hasattr(kept, one.name)})

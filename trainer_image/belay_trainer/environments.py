@@ -4,6 +4,7 @@ Who starts where: no two copies of any seed of a job collect in the same episode
 that were trained on. Evaluations begin at reset seeds below 2^31, copies at one of their own from there on.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from belay_api.artifact import space_model
-from belay_api.training import MOST_COPIES, EnvironmentSpec
+from belay_api.training import MOST_COPIES, EnvironmentSpec, RewardRange
 from belay_trainer.errors import BadConfiguration
 
 Environment = gymnasium.Env[Any, Any]
@@ -93,6 +94,34 @@ def try_out(environment: Environment) -> None:
             f"environment.id: the first reset and step failed: {type(error).__name__}: {error}. Environments of Gym's "
             "old API need a wrapper that speaks Gymnasium's (`shimmy` has one)."
         ) from error
+
+
+def cap(environment: Environment) -> int | None:
+    """Return the most timesteps an episode can last; None: there is no cap."""
+    return environment.spec.max_episode_steps if environment.spec else None
+
+
+def reward_range(environment: Environment, spec: EnvironmentSpec) -> RewardRange | None:
+    """Return between what every reward lies, as the spec says, or else the environment's attribute; None: nobody says.
+
+    Raises: BadConfiguration when the spec contradicts itself.
+    """
+    said = spec.reward_range
+    if said is not None:
+        if said.low is not None and said.high is not None and said.low > said.high:
+            raise BadConfiguration(
+                f"environment.rewardRange: low {said.low:g} is above high {said.high:g}: exchange them."
+            )
+        return said
+    # Gymnasium had this attribute until version 1, infinite where nobody set it.
+    found = getattr(environment.unwrapped, "reward_range", None)
+    try:
+        low, high = (float(end) for end in found)
+    except (TypeError, ValueError):
+        return None
+    if not low <= high or not (math.isfinite(low) or math.isfinite(high)):
+        return None
+    return RewardRange(low=low if math.isfinite(low) else None, high=high if math.isfinite(high) else None)
 
 
 class Copies(DummyVecEnv):

@@ -1,23 +1,35 @@
-"""How good a policy is: greedy episodes in environments of their own, on held-out seeds, without touching the training.
+"""How good a policy is: greedy episodes in environments of their own, on held-out seeds, without touching the training;
+and how good random actions are, on the seeds after those.
 
 Episode i always starts from reset seed `first_seed + i`, so two checkpoints are compared on the same starts. The best
 of many such comparisons is the luckiest too: `Evaluator.fresh` measures it where nothing was chosen. Episodes are
 played side by side and share each forward pass: most of the time of a small policy is spent calling it.
 """
 
+import copy
+import logging
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
 
 from belay_api.artifact import EvaluationReport
-from belay_api.training import MOST_EPISODES, EvaluationSpec
+from belay_api.outcomes import Played
+from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
+from belay_trainer import environments
 from belay_trainer.environments import Environment
-from belay_trainer.errors import Diverged
+from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.randomness import untouched
 
 COPIES = 16  # side by side; more gain little and cost an environment each
 ENDLESS = 100_000  # timesteps; an episode of an environment without a cap is cut there, and counts as it stands
+RANDOM_EPISODES = 100
+RANDOM_PART = 20  # random episodes begin within the budget's timesteps over this, and within RANDOM_S
+RANDOM_S = 20.0  # wall clock; what has begun has as long again to end
+FLOAT32 = 1e-6  # relative: a reward of 0.1 that was a float32 is that much larger
+log = logging.getLogger(__name__)
 
 
 class Policy(Protocol):
@@ -27,6 +39,31 @@ class Policy(Protocol):
         """Return one action per observation of the batch, and what we do not use."""
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came of an evaluation."""
+
+    report: EvaluationReport
+    played: dict[str, Played]  # by outcome: return and length
+
+
+class Uniform:
+    """Draws every action uniformly from what is allowed."""
+
+    def __init__(self, environment: Environment, seed: int) -> None:
+        self._space = copy.deepcopy(environment.action_space)  # the environment's own generator is left alone
+        self._space.seed(seed)
+
+    def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
+        """Return one action per observation, which it does not look at."""
+        del deterministic
+        return np.stack([self._space.sample() for _ in observation]), None
+
+
+class _Unfinished(Exception):
+    """Episodes take too long to be waited for."""
+
+
 class Stopped(Exception):
     """The evaluation was left unfinished because the pod must go."""
 
@@ -34,79 +71,169 @@ class Stopped(Exception):
 class Evaluator:
     """Plays evaluations; keeps its environments between them."""
 
-    def __init__(self, make: Callable[[], Environment], *, episodes: int, first_seed: int) -> None:
-        self._episodes, self._first_seed = episodes, first_seed
+    def __init__(
+        self, make: Callable[[], Environment], task: EnvironmentSpec, *, episodes: int, first_seed: int
+    ) -> None:
+        self._seeds, self._declared = range(first_seed, first_seed + episodes), task.reward_range is not None
         with untouched():
             self._environments = [make() for _ in range(min(COPIES, episodes))]
+        self.rewards = environments.reward_range(self._environments[0], task)
+        self.cap = environments.cap(self._environments[0])
 
     @classmethod
-    def held_out(cls, make: Callable[[], Environment], spec: EvaluationSpec) -> Self:
+    def held_out(cls, make: Callable[[], Environment], task: EnvironmentSpec, spec: EvaluationSpec) -> Self:
         """Return the one that chooses among checkpoints."""
-        return cls(make, episodes=spec.episodes, first_seed=spec.first_seed)
+        return cls(make, task, episodes=spec.episodes, first_seed=spec.first_seed)
 
     @classmethod
-    def fresh(cls, make: Callable[[], Environment], spec: EvaluationSpec) -> Self:
+    def fresh(cls, make: Callable[[], Environment], task: EnvironmentSpec, spec: EvaluationSpec) -> Self:
         """Return the one that measures what was chosen."""
-        return cls(make, episodes=spec.final_episodes, first_seed=spec.first_seed + MOST_EPISODES)
+        return cls(make, task, episodes=spec.final_episodes, first_seed=spec.first_seed + MOST_EPISODES)
 
-    def __call__(self, policy: Policy, *, step: int, stop: Callable[[], bool] = lambda: False) -> EvaluationReport:
+    def __call__(self, policy: Policy, *, step: int, stop: Callable[[], bool] = lambda: False) -> Evaluation:
         """Return how `policy` does.
 
         Args:
             step: Timestep of the training the policy was taken at.
             stop: Asked before every timestep.
-        Raises: Stopped when `stop` says so; Diverged when a return is not a finite number.
+        Raises: Stopped when `stop` says so; Diverged when a return is not a finite number; BadConfiguration when a
+            reward lies outside environment.rewardRange.
         """
         with untouched():
-            played, cut = self._play(policy, stop)
-        returns = np.asarray(played)
+            returns, lengths, cut = self._play(policy, stop, self._seeds)
         if not np.isfinite(returns).all():
             raise Diverged(f"an evaluation return at timestep {step} is not finite: look at the environment's rewards.")
-        return EvaluationReport(
+        report = EvaluationReport(
             step=step,
             episodes=len(returns),
-            first_seed=self._first_seed,
+            first_seed=self._seeds.start,
             mean=float(returns.mean()),
             std=float(returns.std()),
             min=float(returns.min()),
             max=float(returns.max()),
             cut=cut,
         )
+        return Evaluation(report, _played(returns, lengths))
+
+    def random(
+        self,
+        *,
+        seed: int,
+        budget: int,
+        stop: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> dict[str, Played] | None:
+        """Return what random actions come to; None: not known, since such episodes do not end soon or give no numbers.
+
+        RANDOM_EPISODES, or as many as begin within a small part of the training. Those that began are all waited for,
+        or none counts: the short ones alone would be no fair sample.
+
+        Args:
+            seed: Of the actions.
+            budget: Timesteps of the training.
+        Raises: Stopped, BadConfiguration.
+        """
+        began, most = clock(), max(budget // RANDOM_PART, 1)
+        first = self._seeds.start + 2 * MOST_EPISODES  # behind those of every evaluation
+
+        def begins(steps: int) -> bool:
+            return steps < most and clock() - began < RANDOM_S
+
+        def waits(steps: int) -> bool:
+            # An episode may well last as long as the cap says, on all copies.
+            return steps < most + len(self._environments) * (self.cap or most) and clock() - began < 2 * RANDOM_S
+
+        with untouched():
+            try:
+                returns, lengths, _ = self._play(
+                    Uniform(self._environments[0], seed), stop, range(first, first + RANDOM_EPISODES), begins, waits
+                )
+            except _Unfinished:
+                log.info("episodes of random actions do not end soon: what they return is not known")
+                return None
+        return _played(returns, lengths) if np.isfinite(returns).all() else None
 
     def close(self) -> None:
         """Free the environments."""
         for environment in self._environments:
             environment.close()
 
-    def _play(self, policy: Policy, stop: Callable[[], bool]) -> tuple[list[float], int]:
-        """Play every episode; return their returns, and how many were cut."""
-        cut = 0
-        returns, lengths = [0.0] * self._episodes, [0] * self._episodes
-        waiting = iter(range(self._episodes))
-        under_way = [_start(environment, next(waiting), self._first_seed) for environment in self._environments]
+    def _play(
+        self,
+        policy: Policy,
+        stop: Callable[[], bool],
+        seeds: range,
+        begins: Callable[[int], bool] = lambda _: True,
+        waits: Callable[[int], bool] = lambda _: True,
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return the returns and lengths of the episodes with these reset seeds, and how many were cut.
+
+        Args:
+            begins: Whether another episode may begin after so many timesteps in all; the first ones always do.
+            waits: Whether to go on after so many.
+        Raises: _Unfinished when `waits` says no.
+        """
+        returns, lengths, steps, cut = [0.0] * len(seeds), [0] * len(seeds), 0, 0
+        waiting = iter(range(len(seeds)))
+        under_way = [_start(e, episode, seeds) for e, episode in zip(self._environments, waiting, strict=False)]
+        begun = len(under_way)
         while under_way:
             if stop():
                 raise Stopped
+            if not waits(steps):
+                raise _Unfinished
             actions, _ = policy.predict(np.stack([observation for _, _, observation in under_way]), deterministic=True)
             going_on = []
             for (environment, episode, _), action in zip(under_way, actions, strict=True):
                 observation, reward, terminated, truncated, _ = environment.step(action)
+                self._check(float(reward))
                 returns[episode] += float(reward)
                 lengths[episode] += 1
-                endless = not (terminated or truncated) and lengths[episode] >= ENDLESS and not _cap(environment)
+                steps += 1
+                endless = not (terminated or truncated) and lengths[episode] >= ENDLESS and not self.cap
                 cut += endless
                 if not (terminated or truncated or endless):
                     going_on.append((environment, episode, observation))
-                elif (following := next(waiting, None)) is not None:
-                    going_on.append(_start(environment, following, self._first_seed))
+                elif begins(steps) and (following := next(waiting, None)) is not None:
+                    going_on.append(_start(environment, following, seeds))
+                    begun += 1
             under_way = going_on
-        return returns, cut
+        return np.asarray(returns[:begun]), np.asarray(lengths[:begun]), cut
+
+    def _check(self, reward: float) -> None:
+        """Hold a reward against what is said of all of them. Raises: BadConfiguration."""
+        said = self.rewards
+        if said is None or not np.isfinite(reward):  # the latter is told as what it is
+            return
+        slack = FLOAT32 * max(abs(said.low or 0.0), abs(said.high or 0.0))
+        below = said.low is not None and reward < said.low - slack
+        if not below and not (said.high is not None and reward > said.high + slack):
+            return
+        low, high = ("?" if end is None else f"{end:g}" for end in (said.low, said.high))
+        if self._declared:
+            raise BadConfiguration(
+                f"environment.rewardRange: a reward of {reward:g} was seen, wanted {low} to {high}. What returns are "
+                "compared within follows from it: correct it, or leave it out."
+            )
+        log.warning(
+            "the environment says that rewards lie within %s to %s, and one is %g: that is ignored", low, high, reward
+        )
+        self.rewards = None
 
 
-def _cap(environment: Environment) -> int | None:
-    return environment.spec.max_episode_steps if environment.spec else None
+def _played(returns: np.ndarray, lengths: np.ndarray) -> dict[str, Played]:
+    return {
+        name: Played(
+            episodes=len(values),
+            mean=float(values.mean()),
+            std=float(values.std()),
+            min=float(values.min()),
+            max=float(values.max()),
+        )
+        for name, values in (("return", returns), ("length", lengths))
+    }
 
 
-def _start(environment: Environment, episode: int, first_seed: int) -> tuple[Environment, int, np.ndarray]:
-    observation, _ = environment.reset(seed=first_seed + episode)
+def _start(environment: Environment, episode: int, seeds: range) -> tuple[Environment, int, np.ndarray]:
+    observation, _ = environment.reset(seed=seeds[episode])
     return environment, episode, observation

@@ -11,6 +11,7 @@ import platform
 import re
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,9 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrapped
 
 from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model
+from belay_api.outcomes import KnownOutcome
 from belay_trainer.config import Run
+from belay_trainer.critic import Critic, write_critic
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, TrainerError
 from belay_trainer.randomness import untouched
@@ -90,18 +93,26 @@ class Evaluations:
 
 
 def export(
-    model: BaseAlgorithm, run: Run, *, environment: Environment, evaluations: Evaluations, folder: Path
+    model: BaseAlgorithm,
+    run: Run,
+    *,
+    environment: Environment,
+    evaluations: Evaluations,
+    folder: Path,
+    outcomes: Mapping[str, KnownOutcome] | None = None,
 ) -> Manifest:
     """Write the artifact of `model` into the empty `folder` and return its manifest.
 
     Args:
         environment: One copy of the environment; its spaces and cap go into the manifest.
+        outcomes: What is known of returns and lengths, by name.
     Raises: ExportFailed when a network in the folder would act differently from the model.
     """
     network = Network(model).eval()
     observations = sample_observations(environment)
     _write_networks(network, observations[:2], folder)
     check_agreement(model, network, folder, observations)
+    write_critic(Critic.of(model, network.policy), environment, folder)
     save_training(model, folder / TRAINING)
     (folder / CONFIG).write_text(json.dumps(run.spec.said(), sort_keys=True, indent=1) + "\n")
     config, task = run.config, environment.spec
@@ -114,6 +125,7 @@ def export(
         max_episode_steps=task.max_episode_steps if task else None,
         evaluation=evaluations.measured,
         selection=evaluations.selection,
+        outcomes=dict(outcomes or {}),
         lineage=Lineage(
             namespace=config.namespace,
             training_job=config.job,

@@ -4,12 +4,12 @@ import logging
 import tempfile
 from pathlib import Path
 
-from belay_api.artifact import EvaluationReport
 from belay_api.training import ArtifactRef
 from belay_trainer import environments
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted, StoreUnavailable
 from belay_trainer.export import Evaluations, export
+from belay_trainer.measure import Measured
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store
 from belay_trainer.train import Trained
@@ -18,9 +18,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 log = logging.getLogger(__name__)
 
 
-def publish(
-    trained: Trained, measured: EvaluationReport, run: Run, store: Store, *, work_dir: Path, stop: Stop
-) -> ArtifactRef:
+def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, work_dir: Path, stop: Stop) -> ArtifactRef:
     """Return where the best evaluated policy lies now.
 
     Args:
@@ -32,8 +30,14 @@ def publish(
     environment = environments.maker(run.spec.environment)()
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="artifact-") as name:
         folder = Path(name)
-        evaluations = Evaluations(measured, selection=trained.best.report)
-        manifest = export(trained.model, run, environment=environment, evaluations=evaluations, folder=folder)
+        manifest = export(
+            trained.model,
+            run,
+            environment=environment,
+            evaluations=Evaluations(measured.report, selection=trained.best.report),
+            outcomes=measured.outcomes,
+            folder=folder,
+        )
         environment.close()
         wait = FIRST_WAIT_S
         while True:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 
+from belay_api.outcomes import RandomReturn
 from belay_api.training import TrainingReport
 from belay_trainer import checkpoint
 from belay_trainer.config import Run
@@ -13,7 +14,7 @@ from belay_trainer.measure import measure
 from belay_trainer.publish import publish
 from belay_trainer.stop import Stop
 from belay_trainer.store import open_store
-from belay_trainer.train import preset_of, train
+from belay_trainer.train import Trained, preset_of, train
 
 
 def train_and_publish(
@@ -36,13 +37,20 @@ def train_and_publish(
         index=run.index,
         seed=run.seed,
         step=trained.step,
-        return_=measured.mean,
+        return_=measured.report.mean,
         selection_return=trained.best.report.mean,
-        best_step=measured.step,
+        best_step=measured.report.step,
+        random=_random(trained),
         artifact=artifact,
         steps_per_second=trained.steps_per_second,
         resumed_from=trained.resumed_from,
-        weights_sha256=weights,
         preset=preset_of(run).preset,
+        weights_sha256=weights,
         message=trained.ended_early,
     )
+
+
+def _random(trained: Trained) -> RandomReturn | None:
+    known = trained.outcomes.get("return")
+    random = known.random if known is not None else None
+    return None if random is None else RandomReturn(mean=random.mean, episodes=random.episodes)

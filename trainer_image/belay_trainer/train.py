@@ -11,6 +11,7 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import Logger
 
+from belay_api.outcomes import KnownOutcome
 from belay_api.training import RuntimeSpec
 from belay_api.wire import CheckpointRef
 from belay_trainer import checkpoint, environments, presets
@@ -35,6 +36,7 @@ class Trained:
 
     model: BaseAlgorithm  # with its final weights
     best: Best  # what is published
+    outcomes: dict[str, KnownOutcome]  # what is known of its episodes' outcomes
     step: int  # timesteps done
     steps_per_second: float | None
     resumed_from: int | None
@@ -82,8 +84,8 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
     Raises: BadConfiguration, Diverged, Interrupted.
     """
     model = build(run)
-    ended_early = ""
-    evaluator = Evaluator.held_out(environments.maker(run.spec.environment), run.spec.evaluation)
+    ended_early, task = "", run.spec.environment
+    evaluator = Evaluator.held_out(environments.maker(task), task, run.spec.evaluation)
     try:
         resume = _newest(keeper, stop, patience_s)
         if resume is None:
@@ -111,6 +113,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
     return Trained(
         model=model,
         best=best,
+        outcomes=boundary.outcomes(),
         step=model.num_timesteps,
         steps_per_second=speed,
         resumed_from=boundary.resumed_from,

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from belay_api import names
+from belay_api.rollout import VERSION_ROLES
 
 MANAGED_SELECTOR = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 """Server-side: other people's Jobs and Pods never reach this process."""
@@ -94,7 +95,7 @@ PARENT_LABELS = {
 }
 """Label -> kind of the object it names: Pods belong to a Job or ReplicaSet and find their RLTrainingJob by label."""
 
-_NAMING_ROLES = ("stable", "candidate", "previous", "rollback")
+_NAMING_ROLES = (*VERSION_ROLES, "anchor", "rollback")
 
 INDEXED_LABELS = (*PARENT_LABELS, names.FAMILY_LABEL)
 

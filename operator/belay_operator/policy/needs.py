@@ -1,6 +1,6 @@
 """Which rollouts need which bytes under a policy's name: all that the policy kind reads of an RLRollout.
 
-    status.stable · candidate · previous    policy and digest; of `previous` also `until`
+    status.stable · candidate · previous    policy and digest; `until`, where it has one
     status.rollback                         policy, endpointsClosedAt, drainedAt, weightZeroAt
     spec.replicas, metadata
 
@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from belay_api.rollout import VERSION_ROLES
 from belay_api.units import parse_instant
-
-_SIDES = ("stable", "candidate", "previous")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def _of(policy: str, rollout: Mapping[str, Any]) -> Iterator[Demand]:
     if "deletionTimestamp" in rollout["metadata"]:
         return
     status = rollout.get("status") or {}
-    said = {side: status.get(side) or {} for side in _SIDES}
+    said = {side: status.get(side) or {} for side in VERSION_ROLES}
     ours = {side: version for side, version in said.items() if version.get("policy") == policy}
     for digest in {version["digest"] for version in ours.values()}:
         sides = {side for side, version in ours.items() if version["digest"] == digest}
@@ -76,7 +75,13 @@ def _of(policy: str, rollout: Mapping[str, Any]) -> Iterator[Demand]:
             uid=rollout["metadata"]["uid"],
             digest=digest,
             replicas=int(rollout.get("spec", {}).get("replicas", 1)),
-            until=parse_instant(ours["previous"]["until"]) if sides == {"previous"} else None,
+            until=_until(ours[side] for side in sides),
             stable="stable" in sides,
             closing=sides == {"candidate"} and closes(rollout, policy),
         )
+
+
+def _until(sides: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """When the last of them lets go; None: one has no end yet."""
+    ends = [side.get("until") for side in sides]
+    return None if None in ends else max(parse_instant(end) for end in ends if end is not None)

@@ -98,6 +98,7 @@ def status_of(observed: Observed, *, wanted: int, used_by: Sequence[str], now: d
             "conditions": _conditions(before.conditions, said, generation=generation, now=now),
             "digest": proof.digest if proof else before.digest,
             "signature": _signature(proof) or before.signature,
+            "outcomes": (proof.outcomes if proof else None) or before.outcomes,
             "endpoint": build.endpoint(owner.name, owner.namespace) if wanted > 0 else None,
             "replicas": seen.running,
             "ready_replicas": seen.ready,

@@ -23,6 +23,7 @@ from belay_operator.rollout.move import Act, Explain, changed, instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import next_due
 from belay_operator.rollout.situations import (
+    anchor_beside_trial,
     candidate_loading,
     candidate_superseded,
     candidate_unfit_to_serve,
@@ -52,6 +53,7 @@ ACTS: tuple[Act, ...] = (
     rollback_under_way.act,  # then what must be finished
     stable_lost.act,
     candidate_superseded.act,  # a candidate nobody wants any more is not judged either
+    anchor_beside_trial.act,  # before a weight is taken for in force: its share is part of the route
     weight_accepted.act,
     sample_ratio_off.act,  # before the verdicts that it withholds
     verdicts_reached.act,
@@ -170,6 +172,7 @@ def _name(manifest: Manifest) -> str:
 def _requeue_after(observed: Observed, wait: Wait | None, now: datetime) -> timedelta | None:
     """Return when time alone will have changed something; the world wakes us for everything else."""
     times = [wait.requeue_after if wait else None, *warm_version_expired.times(observed, now)]
+    times += anchor_beside_trial.times(observed, now)
     if not observed.rolling_back:
         times += [
             verdicts_reached.write_after(observed, now),

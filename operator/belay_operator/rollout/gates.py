@@ -11,7 +11,7 @@ from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout import HoldAction
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import absences
-from belay_operator.rollout.ratchet import approval_needed
+from belay_operator.rollout.ratchet import approval_in_place_of_the_anchor, approval_needed
 from belay_operator.rollout.stepping import kind_under_way
 from belay_operator.rollout.wait import Wait
 
@@ -32,6 +32,12 @@ def nothing_to_compare_with(observed: Observed, now: datetime) -> Wait | None:
     if not observed.stable_lost or kind is None or not kind.judged or observed.status.stable is None:
         return None
     return Wait(RolloutReason.STABLE_LOST, f"{observed.status.stable.policy} is lost", stalled=True)
+
+
+def nobody_approved(observed: Observed, now: datetime) -> Wait | None:
+    """A step that asks for Pass would be left without one against the anchor, where a person has to say so."""
+    kind = kind_under_way(observed)
+    return approval_in_place_of_the_anchor(observed, now) if kind is not None and kind.asks_for_pass else None
 
 
 def endpoints_still_closed(observed: Observed, now: datetime) -> Wait | None:
@@ -61,7 +67,7 @@ def episodes_outlast_grace(observed: Observed, now: datetime) -> Wait | None:
 
 
 TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed, approval_needed)
-LEAVING_A_STEP: tuple[Gate, ...] = (nothing_to_compare_with, measurements_missing)
+LEAVING_A_STEP: tuple[Gate, ...] = (nothing_to_compare_with, nobody_approved, measurements_missing)
 
 
 def first_closed(gates: tuple[Gate, ...], observed: Observed, now: datetime) -> Wait | None:

@@ -4,7 +4,7 @@ RLRollout ──owns──▶ the objects that carry traffic, such as an HTTPRou
     │                    └ accepted by the Gateway?
     ├─ names ──▶ RLPolicy: digest, ready replicas, verified? or, once it is deleted, its pods that serve on
     ├─ metrics ──▶ what each metric's source last measured                    (sources/)
-    └─ fact `serving` of stable and candidate: their requests
+    └─ fact `serving` of stable, candidate and the anchor on trial: their requests
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +14,7 @@ from typing import Any
 
 from belay_api.conditions import clear_condition, set_condition
 from belay_api.names import CLOSED_LABEL, COMMAND_ANNOTATION, POLICY_LABEL
+from belay_api.policy import KnownOutcomes
 from belay_api.reasons import PolicyReason, RolloutReason
 from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
 from belay_api.units import parse_instant
@@ -23,7 +24,7 @@ from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
-from belay_operator.rollout import carried, specification
+from belay_operator.rollout import anchor, carried, specification
 from belay_operator.rollout.decide import decide
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import changed
@@ -67,7 +68,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     traffic = way.read(reader)
     status = carried.read(recorded, traffic.objects, owner, settings)
     annotation = (body["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
-    sides = [side.policy for side in (status.candidate, status.stable) if side is not None]
+    sides = [side.policy for side in (status.candidate, status.stable, status.served_anchor) if side is not None]
     facts = {name: reader.fact("serving", owner.namespace, name) for name in sides}
     return Observed(
         owner=owner,
@@ -131,8 +132,11 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
 
 
 def _waits(rollout: Mapping[str, Any], policy: str) -> bool:
-    """Whether a rollout waits for a candidate's pods: the Deployment says that it has been heard, and they come."""
+    """Whether a rollout waits for pods of a version: the Deployment says that it has been heard, and they come."""
     status = rollout.get("status") or {}
+    served = status.get("servedAnchor") or {}
+    if served.get("policy") == policy and not served.get("onRoute"):
+        return True
     return "step" not in status and (status.get("candidate") or {}).get("policy") == policy
 
 
@@ -157,8 +161,9 @@ def _readings(
 def _policies(
     owner: Owner, wanted: str, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader
 ) -> dict[str, PolicyView]:
-    names = {wanted}
-    names |= {side.policy for side in (status.stable, status.candidate, status.previous) if side is not None}
+    names = {wanted, *(version.policy for version in status.versions())}
+    if status.anchor is not None and anchor.is_served(spec):
+        names.add(status.anchor.policy)
     if status.rollback is not None:
         names.add(status.rollback.policy)
     views = {}
@@ -186,13 +191,20 @@ def _heard(view: PolicyView, owner: Owner, status: RLRolloutStatus, reader: Read
     The policy's status says nothing of us yet: it may speak of pods that were a namesake's and are about to be ended.
     """
     taken = {side.policy for side in (status.stable, status.previous) if side is not None}
-    if status.step is not None or view.name in taken:
+    begins = status.step is None or _starts(status, view.name)
+    if not begins or view.name in taken:
         return view
     deployment = reader.get("Deployment", owner.namespace, view.name)
     if deployment is None:
         return view
     ready = ready_pods(deployment, pods_of(deployment, reader)) if owner.owns(deployment) else 0
     return replace(view, ready_replicas=min(view.ready_replicas, ready))
+
+
+def _starts(status: RLRolloutStatus, policy: str) -> bool:
+    """Whether it is the anchor, and its pods are only asked for."""
+    served = status.served_anchor
+    return served is not None and served.policy == policy and not served.on_route
 
 
 def _left_view(left: Leftover, status: RLRolloutStatus, spec: RLRolloutSpec) -> PolicyView:
@@ -222,6 +234,7 @@ class _Read:
     message: str
     silent_since: str | None
     used_by: tuple[str, ...]
+    outcomes: KnownOutcomes | None
 
 
 def _read(policy: Mapping[str, Any]) -> _Read:
@@ -239,6 +252,7 @@ def _read(policy: Mapping[str, Any]) -> _Read:
         message=ready.get("message", "") if ready.get("reason") in TROUBLE else "",
         silent_since=loaded.get("lastTransitionTime") if loaded.get("status") == "False" else None,
         used_by=tuple(status.get("usedBy") or ()),
+        outcomes=KnownOutcomes.model_validate(status["outcomes"]) if "outcomes" in status else None,
     )
 
 
@@ -255,6 +269,7 @@ def _view(name: str, read: _Read, owner: Owner, spec: RLRolloutSpec) -> PolicyVi
         message=read.message,
         silent_since=parse_instant(read.silent_since) if read.silent_since is not None else None,
         shared=any(other != owner.name for other in read.used_by),
+        outcomes=read.outcomes,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from belay_api.policy import KnownOutcomes
 from belay_api.rollout import MetricVerdict, RLRolloutSpec, RLRolloutStatus, VersionStatus
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Settings
@@ -30,6 +31,7 @@ class PolicyView:
     silent_since: datetime | None = None  # since when no pod of it answers; None: one does, or nothing is known yet
     shared: bool = False  # other rollouts use it too: its pods' traffic says nothing about ours
     deleted: bool = False  # the RLPolicy is gone; its pods serve on, because this rollout owns them as well
+    outcomes: KnownOutcomes | None = None  # what its training knows of them; None: no pod has read it, or it is old
     serves: str | None = None  # the digest its pods serve, where an RLPolicy of the name has another; None: its own
 
     @property

@@ -4,12 +4,16 @@ Twenty candidates that are 2 % worse each, with 10 % allowed, end at 0.7 of the 
 none can stop it; a person can. The anchor is the last version a person approved, by the command `approve` or `promote`.
 Versions promoted since then are counted, and after `analysis.approveAfter` of them the next candidate is taken up only
 when somebody has approved what serves now.
+
+With `analysis.anchor: Serve` each candidate is held against the anchor itself (`anchored`), and nobody is asked while
+that can be served.
 """
 
 from datetime import datetime
 
-from belay_api.reasons import RolloutReason
+from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout import AnchorStatus, RLRolloutStatus, VersionStatus
+from belay_operator.rollout import anchor as beside
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.wait import Wait
@@ -48,10 +52,42 @@ def approval_needed(observed: Observed, now: datetime) -> Wait | None:
         return None
     if wanted.digest in (anchor.digest, status.previous.digest if status.previous else None):
         return None
+    words = beside.unservable(observed, now) if beside.is_served(observed.spec) else ""
+    if words is None:
+        return None
     return Wait(
         RolloutReason.APPROVAL_NEEDED,
         f"{anchor.promotions} versions were promoted by their verdicts since {anchor.policy} was approved, and each "
         f"may be worse than the one before by what is allowed: look at how {stable.policy} does and send the command "
-        "approve, or promote more of them unseen with analysis.approveAfter",
+        "approve, or promote more of them unseen with analysis.approveAfter"
+        + (f". A person is asked because the anchor cannot be served: {words}" if words else ""),
         stalled=True,
     )
+
+
+def approval_in_place_of_the_anchor(observed: Observed, now: datetime) -> Wait | None:
+    """The gate before a step that asks for Pass is left: the anchor is not served, and enough was promoted unseen."""
+    anchor, most = beside.needed(observed), observed.spec.analysis.approve_after
+    words = None if anchor is None else beside.unservable(observed, now)
+    if anchor is None or words is None or not 0 < most <= anchor.promotions or _known(observed, anchor):
+        return None
+    stable = observed.status.stable.policy if observed.status.stable else "stable"
+    return Wait(
+        RolloutReason.APPROVAL_NEEDED,
+        f"the candidate cannot be held against {anchor.policy}, the last version a person approved: {words}. "
+        f"versions promoted by their verdicts since then: {anchor.promotions}. Look at how {stable} does and send the "
+        "command approve, or send promote or abort",
+        stalled=True,
+    )
+
+
+def _known(observed: Observed, anchor: AnchorStatus) -> bool:
+    """Whether every comparison has passed against the anchor before that went."""
+    compared = {metric.name for metric in observed.spec.analysis.metrics if metric.compare is not None}
+    passed = {
+        verdict.metric
+        for verdict in observed.verdicts or ()
+        if verdict.anchor is not None
+        and (verdict.anchor.policy, verdict.anchor.verdict) == (anchor.policy, Verdict.PASS)
+    }
+    return compared <= passed

@@ -8,8 +8,9 @@ writes this route.
 from datetime import datetime, timedelta
 from typing import Any
 
-from belay_api.rollout import RLRolloutStatus
+from belay_api.rollout import RLRolloutStatus, VersionStatus
 from belay_operator.engine.plan import Manifest, Ref
+from belay_operator.rollout import anchor
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.traffic.router import Acceptance, Intent
 
@@ -20,22 +21,45 @@ WARM_LEAD = timedelta(seconds=5)
 def intent(observed: Observed, now: datetime) -> Intent | None:
     """Return where requests shall go; None: there is no version that ever may serve."""
     status = observed.status
-    stable, warm = status.stable, _warm(observed, now)
-    if stable is not None and (substitute := _substitute(observed, warm)) is not None:
-        return _all_to(substitute, status, keep={substitute, warm})
+    stable, warm, third = status.stable, _warm(observed, now), _anchor(observed, now)
+    if stable is not None and (substitute := _substitute(observed, warm, third)) is not None:
+        return _all_to(substitute, status, keep={substitute, warm, third})
     candidate = _on_route(status)
     share = status.weight.desired if candidate and status.weight else 0.0
     if stable is None:
         return _all_to(candidate, status, keep={candidate}) if candidate is not None and share > 0 else None
-    shares = [(stable.policy, 100.0 - share)] + ([(candidate, share)] if candidate else [])
+    part = anchor.part(status) if third else 0.0
+    shares = [(stable.policy, 100.0 - share - part)]
+    shares += [(policy, given) for policy, given in ((candidate, share), (third, part)) if policy]
     # No rule leads to a version that is lost: the Gateway would refuse the whole route, the other versions' with it.
-    serving = {candidate, warm} | (set() if observed.stable_lost else {stable.policy})
+    serving = {candidate, warm, third} | (set() if observed.stable_lost else {stable.policy})
     home = candidate if candidate and observed.stable_lost else stable.policy
     return Intent(
         shares=tuple((policy, part) for policy, part in shares if part > 0),
         # A rule is never taken away: one whose version serves no more points at stable (see GatewayRouter).
         pinned=tuple((policy, policy if policy in serving else home) for policy in status.pinned),
+        # With all episodes at the candidate there is nothing to compare, and its promotion shall change nothing here.
+        baseline=_hex(status.candidate if status.candidate and share == 100 else stable),
     )
+
+
+def places(status: RLRolloutStatus) -> list[str]:
+    """Give the candidate, and the anchor on the route, a rule of its own.
+
+    It is its old one, that of a version that serves no more, or a further one.
+    """
+    pinned, serving = status.pinned, {version.policy for version in status.versions()}
+    third = status.served_anchor if status.served_anchor is not None and status.served_anchor.on_route else None
+    for version in (status.candidate, third):
+        if version is not None and version.policy not in pinned:
+            place = next((i for i, policy in enumerate(pinned) if policy not in serving), len(pinned))
+            pinned = [*pinned[:place], version.policy, *pinned[place + 1 :]]
+    return pinned
+
+
+def baseline_of(status: RLRolloutStatus) -> str | None:
+    """Return the hex digest of the artifact whose critic judges both sides of a comparison: stable's; None: none is."""
+    return _hex(status.stable)
 
 
 def in_place(observed: Observed, now: datetime) -> bool:
@@ -68,14 +92,14 @@ def changes(observed: Observed, now: datetime) -> tuple[tuple[Manifest, ...], tu
     return apply, delete
 
 
-def _substitute(observed: Observed, warm: str | None) -> str | None:
+def _substitute(observed: Observed, warm: str | None, third: str | None) -> str | None:
     """Who answers instead of a stable version that is lost; None: it is not lost, or nobody can."""
     if not observed.stable_lost:
         return None
     if observed.candidate_answers and observed.status.candidate is not None:
         return observed.status.candidate.policy
-    policy = observed.policies.get(warm) if warm is not None else None
-    return warm if policy is not None and policy.ready_replicas > 0 else None
+    answering = (observed.policies.get(name) for name in (warm, third) if name is not None)
+    return next((policy.name for policy in answering if policy is not None and policy.ready_replicas > 0), None)
 
 
 def _all_to(policy: str, status: RLRolloutStatus, *, keep: set[str | None]) -> Intent:
@@ -83,7 +107,12 @@ def _all_to(policy: str, status: RLRolloutStatus, *, keep: set[str | None]) -> I
     return Intent(
         shares=((policy, 100.0),),
         pinned=tuple((pinned, pinned if pinned in keep else policy) for pinned in status.pinned),
+        baseline=next((_hex(one) for one in (status.candidate, status.stable) if one and one.policy == policy), None),
     )
+
+
+def _hex(version: VersionStatus | None) -> str | None:
+    return version.digest.removeprefix("sha256:") if version is not None else None
 
 
 def _on_route(status: RLRolloutStatus) -> str | None:
@@ -108,6 +137,14 @@ def _warm(observed: Observed, now: datetime) -> str | None:
     # It leaves the route before a promotion makes its pods go.
     replaced = _on_route(status) is not None and status.weight is not None and status.weight.desired == 100
     return None if replaced else previous.policy
+
+
+def _anchor(observed: Observed, now: datetime) -> str | None:
+    """The anchor while it has pods for a trial, and its episodes may stay."""
+    served = observed.status.served_anchor
+    if served is None or served.policy not in observed.policies:
+        return None
+    return served.policy if served.until is None or now < served.until - WARM_LEAD else None
 
 
 def _key(manifest: Manifest) -> tuple[str, str]:

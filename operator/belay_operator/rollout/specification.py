@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from belay_api.model import Model
 from belay_api.rollout import AnalysisSpec, PolicyRef, RLRolloutSpec
+from belay_operator.rollout import anchor
 from belay_operator.rollout.analysis.queries import comparison_of, limit_of
 
 Path = tuple[str | int, ...]
@@ -104,6 +105,12 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
     for path, words in _analysis_contradictions(spec.analysis):
         yield ("analysis", *path), words
     weight, compared = 0, any(metric.compare is not None for metric in spec.analysis.metrics)
+    if anchor.is_served(spec) and not (compared and any(step.analyze for step in spec.steps)):
+        yield (
+            ("analysis", "anchor"),
+            "Serve needs an analyze step and a metric with compare, or nothing would be held against the anchor; add "
+            "them, or use Approve",
+        )
     for index, step in enumerate(spec.steps):
         weight = step.set_weight if step.set_weight is not None else weight
         if step.analyze is None or 0 < weight < 100:

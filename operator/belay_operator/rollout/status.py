@@ -50,15 +50,22 @@ def _phase(observed: Observed, wait: Wait | None) -> RolloutPhase:
     status, kind = observed.status, kind_under_way(observed)
     if observed.rolling_back:
         return RolloutPhase.ROLLING_BACK
+    if wait is not None and wait.reason is RolloutReason.APPROVAL_NEEDED:
+        return RolloutPhase.WAITING_FOR_APPROVAL
     if status.candidate is not None:
         return RolloutPhase.PREPARING if kind is None else kind.phase
     if _rejected(observed):
         return RolloutPhase.ROLLED_BACK
-    if status.stable is None:
+    return _at_rest(observed, wait)
+
+
+def _at_rest(observed: Observed, wait: Wait | None) -> RolloutPhase:
+    """The same where there is no candidate, and nothing was rejected."""
+    stable = observed.status.stable
+    if stable is None:
         return RolloutPhase.PENDING
-    if status.stable.policy != observed.wanted:
-        asks = wait is not None and wait.reason is RolloutReason.APPROVAL_NEEDED
-        return RolloutPhase.WAITING_FOR_APPROVAL if asks else RolloutPhase.PREPARING
+    if stable.policy != observed.wanted:
+        return RolloutPhase.PREPARING
     return RolloutPhase.HEALTHY if wait is None else RolloutPhase.DEGRADED
 
 

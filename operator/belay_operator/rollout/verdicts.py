@@ -4,32 +4,34 @@ Verdicts are reached from the moment the candidate's first weight is in force un
 rests on everything measured since then; Pass only on what was measured at the present weight. With all traffic at the
 candidate a comparison gathers nothing new, so there the evidence stays as it was.
 
+A Pass of a comparison also needs one against the anchor, where that is served (`anchored`).
+
 While the condition SampleRatio stands no comparison passes; whether it does is recorded before verdicts are.
 
 Without a reading (the operator has just started) the recorded verdict stands. A verdict belongs to the definition of
 its metric: under the old name, a metric that was redefined begins anew.
 """
 
-import math
 from dataclasses import replace
 from datetime import datetime
 
 from belay_api.conditions import get_condition
 from belay_api.reasons import Verdict
-from belay_api.rollout import AnalysisSpec, Metric, MetricVerdict, SampleStatus
+from belay_api.rollout import AnalysisSpec, AnchorVerdict, CovariateStatus, Metric, MetricVerdict
 from belay_operator.children import content_hash
-from belay_operator.rollout import rails
-from belay_operator.rollout.analysis.evidence import Comparison, Evidence, Sample
+from belay_operator.rollout import anchored, rails, stored
+from belay_operator.rollout.analysis.evidence import Comparison, Evidence
+from belay_operator.rollout.analysis.known import Known, known
 from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged, limit_of
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.route import baseline_of
 from belay_operator.rollout.stepping import kind_under_way
 from belay_operator.rollout.trials import trial_of
 
 SAMPLE_RATIO = "SampleRatio"
 """The condition that stands while episodes do not begin where the weights send them (situations/sample_ratio_off)."""
-DIGITS = 6  # significant digits kept: more would only make numbers look different
 
 
 def is_judged(observed: Observed) -> bool:
@@ -69,8 +71,9 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     """The verdict on one metric; None: nothing can be said, not even that something is missing."""
     reading = observed.readings.get(metric.name)
     if reading is None:
-        return old
-    rail, comparison = limit_of(metric), comparison_of(metric)
+        return old and anchored.recorded(old, observed, now)
+    before = _known(metric, observed)
+    rail, comparison = limit_of(metric), comparison_of(metric, before)
     if rail is not None:
         evidence = rails.look(rail, reading, old, observed.status.weight)
         since = evidence.held.weight_since if evidence.held is not None else None
@@ -78,11 +81,27 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     # The first version is spared the comparison: there is nothing to compare it with.
     if comparison is None or observed.status.stable is None:
         return None
-    return _compared(comparison, reading, observed, old, now)
+    return _compared(comparison, before, reading, observed, old, now=now)
+
+
+def _known(metric: Metric, observed: Observed) -> Known:
+    """What the artifacts of both sides know of a metric's outcome."""
+    status, logbook = observed.status, metric.source.logbook
+    if logbook is None or status.candidate is None or status.stable is None:
+        return Known()
+    views = [(side, observed.policies.get(side.policy)) for side in (status.candidate, status.stable)]
+    told = [view.outcomes if view is not None and view.digest == side.digest else None for side, view in views]
+    return known(logbook.outcome, *told)
 
 
 def _compared(
-    comparison: Comparison, reading: Reading, observed: Observed, old: MetricVerdict | None, now: datetime
+    comparison: Comparison,
+    before: Known,
+    reading: Reading,
+    observed: Observed,
+    old: MetricVerdict | None,
+    *,
+    now: datetime,
 ) -> MetricVerdict:
     status, weight = observed.status, observed.status.weight
     ask = Judgement(
@@ -92,13 +111,26 @@ def _compared(
         spend=budget(observed.spec.analysis, trial=trial_of(status)),
         grace=observed.spec.analysis.grace,
         since=None,
+        window=observed.spec.analysis.window,
+        baseline=baseline_of(status),
+        known=before,
     )
     overall, since = judged(ask, reading), weight.since if weight else None
     gathering = weight is not None and weight.applied != 100
     if overall.verdict is Verdict.FAIL or since is None or not gathering:
-        return _stored(_withheld(overall, observed), reading, old, evidence_since=None, now=now)
-    evidence = _withheld(judged(replace(ask, since=since), reading), observed)
-    return _stored(evidence, reading, old, evidence_since=since, now=now)
+        return _stored(
+            _withheld(overall, observed), reading, old, evidence_since=None, now=now, anchor=_last(old, observed)
+        )
+    ask = replace(ask, since=since)
+    evidence, anchor = anchored.held(_withheld(judged(ask, reading), observed), ask, reading, observed, now)
+    anchor = anchor or _last(old, observed)
+    return _stored(evidence, reading, old, evidence_since=since, now=now, anchor=anchor)
+
+
+def _last(old: MetricVerdict | None, observed: Observed) -> AnchorVerdict | None:
+    """What was last said of the present anchor: with all traffic at the candidate it is not asked any more."""
+    said, anchor = old.anchor if old is not None else None, observed.status.anchor
+    return said if said is not None and anchor is not None and said.policy == anchor.policy else None
 
 
 def _withheld(evidence: Evidence, observed: Observed) -> Evidence:
@@ -110,11 +142,15 @@ def _withheld(evidence: Evidence, observed: Observed) -> Evidence:
 
 
 def _stored(
-    evidence: Evidence, reading: Reading, old: MetricVerdict | None, *, evidence_since: datetime | None, now: datetime
+    evidence: Evidence,
+    reading: Reading,
+    old: MetricVerdict | None,
+    *,
+    evidence_since: datetime | None,
+    now: datetime,
+    anchor: AnchorVerdict | None = None,
 ) -> MetricVerdict:
     """The verdict as status stores it."""
-    interval = evidence.interval
-    bounds = [_short(bound) for bound in interval if bound is not None and math.isfinite(bound)] if interval else []
     at = reading.at or (old.at if old else instant(now))
     # A logbook that is away mends no grace.
     still = evidence.verdict is Verdict.PROVIDER_DOWN and old is not None and old.grace_too_short is True
@@ -122,13 +158,16 @@ def _stored(
         metric=evidence.metric,
         verdict=evidence.verdict,
         message=evidence.message,
-        candidate=_sample(evidence.candidate),
-        stable=_sample(evidence.stable),
-        difference=_short(evidence.difference),
-        interval=bounds if len(bounds) == 2 else None,
-        fail_below=_short(evidence.fail_below),
-        pass_above=_short(evidence.pass_above),
+        candidate=stored.sample(evidence.candidate),
+        stable=stored.sample(evidence.stable),
+        difference=stored.short(evidence.difference),
+        interval=stored.interval(evidence.interval),
+        fail_below=stored.short(evidence.fail_below),
+        pass_above=stored.short(evidence.pass_above),
         range=[float(f"{end:.3g}") for end in evidence.range] if evidence.range else None,
+        anchor=anchor,
+        covariate=CovariateStatus(explains=round(evidence.explained, 2)) if evidence.explained is not None else None,
+        range_from=list(evidence.range_from) if evidence.range_from else None,
         grace_too_short=evidence.grace_too_short or still or None,
         limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,
@@ -136,17 +175,3 @@ def _stored(
         evidence_since=evidence_since,
         at=at,
     )
-
-
-def _sample(sample: Sample | None) -> SampleStatus | None:
-    return (
-        None
-        if sample is None
-        else SampleStatus(
-            episodes=sample.episodes, mean=_short(sample.mean), missing=sample.missing, late=sample.late or None
-        )
-    )
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")

@@ -82,6 +82,7 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "steps_per_second": None if rate is None else rounded(rate),
             "resumed_from": report.resumed_from,
             "preset": report.preset,
+            "random": report.random,
             "artifact": report.artifact,
             "message": report.message or None,
         }

@@ -206,7 +206,9 @@ def _pending(observed: Observed) -> Situation:
 
 
 def _words_of(result: Aggregate, observed: Observed, status: RLTrainingJobStatus) -> str:
-    best = f"{result.best.return_:g}"
+    best, random = f"{result.best.return_:g}", result.best.random
+    if random is not None:
+        best = f"{best}, where random actions return {random.mean:.3g}"
     said = (
         f"{result.seeds} of {observed.spec.seeds.count} seeds succeeded; seed {result.best.seed} is best with {best}."
     )

@@ -37,7 +37,9 @@ def aggregate(seeds: Sequence[SeedStatus]) -> Aggregate | None:
         mean=sum(returns) / len(returns),
         iqm=interquartile_mean(returns),
         ci95=list(interval(tuple(returns))) if len(returns) >= FEWEST_SEEDS else None,
-        best=BestSeed(seed=best.seed, return_=best.return_, step=best.best_step, artifact=best.artifact),
+        best=BestSeed(
+            seed=best.seed, return_=best.return_, step=best.best_step, random=best.random, artifact=best.artifact
+        ),
     )
 
 

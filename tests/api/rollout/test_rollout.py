@@ -1,9 +1,7 @@
 """A rollout on a real API server with Belay's own kinds: promoted, taken back, and both with the operator dying."""
 
 import json
-import os
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,27 +9,6 @@ from tests.api.dataplane import DataPlaneThread
 from tests.api.engine.kube import Kube, eventually
 from tests.api.engine.process import OperatorProcess, Starter
 from tests.api.faults import Fault, FaultProxy
-
-from belay_cluster import gomodule
-from belay_cluster.api import Api
-
-GATEWAY_MODULE = "sigs.k8s.io/gateway-api"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def gateway_api(api: Api) -> None:
-    """The HTTPRoute CRD, from the module the gateway is built from."""
-    crd = gomodule.folder(GATEWAY_MODULE) / "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
-    kube = Kube(api.kubeconfig)
-    kube.run("apply", "--server-side", "-f", str(crd))
-    kube.established()
-
-
-@pytest.fixture
-def data_plane(api: Api, kube: Kube) -> Iterator[DataPlaneThread]:
-    address = f"127.{os.urandom(1)[0] % 200 + 10}.{os.urandom(1)[0]}.7"
-    with DataPlaneThread(api.kubeconfig, kube.namespace, address=address) as made:
-        yield made
 
 
 def policy(name: str) -> dict[str, Any]:

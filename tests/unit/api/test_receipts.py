@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from belay_api.receipts import BadReceipt, Receipt, check, namespace_key, sign
+from belay_api.receipts import BadReceipt, Foreseen, Receipt, check, namespace_key, sign
 
 MASTER = b"m" * 32
 RECEIPT = Receipt("team-a", "cartpole-7f3a9c", "e1", 0, datetime(2026, 5, 4, 10, 0, 0, 250_000, tzinfo=UTC))
@@ -33,6 +33,24 @@ def test_a_receipt_reads_back(rollout: str | None) -> None:
     assert check(signed("v2", payload, key), key) == receipt
 
 
+def test_what_a_critic_said_stands_in_the_receipt() -> None:
+    key, said = namespace_key(MASTER, "team-a"), Foreseen("0f" * 32, 3)
+    for rollout in (None, "cartpole"):
+        receipt = replace(RECEIPT, rollout=rollout, foreseen=said)
+        token = sign(receipt, key)
+        assert token.startswith("v3.")
+        assert check(token, key) == receipt
+    payload = ["team-a", "cartpole-7f3a9c", "e1", 0, 1777888800250, "cartpole", "0f" * 32, 3]
+    assert check(signed("v3", payload, key), key) == receipt
+
+
+@pytest.mark.parametrize("said", [["0f" * 32, 5], ["0f" * 32, -1], ["0f" * 32, None], ["0f", 1], [None, 1], [7, 1]])
+def test_what_no_critic_says_is_refused_though_it_is_signed(said: list) -> None:
+    key = namespace_key(MASTER, "team-a")
+    with pytest.raises(BadReceipt, match="critic"):
+        check(signed("v3", ["team-a", "a", "e1", 0, 1777888800250, None, *said], key), key)
+
+
 def test_a_receipt_of_version_1_is_one_of_no_rollout() -> None:
     """As a serving pod signed it before the upgrade; the episode is under way."""
     key = bytes.fromhex("5d" * 32)
@@ -52,7 +70,7 @@ def test_a_receipt_cannot_be_moved_to_another_rollout_nor_out_of_its_own() -> No
             check(".".join(forged), key)
 
 
-@pytest.mark.parametrize(("prefix", "fields"), [("v1", 6), ("v2", 5), ("v2", 7), ("v3", 6)])
+@pytest.mark.parametrize(("prefix", "fields"), [("v1", 6), ("v2", 5), ("v2", 7), ("v3", 6), ("v3", 7), ("v4", 7)])
 def test_a_payload_of_another_shape_is_refused_though_it_is_signed(prefix: str, fields: int) -> None:
     key = namespace_key(MASTER, "team-a")
     payload = ["team-a", "cartpole-7f3a9c", "e1", 0, 1777888800250, None, None][:fields]

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.chance import most_by_chance
 
 from belay_operator.rollout.analysis.bet import Margin
 from belay_operator.rollout.analysis.bounds import Range
@@ -67,19 +68,30 @@ def test_a_bin_holds_what_came_of_its_window_so_far() -> None:
 @pytest.mark.parametrize("window", [60.0, 300.0, 1200.0])
 @pytest.mark.parametrize("certain", [Range(0.0, 600.0), Range(), Range(low=0.0)])
 @pytest.mark.parametrize("known", [0, 30])
-def test_the_arrays_say_what_judge_says(window: float, certain: Range, known: int) -> None:
+@pytest.mark.parametrize("explained", [None, 0.6])
+def test_the_arrays_say_what_judge_says(window: float, certain: Range, known: int, explained: float | None) -> None:
     schedule = replace(SCHEDULE, window=window)
     comparison = replace(COMPARISON, certain=certain)
     for drop in (0.0, 0.3):
-        episodes = drawn(drop)
+        episodes = drawn(drop, explained=explained)
         sides = [so_far(episodes, candidate=side, schedule=schedule, rollouts=6) for side in (True, False)]
-        before = np.random.default_rng(3).normal(300, 90, (6, known))
+        rng = np.random.default_rng(3)
+        before = rng.normal(300, 90, (6, known)), rng.integers(0, 5, (6, known)) if explained else None
         asked = {"schedule": schedule, "comparison": comparison, "budget": BUDGET, "before": before}
         course = belay(*sides, **asked)
         agree(course, *sides, **asked, rng=np.random.default_rng(2))
         assert course.failed[:, -1].sum() >= 5 if drop else course.failed.any(axis=1).sum() <= 1
     with pytest.raises(SystemExit, match="judge says"):
         agree(Course(~course.failed, course.passed), *sides, **asked, rng=np.random.default_rng(2))
+
+
+def test_a_critic_explains_its_share_and_both_sides_levels_are_alike() -> None:
+    episodes = drawn(rollouts=60, explained=0.5, explained_candidate=0.0)
+    assert episodes.level is not None
+    for side, explained in ((episodes.of_candidate, 0.0), (~episodes.of_candidate, 0.5)):
+        np.testing.assert_allclose(np.bincount(episodes.level[side]) / side.sum(), 0.2, atol=0.02)
+        seen = np.corrcoef(episodes.level[side], episodes.value[side])[0, 1] ** 2
+        assert seen == pytest.approx(0.9 * explained, abs=0.05), "a fifth tells less than the value itself"
 
 
 def test_the_candidates_episodes_are_counted_up_to_each_look() -> None:
@@ -175,6 +187,24 @@ def test_the_peers_find_what_is_plain_and_nothing_where_nothing_is() -> None:
         for failed, _, finished in said.values():
             assert (failed < looks.size).all() == (drop > 0)
             assert finished.shape == (6, looks.size)
+
+
+def test_a_worse_candidate_does_not_pass_where_stable_loses_its_best() -> None:
+    """The returns that are left are alike: without a look at what stable misses, nearly every rollout passes."""
+    rollouts, looked = 200, {}
+    for loses in ("best", ""):
+        values = {"stable_loses": loses, "weights": [0.5], "arrivals_per_s": 1, "candidate": [[1, 280]]}
+        values |= {"returns": "mixture", "stable": [[0.75, 280, 20], [0.25, 400, 20]], "range": [0, 600]}
+        episodes = drawn(rollouts=rollouts, **values)
+        sides = [so_far(episodes, candidate=side, schedule=SCHEDULE, rollouts=rollouts) for side in (True, False)]
+        asked = {"schedule": SCHEDULE, "comparison": COMPARISON, "budget": BUDGET, "before": np.zeros((rollouts, 0))}
+        looked[loses] = sides, belay(*sides, **asked)
+        agree(looked[loses][1], *sides, **asked, rng=np.random.default_rng(2))
+    (candidate, stable), course = looked["best"]
+    assert stable.count.sum() < 0.8 * candidate.count.sum()
+    assert course.passed.any(axis=1).sum() <= most_by_chance(rollouts, BUDGET.wrong_promotion)
+    assert not course.failed.any(axis=1).sum() > most_by_chance(rollouts, 0.01), "and it fails nobody"
+    assert looked[""][1].failed[:, -1].mean() > 0.9, "with all of stable's it is plain"
 
 
 def test_nothing_is_missing_but_what_is_said_to_be() -> None:

@@ -14,6 +14,7 @@ from tests.unit.handler.artifacts import write
 from tests.unit.handler.web import Request, Response, serving
 
 from belay_api.artifact import MANIFEST, Manifest, verify
+from belay_api.outcomes import KnownOutcome, Played
 from belay_api.policy import LoadReport
 from belay_handler.fetch import fetch
 from belay_handler.stores import LogbookStore, VolumeStore
@@ -104,6 +105,28 @@ def test_from_the_built_in_store(store: Store, artifact: Artifact, target: Path)
     assert verify(target, wanted=artifact.digest) == artifact.manifest
     assert list(target.parent.iterdir()) == [target]
     assert {request.path.rsplit("/", 1)[0] for request in store.requests} == {"/v1/namespaces/team-a/blobs"}
+
+
+def test_what_training_knows_of_outcomes_is_reported(tmp_path: Path) -> None:
+    written = write(tmp_path / "old", {"policy.onnx": b"x"})
+    store = VolumeStore(tmp_path / "old")
+    assert fetch(store, digest=written.digest(), target=tmp_path / "a").outcomes is None
+    played = Played(episodes=20, mean=480, std=40, min=350, max=500)
+    known = {
+        "return": KnownOutcome(evaluated=played, low=9, high=500),
+        "later": KnownOutcome(evaluated=played, low=9, high=500),
+    }
+    content = (
+        written.model_copy(update={"outcomes": known})
+        .canonical()
+        .replace(b'{"action"', b'{"aLaterField":1,"action"', 1)
+    )
+    (tmp_path / "old" / "manifest.json").write_bytes(content)
+    report = fetch(store, digest="sha256:" + hashlib.sha256(content).hexdigest(), target=tmp_path / "b")
+    assert report.reason == "Verified", "what a later version adds is ignored"
+    assert report.outcomes is not None
+    assert (report.outcomes.return_, report.outcomes.length) == (known["return"], None)
+    assert LoadReport.model_validate_json(report.model_dump_json(by_alias=True, exclude_none=True)) == report
 
 
 def test_a_proxy_of_the_environment_is_not_asked(

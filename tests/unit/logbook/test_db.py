@@ -133,7 +133,7 @@ def test_what_an_older_logbook_kept_belongs_to_no_rollout_and_is_not_counted_aga
             'INSERT INTO episode (version, started_ms, name, reported_ms, "return") VALUES (?, ?, ?, ?, ?)', rows
         )
         connection.execute("INSERT INTO question VALUES (3, 7, 'return', 3200, 1000, 100, 3200)")
-        kept = tally([(start, 1, 0, value) for _, start, _, _, value in rows], 1000)
+        kept = tally([(start, 1, 0, None, value) for _, start, _, _, value in rows], 1000)
         connection.execute("INSERT INTO sealed_piece VALUES (3, 0, ?)", [kept.to_text()])
         connection.execute("INSERT INTO sealed_window VALUES (3, 0, ?, 0, 1)", [b"{}"])
     connection.close()

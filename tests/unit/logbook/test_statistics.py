@@ -14,8 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from belay_api.receipts import Receipt
-from belay_api.wire import EarlierStatistics, Statistics, VersionStatistics, WindowStatistics
+from belay_api.receipts import Foreseen, Receipt
+from belay_api.wire import (
+    CovariateStatistics,
+    EarlierStatistics,
+    LevelStatistics,
+    Statistics,
+    VersionStatistics,
+    WindowStatistics,
+)
 from belay_logbook import sealed, statistics
 from belay_logbook.episodes import Report, record_outcomes, record_starts
 from belay_logbook.errors import BadRequest
@@ -34,9 +41,13 @@ numbers = st.one_of(st.floats(-1e6, 1e6), st.sampled_from(hard)).map(lambda x: x
 values = st.one_of(st.none(), numbers)
 delays = st.one_of(st.none(), instants, st.just("grace"))  # None: not reported; "grace": at the last moment
 rollouts = st.sampled_from([None, "x", "y"])
+critics = st.sampled_from(  # mostly one that judges all: else hardly any window has a covariate
+    [None, *[Foreseen("a" * 64, level) for level in (0, 1, 4) for _ in range(4)], Foreseen("b" * 64, 1)]
+)
 # Few names: an episode is told of again and again, also with another start.
 events = st.lists(
-    st.tuples(instants, st.sampled_from("ab"), rollouts, st.integers(0, 30), delays, values, st.booleans()), max_size=40
+    st.tuples(instants, st.sampled_from("ab"), rollouts, st.integers(0, 30), delays, values, st.booleans(), critics),
+    max_size=40,
 )
 looks = st.builds(
     lambda outcome, window, grace, since, rollout, cuts: Look(
@@ -72,8 +83,10 @@ def at(offset_ms: float) -> datetime:
     return datetime.fromtimestamp((EPOCH + offset_ms) / 1000, UTC)
 
 
-def receipt(version: str, name: object, started_ms: float, rollout: str | None = None) -> Receipt:
-    return Receipt("ns", version, str(name), 0, at(started_ms), rollout)
+def receipt(
+    version: str, name: object, started_ms: float, rollout: str | None = None, foreseen: Foreseen | None = None
+) -> Receipt:
+    return Receipt("ns", version, str(name), 0, at(started_ms), rollout, foreseen)
 
 
 class Model:
@@ -82,14 +95,21 @@ class Model:
     def __init__(self) -> None:
         self.episodes: dict[tuple[str, str | None, str], dict] = {}
 
-    def start(self, key: tuple[str, str | None, str], started: int) -> dict:
-        fresh = {"started": started, "reported": None, "value": None, "moved": False}
+    def start(self, key: tuple[str, str | None, str], started: int, foreseen: Foreseen | None) -> dict:
+        fresh = {"started": started, "foreseen": foreseen, "reported": None, "value": None, "moved": False}
         return self.episodes.setdefault(key, fresh)
 
     def report(
-        self, key: tuple[str, str | None, str], started: int, *, arrived: int, value: float | None, moved: bool
+        self,
+        key: tuple[str, str | None, str],
+        started: int,
+        foreseen: Foreseen | None,
+        *,
+        arrived: int,
+        value: float | None,
+        moved: bool,
     ) -> None:
-        episode = self.start(key, started)
+        episode = self.start(key, started, foreseen)
         if episode["reported"] is None:
             episode |= {"reported": arrived, "value": value, "moved": moved}
 
@@ -125,7 +145,9 @@ class Model:
         told = self.window(0, before, grace)
         if not told.count:
             return None
-        return EarlierStatistics(count=told.count, mean=told.mean, m2=told.m2, min=told.min, max=told.max)
+        return EarlierStatistics(
+            count=told.count, mean=told.mean, m2=told.m2, min=told.min, max=told.max, covariate=told.covariate
+        )
 
     def asked(self, look: Look, *versions: str) -> list[dict]:
         """The episodes of the versions that the look counts, whenever they started."""
@@ -137,23 +159,42 @@ class Model:
 
     def window(self, start: int, episodes: list[dict], grace: int) -> WindowStatistics:
         told = [it for it in episodes if it["reported"] is not None and it["value"] is not None]
-        counted = [it["value"] for it in told if it["reported"] - it["started"] <= grace]
-        exact = [Fraction(value) for value in counted]
-        mean = sum(exact) / len(exact) if exact else Fraction(0)
-        try:
-            m2 = float(sum((value - mean) ** 2 for value in exact))
-        except OverflowError:
-            m2 = 1.7976931348623157e308
+        judged = [it for it in told if it["reported"] - it["started"] <= grace]
+        counted = [it["value"] for it in judged]
+        mean, m2 = moments(counted)
         return WindowStatistics(
             start=datetime.fromtimestamp(start / 1000, UTC),
             count=len(counted),
             missing=len(episodes) - len(counted),
             late=len(told) - len(counted),
-            mean=float(mean) if counted else None,
+            mean=mean if counted else None,
             m2=m2,
             min=min(counted, default=None),
             max=max(counted, default=None),
+            covariate=self.covariate(judged),
         )
+
+    def covariate(self, judged: list[dict]) -> CovariateStatistics | None:
+        critics = {it["foreseen"].baseline if it["foreseen"] else None for it in judged}
+        if len(critics) != 1 or None in critics:
+            return None
+        levels = []
+        for level in range(5):
+            if values := [it["value"] for it in judged if it["foreseen"].level == level]:
+                mean, m2 = moments(values)
+                told = {"count": len(values), "mean": mean, "m2": m2, "min": min(values), "max": max(values)}
+                levels.append(LevelStatistics(level=level, **told))
+        return CovariateStatistics(baseline=critics.pop(), levels=levels)
+
+
+def moments(values: list[float]) -> tuple[float, float]:
+    """Mean and sum of squared deviations."""
+    exact = [Fraction(value) for value in values]
+    mean = sum(exact) / len(exact) if exact else Fraction(0)
+    try:
+        return float(mean), float(sum((value - mean) ** 2 for value in exact))
+    except OverflowError:
+        return float(mean), 1.7976931348623157e308
 
 
 class Open:
@@ -219,17 +260,17 @@ def test_looks_agree_with_the_definitions_to_the_last_bit(
         etags: dict[bytes, str] = {}
         now = EPOCH + first
         for (batch, then), step in zip(rounds, steps, strict=False):
-            for started, version, rollout, name, delay, value, moved in batch:
-                it, key = receipt(version, name, started, rollout), (version, rollout, str(name))
+            for started, version, rollout, name, delay, value, moved, foreseen in batch:
+                it, key = receipt(version, name, started, rollout, foreseen), (version, rollout, str(name))
                 if delay is None:
                     record_starts(database.connection, [it])
-                    model.start(key, EPOCH + started)
+                    model.start(key, EPOCH + started, foreseen)
                     continue
                 outcomes = {"length": 1.0} if value is None else {"return": value, "lap-time": value}
                 grace = round(asked[0].grace.total_seconds() * 1000)
                 arrived = EPOCH + started + (grace if delay == "grace" else delay)
                 record_outcomes(database.connection, [Report(it, outcomes, moved)], arrived)
-                model.report(key, EPOCH + started, arrived=arrived, value=value, moved=moved)
+                model.report(key, EPOCH + started, foreseen, arrived=arrived, value=value, moved=moved)
             if then == "late":
                 database.keep()  # what looks before these episodes found: it must not stand in for them
             for look in asked:

@@ -21,6 +21,8 @@ GIVEN = ("metadata", "spec", "status", "deployment", "service", "pods", "rollout
 Json = dict[str, Any]
 
 GOOD = {"reason": "Verified", "digest": DIGEST, "observation": "Box(4,) float32", "action": "Discrete(2)"}
+PLAYED = {"episodes": 20, "mean": 480.0, "std": 40.0, "min": 350.0, "max": 500.0}
+KNOWING = {**GOOD, "outcomes": {"return": {"evaluated": PLAYED, "low": 9.0, "high": 500.0}}}
 CHANGED = {"reason": "DigestMismatch", "digest": OTHER, "message": "policy.onnx has another digest"}
 
 
@@ -106,7 +108,11 @@ def pod(
     Args: number: its age, oldest first. report: what `fetch` said, `good` and `changed` being short for the usual.
         crashed: exit code of the server's last life. failed_fetch: `fetch` said it in an earlier life. day: made on it.
     """
-    said = {"good": GOOD, "changed": CHANGED}.get(report, report) if isinstance(report, str) else report
+    said = (
+        {"good": GOOD, "knowing": KNOWING, "changed": CHANGED}.get(report, report)
+        if isinstance(report, str)
+        else report
+    )
     fetch: Json = {"name": "fetch", "state": {}}
     if said is not None:
         ended = {"terminated": {"exitCode": 0 if said["reason"] == "Verified" else 1, "message": json.dumps(said)}}

@@ -26,6 +26,9 @@ SIDES: list[dict[str, Any]] = [
     {"candidate": {"digest": DIGEST}, "rollback": CLOSING},
     {"previous": {"digest": DIGEST, "until": "2026-05-04T11:00:00Z"}},
     {"previous": {"digest": OTHER, "until": "2026-05-04T09:00:00Z"}},
+    {"servedAnchor": {"digest": DIGEST}},
+    {"servedAnchor": {"digest": DIGEST, "until": "2026-05-04T09:00:00Z"}},
+    {"servedAnchor": {"digest": OTHER}, "stable": {"digest": DIGEST}},
 ]
 events = st.one_of(
     st.tuples(st.just("name_it"), st.sampled_from("ab"), st.integers(1, 3), st.sampled_from(SIDES)),

@@ -21,6 +21,10 @@ SIDES: list[dict[str, Any]] = [
     {"candidate": True},
     {"previous": {"until": "2026-05-04T11:00:00Z"}},
     {"previous": {"until": "2026-05-04T09:00:00Z"}},
+    {"servedAnchor": {}},
+    {"servedAnchor": {"until": "2026-05-04T11:00:00Z"}},
+    {"servedAnchor": {"until": "2026-05-04T09:00:00Z"}},
+    {"servedAnchor": {}, "previous": {"until": "2026-05-04T09:00:00Z"}},
     {"candidate": True, "rollback": {}},
     {"candidate": True, "rollback": {"endpointsClosedAt": CLOSED_AT}},
     {"rollback": {"endpointsClosedAt": CLOSED_AT, "drainedAt": CLOSED_AT}},
@@ -49,7 +53,8 @@ def wanted(cluster: Cluster) -> tuple[int, bool]:
             continue
         status = held["status"]
         warm = "previous" in status and status["previous"]["until"] > "2026-05-04T10"
-        if "stable" in status or "candidate" in status or warm:
+        third = "servedAnchor" in status and status["servedAnchor"].get("until", "9") > "2026-05-04T10"
+        if "stable" in status or "candidate" in status or warm or third:
             total += held["spec"]["replicas"]
         if "stable" in status:
             needed.append(name)

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.world import SETTINGS, World
 
+from belay_api.policy import KnownOutcomes
 from belay_api.rollout import AnalysisSpec, RLRolloutSpec, RLRolloutStatus
 from belay_api.units import format_duration, parse_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
@@ -104,11 +105,7 @@ def summary(plan: Plan) -> dict[str, Any]:
             {key: value for key, value in verdict.items() if key not in ("definition", "evidenceSince")}
             for verdict in status.get("verdicts", [])
         ]
-        if anchor := status.get("anchor"):
-            status["anchor"] = f"{anchor['policy']} and {anchor['promotions']} since"
-        for side in ("stable", "candidate", "previous"):
-            if side in status:
-                status[side] = " ".join(v for k, v in status[side].items() if k in ("policy", "until"))
+        status |= _versions(status)
         said["status"] = {key: value for key, value in status.items() if value != []}
     for manifest in plan.apply:
         if text := manifest["metadata"].get("annotations", {}).get(carried.ANNOTATION):
@@ -124,6 +121,21 @@ def summary(plan: Plan) -> dict[str, Any]:
         said["events"] = [f"{'Warning' if e.warning else 'Normal'} {e.reason}: {e.message}" for e in plan.events]
     if plan.requeue_after is not None:
         said["requeueAfter"] = format_duration(plan.requeue_after)
+    return said
+
+
+def _versions(status: Mapping[str, Any]) -> dict[str, str]:
+    """The versions of a status, each in a few words."""
+    said = {
+        side: " ".join(v for k, v in status[side].items() if k in ("policy", "until"))
+        for side in ("stable", "candidate", "previous")
+        if side in status
+    }
+    if anchor := status.get("anchor"):
+        said["anchor"] = f"{anchor['policy']} and {anchor['promotions']} since"
+    if third := status.get("servedAnchor"):
+        where = "on the route" if third["onRoute"] else f"until {third['until']}" if "until" in third else "asked for"
+        said["servedAnchor"] = f"{third['policy']} {where}"
     return said
 
 
@@ -145,7 +157,10 @@ def _pinned(rule: Mapping[str, Any]) -> str:
 def _places(status: Mapping[str, Any]) -> list[str]:
     """The pinned rules of versions that came one after the other; left out of cases where they are these."""
     sides = ("previous", "stable", "candidate") if "weight" in status else ("previous", "stable")
-    return list(dict.fromkeys(status[side]["policy"] for side in sides if side in status))
+    found = [status[side]["policy"] for side in sides if side in status]
+    if "weight" in status and status.get("servedAnchor", {}).get("onRoute"):
+        found = [status["servedAnchor"]["policy"], *found]
+    return list(dict.fromkeys(found))
 
 
 def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
@@ -165,7 +180,7 @@ def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
         for verdict in status.get("verdicts") or ()
     ]
     status.setdefault("pinned", _places(status))
-    for side in ("stable", "candidate", "previous"):
+    for side in ("stable", "candidate", "previous", "anchor", "servedAnchor"):
         if side in status:
             status[side] = {"digest": digest(status[side]["policy"]), **status[side]}
     if "rejected" in status:
@@ -184,6 +199,7 @@ def _policy(
     shared: bool = False,
     like: str = "",
     deleted: bool = False,
+    outcomes: Mapping[str, Any] | None = None,
 ) -> PolicyView:
     """`like`: it has the bytes of another policy."""
     return PolicyView(
@@ -194,6 +210,7 @@ def _policy(
         broken=(broken[0], broken[1]) if broken else None,
         shared=shared,
         deleted=deleted,
+        outcomes=KnownOutcomes.model_validate(outcomes) if outcomes else None,
     )
 
 

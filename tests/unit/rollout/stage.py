@@ -83,6 +83,7 @@ class Stage:
         self.world = World([belay_object("RLRollout", "cartpole", SPEC | spec)])
         self.etag = 0
         self.counted: dict[str, Counted] = {}
+        self.accepted_anchor: str | None = None  # whom the route accepted last leads to as a third
         for policy in policies:
             self.publish(policy)
 

@@ -1,5 +1,6 @@
 """The route as it is written, as the API server stores it, and as a Gateway answers it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -54,9 +55,20 @@ def test_the_weighted_rule_comes_first_and_every_rule_rewrites_the_path() -> Non
     assert [(ref["name"], ref["weight"]) for ref in rules[0]["backendRefs"]] == [("a", 9000), ("b", 1000)]
 
 
+ROLLOUT = {"name": "x-belay-rollout", "value": "cartpole"}
+
+
+def modifiers(intent: Intent) -> list[dict[str, Any]]:
+    return [f["requestHeaderModifier"] for r in manifest(intent)["spec"]["rules"] for f in r["filters"][1:]]
+
+
 def test_every_rule_names_the_rollout_to_the_serving_pods_whatever_the_client_sends() -> None:
-    modifiers = [f["requestHeaderModifier"] for r in manifest()["spec"]["rules"] for f in r["filters"][1:]]
-    assert modifiers == [{"set": [{"name": "x-belay-rollout", "value": "cartpole"}]}] * 3
+    assert modifiers(INTENT) == [{"set": [ROLLOUT], "remove": ["x-belay-baseline"]}] * 3
+
+
+def test_every_rule_names_the_baseline_to_the_serving_pods_whatever_the_client_sends() -> None:
+    baseline = {"name": "x-belay-baseline", "value": "0f" * 32}
+    assert modifiers(replace(INTENT, baseline="0f" * 32)) == [{"set": [ROLLOUT, baseline]}] * 3
 
 
 def test_a_route_that_names_no_rollout_is_written_anew() -> None:
@@ -96,6 +108,7 @@ def test_what_a_stranger_adds_to_a_list_is_a_difference() -> None:
         Intent(shares=(("a", 80.0), ("b", 20.0)), pinned=(("a", "a"), ("b", "b"))),
         Intent(shares=(("a", 100.0),), pinned=(("a", "a"), ("b", "b"))),
         Intent(shares=(("a", 90.0), ("b", 10.0)), pinned=(("a", "a"), ("b", "a"))),
+        replace(INTENT, baseline="0f" * 32),
     ],
 )
 def test_another_intent_is_a_difference(intent: Intent) -> None:

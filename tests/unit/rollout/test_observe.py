@@ -12,6 +12,8 @@ from belay_operator.rollout.observe import KIND, observe
 from belay_operator.rollout.sources.active import Trial, trial_of
 from belay_operator.rollout.sources.serving import Wanted, wanted
 
+KNOWN = {"evaluated": {"episodes": 20, "mean": 480, "std": 40, "min": 350, "max": 500}, "low": 9, "high": 500}
+
 
 def rollout(status: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
     return belay_object("RLRollout", "cartpole", SPEC | spec, status=status or {})
@@ -55,6 +57,15 @@ def test_only_what_waiting_cannot_mend_is_broken(verified: tuple[str, str], brok
     condition = {"type": "Verified", "status": verified[0], "reason": verified[1], "message": "words"}
     stage.world.put(policy(conditions=[condition]))
     assert (seen(stage).policies["a"].broken is not None) is broken
+
+
+def test_what_an_artifact_knows_is_read_from_its_policy() -> None:
+    stage = Stage()
+    stage.world.put(policy())
+    assert seen(stage).policies["a"].outcomes is None, "of an earlier version, or not read yet"
+    stage.world.put(policy(outcomes={"return": KNOWN | {"added": "by a later version"}}))
+    known = seen(stage).policies["a"].outcomes
+    assert (known.return_.low, known.return_.high, known.return_.random, known.length) == (9, 500, None, None)
 
 
 @pytest.mark.parametrize(("reason", "repeated"), [("PodStartFailed", "words"), ("Verifying", ""), ("Loading", "")])
@@ -142,6 +153,7 @@ def test_a_policy_concerns_the_rollouts_that_use_it_or_wait_for_it() -> None:
         ({"status": {"conditions": [{"type": "Loaded", "status": "False", "lastTransitionTime": "t"}]}}, True),
         ({"status": {"readyReplicas": 2}}, True),
         ({"status": {"usedBy": ["another"]}}, True),
+        ({"status": {"outcomes": {"return": KNOWN}}}, True),
         ({"spec": {"serving": {"replicas": 2}}}, True),
         ({"spec": {"artifact": {"digest": digest("z")}}}, True),
         ({"metadata": {"deletionTimestamp": "2026-05-04T10:00:00Z"}}, True),

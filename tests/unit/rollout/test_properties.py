@@ -13,11 +13,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.accepted import accepted_rollout_specs
-from tests.unit.rollout.stage import KEY, SPEC, Stage
+from tests.unit.rollout.stage import ANALYSIS, KEY, SPEC, Stage
+from tests.unit.rollout.test_anchor import asks_for, promoted
 
 from belay_operator.rollout.observe import KIND
 from belay_operator.rollout.withdrawal import NO_EVIDENCE
 
+THIRD = {
+    **ANALYSIS,
+    "anchor": "Serve",
+    "metrics": ANALYSIS["metrics"][:1],
+}
 BAD = {"a": (80, 480.0, 40.0), "b": (60, 300.0, 60.0)}
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
 
@@ -26,7 +32,27 @@ def _judge(stage: Stage, sides: dict[str, tuple[int, float, float]]) -> None:
     status = stage.status
     if status.candidate and status.stable and status.analysis_started_at:
         names = {"a": status.stable.policy, "b": status.candidate.policy}
-        stage.episodes("return", {names[key]: value for key, value in sides.items()})
+        found = {names[key]: value for key, value in sides.items()}
+        if status.served_anchor is not None:
+            found[status.served_anchor.policy] = sides["a"]
+        stage.episodes("return", found)
+
+
+def begin(sides: str) -> Stage:
+    """`two`: a is stable. `three`: b is, and a, which was approved, is served beside any other candidate."""
+    if sides == "two":
+        return Stage("a", "b", "c", "d").go()
+    stage = Stage("a", "b", "c", "d", analysis=THIRD, bake={"duration": "1s", "keepWarm": "20s"}).go()
+    promoted(stage, "b", a=GOOD["a"], b=GOOD["a"])
+    return stage
+
+
+STARTS = {sides: begin(sides) for sides in ("two", "three")}
+SIDES = st.sampled_from(sorted(STARTS))
+
+
+def start(sides: str) -> Stage:
+    return copy.deepcopy(STARTS[sides])
 
 
 def _exists(stage: Stage, policy: str) -> bool:
@@ -43,6 +69,13 @@ def _delete(stage: Stage, policy: str) -> None:
         stage.world.remove("RLPolicy", policy)
 
 
+def accept(stage: Stage) -> None:
+    """What the Gateway has accepted stays in force until it accepts another route."""
+    stage.accept()
+    third, weights = stage.status.served_anchor, stage.weights or {}
+    stage.accepted_anchor = third.policy if third is not None and third.policy in weights else None
+
+
 ACTS: dict[str, Callable[[Stage], object]] = {
     "want a": lambda stage: stage.wants("a"),
     "want b": lambda stage: stage.wants("b"),
@@ -52,7 +85,11 @@ ACTS: dict[str, Callable[[Stage], object]] = {
     "b has no pods": lambda stage: _ready(stage, "b", 0),
     "a has no pods": lambda stage: _ready(stage, "a", 0),
     "all have pods": lambda stage: [_ready(stage, policy, 1) for policy in "abc"],
-    "gateway accepts": lambda stage: stage.accept(),
+    "gateway accepts": accept,
+    "anchor served": lambda stage: stage.world.patch("RLRollout", "cartpole", {"spec": {"analysis": THIRD}}),
+    "anchor not served": lambda stage: stage.world.patch(
+        "RLRollout", "cartpole", {"spec": {"analysis": {"anchor": "Approve"}}}
+    ),
     "route deleted": lambda stage: stage.world.objects.pop(("HTTPRoute", "default", "cartpole"), None),
     "second": lambda stage: stage.later(seconds=1),
     "half minute": lambda stage: stage.later(seconds=31),
@@ -64,7 +101,9 @@ ACTS: dict[str, Callable[[Stage], object]] = {
     "slow": lambda stage: [stage.scrape(policy, rate=40.0, slow=1.0) for policy in "abc"],
     "no answer": lambda stage: [stage.scrape(policy, rate=None) for policy in "abc"],
 }
-COMMANDS = st.builds("{}@{}".format, st.sampled_from(["promote", "abort", "retry", "nonsense"]), st.integers(0, 9))
+COMMANDS = st.builds(
+    "{}@{}".format, st.sampled_from(["promote", "abort", "retry", "approve", "nonsense"]), st.integers(0, 9)
+)
 STEPS = st.one_of(st.sampled_from(sorted(ACTS)), COMMANDS)
 HANDS: dict[str, Callable[[Stage], object]] = {
     "a deleted": lambda stage: _delete(stage, "a"),
@@ -92,9 +131,14 @@ def check(stage: Stage) -> None:
         return
     assert weights is not None
     share = status.weight.desired if status.weight and status.candidate else 0
-    wanted = {status.stable.policy: round(100 * (100 - share))}
+    third = status.served_anchor
+    part = min(share, (100 - share) / 2) if third and third.on_route and not withdrawn else 0
+    wanted = {status.stable.policy: round(100 * (100 - share - part))}
     if status.candidate:
         wanted[status.candidate.policy] = round(100 * share)
+    if third:
+        wanted[third.policy] = wanted.get(third.policy, 0) + round(100 * part)
+        assert not part or _answers(stage, third.policy), "an anchor without pods gets nothing"
     assert sum(weights.values()) == 10_000
     if not _exists(stage, status.stable.policy):
         check_lost(stage)
@@ -107,7 +151,7 @@ def check(stage: Stage) -> None:
         assert pinned[status.stable.policy] == status.stable.policy
         gone = {policy for policy in pinned.values() if not _exists(stage, policy)}
         assert not gone, "a rule that leads nowhere makes the Gateway refuse the route"
-    serving = {side.policy for side in (status.stable, status.candidate, status.previous) if side is not None}
+    serving = {version.policy for version in status.versions()}
     assert set(pinned.values()) <= serving, "no rule leads to pods that may go"
     if withdrawn:
         assert status.candidate is not None
@@ -130,7 +174,9 @@ def check_lost(stage: Stage) -> None:
     status, weights = stage.status, stage.weights or {}
     assert status.stable is not None
     assert status.stable.lost_at is not None
-    answering = [side.policy for side in (status.candidate, status.previous) if side and _answers(stage, side.policy)]
+    third = status.served_anchor if status.served_anchor and status.served_anchor.until is None else None
+    sides = [side for side in (status.candidate, status.previous, third) if side]
+    answering = [side.policy for side in sides if _answers(stage, side.policy)]
     assert not answering or set(weights) <= set(answering), "traffic goes where it is answered"
     assert "serves" not in stage.message, "never said of what has no endpoint"
     (ready,) = [c for c in status.conditions if c.type == "Ready"]
@@ -143,13 +189,16 @@ def _answers(stage: Stage, policy: str) -> bool:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(MORE_STEPS, max_size=14))
-@example(["want b", "promote@1", "gateway accepts", "a deleted"])
-@example(["a deleted", "want b", "gateway accepts"])
-@example(["want b", "gateway accepts", "half minute", "b has no pods", "bad episodes"])  # the route carries a raise
-@example(["steps spoilt", "route deleted"])
-def test_the_route_is_always_the_recorded_intent(acts: list[str]) -> None:
-    stage = Stage("a", "b", "c").go()
+@given(st.lists(MORE_STEPS, max_size=14), SIDES)
+@example(["want b", "promote@1", "gateway accepts", "a deleted"], "two")
+@example(["a deleted", "want b", "gateway accepts"], "two")
+@example(["want b", "gateway accepts", "half minute", "b has no pods", "bad episodes"], "two")  # a raise is carried
+@example(["steps spoilt", "route deleted"], "two")
+@example(["want c", "gateway accepts", "a has no pods"], "three")
+@example(["want c", "gateway accepts", "half minute", "b deleted", "a has no pods"], "three")
+@example(["want c", "gateway accepts", "abort@1", "hours", "want d", "gateway accepts"], "three")
+def test_the_route_is_always_the_recorded_intent(acts: list[str], sides: str) -> None:
+    stage = start(sides)
     for name in acts:
         act(stage, name)
         stage.passes()
@@ -157,10 +206,10 @@ def test_the_route_is_always_the_recorded_intent(acts: list[str]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(STEPS, max_size=20))
-def test_a_pinned_rule_keeps_its_place_while_its_version_serves(acts: list[str]) -> None:
+@given(st.lists(STEPS, max_size=20), SIDES)
+def test_a_pinned_rule_keeps_its_place_while_its_version_serves(acts: list[str], sides: str) -> None:
     """Gateways name what a rule leads to by its position: one that shifts or goes costs requests."""
-    stage = Stage("a", "b", "c", "d").go()
+    stage = start(sides)
     for name in acts:
         before = list((stage.pinned or {}).items())
         act(stage, name)
@@ -168,15 +217,17 @@ def test_a_pinned_rule_keeps_its_place_while_its_version_serves(acts: list[str])
         after = list((stage.pinned or {}).items())
         if name == "route deleted":
             continue
-        assert len(before) <= len(after) <= 3
+        assert len(before) <= len(after) <= 4
         for place, (policy, serving) in enumerate(before):
             assert after[place][0] == policy or serving != policy, "only who no longer serves is replaced"
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(MORE_STEPS, max_size=8), MORE_STEPS, st.integers(0, 6))
-def test_a_death_between_any_two_effects_changes_nothing_in_the_end(acts: list[str], last: str, effects: int) -> None:
-    stage = Stage("a", "b", "c").go()
+@given(st.lists(MORE_STEPS, max_size=8), MORE_STEPS, st.integers(0, 6), SIDES)
+def test_a_death_between_any_two_effects_changes_nothing_in_the_end(
+    acts: list[str], last: str, effects: int, sides: str
+) -> None:
+    stage = start(sides)
     for name in acts:
         act(stage, name)
         stage.passes()
@@ -189,9 +240,11 @@ def test_a_death_between_any_two_effects_changes_nothing_in_the_end(acts: list[s
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(STEPS, max_size=10), st.booleans(), st.booleans())
-def test_capacity_never_delays_a_rollback(acts: list[str], stable_has_pods: bool, candidate_has_pods: bool) -> None:
-    stage = Stage("a", "b", "c").go()
+@given(st.lists(STEPS, max_size=10), st.booleans(), st.booleans(), SIDES)
+def test_capacity_never_delays_a_rollback(
+    acts: list[str], stable_has_pods: bool, candidate_has_pods: bool, sides: str
+) -> None:
+    stage = start(sides)
     for name in acts:
         act(stage, name)
         stage.passes()
@@ -204,6 +257,21 @@ def test_capacity_never_delays_a_rollback(acts: list[str], stable_has_pods: bool
     stage.world.reconcile(KIND, KEY, now=stage.now)  # one pass: intent and route leave together
     assert candidate not in (stage.weights or {})
     assert candidate not in (stage.pinned or {}).values()
+    assert stage.weights == {stage.status.stable.policy: 10_000}, "nor to the anchor"
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(MORE_STEPS, max_size=20))
+@example(["gateway accepts", "half minute", "approve@1", "half minute", "gateway accepts", "half minute"])
+@example(["gateway accepts", "half minute", "anchor not served", "half minute", "want d", "gateway accepts"])
+def test_the_anchor_has_its_pods_while_an_accepted_route_leads_to_it(acts: list[str]) -> None:
+    """The Gateway may take its time: what it has accepted last is where requests go."""
+    stage = start("three")
+    for name in ["want c", *acts]:
+        act(stage, name)
+        stage.passes()
+        if stage.accepted_anchor is not None and _exists(stage, stage.accepted_anchor):
+            assert asks_for(stage, stage.accepted_anchor)
 
 
 @pytest.mark.parametrize(

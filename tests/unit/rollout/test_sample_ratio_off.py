@@ -26,8 +26,8 @@ def begin(**spec: object) -> Stage:
     return stage.go(hours=1)
 
 
-def episodes(stage: Stage, *windows: tuple[int, int]) -> None:
-    """Windows of (episodes of the candidate, of stable), one after the other from 20 s after the weight's change."""
+def episodes(stage: Stage, *windows: tuple[int, ...]) -> None:
+    """Windows of (episodes of the candidate, of stable, of the anchor), from 20 s after the weight's change on."""
     status = stage.status
     assert status.candidate is not None
     assert status.stable is not None
@@ -51,7 +51,9 @@ def episodes(stage: Stage, *windows: tuple[int, int]) -> None:
             ],
         )
         for version, counts in zip(
-            (status.candidate.policy, status.stable.policy), zip(*windows, strict=True), strict=True
+            [side.policy for side in (status.candidate, status.stable, status.served_anchor) if side is not None],
+            zip(*windows, strict=True),
+            strict=False,  # an answer may leave the anchor out
         )
     ]
     answer = Statistics(outcome="return", at=stage.now, etag=f"{stage.now} {len(windows)}", versions=versions)
@@ -142,6 +144,59 @@ def test_a_promotion_by_hand_ends_the_condition() -> None:
     assert off(stage) is None
     assert stage.status.stable is not None
     assert stage.status.stable.digest == digest("b")
+
+
+def third() -> Stage:
+    """As `begin`, with c as candidate, b stable and a served beside them: 20, 60 and 20 %."""
+    stage = begin(
+        analysis={**ANALYSIS, "metrics": ANALYSIS["metrics"][:1], "anchor": "Serve"},
+        bake={"duration": "1s", "keepWarm": "1m"},
+    )
+    episodes(stage, *[FAIR] * 30)
+    stage.go(seconds=1).go(seconds=2)
+    assert stage.status.stable is not None
+    assert stage.status.stable.policy == "b"
+    stage.publish("c")
+    stage.wants("c")
+    stage.go(seconds=1)
+    assert stage.weights == {"b": 6000, "c": 2000, "a": 2000}
+    return stage.go(hours=1)
+
+
+def test_beside_an_anchor_fair_starts_are_fair() -> None:
+    stage = third()
+    episodes(stage, *[(20, 60, 20)] * 30)
+    stage.go(seconds=1)
+    assert off(stage) is None
+    assert stage.status.phase is RolloutPhase.BAKING
+
+
+def test_an_anchor_that_loses_its_starts_withholds_pass_as_well() -> None:
+    """Else what is left of it, its short episodes perhaps, would be what a candidate is held against."""
+    stage = third()
+    episodes(stage, *[(20, 60, 8)] * 40)
+    stage.go(seconds=1)
+    found = off(stage)
+    assert found is not None
+    assert "episodes began at a, the version approved last" in found.message
+    assert stage.status.phase is RolloutPhase.PROGRESSING
+
+
+def test_an_answer_that_leaves_the_anchor_out_tells_of_no_loss() -> None:
+    """As the one after the trial asks for it no more."""
+    stage = third()
+    episodes(stage, *[(20, 60)] * 40)
+    stage.go(seconds=1)
+    assert off(stage) is None
+
+
+def test_beside_an_anchor_a_candidate_that_loses_its_starts_is_found() -> None:
+    stage = third()
+    episodes(stage, *[(8, 60, 20)] * 40)
+    stage.go(seconds=1)
+    found = off(stage)
+    assert found is not None
+    assert "episodes began at the candidate" in found.message
 
 
 def test_an_alarm_in_the_pass_that_raises_the_weight_is_recorded_before_the_raise() -> None:

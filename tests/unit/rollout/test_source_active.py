@@ -12,7 +12,10 @@ from belay_api.rollout import AnalysisSpec
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.pollers import CachePollerContext
 from belay_operator.rollout.analysis.queries import questions
-from belay_operator.rollout.sources.active import Trials
+from belay_operator.rollout.sources import serving
+from belay_operator.rollout.sources.active import Trials, trial_of
+from belay_operator.rollout.sources.logbook import polls_of
+from belay_operator.rollout.sources.serving import demands_of
 
 SINCE = "2026-05-04T10:00:00Z"
 NO_CLIENT: Any = None  # trials are read from the cache alone
@@ -89,3 +92,20 @@ async def test_a_changed_analysis_is_read_anew() -> None:
             (change,) = trials.refresh()
             assert change.after is not None
             assert change.after.wanted == ()
+
+
+def test_the_anchor_is_asked_for_while_a_trial_needs_it() -> None:
+    anchor = {"policy": "anchor", "digest": "x", "since": SINCE, "changedAt": SINCE}
+    begun = {"analysisStartedAt": SINCE, "servedAnchor": anchor}
+    trial = trial_of(rollout(1, 1, **begun), questions)
+    assert trial is not None
+    (poll,) = polls_of(trial)
+    assert poll.query["versions"] == "candidate-1,stable-1,anchor"
+    assert {name for _, name in demands_of(trial_of(rollout(1, 1, **begun), serving.wanted))} == {
+        "anchor",
+        "candidate-1",
+        "stable-1",
+    }
+    trial = trial_of(rollout(1, 1, **begun | {"servedAnchor": anchor | {"until": SINCE}}), questions)
+    (poll,) = polls_of(trial)
+    assert poll.query["versions"] == "candidate-1,stable-1"

@@ -29,6 +29,13 @@ class Countdown(gymnasium.Env[np.ndarray, int]):
         return np.array([self.left, 1.0], np.float32)
 
 
+class Promising(Countdown):
+    """Says between what its rewards lie, as environments of old did."""
+
+    def __init__(self, reward_range: tuple[float, float]) -> None:
+        self.reward_range = reward_range
+
+
 class Explosive(Countdown):
     """Pays infinity: no training survives it."""
 
@@ -171,6 +178,7 @@ class Luck(gymnasium.Env[np.ndarray, int]):
 
 for name, task, cap in (
     ("Countdown", Countdown, 50),
+    ("Promising", Promising, 50),
     ("Explosive", Explosive, 50),
     ("Blind", Blind, 50),
     ("Rooms", Rooms, 50),

@@ -8,8 +8,10 @@ import pytest
 from trainer_support import make_config
 
 from belay_trainer import boundary, checkpoint, evaluate
+from belay_trainer.boundary import Best, Own, _completed
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration, Interrupted
+from belay_trainer.evaluate import Evaluator
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
@@ -48,6 +50,14 @@ def _in_pieces(root: Path, looks: tuple[int, ...], **spec: Any) -> Trained:
     return _train(root, **spec)
 
 
+@pytest.fixture(autouse=True)
+def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Looks are counted, and cuts are to fall into the training."""
+    played = Evaluator.random
+    if "cut_into_random" not in request.node.name:
+        monkeypatch.setattr(Evaluator, "random", lambda self, **how: played(self, **how | {"stop": lambda: False}))
+
+
 @pytest.mark.parametrize(
     ("spec", "looks"),
     [
@@ -70,6 +80,7 @@ def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: tuple
     assert pieces.resumed_from
     assert checkpoint.weights_sha256(pieces.model) == checkpoint.weights_sha256(whole.model)
     assert pieces.best.report == whole.best.report
+    assert pieces.outcomes == whole.outcomes
     for name, tensor in whole.best.weights["policy"].items():
         assert (pieces.best.weights["policy"][name] == tensor).all()
 
@@ -91,10 +102,40 @@ def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
     checkpoint.set_weights(trained.model, trained.best.weights)
     from belay_api.training import EnvironmentSpec, EvaluationSpec
     from belay_trainer.environments import maker
-    from belay_trainer.evaluate import Evaluator
 
-    again = Evaluator.held_out(maker(EnvironmentSpec(id="CartPole-v1")), EvaluationSpec(episodes=5))
-    assert again(trained.model.policy, step=trained.best.report.step) == trained.best.report
+    task = EnvironmentSpec(id="CartPole-v1")
+    again = Evaluator.held_out(maker(task), task, EvaluationSpec(episodes=5))
+    assert again(trained.model.policy, step=trained.best.report.step).report == trained.best.report
+
+
+def test_the_training_knows_how_far_outcomes_reach(tmp_path: Path) -> None:
+    task = {"id": "CartPole-v1", "rewardRange": {"low": 0, "high": 1}}
+    found = _train(tmp_path, environment=task, budget={"steps": 12_000})
+    known = found.outcomes["return"]
+    assert known.random is not None
+    assert 15 < known.random.mean < 30
+    assert known.evaluated.mean == found.best.report.mean
+    assert known.low == min(known.random.min, known.low) < known.evaluated.mean <= known.high
+    assert known.certain is not None
+    assert (known.certain.low, known.certain.high) == (0, 500)
+    assert found.outcomes["length"].certain is not None
+    assert found.outcomes["length"].high == known.high, "CartPole pays 1 a timestep"
+    assert _train(tmp_path / "unsaid", budget={"steps": 1_000}).outcomes["return"].certain is None
+
+
+def test_a_cut_into_random_actions_is_no_loss(tmp_path: Path) -> None:
+    whole, pieces = _train(tmp_path / "whole"), _in_pieces(tmp_path / "pieces", (5,))
+    assert pieces.outcomes == whole.outcomes
+    assert checkpoint.weights_sha256(pieces.model) == checkpoint.weights_sha256(whole.model)
+
+
+def test_what_an_earlier_version_kept_is_taken_up() -> None:
+    old = object.__new__(Own)
+    old.evaluated_at, old.saved_at, old.best = 5, 4, None
+    assert _completed(old) == Own(evaluated_at=5, saved_at=4)
+    best = object.__new__(Best)
+    best.report, best.weights = None, {}
+    assert _completed(best).played == {}
 
 
 def test_an_environment_that_cannot_be_pickled_is_started_afresh(

@@ -12,7 +12,7 @@ from belay_api.training import EnvironmentSpec
 from belay_trainer import evaluate
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
-from belay_trainer.errors import Diverged
+from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.evaluate import Evaluator, Stopped
 from belay_trainer.randomness import random_state, set_random_state
 from belay_trainer.train import build
@@ -29,20 +29,21 @@ class Always:
         return np.full(len(observation), self.action), None
 
 
-def _evaluator(task: str, episodes: int, first_seed: int = 0) -> Evaluator:
-    return Evaluator(maker(EnvironmentSpec(id=f"tasks:{task}-v0")), episodes=episodes, first_seed=first_seed)
+def _evaluator(task: str, episodes: int, first_seed: int = 0, **environment: object) -> Evaluator:
+    named = EnvironmentSpec.model_validate({"id": f"tasks:{task}-v0", **environment})
+    return Evaluator(maker(named), named, episodes=episodes, first_seed=first_seed)
 
 
 @pytest.mark.parametrize("episodes", [1, 7, 40])  # fewer and more than are played side by side
 def test_every_held_out_seed_is_played_once(episodes: int) -> None:
-    report = _evaluator("Countdown", episodes, first_seed=3)(Always(1), step=10)
+    report = _evaluator("Countdown", episodes, first_seed=3)(Always(1), step=10).report
     wanted = [(3 + episode) % 7 + 1 for episode in range(episodes)]
     assert (report.mean, report.min, report.max) == (np.mean(wanted), min(wanted), max(wanted))
     assert (report.std, report.episodes, report.first_seed, report.step) == (np.std(wanted), episodes, 3, 10)
 
 
 def test_a_policy_that_earns_nothing_has_a_return_of_zero() -> None:
-    assert _evaluator("Countdown", 5)(Always(0), step=0).mean == 0
+    assert _evaluator("Countdown", 5)(Always(0), step=0).report.mean == 0
 
 
 def test_repeating_an_evaluation_repeats_its_result() -> None:
@@ -63,8 +64,8 @@ def test_an_evaluation_leaves_the_trainings_randomness_alone() -> None:
 
 def test_side_by_side_is_as_one_by_one() -> None:
     model = build(_run())
-    together = _evaluator("Countdown", 6)(model.policy, step=0)
-    alone = [_evaluator("Countdown", 1, first_seed=seed)(model.policy, step=0).mean for seed in range(6)]
+    together = _evaluator("Countdown", 6)(model.policy, step=0).report
+    alone = [_evaluator("Countdown", 1, first_seed=seed)(model.policy, step=0).report.mean for seed in range(6)]
     assert together.mean == np.mean(alone)
 
 
@@ -75,14 +76,69 @@ def test_a_return_that_is_no_number_is_a_divergence() -> None:
 
 def test_an_episode_that_never_ends_counts_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "ENDLESS", 40)
-    report = _evaluator("Endless", 3)(Always(1), step=0)
+    report = _evaluator("Endless", 3)(Always(1), step=0).report
     assert (report.mean, report.cut) == (40, 3)
-    assert _evaluator("Countdown", 20)(Always(1), step=0).max <= 7, "long evaluations of short episodes are none"
+    assert _evaluator("Countdown", 20)(Always(1), step=0).report.max <= 7, "long evaluations of short episodes are none"
 
 
 def test_a_pod_that_must_go_leaves_its_evaluation() -> None:
     with pytest.raises(Stopped):
         _evaluator("Countdown", 2)(Always(1), step=0, stop=lambda: True)
+
+
+def test_random_actions_are_played_on_the_seeds_after_the_evaluations() -> None:
+    evaluator = _evaluator("Countdown", 10, first_seed=3)
+    found = evaluator.random(seed=1, budget=10_000)
+    assert found is not None
+    lengths = [(3 + 10 + episode) % 7 + 1 for episode in range(100)]
+    assert (found["length"].episodes, found["length"].mean) == (100, np.mean(lengths))
+    assert 0.4 < found["return"].mean / np.mean(lengths) < 0.6, "every action is drawn"
+    assert found == evaluator.random(seed=1, budget=10_000)
+    assert found != evaluator.random(seed=2, budget=10_000)
+
+
+def test_random_episodes_cost_a_small_part_of_the_training() -> None:
+    found = _evaluator("Countdown", 2).random(seed=1, budget=400)
+    assert found is not None
+    assert 2 <= found["length"].episodes * found["length"].mean <= 400 / 20 + 2 * 7
+
+
+def test_random_episodes_that_do_not_end_are_given_up() -> None:
+    assert _evaluator("Endless", 2).random(seed=1, budget=1_000) is None
+    with pytest.raises(Stopped):
+        _evaluator("Endless", 2).random(seed=1, budget=1_000, stop=lambda: True)
+    ticks = iter(range(0, 10_000, 30))  # seconds at each look
+    assert _evaluator("Countdown", 1).random(seed=1, budget=10**9, clock=lambda: float(next(ticks))) is None
+    assert _evaluator("Explosive", 2).random(seed=1, budget=1_000) is None
+
+
+def test_random_actions_leave_the_trainings_randomness_alone() -> None:
+    state = random_state()
+    undisturbed = (random.random(), np.random.random(), float(torch.rand(1)))
+    set_random_state(state)
+    _evaluator("Countdown", 5).random(seed=1, budget=1_000)
+    assert (random.random(), np.random.random(), float(torch.rand(1))) == undisturbed
+
+
+def test_rewards_are_held_against_what_is_said_of_them() -> None:
+    assert _evaluator("Countdown", 2, rewardRange={"low": 0, "high": 1})(Always(1), step=0).report.mean > 0
+    for said in ({"low": 0, "high": 0.5}, {"low": 1.5}):
+        with pytest.raises(BadConfiguration, match=r"rewardRange: a reward of 1 was seen"):
+            _evaluator("Countdown", 2, rewardRange=said)(Always(1), step=0)
+    with pytest.raises(BadConfiguration, match="low 2 is above high 1"):
+        _evaluator("Countdown", 2, rewardRange={"low": 2, "high": 1})
+
+
+def test_an_environment_may_say_what_its_rewards_are(caplog: pytest.LogCaptureFixture) -> None:
+    for said, kept in (((0, 1), (0, 1)), ((0, float("inf")), (0, None)), ((-float("inf"), float("inf")), None)):
+        found = _evaluator("Promising", 1, kwargs={"reward_range": list(said)}).rewards
+        assert (None if found is None else (found.low, found.high)) == kept
+    evaluator = _evaluator("Promising", 1, kwargs={"reward_range": [2, 3]})
+    evaluator(Always(1), step=0)
+    assert evaluator.rewards is None
+    assert "that is ignored" in caplog.text
+    declared = _evaluator("Promising", 1, kwargs={"reward_range": [2, 3]}, rewardRange={"low": 0})
+    assert (declared.rewards.low, declared.rewards.high) == (0, None)
 
 
 def _run() -> Run:

@@ -29,7 +29,7 @@ TASKS = {
 
 
 def _run(algorithm: str = "ppo", environment: str = "CartPole-v1", **spec: Any) -> Run:
-    return Run(make_config(algorithm={algorithm: {}}, environment={"id": environment}, **spec), index=0, seed=3)
+    return Run(make_config(algorithm={"name": algorithm}, environment={"id": environment}, **spec), index=0, seed=3)
 
 
 def _export(run: Run, folder: Path) -> Any:
@@ -59,8 +59,15 @@ def test_both_networks_act_as_predict(case: str, tmp_path: Path) -> None:
 def test_the_manifest_covers_every_byte(tmp_path: Path) -> None:
     _, manifest = _export(_run(), tmp_path)
     assert verify(tmp_path, wanted=manifest.digest()) == manifest
-    assert [entry.path for entry in manifest.files] == ["config.json", "policy.onnx", "policy.pt", "training.zip"]
+    assert [entry.path for entry in manifest.files] == [
+        "config.json",
+        "critic.onnx",
+        "policy.onnx",
+        "policy.pt",
+        "training.zip",
+    ]
     assert manifest.max_episode_steps == 500
+    assert manifest.outcomes == {}
     assert (manifest.lineage.seed, manifest.lineage.step) == (3, 7)
     assert set(manifest.lineage.packages) >= {"python", "torch", "stable-baselines3", "gymnasium", "numpy"}
     assert json.loads((tmp_path / "manifest.json").read_bytes())["observation"]["low"][1] is None

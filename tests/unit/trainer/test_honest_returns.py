@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trainer_support import make_config
 
-from belay_api.training import MOST_COPIES, MOST_EPISODES, EvaluationSpec, TrainingReport
+from belay_api.training import MOST_COPIES, MOST_EPISODES, EnvironmentSpec, EvaluationSpec, TrainingReport
 from belay_trainer.config import Run
 from belay_trainer.environments import TRAINING_SEEDS, reset_seeds
-from belay_trainer.evaluate import Evaluator
+from belay_trainer.evaluate import RANDOM_EPISODES, Evaluator
 from belay_trainer.session import train_and_publish
 from belay_trainer.stop import Stop
 from belay_trainer.train import build
@@ -36,7 +36,8 @@ def test_training_and_evaluations_never_begin_at_the_same_seed(first: int, apart
     assert min(one | other) >= TRAINING_SEEDS
     assert max(one | other) < 2**32
     evaluation = EvaluationSpec(first_seed=at, episodes=MOST_EPISODES, final_episodes=MOST_EPISODES)
-    assert evaluation.first_seed + evaluation.episodes + evaluation.final_episodes <= TRAINING_SEEDS
+    of_random_actions = 2 * MOST_EPISODES + RANDOM_EPISODES
+    assert evaluation.first_seed + of_random_actions <= TRAINING_SEEDS
 
 
 def test_what_measures_a_choice_begins_where_nothing_was_chosen() -> None:
@@ -44,11 +45,11 @@ def test_what_measures_a_choice_begins_where_nothing_was_chosen() -> None:
         def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, None]:
             return np.zeros(len(observation), dtype=int), None
 
-    spec = EvaluationSpec(episodes=3, final_episodes=50, first_seed=5)
-    chosen, measured = Evaluator.held_out(tasks.Luck, spec), Evaluator.fresh(tasks.Luck, spec)
-    report = measured(First(), step=0)
+    spec, task = EvaluationSpec(episodes=3, final_episodes=50, first_seed=5), EnvironmentSpec(id="tasks:Luck-v0")
+    chosen, measured = Evaluator.held_out(tasks.Luck, task, spec), Evaluator.fresh(tasks.Luck, task, spec)
+    report = measured(First(), step=0).report
     assert (report.first_seed, report.episodes) == (5 + MOST_EPISODES, 50)
-    assert chosen(First(), step=0).first_seed == 5
+    assert chosen(First(), step=0).report.first_seed == 5
 
 
 def test_policies_worth_nothing_report_nothing(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_policies_worth_nothing_report_nothing(tmp_path: Path) -> None:
 def _report(root: Path, seed: int, episodes: int) -> TrainingReport:
     config = make_config(
         environment={"id": "tasks:Luck-v0"},
-        algorithm={"ppo": {"learning_rate": 0.05}},
+        algorithm={"ppo": {"learning_rate": 0.05, "n_steps": 32, "batch_size": 256}},
         budget={"steps": 5120},
         evaluation={"every": 256, "episodes": 8, "finalEpisodes": episodes, "firstSeed": 50_000 * seed},
         checkpoint={"every": 100_000},

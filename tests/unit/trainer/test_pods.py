@@ -150,7 +150,10 @@ def test_the_same_training_publishes_the_same_bytes_whenever_it_runs(tmp_path: P
 
 
 def test_a_policy_from_before_the_divergence_is_published(pods: Pods) -> None:
-    pod = pods.run(make_config(environment={"id": "tasks:Cliff-v0"}, evaluation={"every": 256, "episodes": 7}))
+    often = {"ppo": {"n_steps": 32, "batch_size": 256}}
+    pod = pods.run(
+        make_config(environment={"id": "tasks:Cliff-v0"}, algorithm=often, evaluation={"every": 256, "episodes": 7})
+    )
     assert (pod.wait(), pod.report.outcome) == (0, "Succeeded"), pod.log
     assert "lower learning_rate" in pod.report.message
     assert pod.report.artifact is not None

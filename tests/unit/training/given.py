@@ -165,5 +165,6 @@ def world_of(given: Mapping[str, Any]) -> World:
 def _pod(said: Mapping[str, Any]) -> Json:
     words = dict(said)
     if "return" in words:  # short for a seed that succeeded
-        words |= {"phase": "Succeeded", "report": report(words["index"], words.pop("return"))}
+        more = {"random": words.pop("random")} if "random" in words else {}
+        words |= {"phase": "Succeeded", "report": report(words["index"], words.pop("return"), **more)}
     return pod(**words)

@@ -29,6 +29,17 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from belay_operator.rollout.analysis.covariate import (
+    END,
+    FRACTIONS,
+    LEVELS,
+    Adjustment,
+    Covariate,
+    EarlierCovariate,
+    Side,
+    adjustment,
+)
+
 Array = NDArray[np.float64]
 
 LEAST_AIM = 0.1  # standard deviations: a share of a mean near 0 is nothing to aim at
@@ -73,10 +84,12 @@ class Outcomes:
     m2: Array  # sum of squared deviations from the mean
     low: Array
     high: Array
+    covariate: Covariate | None = None  # None: there is none
 
     def mirrored(self) -> Outcomes:
         """Return the outcomes with the sign turned: less becomes more."""
-        return replace(self, mean=-self.mean, low=-self.high, high=-self.low)
+        covariate = None if self.covariate is None else self.covariate.mirrored()
+        return replace(self, mean=-self.mean, low=-self.high, high=-self.low, covariate=covariate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +112,13 @@ class Earlier:
     spread: float  # standard deviation
     low: float
     high: float
+    elsewhere: bool = False  # in training: its outcomes may be of another kind than those that are reported here
+    covariate: EarlierCovariate | None = None  # None: there is none, or not of all of them
 
     def mirrored(self) -> Earlier:
         """Return the same of the outcomes with the sign turned."""
-        return replace(self, mean=-self.mean, low=-self.high, high=-self.low)
+        covariate = None if self.covariate is None else self.covariate.mirrored()
+        return replace(self, mean=-self.mean, low=-self.high, high=-self.low, covariate=covariate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +138,7 @@ class Bet:
     shift: Array  # (…, window, aim)
     centre: Array
     stake: Array
+    slope: Array | None = None  # of the covariate, taken off the outcomes of a window unless it is 0; None: nowhere
 
     def log_gain(self, candidate: Outcomes, stable: Outcomes) -> Array:
         """Return what the windows multiply the money on each aim with, at least; 0 where a side has no episodes.
@@ -146,8 +163,35 @@ class Bet:
             return least_gain(paid, self.stake)
 
         gain = least(candidate, of_candidate, on_c) + least(stable, of_stable, on_s * _wide(self.factor))
+        if self.slope is not None:
+            adjusted = self._adjusted(candidate, of_candidate, on_c, least, on_c)
+            adjusted = adjusted + self._adjusted(stable, of_stable, on_s, least, on_s * _wide(self.factor))
+            gain = np.where(_wide(self.slope) != 0, adjusted, gain)
         both = (candidate.count > 0) & (stable.count > 0)
         return np.where(both[..., np.newaxis], gain, 0.0)
+
+    def _adjusted(
+        self,
+        side: Outcomes,
+        pays: Callable[[Array], Array],
+        on: Array,
+        least: Callable[[Outcomes, Callable[[Array], Array], Array], Array],
+        scale: Array,
+    ) -> Array:
+        """Return the least log gain of one side once the covariate is taken off, level by level.
+
+        It is taken off after the factor: the same off both sides, whatever the mean of the covariate.
+        """
+        x, slope = side.covariate, self.slope
+        if x is None or slope is None:
+            raise ValueError("the bet takes off a covariate that the windows do not have")
+
+        def of_level(level: int) -> Array:
+            of = Outcomes(*(getattr(x, part)[..., level] for part in ("count", "mean", "m2", "low", "high")))
+            return least(of, lambda outcome: pays(outcome) - on * _wide(slope * LEVELS[level]), scale)
+
+        total: Array = np.sum([of_level(level) for level in range(LEVELS.size)], axis=0)
+        return total
 
 
 def place(
@@ -160,6 +204,7 @@ def place(
     earlier: Earlier | None,
     shift: ArrayLike | None = None,
     filling: tuple[Outcomes, Outcomes] | None = None,
+    adjust: bool = True,
 ) -> Bet:
     """Return the stakes against a claim, window by window.
 
@@ -170,12 +215,10 @@ def place(
     Args:
         earlier: None: nothing is known beforehand, and nothing is bet before one window has had both sides.
         filling: What has come of each window at a look into it: the stake there goes by the shares of that. None: all.
+        adjust: Take the covariate off the outcomes where there is one and more is to be gained so, by what is known.
     """
     before = _before(candidate, stable, earlier)
-    d, allowed = (
-        float(direction),
-        margin.value * (np.abs(before.level) if margin.relative else np.ones_like(before.level)),
-    )
+    allowed = margin.value * (np.abs(before.level) if margin.relative else np.ones_like(before.level))
     aim = np.maximum(allowed, LEAST_AIM * np.sqrt(before.variance_s))
     factor, moved = np.ones_like(aim), np.zeros_like(aim)
     if shift is not None:
@@ -194,27 +237,86 @@ def place(
     known = PRIOR_EPISODES * (before.guessed * (1 + factor[..., :1]) + moved[..., :1]) / 2
     centre = (known * MEMORY ** np.arange(total.shape[-1]) + _discounted(paid)) / (before.prior + _discounted(total))
 
-    variance = (1 - share) * before.variance_c + share * factor**2 * before.variance_s
-    steps = PURSES[direction].aims * _wide(aim)
-    stake = steps / np.maximum(_wide(variance) + _wide(share * (1 - share)) * steps**2, 1e-300)
-    low, high = (_wide(np.broadcast_to(bound, total.shape)) for bound in (bounds.low, bounds.high))
-    on_c, on_s, c, f = _wide(d * (1 - share)), _wide(-d * share), _wide(centre), _wide(factor)
-    shifts = _wide(moved)
-
-    def capped(stake: Array, shifts: Array) -> Array:
-        ends = [on_c * (end - c) for end in (low, high)] + [on_s * (f * end + shifts - c) for end in (low, high)]
-        worst = -np.minimum(np.minimum(ends[0], ends[1]), np.minimum(ends[2], ends[3]))
-        result: Array = np.minimum(stake, CAP / np.maximum(worst, 1e-12))
-        return result
-
-    stake = capped(stake, shifts)
-    if direction is Direction.WORSE and shift is None:
-        # A stake held down by wide bounds aims at less than the margin and would find candidates that are allowed.
-        # Then the claim moves down, so that the bet grows only for one that is worse by more than half the margin.
-        shifts = shifts - np.maximum(0.0, _wide(allowed) - stake * _wide(variance)) / 2
-        stake = capped(stake, shifts)
+    table = _Table(direction, shift is None, before, bounds, _wide(aim), allowed, factor, moved)
+    stake, shifts, _ = table.stakes(share, centre)
+    slope: Array | None = None
+    if adjust and (whole := adjusting(candidate, stable, earlier, filling)) is not None:
+        # By the share so far: what is chosen for a window must not turn while it fills.
+        slope, plain, most = np.zeros(total.shape), centre, table.stakes(whole.share, centre)[2]
+        for off in map(whole.less, FRACTIONS):
+            at = plain - off.slope * off.level
+            growth, found = table.stakes(off.share, at, off)[2], table.stakes(share, at, off)
+            better = whole.known & (off.slope != 0) & (growth > most)
+            stake, shifts = (np.where(_wide(better), found[part], (stake, shifts)[part]) for part in (0, 1))
+            most, centre = np.where(better, growth, most), np.where(better, at, centre)
+            slope = np.where(better, off.slope, slope)
     stake = np.where(before.known[..., np.newaxis], stake, 0.0)
-    return Bet(direction, factor, np.broadcast_to(shifts, stake.shape), centre, stake)
+    return Bet(direction, factor, shifts, centre, stake, slope)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What is known of a claim when the stakes are set."""
+
+    direction: Direction
+    halves: bool  # move Fail's claim down where the stake is held down
+    before: _Before
+    bounds: Bounds
+    aim: Array
+    allowed: Array
+    factor: Array
+    moved: Array
+
+    def stakes(self, share: Array, centre: Array, off: Adjustment | None = None) -> tuple[Array, Array, Array]:
+        """Return stakes, shifts, and per window the growth they promise, up to a factor that is the same for all.
+
+        Args:
+            share: The candidate's of the episodes.
+            off: How the outcomes are adjusted; None: not at all.
+        """
+        d, before, steps = float(self.direction), self.before, PURSES[self.direction].aims * self.aim
+        left_c, left_s, reach = np.array(1.0), np.array(1.0), np.array(0.0)
+        if off is not None:
+            left_c, left_s, reach = 1 - off.explained_c, 1 - off.explained_s, END * np.abs(off.slope)
+        variance = (1 - share) * before.variance_c * left_c + share * self.factor**2 * before.variance_s * left_s
+        spread = _wide(variance) + _wide(share * (1 - share)) * steps**2
+        on_c, on_s, c, f = _wide(d * (1 - share)), _wide(-d * share), _wide(centre), _wide(self.factor)
+        low, high = (_wide(np.broadcast_to(bound, share.shape)) for bound in (self.bounds.low, self.bounds.high))
+
+        def capped(stake: Array, shifts: Array) -> Array:
+            ends = [on_c * (end - c) for end in (low, high)] + [on_s * (f * end + shifts - c) for end in (low, high)]
+            beyond = [np.abs(on) * _wide(reach) for on in (on_c, on_s)]
+            worst = -np.minimum(np.minimum(ends[0], ends[1]) - beyond[0], np.minimum(ends[2], ends[3]) - beyond[1])
+            result: Array = np.minimum(stake, CAP / np.maximum(worst, 1e-12))
+            return result
+
+        shifts = _wide(self.moved)
+        stake = capped(steps / np.maximum(spread, 1e-300), shifts)
+        if self.direction is Direction.WORSE and self.halves:
+            # A stake held down by wide bounds aims at less than the margin and would find candidates that are allowed.
+            # Then the claim moves down, so that the bet grows only for one that is worse by more than half the margin.
+            shifts = shifts - np.maximum(0.0, _wide(self.allowed) - stake * _wide(variance)) / 2
+            stake = capped(stake, shifts)
+        growth = stake * (steps + shifts - _wide(self.moved)) - stake**2 * spread / 2
+        return stake, np.broadcast_to(shifts, stake.shape), growth @ PURSES[self.direction].money
+
+
+def adjusting(
+    candidate: Outcomes,
+    stable: Outcomes,
+    earlier: Earlier | None,
+    filling: tuple[Outcomes, Outcomes] | None = None,
+) -> Adjustment | None:
+    """Return how the outcomes of each window can be adjusted; None: a side has no covariate. Arguments of `place`."""
+    if candidate.covariate is None or stable.covariate is None:
+        return None
+    off = adjustment(
+        Side(candidate.count, candidate.mean, candidate.m2, candidate.covariate),
+        Side(stable.count, stable.mean, stable.m2, stable.covariate),
+        None if earlier is None else earlier.covariate,
+    )
+    now = [side.covariate for side in (filling or ()) if side.covariate is not None]
+    return replace(off, known=now[0].known & now[1].known) if now else off
 
 
 def least_gain(y: Outcomes, stake: Array) -> Array:

@@ -1,5 +1,7 @@
 """Between what the outcomes of a window lie, known before it: declared, certain, or taken with a stated depth.
 
+(`queries` puts together what a spec declares, an outcome is and the task makes certain; `known` reads the artifacts.)
+
 Without any bounds no test can both be valid and ever conclude (Bahadur & Savage, 1956). Where a spec says none, an end
 lies a quarter of its width beyond everything seen before, and at least DEPTH times stable's mean away from it, or
 MARGINS where the margin is a number of its own. What is deeper than that and rarer than seen is not protected against;
@@ -31,9 +33,24 @@ class Range:
         return Range(*(None if end is None else -end for end in (self.high, self.low)))
 
 
-def bounds(certain: Range, margin: Margin, candidate: Outcomes, stable: Outcomes, earlier: Earlier | None) -> Bounds:
-    """Return both ends for each window, from what came before it."""
+def bounds(
+    certain: Range,
+    margin: Margin,
+    candidate: Outcomes,
+    stable: Outcomes,
+    earlier: Earlier | None,
+    *,
+    seen: Range | None = None,
+) -> Bounds:
+    """Return both ends for each window, from what came before it.
+
+    Args:
+        seen: Where outcomes of the same kind have been elsewhere, in training for one.
+    """
     lows, highs = _seen(candidate, stable, earlier)
+    if seen is not None:
+        lows = np.minimum(lows, np.inf if seen.low is None else seen.low)
+        highs = np.maximum(highs, -np.inf if seen.high is None else seen.high)
     with np.errstate(invalid="ignore"):  # nothing seen yet: no ends either, and nothing is bet there
         width = np.where(highs >= lows, highs - lows, 0.0)
         level = _level(stable, earlier)

@@ -23,9 +23,14 @@ FIRST_TRIAL = 0.9
 class Budget:
     """One-sided errors that one compared metric may spend over the whole rollout."""
 
-    outcome: float  # wrongly worse, by the outcome
-    missing: float  # wrongly worse, by the missing rate
+    outcome: float | None  # wrongly worse, by the outcome; None: nobody is taken back by it
+    missing: float | None  # wrongly worse, by the missing rate; None: nobody is taken back by it
     wrong_promotion: float  # wrongly not worse by the margin
+
+    @property
+    def only_pass(self) -> Budget:
+        """The same for a comparison that withholds Pass and fails nobody: who needs both Passes needs no less error."""
+        return Budget(outcome=None, missing=None, wrong_promotion=self.wrong_promotion)
 
 
 def split(false_rollback_rate: float, compared_metrics: int, *, trial: int = 1) -> Budget:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
 import numpy as np
 
 from belay_api.reasons import Verdict
+from belay_api.rollout import RangeOrigin
 from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, Outcomes
 from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.bounds import Range
+from belay_operator.rollout.analysis.covariate import LEVELS, Covariate, EarlierCovariate, Side, sums
+
+ROUNDING = 1e-6  # relative: a sum of many rewards, each a float32, may be that much beyond what they can be
 
 
 class Better(Enum):
@@ -26,6 +30,17 @@ class Better(Enum):
 
     MORE = 1
     LESS = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A window's counted episodes of which stable's critic expected alike."""
+
+    count: int  # at least 1
+    mean: float
+    m2: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +54,8 @@ class StartWindow:
     m2: float = 0.0  # their sum of squared deviations from the mean
     low: float | None = None  # smallest of them; None: count is 0
     high: float | None = None  # largest of them; None: count is 0
+    levels: tuple[Level | None, ...] | None = None  # None: not known of every counted episode
+    over: bool = False  # no more episodes will be counted here
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,7 @@ class Comparison:
     better: Better  # MORE for a return or success, LESS for violations
     margin: Margin  # what the candidate may be worse by and still pass
     certain: Range = field(default_factory=Range)  # between what every outcome lies, as far as that is known
+    origin: tuple[RangeOrigin, RangeOrigin] = (RangeOrigin.SEEN, RangeOrigin.SEEN)  # of its low and its high
 
     def __post_init__(self) -> None:
         if not self.margin.value > 0:
@@ -86,6 +104,8 @@ class Evidence:
     fail_below: float | None = None  # fails with its upper bound below this (less is better: lower bound above)
     pass_above: float | None = None  # passes with its lower bound above this (less is better: upper bound below)
     range: tuple[float, float] | None = None  # outcomes beyond are not protected against
+    range_from: tuple[RangeOrigin, RangeOrigin] | None = None  # where either end of it comes from
+    explained: float | None = None  # share of the spread that a covariate takes away; None: judged without one
     grace_too_short: bool = False  # too many episodes were reported late for anything to be decided
     held: Held | None = None  # of a limit: what it rests on
 
@@ -140,9 +160,12 @@ def pair(candidate: Sequence[StartWindow], stable: Sequence[StartWindow]) -> Pai
     by_start = [{window.start: window for window in side} for side in (candidate, stable)]
     starts = sorted(by_start[0].keys() | by_start[1].keys())
     sides = [[side.get(start) or StartWindow(start, 0, 0) for start in starts] for side in by_start]
+    outcomes = [_outcomes(side) for side in sides]
+    if any(window.levels is not None for side in sides for window in side):
+        outcomes = [replace(it, covariate=_covariate(side)) for it, side in zip(outcomes, sides, strict=True)]
     return Paired(
-        candidate=_outcomes(sides[0]),
-        stable=_outcomes(sides[1]),
+        candidate=outcomes[0],
+        stable=outcomes[1],
         candidate_missing=_array(w.missing for w in sides[0]),
         stable_missing=_array(w.missing for w in sides[1]),
     )
@@ -166,7 +189,16 @@ def earlier(windows: Sequence[StartWindow], level_of: Sequence[StartWindow]) -> 
         spread=math.sqrt(math.fsum(w.m2 for w in own) / free),
         low=min(w.low for w in counted if w.low is not None),
         high=max(w.high for w in counted if w.high is not None),
+        covariate=_earlier_covariate(own),
     )
+
+
+def _earlier_covariate(windows: Sequence[StartWindow]) -> EarlierCovariate | None:
+    """What windows of stable say of the covariate; None: one of them does not know it."""
+    if any(w.levels is None for w in windows):
+        return None
+    free, outcome_m2, m2, cross = (float(part.sum()) for part in sums(_side(windows)))
+    return EarlierCovariate(free, outcome_m2, m2, cross)
 
 
 def summary(windows: Sequence[StartWindow]) -> Sample:
@@ -181,12 +213,13 @@ def broken(certain: Range, candidate: Outcomes, stable: Outcomes) -> tuple[bool,
 
     Fail rests on the upper end of the candidate and the lower of stable, Pass on the other two.
     """
+    slack = ROUNDING * max(abs(certain.low or 0.0), abs(certain.high or 0.0))
     too_low = [
-        bool((side.low[side.count > 0] < certain.low).any()) if certain.low is not None else False
+        bool((side.low[side.count > 0] < certain.low - slack).any()) if certain.low is not None else False
         for side in (candidate, stable)
     ]
     too_high = [
-        bool((side.high[side.count > 0] > certain.high).any()) if certain.high is not None else False
+        bool((side.high[side.count > 0] > certain.high + slack).any()) if certain.high is not None else False
         for side in (candidate, stable)
     ]
     return too_high[0] or too_low[1], too_low[0] or too_high[1]
@@ -206,6 +239,31 @@ def _outcomes(windows: Sequence[StartWindow]) -> Outcomes:
         low=_array(mean if w.low is None else w.low for w, mean in zip(windows, means, strict=True)),
         high=_array(mean if w.high is None else w.high for w, mean in zip(windows, means, strict=True)),
     )
+
+
+def _covariate(windows: Sequence[StartWindow]) -> Covariate:
+    none = Level(0, 0.0, 0.0, 0.0, 0.0)
+    told = [[level or none for level in w.levels or (none,) * LEVELS.size] for w in windows]
+    count, mean, m2, low, high = (
+        np.array([[getattr(level, part) for level in levels] for levels in told], dtype=np.float64).reshape(
+            -1, LEVELS.size
+        )
+        for part in ("count", "mean", "m2", "low", "high")
+    )
+    return Covariate(
+        known=np.array([w.levels is not None or not w.count for w in windows], dtype=bool),
+        over=np.array([w.over for w in windows], dtype=bool),
+        count=count,
+        mean=mean,
+        m2=m2,
+        low=low,
+        high=high,
+    )
+
+
+def _side(windows: Sequence[StartWindow]) -> Side:
+    outcomes = _outcomes(windows)
+    return Side(outcomes.count, outcomes.mean, outcomes.m2, _covariate(windows))
 
 
 def _array(values: Iterable[float]) -> Array:

@@ -3,24 +3,28 @@
 The statistics themselves know nothing of resources or of the wire; this file is the only one that knows both.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from weakref import WeakKeyDictionary
 
-from belay_api.rollout import LONGEST_LATENCY, AnalysisSpec, Metric, Unit
+from belay_api.rollout import LONGEST_LATENCY, AnalysisSpec, Metric, RangeOrigin, Unit
 from belay_api.units import format_duration, parse_duration, parse_percent
-from belay_api.wire import Statistics, VersionStatistics
+from belay_api.wire import CovariateStatistics, Statistics, VersionStatistics
 from belay_operator.rollout.analysis.bet import Earlier, Margin
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget, split
-from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, StartWindow, earlier
+from belay_operator.rollout.analysis.covariate import LEVELS
+from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, Level, StartWindow, earlier
 from belay_operator.rollout.analysis.grace import withheld
+from belay_operator.rollout.analysis.known import Known
 from belay_operator.rollout.analysis.limits import Rail
 from belay_operator.rollout.analysis.verdict import judge
 from belay_operator.rollout.facts import Question, Reading
 
 # Known beforehand of the outcomes that every client reports alike.
 CERTAIN = {"success": Range(0.0, 1.0), "length": Range(low=0.0), "violations": Range(low=0.0)}
+NOTHING = Known()
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 EXAMPLES = {Unit.DURATION: "100ms", Unit.SHARE: "5%", Unit.NUMBER: "0.5"}
 SLOW_SHARE = 0.01  # of the requests may take longer than a limit on their 99th percentile
@@ -37,9 +41,11 @@ def question(outcome: str, analysis: AnalysisSpec) -> Question:
     return Question(outcome, analysis.window.total_seconds(), analysis.grace.total_seconds())
 
 
-def comparison_of(metric: Metric) -> Comparison | None:
+def comparison_of(metric: Metric, known: Known | None = None) -> Comparison | None:
     """Return how a metric is compared with stable; None: it is held to a limit.
 
+    Args:
+        known: What the artifacts of both sides know of its outcome.
     Raises: ValueError for margin 0, or where its source tells of no episodes.
     """
     if metric.compare is None:
@@ -47,19 +53,35 @@ def comparison_of(metric: Metric) -> Comparison | None:
     if metric.source.unit is not None:
         raise ValueError(f"metric {metric.name}: compare needs episodes, and source.{metric.source.kind} tells of none")
     compare, logbook = metric.compare, metric.source.logbook
-    known = CERTAIN.get(logbook.outcome, Range()) if logbook else Range()
-    said = compare.range
-    certain = (
-        known
-        if said is None
-        else Range(known.low if said.low is None else said.low, known.high if said.high is None else said.high)
+    said = Range() if compare.range is None else Range(compare.range.low, compare.range.high)
+    certain, origin = _certain(
+        (said, RangeOrigin.DECLARED),
+        (CERTAIN.get(logbook.outcome, Range()) if logbook else Range(), RangeOrigin.OUTCOME),
+        (Range() if known is None else known.certain, RangeOrigin.TASK),
     )
     if compare.max_regression is not None:
         margin = Margin(compare.max_regression, relative=True)
-        return Comparison(metric.name, Better.MORE, margin, certain)
+        return Comparison(metric.name, Better.MORE, margin, certain, origin)
     if compare.max_increase is not None:
-        return Comparison(metric.name, Better.LESS, Margin(compare.max_increase, relative=False), certain)
+        return Comparison(metric.name, Better.LESS, Margin(compare.max_increase, relative=False), certain, origin)
     return None
+
+
+def _certain(*ranges: tuple[Range, RangeOrigin]) -> tuple[Range, tuple[RangeOrigin, RangeOrigin]]:
+    """Return each end from the first range that has it, and where it comes from.
+
+    Ends from two ranges may contradict each other, a declared low above the task's high: then the first range counts
+    alone.
+    """
+    low, low_from = _first_end((one.low, origin) for one, origin in ranges)
+    high, high_from = _first_end((one.high, origin) for one, origin in ranges)
+    if low is not None and high is not None and not low < high and len(ranges) > 1:
+        return _certain(*ranges[:-1])
+    return Range(low, high), (low_from, high_from)
+
+
+def _first_end(ends: Iterable[tuple[float | None, RangeOrigin]]) -> tuple[float | None, RangeOrigin]:
+    return next(((end, origin) for end, origin in ends if end is not None), (None, RangeOrigin.SEEN))
 
 
 def limit_of(metric: Metric) -> Rail | None:
@@ -103,6 +125,9 @@ class Judgement:
     spend: Budget
     grace: timedelta
     since: datetime | None  # only episodes of windows that began then or later; None: all
+    window: timedelta = timedelta()  # length of the windows, where nothing cuts them
+    baseline: str | None = None  # hex digest of the artifact whose critic's word counts: stable's; None: nobody's
+    known: Known = NOTHING  # from the artifacts of both
 
 
 # The looks of one pass differ from those of the pass before in at most one answer, and a long rollout has many windows:
@@ -125,9 +150,9 @@ def _judged(judgement: Judgement, reading: Reading) -> Evidence:
         evidence = judge(asked.comparison, None, None, budget=asked.spend)
         return replace(evidence, message=reading.problem or evidence.message)
     statistics = _from(reading.windows, asked.since)
-    candidate, stable = (windows(statistics, version) for version in (asked.candidate, asked.stable))
-    before = _before(reading.windows, asked)
-    evidence = judge(asked.comparison, candidate, stable, budget=asked.spend, earlier=before)
+    candidate, stable = (_windows(statistics, version, asked) for version in (asked.candidate, asked.stable))
+    before = _before(reading.windows, asked) or asked.known.earlier
+    evidence = judge(asked.comparison, candidate, stable, budget=asked.spend, earlier=before, seen=asked.known.seen)
     return withheld(evidence, statistics, candidate=asked.candidate, stable=asked.stable, grace=asked.grace)
 
 
@@ -145,27 +170,43 @@ def _from(statistics: Statistics, since: datetime | None) -> Statistics:
 def _before(statistics: Statistics, asked: Judgement) -> Earlier | None:
     """What was seen of the outcome before the windows that are asked for."""
     sides = {
-        side.version: [*_earlier(side), *(w for w in windows(statistics, side.version) if _is_before(w, asked.since))]
+        side.version: [
+            *_earlier(side, asked),
+            *(w for w in _windows(statistics, side.version, asked) if _is_before(w, asked.since)),
+        ]
         for side in statistics.versions
     }
     stable = sides.get(asked.stable, [])
     return earlier([*sides.get(asked.candidate, []), *stable], stable)
 
 
-def _earlier(side: VersionStatistics) -> list[StartWindow]:
+def _earlier(side: VersionStatistics, asked: Judgement) -> list[StartWindow]:
     """What a version did before the first window, as a window of its own."""
     known = side.earlier
     if known is None:
         return []
-    return [StartWindow(LONG_AGO, known.count, 0, mean=known.mean, m2=known.m2, low=known.min, high=known.max)]
+    return [
+        StartWindow(
+            LONG_AGO,
+            known.count,
+            0,
+            mean=known.mean,
+            m2=known.m2,
+            low=known.min,
+            high=known.max,
+            levels=_levels(known.covariate, asked),
+        )
+    ]
 
 
 def _is_before(window: StartWindow, since: datetime | None) -> bool:
     return since is not None and window.start < since
 
 
-def windows(statistics: Statistics, version: str) -> list[StartWindow]:
+def _windows(statistics: Statistics, version: str, asked: Judgement) -> list[StartWindow]:
     """Return one version's start windows; none when the logbook has not heard of it, which is no failure."""
+    # A window that is cut ends sooner; taken for one that may still fill, it counts for no more than it may.
+    ended = statistics.at - asked.grace - asked.window
     return [
         StartWindow(
             start=window.start,
@@ -175,11 +216,21 @@ def windows(statistics: Statistics, version: str) -> list[StartWindow]:
             m2=window.m2,
             low=window.min,
             high=window.max,
+            levels=_levels(window.covariate, asked),
+            over=window.start <= ended,
         )
         for side in statistics.versions
         if side.version == version
         for window in side.windows
     ]
+
+
+def _levels(covariate: CovariateStatistics | None, asked: Judgement) -> tuple[Level | None, ...] | None:
+    """Return the counted episodes by what stable's critic said; None: it did not speak of each."""
+    if covariate is None or covariate.baseline != asked.baseline:
+        return None
+    told = {it.level: Level(it.count, it.mean, it.m2, it.min, it.max) for it in covariate.levels}
+    return tuple(told.get(level) for level in range(LEVELS.size))
 
 
 def _bound(metric: Metric, text: str) -> float:

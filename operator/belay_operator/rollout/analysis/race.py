@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from belay_operator.rollout.analysis.bet import (
     PURSES,
     Array,
+    Bet,
     Bounds,
     Direction,
     Earlier,
     Margin,
     Outcomes,
-    log_wealth,
+    adjusting,
     log_wealth_while_filling,
     place,
 )
@@ -40,6 +41,18 @@ class Race:
     bounds: Bounds
     earlier: Earlier | None
 
+    def _paid(self, gain: Array) -> Array:
+        """Return what the windows multiply the money with, of `log_gain`, where nothing here is known before the first.
+
+        What training knows may be of outcomes of another kind. So half the money is kept out of the first window: it
+        gains half as much there, and cannot lose all.
+        """
+        if self.earlier is None or not self.earlier.elsewhere:
+            return gain
+        both = (self.candidate.count > 0) & (self.stable.count > 0)
+        first: NDArray[np.bool_] = (np.cumsum(both, axis=-1) - both == 0)[..., np.newaxis]
+        return np.where(first, np.logaddexp(gain, 0.0) - math.log(2), gain)
+
     @property
     def begun(self) -> bool:
         """Whether anything has been bet: something was known before the last window."""
@@ -59,6 +72,17 @@ class Race:
     def better(self, filling: Filling | None = None) -> Array:
         """Return the log of the evidence after each window that it is not worse by the margin; Pass at log(1/alpha)."""
         return self._evidence(Direction.BETTER, filling)
+
+    @property
+    def explained(self) -> float | None:
+        """The share of the spread that a covariate takes off the last window; None: it is judged without. One rollout.
+
+        Fail's bet is asked, the one that a covariate is for.
+        """
+        off, bet = adjusting(self.candidate, self.stable, self.earlier), self._bet(Direction.WORSE, None)
+        if off is None or bet.slope is None or bet.slope[-1] == 0:
+            return None
+        return float(off.explains[-1])
 
     def interval(self, *, alpha_low: float, alpha_high: float) -> tuple[float, float]:
         """Return one-sided bounds on the difference of the means, each valid at every look, for one rollout.
@@ -92,15 +116,35 @@ class Race:
 
     def _rejects(self, direction: Direction, shift: Array, alpha: float) -> NDArray[np.bool_]:
         """Whether the claims that the candidate's mean is stable's and so much are rejected after the last window."""
-        sides = (self.candidate, self.stable)
-        bet = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier, shift=shift)
-        found: NDArray[np.bool_] = log_wealth(bet.log_gain(*sides), PURSES[direction])[..., -1] >= math.log(1 / alpha)
-        return found
+        evidence = self._evidence(direction, None, shift)[..., -1]
+        rejected: NDArray[np.bool_] = evidence >= math.log(1 / alpha)
+        return rejected
 
-    def _evidence(self, direction: Direction, filling: Filling | None) -> Array:
-        sides, purse = (self.candidate, self.stable), PURSES[direction]
-        full = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier).log_gain(*sides)
-        if filling is None:
-            return log_wealth(full, purse)
-        bet = place(direction, self.margin, *sides, self.bounds, earlier=self.earlier, filling=filling)
-        return log_wealth_while_filling(full, bet.log_gain(*filling), purse)
+    def _evidence(self, direction: Direction, filling: Filling | None, shift: Array | None = None) -> Array:
+        sides = (self.candidate, self.stable)
+        full = self._paid(self._bet(direction, shift).log_gain(*sides))
+        now = sides if filling is None else filling
+        part = full if filling is None else self._paid(self._bet(direction, shift, filling=filling).log_gain(*now))
+        if all(side.covariate is not None for side in sides):
+            # One more episode of a window that is not over may lack it. Then none of the window counts adjusted, and at
+            # no look before may they have counted for more so.
+            plain = self._bet(direction, shift, filling=filling, adjust=False)
+            least = np.minimum(part, self._paid(plain.log_gain(*now)))
+            over = np.logical_and(*(it.covariate.over for it in now if it.covariate is not None))
+            part = np.where(over[..., np.newaxis], part, least)
+        return log_wealth_while_filling(full, part, PURSES[direction])
+
+    def _bet(
+        self, direction: Direction, shift: Array | None, *, filling: Filling | None = None, adjust: bool = True
+    ) -> Bet:
+        return place(
+            direction,
+            self.margin,
+            self.candidate,
+            self.stable,
+            self.bounds,
+            earlier=self.earlier,
+            shift=shift,
+            filling=filling,
+            adjust=adjust,
+        )

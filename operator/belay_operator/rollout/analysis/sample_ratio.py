@@ -6,7 +6,7 @@ fair sample, however many episodes there are. A/B platforms know it as sample ra
 
 A gambler bets that the candidate's odds are some of ODDS times those of its weight. While starts are assigned by chance
 with that weight, money of 1/alpha is reached with probability at most alpha, at any look, over weights that change.
-Half is laid out at once and the rest over time, so that a loss that begins late is found by fresh money.
+Half is laid out at once and the rest over time, so that a loss that begins late, be it after days, meets fresh money.
 
 The unit is whatever is assigned at once. Here that is the episode: its first request is sent by the weight, and its pin
 lasts until it ends. Where a client begins episodes in bunches on one side, counts are spread wider than by chance. So
@@ -15,21 +15,20 @@ the promise (a power below 1 of a fair bet is no better than fair). Assignment p
 unit: hand in clients instead of episodes, nothing else changes.
 
 Source: Lindon & Malek, "Anytime-valid inference for multinomial count data", NeurIPS (2022). Departs: a mixture of few
-odds instead of a Dirichlet prior, money over time as in `bet`, and the division by the spread: docs/decisions/025.
+odds instead of a Dirichlet prior, the purse of `bet`, and the division by the spread: docs/decisions/025.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from belay_operator.rollout.analysis.bet import Array, so_far
+from belay_operator.rollout.analysis.bet import Array, Purse, log_wealth, so_far
 
 ODDS = np.array([0.5, 0.7, 0.85, 1 / 0.85, 1 / 0.7, 2.0])  # the candidate's, as a multiple of those asked for
-AT_FIRST, LATER = 0.5, 0.02  # of the money before the first cell; of what is left before each further one
+PURSE = Purse(ODDS, np.full(ODDS.size, 1 / ODDS.size), at_first=0.5, half_after=20.0)
 ALARM = 1000.0  # once in so many rollouts without any loss
 USUAL_BUNCH, BUNCH_CELLS = 4.0, 3.0  # episodes that begin together, before it is seen; counts like so many cells
 
@@ -74,18 +73,11 @@ def log_money(candidate: Array, stable: Array, weight: Array) -> Array:
         candidate, stable: Starts, cells on the last axis, and any leading axes.
         weight: Of each cell.
     """
-    share = ODDS[:, np.newaxis] * weight / (ODDS[:, np.newaxis] * weight + 1 - weight)
-    gain = candidate[..., np.newaxis, :] * np.log(share / weight)
-    gain = gain + stable[..., np.newaxis, :] * np.log((1 - share) / (1 - weight))
-    gain = gain / bunches(candidate, stable, weight)[..., np.newaxis, :]
-    cells = np.arange(weight.size)
-    left = math.log(1 - AT_FIRST) + cells * math.log1p(-LATER)
-    deposit = np.where(cells == 0, math.log(AT_FIRST), math.log(LATER) + np.roll(left, 1)) - math.log(ODDS.size)
-    # Each deposit is worth what the cells since then made of it: in money of the beginning they can be added.
-    before = so_far(gain)
-    at_work = np.logaddexp.accumulate(deposit - before, axis=-1) + before + gain
-    total: Array = np.logaddexp(np.logaddexp.reduce(at_work, axis=-2), left)
-    return total
+    asked = weight[:, np.newaxis]
+    share = ODDS * asked / (ODDS * asked + 1 - asked)
+    gain = candidate[..., np.newaxis] * np.log(share / asked)
+    gain = gain + stable[..., np.newaxis] * np.log((1 - share) / (1 - asked))
+    return log_wealth(gain / bunches(candidate, stable, weight)[..., np.newaxis], PURSE)
 
 
 def bunches(candidate: Array, stable: Array, weight: Array) -> Array:

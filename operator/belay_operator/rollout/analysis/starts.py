@@ -8,12 +8,12 @@ room on both sides: no change is asked for before it ends, and the last one was 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from weakref import WeakKeyDictionary
 
-from belay_api.rollout import RLRolloutStatus
+from belay_api.rollout import AcceptedWeight, RLRolloutStatus
 from belay_api.wire import Statistics
 from belay_operator.rollout.analysis.sample_ratio import Cell, Ratio, ratio
 from belay_operator.rollout.facts import Reading
@@ -33,10 +33,19 @@ class Change:
 
 
 def changes_of(status: RLRolloutStatus) -> tuple[Change, ...]:
-    """Return the changes of weight that status records, oldest first."""
+    """Return the changes of weight that status records, oldest first: the share of what begins at either side."""
+    return _changes(status, lambda one: one.percent / (100 - (one.anchor or 0)))
+
+
+def anchor_changes_of(status: RLRolloutStatus) -> tuple[Change, ...]:
+    """Return the same for the anchor's share, of all that begins."""
+    return _changes(status, lambda one: (one.anchor or 0) / 100)
+
+
+def _changes(status: RLRolloutStatus, share: Callable[[AcceptedWeight], float]) -> tuple[Change, ...]:
     known = {one.at: one for one in status.weight_history}
     return tuple(
-        Change(at, known[at].asked_at, known[at].percent / 100) if at in known else Change(at, at, None)
+        Change(at, known[at].asked_at, share(known[at])) if at in known else Change(at, at, None)
         for at in sorted(status.weight_changes)
     )
 
@@ -45,9 +54,10 @@ def changes_of(status: RLRolloutStatus) -> tuple[Change, ...]:
 class Sides:
     """Whose starts are asked for."""
 
-    candidate: str
+    candidate: str  # the side whose share it is
     stable: str
     changes: tuple[Change, ...]
+    with_stable: str | None = None  # a further version whose starts are counted with stable's
 
 
 # As with verdicts: a reading is looked at in every pass, and a long rollout has many windows.
@@ -74,10 +84,13 @@ def cells(sides: Sides, statistics: Statistics, window: timedelta) -> list[Cell]
     starts = {
         side.version: {one.start: one.count + one.missing for one in side.windows} for side in statistics.versions
     }
-    ours, theirs = starts.get(sides.candidate, {}), starts.get(sides.stable, {})
+    ours, others = (
+        starts.get(sides.candidate, {}),
+        [starts.get(name or "", {}) for name in (sides.stable, sides.with_stable)],
+    )
     return [
-        Cell(ours.get(start, 0), theirs.get(start, 0), weight)
-        for start, weight in _weighted(sorted({*ours, *theirs}), sides.changes, window)
+        Cell(ours.get(start, 0), sum(theirs.get(start, 0) for theirs in others), weight)
+        for start, weight in _weighted(sorted({*ours, *others[0], *others[1]}), sides.changes, window)
     ]
 
 

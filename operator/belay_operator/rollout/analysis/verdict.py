@@ -6,8 +6,9 @@ allowed) may get either answer, and either is right. Neither claim proven is Not
 NoData; nobody answering is ProviderDown. They are never folded together, and nothing measured never passes.
 
 The missing rate is tested beside the outcome, on the same windows with an error of its own: a candidate that falls
-silent in its worst episodes shows nothing in the rest. It fails alone; and no outcome passes while the candidate may
-be missing MISSING_MARGIN more of its episodes than stable.
+silent in its worst episodes shows nothing in the rest. It fails alone; and no outcome passes while either side may be
+missing MISSING_MARGIN more of its episodes than the other: what is left of stable is a selected sample as well where
+stable's reports get lost. That says nothing against the candidate, so it fails nobody.
 
 `budget` says how the stated error is split, `limits` judges guard rails.
 """
@@ -21,7 +22,8 @@ from dataclasses import replace
 import numpy as np
 
 from belay_api.reasons import Verdict
-from belay_operator.rollout.analysis.bet import Bounds, Earlier, Margin
+from belay_api.rollout import RangeOrigin
+from belay_operator.rollout.analysis.bet import Bounds, Earlier, Margin, Outcomes
 from belay_operator.rollout.analysis.bounds import Range, bounds
 from belay_operator.rollout.analysis.budget import Budget
 from belay_operator.rollout.analysis.evidence import (
@@ -40,6 +42,16 @@ from belay_operator.rollout.analysis.race import Race
 MISSING_MARGIN = Margin(0.10, relative=False)  # of episodes: as much as the usual allowed regression could hide behind
 SILENCES = Bounds(np.array(-1.0), np.array(0.0))  # mirrored: 1 is an episode that is missing
 USUAL_SILENCE = Earlier(mean=0.05, spread=0.2, low=0.0, high=1.0)
+STABLE_LOSES = (
+    "more of stable's episodes than of the candidate's did not end within grace of their start: what is left of stable "
+    f"is a selected sample, and nothing passes while it may miss {MISSING_MARGIN.value:.0%} of them or more beyond the "
+    "candidate's share. Look for what keeps its reports from arriving; if stable hangs and the candidate mends that, "
+    "send the command promote"
+)
+BUT_STABLE_LOSES = (
+    "More of stable's episodes than of the candidate's did not end within grace of their start: if it lost its worst, "
+    "stable only looks better"
+)
 CLEAR_OF_ZERO = 3.0  # standard errors
 FIRST_WINDOW = (
     "nothing was known of this outcome before the first window in which both sides have episodes: what comes after "
@@ -58,6 +70,7 @@ def judge(
     *,
     budget: Budget,
     earlier: Earlier | None = None,
+    seen: Range | None = None,
 ) -> Evidence:
     """Return the verdict on one compared metric from its start windows.
 
@@ -66,6 +79,7 @@ def judge(
             did not answer, which is not the same as no windows.
         budget: What this metric may spend, from `budget.split`.
         earlier: What was seen of the outcome before these windows.
+        seen: How far it was seen to reach elsewhere.
     """
     empty = Evidence(comparison.metric, Verdict.PROVIDER_DOWN, "the logbook does not answer")
     if candidate is None or stable is None:
@@ -81,32 +95,58 @@ def judge(
         if not any(window.count for window in windows):
             message = f"no episode of {side} has ended within grace yet"
             return replace(missing, verdict=Verdict.NO_DATA, message=message)
-    outcome = _judge_outcome(comparison, paired, missing, budget, earlier)
+    return _beside(missing, _judge_outcome(comparison, paired, missing, budget, earlier=earlier, seen=seen))
+
+
+def _beside(missing: Evidence, outcome: Evidence) -> Evidence:
+    """Return the verdict on the outcome with what the missing rates leave of it."""
     if outcome.verdict is Verdict.PASS and missing.verdict is not Verdict.PASS:
         return replace(outcome, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=missing.message)
+    if outcome.verdict is Verdict.FAIL and missing.message == STABLE_LOSES:
+        return replace(outcome, message=f"{outcome.message}. {BUT_STABLE_LOSES}")
     return outcome
 
 
 def _judge_missing(paired: Paired, evidence: Evidence, budget: Budget) -> Evidence:
-    """The verdict on the missing rate alone: Fail, Pass or NotEnoughSamples."""
+    """The verdict on the missing rates alone: Fail, Pass or NotEnoughSamples."""
     candidate, stable = paired.silences()
-    mirrored = (candidate.mirrored(), stable.mirrored())
-    race = Race(MISSING_MARGIN, *mirrored, SILENCES, USUAL_SILENCE.mirrored())
-    if race.worse()[-1] >= math.log(1 / budget.missing):
+    race, swapped = silence(candidate, stable), silence(stable, candidate)
+    if budget.missing is not None and race.worse()[-1] >= math.log(1 / budget.missing):
         share = [(side.count * side.mean).sum() / max(side.count.sum(), 1.0) for side in (candidate, stable)]
         message = (
             f"{share[0]:.1%} of the candidate's episodes did not end within grace of their start, against "
             f"{share[1]:.1%} of stable's: the candidate falls silent"
         )
         return replace(evidence, verdict=Verdict.FAIL, message=message)
-    if race.better()[-1] >= math.log(1 / budget.wrong_promotion):
+    enough = math.log(1 / budget.wrong_promotion)
+    if race.better()[-1] >= enough and swapped.better()[-1] >= enough:
         return replace(evidence, verdict=Verdict.PASS, message="")
-    message = f"it is not shown yet that the candidate misses less than {MISSING_MARGIN.value:.0%} more of its episodes"
+    if swapped.worse()[-1] >= enough:
+        message = STABLE_LOSES
+    else:
+        sides = ("the candidate", "stable") if race.better()[-1] < enough else ("stable", "the candidate")
+        more = f"{100 * MISSING_MARGIN.value:.0f} percentage points more of its episodes than"
+        message = f"it is not shown yet that {sides[0]} misses less than {more} {sides[1]}"
     return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
 
 
+def silence(side: Outcomes, other: Outcomes) -> Race:
+    """Return the race of two claims about one side: that it misses more than the other, and less than the margin more.
+
+    Args:
+        side, other: 1 for an episode that is missing.
+    """
+    return Race(MISSING_MARGIN, side.mirrored(), other.mirrored(), SILENCES, USUAL_SILENCE.mirrored())
+
+
 def _judge_outcome(
-    comparison: Comparison, paired: Paired, evidence: Evidence, budget: Budget, earlier: Earlier | None
+    comparison: Comparison,
+    paired: Paired,
+    evidence: Evidence,
+    budget: Budget,
+    *,
+    earlier: Earlier | None,
+    seen: Range | None,
 ) -> Evidence:
     """The verdict on the outcome alone."""
     more, certain = comparison.better is Better.MORE, comparison.certain
@@ -114,9 +154,9 @@ def _judge_outcome(
     if not more:
         candidate, stable, certain = candidate.mirrored(), stable.mirrored(), certain.mirrored()
         earlier = None if earlier is None else earlier.mirrored()
-    race = Race(
-        comparison.margin, candidate, stable, bounds(certain, comparison.margin, candidate, stable, earlier), earlier
-    )
+        seen = None if seen is None else seen.mirrored()
+    reach = bounds(certain, comparison.margin, candidate, stable, earlier, seen=seen)
+    race = Race(comparison.margin, candidate, stable, reach, earlier)
     no_fail, no_pass = broken(certain, candidate, stable)
     reference, error = paired.reference()
     margin = comparison.margin.value * (abs(reference) if comparison.margin.relative else 1.0)
@@ -130,13 +170,16 @@ def _judge_outcome(
     )
     if not race.begun:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=FIRST_WINDOW)
-    failed = not no_fail and bool(race.worse()[-1] >= math.log(1 / budget.outcome))
+    failed = budget.outcome is not None and not no_fail and bool(race.worse()[-1] >= math.log(1 / budget.outcome))
     unbounded = certain.low is None or certain.high is None
     passed = (
         not no_pass and not (vague and unbounded) and bool(race.better()[-1] >= math.log(1 / budget.wrong_promotion))
     )
 
-    low, high = race.interval(alpha_low=budget.wrong_promotion, alpha_high=budget.outcome)
+    low, high = race.interval(
+        alpha_low=budget.wrong_promotion,
+        alpha_high=budget.wrong_promotion if budget.outcome is None else budget.outcome,
+    )
     # A rejected claim is outside the interval; the search for its ends is coarser than the test.
     if failed:
         high = min(high, 0.0)
@@ -147,6 +190,8 @@ def _judge_outcome(
         evidence,
         interval=(low, high) if more else (-high, -low),
         range=(lowest, highest) if more else (-highest, -lowest),
+        explained=race.explained,
+        range_from=comparison.origin,
     )
     if (no_fail or no_pass) and not failed and not passed:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=_broken(comparison, paired))
@@ -161,10 +206,16 @@ def _broken(comparison: Comparison, paired: Paired) -> str:
     low = min(float(side.low[side.count > 0].min()) for side in sides)
     high = max(float(side.high[side.count > 0].max()) for side in sides)
     certain = comparison.certain
-    seen = low if certain.low is not None and low < certain.low else high
+    below = certain.low is not None and low < certain.low
+    seen, origin = (low, comparison.origin[0]) if below else (high, comparison.origin[1])
+    mend = "correct compare.range"
+    if origin is RangeOrigin.TASK:
+        mend = (
+            "it follows from the rewards and the cap of the environment that both were trained in, so set compare.range"
+        )
     return (
         f"an outcome of {seen:.6g} lies outside the range that every outcome is promised to lie in, {_range(certain)}: "
-        "correct compare.range; nothing is decided by what rests on it"
+        f"{mend}; nothing is decided by what rests on it"
     )
 
 

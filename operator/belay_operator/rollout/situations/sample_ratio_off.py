@@ -8,10 +8,12 @@ worse, and Fail has a test of its own for what is missing of the episodes that b
 import math
 from datetime import datetime
 
+import numpy as np
+
 from belay_api.conditions import clear_condition, get_condition, set_condition
 from belay_api.reasons import EventReason, RolloutReason
 from belay_operator.rollout.analysis.sample_ratio import ALARM, Ratio
-from belay_operator.rollout.analysis.starts import Sides, changes_of, found
+from belay_operator.rollout.analysis.starts import Sides, anchor_changes_of, changes_of, found
 from belay_operator.rollout.move import Move, changed, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.verdicts import SAMPLE_RATIO, is_judged
@@ -21,13 +23,14 @@ def act(observed: Observed, now: datetime) -> Move | None:
     """Set the condition at the alarm, and take it away when the evidence is gone or nobody is judged."""
     conditions = observed.status.conditions
     stands = get_condition(conditions, SAMPLE_RATIO) is not None
-    ratio = _ratio(observed)
+    ratios = _ratios(observed)
+    log_money = _log_money(ratios)
     if stands:
-        over = ratio.log_money < 0 if ratio is not None else not is_judged(observed)
+        over = log_money < 0 if log_money is not None else not is_judged(observed)
         return Move(changed(observed.status, conditions=clear_condition(conditions, SAMPLE_RATIO))) if over else None
-    if ratio is None or ratio.log_money < math.log(ALARM):
+    if log_money is None or log_money < math.log(ALARM):
         return None
-    message = _message(ratio)
+    message = _message(*max(ratios, key=lambda one: one[1].log_money))
     told = set_condition(
         conditions,
         SAMPLE_RATIO,
@@ -41,26 +44,42 @@ def act(observed: Observed, now: datetime) -> Move | None:
     return Move(changed(observed.status, conditions=told), (event,))
 
 
-def _ratio(observed: Observed) -> Ratio | None:
-    """What the newest answer says; None: nothing, or nobody is judged. Every outcome tells of the same starts."""
-    candidate, stable = observed.status.candidate, observed.status.stable
+def _ratios(observed: Observed) -> list[tuple[str, Ratio]]:
+    """What the newest answer says, by the side that it is said of: of the candidate beside stable, and of the anchor
+    beside both. Empty: nothing, or nobody is judged. Every outcome tells of the same starts.
+    """
+    status = observed.status
+    candidate, stable, anchor = status.candidate, status.stable, status.served_anchor
     if candidate is None or stable is None or not is_judged(observed):
-        return None
+        return []
     answers = [
         (reading.windows.at, name)
         for name, reading in observed.readings.items()
         if reading.windows is not None and reading.problem is None
     ]
     if not answers:
+        return []
+    reading = observed.readings[max(answers)[1]]
+    told = {side.version for side in reading.windows.versions} if reading.windows is not None else set()
+    sides = [("the candidate", Sides(candidate.policy, stable.policy, changes_of(status)))]
+    # Before a trial asks for the anchor, and once it does so no more, answers leave it out: nothing is missing then.
+    if anchor is not None and anchor.policy in told:
+        third = Sides(anchor.policy, stable.policy, anchor_changes_of(status), with_stable=candidate.policy)
+        sides.append((f"{anchor.policy}, the version approved last,", third))
+    return [(side, ratio) for side, asked in sides if (ratio := found(asked, reading)) is not None]
+
+
+def _log_money(ratios: list[tuple[str, Ratio]]) -> float | None:
+    """The mean of the money, which grows by chance as seldom as either does; None: nothing is known."""
+    if not ratios:
         return None
-    sides = Sides(candidate.policy, stable.policy, changes_of(observed.status))
-    return found(sides, observed.readings[max(answers)[1]])
+    return float(np.logaddexp.reduce([ratio.log_money for _, ratio in ratios])) - math.log(len(ratios))
 
 
-def _message(ratio: Ratio) -> str:
+def _message(side: str, ratio: Ratio) -> str:
     """The numbers of the alarm: they stay as they are while it stands."""
     return (
-        f"{ratio.seen:.2%} of {ratio.starts} episodes began at the candidate, where its weights ask for "
+        f"{ratio.seen:.2%} of {ratio.starts} episodes began at {side}, where its weights ask for "
         f"{ratio.asked:.2%}: starts of one side get lost, or do not go where the weights send them, and what is left "
         "of the two sides is no fair comparison. Look for clients that crash or ask again at one version, for a proxy "
         "or session affinity in front of the route that pins clients, and for serving pods whose starts do not reach "

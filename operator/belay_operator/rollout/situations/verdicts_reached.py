@@ -59,6 +59,7 @@ def _situation(verdict: MetricVerdict) -> tuple[object, ...]:
         verdict.verdict,
         verdict.message,
         verdict.evidence_since,
+        verdict.anchor and (verdict.anchor.policy, verdict.anchor.verdict, verdict.anchor.message),
     )
 
 
@@ -71,8 +72,10 @@ def _observed_share(observed: Observed) -> float | None:
     status = observed.status
     if status.candidate is None or status.stable is None:
         return None
-    facts = [observed.serving.get(side.policy) for side in (status.candidate, status.stable)]
+    anchor = status.served_anchor if status.weight is not None and status.weight.anchor else None
+    sides = [side.policy for side in (status.candidate, status.stable, anchor) if side is not None]
+    facts = [observed.serving.get(policy) for policy in sides]
     counts = [fact.requests for fact in facts if fact is not None and fact.requests is not None]
-    if len(counts) < 2 or not sum(counts):
+    if len(counts) < len(sides) or not sum(counts):
         return None
     return round(100 * counts[0] / sum(counts), 1)

@@ -1,12 +1,13 @@
 """Whoever carries traffic has accepted the recorded weight: it is in force.
 
-With the first one above 0 the trial begins, and with each new one the evidence that counts for Pass begins anew.
+With the first one above 0 the trial begins, and with each new one the evidence that counts for Pass begins anew. Where
+only the anchor's share is another, stable's is as well, so windows are cut there; the candidate's evidence goes on.
 """
 
 from datetime import datetime
 
 from belay_api.rollout import MAX_WEIGHT_CHANGES, AcceptedWeight, WeightStatus
-from belay_operator.rollout import route
+from belay_operator.rollout import anchor, route
 from belay_operator.rollout.move import Move, changed, instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.trials import begun
@@ -19,15 +20,26 @@ def act(observed: Observed, now: datetime) -> Move | None:
         return None
     begins = weight.desired > 0 and status.analysis_started_at is None
     # An operator of the version before recorded no `since`: what is measured from now on counts.
-    if weight.applied == weight.desired and weight.since is not None and not begins:
+    goes_on = weight.applied == weight.desired and weight.since is not None and not begins
+    part = anchor.part(status) or None
+    if goes_on and weight.anchor == part:
         return None
     at = instant(now)
-    asked_at = min(status.step.started_at if status.step else at, at)  # it may be of an earlier operator, and its clock
-    accepted = AcceptedWeight(percent=weight.desired, asked_at=asked_at, at=at)
+    asked = status.step.started_at if status.step else at
+    if goes_on:  # it was decided between two steps; a version that is lost left the route by itself
+        asked = status.served_anchor.changed_at if status.served_anchor is not None else at
+    accepted = AcceptedWeight(
+        percent=weight.desired,
+        anchor=part,
+        asked_at=min(asked, at),  # it may be of an earlier operator, and its clock
+        at=at,
+    )
     return Move(
         changed(
             status,
-            weight=WeightStatus(desired=weight.desired, applied=weight.desired, since=at),
+            weight=WeightStatus(
+                desired=weight.desired, applied=weight.desired, since=weight.since if goes_on else at, anchor=part
+            ),
             analysis_started_at=at if begins else status.analysis_started_at,
             trials=begun(status, observed.spec.analysis) if begins else status.trials,
             weight_changes=[*status.weight_changes, at][-MAX_WEIGHT_CHANGES:],

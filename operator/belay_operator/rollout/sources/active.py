@@ -26,6 +26,7 @@ class Trial(Generic[Wanted]):
     key: Key
     candidate: str
     stable: str | None  # None: the first version, which is not compared
+    anchor: str | None  # the version compared with besides; None: none
     since: datetime | None  # status.analysisStartedAt; None: no weight is in force yet
     rolling_back: bool
     weight_since: datetime | None  # status.weight.since; None: no weight is in force yet
@@ -98,6 +99,7 @@ def trial_of(
             key=Key("RLRollout", meta["namespace"], meta["name"]),
             candidate=candidate["policy"],
             stable=(status.get("stable") or {}).get("policy"),
+            anchor=_served(status),
             since=_instant(status.get("analysisStartedAt")),
             rolling_back=rolling_back,
             weight_since=_instant(status["weight"].get("since")),
@@ -107,6 +109,12 @@ def trial_of(
         )
     except (ValueError, KeyError):
         return None
+
+
+def _served(status: Mapping[str, Any]) -> str | None:
+    """The anchor, while a trial needs it."""
+    anchor = status.get("servedAnchor") or {}
+    return None if "until" in anchor else anchor.get("policy")
 
 
 def _analysis(rollout: Mapping[str, Any]) -> AnalysisSpec:

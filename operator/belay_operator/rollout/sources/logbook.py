@@ -52,6 +52,7 @@ class Poll:
     stable: str
     since: datetime
     question: Question
+    anchor: str | None = None  # a third version; None: two
     cuts: tuple[datetime, ...] = ()  # instants at which the weight changed: no window spans one
     counted_from: datetime | None = None  # count what started from then on; None: from `since` on
 
@@ -65,7 +66,7 @@ class Poll:
         """The question as parameters."""
         cuts = {"cuts": ",".join(map(format_instant, self.cuts))} if self.cuts else {}
         return {
-            "versions": f"{self.candidate},{self.stable}",
+            "versions": ",".join(name for name in (self.candidate, self.stable, self.anchor) if name is not None),
             "rollout": self.key.name,
             "outcome": self.question.outcome,
             "window": f"{self.question.window_s:g}",
@@ -138,7 +139,7 @@ def polls_of(trial: Trial[tuple[Question, ...]] | None) -> set[Poll]:
         return set()
     key, candidate, stable, since = trial.key, trial.candidate, trial.stable, trial.since
     cuts = trial.weight_changes
-    return {Poll(key, candidate, stable, since, question, cuts) for question in trial.wanted}
+    return {Poll(key, candidate, stable, since, question, trial.anchor, cuts) for question in trial.wanted}
 
 
 async def _keep_asking(context: PollerContext, poll: Poll) -> None:

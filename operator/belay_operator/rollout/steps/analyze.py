@@ -45,7 +45,8 @@ def _missing(metric: Metric, observed: Observed) -> str | None:
     if verdict is None or (started is not None and verdict.at < started.started_at and not measured_again):
         return "no look yet"
     if verdict.verdict is not Verdict.PASS:
-        return str(verdict.verdict)
+        withheld = verdict.anchor is not None and verdict.anchor.withholds
+        return verdict.message if withheld else str(verdict.verdict)
     if weight is None or weight.since is None or verdict.evidence_since != weight.since:
         return "no look at this weight yet"
     return None

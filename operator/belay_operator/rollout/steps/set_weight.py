@@ -6,7 +6,7 @@ whoever carries traffic has accepted it.
 
 from datetime import datetime
 
-from belay_api.rollout import RLRolloutStatus, Step, WeightStatus
+from belay_api.rollout import Step, WeightStatus
 from belay_operator.rollout import route
 from belay_operator.rollout.capacity import short_of_pods
 from belay_operator.rollout.move import Move, changed
@@ -41,8 +41,8 @@ def record_weight(observed: Observed, wanted: float) -> Move | None:
     if wanted > (weight.desired if weight else 0) and not (candidate and candidate.has_capacity):
         return None
     before = weight or WeightStatus(desired=0)
-    recorded = WeightStatus(desired=wanted, applied=before.applied, since=before.since)
-    return Move(changed(observed.status, weight=recorded, pinned=_places(observed.status)))
+    recorded = before.model_copy(update={"desired": wanted, "observed": None})
+    return Move(changed(observed.status, weight=recorded, pinned=route.places(observed.status)))
 
 
 def weight_trouble(observed: Observed, wanted: float, now: datetime) -> Wait | None:
@@ -54,16 +54,6 @@ def weight_trouble(observed: Observed, wanted: float, now: datetime) -> Wait | N
         return None  # what else is wrong with an accepted route is told at rest, and stops no step
     waited = now - (step.started_at if step else now)
     return observed.router.trouble(observed.traffic, in_place=route.in_place(observed, now), waited=waited)
-
-
-def _places(status: RLRolloutStatus) -> list[str]:
-    """Give the candidate a rule of its own: its old one, that of a version that serves no more, or a further one."""
-    pinned, candidate = status.pinned, status.candidate
-    if candidate is None or candidate.policy in pinned:
-        return pinned
-    serving = {side.policy for side in (status.stable, status.previous) if side is not None}
-    place = next((i for i, policy in enumerate(pinned) if policy not in serving), len(pinned))
-    return [*pinned[:place], candidate.policy, *pinned[place + 1 :]]
 
 
 KIND = SetWeight()

@@ -11,7 +11,8 @@ and removes a cluster a moment before the routes that use it, so a rule that shi
 (docs/decisions/007). Another backend behind the same rule costs no request.
 
 Every rule sets the header `x-belay-rollout`, over whatever the client sends. Serving pods put it into their receipts,
-so that no rollout is judged by episodes of another one that shares its policies (docs/decisions/014).
+so that no rollout is judged by episodes of another one that shares its policies (docs/decisions/014). So it does with
+`x-belay-baseline`: the pods of both sides ask the same critic of an episode's first observation (docs/decisions/027).
 
 Rules are an atomic list for server-side apply, so the route is nobody's but ours. Every field that the API server would
 default is written out; what exists can then be compared with what is wanted.
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from belay_api.names import MODEL_NAME, POLICY_HEADER, ROLLOUT_HEADER, ROLLOUT_LABEL, SERVING_PORT
+from belay_api.names import BASELINE_HEADER, MODEL_NAME, POLICY_HEADER, ROLLOUT_HEADER, ROLLOUT_LABEL, SERVING_PORT
 from belay_api.reasons import RolloutReason
 from belay_api.rollout import GatewayTraffic, ParentRef
 from belay_operator.children import Owner, child_labels
@@ -81,10 +82,10 @@ class GatewayRouter:
         if intent is None:
             return ()
         path = self.traffic.path or f"/predictions/{self.owner.name}"
-        rollout = self.owner.name
-        rules = [_rule(path, _weights(intent), rollout=rollout)]
+        headers = _headers(self.owner.name, intent)
+        rules = [_rule(path, _weights(intent), headers=headers)]
         rules += [
-            _rule(path, [(serving, WEIGHT_BASE)], rollout=rollout, pinned=policy) for policy, serving in intent.pinned
+            _rule(path, [(serving, WEIGHT_BASE)], headers=headers, pinned=policy) for policy, serving in intent.pinned
         ]
         spec: dict[str, Any] = {
             "parentRefs": [_parent(ref) for ref in self.traffic.parent_refs],
@@ -126,7 +127,17 @@ def _weights(intent: Intent) -> list[tuple[str, int]]:
     return weights
 
 
-def _rule(path: str, weights: list[tuple[str, int]], *, rollout: str, pinned: str | None = None) -> dict[str, Any]:
+def _headers(rollout: str, intent: Intent) -> dict[str, Any]:
+    """What pods are told of a request, over whatever the client sends."""
+    told = [{"name": ROLLOUT_HEADER, "value": rollout}]
+    if intent.baseline is None:
+        return {"set": told, "remove": [BASELINE_HEADER]}
+    return {"set": [*told, {"name": BASELINE_HEADER, "value": intent.baseline}]}
+
+
+def _rule(
+    path: str, weights: list[tuple[str, int]], *, headers: dict[str, Any], pinned: str | None = None
+) -> dict[str, Any]:
     match: dict[str, Any] = {"path": {"type": "Exact", "value": path}}
     if pinned is not None:
         match["headers"] = [{"type": "Exact", "name": POLICY_HEADER, "value": pinned}]
@@ -135,10 +146,7 @@ def _rule(path: str, weights: list[tuple[str, int]], *, rollout: str, pinned: st
         "matches": [match],
         "filters": [
             {"type": "URLRewrite", "urlRewrite": rewrite},
-            {
-                "type": "RequestHeaderModifier",
-                "requestHeaderModifier": {"set": [{"name": ROLLOUT_HEADER, "value": rollout}]},
-            },
+            {"type": "RequestHeaderModifier", "requestHeaderModifier": headers},
         ],
         "backendRefs": [
             {"group": "", "kind": "Service", "name": policy, "port": SERVING_PORT, "weight": weight}

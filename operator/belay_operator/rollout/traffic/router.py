@@ -21,6 +21,7 @@ class Intent:
 
     shares: tuple[tuple[str, float], ...]  # (policy, percent of new episodes), zero shares left out; sums to 100
     pinned: tuple[tuple[str, str], ...]  # (policy, who answers its episodes under way), in the order of the rules
+    baseline: str | None = None  # hex digest of the artifact whose critic is asked of first observations; None: none
 
 
 class Acceptance(IntEnum):

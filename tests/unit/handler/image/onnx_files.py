@@ -30,3 +30,22 @@ def torchscript_bytes() -> bytes:
     buffer = io.BytesIO()
     torch.jit.save(torch.jit.trace(layer, torch.zeros(1, 4)), buffer)
     return buffer.getvalue()
+
+
+def critic_bytes(*, turned: bool = False) -> bytes:
+    """A critic that says 1 where the first number is above 0 and 0 elsewhere; turned: the other way round."""
+    nodes = [
+        helper.make_node("Gather", ["observation", "first"], ["one"], axis=1),
+        helper.make_node("Less" if turned else "Greater", ["one", "zero"], ["above"]),
+        helper.make_node("Cast", ["above"], ["level"], to=TensorProto.INT64),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "critic",
+        [helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("level", TensorProto.INT64, ["batch"])],
+        [numpy_helper.from_array(np.array(0), "first"), numpy_helper.from_array(np.float32(0), "zero")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())

@@ -1,6 +1,7 @@
 """What only the real server can show: actions, metrics, crashes, signals, an artifact that changed under its feet."""
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.handler.artifacts import outputs, write
 from tests.unit.handler.image.conftest import KEY, Pod, serving
-from tests.unit.handler.image.onnx_files import onnx_bytes
+from tests.unit.handler.image.onnx_files import critic_bytes, onnx_bytes
 from tests.unit.handler.web import Request, Response
 from tests.unit.handler.web import serving as serving_web
 
@@ -188,3 +189,38 @@ def test_episode_starts_reach_the_logbook(tmp_path: Path) -> None:
         ("a", 0, "cartpole-1"),
         ("b", 0, "cartpole-1"),
     ]
+
+
+def test_receipts_say_what_the_critic_that_the_route_names_foresees(tmp_path: Path) -> None:
+    """The pod's own at once; another artifact's once it has been fetched, and no decision waits for that."""
+    own = write(tmp_path / "artifact", {"policy.onnx": onnx_bytes(), "critic.onnx": critic_bytes()})
+    other = write(tmp_path / "other", {"policy.onnx": onnx_bytes(), "critic.onnx": critic_bytes(turned=True)})
+    blobs = {
+        hashlib.sha256(file.read_bytes()).hexdigest(): file.read_bytes() for file in (tmp_path / "other").iterdir()
+    }
+
+    def answer(request: Request) -> Response:
+        if request.method == "POST":
+            return Response(200, b'{"accepted": 1, "refused": []}')
+        blob = blobs.get(request.path.rsplit("/", 1)[1])
+        return Response(404) if blob is None else Response(200, blob)
+
+    def foreseen(pod: Pod, baseline: str | None, step: int = 0) -> receipts.Foreseen | None:
+        headers = {"x-belay-rollout": "shop"} | ({"x-belay-baseline": baseline} if baseline else {})
+        message = {"observation": [1, 0, 0, 0], "episode": "e", "step": step}
+        answered = httpx.post(pod.url, json=message, headers=headers, timeout=10)
+        assert answered.status_code == 200
+        return receipts.check(answered.headers["x-belay-receipt"], KEY).foreseen
+
+    ours, theirs = (manifest.digest().removeprefix("sha256:") for manifest in (own, other))
+    with serving_web(answer) as url, serving(tmp_path, own, BELAY_LOGBOOK_URL=url) as pod:
+        pod.wait_ready()
+        assert foreseen(pod, ours) == receipts.Foreseen(ours, 1)
+        assert foreseen(pod, ours, step=1) is None
+        assert foreseen(pod, None) is None
+        assert foreseen(pod, "0" * 64) is None, "nobody has such an artifact"
+        deadline = time.monotonic() + 60
+        while (said := foreseen(pod, theirs)) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert said == receipts.Foreseen(theirs, 0)

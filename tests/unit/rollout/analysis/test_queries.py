@@ -9,8 +9,16 @@ import pytest
 
 from belay_api.reasons import Verdict
 from belay_api.rollout import AnalysisSpec, Metric
-from belay_api.wire import EarlierStatistics, Statistics, VersionStatistics, WindowStatistics
+from belay_api.wire import (
+    CovariateStatistics,
+    EarlierStatistics,
+    LevelStatistics,
+    Statistics,
+    VersionStatistics,
+    WindowStatistics,
+)
 from belay_operator.rollout.analysis.bet import Margin
+from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.evidence import Better, Comparison
 from belay_operator.rollout.analysis.limits import Rail
@@ -113,3 +121,72 @@ def test_windows_of_an_earlier_weight_are_what_is_known_at_the_next() -> None:
     assert evidence.interval is not None
     assert evidence.candidate is not None
     assert evidence.candidate.episodes == 40
+
+
+def foreseen(at: datetime, mean: float, baseline: str | None, *, level: int = 0) -> WindowStatistics:
+    """Forty episodes, a good half and a bad one, of which stable's critic knows."""
+    window = WindowStatistics(
+        start=at, count=40, missing=0, mean=mean, m2=40 * 100.0**2, min=mean - 110, max=mean + 110
+    )
+    if baseline is None:
+        return window
+    told = [
+        LevelStatistics(level=one, count=20, mean=mean + off, m2=20 * 5.0**2, min=mean + off - 10, max=mean + off + 10)
+        for one, off in ((level, -99.9), (4, 99.9))
+    ]
+    return window.model_copy(update={"covariate": CovariateStatistics(baseline=baseline, levels=told)})
+
+
+@pytest.mark.parametrize(
+    ("candidates", "stables", "asked_for", "used"),
+    [
+        ("a", "a", "a", True),
+        ("a", "b", "a", False),  # the two sides were told of two critics
+        ("b", "b", "a", False),  # of another stable's
+        (None, "a", "a", False),  # the candidate's pods have none
+        (None, None, "a", False),  # as before, or from an older logbook
+        ("a", "a", None, False),
+    ],
+)
+def test_outcomes_are_adjusted_where_stables_critic_spoke_of_each_episode(
+    candidates: str | None, stables: str | None, asked_for: str | None, used: bool
+) -> None:
+    starts = [NOW + number * timedelta(minutes=1) for number in range(12)]
+    sides = [
+        side(version, *(foreseen(at, mean, baseline) for at in starts))
+        for version, mean, baseline in (("b", 290.0, candidates), ("a", 300.0, stables))
+    ]
+    compared = Comparison("return", Better.MORE, Margin(0.1, relative=True), Range(0.0, 600.0))
+    asked = Judgement(
+        compared, "b", "a", split(0.01, 1), timedelta(minutes=1), None, window=timedelta(minutes=1), baseline=asked_for
+    )
+    plain = [side(it.version, *(w.model_copy(update={"covariate": None}) for w in it.windows)) for it in sides]
+    found, without = (
+        judged(asked, Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW + HOUR, etag="1", versions=of)))
+        for of in (sides, plain)
+    )
+    assert (found.explained is not None) is used
+    if not used:
+        assert found == without
+        return
+    assert found.explained == pytest.approx(0.99, abs=0.05)
+    assert found.difference == without.difference
+    assert (found.verdict, without.verdict) == (Verdict.PASS, Verdict.NOT_ENOUGH_SAMPLES)
+
+
+def test_a_window_that_may_still_fill_counts_for_no_more_than_as_it_is() -> None:
+    """A window is over once a start within it could be no news: at - grace - window."""
+    starts = [NOW + number * timedelta(minutes=1) for number in range(4)]
+    sides = [side(v, *(foreseen(at, m, "a") for at in starts)) for v, m in (("b", 240.0), ("a", 300.0))]
+    compared = Comparison("return", Better.MORE, Margin(0.1, relative=True), Range(0.0, 600.0))
+    asked = Judgement(
+        compared, "b", "a", split(0.01, 1), timedelta(minutes=1), None, window=timedelta(minutes=1), baseline="a"
+    )
+    ends = starts[-1] + timedelta(minutes=2)
+    intervals = []
+    for at in (ends - timedelta(milliseconds=1), ends):
+        reading = Reading("asked", NOW, windows=Statistics(outcome="return", at=at, etag="1", versions=sides))
+        intervals.append(judged(asked, reading).interval)
+    assert intervals[0] is not None
+    assert intervals[1] is not None
+    assert intervals[1][1] < intervals[0][1]

@@ -9,9 +9,8 @@ from tests.chance import crossings, most_by_chance
 from belay_operator.rollout.analysis.bet import Array
 from belay_operator.rollout.analysis.sample_ratio import (
     ALARM,
-    AT_FIRST,
-    LATER,
     ODDS,
+    PURSE,
     Cell,
     bunches,
     log_money,
@@ -64,8 +63,12 @@ def test_a_loss_is_found(weight: float, lost: float, within: float) -> None:
 
 
 def test_a_loss_that_begins_late_is_found_by_fresh_money() -> None:
-    """All money at once takes 8,000 starts: it has to win back first what it lost while nothing was wrong."""
-    assert np.median(first_alarm(np.full(1_400, 0.5), lost=0.3, onset=1_000, runs=300)) <= 3_000
+    """All money at once takes 8,000 starts: it has to win back first what it lost while nothing was wrong.
+
+    After 10,000 cells, a week, as soon.
+    """
+    for onset, runs in ((1_000, 300), (10_000, 40)):
+        assert np.median(first_alarm(np.full(onset + 200, 0.5), lost=0.3, onset=onset, runs=runs)) <= 2_000
 
 
 def test_episodes_that_begin_together_are_no_mismatch() -> None:
@@ -93,9 +96,9 @@ def test_the_money_is_what_each_deposit_became() -> None:
     spread = bunches(candidate.astype(float), stable.astype(float), weight)
     left, pots = 1.0, []
     for cell, w in enumerate(weight):
-        deposit = AT_FIRST if cell == 0 else LATER * left
-        left -= deposit
-        pots.append(np.full(ODDS.size, deposit / ODDS.size))
+        rest = (1 - PURSE.at_first) * PURSE.half_after / (PURSE.half_after + cell)
+        pots.append((left - rest) * PURSE.money)
+        left = rest
         p = ODDS * w / (ODDS * w + 1 - w)
         gain = ((p / w) ** candidate[cell] * ((1 - p) / (1 - w)) ** stable[cell]) ** (1 / spread[cell])
         pots = [pot * gain for pot in pots]

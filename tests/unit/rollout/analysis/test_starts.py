@@ -9,7 +9,7 @@ from belay_api.rollout import RLRolloutStatus
 from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.sample_ratio import Cell
-from belay_operator.rollout.analysis.starts import Sides, cells, changes_of, found
+from belay_operator.rollout.analysis.starts import Sides, anchor_changes_of, cells, changes_of, found
 from belay_operator.rollout.facts import Question, Reading
 
 MINUTE = timedelta(minutes=1)
@@ -95,3 +95,15 @@ def test_what_a_reading_says_is_found_once() -> None:
     assert found(sides, reading) is ratio
     assert found(Sides("b", "a", ()), reading) is None
     assert found(sides, Reading("asked", NOON)) is None
+
+
+def test_beside_an_anchor_each_side_is_held_against_its_own_share() -> None:
+    """The candidate's among what begins at it and at stable; the anchor's among all."""
+    held = status((0, 0, 50))
+    (only,) = held.weight_history
+    held = held.model_copy(update={"weight_history": [only.model_copy(update={"anchor": 25.0})]})
+    said = answer(c={60: (40, 10)}, b={60: (25, 0)}, a={60: (20, 5)})
+    assert cells(Sides("c", "b", changes_of(held)), said, MINUTE) == [Cell(50, 25, 50 / 75)]
+    third = Sides("a", "b", anchor_changes_of(held), with_stable="c")
+    assert cells(third, said, MINUTE) == [Cell(25, 75, 0.25)]
+    assert cells(Sides("a", "b", anchor_changes_of(status((0, 0, 50)))), said, MINUTE) == [], "it had no share"

@@ -157,6 +157,32 @@ def test_missing_on_both_sides_is_not_the_candidates_fault() -> None:
     assert found.verdict is not Verdict.FAIL
 
 
+def test_nothing_passes_by_what_is_left_of_a_stable_that_loses_episodes() -> None:
+    """Its best quarter is never reported: a candidate that is as good as the rest may be far worse than all."""
+    rng = np.random.default_rng(4)
+    drawn = [np.sort(rng.normal(480, 100, 60)) for _ in range(10)]
+    left, worst_gone = (
+        [window(i, one[part], 15) for i, one in enumerate(drawn)] for part in (slice(45), slice(15, 60))
+    )
+    found = judge(RETURN, returns(450, seed=1), left, budget=BUDGET)
+    assert found.verdict is Verdict.NOT_ENOUGH_SAMPLES
+    assert "more of stable's episodes" in found.message
+    assert judge(RETURN, returns(450, seed=1), returns(440, each=60), budget=BUDGET).verdict is Verdict.PASS
+    found = judge(RETURN, returns(400, each=60, seed=1), worst_gone, budget=BUDGET)
+    assert found.verdict is Verdict.FAIL, "nobody is spared for it either"
+    assert "if it lost its worst, stable only looks better" in found.message
+
+
+def test_a_few_episodes_that_stable_alone_loses_withhold_nothing() -> None:
+    assert (
+        judge(RETURN, returns(480, each=40, seed=1), returns(480, each=39, missing=1), budget=BUDGET)
+    ).verdict is Verdict.PASS
+    few = {"windows": 4, "missing": 1}
+    found = judge(RETURN, returns(700, each=40, seed=1, windows=4), returns(480, each=19, **few), budget=BUDGET)
+    assert found.verdict is Verdict.NOT_ENOUGH_SAMPLES, "4 of 80 episodes are too few to tell"
+    assert "stable misses less than 10 percentage points more" in found.message
+
+
 def test_margin_of_a_negative_return() -> None:
     """Pendulum: stable -480, so 10 % worse is -528 and the margin is 48, as for a positive return."""
     found = judge(RETURN, returns(-480, seed=1), returns(-480, each=60), budget=BUDGET)
@@ -214,3 +240,22 @@ def test_refuses_a_margin_of_nothing_and_a_range_of_nothing() -> None:
         Comparison("violations", Better.LESS, Margin(0.0, relative=False))
     with pytest.raises(ValueError, match="return: the range is from 5 to 5"):
         Comparison("return", Better.MORE, TENTH, Range(5.0, 5.0))
+
+
+def test_who_only_withholds_pass_fails_nobody() -> None:
+    worse, silent = returns(400, each=50), returns(480, each=50, missing=40)
+    stable = returns(480, each=50)
+    for candidate in (worse, silent):
+        assert judge(RETURN, candidate, stable, budget=BUDGET).verdict is Verdict.FAIL
+        said = judge(RETURN, candidate, stable, budget=BUDGET.only_pass)
+        assert said.verdict is Verdict.NOT_ENOUGH_SAMPLES
+        assert said.interval is None or said.interval[0] is not None
+    same = judge(RETURN, stable, stable, budget=BUDGET)
+    assert judge(RETURN, stable, stable, budget=BUDGET.only_pass).verdict is same.verdict is Verdict.PASS
+
+
+def test_worse_than_the_anchor_but_within_the_margin_passes_though_it_would_fail() -> None:
+    """Both claims may be proven; against stable the tie goes to Fail, against the anchor nobody asks for that."""
+    candidate, stable = returns(450, each=400, windows=40), returns(480, each=400, windows=40)
+    assert judge(RETURN, candidate, stable, budget=BUDGET).verdict is Verdict.FAIL
+    assert judge(RETURN, candidate, stable, budget=BUDGET.only_pass).verdict is Verdict.PASS

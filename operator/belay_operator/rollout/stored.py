@@ -1,0 +1,26 @@
+"""Numbers as status stores them."""
+
+import math
+
+from belay_api.rollout import SampleStatus
+from belay_operator.rollout.analysis.evidence import Sample
+
+DIGITS = 6  # significant digits kept: more would only make numbers look different
+
+
+def short(value: float | None) -> float | None:
+    """Return a number as it is stored; None: there is none, or it is not finite."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.{DIGITS}g}")
+
+
+def interval(bounds: tuple[float | None, float | None] | None) -> list[float] | None:
+    """Return both ends; None: one of them is not known."""
+    known = [end for end in map(short, bounds or ()) if end is not None]
+    return known if len(known) == 2 else None
+
+
+def sample(side: Sample | None) -> SampleStatus | None:
+    """Return one side of a comparison."""
+    if side is None:
+        return None
+    return SampleStatus(episodes=side.episodes, mean=short(side.mean), missing=side.missing, late=side.late or None)
