@@ -59,7 +59,7 @@ Space = Annotated[BoxSpace | DiscreteSpace, Field(discriminator="kind")]
 
 
 class EvaluationReport(Model):
-    """How the published checkpoint was measured."""
+    """How the published checkpoint did."""
 
     step: int
     """Timestep of the checkpoint."""
@@ -75,6 +75,8 @@ class EvaluationReport(Model):
     """Lowest return."""
     max: float
     """Highest return."""
+    cut: int = 0
+    """Episodes that had not ended after 100,000 timesteps of an environment without a cap: their returns so far."""
 
 
 class Lineage(Model):
@@ -120,7 +122,9 @@ class Manifest(Model):
     max_episode_steps: int | None = None
     """Cap of the environment; None: none."""
     evaluation: EvaluationReport
-    """How it was measured."""
+    """How it was measured, in episodes that chose nothing."""
+    selection: EvaluationReport | None = None
+    """The evaluation that chose this checkpoint, best of all; None: an older trainer, whose `evaluation` it was."""
     outcomes: dict[str, KnownOutcome] = Field(default_factory=dict)
     """What the training knows of `return` and `length`; empty in artifacts of earlier versions."""
     lineage: Lineage

@@ -69,7 +69,7 @@ RESOURCES = (
             Column("Return", ".status.aggregate.iqm", "number"),
             Column("Policy", ".status.publishedPolicy"),
             Column("Age", ".metadata.creationTimestamp", "date"),
-            Column("Algorithm", ".spec.algorithm.name", wide=True),
+            Column("Algorithm", ".status.algorithm", wide=True),
             Column("Environment", ".spec.environment.id", wide=True),
             Column("ETA", ".status.progress.eta", wide=True),
             Column("Message", _condition("Ready", "message"), wide=True),

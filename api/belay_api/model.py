@@ -23,6 +23,10 @@ class Model(BaseModel):
         """Return the model as the API server stores it: camelCase keys, absent instead of null."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
+    def said(self) -> dict[str, Any]:
+        """Return what `dump` returns, without the values that are defaults."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+
 
 class StatusModel(Model):
     """A part of a status. A newer operator may have written fields that this one does not know: they are dropped."""

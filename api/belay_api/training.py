@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from belay_api.algorithms import AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
@@ -15,10 +16,14 @@ from belay_api.units import Duration, FreeForm, Instant
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
 
+MOST_COPIES = 256
+MOST_EPISODES = 10_000  # of an evaluation
+
+
 class VectorSpec(Model):
     """How many copies of the environment one seed steps at once."""
 
-    count: Annotated[int, Field(ge=1, le=256)] | None = None
+    count: Annotated[int, Field(ge=1, le=MOST_COPIES)] | None = None
     """Copies stepped in one process; unset: the preset of the algorithm (ppo 8, dqn 1)."""
 
 
@@ -56,87 +61,6 @@ class EnvironmentSpec(Model):
     `reward_range` says, if it has one. A reward outside fails the training."""
 
 
-class Hyperparameters(Model):
-    """Settings of the algorithm under Stable-Baselines3's names; what is unset comes from the algorithm's preset."""
-
-    model_config = {"alias_generator": None}
-
-    learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Step size of the optimiser; ppo's preset decays it linearly to 0."""
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Samples per gradient step."""
-    gamma: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Discount per timestep."""
-    net_arch: Annotated[list[Annotated[int, Field(ge=1, le=8192)]], Field(min_length=1, max_length=8)] | None = None
-    """Hidden layer sizes of the policy and value networks."""
-    n_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """ppo: timesteps per environment copy between updates."""
-    n_epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """ppo: passes over each batch of experience."""
-    gae_lambda: Annotated[float, Field(ge=0, le=1)] | None = None
-    """ppo: bias against variance in the advantage estimate."""
-    clip_range: Annotated[float, Field(gt=0, le=1)] | None = None
-    """ppo: how far one update may move the policy."""
-    ent_coef: Annotated[float, Field(ge=0)] | None = None
-    """ppo: weight of the entropy bonus."""
-    buffer_size: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
-    """dqn: transitions kept for replay."""
-    learning_starts: Annotated[int, Field(ge=0)] | None = None
-    """dqn: timesteps collected before the first update."""
-    train_freq: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """dqn: timesteps between updates."""
-    gradient_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """dqn: gradient steps per update."""
-    target_update_gradient_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """dqn: gradient steps between updates of the target network. Counted in gradient steps, not timesteps: counted in
-    timesteps the same number makes DQN diverge."""
-    exploration_steps: Annotated[int, Field(ge=1)] | None = None
-    """dqn: timesteps over which epsilon falls to its final value."""
-    exploration_initial_eps: Annotated[float, Field(ge=0, le=1)] | None = None
-    """dqn: epsilon at the first timestep."""
-    exploration_final_eps: Annotated[float, Field(ge=0, le=1)] | None = None
-    """dqn: epsilon after `exploration_steps`."""
-
-
-_PPO_ONLY = ("n_steps", "n_epochs", "gae_lambda", "clip_range", "ent_coef")
-_DQN_ONLY = (
-    "buffer_size",
-    "learning_starts",
-    "train_freq",
-    "gradient_steps",
-    "target_update_gradient_steps",
-    "exploration_steps",
-    "exploration_initial_eps",
-    "exploration_final_eps",
-)
-
-
-def _only(algorithm: str, names: tuple[str, ...]) -> dict[str, str]:
-    unset = " && ".join(f"!has(self.hyperparameters.{name})" for name in names)
-    return rule(
-        f"self.name == '{algorithm}' || ({unset})",
-        f"{', '.join(names)} are settings of {algorithm}: remove them or set algorithm.name to {algorithm}",
-    )
-
-
-class AlgorithmName(StrEnum):
-    """Algorithms the trainer image knows."""
-
-    PPO = "ppo"
-    DQN = "dqn"
-
-
-class AlgorithmSpec(Model):
-    """How it is learned."""
-
-    model_config = {"json_schema_extra": rules(_only("ppo", _PPO_ONLY), _only("dqn", _DQN_ONLY))}
-
-    name: AlgorithmName
-    """`ppo` or `dqn`, through Stable-Baselines3."""
-    hyperparameters: Hyperparameters = Hyperparameters()
-    """Overrides of the algorithm's preset."""
-
-
 class BudgetSpec(Model):
     """How much each seed may use."""
 
@@ -172,11 +96,15 @@ class EvaluationSpec(Model):
     """How a policy under training is measured: greedy, in a separate environment, on held-out seeds."""
 
     every: Annotated[int, Field(ge=1)] = 10_000
-    """Timesteps between evaluations; one more happens at the end."""
-    episodes: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """Timesteps between evaluations; one more happens at the end. The checkpoint with the best one is published."""
+    episodes: Annotated[int, Field(ge=1, le=MOST_EPISODES)] = 20
     """Episodes per evaluation."""
+    final_episodes: Annotated[int, Field(ge=1, le=MOST_EPISODES)] = 100
+    """Episodes in which the published checkpoint is measured once more, from starts that chose nothing. Theirs is the
+    reported return: the best of many evaluations of the same starts is higher than the policy is worth."""
     first_seed: Annotated[int, Field(ge=0, le=2_000_000_000)] = 1_000_000
-    """Reset seed of the first evaluation episode; episode i uses first_seed + i, the same at every evaluation."""
+    """Reset seed of the first evaluation episode; episode i uses first_seed + i, the same at every evaluation. The
+    last measurement begins 10,000 further on. Training begins at seeds of its own, whatever stands here."""
 
 
 class CheckpointSpec(Model):
@@ -322,32 +250,37 @@ class SeedStatus(StatusModel):
     step: int | None = None
     """Timesteps done, as last heard."""
     return_: float | None = Field(default=None, alias="return")
-    """Mean greedy evaluation return: the best so far while running, of the published checkpoint at the end."""
+    """Mean greedy return of the published checkpoint in episodes that chose nothing, once the seed succeeded."""
+    selection_return: float | None = None
+    """The best mean return of an evaluation, so far or at the end: it chose the checkpoint, and is higher than what the
+    policy is worth."""
     best_step: int | None = None
-    """Timestep of the checkpoint with that return, once the seed succeeded."""
+    """Timestep of the published checkpoint, once the seed succeeded."""
     steps_per_second: float | None = None
     """Timesteps per second of training, as last heard."""
     retries: int = 0
     """Restarts so far that counted."""
     resumed_from: int | None = None
     """Timestep of the checkpoint its last pod resumed from; absent: from the beginning."""
+    preset: str | None = None
+    """Which environment's preset it ran with, once the seed succeeded; `default`: the one for all without their own."""
     random: RandomReturn | None = None
     """What random actions return, once the seed succeeded; absent where that was not measured."""
     artifact: ArtifactRef | None = None
     """The best evaluated checkpoint, once the seed succeeded."""
     message: str | None = None
-    """Why it failed, in the trainer's words."""
+    """Why it failed, or ended early, in the trainer's words."""
 
 
 class BestSeed(StatusModel):
-    """The seed whose published checkpoint has the highest mean evaluation return; the lowest index wins a tie."""
+    """The seed whose published checkpoint has the highest return; the lowest index wins a tie."""
 
     seed: int
     """Its seed."""
     return_: float = Field(alias="return")
-    """Its mean evaluation return."""
+    """Its mean return."""
     step: int | None = None
-    """Timestep of the checkpoint with that return."""
+    """Timestep of its checkpoint."""
     random: RandomReturn | None = None
     """What random actions return in the same environment, to compare; absent where that was not measured."""
     artifact: ArtifactRef
@@ -360,7 +293,7 @@ class Aggregate(StatusModel):
     seeds: int
     """How many seeds went in."""
     mean: float
-    """Mean over seeds of the mean evaluation return."""
+    """Mean over seeds of their returns."""
     iqm: float
     """Interquartile mean over seeds: robust against one lucky or broken seed."""
     ci95: list[float] | None = None
@@ -398,6 +331,8 @@ class RLTrainingJobStatus(ConditionedStatus):
     """Pending, Running, Suspended, Succeeded or Failed."""
     attempt: int | None = None
     """Which life of the pods this is; part of the child Job's name."""
+    algorithm: str | None = None
+    """Which algorithm learns."""
     template_hash: str | None = None
     """Hash of the frozen spec the Job was built from."""
     seeds: list[SeedStatus] = Field(
@@ -446,7 +381,9 @@ class TrainingReport(Model):
     step: int = 0
     """Timesteps done."""
     return_: float | None = Field(default=None, alias="return")
-    """Mean greedy evaluation return of the published checkpoint."""
+    """Mean greedy return of the published checkpoint in episodes that chose nothing."""
+    selection_return: float | None = None
+    """Mean return at the evaluation that chose it."""
     best_step: int | None = None
     """Timestep of the published checkpoint."""
     random: RandomReturn | None = None
@@ -457,6 +394,8 @@ class TrainingReport(Model):
     """Timesteps per second of training over this pod's life, evaluation and checkpoints included."""
     resumed_from: int | None = None
     """Timestep of the checkpoint this pod resumed from."""
+    preset: str | None = None
+    """Which environment's preset it ran with; `default`: the one for all without their own."""
     weights_sha256: str | None = None
     """Hash of all final weights, target networks included, to compare runs bit for bit."""
     message: str = ""

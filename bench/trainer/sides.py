@@ -11,7 +11,7 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from belay_api.outcomes import Played
 from belay_api.training import TrainingConfig
-from belay_trainer import environments, presets
+from belay_trainer import environments
 from belay_trainer.boundary import Boundary
 from belay_trainer.config import Run
 from belay_trainer.evaluate import Evaluation, Evaluator
@@ -20,7 +20,7 @@ from belay_trainer.keeper import Keeper
 from belay_trainer.logbook import connect
 from belay_trainer.stop import Stop
 from belay_trainer.store import open_store
-from belay_trainer.train import CLASSES, build
+from belay_trainer.train import CLASSES, build, preset_of
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def make_run(algorithm: str, environment: str, steps: int, load: dict[str, Any],
     """Return the training both sides run."""
     spec = {
         "environment": {"id": environment},
-        "algorithm": {"name": algorithm},
+        "algorithm": {algorithm: {}},
         "budget": {"steps": steps},
         "evaluation": load["evaluation"],
         "checkpoint": load["checkpoint"],
@@ -88,9 +88,9 @@ def direct(run: Run) -> Times:
     """Return what `learn` costs as a user of Stable-Baselines3 would call it."""
     torch.set_num_threads(1)
     spec = run.spec
-    chosen = presets.settings(spec.algorithm, copies=None, steps=spec.budget.steps)
+    chosen = preset_of(run)
     tasks = make_vec_env(spec.environment.id, n_envs=chosen.copies, seed=run.seed)
-    model = CLASSES[spec.algorithm.name]("MlpPolicy", tasks, seed=run.seed, **chosen.arguments)
+    model = CLASSES[spec.algorithm.chosen]("MlpPolicy", tasks, seed=run.seed, **chosen.arguments)
     gc.collect()
     began = Times.now()
     model.learn(spec.budget.steps)
@@ -105,7 +105,8 @@ def belay(run: Run, folder: Path, logbook: str) -> tuple[Times, Times, float]:
     client = connect(logbook, folder / "no-token")
     keeper = Keeper(folder, open_store(run, pvc_dir=folder, logbook=client), keep=run.spec.checkpoint.keep)
     heartbeat = Heartbeat(client, run.config.namespace)
-    evaluator = TimedEvaluator(environments.maker(run.spec.environment), run.spec.evaluation, run.spec.environment)
+    task = run.spec.environment
+    evaluator = TimedEvaluator.held_out(environments.maker(task), task, run.spec.evaluation)
     model = build(run)
     boundary = TimedBoundary(run, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=Stop(), resume=None)
     gc.collect()

@@ -1,8 +1,11 @@
-"""What happens between an update and the next collection: the only moment at which a training may be cut.
+"""What happens between an update and the next collection: the moment at which a training is cut without losing a bit.
 
 In this order: take up a checkpoint (once) · play random actions (once) · are the numbers still numbers · evaluate, if
 due · go, if asked to · keep a checkpoint, if due · tell the logbook. An evaluation that is cut short is not recorded,
 so the next pod plays it again and ends up with the same bits.
+
+Within a collection there are heartbeats, and a pod that must go waits for its end no longer than `PATIENCE_S`: then the
+experience of that collection is dropped and the next pod begins it anew, in fresh episodes.
 """
 
 import math
@@ -19,13 +22,14 @@ from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_retur
 from belay_api.wire import CheckpointRef, RunProgress
 from belay_trainer import checkpoint
 from belay_trainer.config import Run
-from belay_trainer.errors import Diverged, Interrupted
-from belay_trainer.evaluate import Evaluator, Stopped
+from belay_trainer.errors import BadConfiguration, Diverged, Interrupted
+from belay_trainer.evaluate import ENDLESS, Evaluator, Stopped
 from belay_trainer.heartbeat import PERIOD_S, Heartbeat
 from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
 
-FLUSH_S = 45.0  # of the pod's 60 s to go: bring the last checkpoint to the store, keep some for the report
+PATIENCE_S = 8.0  # of the pod's 60 s to go, for the end of a collection
+FLUSH_S = 40.0  # and for bringing the last checkpoint to the store; the rest is for the report
 
 
 @dataclass(slots=True)
@@ -70,6 +74,8 @@ class Boundary(BaseCallback):
         # dqn comes by every four timesteps: what it asks each time is looked up once.
         self._evaluate_every, self._save_every = run.spec.evaluation.every, run.spec.checkpoint.every
         self._began = self._told = time.monotonic()
+        self._collecting_since = 0  # timestep
+        self._asked_at: float | None = None  # when a collection first saw that the pod must go
 
     @property
     def steps_per_second(self) -> float | None:
@@ -84,6 +90,11 @@ class Boundary(BaseCallback):
             raise Diverged(f"weights are not finite at timestep {self.model.num_timesteps}: lower learning_rate.")
         found = self._evaluator(self.model.policy, step=self.model.num_timesteps, stop=self._must_go)
         report = found.report
+        if report.cut and not self.model.ep_info_buffer:
+            raise BadConfiguration(
+                f"environment.id: no episode has ended, in training or in {ENDLESS} timesteps of an evaluation, and "
+                "the environment has no cap: register it with max_episode_steps, or end its episodes."
+            )
         self.own.seen(found.played)
         # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
         best = self.own.best
@@ -131,6 +142,10 @@ class Boundary(BaseCallback):
         )
 
     def _on_step(self) -> bool:
+        if self._must_go():
+            self._asked_at = self._asked_at or time.monotonic()
+            if time.monotonic() - self._asked_at >= PATIENCE_S:
+                self._cut()
         return True
 
     def _on_rollout_start(self) -> None:
@@ -149,8 +164,8 @@ class Boundary(BaseCallback):
             self._go(step)
         if _due(step, self.own.saved_at, self._save_every):
             self._save(step)
-        if time.monotonic() - self._told >= PERIOD_S:
-            self.tell()
+        self._must_go()
+        self._collecting_since = step
 
     def _take_up(self, ref: CheckpointRef, state: dict[str, Any]) -> None:
         checkpoint.restore(self.model, state)
@@ -170,7 +185,9 @@ class Boundary(BaseCallback):
         self.own.seen(self.own.random or {})
 
     def _must_go(self) -> bool:
-        """Asked before every timestep of an evaluation, which may take long: the logbook hears of us meanwhile."""
+        """Asked before every timestep, of a collection or an evaluation, which may take long: the logbook hears of us
+        meanwhile.
+        """
         if time.monotonic() - self._told >= PERIOD_S:
             self.tell()
         return self._stop.asked
@@ -183,9 +200,20 @@ class Boundary(BaseCallback):
                 "size of the environment's rewards and observations."
             )
 
+    def _cut(self) -> None:
+        """Go in the middle of a collection."""
+        step = self._collecting_since
+        if step > self.own.saved_at:  # else the checkpoint of that very moment is there, and is exact
+            self.own.saved_at = step
+            self._keeper.save(step, checkpoint.pack(self.model, self.own, collecting_since=step))
+        self._leave(step)
+
     def _go(self, step: int) -> None:
         if step > self.own.saved_at:
             self._save(step)
+        self._leave(step)
+
+    def _leave(self, step: int) -> None:
         stored = self._keeper.flush(FLUSH_S)
         self.tell()
         raise Interrupted(

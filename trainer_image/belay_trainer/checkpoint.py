@@ -7,7 +7,7 @@ collected. A resumed run starts as a fresh one and has its state replaced at the
 schedules and the counters of `learn` need no arithmetic.
 
 Bit-exact for the same image, one thread, a CPU and environments that pickle. Environments that do not are started
-afresh, and the run is merely continued.
+afresh, and the run is merely continued; so it is where a collection had to be cut.
 """
 
 import hashlib
@@ -43,21 +43,28 @@ class Unusable(Exception):
     """A blob this version cannot resume from."""
 
 
-def pack(model: BaseAlgorithm, own: Any) -> bytes:
+def pack(model: BaseAlgorithm, own: Any, *, collecting_since: int | None = None) -> bytes:
     """Return the blob of a model that stands before its next collection.
 
     Args:
         own: The callback's state; travels along as it is.
+        collecting_since: Timestep at which the collection under way began, whose experience is dropped: the run goes on
+            from there in new episodes. None: the model does stand before one.
     """
+    counters = _attributes(model, _COUNTERS)
+    if collecting_since is not None:
+        counters["num_timesteps"] = collecting_since
     state = {
         "format": FORMAT,
         "policy": _on_cpu(model.policy.state_dict()),
         "optimizer": _on_cpu(model.policy.optimizer.state_dict()),
-        "counters": _attributes(model, _COUNTERS),
+        "counters": counters,
         "replay": _replay(model),
         "random": random_state(),
         "own": own,
     }
+    if collecting_since is not None:
+        return cloudpickle.dumps(state | {"collection": None})
     collection = {
         "attributes": _attributes(model, _COLLECTION),
         "layers": [_own_state(layer) for layer in _layers(model)],

@@ -1,22 +1,32 @@
-"""The task as the spec names it: made, checked, and ready to be stepped by Stable-Baselines3."""
+"""The task as the spec names it: made, checked, and ready to be stepped by Stable-Baselines3.
+
+Who starts where: no two copies of any seed of a job collect in the same episodes, and nothing is evaluated in episodes
+that were trained on. Evaluations begin at reset seeds below 2^31, copies at one of their own from there on.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
+from gymnasium.wrappers.utils import RunningMeanStd
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from belay_api.artifact import space_model
-from belay_api.training import AlgorithmName, EnvironmentSpec, RewardRange
+from belay_api.training import MOST_COPIES, EnvironmentSpec, RewardRange
 from belay_trainer.errors import BadConfiguration
 
 Environment = gymnasium.Env[Any, Any]
 
+TRAINING_SEEDS = 2**31  # from here on; NumPy's older generators take 32 bits and no more
+
 # What a wrong id, module or keyword raises while an environment is made. Anything else may be the machine's fault and
 # is worth another pod.
-_USER_FAULTS = (gymnasium.error.Error, ImportError, TypeError, ValueError, AttributeError, KeyError, AssertionError)
+_USER_FAULTS = (
+    gymnasium.error.Error, ImportError, TypeError, ValueError, AttributeError, LookupError, AssertionError,
+    NotImplementedError,
+)  # fmt: skip
 
 
 def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
@@ -39,19 +49,51 @@ def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
     return make
 
 
-def check_spaces(environment: Environment, algorithm: AlgorithmName) -> None:
+def check_spaces(environment: Environment, algorithm: str) -> None:
     """Check that what goes in and out can be learned and served. Raises: BadConfiguration."""
     try:
         space_model(environment.observation_space)
         action = space_model(environment.action_space)
     except ValueError as error:
         raise BadConfiguration(f"environment.id: {error}") from error
-    if algorithm is AlgorithmName.DQN and action.kind != "discrete":
-        raise BadConfiguration(f"algorithm.name dqn wants Discrete actions, this task has {action}: use ppo.")
+    if algorithm == "dqn" and action.kind != "discrete":
+        raise BadConfiguration(f"algorithm.dqn wants Discrete actions, this task has {action}: use ppo.")
     if action.kind == "discrete" and action.start != 0:
         raise BadConfiguration(
             f"actions start at {action.start}, wanted 0: shift them in a wrapper of the environment."
         )
+
+
+def check_wrappers(environment: Environment) -> None:
+    """Check that nothing inside learns while it is stepped: it would not be served. Raises: BadConfiguration."""
+    for layer in _layers(environment):
+        if any(isinstance(value, RunningMeanStd) for value in vars(layer).values()):
+            raise BadConfiguration(
+                f"environment.id: {type(layer).__name__} inside the environment keeps running statistics. They are not "
+                "part of the policy, so that it would act on other observations, or be measured in other rewards, than "
+                "in training. Scale by constants in the environment instead."
+            )
+
+
+def try_out(environment: Environment) -> None:
+    """Reset and step once: what cannot be played is told now, in the environment's own words.
+
+    Raises: BadConfiguration.
+    """
+    try:
+        started = environment.reset(seed=0)
+        if not (isinstance(started, tuple) and len(started) == 2):
+            raise TypeError(f"reset() returned {type(started).__name__}, wanted (observation, info)")
+        stepped = environment.step(environment.action_space.sample())
+        if len(stepped) != 5:
+            raise TypeError(
+                f"step() returned {len(stepped)} values, wanted (observation, reward, terminated, truncated, info)"
+            )
+    except _USER_FAULTS as error:
+        raise BadConfiguration(
+            f"environment.id: the first reset and step failed: {type(error).__name__}: {error}. Environments of Gym's "
+            "old API need a wrapper that speaks Gymnasium's (`shimmy` has one)."
+        ) from error
 
 
 def cap(environment: Environment) -> int | None:
@@ -82,6 +124,34 @@ def reward_range(environment: Environment, spec: EnvironmentSpec) -> RewardRange
     return RewardRange(low=low if math.isfinite(low) else None, high=high if math.isfinite(high) else None)
 
 
-def vectorised(make: Callable[[], Environment], copies: int) -> DummyVecEnv:
-    """Return `copies` environments stepped one after the other, each counting its episode returns."""
-    return DummyVecEnv([lambda: Monitor(make()) for _ in range(copies)])
+class Copies(DummyVecEnv):
+    """Environments stepped one after the other; each begins at a reset seed that no copy of another seed begins at."""
+
+    def seed(self, seed: int | None = None) -> list[int]:
+        """Seed the next reset. Stable-Baselines3's own gives copy i + 1 of seed s what copy i of seed s + 1 has."""
+        if seed is None:
+            return super().seed(seed)
+        self._seeds = reset_seeds(seed, self.num_envs)
+        return self._seeds
+
+
+def reset_seeds(seed: int, copies: int) -> list[int]:
+    """Return the reset seeds of a training seed's copies, all at least 2^31.
+
+    Those of the up to 1,000 neighbouring seeds of a job all differ.
+    """
+    return [TRAINING_SEEDS + (seed * MOST_COPIES + copy) % TRAINING_SEEDS for copy in range(copies)]
+
+
+def vectorised(make: Callable[[], Environment], copies: int) -> Copies:
+    """Return `copies` environments, each counting its episode returns."""
+    return Copies([lambda: Monitor(make()) for _ in range(copies)])
+
+
+def _layers(environment: Environment) -> Iterator[Environment]:
+    """The environment and what it wraps, outermost first."""
+    while True:
+        yield environment
+        if not isinstance(environment, gymnasium.Wrapper):
+            return
+        environment = environment.env

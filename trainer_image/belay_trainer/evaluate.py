@@ -1,8 +1,9 @@
 """How good a policy is: greedy episodes in environments of their own, on held-out seeds, without touching the training;
 and how good random actions are, on the seeds after those.
 
-Episode i always starts from reset seed `first_seed + i`, so two checkpoints are compared on the same starts. Episodes
-are played side by side and share each forward pass: most of the time of a small policy is spent calling it.
+Episode i always starts from reset seed `first_seed + i`, so two checkpoints are compared on the same starts. The best
+of many such comparisons is the luckiest too: `Evaluator.fresh` measures it where nothing was chosen. Episodes are
+played side by side and share each forward pass: most of the time of a small policy is spent calling it.
 """
 
 import copy
@@ -10,20 +11,20 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
 from belay_api.artifact import EvaluationReport
 from belay_api.outcomes import Played
-from belay_api.training import EnvironmentSpec, EvaluationSpec
+from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
 from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.randomness import untouched
 
 COPIES = 16  # side by side; more gain little and cost an environment each
-ENDLESS = 1_000_000  # timesteps; an episode of an environment without a cap that lasts as long is not waited for
+ENDLESS = 100_000  # timesteps; an episode of an environment without a cap is cut there, and counts as it stands
 RANDOM_EPISODES = 100
 RANDOM_PART = 20  # random episodes begin within the budget's timesteps over this, and within RANDOM_S
 RANDOM_S = 20.0  # wall clock; what has begun has as long again to end
@@ -70,12 +71,24 @@ class Stopped(Exception):
 class Evaluator:
     """Plays evaluations; keeps its environments between them."""
 
-    def __init__(self, make: Callable[[], Environment], spec: EvaluationSpec, task: EnvironmentSpec) -> None:
-        self._spec, self._declared = spec, task.reward_range is not None
+    def __init__(
+        self, make: Callable[[], Environment], task: EnvironmentSpec, *, episodes: int, first_seed: int
+    ) -> None:
+        self._seeds, self._declared = range(first_seed, first_seed + episodes), task.reward_range is not None
         with untouched():
-            self._environments = [make() for _ in range(min(COPIES, spec.episodes))]
+            self._environments = [make() for _ in range(min(COPIES, episodes))]
         self.rewards = environments.reward_range(self._environments[0], task)
         self.cap = environments.cap(self._environments[0])
+
+    @classmethod
+    def held_out(cls, make: Callable[[], Environment], task: EnvironmentSpec, spec: EvaluationSpec) -> Self:
+        """Return the one that chooses among checkpoints."""
+        return cls(make, task, episodes=spec.episodes, first_seed=spec.first_seed)
+
+    @classmethod
+    def fresh(cls, make: Callable[[], Environment], task: EnvironmentSpec, spec: EvaluationSpec) -> Self:
+        """Return the one that measures what was chosen."""
+        return cls(make, task, episodes=spec.final_episodes, first_seed=spec.first_seed + MOST_EPISODES)
 
     def __call__(self, policy: Policy, *, step: int, stop: Callable[[], bool] = lambda: False) -> Evaluation:
         """Return how `policy` does.
@@ -83,23 +96,22 @@ class Evaluator:
         Args:
             step: Timestep of the training the policy was taken at.
             stop: Asked before every timestep.
-        Raises: Stopped when `stop` says so; Diverged when a return is not a finite number; BadConfiguration when an
-            episode does not end, or a reward lies outside environment.rewardRange.
+        Raises: Stopped when `stop` says so; Diverged when a return is not a finite number; BadConfiguration when a
+            reward lies outside environment.rewardRange.
         """
         with untouched():
-            returns, lengths = self._play(
-                policy, stop, range(self._spec.first_seed, self._spec.first_seed + self._spec.episodes)
-            )
+            returns, lengths, cut = self._play(policy, stop, self._seeds)
         if not np.isfinite(returns).all():
             raise Diverged(f"an evaluation return at timestep {step} is not finite: look at the environment's rewards.")
         report = EvaluationReport(
             step=step,
             episodes=len(returns),
-            first_seed=self._spec.first_seed,
+            first_seed=self._seeds.start,
             mean=float(returns.mean()),
             std=float(returns.std()),
             min=float(returns.min()),
             max=float(returns.max()),
+            cut=cut,
         )
         return Evaluation(report, _played(returns, lengths))
 
@@ -122,7 +134,7 @@ class Evaluator:
         Raises: Stopped, BadConfiguration.
         """
         began, most = clock(), max(budget // RANDOM_PART, 1)
-        first = self._spec.first_seed + self._spec.episodes
+        first = self._seeds.start + 2 * MOST_EPISODES  # behind those of every evaluation
 
         def begins(steps: int) -> bool:
             return steps < most and clock() - began < RANDOM_S
@@ -133,7 +145,7 @@ class Evaluator:
 
         with untouched():
             try:
-                returns, lengths = self._play(
+                returns, lengths, _ = self._play(
                     Uniform(self._environments[0], seed), stop, range(first, first + RANDOM_EPISODES), begins, waits
                 )
             except _Unfinished:
@@ -153,15 +165,15 @@ class Evaluator:
         seeds: range,
         begins: Callable[[int], bool] = lambda _: True,
         waits: Callable[[int], bool] = lambda _: True,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the returns and lengths of the episodes with these reset seeds.
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return the returns and lengths of the episodes with these reset seeds, and how many were cut.
 
         Args:
             begins: Whether another episode may begin after so many timesteps in all; the first ones always do.
             waits: Whether to go on after so many.
         Raises: _Unfinished when `waits` says no.
         """
-        returns, lengths, steps = [0.0] * len(seeds), [0] * len(seeds), 0
+        returns, lengths, steps, cut = [0.0] * len(seeds), [0] * len(seeds), 0, 0
         waiting = iter(range(len(seeds)))
         under_way = [_start(e, episode, seeds) for e, episode in zip(self._environments, waiting, strict=False)]
         begun = len(under_way)
@@ -178,18 +190,15 @@ class Evaluator:
                 returns[episode] += float(reward)
                 lengths[episode] += 1
                 steps += 1
-                if lengths[episode] >= ENDLESS and not self.cap:
-                    raise BadConfiguration(
-                        f"environment.id: an evaluation episode has not ended after {ENDLESS} timesteps, and the "
-                        "environment has no cap: register it with max_episode_steps, or end its episodes."
-                    )
-                if not (terminated or truncated):
+                endless = not (terminated or truncated) and lengths[episode] >= ENDLESS and not self.cap
+                cut += endless
+                if not (terminated or truncated or endless):
                     going_on.append((environment, episode, observation))
                 elif begins(steps) and (following := next(waiting, None)) is not None:
                     going_on.append(_start(environment, following, seeds))
                     begun += 1
             under_way = going_on
-        return np.asarray(returns[:begun]), np.asarray(lengths[:begun])
+        return np.asarray(returns[:begun]), np.asarray(lengths[:begun]), cut
 
     def _check(self, reward: float) -> None:
         """Hold a reward against what is said of all of them. Raises: BadConfiguration."""

@@ -5,8 +5,14 @@ a server needs to know neither Stable-Baselines3 nor the algorithm.
 """
 
 import copy
+import io
+import json
 import platform
+import re
+import tempfile
+import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -23,13 +29,17 @@ from belay_api.outcomes import KnownOutcome
 from belay_trainer.config import Run
 from belay_trainer.critic import Critic, write_critic
 from belay_trainer.environments import Environment
-from belay_trainer.errors import TrainerError
+from belay_trainer.errors import BadConfiguration, TrainerError
+from belay_trainer.randomness import untouched
 
-ONNX, TORCHSCRIPT, TRAINING = "policy.onnx", "policy.pt", "training.zip"
+ONNX, TORCHSCRIPT, TRAINING, CONFIG = "policy.onnx", "policy.pt", "training.zip", "config.json"
 OPSET = 17
 INPUT, OUTPUT = "observation", "output"
 CHECKED = 256  # observations on which exported network and model must agree
 TOLERANCE = 1e-4  # absolute and relative, of float32 sums in another order
+CLOCKED = ("start_time", "ep_info_buffer", "ep_success_buffer")  # hold times of day, and no part of a policy
+ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can tell
 PACKAGES = ("torch", "stable-baselines3", "gymnasium", "numpy")
 
 OutputKind = Literal["logits", "q-values", "mean"]
@@ -74,12 +84,20 @@ class Network(torch.nn.Module):
         return output
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluations:
+    """How the model, with the weights it has now, did."""
+
+    measured: EvaluationReport  # where nothing was chosen
+    selection: EvaluationReport  # where it was chosen
+
+
 def export(
     model: BaseAlgorithm,
     run: Run,
     *,
     environment: Environment,
-    report: EvaluationReport,
+    evaluations: Evaluations,
     folder: Path,
     outcomes: Mapping[str, KnownOutcome] | None = None,
 ) -> Manifest:
@@ -87,7 +105,6 @@ def export(
 
     Args:
         environment: One copy of the environment; its spaces and cap go into the manifest.
-        report: How the model, with the weights it has now, was evaluated.
         outcomes: What is known of returns and lengths, by name.
     Raises: ExportFailed when a network in the folder would act differently from the model.
     """
@@ -96,23 +113,25 @@ def export(
     _write_networks(network, observations[:2], folder)
     check_agreement(model, network, folder, observations)
     write_critic(Critic.of(model, network.policy), environment, folder)
-    model.save(folder / TRAINING)
+    save_training(model, folder / TRAINING)
+    (folder / CONFIG).write_text(json.dumps(run.spec.said(), sort_keys=True, indent=1) + "\n")
     config, task = run.config, environment.spec
     manifest = Manifest(
-        algorithm=run.spec.algorithm.name,
+        algorithm=run.spec.algorithm.chosen,
         environment=run.spec.environment.id,
         observation=space_model(environment.observation_space),
         action=space_model(environment.action_space),
         output=network.kind,
         max_episode_steps=task.max_episode_steps if task else None,
-        evaluation=report,
+        evaluation=evaluations.measured,
+        selection=evaluations.selection,
         outcomes=dict(outcomes or {}),
         lineage=Lineage(
             namespace=config.namespace,
             training_job=config.job,
             uid=config.uid,
             seed=run.seed,
-            step=report.step,
+            step=evaluations.measured.step,
             config_hash=config.config_hash,
             packages={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         ),
@@ -120,6 +139,37 @@ def export(
     )
     (folder / MANIFEST).write_bytes(manifest.canonical())
     return manifest
+
+
+def save_training(model: BaseAlgorithm, path: Path) -> None:
+    """Write what Stable-Baselines3 loads a model from. The same training gives the same bytes, whenever it ran."""
+    content = io.BytesIO()
+    model.save(content, exclude=CLOCKED)
+    with zipfile.ZipFile(content) as written, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name in sorted(written.namelist()):
+            part = written.read(name)
+            if name == "data":  # beside every pickled object stand its members in words, with their addresses
+                part = ADDRESS.sub(b"", part)
+            zipped.writestr(zipfile.ZipInfo(name, LONG_AGO), part)
+
+
+def rehearse(model: BaseAlgorithm, environment: Environment) -> None:
+    """Export the untrained model: what cannot be served is told in the first seconds, not after the last timestep.
+
+    Raises: BadConfiguration.
+    """
+    space = environment.observation_space
+    observations = np.zeros((2, *(space.shape or ())), dtype=space.dtype)
+    with untouched(), tempfile.TemporaryDirectory(prefix="rehearsal-") as name:
+        try:
+            network = Network(model).eval()
+            _write_networks(network, observations, Path(name))
+            check_agreement(model, network, Path(name), observations)
+        except (ExportFailed, RuntimeError, ValueError, TypeError, LookupError) as error:
+            raise BadConfiguration(
+                f"environment.id: a policy for actions {environment.action_space} and observations {space} cannot be "
+                f"exported: {str(error).splitlines()[0]} Flatten them in a wrapper of the environment."
+            ) from error
 
 
 def sample_observations(environment: Environment, *, count: int = CHECKED) -> np.ndarray:

@@ -5,10 +5,11 @@ import tempfile
 from pathlib import Path
 
 from belay_api.training import ArtifactRef
-from belay_trainer import checkpoint, environments
+from belay_trainer import environments
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted, StoreUnavailable
-from belay_trainer.export import export
+from belay_trainer.export import Evaluations, export
+from belay_trainer.measure import Measured
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store
 from belay_trainer.train import Trained
@@ -17,12 +18,14 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 log = logging.getLogger(__name__)
 
 
-def publish(trained: Trained, run: Run, store: Store, *, work_dir: Path, stop: Stop) -> ArtifactRef:
-    """Return where the best evaluated policy lies now. The model has its weights afterwards.
+def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, work_dir: Path, stop: Stop) -> ArtifactRef:
+    """Return where the best evaluated policy lies now.
 
+    Args:
+        trained: Its model has that policy's weights.
+        measured: How that policy does.
     Raises: ExportFailed, StoreRefused, Interrupted.
     """
-    checkpoint.set_weights(trained.model, trained.best.weights)
     trained.model.num_timesteps = trained.best.report.step
     environment = environments.maker(run.spec.environment)()
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="artifact-") as name:
@@ -31,8 +34,8 @@ def publish(trained: Trained, run: Run, store: Store, *, work_dir: Path, stop: S
             trained.model,
             run,
             environment=environment,
-            report=trained.best.report,
-            outcomes=trained.outcomes,
+            evaluations=Evaluations(measured.report, selection=trained.best.report),
+            outcomes=measured.outcomes,
             folder=folder,
         )
         environment.close()

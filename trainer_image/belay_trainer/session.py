@@ -1,4 +1,4 @@
-"""The life of a training pod in reading order: open the store, train, publish, say so."""
+"""The life of a training pod in reading order: open the store, train, measure, publish, say so."""
 
 from pathlib import Path
 
@@ -10,10 +10,11 @@ from belay_trainer import checkpoint
 from belay_trainer.config import Run
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
+from belay_trainer.measure import measure
 from belay_trainer.publish import publish
 from belay_trainer.stop import Stop
 from belay_trainer.store import open_store
-from belay_trainer.train import Trained, train
+from belay_trainer.train import Trained, preset_of, train
 
 
 def train_and_publish(
@@ -26,7 +27,8 @@ def train_and_publish(
     try:
         trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop)
         weights = checkpoint.weights_sha256(trained.model)
-        artifact = publish(trained, run, store, work_dir=work_dir, stop=stop)
+        measured = measure(trained, run, stop=stop)
+        artifact = publish(trained, measured, run, store, work_dir=work_dir, stop=stop)
     finally:
         keeper.close()
         heartbeat.close()
@@ -35,13 +37,16 @@ def train_and_publish(
         index=run.index,
         seed=run.seed,
         step=trained.step,
-        return_=trained.best.report.mean,
-        best_step=trained.best.report.step,
+        return_=measured.report.mean,
+        selection_return=trained.best.report.mean,
+        best_step=measured.report.step,
         random=_random(trained),
         artifact=artifact,
         steps_per_second=trained.steps_per_second,
         resumed_from=trained.resumed_from,
+        preset=preset_of(run).preset,
         weights_sha256=weights,
+        message=trained.ended_early,
     )
 
 

@@ -68,7 +68,8 @@ def config_map(observed: Observed) -> dict[str, Any]:
         "ConfigMap",
         config_name(owner, observed.attempt),
         _labels(observed),
-        data={_CONFIG_KEY: json.dumps(config.dump(), sort_keys=True)},
+        # Without what is the default anyway: a trainer of another version refuses fields that it does not know.
+        data={_CONFIG_KEY: json.dumps(config.said(), sort_keys=True)},
     )
 
 

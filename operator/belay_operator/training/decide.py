@@ -57,6 +57,7 @@ def _read_world(observed: Observed) -> RLTrainingJobStatus:
     return before.model_copy(
         update={
             "attempt": observed.attempt,
+            "algorithm": observed.spec.algorithm.chosen,
             "template_hash": before.template_hash or build.spec_hash(observed.spec),
             "seeds": seeds,
             "progress": progress(observed, seeds),

@@ -77,12 +77,14 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "phase": SeedPhase.SUCCEEDED,
             "step": report.step,
             "return_": report.return_,
+            "selection_return": report.selection_return,
             "best_step": report.best_step,
             "steps_per_second": None if rate is None else rounded(rate),
             "resumed_from": report.resumed_from,
+            "preset": report.preset,
             "random": report.random,
             "artifact": report.artifact,
-            "message": None,
+            "message": report.message or None,
         }
     )
 
@@ -96,7 +98,7 @@ def _with_heartbeat(observed: Observed, seed: SeedStatus) -> SeedStatus:
     return seed.model_copy(
         update={
             "step": beat.step,
-            "return_": beat.best_return if beat.best_return is not None else seed.return_,
+            "selection_return": beat.best_return if beat.best_return is not None else seed.selection_return,
             "steps_per_second": None if rate is None else rounded(rate),
             "resumed_from": beat.resumed_from if beat.resumed_from is not None else seed.resumed_from,
         }

@@ -17,7 +17,7 @@ def training_job(name: str, **annotations: str) -> dict[str, Any]:
         "metadata": {"name": name, "annotations": annotations},
         "spec": {
             "environment": {"id": "CartPole-v1"},
-            "algorithm": {"name": "ppo"},
+            "algorithm": {"ppo": {}},
             "budget": {"steps": 1000},
         },
     }

@@ -57,7 +57,7 @@ def training(**spec: Any) -> dict[str, Any]:
         "metadata": {"name": "cartpole"},
         "spec": {
             "environment": {"id": "CartPole-v1"},
-            "algorithm": {"name": "ppo"},
+            "algorithm": {"ppo": {}},
             "budget": {"steps": 1000},
             "publish": {"family": "cartpole"},
             **spec,

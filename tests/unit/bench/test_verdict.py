@@ -197,7 +197,12 @@ def test_a_worse_candidate_does_not_pass_where_stable_loses_its_best() -> None:
         values |= {"returns": "mixture", "stable": [[0.75, 280, 20], [0.25, 400, 20]], "range": [0, 600]}
         episodes = drawn(rollouts=rollouts, **values)
         sides = [so_far(episodes, candidate=side, schedule=SCHEDULE, rollouts=rollouts) for side in (True, False)]
-        asked = {"schedule": SCHEDULE, "comparison": COMPARISON, "budget": BUDGET, "before": (np.zeros((rollouts, 0)), None)}
+        asked = {
+            "schedule": SCHEDULE,
+            "comparison": COMPARISON,
+            "budget": BUDGET,
+            "before": (np.zeros((rollouts, 0)), None),
+        }
         looked[loses] = sides, belay(*sides, **asked)
         agree(looked[loses][1], *sides, **asked, rng=np.random.default_rng(2))
     (candidate, stable), course = looked["best"]

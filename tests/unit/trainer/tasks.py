@@ -98,6 +98,84 @@ class Endless(Countdown):
         return observation, reward, False, truncated, info
 
 
+class Sheet(Countdown):
+    """Actions of a shape that no network of ours puts out."""
+
+    action_space = spaces.Box(-1.0, 1.0, (2, 3), np.float32)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return super().step(int(action.sum() > 0))
+
+
+class OldReset(Countdown):
+    """Gym before 0.26: an observation alone."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> np.ndarray:  # type: ignore[override]
+        return super().reset(seed=seed)[0]
+
+
+class OldStep(Countdown):
+    """Gym before 0.26: four values."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, dict[str, Any]]:  # type: ignore[override]
+        observation, reward, terminated, _, info = super().step(action)
+        return observation, reward, terminated, info
+
+
+class Unfinished(Countdown):
+    """Raises at its first step."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        raise KeyError("torque_limit")
+
+
+def Normalised() -> gymnasium.Env[np.ndarray, int]:
+    """Returns what learns its statistics while it is stepped."""
+    return gymnasium.wrappers.NormalizeObservation(Countdown())
+
+
+class Cliff(Countdown):
+    """Pays well for a while, and then what no training survives; evaluations are spared."""
+
+    paid = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        self.evaluated = seed is not None and seed < 2**31
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(action)
+        self.paid += not self.evaluated
+        return observation, float("inf") if self.paid > 200 else reward, terminated, truncated, info
+
+
+class Skilful(Countdown):
+    """Only action 0 ends an episode."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation, reward, _, truncated, info = super().step(action)
+        return observation, reward, action == 0, truncated, info
+
+
+class Luck(gymnasium.Env[np.ndarray, int]):
+    """Four timesteps whose rewards are drawn at the start, N(0, 50) for either action: every policy is worth 0."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.rewards = list(self.np_random.normal(0.0, 50.0, (4, 2)))
+        return self._observation(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        reward = self.rewards.pop()[action]
+        return self._observation(), float(reward), not self.rewards, False, {}
+
+    def _observation(self) -> np.ndarray:
+        return self.np_random.normal(size=2).astype(np.float32)
+
+
 for name, task, cap in (
     ("Countdown", Countdown, 50),
     ("Promising", Promising, 50),
@@ -108,5 +186,13 @@ for name, task, cap in (
     ("Stubborn", Stubborn, 500),
     ("Odd", Odd, 50),
     ("Endless", Endless, None),
+    ("Luck", Luck, 50),
+    ("Sheet", Sheet, 50),
+    ("OldReset", OldReset, 50),
+    ("OldStep", OldStep, 50),
+    ("Unfinished", Unfinished, 50),
+    ("Normalised", Normalised, 50),
+    ("Cliff", Cliff, 50),
+    ("Skilful", Skilful, None),
 ):
     gymnasium.register(id=f"{name}-v0", entry_point=task, max_episode_steps=cap)

@@ -7,16 +7,18 @@ from typing import Any
 import pytest
 from trainer_support import make_config
 
-from belay_trainer import checkpoint
+from belay_trainer import boundary, checkpoint, evaluate
 from belay_trainer.boundary import Best, Own, _completed
 from belay_trainer.config import Run
-from belay_trainer.errors import Interrupted
+from belay_trainer.errors import BadConfiguration, Interrupted
 from belay_trainer.evaluate import Evaluator
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
 from belay_trainer.train import Trained, train
+
+SHORT = {"algorithm": {"ppo": {"n_steps": 32, "batch_size": 256}}}  # collections, of eight copies
 
 
 class StopAfter(Stop):
@@ -61,12 +63,16 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
     [
         ({"environment": {"id": "CartPole-v1"}}, (3, 5)),
         # Evaluations are looked at before every timestep: this cut falls into one, which is then played again whole.
-        ({"evaluation": {"every": 512, "episodes": 3}}, (9,)),
-        ({"environment": {"id": "Pendulum-v1"}, "evaluation": {"every": 1000, "episodes": 2}}, (4,)),
-        ({"environment": {"id": "tasks:Countdown-v0"}, "algorithm": {"name": "dqn"}}, (200,)),
-        ({"algorithm": {"name": "dqn"}, "environment": {"id": "CartPole-v1", "vector": {"count": 3}}}, (100, 300)),
-        ({"algorithm": {"name": "dqn", "hyperparameters": {"buffer_size": 700}}}, (400,)),  # the buffer went round
-        ({"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}}, (3,)),
+        ({"evaluation": {"every": 512, "episodes": 3}}, (80,)),
+        (SHORT | {"environment": {"id": "Pendulum-v1"}, "evaluation": {"every": 1000, "episodes": 2}}, (4,)),
+        ({"environment": {"id": "tasks:Countdown-v0"}, "algorithm": {"dqn": {}}}, (400,)),
+        ({"algorithm": {"dqn": {}}, "environment": {"id": "CartPole-v1", "vector": {"count": 3}}}, (250, 700)),
+        ({"algorithm": {"dqn": {"buffer_size": 700}}}, (1600,)),  # the buffer went round
+        (
+            SHORT
+            | {"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}},
+            (3,),
+        ),
     ],
 )
 def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: tuple[int, ...]) -> None:
@@ -91,14 +97,14 @@ def test_evaluations_and_checkpoints_change_no_bit(tmp_path: Path) -> None:
 
 def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
     trained = _train(
-        tmp_path, budget={"steps": 12_000}, algorithm={"name": "dqn"}, evaluation={"every": 500, "episodes": 5}
+        tmp_path, budget={"steps": 12_000}, algorithm={"dqn": {}}, evaluation={"every": 500, "episodes": 5}
     )
     checkpoint.set_weights(trained.model, trained.best.weights)
     from belay_api.training import EnvironmentSpec, EvaluationSpec
     from belay_trainer.environments import maker
 
     task = EnvironmentSpec(id="CartPole-v1")
-    again = Evaluator(maker(task), EvaluationSpec(episodes=5), task)
+    again = Evaluator.held_out(maker(task), task, EvaluationSpec(episodes=5))
     assert again(trained.model.policy, step=trained.best.report.step).report == trained.best.report
 
 
@@ -140,6 +146,28 @@ def test_an_environment_that_cannot_be_pickled_is_started_afresh(
     assert "cannot be pickled" in caplog.text
     assert trained.resumed_from
     assert trained.step >= 3000
+
+
+def test_a_collection_that_does_not_end_in_time_is_cut_and_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boundary, "PATIENCE_S", 0.0)
+    spec = {"budget": {"steps": 2048}, "checkpoint": {"every": 100_000}, "evaluation": {"every": 100_000}}
+    with pytest.raises(Interrupted, match="timestep 768"):  # in the fourth collection of 256
+        _train(tmp_path, StopAfter(3 + 3 * 32 + 10), **spec)
+    trained = _train(tmp_path, **spec)
+    assert (trained.resumed_from, trained.step) == (768, 2048)
+
+
+def test_a_task_that_never_ends_is_refused_and_one_that_a_good_policy_outlives_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "ENDLESS", 300)
+    spec = {"budget": {"steps": 1024}, "evaluation": {"every": 512, "episodes": 3}}
+    with pytest.raises(BadConfiguration, match="max_episode_steps"):
+        _train(tmp_path / "endless", environment={"id": "tasks:Endless-v0"}, **spec)
+    trained = _train(tmp_path / "outlived", environment={"id": "tasks:Skilful-v0"}, **spec)
+    assert trained.best.report.episodes == 3
 
 
 def test_a_checkpoint_nobody_can_read_is_unusable() -> None:

@@ -8,7 +8,7 @@ import tasks  # noqa: F401 - registers its environments
 import torch
 from trainer_support import make_config
 
-from belay_api.training import EnvironmentSpec, EvaluationSpec
+from belay_api.training import EnvironmentSpec
 from belay_trainer import evaluate
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
@@ -30,9 +30,8 @@ class Always:
 
 
 def _evaluator(task: str, episodes: int, first_seed: int = 0, **environment: object) -> Evaluator:
-    spec = EvaluationSpec(episodes=episodes, first_seed=first_seed)
     named = EnvironmentSpec.model_validate({"id": f"tasks:{task}-v0", **environment})
-    return Evaluator(maker(named), spec, named)
+    return Evaluator(maker(named), named, episodes=episodes, first_seed=first_seed)
 
 
 @pytest.mark.parametrize("episodes", [1, 7, 40])  # fewer and more than are played side by side
@@ -75,10 +74,10 @@ def test_a_return_that_is_no_number_is_a_divergence() -> None:
         _evaluator("Explosive", 2)(Always(1), step=0)
 
 
-def test_an_episode_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_episode_that_never_ends_counts_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "ENDLESS", 40)
-    with pytest.raises(BadConfiguration, match="max_episode_steps"):
-        _evaluator("Endless", 2)(Always(1), step=0)
+    report = _evaluator("Endless", 3)(Always(1), step=0).report
+    assert (report.mean, report.cut) == (40, 3)
     assert _evaluator("Countdown", 20)(Always(1), step=0).report.max <= 7, "long evaluations of short episodes are none"
 
 

@@ -14,7 +14,7 @@ from trainer_support import make_config
 from belay_api.artifact import EvaluationReport, verify
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
-from belay_trainer.export import ExportFailed, check_agreement, export, sample_observations
+from belay_trainer.export import Evaluations, ExportFailed, check_agreement, export, sample_observations
 from belay_trainer.train import build
 
 REPORT = EvaluationReport(step=7, episodes=1, first_seed=0, mean=1.0, std=0.0, min=1.0, max=1.0)
@@ -34,7 +34,8 @@ def _run(algorithm: str = "ppo", environment: str = "CartPole-v1", **spec: Any) 
 
 def _export(run: Run, folder: Path) -> Any:
     model = build(run)
-    return model, export(model, run, environment=maker(run.spec.environment)(), report=REPORT, folder=folder)
+    environment, evaluations = maker(run.spec.environment)(), Evaluations(REPORT, selection=REPORT)
+    return model, export(model, run, environment=environment, evaluations=evaluations, folder=folder)
 
 
 @pytest.mark.parametrize("case", TASKS)
@@ -58,12 +59,24 @@ def test_both_networks_act_as_predict(case: str, tmp_path: Path) -> None:
 def test_the_manifest_covers_every_byte(tmp_path: Path) -> None:
     _, manifest = _export(_run(), tmp_path)
     assert verify(tmp_path, wanted=manifest.digest()) == manifest
-    assert [entry.path for entry in manifest.files] == ["critic.onnx", "policy.onnx", "policy.pt", "training.zip"]
+    assert [entry.path for entry in manifest.files] == [
+        "config.json",
+        "critic.onnx",
+        "policy.onnx",
+        "policy.pt",
+        "training.zip",
+    ]
     assert manifest.max_episode_steps == 500
     assert manifest.outcomes == {}
     assert (manifest.lineage.seed, manifest.lineage.step) == (3, 7)
     assert set(manifest.lineage.packages) >= {"python", "torch", "stable-baselines3", "gymnasium", "numpy"}
     assert json.loads((tmp_path / "manifest.json").read_bytes())["observation"]["low"][1] is None
+
+
+def test_the_artifact_says_what_was_asked_for(tmp_path: Path) -> None:
+    _export(_run(budget={"steps": 4321}), tmp_path)
+    said = json.loads((tmp_path / "config.json").read_bytes())
+    assert (said["budget"], said["algorithm"]) == ({"steps": 4321}, {"ppo": {}})
 
 
 def test_the_training_file_goes_on_from_the_same_weights(tmp_path: Path) -> None:

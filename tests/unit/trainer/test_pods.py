@@ -17,8 +17,8 @@ from belay_api.artifact import verify
 from belay_api.training import TrainingReport
 
 SHORT = {
-    "ppo": {"budget": {"steps": 8_000}, "algorithm": {"name": "ppo"}},
-    "dqn": {"budget": {"steps": 8_000}, "algorithm": {"name": "dqn", "hyperparameters": {"exploration_steps": 3000}}},
+    "ppo": {"budget": {"steps": 8_000}, "algorithm": {"ppo": {}}},
+    "dqn": {"budget": {"steps": 8_000}, "algorithm": {"dqn": {"exploration_steps": 3000}}},
 }
 
 
@@ -108,7 +108,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown module": ({"environment": {"id": "no_such_package:Task-v0"}}, "no_such_package"),
     "unknown keyword": ({"environment": {"id": "CartPole-v1", "kwargs": {"gravity": 3}}}, "gravity"),
     "space that cannot be served": ({"environment": {"id": "tasks:Odd-v0"}}, "Dict"),
-    "dqn on continuous actions": ({"environment": {"id": "Pendulum-v1"}, "algorithm": {"name": "dqn"}}, "use ppo"),
+    "dqn on continuous actions": ({"environment": {"id": "Pendulum-v1"}, "algorithm": {"dqn": {}}}, "use ppo"),
+    "actions that cannot be exported": ({"environment": {"id": "tasks:Sheet-v0"}}, "cannot be exported"),
+    "reset of the old API": ({"environment": {"id": "tasks:OldReset-v0"}}, "reset"),
+    "step of the old API": ({"environment": {"id": "tasks:OldStep-v0"}}, "step"),
+    "a step that fails": ({"environment": {"id": "tasks:Unfinished-v0"}}, "torque_limit"),
+    "statistics inside": ({"environment": {"id": "tasks:Normalised-v0"}}, "NormalizeObservation"),
     "no store": ({"storage": {}}, "storage"),
 }
 
@@ -130,8 +135,29 @@ def test_an_index_beyond_the_seeds_is_bad_configuration(pods: Pods) -> None:
 @pytest.mark.parametrize("task", ["Explosive", "Blind"])
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
 def test_what_is_no_longer_a_number_fails_the_seed(pods: Pods, task: str, algorithm: str) -> None:
-    pod = pods.run(make_config(environment={"id": f"tasks:{task}-v0"}, algorithm={"name": algorithm}))
+    pod = pods.run(make_config(environment={"id": f"tasks:{task}-v0"}, algorithm={algorithm: {}}))
     assert (pod.wait(), pod.report.outcome) == (4, "Diverged"), pod.log
+
+
+def test_the_same_training_publishes_the_same_bytes_whenever_it_runs(tmp_path: Path) -> None:
+    digests = set()
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        pod = Pods(tmp_path / name).run(make_config(budget={"steps": 512}, evaluation={"every": 512, "episodes": 2}))
+        assert pod.wait() == 0, pod.log
+        digests.add(pod.report.artifact and pod.report.artifact.digest)
+    assert len(digests) == 1
+
+
+def test_a_policy_from_before_the_divergence_is_published(pods: Pods) -> None:
+    often = {"ppo": {"n_steps": 32, "batch_size": 256}}
+    pod = pods.run(
+        make_config(environment={"id": "tasks:Cliff-v0"}, algorithm=often, evaluation={"every": 256, "episodes": 7})
+    )
+    assert (pod.wait(), pod.report.outcome) == (0, "Succeeded"), pod.log
+    assert "lower learning_rate" in pod.report.message
+    assert pod.report.artifact is not None
+    assert pod.report.best_step is not None
 
 
 def test_the_built_in_store_gets_artifact_checkpoints_and_progress(pods: Pods, logbook: LogbookServer) -> None:
@@ -174,7 +200,7 @@ def test_a_lost_logbook_never_stops_training_and_success_waits_for_it(pods: Pods
 
 def test_the_dqn_preset_learns_cartpole_within_20_000_timesteps(pods: Pods) -> None:
     pod = pods.run(
-        make_config(algorithm={"name": "dqn"}, budget={"steps": 20_000}, evaluation={"every": 1000, "episodes": 20})
+        make_config(algorithm={"dqn": {}}, budget={"steps": 20_000}, evaluation={"every": 1000, "episodes": 20})
     )
     assert pod.wait() == 0, pod.log
     assert pod.report.return_ is not None

@@ -2,13 +2,34 @@
 
 import pytest
 
-from belay_api.training import AlgorithmSpec
-from belay_trainer.presets import settings
+from belay_api.algorithms import AlgorithmSpec
+from belay_trainer.presets import dqn, model, ppo
 
 
 def _arguments(name: str, *, copies: int | None = None, steps: int = 100_000, **overrides: object) -> dict[str, object]:
-    spec = AlgorithmSpec.model_validate({"name": name, "hyperparameters": overrides})
-    return settings(spec, copies=copies, steps=steps).arguments
+    spec = AlgorithmSpec.model_validate({name: overrides})
+    return model(spec, environment="CartPole-v1", copies=copies, steps=steps).arguments
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_a_task_without_a_preset_of_its_own_gets_the_librarys_settings(algorithm: str) -> None:
+    found = model(AlgorithmSpec.model_validate({algorithm: {}}), environment="Mine-v0", copies=None, steps=1000)
+    assert found.preset == "default"
+    assert found.arguments["learning_rate"] == {"ppo": 3e-4, "dqn": 1e-4}[algorithm]  # and does not decay
+
+
+def test_every_preset_is_complete() -> None:
+    free = {"exploration_steps"}  # a share of the budget then
+    for presets in (ppo.PRESETS, dqn.PRESETS):
+        for preset in presets.values():
+            missing = {name for name, value in preset.settings if value is None}
+            assert missing <= free, preset
+
+
+def test_a_schedule_is_the_users_to_choose() -> None:
+    found = _arguments("ppo", learning_rate_schedule="constant", clip_range=0.3)
+    assert found["learning_rate"] == 1e-3
+    assert found["clip_range"](0.5) == pytest.approx(0.15)
 
 
 def test_ppo_is_the_zoos() -> None:

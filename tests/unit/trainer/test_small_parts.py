@@ -68,6 +68,12 @@ def test_a_gpu_that_torch_does_not_see_is_told(
     assert ("runs on the CPU" in caplog.text) is told
 
 
+@pytest.mark.parametrize("task", ["CartPole-v1", "Acrobot-v1", "Pendulum-v1", "LunarLander-v3", "BipedalWalker-v3"])
+def test_the_image_has_what_the_usual_tasks_need(task: str) -> None:
+    environment = maker(EnvironmentSpec(id=task))()
+    assert environment.reset(seed=1)[0].shape == environment.observation_space.shape
+
+
 def test_an_unknown_id_is_answered_with_a_command_that_lists_the_known_ones() -> None:
     with pytest.raises(BadConfiguration) as caught:
         maker(EnvironmentSpec(id="CartPol-v1"))()

@@ -27,7 +27,7 @@ def make_config(**spec: Any) -> TrainingConfig:
     """Return a training configuration; `spec` overrides parts of a short PPO run on a volume."""
     parts = {
         "environment": {"id": "CartPole-v1"},
-        "algorithm": {"name": "ppo"},
+        "algorithm": {"ppo": {}},
         "budget": {"steps": 3000},
         "evaluation": {"every": 1000, "episodes": 4},
         "checkpoint": {"every": 1000},

@@ -48,7 +48,7 @@ def training_job(
         NAME,
         {
             "environment": {"id": "CartPole-v1"},
-            "algorithm": {"name": "ppo"},
+            "algorithm": {"ppo": {}},
             "budget": {"steps": 1000},
             "seeds": {"count": 3},
             **(spec or {}),

@@ -1,0 +1,90 @@
+"""DQN's presets.
+
+CartPole-v1: 5 of 5 seeds passed 195 within 20,000 timesteps. Everywhere else the settings are Stable-Baselines3's own,
+with a tenth of its replay buffer, which would take gigabytes of a pod for all but the smallest observations.
+Source: RL Baselines3 Zoo, hyperparams/dqn.yml (Acrobot-v1, LunarLander-v3).
+Departs: updates of the target network are counted in gradient steps. Stable-Baselines3 counts timesteps, and the same
+number in timesteps made every seed diverge.
+"""
+
+from belay_api.algorithms import AlgorithmSpec
+from belay_api.algorithms.dqn import DQNSettings
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, choose
+
+EXPLORED = 0.1  # of the budget, where no number of timesteps is set
+_USUAL = DQNSettings(
+    learning_rate=1e-4,
+    batch_size=32,
+    gamma=0.99,
+    net_arch=[64, 64],
+    buffer_size=100_000,
+    learning_starts=100,
+    train_freq=4,
+    gradient_steps=1,
+    target_update_gradient_steps=2_500,
+    exploration_initial_eps=1.0,
+    exploration_final_eps=0.05,
+)
+_CARTPOLE = DQNSettings(
+    learning_rate=3e-4,
+    batch_size=64,
+    gamma=0.99,
+    net_arch=[128, 128],  # one layer of 128 never learned
+    buffer_size=10_000,
+    learning_starts=100,
+    train_freq=4,
+    gradient_steps=1,
+    target_update_gradient_steps=100,
+    exploration_steps=10_000,
+    exploration_initial_eps=1.0,
+    exploration_final_eps=0.01,
+)
+_ZOO = DQNSettings(
+    learning_rate=6.3e-4,
+    batch_size=128,
+    gamma=0.99,
+    net_arch=[256, 256],
+    buffer_size=50_000,
+    learning_starts=0,
+    train_freq=4,
+    gradient_steps=4,
+    target_update_gradient_steps=250,
+    exploration_steps=12_000,
+    exploration_initial_eps=1.0,
+    exploration_final_eps=0.1,
+)
+PRESETS = {
+    ELSEWHERE: Preset(_USUAL, copies=1),
+    "CartPole-v1": Preset(_CARTPOLE, copies=1),
+    "Acrobot-v1": Preset(_ZOO, copies=1),
+    "LunarLander-v3": Preset(_ZOO, copies=1),
+}
+_SAME = {
+    "learning_rate",
+    "batch_size",
+    "gamma",
+    "buffer_size",
+    "learning_starts",
+    "gradient_steps",
+    "exploration_initial_eps",
+    "exploration_final_eps",
+}
+
+
+def model(algorithm: AlgorithmSpec, *, environment: str, copies: int | None, steps: int) -> Model:
+    """Return what the model is built with. See `presets.model`."""
+    assert algorithm.dqn is not None
+    chosen = choose(PRESETS, algorithm.dqn, environment=environment, copies=copies)
+    found = chosen.settings
+    # Stable-Baselines3 counts train_freq in steps of the whole vector, target_update_interval in timesteps.
+    vector_steps = max(1, round(found.train_freq / chosen.copies))
+    updates = found.target_update_gradient_steps / found.gradient_steps
+    explored = found.exploration_steps
+    arguments = {
+        "train_freq": (vector_steps, "step"),
+        "target_update_interval": max(1, round(updates * vector_steps)) * chosen.copies,
+        "exploration_fraction": EXPLORED if explored is None else explored / steps,
+        "policy_kwargs": {"net_arch": list(found.net_arch)},
+        **found.model_dump(include=_SAME),
+    }
+    return Model(chosen.name, chosen.copies, arguments)
