@@ -8,7 +8,7 @@ import tasks  # noqa: F401 - registers its environments
 import torch
 from trainer_support import make_config
 
-from belay_api.training import EnvironmentSpec
+from belay_api.training import MOST_EPISODES, EnvironmentSpec
 from belay_trainer import evaluate
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
@@ -90,7 +90,7 @@ def test_random_actions_are_played_on_the_seeds_after_the_evaluations() -> None:
     evaluator = _evaluator("Countdown", 10, first_seed=3)
     found = evaluator.random(seed=1, budget=10_000)
     assert found is not None
-    lengths = [(3 + 10 + episode) % 7 + 1 for episode in range(100)]
+    lengths = [(3 + 2 * MOST_EPISODES + episode) % 7 + 1 for episode in range(100)]
     assert (found["length"].episodes, found["length"].mean) == (100, np.mean(lengths))
     assert 0.4 < found["return"].mean / np.mean(lengths) < 0.6, "every action is drawn"
     assert found == evaluator.random(seed=1, budget=10_000)

@@ -18,6 +18,8 @@ from belay_trainer.stop import Stop
 from belay_trainer.train import build
 
 SD = 100.0  # of the return of one episode of tasks:Luck
+# Settings whose policy changes from look to look, though nothing can be learned.
+WANDERS = {"learning_rate": 0.01, "n_steps": 32, "batch_size": 64, "n_epochs": 5, "ent_coef": 0.5}
 
 
 def test_no_copy_of_any_seed_begins_where_another_does() -> None:
@@ -53,22 +55,22 @@ def test_what_measures_a_choice_begins_where_nothing_was_chosen() -> None:
 
 
 def test_policies_worth_nothing_report_nothing(tmp_path: Path) -> None:
-    """The best of twenty looks at the same eight starts is well above 0; what is reported is 0 within its error."""
+    """The best of twenty looks at the same four starts is well above 0; what is reported is 0 within its error."""
     seeds, episodes = 16, 100
     reports = [_report(tmp_path / str(seed), seed, episodes) for seed in range(seeds)]
     chosen = np.mean([report.selection_return for report in reports])
     reported = np.mean([report.return_ for report in reports])
     bound = 3.3 * SD / math.sqrt(episodes * seeds)
-    assert chosen > 2 * bound, "nothing was chosen by luck: this shows nothing"
+    assert chosen > 1.5 * bound, "nothing was chosen by luck: this shows nothing"
     assert abs(reported) < bound
 
 
 def _report(root: Path, seed: int, episodes: int) -> TrainingReport:
     config = make_config(
         environment={"id": "tasks:Luck-v0"},
-        algorithm={"ppo": {"learning_rate": 0.05, "n_steps": 32, "batch_size": 256}},
+        algorithm={"ppo": WANDERS},
         budget={"steps": 5120},
-        evaluation={"every": 256, "episodes": 8, "finalEpisodes": episodes, "firstSeed": 50_000 * seed},
+        evaluation={"every": 256, "episodes": 4, "finalEpisodes": episodes, "firstSeed": 50_000 * seed},
         checkpoint={"every": 100_000},
     )
     root.mkdir()
