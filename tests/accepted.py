@@ -12,8 +12,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from belay_api.algorithms import ALGORITHMS
 from belay_api.crd import Schema, structural
 from belay_api.rollout import RLRolloutSpec
+from belay_api.training import RLTrainingJobSpec
 from belay_api.units import DURATION_PATTERN
 
 Spec = dict[str, Any]
@@ -118,6 +120,15 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
     if compares and any("analyze" in step for step in spec.get("steps", ())):
         analysis["anchor"] = draw(st.sampled_from(["Approve", "Serve"]))
     return spec
+
+
+def training_specs() -> st.SearchStrategy[Spec]:
+    """Return specs of which an API server accepts a good part: of one algorithm each, other CEL rules not asked."""
+    schema = deepcopy(structural(RLTrainingJobSpec))
+    algorithm = schema["properties"]["algorithm"]
+    one_each = ({name: values(field)} for name, field in algorithm["properties"].items() if name in ALGORITHMS)
+    algorithm["strategy"] = st.one_of(*map(st.fixed_dictionaries, one_each))
+    return values(schema)
 
 
 def _ruled(schema: Schema) -> Schema:

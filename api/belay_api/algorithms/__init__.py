@@ -10,7 +10,7 @@ from belay_api.algorithms.ppo import PPOSettings
 from belay_api.model import Model, rule, rules
 from belay_api.units import FreeForm
 
-_ALGORITHMS = ("ppo", "dqn")
+ALGORITHMS = ("ppo", "dqn")
 _FORM = "write algorithm: {ppo: {}}, with the settings that differ from the preset inside"
 
 
@@ -24,8 +24,8 @@ class AlgorithmSpec(Model):
                 f"algorithm.name and algorithm.hyperparameters are no more: {_FORM}",
             ),
             rule(
-                f"has(self.name) || [{', '.join(f'has(self.{name})' for name in _ALGORITHMS)}].exists_one(x, x)",
-                f"an algorithm is exactly one of {' and '.join(_ALGORITHMS)}: {_FORM}",
+                f"has(self.name) || [{', '.join(f'has(self.{name})' for name in ALGORITHMS)}].exists_one(x, x)",
+                f"an algorithm is exactly one of {' and '.join(ALGORITHMS)}: {_FORM}",
             ),
         )
     }
@@ -42,7 +42,7 @@ class AlgorithmSpec(Model):
     @property
     def chosen(self) -> str:
         """The algorithm's name."""
-        return next(name for name in _ALGORITHMS if getattr(self, name) is not None)
+        return next(name for name in ALGORITHMS if getattr(self, name) is not None)
 
     @property
     def settings(self) -> Settings:
@@ -52,8 +52,8 @@ class AlgorithmSpec(Model):
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if sum(getattr(self, name) is not None for name in _ALGORITHMS) != 1:
-            raise ValueError(f"an algorithm is exactly one of {' and '.join(_ALGORITHMS)}: {_FORM}")
+        if sum(getattr(self, name) is not None for name in ALGORITHMS) != 1:
+            raise ValueError(f"an algorithm is exactly one of {' and '.join(ALGORITHMS)}: {_FORM}")
         return self
 
     @model_validator(mode="before")
