@@ -73,8 +73,7 @@ _SAME = {
 
 def model(algorithm: AlgorithmSpec, *, environment: str, copies: int | None, steps: int) -> Model:
     """Return what the model is built with. See `presets.model`."""
-    assert algorithm.dqn is not None
-    chosen = choose(PRESETS, algorithm.dqn, environment=environment, copies=copies)
+    chosen = choose(PRESETS, algorithm.dqn or DQNSettings(), environment=environment, copies=copies)
     found = chosen.settings
     # Stable-Baselines3 counts train_freq in steps of the whole vector, target_update_interval in timesteps.
     vector_steps = max(1, round(found.train_freq / chosen.copies))

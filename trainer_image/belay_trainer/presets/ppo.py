@@ -49,8 +49,7 @@ PRESETS = {
 
 def model(algorithm: AlgorithmSpec, *, environment: str, copies: int | None, steps: int) -> Model:
     """Return what the model is built with. See `presets.model`."""
-    assert algorithm.ppo is not None
-    chosen = choose(PRESETS, algorithm.ppo, environment=environment, copies=copies)
+    chosen = choose(PRESETS, algorithm.ppo or PPOSettings(), environment=environment, copies=copies)
     found = chosen.settings
     experience = found.n_steps * chosen.copies
     # Fewer copies or steps than the preset's gather less than its batch, which cannot be larger than all there is.
