@@ -62,9 +62,8 @@ class Critics:
         self._own = own
         self._clock = clock
         self._fetch = fetch
-        self._known: dict[str, tuple[Network | None, float]] = {
-            own: (critic, float("inf"))
-        }  # until when it is believed
+        # And until when it is believed.
+        self._known: dict[str, tuple[Network | None, float]] = {own: (critic, float("inf"))}
         self._wanted: queue.Queue[str] = queue.Queue(maxsize=1)  # a second one is asked for again by its next episode
         self._thread = threading.Thread(target=self._run, name="critics", daemon=True)
 

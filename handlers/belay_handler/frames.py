@@ -24,11 +24,8 @@ _NO_JSON = b"a form"  # stands for one; the JSON parser refuses it
 _CONTENT_TYPE = b"content-type"
 _ROLLOUT = names.ROLLOUT_HEADER.encode()
 _BASELINE = names.BASELINE_HEADER.encode()
-_HEADER_LENGTHS = {
-    len(_CONTENT_TYPE),
-    len(_ROLLOUT),
-    len(_BASELINE),
-}  # a header of another length is passed over unread
+# A header of another length is passed over unread.
+_HEADER_LENGTHS = {len(_CONTENT_TYPE), len(_ROLLOUT), len(_BASELINE)}
 
 Received = tuple[bytes, Ask]
 """A request's id and what it asks."""

@@ -145,7 +145,7 @@ class Boundary(BaseCallback):
         if self._must_go():
             self._asked_at = self._asked_at or time.monotonic()
             if time.monotonic() - self._asked_at >= PATIENCE_S:
-                self._cut()
+                self._go(self._collecting_since, collecting=True)
         return True
 
     def _on_rollout_start(self) -> None:
@@ -200,20 +200,15 @@ class Boundary(BaseCallback):
                 "size of the environment's rewards and observations."
             )
 
-    def _cut(self) -> None:
-        """Go in the middle of a collection."""
-        step = self._collecting_since
+    def _go(self, step: int, *, collecting: bool = False) -> None:
+        """Save and go.
+
+        Args:
+            step: Timestep to go on from.
+            collecting: In the middle of the collection that began there.
+        """
         if step > self.own.saved_at:  # else the checkpoint of that very moment is there, and is exact
-            self.own.saved_at = step
-            self._keeper.save(step, checkpoint.pack(self.model, self.own, collecting_since=step))
-        self._leave(step)
-
-    def _go(self, step: int) -> None:
-        if step > self.own.saved_at:
-            self._save(step)
-        self._leave(step)
-
-    def _leave(self, step: int) -> None:
+            self._save(step, collecting=collecting)
         stored = self._keeper.flush(FLUSH_S)
         self.tell()
         raise Interrupted(
@@ -221,11 +216,11 @@ class Boundary(BaseCallback):
             + ("." if stored else ", but the store did not answer: the next pod goes on from an older one.")
         )
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, *, collecting: bool = False) -> None:
         if not checkpoint.finite(self.model):
             raise Diverged(f"weights are not finite at timestep {step}: lower learning_rate.")
         self.own.saved_at = step
-        self._keeper.save(step, checkpoint.pack(self.model, self.own))
+        self._keeper.save(step, checkpoint.pack(self.model, self.own, collecting_since=step if collecting else None))
 
     def _metrics(self) -> dict[str, float]:
         metrics = {name: float(value) for name, value in self.model.logger.name_to_value.items()}

@@ -25,39 +25,31 @@ _USUAL = DQNSettings(
     exploration_initial_eps=1.0,
     exploration_final_eps=0.05,
 )
-_CARTPOLE = DQNSettings(
-    learning_rate=3e-4,
-    batch_size=64,
-    gamma=0.99,
-    net_arch=[128, 128],  # one layer of 128 never learned
-    buffer_size=10_000,
-    learning_starts=100,
-    train_freq=4,
-    gradient_steps=1,
-    target_update_gradient_steps=100,
-    exploration_steps=10_000,
-    exploration_initial_eps=1.0,
-    exploration_final_eps=0.01,
-)
-_ZOO = DQNSettings(
-    learning_rate=6.3e-4,
-    batch_size=128,
-    gamma=0.99,
-    net_arch=[256, 256],
-    buffer_size=50_000,
-    learning_starts=0,
-    train_freq=4,
-    gradient_steps=4,
-    target_update_gradient_steps=250,
-    exploration_steps=12_000,
-    exploration_initial_eps=1.0,
-    exploration_final_eps=0.1,
-)
+_CARTPOLE = {
+    "learning_rate": 3e-4,
+    "batch_size": 64,
+    "net_arch": [128, 128],  # one layer of 128 never learned
+    "buffer_size": 10_000,
+    "target_update_gradient_steps": 100,
+    "exploration_steps": 10_000,
+    "exploration_final_eps": 0.01,
+}
+_ZOO = {
+    "learning_rate": 6.3e-4,
+    "batch_size": 128,
+    "net_arch": [256, 256],
+    "buffer_size": 50_000,
+    "learning_starts": 0,
+    "gradient_steps": 4,
+    "target_update_gradient_steps": 250,
+    "exploration_steps": 12_000,
+    "exploration_final_eps": 0.1,
+}
 PRESETS = {
     ELSEWHERE: Preset(_USUAL, copies=1),
-    "CartPole-v1": Preset(_CARTPOLE, copies=1),
-    "Acrobot-v1": Preset(_ZOO, copies=1),
-    "LunarLander-v3": Preset(_ZOO, copies=1),
+    "CartPole-v1": Preset(_USUAL.model_copy(update=_CARTPOLE), copies=1),
+    "Acrobot-v1": Preset(_USUAL.model_copy(update=_ZOO), copies=1),
+    "LunarLander-v3": Preset(_USUAL.model_copy(update=_ZOO), copies=1),
 }
 _SAME = {
     "learning_rate",

@@ -25,24 +25,22 @@ _USUAL = PPOSettings(
     clip_range_schedule=Schedule.CONSTANT,
     ent_coef=0.0,
 )
-_CARTPOLE = PPOSettings(
-    learning_rate=1e-3,
-    learning_rate_schedule=Schedule.LINEAR,
-    batch_size=256,
-    gamma=0.98,
-    net_arch=[64, 64],
-    n_steps=32,
-    n_epochs=20,
-    gae_lambda=0.8,
-    clip_range=0.2,
-    clip_range_schedule=Schedule.LINEAR,
-    ent_coef=0.0,
-)
+_CARTPOLE = {
+    "learning_rate": 1e-3,
+    "learning_rate_schedule": Schedule.LINEAR,
+    "batch_size": 256,
+    "gamma": 0.98,
+    "n_steps": 32,
+    "n_epochs": 20,
+    "gae_lambda": 0.8,
+    "clip_range_schedule": Schedule.LINEAR,
+}
+_PENDULUM = {"learning_rate": 1e-3, "gamma": 0.9, "n_steps": 1024}
 _LANDER = {"batch_size": 64, "gamma": 0.999, "n_steps": 1024, "n_epochs": 4, "gae_lambda": 0.98, "ent_coef": 0.01}
 PRESETS = {
     ELSEWHERE: Preset(_USUAL, copies=8),
-    "CartPole-v1": Preset(_CARTPOLE, copies=8),
-    "Pendulum-v1": Preset(_USUAL.model_copy(update={"learning_rate": 1e-3, "gamma": 0.9, "n_steps": 1024}), copies=4),
+    "CartPole-v1": Preset(_USUAL.model_copy(update=_CARTPOLE), copies=8),
+    "Pendulum-v1": Preset(_USUAL.model_copy(update=_PENDULUM), copies=4),
     "LunarLander-v3": Preset(_USUAL.model_copy(update=_LANDER), copies=16),
 }
 

@@ -41,7 +41,7 @@ def question(outcome: str, analysis: AnalysisSpec) -> Question:
     return Question(outcome, analysis.window.total_seconds(), analysis.grace.total_seconds())
 
 
-def comparison_of(metric: Metric, known: Known | None = None) -> Comparison | None:
+def comparison_of(metric: Metric, known: Known = NOTHING) -> Comparison | None:
     """Return how a metric is compared with stable; None: it is held to a limit.
 
     Args:
@@ -57,7 +57,7 @@ def comparison_of(metric: Metric, known: Known | None = None) -> Comparison | No
     certain, origin = _certain(
         (said, RangeOrigin.DECLARED),
         (CERTAIN.get(logbook.outcome, Range()) if logbook else Range(), RangeOrigin.OUTCOME),
-        (Range() if known is None else known.certain, RangeOrigin.TASK),
+        (known.certain, RangeOrigin.TASK),
     )
     if compare.max_regression is not None:
         margin = Margin(compare.max_regression, relative=True)

@@ -119,12 +119,13 @@ def _judge_missing(paired: Paired, evidence: Evidence, budget: Budget) -> Eviden
         )
         return replace(evidence, verdict=Verdict.FAIL, message=message)
     enough = math.log(1 / budget.wrong_promotion)
-    if race.better()[-1] >= enough and swapped.better()[-1] >= enough:
+    spoken = bool(race.better()[-1] >= enough)
+    if spoken and swapped.better()[-1] >= enough:
         return replace(evidence, verdict=Verdict.PASS, message="")
     if swapped.worse()[-1] >= enough:
         message = STABLE_LOSES
     else:
-        sides = ("the candidate", "stable") if race.better()[-1] < enough else ("stable", "the candidate")
+        sides = ("stable", "the candidate") if spoken else ("the candidate", "stable")
         more = f"{100 * MISSING_MARGIN.value:.0f} percentage points more of its episodes than"
         message = f"it is not shown yet that {sides[0]} misses less than {more} {sides[1]}"
     return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
