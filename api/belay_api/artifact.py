@@ -58,6 +58,19 @@ class DiscreteSpace(Model):
 Space = Annotated[BoxSpace | DiscreteSpace, Field(discriminator="kind")]
 
 
+class NormaliserConstants(Model):
+    """What the networks do to every observation first: `clip((x - mean) / sqrt(variance + epsilon))`."""
+
+    mean: list[float]
+    """Of each number of an observation, flattened, row-major."""
+    variance: list[float]
+    """Of each number of an observation."""
+    epsilon: float
+    """Keeps a number that never changed from being divided by 0."""
+    clip: float
+    """Largest size of a normalised number."""
+
+
 class EvaluationReport(Model):
     """How the published checkpoint did."""
 
@@ -110,7 +123,7 @@ class Manifest(Model):
 
     format_version: Literal[1] = FORMAT_VERSION
     algorithm: str
-    """`ppo` or `dqn`."""
+    """As `spec.algorithm` names it."""
     environment: str
     """Gymnasium id."""
     observation: Space
@@ -119,6 +132,9 @@ class Manifest(Model):
     """What comes out."""
     output: Literal["logits", "q-values", "mean"]
     """What the network answers: action = argmax of logits or Q-values; `mean` is the action itself."""
+    normaliser: NormaliserConstants | None = None
+    """Running statistics as the training left them, folded into the networks, which take raw observations; None: the
+    policy was trained without."""
     max_episode_steps: int | None = None
     """Cap of the environment; None: none."""
     evaluation: EvaluationReport

@@ -24,7 +24,7 @@ class VectorSpec(Model):
     """How many copies of the environment one seed steps at once."""
 
     count: Annotated[int, Field(ge=1, le=MOST_COPIES)] | None = None
-    """Copies stepped in one process; unset: the preset of the algorithm (ppo 8, dqn 1)."""
+    """Copies stepped in one process; unset: as the algorithm's preset for the environment has it."""
 
 
 class RewardRange(Model):
@@ -61,6 +61,17 @@ class EnvironmentSpec(Model):
     `reward_range` says, if it has one. A reward outside fails the training."""
 
 
+class NormalizeSpec(Model):
+    """What is brought to a common scale by running statistics, one set per seed. They are part of checkpoint and
+    policy, and stand still in evaluations and in service."""
+
+    observation: bool | None = None
+    """Observations to mean 0 and variance 1, cut at 10 standard deviations; unset: the preset's."""
+    reward: bool | None = None
+    """Rewards divided by the standard deviation of the discounted return, cut at 10, in training alone: what is
+    reported are the environment's own returns. Unset: the preset's."""
+
+
 class BudgetSpec(Model):
     """How much each seed may use."""
 
@@ -92,6 +103,13 @@ class SeedsSpec(Model):
     """Seed of index 0; index i trains with first + i."""
 
 
+class EvaluationVectorSpec(Model):
+    """How many copies of the environment are evaluated in."""
+
+    count: Annotated[int, Field(ge=1, le=MOST_COPIES)] | None = None
+    """Copies played side by side, each a further environment in memory; unset: 16."""
+
+
 class EvaluationSpec(Model):
     """How a policy under training is measured: greedy, in a separate environment, on held-out seeds."""
 
@@ -105,15 +123,34 @@ class EvaluationSpec(Model):
     first_seed: Annotated[int, Field(ge=0, le=2_000_000_000)] = 1_000_000
     """Reset seed of the first evaluation episode; episode i uses first_seed + i, the same at every evaluation. The
     last measurement begins 10,000 further on. Training begins at seeds of its own, whatever stands here."""
+    vector: EvaluationVectorSpec = EvaluationVectorSpec()
+    """Parallel copies for evaluation."""
 
 
 class CheckpointSpec(Model):
     """What a killed seed resumes from."""
 
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!self.grace.contains('d') && duration(self.grace) >= duration('10s')"
+                " && duration(self.grace) <= duration('1h')",
+                "checkpoint.grace is from 10s to 1h: shorter, nothing could be saved; longer, no node could be drained",
+            )
+        )
+    }
+
     every: Annotated[int, Field(ge=1)] = 10_000
     """Timesteps between checkpoints, rounded up to the algorithm's next update."""
     keep: Annotated[int, Field(ge=1, le=100)] = 2
     """Newest checkpoints kept per seed; the newest intact one is resumed from."""
+    environment: bool = True
+    """Whether the environment is part of the checkpoint, so that a resumed seed goes on in the very same episodes and
+    ends with the same bits. False for one that holds what does not outlive its process, such as a simulator: resumed
+    seeds then begin new episodes."""
+    grace: Duration = Field(default="60s", validate_default=True)
+    """How long a pod that is asked to go may take to save: a collection that does not end within an eighth of it is
+    dropped and begun anew by the next pod."""
 
 
 class PvcStorage(Model):
@@ -141,6 +178,9 @@ class RuntimeSpec(Model):
     """Labels a node must carry."""
     tolerations: Annotated[list[Toleration], Field(max_length=32)] = Field(default_factory=list)
     """Taints the pods tolerate."""
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    """Threads with which torch computes; unset: 1, which suits small networks, and for which alone a resumed seed is
+    promised to end with the same bits."""
 
 
 class FailureSpec(Model):
@@ -172,7 +212,18 @@ class PublishSpec(Model):
     """How that policy is served."""
 
 
-_FROZEN = ("environment", "algorithm", "budget", "seeds", "evaluation", "checkpoint", "storage", "runtime", "failure")
+_FROZEN = (
+    "environment",
+    "normalize",
+    "algorithm",
+    "budget",
+    "seeds",
+    "evaluation",
+    "checkpoint",
+    "storage",
+    "runtime",
+    "failure",
+)
 
 
 class RLTrainingJobSpec(Model):
@@ -196,6 +247,8 @@ class RLTrainingJobSpec(Model):
 
     environment: EnvironmentSpec
     """The task to learn."""
+    normalize: NormalizeSpec = NormalizeSpec()
+    """What is scaled by running statistics."""
     algorithm: AlgorithmSpec
     """How it is learned."""
     budget: BudgetSpec

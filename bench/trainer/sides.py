@@ -8,19 +8,22 @@ from typing import Any
 
 import torch
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
 
 from belay_api.outcomes import Played
 from belay_api.training import TrainingConfig
 from belay_trainer import environments
-from belay_trainer.boundary import Boundary
 from belay_trainer.config import Run
 from belay_trainer.evaluate import Evaluation, Evaluator
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
+from belay_trainer.learners import LEARNERS
 from belay_trainer.logbook import connect
+from belay_trainer.loop import Loop
+from belay_trainer.presets.preset import Asked
 from belay_trainer.stop import Stop
 from belay_trainer.store import open_store
-from belay_trainer.train import CLASSES, build, preset_of
+from belay_trainer.train import build
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,14 @@ class TimedEvaluator(Evaluator):
         return found
 
 
-class TimedBoundary(Boundary):
-    """Counts the CPU seconds of everything Belay does in the training's own thread."""
+class TimedLoop(Loop):
+    """Counts the CPU seconds of what Belay does in the training's own thread where a training may be cut."""
 
     spent_s = 0.0
 
-    def _on_rollout_start(self) -> None:
+    def _between_collections(self) -> None:
         began = time.thread_time()
-        super()._on_rollout_start()
+        super()._between_collections()
         self.spent_s += time.thread_time() - began
 
 
@@ -88,9 +91,15 @@ def direct(run: Run) -> Times:
     """Return what `learn` costs as a user of Stable-Baselines3 would call it."""
     torch.set_num_threads(1)
     spec = run.spec
-    chosen = preset_of(run)
+    kind = LEARNERS[spec.algorithm.chosen]
+    chosen = kind.settings(spec.algorithm.settings, Asked(environment=spec.environment.id, steps=spec.budget.steps))
     tasks = make_vec_env(spec.environment.id, n_envs=chosen.copies, seed=run.seed)
-    model = CLASSES[spec.algorithm.chosen]("MlpPolicy", tasks, seed=run.seed, **chosen.arguments)
+    if chosen.scaled:
+        scaled = chosen.scaled
+        tasks = VecNormalize(
+            tasks, norm_obs=scaled.observation, norm_reward=scaled.reward, gamma=chosen.arguments["gamma"]
+        )
+    model = kind.library("MlpPolicy", tasks, seed=run.seed, **chosen.arguments)
     gc.collect()
     began = Times.now()
     model.learn(spec.budget.steps)
@@ -98,7 +107,7 @@ def direct(run: Run) -> Times:
 
 
 def belay(run: Run, folder: Path, logbook: str) -> tuple[Times, Times, float]:
-    """Return what `learn` costs in a training pod, the part of it spent in evaluations, and the overhead.
+    """Return what a training costs in a training pod, the part of it spent in evaluations, and the overhead.
 
     The overhead is the CPU seconds of all else that Belay does: between updates, and in its own threads.
     """
@@ -107,11 +116,12 @@ def belay(run: Run, folder: Path, logbook: str) -> tuple[Times, Times, float]:
     heartbeat = Heartbeat(client, run.config.namespace)
     task = run.spec.environment
     evaluator = TimedEvaluator.held_out(environments.maker(task), task, run.spec.evaluation)
-    model = build(run)
-    boundary = TimedBoundary(run, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=Stop(), resume=None)
+    learner = build(run)
+    loop = TimedLoop(run, learner, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=Stop())
     gc.collect()
     began = Times.now()
-    model.learn(run.spec.budget.steps, callback=boundary, log_interval=None)
+    learner.start()
+    loop.run()
     spent = Times.now() - began
     in_threads_s = spent.cpu - spent.thread
     if not keeper.flush(30):
@@ -119,4 +129,4 @@ def belay(run: Run, folder: Path, logbook: str) -> tuple[Times, Times, float]:
     keeper.close()
     heartbeat.close()
     evaluator.close()
-    return spent, evaluator.spent, boundary.spent_s - evaluator.spent.thread + in_threads_s
+    return spent, evaluator.spent, loop.spent_s - evaluator.spent.thread + in_threads_s

@@ -1,4 +1,4 @@
-"""The critic of a trained model as an artifact carries it: what it expects of an episode, in fifths.
+"""The critic of a trained policy as an artifact carries it: what it expects of an episode, in fifths.
 
 A rollout takes what stable's critic foresees off the returns of both sides, so it finds a worse candidate with fewer
 episodes. For that a number from the first observation is enough, and a coarse one: in which fifth of the values that
@@ -11,9 +11,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from stable_baselines3 import DQN
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrapped
 
 from belay_api.artifact import CRITIC_FILE
 from belay_api.receipts import FORESEEN_LEVELS
@@ -27,34 +24,19 @@ CLOSE = 1e-4  # absolute and relative: a value so near to a bound may lie on eit
 class Critic(torch.nn.Module):
     """The critic's path from raw observations to fifths."""
 
-    def __init__(self, policy: torch.nn.Module, *, q_values: bool, channels_last: bool) -> None:
-        super().__init__()
-        self.policy = policy
-        self.q_values = q_values
-        self.channels_last = channels_last
-        self.register_buffer("bounds", torch.zeros(FORESEEN_LEVELS - 1))
-
-    @classmethod
-    def of(cls, model: BaseAlgorithm, policy: torch.nn.Module) -> "Critic":
-        """Return the critic of a model.
+    def __init__(self, value: torch.nn.Module) -> None:
+        """Set up without bounds.
 
         Args:
-            policy: The model's, as it is exported.
+            value: From raw observations (batch, *observation) to the expected discounted return (batch,).
         """
-        channels_last = is_vecenv_wrapped(model.env, VecTransposeImage)
-        return cls(policy, q_values=isinstance(model, DQN), channels_last=channels_last).eval()
-
-    def values(self, observation: torch.Tensor) -> torch.Tensor:
-        """Return the expected discounted return (batch,) of (batch, *observation)."""
-        if self.channels_last:
-            observation = observation.permute(0, 3, 1, 2)
-        if self.q_values:
-            return self.policy.q_net(observation).max(dim=1).values
-        return self.policy.predict_values(observation)[:, 0]
+        super().__init__()
+        self.value = value
+        self.register_buffer("bounds", torch.zeros(FORESEEN_LEVELS - 1))
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         """Return the fifths (batch,), 0 to 4."""
-        return (self.values(observation).unsqueeze(1) > self.bounds).to(torch.int64).sum(dim=1)
+        return (self.value(observation).unsqueeze(1) > self.bounds).to(torch.int64).sum(dim=1)
 
 
 def write_critic(critic: Critic, environment: Environment, folder: Path) -> bool:
@@ -65,7 +47,7 @@ def write_critic(critic: Critic, environment: Environment, folder: Path) -> bool
     """
     first = torch.from_numpy(first_observations(environment))
     with torch.no_grad():
-        values = critic.values(first)
+        values = critic.value(first)
         bounds = torch.quantile(values, torch.arange(1, FORESEEN_LEVELS) / FORESEEN_LEVELS)
         if not bool(torch.isfinite(values).all()) or not bool((bounds[1:] > bounds[:-1]).all()):
             return False
@@ -95,6 +77,6 @@ def first_observations(environment: Environment) -> np.ndarray:
 def _agrees(path: Path, critic: Critic, observations: torch.Tensor) -> bool:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (found,) = session.run([OUTPUT], {INPUT: observations.numpy()})
-    values, bounds = critic.values(observations).unsqueeze(1), critic.bounds
+    values, bounds = critic.value(observations).unsqueeze(1), critic.bounds
     close = ((values - bounds).abs() <= CLOSE * (1 + values.abs())).any(dim=1).numpy()
     return bool((close | (found == critic(observations).numpy())).all())

@@ -49,15 +49,13 @@ def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
     return make
 
 
-def check_spaces(environment: Environment, algorithm: str) -> None:
-    """Check that what goes in and out can be learned and served. Raises: BadConfiguration."""
+def check_spaces(environment: Environment) -> None:
+    """Check that what goes in and out can be served. Raises: BadConfiguration."""
     try:
         space_model(environment.observation_space)
         action = space_model(environment.action_space)
     except ValueError as error:
         raise BadConfiguration(f"environment.id: {error}") from error
-    if algorithm == "dqn" and action.kind != "discrete":
-        raise BadConfiguration(f"algorithm.dqn wants Discrete actions, this task has {action}: use ppo.")
     if action.kind == "discrete" and action.start != 0:
         raise BadConfiguration(
             f"actions start at {action.start}, wanted 0: shift them in a wrapper of the environment."
@@ -71,7 +69,7 @@ def check_wrappers(environment: Environment) -> None:
             raise BadConfiguration(
                 f"environment.id: {type(layer).__name__} inside the environment keeps running statistics. They are not "
                 "part of the policy, so that it would act on other observations, or be measured in other rewards, than "
-                "in training. Scale by constants in the environment instead."
+                "in training. Leave it out and set normalize: {observation: true} or {reward: true} instead."
             )
 
 

@@ -23,7 +23,7 @@ from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.randomness import untouched
 
-COPIES = 16  # side by side; more gain little and cost an environment each
+COPIES = 16  # where nobody asks for another number; more gain little and cost an environment each
 ENDLESS = 100_000  # timesteps; an episode of an environment without a cap is cut there, and counts as it stands
 RANDOM_EPISODES = 100
 RANDOM_PART = 20  # random episodes begin within the budget's timesteps over this, and within RANDOM_S
@@ -72,23 +72,35 @@ class Evaluator:
     """Plays evaluations; keeps its environments between them."""
 
     def __init__(
-        self, make: Callable[[], Environment], task: EnvironmentSpec, *, episodes: int, first_seed: int
+        self,
+        make: Callable[[], Environment],
+        task: EnvironmentSpec,
+        *,
+        episodes: int,
+        first_seed: int,
+        copies: int | None = None,
     ) -> None:
+        """Make the environments.
+
+        Args:
+            copies: Played side by side; None: the usual number.
+        """
         self._seeds, self._declared = range(first_seed, first_seed + episodes), task.reward_range is not None
         with untouched():
-            self._environments = [make() for _ in range(min(COPIES, episodes))]
+            self._environments = [make() for _ in range(min(copies or COPIES, episodes))]
         self.rewards = environments.reward_range(self._environments[0], task)
         self.cap = environments.cap(self._environments[0])
 
     @classmethod
     def held_out(cls, make: Callable[[], Environment], task: EnvironmentSpec, spec: EvaluationSpec) -> Self:
         """Return the one that chooses among checkpoints."""
-        return cls(make, task, episodes=spec.episodes, first_seed=spec.first_seed)
+        return cls(make, task, episodes=spec.episodes, first_seed=spec.first_seed, copies=spec.vector.count)
 
     @classmethod
     def fresh(cls, make: Callable[[], Environment], task: EnvironmentSpec, spec: EvaluationSpec) -> Self:
         """Return the one that measures what was chosen."""
-        return cls(make, task, episodes=spec.final_episodes, first_seed=spec.first_seed + MOST_EPISODES)
+        first = spec.first_seed + MOST_EPISODES
+        return cls(make, task, episodes=spec.final_episodes, first_seed=first, copies=spec.vector.count)
 
     def __call__(self, policy: Policy, *, step: int, stop: Callable[[], bool] = lambda: False) -> Evaluation:
         """Return how `policy` does.

@@ -1,99 +1,64 @@
-"""From a trained model to an artifact: what serving pods run, proved to act as the model did.
+"""From a trained policy to an artifact: what serving pods run, proved to act as the policy did.
 
-The exported network maps a batch of raw observations to logits, Q-values or the mean action, preprocessing included, so
-a server needs to know neither Stable-Baselines3 nor the algorithm.
+The exported network takes a batch of raw observations, preprocessing included, and answers what a head reads. So a
+server needs to know neither the library nor the algorithm.
 """
 
-import copy
-import io
 import json
 import platform
-import re
 import tempfile
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnxruntime
 import torch
-from stable_baselines3 import DQN
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecTransposeImage, is_vecenv_wrapped
+from belay_heads import Head, head_of
 
-from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model
+from belay_api.artifact import (
+    MANIFEST,
+    ArtifactInvalid,
+    EvaluationReport,
+    Lineage,
+    Manifest,
+    file_entries,
+    space_model,
+)
 from belay_api.outcomes import KnownOutcome
 from belay_trainer.config import Run
 from belay_trainer.critic import Critic, write_critic
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, TrainerError
+from belay_trainer.evaluate import Policy
+from belay_trainer.learners.learner import Learner
 from belay_trainer.randomness import untouched
 
 ONNX, TORCHSCRIPT, TRAINING, CONFIG = "policy.onnx", "policy.pt", "training.zip", "config.json"
 OPSET = 17
 INPUT, OUTPUT = "observation", "output"
-CHECKED = 256  # observations on which exported network and model must agree
+EPISODES = 4  # played whole through the exported networks
+TIMESTEPS = 2_000  # after which no further one of them begins, and one that goes on is left
 TOLERANCE = 1e-4  # absolute and relative, of float32 sums in another order
-CLOCKED = ("start_time", "ep_info_buffer", "ep_success_buffer")  # hold times of day, and no part of a policy
-ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can tell
-PACKAGES = ("torch", "stable-baselines3", "gymnasium", "numpy")
 
-OutputKind = Literal["logits", "q-values", "mean"]
+Network = Callable[[np.ndarray], np.ndarray]
 
 
 class ExportFailed(TrainerError):
-    """What was exported does not act as the model does; nothing is published."""
-
-
-class Network(torch.nn.Module):
-    """A policy's path from raw observation to output, without values, sampling and Python."""
-
-    def __init__(self, model: BaseAlgorithm) -> None:
-        super().__init__()
-        policy = copy.deepcopy(model.policy).cpu()
-        policy.set_training_mode(False)
-        self.policy = policy
-        self.channels_last = is_vecenv_wrapped(model.env, VecTransposeImage)
-        self.q_values = isinstance(model, DQN)
-        self.continuous = not hasattr(model.action_space, "n")
-        if self.continuous:
-            self.register_buffer("low", torch.as_tensor(model.action_space.low))
-            self.register_buffer("high", torch.as_tensor(model.action_space.high))
-
-    @property
-    def kind(self) -> OutputKind:
-        """What `forward` returns."""
-        if self.q_values:
-            return "q-values"
-        return "mean" if self.continuous else "logits"
-
-    def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        """Return (batch, output) for (batch, *observation)."""
-        if self.channels_last:
-            observation = observation.permute(0, 3, 1, 2)
-        if self.q_values:
-            return self.policy.q_net(observation)
-        features = self.policy.extract_features(observation)
-        output = self.policy.action_net(self.policy.mlp_extractor.forward_actor(features))
-        if self.continuous:  # as `predict` does: the bounds belong to the action, not to whoever serves it
-            output = torch.minimum(torch.maximum(output, self.low), self.high)
-        return output
+    """What was exported does not act as the policy does; nothing is published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluations:
-    """How the model, with the weights it has now, did."""
+    """How the policy, with the weights it has now, did."""
 
     measured: EvaluationReport  # where nothing was chosen
     selection: EvaluationReport  # where it was chosen
 
 
 def export(
-    model: BaseAlgorithm,
+    learner: Learner,
     run: Run,
     *,
     environment: Environment,
@@ -101,27 +66,31 @@ def export(
     folder: Path,
     outcomes: Mapping[str, KnownOutcome] | None = None,
 ) -> Manifest:
-    """Write the artifact of `model` into the empty `folder` and return its manifest.
+    """Write the artifact of a policy into the empty `folder` and return its manifest.
 
     Args:
-        environment: One copy of the environment; its spaces and cap go into the manifest.
+        environment: A copy that was not trained in: whole episodes are played in it, and its spaces and cap go into
+            the manifest.
         outcomes: What is known of returns and lengths, by name.
-    Raises: ExportFailed when a network in the folder would act differently from the model.
+    Raises: ExportFailed when a network in the folder would act differently from the policy.
     """
-    network = Network(model).eval()
-    observations = sample_observations(environment)
-    _write_networks(network, observations[:2], folder)
-    check_agreement(model, network, folder, observations)
-    write_critic(Critic.of(model, network.policy), environment, folder)
-    save_training(model, folder / TRAINING)
+    networks = learner.networks()
+    first, _ = environment.reset(seed=0)
+    write_networks(networks.actor, np.stack([first, first]), folder)
+    head = head_of(networks.output, space_model(environment.action_space))
+    check_agreement(learner.policy, head, folder, environment, first_seed=evaluations.measured.first_seed)
+    write_critic(Critic(networks.value).eval(), environment, folder)
+    learner.save(folder / TRAINING)
     (folder / CONFIG).write_text(json.dumps(run.spec.said(), sort_keys=True, indent=1) + "\n")
     config, task = run.config, environment.spec
+    packages = (*learner.packages, "gymnasium", "numpy")
     manifest = Manifest(
-        algorithm=run.spec.algorithm.chosen,
+        algorithm=learner.algorithm,
         environment=run.spec.environment.id,
         observation=space_model(environment.observation_space),
         action=space_model(environment.action_space),
-        output=network.kind,
+        output=networks.output,
+        normaliser=networks.normaliser,
         max_episode_steps=task.max_episode_steps if task else None,
         evaluation=evaluations.measured,
         selection=evaluations.selection,
@@ -133,7 +102,7 @@ def export(
             seed=run.seed,
             step=evaluations.measured.step,
             config_hash=config.config_hash,
-            packages={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+            packages={"python": platform.python_version()} | {name: version(name) for name in packages},
         ),
         files=file_entries(folder),
     )
@@ -141,76 +110,82 @@ def export(
     return manifest
 
 
-def save_training(model: BaseAlgorithm, path: Path) -> None:
-    """Write what Stable-Baselines3 loads a model from. The same training gives the same bytes, whenever it ran."""
-    content = io.BytesIO()
-    model.save(content, exclude=CLOCKED)
-    with zipfile.ZipFile(content) as written, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
-        for name in sorted(written.namelist()):
-            part = written.read(name)
-            if name == "data":  # beside every pickled object stand its members in words, with their addresses
-                part = ADDRESS.sub(b"", part)
-            zipped.writestr(zipfile.ZipInfo(name, LONG_AGO), part)
-
-
-def rehearse(model: BaseAlgorithm, environment: Environment) -> None:
-    """Export the untrained model: what cannot be served is told in the first seconds, not after the last timestep.
+def rehearse(learner: Learner, environment: Environment) -> None:
+    """Export the untrained policy: what cannot be served is told in the first seconds, not after the last timestep.
 
     Raises: BadConfiguration.
     """
     space = environment.observation_space
-    observations = np.zeros((2, *(space.shape or ())), dtype=space.dtype)
     with untouched(), tempfile.TemporaryDirectory(prefix="rehearsal-") as name:
         try:
-            network = Network(model).eval()
-            _write_networks(network, observations, Path(name))
-            check_agreement(model, network, Path(name), observations)
-        except (ExportFailed, RuntimeError, ValueError, TypeError, LookupError) as error:
+            networks = learner.networks()
+            first, _ = environment.reset(seed=0)
+            write_networks(networks.actor, np.stack([first, first]), Path(name))
+            head = head_of(networks.output, space_model(environment.action_space))
+            check_step(learner.policy, head, loaded(Path(name)), first)
+        except (ExportFailed, ArtifactInvalid, RuntimeError, ValueError, TypeError, LookupError) as error:
             raise BadConfiguration(
                 f"environment.id: a policy for actions {environment.action_space} and observations {space} cannot be "
                 f"exported: {str(error).splitlines()[0]} Flatten them in a wrapper of the environment."
             ) from error
 
 
-def sample_observations(environment: Environment, *, count: int = CHECKED) -> np.ndarray:
-    """Return `count` observations that random actions lead to: of likely size, unlike draws from the space."""
-    environment.action_space.seed(0)
-    observation, _ = environment.reset(seed=0)
-    found = [observation]
-    while len(found) < count:
-        observation, _, terminated, truncated, _ = environment.step(environment.action_space.sample())
-        if terminated or truncated:
-            observation, _ = environment.reset()
-        found.append(observation)
-    return np.stack(found)
+def check_agreement(policy: Policy, head: Head, folder: Path, environment: Environment, *, first_seed: int) -> None:
+    """Play whole episodes with the exported networks' actions, and check that the policy takes the same ones.
+
+    Args:
+        environment: A copy that was not trained in, so that nothing is taken for an observation that only the
+            trainer's own copies show.
+        first_seed: Reset seed of the first episode.
+    Raises: ExportFailed.
+    """
+    networks, steps = loaded(folder), 0
+    for episode in range(EPISODES):
+        if steps >= TIMESTEPS:
+            return
+        observation, _ = environment.reset(seed=first_seed + episode)
+        ended = False
+        while not ended and steps < 2 * TIMESTEPS:
+            action = check_step(policy, head, networks, observation)
+            observation, _, terminated, truncated, _ = environment.step(action)
+            ended = bool(terminated or truncated)
+            steps += 1
 
 
-def check_agreement(model: BaseAlgorithm, network: Network, folder: Path, observations: np.ndarray) -> None:
-    """Check that both files act as the model does on `observations`. Raises: ExportFailed."""
-    with torch.inference_mode():
-        wanted = network(torch.from_numpy(observations)).numpy()
-        script = torch.jit.load(str(folder / TORCHSCRIPT))(torch.from_numpy(observations)).numpy()
+def check_step(policy: Policy, head: Head, networks: Mapping[str, Network], observation: np.ndarray) -> np.ndarray:
+    """Return the greedy action at one observation after checking that all agree on it. Raises: ExportFailed."""
+    batch = np.stack([observation])
+    wanted, _ = policy.predict(batch, deterministic=True)
+    outputs = {name: network(batch) for name, network in networks.items()}
+    reference = next(iter(outputs.values()))
+    for name, output in outputs.items():
+        if not np.allclose(output, reference, rtol=TOLERANCE, atol=TOLERANCE):
+            worst = float(np.abs(output - reference).max())
+            raise ExportFailed(f"{name} differs from the other network by up to {worst:.3g}: nothing is published.")
+        if not _same_action(head.greedy(output), np.asarray(wanted), output):
+            raise ExportFailed(f"{name} chooses another action than the policy's predict: nothing is published.")
+    return np.asarray(head.greedy(reference))[0]
+
+
+def loaded(folder: Path) -> dict[str, Network]:
+    """Return the exported networks as serving runs them, by file name."""
     session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
-    onnx = session.run([OUTPUT], {INPUT: observations})[0]
-    actions, _ = model.policy.predict(observations, deterministic=True)
-    for name, found in (("the network", wanted), (TORCHSCRIPT, script), (ONNX, onnx)):
-        if not np.allclose(found, wanted, rtol=TOLERANCE, atol=TOLERANCE):
-            worst = float(np.abs(found - wanted).max())
-            raise ExportFailed(f"{name} differs from the model's outputs by up to {worst:.3g}: nothing is published.")
-        if not _same_actions(found, actions, continuous=network.continuous):
-            raise ExportFailed(f"{name} chooses other actions than the model's predict: nothing is published.")
+    script = torch.jit.load(str(folder / TORCHSCRIPT))
+
+    def through_script(batch: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            found: np.ndarray = script(torch.from_numpy(batch)).numpy()
+        return found
+
+    return {ONNX: lambda batch: session.run([OUTPUT], {INPUT: batch})[0], TORCHSCRIPT: through_script}
 
 
-def _same_actions(outputs: np.ndarray, actions: np.ndarray, *, continuous: bool) -> bool:
-    if continuous:
-        return bool(np.allclose(outputs, actions, rtol=TOLERANCE, atol=TOLERANCE))
-    # Of two outputs that are equal up to rounding either may win.
-    chosen = np.take_along_axis(outputs, actions.reshape(-1, 1), axis=1)[:, 0]
-    best = outputs.max(axis=1)
-    return bool(np.all(best - chosen <= TOLERANCE * (1 + np.abs(best))))
+def write_networks(network: torch.nn.Module, example: np.ndarray, folder: Path) -> None:
+    """Write a network as ONNX and as TorchScript.
 
-
-def _write_networks(network: Network, example: np.ndarray, folder: Path) -> None:
+    Args:
+        example: A batch of observations of the right shape and dtype.
+    """
     tensor = torch.from_numpy(example)
     with torch.no_grad():
         traced = torch.jit.trace(network, tensor)
@@ -225,3 +200,11 @@ def _write_networks(network: Network, example: np.ndarray, folder: Path) -> None
             opset_version=OPSET,
             dynamo=False,
         )
+
+
+def _same_action(chosen: np.ndarray, wanted: np.ndarray, output: np.ndarray) -> bool:
+    if wanted.dtype.kind == "f":
+        return bool(np.allclose(chosen, wanted, rtol=TOLERANCE, atol=TOLERANCE))
+    # Of two outputs that are equal up to rounding either may win.
+    best, other = output[0].max(), output[0][int(wanted[0])]
+    return bool(best - other <= TOLERANCE * (1 + abs(best)))

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from belay_api.artifact import EvaluationReport
 from belay_api.outcomes import KnownOutcome
-from belay_trainer import checkpoint, environments
+from belay_trainer import environments
 from belay_trainer.config import Run
-from belay_trainer.errors import Interrupted
-from belay_trainer.evaluate import Evaluation, Evaluator, Stopped
+from belay_trainer.evaluate import Evaluation, Evaluator
 from belay_trainer.stop import Stop
 from belay_trainer.train import Trained
 
@@ -21,19 +20,15 @@ class Measured:
 
 
 def measure(trained: Trained, run: Run, *, stop: Stop) -> Measured:
-    """Return how the chosen checkpoint does. The model has its weights afterwards.
+    """Return how the chosen checkpoint does. The learner has its weights afterwards.
 
-    Raises: Diverged, BadConfiguration, Interrupted.
+    Raises: Diverged, BadConfiguration, Stopped.
     """
-    checkpoint.set_weights(trained.model, trained.best.weights)
+    trained.learner.take(trained.best.weights)
     task = run.spec.environment
     evaluator = Evaluator.fresh(environments.maker(task), task, run.spec.evaluation)
     try:
-        found = evaluator(trained.model.policy, step=trained.best.report.step, stop=lambda: stop.asked)
-    except Stopped as error:
-        raise Interrupted(
-            "asked to stop during the last evaluation; the next pod goes on from a checkpoint."
-        ) from error
+        found = evaluator(trained.learner.policy, step=trained.best.report.step, stop=lambda: stop.asked)
     finally:
         evaluator.close()
     return Measured(found.report, _with(found, trained.outcomes))

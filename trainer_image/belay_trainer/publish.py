@@ -22,16 +22,15 @@ def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, wor
     """Return where the best evaluated policy lies now.
 
     Args:
-        trained: Its model has that policy's weights.
+        trained: Its learner has that policy's weights.
         measured: How that policy does.
     Raises: ExportFailed, StoreRefused, Interrupted.
     """
-    trained.model.num_timesteps = trained.best.report.step
     environment = environments.maker(run.spec.environment)()
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="artifact-") as name:
         folder = Path(name)
         manifest = export(
-            trained.model,
+            trained.learner,
             run,
             environment=environment,
             evaluations=Evaluations(measured.report, selection=trained.best.report),

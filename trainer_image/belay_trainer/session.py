@@ -6,15 +6,16 @@ import httpx
 
 from belay_api.outcomes import RandomReturn
 from belay_api.training import TrainingReport
-from belay_trainer import checkpoint
 from belay_trainer.config import Run
+from belay_trainer.errors import Interrupted
+from belay_trainer.evaluate import Stopped
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
 from belay_trainer.measure import measure
 from belay_trainer.publish import publish
 from belay_trainer.stop import Stop
 from belay_trainer.store import open_store
-from belay_trainer.train import Trained, preset_of, train
+from belay_trainer.train import Trained, train
 
 
 def train_and_publish(
@@ -26,9 +27,13 @@ def train_and_publish(
     heartbeat = Heartbeat(logbook, run.config.namespace)
     try:
         trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop)
-        weights = checkpoint.weights_sha256(trained.model)
+        weights = trained.learner.weights_sha256()
         measured = measure(trained, run, stop=stop)
         artifact = publish(trained, measured, run, store, work_dir=work_dir, stop=stop)
+    except Stopped as error:
+        raise Interrupted(
+            "asked to stop during the last evaluation; the next pod goes on from a checkpoint."
+        ) from error
     finally:
         keeper.close()
         heartbeat.close()
@@ -44,7 +49,7 @@ def train_and_publish(
         artifact=artifact,
         steps_per_second=trained.steps_per_second,
         resumed_from=trained.resumed_from,
-        preset=preset_of(run).preset,
+        preset=trained.learner.preset,
         weights_sha256=weights,
         message=trained.ended_early,
     )

@@ -4,36 +4,32 @@ from typing import Any, Self
 
 from pydantic import model_validator
 
+from belay_api.algorithms.a2c import A2CSettings
 from belay_api.algorithms.common import Settings
 from belay_api.algorithms.dqn import DQNSettings
 from belay_api.algorithms.ppo import PPOSettings
+from belay_api.algorithms.sac import SACSettings
+from belay_api.algorithms.td3 import TD3Settings
 from belay_api.model import Model, rule, rules
 from belay_api.units import FreeForm
 
-ALGORITHMS = ("ppo", "dqn")
+_NO_MORE = ("name", "hyperparameters")
 _FORM = "write algorithm: {ppo: {}}, with the settings that differ from the preset inside"
 
 
 class AlgorithmSpec(Model):
     """How it is learned: exactly one algorithm."""
 
-    model_config = {
-        "json_schema_extra": rules(
-            rule(
-                "!has(self.name) && !has(self.hyperparameters)",
-                f"algorithm.name and algorithm.hyperparameters are no more: {_FORM}",
-            ),
-            rule(
-                f"has(self.name) || [{', '.join(f'has(self.{name})' for name in ALGORITHMS)}].exists_one(x, x)",
-                f"an algorithm is exactly one of {' and '.join(ALGORITHMS)}: {_FORM}",
-            ),
-        )
-    }
-
     ppo: PPOSettings | None = None
     """Proximal policy optimisation, through Stable-Baselines3."""
+    a2c: A2CSettings | None = None
+    """Advantage actor-critic, through Stable-Baselines3."""
     dqn: DQNSettings | None = None
     """Deep Q-learning, through Stable-Baselines3."""
+    sac: SACSettings | None = None
+    """Soft actor-critic, through Stable-Baselines3."""
+    td3: TD3Settings | None = None
+    """Twin delayed deep deterministic policy gradient, through Stable-Baselines3."""
     name: str | None = None
     """No more: the algorithm is a field of its own."""
     hyperparameters: FreeForm | None = None
@@ -53,7 +49,7 @@ class AlgorithmSpec(Model):
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if sum(getattr(self, name) is not None for name in ALGORITHMS) != 1:
-            raise ValueError(f"an algorithm is exactly one of {' and '.join(ALGORITHMS)}: {_FORM}")
+            raise ValueError(_EXACTLY_ONE)
         return self
 
     @model_validator(mode="before")
@@ -61,6 +57,17 @@ class AlgorithmSpec(Model):
     def _read_old_form(cls, value: Any) -> Any:
         # Jobs made before each algorithm had its own field are still in clusters, most of them finished.
         if isinstance(value, dict) and "name" in value:
-            others = {key: said for key, said in value.items() if key not in ("name", "hyperparameters")}
+            others = {key: said for key, said in value.items() if key not in _NO_MORE}
             return others | {value["name"]: value.get("hyperparameters") or {}}
         return value
+
+
+ALGORITHMS = tuple(name for name in AlgorithmSpec.model_fields if name not in _NO_MORE)
+_EXACTLY_ONE = f"an algorithm is exactly one of {', '.join(ALGORITHMS[:-1])} and {ALGORITHMS[-1]}: {_FORM}"
+AlgorithmSpec.model_config["json_schema_extra"] = rules(
+    rule(
+        "!has(self.name) && !has(self.hyperparameters)",
+        f"algorithm.name and algorithm.hyperparameters are no more: {_FORM}",
+    ),
+    rule(f"has(self.name) || [{', '.join(f'has(self.{name})' for name in ALGORITHMS)}].exists_one(x, x)", _EXACTLY_ONE),
+)

@@ -20,7 +20,6 @@ from belay_operator.training.observed import Observed
 
 SETTINGS_ANNOTATION = f"{names.GROUP}/settings"
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
-GRACE_SECONDS = 60  # from SIGTERM to SIGKILL: time to save a checkpoint
 CONTAINER = "trainer"
 _CONFIG_DIR, _, _CONFIG_KEY = names.JOB_FILE.rpartition("/")
 _FROZEN = ("trainer_image", "image_pull_policy", "logbook_url", "labels")
@@ -187,7 +186,7 @@ def _pod(observed: Observed) -> dict[str, Any]:
     pod: dict[str, Any] = {
         **children.restricted_pod(),
         "restartPolicy": "Never",  # the Job restarts by index; a restart in place would hide failures from it
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": math.ceil(observed.spec.checkpoint.grace.total_seconds()),
         "containers": [
             {
                 "name": CONTAINER,

@@ -70,10 +70,11 @@ class Rooms(gymnasium.Env[int, int]):
 class Picture(Countdown):
     """Images with the channels last, as cameras give them."""
 
-    observation_space = spaces.Box(0, 255, (36, 40, 3), np.uint8)
+    def __init__(self, side: int = 36) -> None:
+        self.observation_space = spaces.Box(0, 255, (side, 40, 3), np.uint8)
 
     def _observation(self) -> np.ndarray:
-        return self.np_random.integers(0, 256, (36, 40, 3), dtype=np.uint8)
+        return self.np_random.integers(0, 256, self.observation_space.shape, dtype=np.uint8)
 
 
 class Stubborn(CartPoleEnv):
@@ -82,6 +83,32 @@ class Stubborn(CartPoleEnv):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.lock = threading.Lock()
+
+
+class Session(CartPoleEnv):
+    """Can be pickled, but not what it is in: its simulator ended with the process."""
+
+    gone = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"gone": True}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if self.gone:
+            raise RuntimeError("the session is gone")
+        return super().step(action)
+
+
+class Thirsty(CartPoleEnv):
+    """Fails after a while, whatever it was started from."""
+
+    left = 700  # timesteps of one copy
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.left -= 1
+        if not self.left:
+            raise RuntimeError("out of fuel")
+        return super().step(action)
 
 
 class Odd(Countdown):
@@ -157,6 +184,42 @@ class Skilful(Countdown):
         return observation, reward, action == 0, truncated, info
 
 
+class Far(gymnasium.Env[np.ndarray, int]):
+    """Fifty timesteps; an action pays 1 where it tells whether the second number is above its mean.
+
+    The first one is large and says nothing, the second is small and far from 0: without a common scale there is
+    little to learn.
+    """
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.left = 50
+        return self._observation(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        paid = float(action == (self.sign > 0))
+        self.left -= 1
+        return self._observation(), paid, self.left == 0, False, {}
+
+    def _observation(self) -> np.ndarray:
+        self.sign = self.np_random.choice([-1.0, 1.0])
+        return np.array([self.np_random.normal(0.0, 1e4), 1000.0 + 0.01 * self.sign])
+
+
+class Pull(Far):
+    """The same with a number as its action: 1 is paid where it has the right sign, in part where it is small."""
+
+    action_space = spaces.Box(-2.0, 3.0, (1,), np.float32)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        paid = float(np.clip(action[0] * self.sign, -1.0, 1.0) + 1.0) / 2
+        self.left -= 1
+        return self._observation(), paid, self.left == 0, False, {}
+
+
 class Luck(gymnasium.Env[np.ndarray, int]):
     """Four timesteps whose rewards are drawn at the start, N(0, 50) for either action: every policy is worth 0."""
 
@@ -184,9 +247,13 @@ for name, task, cap in (
     ("Rooms", Rooms, 50),
     ("Picture", Picture, 50),
     ("Stubborn", Stubborn, 500),
+    ("Session", Session, 500),
+    ("Thirsty", Thirsty, 500),
     ("Odd", Odd, 50),
     ("Endless", Endless, None),
     ("Luck", Luck, 50),
+    ("Far", Far, None),
+    ("Pull", Pull, None),
     ("Sheet", Sheet, 50),
     ("OldReset", OldReset, 50),
     ("OldStep", OldStep, 50),

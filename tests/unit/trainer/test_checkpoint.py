@@ -7,18 +7,26 @@ from typing import Any
 import pytest
 from trainer_support import make_config
 
-from belay_trainer import boundary, checkpoint, evaluate
-from belay_trainer.boundary import Best, Own, _completed
+from belay_trainer import checkpoint, evaluate, loop
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration, Interrupted
 from belay_trainer.evaluate import Evaluator
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
+from belay_trainer.learners import LEARNERS
+from belay_trainer.learners.stable_baselines import StableBaselines
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
-from belay_trainer.train import Trained, train
+from belay_trainer.train import Trained, build, train
 
 SHORT = {"algorithm": {"ppo": {"n_steps": 32, "batch_size": 256}}}  # collections, of eight copies
+
+CONTINUOUS = {
+    "environment": {"id": "Pendulum-v1"},
+    "budget": {"steps": 800},
+    "evaluation": {"every": 400, "episodes": 1},
+    "checkpoint": {"every": 200},
+}
 
 
 class StopAfter(Stop):
@@ -68,6 +76,12 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
         ({"environment": {"id": "tasks:Countdown-v0"}, "algorithm": {"dqn": {}}}, (400,)),
         ({"algorithm": {"dqn": {}}, "environment": {"id": "CartPole-v1", "vector": {"count": 3}}}, (250, 700)),
         ({"algorithm": {"dqn": {"buffer_size": 700}}}, (1600,)),  # the buffer went round
+        ({"algorithm": {"a2c": {}}, "environment": {"id": "Acrobot-v1"}}, (40,)),  # behind running statistics
+        (CONTINUOUS | {"algorithm": {"a2c": {}}}, (40,)),
+        (CONTINUOUS | {"algorithm": {"sac": {"learning_starts": 100}}}, (500,)),  # whose temperature is learned
+        (CONTINUOUS | {"algorithm": {"sac": {"learning_starts": 100, "ent_coef": 0.1}}}, (500,)),
+        (CONTINUOUS | {"algorithm": {"td3": {"learning_starts": 100}}}, (500,)),
+        (CONTINUOUS | {"algorithm": {"td3": {"learning_starts": 100}}, "normalize": {"observation": True}}, (500,)),
         (
             SHORT
             | {"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}},
@@ -78,19 +92,19 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
 def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: tuple[int, ...]) -> None:
     whole, pieces = _train(tmp_path / "whole", **spec), _in_pieces(tmp_path / "pieces", looks, **spec)
     assert pieces.resumed_from
-    assert checkpoint.weights_sha256(pieces.model) == checkpoint.weights_sha256(whole.model)
+    assert pieces.learner.weights_sha256() == whole.learner.weights_sha256()
     assert pieces.best.report == whole.best.report
     assert pieces.outcomes == whole.outcomes
-    for name, tensor in whole.best.weights["policy"].items():
-        assert (pieces.best.weights["policy"][name] == tensor).all()
+    best = whole.best.weights["parameters"]["policy"]
+    for name, tensor in pieces.best.weights["parameters"]["policy"].items():
+        assert (best[name] == tensor).all()
 
 
 def test_evaluations_and_checkpoints_change_no_bit(tmp_path: Path) -> None:
     often = {"evaluation": {"every": 300, "episodes": 3}, "checkpoint": {"every": 300}}
     never = {"evaluation": {"every": 10**6, "episodes": 1}, "checkpoint": {"every": 10**6}}
     hashes = {
-        checkpoint.weights_sha256(_train(tmp_path / str(number), **spec).model)
-        for number, spec in enumerate((often, never))
+        _train(tmp_path / str(number), **spec).learner.weights_sha256() for number, spec in enumerate((often, never))
     }
     assert len(hashes) == 1
 
@@ -99,13 +113,13 @@ def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
     trained = _train(
         tmp_path, budget={"steps": 12_000}, algorithm={"dqn": {}}, evaluation={"every": 500, "episodes": 5}
     )
-    checkpoint.set_weights(trained.model, trained.best.weights)
+    trained.learner.take(trained.best.weights)
     from belay_api.training import EnvironmentSpec, EvaluationSpec
     from belay_trainer.environments import maker
 
     task = EnvironmentSpec(id="CartPole-v1")
     again = Evaluator.held_out(maker(task), task, EvaluationSpec(episodes=5))
-    assert again(trained.model.policy, step=trained.best.report.step).report == trained.best.report
+    assert again(trained.learner.policy, step=trained.best.report.step).report == trained.best.report
 
 
 def test_the_training_knows_how_far_outcomes_reach(tmp_path: Path) -> None:
@@ -126,16 +140,7 @@ def test_the_training_knows_how_far_outcomes_reach(tmp_path: Path) -> None:
 def test_a_cut_into_random_actions_is_no_loss(tmp_path: Path) -> None:
     whole, pieces = _train(tmp_path / "whole"), _in_pieces(tmp_path / "pieces", (5,))
     assert pieces.outcomes == whole.outcomes
-    assert checkpoint.weights_sha256(pieces.model) == checkpoint.weights_sha256(whole.model)
-
-
-def test_what_an_earlier_version_kept_is_taken_up() -> None:
-    old = object.__new__(Own)
-    old.evaluated_at, old.saved_at, old.best = 5, 4, None
-    assert _completed(old) == Own(evaluated_at=5, saved_at=4)
-    best = object.__new__(Best)
-    best.report, best.weights = None, {}
-    assert _completed(best).played == {}
+    assert pieces.learner.weights_sha256() == whole.learner.weights_sha256()
 
 
 def test_an_environment_that_cannot_be_pickled_is_started_afresh(
@@ -151,7 +156,7 @@ def test_an_environment_that_cannot_be_pickled_is_started_afresh(
 def test_a_collection_that_does_not_end_in_time_is_cut_and_begun_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boundary, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(loop, "COLLECTING", 0.0)
     spec = {"budget": {"steps": 2048}, "checkpoint": {"every": 100_000}, "evaluation": {"every": 100_000}}
     with pytest.raises(Interrupted, match="timestep 768"):  # in the fourth collection of 256
         _train(tmp_path, StopAfter(3 + 3 * 32 + 10), **spec)
@@ -170,8 +175,99 @@ def test_a_task_that_never_ends_is_refused_and_one_that_a_good_policy_outlives_i
     assert trained.best.report.episodes == 3
 
 
+def test_an_environment_that_does_not_outlive_its_process_costs_its_episodes_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        trained = _in_pieces(tmp_path, (3,), environment={"id": "tasks:Session-v0"})
+    assert "does not go on here (the session is gone)" in caplog.text
+    assert trained.resumed_from
+    assert trained.step >= 3000
+
+
+def test_an_environment_that_fails_later_is_no_fault_of_the_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="out of fuel"):
+        _train(tmp_path, environment={"id": "tasks:Thirsty-v0"})
+
+
+def test_an_environment_may_be_left_out_of_checkpoints(tmp_path: Path) -> None:
+    spec = {"environment": {"id": "tasks:Session-v0"}, "checkpoint": {"every": 1000, "environment": False}}
+    trained = _in_pieces(tmp_path, (3,), **spec)
+    assert trained.resumed_from
+    for path in (tmp_path / "here").glob("*.ckpt"):
+        assert checkpoint.COLLECTION not in checkpoint.unpack(path.read_bytes()).parts
+
+
+def test_running_statistics_outlive_the_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a policy takes for the mean of its observations belongs to the policy, not to its environments."""
+    spec = {
+        "normalize": {"observation": True, "reward": True},
+        "checkpoint": {"every": 1000, "environment": False},
+        "budget": {"steps": 2048},
+    }
+    counts = []
+    restore = StableBaselines.restore
+
+    def watched(self: StableBaselines, state: Any, collection: Any) -> None:
+        restore(self, state, collection)
+        counts.append(self.model.get_vec_normalize_env().obs_rms.count)
+
+    monkeypatch.setattr(StableBaselines, "restore", watched)
+    trained = _in_pieces(tmp_path, (7,), **spec)
+    assert trained.resumed_from
+    assert counts[0] > trained.resumed_from, "every observation so far"
+
+
+@pytest.mark.parametrize("algorithm", LEARNERS)
+def test_a_round_of_ours_is_one_of_the_librarys(algorithm: str) -> None:
+    """Our own loop over the library's parts ends with the bits of the library's `learn`."""
+    spec = {
+        "environment": {"id": "CartPole-v1" if algorithm == "dqn" else "Pendulum-v1"},
+        "algorithm": {algorithm: {"learning_starts": 200} if algorithm in ("sac", "td3") else {}},
+        "normalize": {"observation": True, "reward": True},
+        "budget": {"steps": 600},
+    }
+    ours, theirs = (build(Run(make_config(**spec), index=0, seed=5)) for _ in range(2))
+    for learner, go in ((ours, _advance), (theirs, lambda learner: learner.model.learn(600, log_interval=None))):
+        learner.model.set_random_seed(5)  # of the process: the two are not built at once
+        go(learner)
+    assert ours.timesteps == theirs.timesteps >= 600
+    assert ours.weights_sha256() == theirs.weights_sha256()
+
+
+def _advance(learner: Any) -> None:
+    learner.start()
+    learner.advance(600, leave=lambda: False, on_step=lambda: None)
+
+
+def test_an_attribute_that_the_library_has_no_more_is_an_error() -> None:
+    learner = build(Run(make_config(), index=0, seed=0))
+    learner.start()
+    state = learner.state()
+    del learner.model._n_updates
+    with pytest.raises(AttributeError, match="_n_updates"):
+        learner.state()
+    with pytest.raises(AttributeError, match="no attribute _n_updates any more"):
+        learner.restore(state, None)
+
+
 def test_a_checkpoint_nobody_can_read_is_unusable() -> None:
-    with pytest.raises(checkpoint.Unusable):
-        checkpoint.unpack(b"no pickle")
-    with pytest.raises(checkpoint.Unusable, match="format"):
-        checkpoint.unpack(checkpoint.cloudpickle.dumps({"format": 0}))
+    with pytest.raises(checkpoint.Unusable, match="another format"):
+        checkpoint.unpack(b"no checkpoint")
+    with pytest.raises(checkpoint.Unusable, match="head"):
+        checkpoint.unpack(checkpoint.MAGIC + b"\0" * 8)
+    blob = checkpoint.pack({"weights": [1, 2], "random": 3}, None)
+    with pytest.raises(checkpoint.Unusable, match="part random"):
+        checkpoint.unpack(blob[:-1] + b"x")
+    found = checkpoint.unpack(blob)
+    assert found.read() == {"weights": [1, 2], "random": 3}
+    assert found.collection() is None
+
+
+def test_a_part_that_cannot_be_read_loses_the_episodes_or_the_checkpoint(caplog: pytest.LogCaptureFixture) -> None:
+    found = checkpoint.Checkpoint({"weights": b"no pickle", checkpoint.COLLECTION: b"no pickle"})
+    with caplog.at_level(logging.WARNING):
+        assert found.collection() is None
+    assert "new episodes begin" in caplog.text
+    with pytest.raises(checkpoint.Unusable, match="weights"):
+        found.read()

@@ -63,9 +63,9 @@ def test_an_evaluation_leaves_the_trainings_randomness_alone() -> None:
 
 
 def test_side_by_side_is_as_one_by_one() -> None:
-    model = build(_run())
-    together = _evaluator("Countdown", 6)(model.policy, step=0).report
-    alone = [_evaluator("Countdown", 1, first_seed=seed)(model.policy, step=0).report.mean for seed in range(6)]
+    learner = build(_run())
+    together = _evaluator("Countdown", 6)(learner.policy, step=0).report
+    alone = [_evaluator("Countdown", 1, first_seed=seed)(learner.policy, step=0).report.mean for seed in range(6)]
     assert together.mean == np.mean(alone)
 
 

@@ -1,27 +1,36 @@
-"""What is published acts as the model did, whatever goes in and comes out; what does not is not published."""
+"""What is published acts as the policy did, whatever goes in and comes out; what does not is not published."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
+from belay_heads import head_of
 from stable_baselines3 import PPO
 from trainer_support import make_config
 
-from belay_api.artifact import EvaluationReport, verify
+from belay_api.artifact import EvaluationReport, Manifest, space_model, verify
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
-from belay_trainer.export import Evaluations, ExportFailed, check_agreement, export, sample_observations
+from belay_trainer.errors import BadConfiguration
+from belay_trainer.export import Evaluations, ExportFailed, check_agreement, export, loaded, rehearse
+from belay_trainer.learners.learner import Learner
 from belay_trainer.train import build
 
 REPORT = EvaluationReport(step=7, episodes=1, first_seed=0, mean=1.0, std=0.0, min=1.0, max=1.0)
 TASKS = {
     "ppo on CartPole-v1": ("ppo", "CartPole-v1", "logits", (2,)),
     "dqn on CartPole-v1": ("dqn", "CartPole-v1", "q-values", (2,)),
-    "ppo on Pendulum-v1": ("ppo", "Pendulum-v1", "mean", (1,)),
+    "ppo on Pendulum-v1": ("ppo", "Pendulum-v1", "gaussian", (2,)),
+    "a2c on Acrobot-v1, behind statistics": ("a2c", "Acrobot-v1", "logits", (3,)),
+    "a2c on Pendulum-v1, behind statistics": ("a2c", "Pendulum-v1", "gaussian", (2,)),
+    "sac on Pendulum-v1": ("sac", "Pendulum-v1", "squashed-gaussian", (2,)),
+    "td3 on Pendulum-v1": ("td3", "Pendulum-v1", "mean", (1,)),
+    "td3 on BipedalWalker-v3": ("td3", "BipedalWalker-v3", "mean", (4,)),
+    "ppo on actions in two rows": ("ppo", "tasks:Sheet-v0", "gaussian", (12,)),
     "ppo on discrete observations": ("ppo", "tasks:Rooms-v0", "logits", (2,)),
     "dqn on discrete observations": ("dqn", "tasks:Rooms-v0", "q-values", (2,)),
     "ppo on images, channels last": ("ppo", "tasks:Picture-v0", "logits", (2,)),
@@ -29,31 +38,41 @@ TASKS = {
 
 
 def _run(algorithm: str = "ppo", environment: str = "CartPole-v1", **spec: Any) -> Run:
-    return Run(make_config(algorithm={"name": algorithm}, environment={"id": environment}, **spec), index=0, seed=3)
+    return Run(make_config(algorithm={algorithm: {}}, environment={"id": environment}, **spec), index=0, seed=3)
 
 
-def _export(run: Run, folder: Path) -> Any:
-    model = build(run)
+def _export(run: Run, folder: Path) -> tuple[Learner, Manifest]:
+    learner = build(run)
+    learner.start()
     environment, evaluations = maker(run.spec.environment)(), Evaluations(REPORT, selection=REPORT)
-    return model, export(model, run, environment=environment, evaluations=evaluations, folder=folder)
+    return learner, export(learner, run, environment=environment, evaluations=evaluations, folder=folder)
+
+
+def observations(run: Run, count: int) -> np.ndarray:
+    """Return what random actions lead to."""
+    environment = maker(run.spec.environment)()
+    environment.action_space.seed(0)
+    found = [environment.reset(seed=0)[0]]
+    while len(found) < count:
+        observation, _, terminated, truncated, _ = environment.step(environment.action_space.sample())
+        found.append(environment.reset()[0] if terminated or truncated else observation)
+    return np.stack(found)
 
 
 @pytest.mark.parametrize("case", TASKS)
 def test_both_networks_act_as_predict(case: str, tmp_path: Path) -> None:
-    algorithm, environment, kind, shape = TASKS[case]
+    algorithm, environment, output, shape = TASKS[case]
     run = _run(algorithm, environment)
-    model, manifest = _export(run, tmp_path)
-    assert (manifest.output, manifest.algorithm, manifest.environment) == (kind, algorithm, environment)
-    observations = sample_observations(maker(run.spec.environment)(), count=37)  # no batch size seen at export
-    session = onnxruntime.InferenceSession(str(tmp_path / "policy.onnx"))
-    (name,) = [given.name for given in session.get_inputs()]
-    onnx = session.run(None, {name: observations})[0]
-    script = torch.jit.load(str(tmp_path / "policy.pt"))(torch.from_numpy(observations)).numpy()
-    assert onnx.shape == script.shape == (37, *shape)
-    actions = model.policy.predict(observations, deterministic=True)[0]
-    for found in (onnx, script):
-        acted = found if kind == "mean" else found.argmax(axis=1)
-        np.testing.assert_allclose(acted, actions, atol=1e-4)
+    learner, manifest = _export(run, tmp_path)
+    assert (manifest.output, manifest.algorithm, manifest.environment) == (output, algorithm, environment)
+    assert (manifest.normaliser is not None) == ("statistics" in case)
+    batch = observations(run, 37)  # no batch size seen at export
+    actions = learner.policy.predict(batch, deterministic=True)[0]
+    head = head_of(manifest.output, manifest.action)
+    for network in loaded(tmp_path).values():
+        found = network(batch)
+        assert found.shape == (37, *shape)
+        np.testing.assert_allclose(head.greedy(found), actions, atol=1e-4)
 
 
 def test_the_manifest_covers_every_byte(tmp_path: Path) -> None:
@@ -80,18 +99,44 @@ def test_the_artifact_says_what_was_asked_for(tmp_path: Path) -> None:
 
 
 def test_the_training_file_goes_on_from_the_same_weights(tmp_path: Path) -> None:
-    model, _ = _export(_run(), tmp_path)
-    loaded = PPO.load(tmp_path / "training.zip")
-    for name, tensor in model.policy.state_dict().items():
-        assert torch.equal(loaded.policy.state_dict()[name], tensor)
+    learner, _ = _export(_run(), tmp_path)
+    again = PPO.load(tmp_path / "training.zip")
+    for name, tensor in learner.model.policy.state_dict().items():
+        assert torch.equal(again.policy.state_dict()[name], tensor)
 
 
 def test_a_network_that_acts_differently_is_not_published(tmp_path: Path) -> None:
-    from belay_trainer.export import Network
-
-    model, _ = _export(_run(), tmp_path)
+    learner, manifest = _export(_run(), tmp_path)
     with torch.no_grad():
-        model.policy.action_net.bias += torch.tensor([5.0, -5.0])
-    observations = sample_observations(maker(_run().spec.environment)(), count=37)
+        learner.model.policy.action_net.bias += torch.tensor([5.0, -5.0])
+    environment = maker(_run().spec.environment)()
+    head = head_of(manifest.output, space_model(environment.action_space))
     with pytest.raises(ExportFailed, match="nothing is published"):
-        check_agreement(model, Network(model).eval(), tmp_path, observations)
+        check_agreement(learner.policy, head, tmp_path, environment, first_seed=0)
+
+
+def test_statistics_that_only_training_has_are_not_published(tmp_path: Path) -> None:
+    """The policy acts on normalised observations, its network here on raw ones."""
+    run = _run("ppo", "tasks:Far-v0", normalize={"observation": True})
+    learner, manifest = _export(run, tmp_path)
+    plain = build(_run("ppo", "tasks:Far-v0"))
+    plain.model.policy.load_state_dict(learner.model.policy.state_dict())
+    environment = maker(run.spec.environment)()
+    head = head_of(manifest.output, space_model(environment.action_space))
+    with pytest.raises(ExportFailed, match="another action"):
+        check_agreement(plain.policy, head, tmp_path, environment, first_seed=0)
+
+
+def test_what_cannot_be_exported_is_told_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = _run()
+    learner, environment = build(run), maker(run.spec.environment)()
+    rehearse(learner, environment)
+
+    class Unknown(torch.nn.Module):
+        def forward(self, observation: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.eigvals(observation.T @ observation).real
+
+    networks = replace(learner.networks(), actor=Unknown())
+    monkeypatch.setattr(learner, "networks", lambda: networks)
+    with pytest.raises(BadConfiguration, match="cannot be exported"):
+        rehearse(learner, environment)

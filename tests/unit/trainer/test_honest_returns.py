@@ -25,8 +25,8 @@ WANDERS = {"learning_rate": 0.01, "n_steps": 32, "batch_size": 64, "n_epochs": 5
 def test_no_copy_of_any_seed_begins_where_another_does() -> None:
     starts = []
     for seed in range(4):
-        model = build(Run(make_config(), index=0, seed=seed))
-        starts += [tuple(row) for row in model.env.reset()]
+        learner = build(Run(make_config(), index=0, seed=seed))
+        starts += [tuple(row) for row in learner.model.env.reset()]
     assert len(starts) == 32
     assert len(set(starts)) == len(starts), "two copies play the same episodes"
 

@@ -19,6 +19,13 @@ from belay_api.training import TrainingReport
 SHORT = {
     "ppo": {"budget": {"steps": 8_000}, "algorithm": {"ppo": {}}},
     "dqn": {"budget": {"steps": 8_000}, "algorithm": {"dqn": {"exploration_steps": 3000}}},
+    "sac": {
+        "environment": {"id": "Pendulum-v1"},
+        "budget": {"steps": 3_000},
+        "algorithm": {"sac": {"net_arch": [32, 32], "batch_size": 64}},
+        "checkpoint": {"every": 500},
+        "evaluation": {"every": 1_000, "episodes": 2},
+    },
 }
 
 
@@ -51,7 +58,7 @@ def test_a_pod_killed_twice_ends_with_the_weights_of_one_that_was_not(
     survivor = pods.run(config)
 
     assert survivor.wait() == 0, survivor.log
-    assert survivor.report.resumed_from == steps[-1] >= 2000
+    assert survivor.report.resumed_from == steps[-1] >= 1000
     assert survivor.report.weights_sha256 == wanted.weights_sha256
     assert (survivor.report.return_, survivor.report.best_step) == (wanted.return_, wanted.best_step)
 
@@ -108,8 +115,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown module": ({"environment": {"id": "no_such_package:Task-v0"}}, "no_such_package"),
     "unknown keyword": ({"environment": {"id": "CartPole-v1", "kwargs": {"gravity": 3}}}, "gravity"),
     "space that cannot be served": ({"environment": {"id": "tasks:Odd-v0"}}, "Dict"),
-    "dqn on continuous actions": ({"environment": {"id": "Pendulum-v1"}, "algorithm": {"dqn": {}}}, "use ppo"),
-    "actions that cannot be exported": ({"environment": {"id": "tasks:Sheet-v0"}}, "cannot be exported"),
+    "dqn on continuous actions": (
+        {"environment": {"id": "Pendulum-v1"}, "algorithm": {"dqn": {}}},
+        "use ppo, a2c, sac or td3",
+    ),
+    "sac on discrete actions": ({"algorithm": {"sac": {}}}, "use ppo, a2c or dqn"),
+    "a scale for what has one": (
+        {"environment": {"id": "tasks:Picture-v0"}, "normalize": {"observation": True}},
+        "normalize.observation",
+    ),
     "reset of the old API": ({"environment": {"id": "tasks:OldReset-v0"}}, "reset"),
     "step of the old API": ({"environment": {"id": "tasks:OldStep-v0"}}, "step"),
     "a step that fails": ({"environment": {"id": "tasks:Unfinished-v0"}}, "torque_limit"),

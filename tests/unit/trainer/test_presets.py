@@ -1,29 +1,55 @@
 """Presets are the measured ones, and a user's words mean what they say whatever the number of environments."""
 
+from types import ModuleType
+from typing import Any
+
 import pytest
 
-from belay_api.algorithms import AlgorithmSpec
-from belay_trainer.presets import dqn, model, ppo
+from belay_api.algorithms import ALGORITHMS, AlgorithmSpec
+from belay_trainer.learners import LEARNERS
+from belay_trainer.presets import a2c, dqn, ppo, sac, td3
+from belay_trainer.presets.preset import Asked, Model
+
+FILES: dict[str, ModuleType] = {"ppo": ppo, "a2c": a2c, "dqn": dqn, "sac": sac, "td3": td3}
 
 
-def _arguments(name: str, *, copies: int | None = None, steps: int = 100_000, **overrides: object) -> dict[str, object]:
+def _model(name: str, environment: str, *, copies: int | None = None, steps: int = 100_000, **overrides: Any) -> Model:
     spec = AlgorithmSpec.model_validate({name: overrides})
-    return model(spec, environment="CartPole-v1", copies=copies, steps=steps).arguments
+    return FILES[name].model(spec.settings, Asked(environment=environment, steps=steps, copies=copies))
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
-def test_a_task_without_a_preset_of_its_own_gets_the_librarys_settings(algorithm: str) -> None:
-    found = model(AlgorithmSpec.model_validate({algorithm: {}}), environment="Mine-v0", copies=None, steps=1000)
+def _arguments(name: str, **how: Any) -> dict[str, Any]:
+    return _model(name, "CartPole-v1", **how).arguments
+
+
+def test_every_algorithm_of_the_api_has_a_learner_and_presets() -> None:
+    assert tuple(LEARNERS) == ALGORITHMS == tuple(FILES)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "rate"), [("ppo", 3e-4), ("a2c", 7e-4), ("dqn", 1e-4), ("sac", 3e-4), ("td3", 1e-3)]
+)
+def test_a_task_without_a_preset_of_its_own_gets_the_librarys_settings(algorithm: str, rate: float) -> None:
+    found = _model(algorithm, "Mine-v0")
     assert found.preset == "default"
-    assert found.arguments["learning_rate"] == {"ppo": 3e-4, "dqn": 1e-4}[algorithm]  # and does not decay
+    assert found.arguments["learning_rate"] == rate  # and does not decay
 
 
 def test_every_preset_is_complete() -> None:
-    free = {"exploration_steps"}  # a share of the budget then
-    for presets in (ppo.PRESETS, dqn.PRESETS):
-        for preset in presets.values():
-            missing = {name for name, value in preset.settings if value is None}
-            assert missing <= free, preset
+    free = {"exploration_steps", "ent_coef"}  # a share of the budget then; learned then
+    for name, file in FILES.items():
+        for preset in file.PRESETS.values():
+            missing = {setting for setting, value in preset.settings if value is None}
+            assert missing <= free, (name, preset)
+
+
+def test_what_is_scaled_is_the_users_to_choose() -> None:
+    spec = AlgorithmSpec.model_validate({"a2c": {}}).settings
+    for said, wanted in ((None, True), (False, False)):
+        found = a2c.model(spec, Asked(environment="Acrobot-v1", steps=1, observation=said))
+        assert (found.scaled.observation, found.scaled.reward) == (wanted, True)
+    found = a2c.model(spec, Asked(environment="CartPole-v1", steps=1, reward=True))
+    assert (found.scaled.observation, found.scaled.reward) == (False, True)
 
 
 def test_a_schedule_is_the_users_to_choose() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 from trainer_support import LogbookServer, make_config, until
 
 from belay_api.training import EnvironmentSpec, TrainingReport
@@ -66,6 +67,23 @@ def test_a_gpu_that_torch_does_not_see_is_told(
 ) -> None:
     build(Run(make_config(runtime={"resources": {"limits": limits}}), index=0, seed=0))
     assert ("runs on the CPU" in caplog.text) is told
+
+
+@pytest.mark.parametrize(("asked", "threads"), [({}, 1), ({"threads": 2}, 2)])
+def test_torch_computes_with_as_many_threads_as_asked_for(asked: dict[str, int], threads: int) -> None:
+    try:
+        build(Run(make_config(runtime=asked), index=0, seed=0))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_images_are_convolved_and_small_ones_flattened_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    found = build(Run(make_config(environment={"id": "tasks:Picture-v0"}), index=0, seed=0))
+    assert type(found.model.policy).__name__ == "ActorCriticCnnPolicy"
+    assert "flattened" not in caplog.text
+    build(Run(make_config(environment={"id": "tasks:Picture-v0", "kwargs": {"side": 20}}), index=0, seed=0))
+    assert "images of 20x40 are too small" in caplog.text
 
 
 @pytest.mark.parametrize("task", ["CartPole-v1", "Acrobot-v1", "Pendulum-v1", "LunarLander-v3", "BipedalWalker-v3"])

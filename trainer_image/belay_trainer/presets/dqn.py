@@ -7,9 +7,9 @@ Departs: updates of the target network are counted in gradient steps. Stable-Bas
 number in timesteps made every seed diverge.
 """
 
-from belay_api.algorithms import AlgorithmSpec
 from belay_api.algorithms.dqn import DQNSettings
-from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, choose
+from belay_trainer.presets import replayed
+from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, choose
 
 EXPLORED = 0.1  # of the budget, where no number of timesteps is set
 _USUAL = DQNSettings(
@@ -17,7 +17,7 @@ _USUAL = DQNSettings(
     batch_size=32,
     gamma=0.99,
     net_arch=[64, 64],
-    buffer_size=100_000,
+    buffer_size=replayed.BUFFER,
     learning_starts=100,
     train_freq=4,
     gradient_steps=1,
@@ -51,31 +51,20 @@ PRESETS = {
     "Acrobot-v1": Preset(_USUAL.model_copy(update=_ZOO), copies=1),
     "LunarLander-v3": Preset(_USUAL.model_copy(update=_ZOO), copies=1),
 }
-_SAME = {
-    "learning_rate",
-    "batch_size",
-    "gamma",
-    "buffer_size",
-    "learning_starts",
-    "gradient_steps",
-    "exploration_initial_eps",
-    "exploration_final_eps",
-}
 
 
-def model(algorithm: AlgorithmSpec, *, environment: str, copies: int | None, steps: int) -> Model:
-    """Return what the model is built with. See `presets.model`."""
-    chosen = choose(PRESETS, algorithm.dqn or DQNSettings(), environment=environment, copies=copies)
+def model(settings: DQNSettings, asked: Asked) -> Model:
+    """Return what the model is built with: the preset with the user's overrides."""
+    chosen = choose(PRESETS, settings, asked)
     found = chosen.settings
-    # Stable-Baselines3 counts train_freq in steps of the whole vector, target_update_interval in timesteps.
-    vector_steps = max(1, round(found.train_freq / chosen.copies))
+    # Stable-Baselines3 counts target_update_interval in timesteps.
     updates = found.target_update_gradient_steps / found.gradient_steps
+    vector_steps = replayed.vector_steps(found, chosen.copies)
     explored = found.exploration_steps
     arguments = {
-        "train_freq": (vector_steps, "step"),
         "target_update_interval": max(1, round(updates * vector_steps)) * chosen.copies,
-        "exploration_fraction": EXPLORED if explored is None else explored / steps,
-        "policy_kwargs": {"net_arch": list(found.net_arch)},
-        **found.model_dump(include=_SAME),
+        "exploration_fraction": EXPLORED if explored is None else explored / asked.steps,
+        **found.model_dump(include={"learning_rate", "exploration_initial_eps", "exploration_final_eps"}),
+        **replayed.arguments(found, chosen.copies),
     }
-    return Model(chosen.name, chosen.copies, arguments)
+    return Model(chosen.name, chosen.copies, chosen.scaled, arguments)

@@ -6,11 +6,9 @@ Source: RL Baselines3 Zoo, hyperparams/ppo.yml.
 Departs: Pendulum-v1 without state-dependent exploration.
 """
 
-from stable_baselines3.common.utils import LinearSchedule
-
-from belay_api.algorithms import AlgorithmSpec
-from belay_api.algorithms.ppo import PPOSettings, Schedule
-from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, choose
+from belay_api.algorithms.common import Schedule
+from belay_api.algorithms.ppo import PPOSettings
+from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, Scaled, choose, scheduled
 
 _USUAL = PPOSettings(
     learning_rate=3e-4,
@@ -37,31 +35,29 @@ _CARTPOLE = {
 }
 _PENDULUM = {"learning_rate": 1e-3, "gamma": 0.9, "n_steps": 1024}
 _LANDER = {"batch_size": 64, "gamma": 0.999, "n_steps": 1024, "n_epochs": 4, "gae_lambda": 0.98, "ent_coef": 0.01}
+_ACROBOT = {"n_epochs": 4, "gae_lambda": 0.94}
 PRESETS = {
     ELSEWHERE: Preset(_USUAL, copies=8),
+    "Acrobot-v1": Preset(_USUAL.model_copy(update=_ACROBOT), copies=16, scaled=Scaled(observation=True, reward=True)),
     "CartPole-v1": Preset(_USUAL.model_copy(update=_CARTPOLE), copies=8),
     "Pendulum-v1": Preset(_USUAL.model_copy(update=_PENDULUM), copies=4),
     "LunarLander-v3": Preset(_USUAL.model_copy(update=_LANDER), copies=16),
 }
 
 
-def model(algorithm: AlgorithmSpec, *, environment: str, copies: int | None, steps: int) -> Model:
-    """Return what the model is built with. See `presets.model`."""
-    chosen = choose(PRESETS, algorithm.ppo or PPOSettings(), environment=environment, copies=copies)
+def model(settings: PPOSettings, asked: Asked) -> Model:
+    """Return what the model is built with: the preset with the user's overrides."""
+    chosen = choose(PRESETS, settings, asked)
     found = chosen.settings
     experience = found.n_steps * chosen.copies
     # Fewer copies or steps than the preset's gather less than its batch, which cannot be larger than all there is.
     batch = found.batch_size if "batch_size" in chosen.asked else min(found.batch_size, experience)
     layers = list(found.net_arch)
     arguments = {
-        "learning_rate": _scheduled(found.learning_rate, found.learning_rate_schedule),
+        "learning_rate": scheduled(found.learning_rate, found.learning_rate_schedule),
         "batch_size": batch,
-        "clip_range": _scheduled(found.clip_range, found.clip_range_schedule),
+        "clip_range": scheduled(found.clip_range, found.clip_range_schedule),
         "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}},
         **found.model_dump(include={"gamma", "n_steps", "n_epochs", "gae_lambda", "ent_coef"}),
     }
-    return Model(chosen.name, chosen.copies, arguments)
-
-
-def _scheduled(value: float, schedule: Schedule) -> float | LinearSchedule:
-    return LinearSchedule(value, 0.0, 1.0) if schedule is Schedule.LINEAR else value
+    return Model(chosen.name, chosen.copies, chosen.scaled, arguments)

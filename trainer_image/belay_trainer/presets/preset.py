@@ -1,13 +1,26 @@
 """Settings that are known to work, by task, and how the user's words go over them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from belay_api.algorithms.common import Settings
+from stable_baselines3.common.utils import LinearSchedule
+
+from belay_api.algorithms.common import Schedule, Settings
 
 S = TypeVar("S", bound=Settings)
 ELSEWHERE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """What is brought to a common scale by running statistics."""
+
+    observation: bool = False
+    reward: bool = False
+
+    def __bool__(self) -> bool:
+        return self.observation or self.reward
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +29,19 @@ class Preset(Generic[S]):
 
     settings: S
     copies: int  # environments stepped in one process
+    scaled: Scaled = Scaled()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a preset depends on beside the algorithm's own settings."""
+
+    environment: str  # its id
+    steps: int  # timesteps of the whole training; schedules end with it
+    actions: int = 1  # numbers in one action
+    copies: int | None = None  # `environment.vector.count`; None: the preset's
+    observation: bool | None = None  # `normalize.observation`; None: the preset's
+    reward: bool | None = None  # `normalize.reward`; None: the preset's
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +52,21 @@ class Chosen(Generic[S]):
     settings: S
     asked: frozenset[str]  # settings that the user named
     copies: int
+    scaled: Scaled
 
 
-def choose(presets: Mapping[str, Preset[S]], asked: S, *, environment: str, copies: int | None) -> Chosen[S]:
-    """Return the preset of an environment, else the one for all others, with what was asked over it.
-
-    Args:
-        copies: `environment.vector.count`; None: the preset's.
-    """
-    name = environment if environment in presets else ELSEWHERE
-    preset, said = presets[name], asked.model_dump(exclude_none=True)
-    return Chosen(name, preset.settings.model_copy(update=said), frozenset(said), copies or preset.copies)
+def choose(presets: Mapping[str, Preset[S]], settings: S, asked: Asked) -> Chosen[S]:
+    """Return the preset of an environment, else the one for all others, with what the user said over it."""
+    name = asked.environment if asked.environment in presets else ELSEWHERE
+    preset, said = presets[name], settings.model_dump(exclude_none=True)
+    scaled = {key: value for key in ("observation", "reward") if (value := getattr(asked, key)) is not None}
+    return Chosen(
+        name,
+        preset.settings.model_copy(update=said),
+        frozenset(said),
+        asked.copies or preset.copies,
+        replace(preset.scaled, **scaled),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +75,10 @@ class Model:
 
     preset: str  # of which environment
     copies: int
+    scaled: Scaled
     arguments: dict[str, Any]  # keyword arguments of its class
+
+
+def scheduled(value: float, schedule: Schedule | None) -> float | LinearSchedule:
+    """Return a setting that is constant, or falls to 0 with the budget."""
+    return LinearSchedule(value, 0.0, 1.0) if schedule is Schedule.LINEAR else value

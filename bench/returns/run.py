@@ -1,0 +1,160 @@
+"""What a preset is worth: every algorithm on every task, over seeds, beside the zoo's published numbers.
+
+    make bench-returns [ARGS="[--only ALGORITHM[:TASK] ...] [--jobs N]"]
+
+Each training is a training pod's whole life without a logbook: evaluations choose a checkpoint, and the return is
+measured again in 100 episodes that chose nothing. All of `load.yaml` takes hours of a core; what was trained is kept in
+`results.json` with the preset and the budget it had, and is not trained again until one of these changes.
+
+Runs inside the trainer's test image; started elsewhere it enters that image by itself. Does not show: other versions of
+the libraries than the image's, GPUs.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+IMAGE = "belay-trainer-test"
+LOOKS = 20  # evaluations of a training
+RESULTS = HERE / "results.json"
+
+
+def main() -> int:
+    """Train what is not known yet, print the table, hold it against the bands."""
+    parser = argparse.ArgumentParser(description="returns of every preset beside the zoo's")
+    parser.add_argument("--only", nargs="+", default=[], help="algorithms, or algorithm:task")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings side by side")
+    options = parser.parse_args()
+    if find_spec("stable_baselines3") is None:
+        return _inside_image(sys.argv[1:])
+    sys.path[:0] = [str(ROOT / room) for room in ("bench", "api", "trainer_image")]
+    from ranges import check  # noqa: PLC0415  found only now
+
+    load = yaml.safe_load((HERE / "load.yaml").read_text())
+    wanted = [
+        (algorithm, task, what)
+        for algorithm, tasks in load["runs"].items()
+        for task, what in tasks.items()
+        if not options.only or {algorithm, f"{algorithm}:{task}"} & set(options.only)
+    ]
+    known = train(wanted, load, jobs=options.jobs)
+    print(table(wanted, load, known))
+    measured = {
+        f"{algorithm}.{task}": statistics.mean(returns)
+        for algorithm, task, _ in wanted
+        if (returns := of(algorithm, task, load, known))
+    }
+    return check(HERE / "ranges.yaml", measured, among=tuple(measured))
+
+
+def train(wanted: list[tuple[str, str, dict[str, Any]]], load: dict[str, Any], *, jobs: int) -> dict[str, Any]:
+    """Train every seed that is not known, and return all results by training, seed and what decides it."""
+    known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    with ProcessPoolExecutor(max_workers=jobs) as pool:
+        waiting = {}
+        for algorithm, task, what in wanted:
+            for seed in range(load["seeds"]):
+                name = key(algorithm, task, what["steps"], load, seed)
+                if name not in known:
+                    waiting[pool.submit(one, algorithm, task, what["steps"], load, seed)] = name
+        for number, done in enumerate(as_completed(waiting), 1):
+            known[waiting[done]] = done.result()
+            print(f"{number}/{len(waiting)} {waiting[done]}: {known[waiting[done]]['return']:.1f}", flush=True)
+            RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    return known
+
+
+def key(algorithm: str, task: str, steps: int, load: dict[str, Any], seed: int) -> str:
+    """Return what a training is known by: its preset is part of it."""
+    from belay_api.algorithms import AlgorithmSpec  # noqa: PLC0415  what only the image has
+    from belay_trainer.learners import LEARNERS  # noqa: PLC0415
+    from belay_trainer.presets.preset import Asked  # noqa: PLC0415
+
+    settings = AlgorithmSpec.model_validate({algorithm: {}}).settings
+    preset = LEARNERS[algorithm].settings(settings, Asked(environment=task, steps=steps))
+    said = repr((preset.copies, preset.scaled, sorted(preset.arguments.items()), load["evaluation"]))
+    return f"{algorithm}.{task}.{steps}.{seed}.{hashlib.sha256(_plain(said)).hexdigest()[:8]}"
+
+
+def one(algorithm: str, task: str, steps: int, load: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Train one seed as a pod does."""
+    from belay_api.training import TrainingConfig  # noqa: PLC0415
+    from belay_trainer.config import Run  # noqa: PLC0415
+    from belay_trainer.session import train_and_publish  # noqa: PLC0415
+    from belay_trainer.stop import Stop  # noqa: PLC0415
+
+    spec = {
+        "environment": {"id": task},
+        "algorithm": {algorithm: {}},
+        "budget": {"steps": steps},
+        "seeds": {"count": load["seeds"]},
+        "evaluation": {"every": max(1, steps // LOOKS), **load["evaluation"]},
+        "checkpoint": {"every": steps},
+        "storage": {"pvc": {"claim": "bench"}},
+    }
+    config = {"namespace": "bench", "job": algorithm, "uid": "bench", "attempt": 1, "configHash": "0", "spec": spec}
+    run = Run(TrainingConfig.model_validate(config), index=seed, seed=seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        report = train_and_publish(run, work_dir=folder, pvc_dir=folder, logbook=None, stop=Stop())
+    return {
+        "return": report.return_,
+        "selection": report.selection_return,
+        "random": report.random.mean if report.random else None,
+        "preset": report.preset,
+        "steps_per_second": report.steps_per_second,
+    }
+
+
+def of(algorithm: str, task: str, load: dict[str, Any], known: dict[str, Any], figure: str = "return") -> list[float]:
+    """Return a figure of every seed that is known."""
+    steps = load["runs"][algorithm][task]["steps"]
+    names = [key(algorithm, task, steps, load, seed) for seed in range(load["seeds"])]
+    return [known[name][figure] for name in names if name in known]
+
+
+def table(wanted: list[tuple[str, str, dict[str, Any]]], load: dict[str, Any], known: dict[str, Any]) -> str:
+    """Return a line per training: mean and standard deviation over seeds, the zoo's, what chose, random actions."""
+    lines = [f"{'':32} {'steps':>9} {'seeds':>5} {'return':>16} {'zoo':>8} {'chosen by':>9} {'random':>8} {'worst':>8}"]
+    for algorithm, task, what in wanted:
+        returns = of(algorithm, task, load, known)
+        if not returns:
+            continue
+        mean, spread = statistics.mean(returns), statistics.stdev(returns) if len(returns) > 1 else 0.0
+        chosen = statistics.mean(of(algorithm, task, load, known, "selection"))
+        random = statistics.mean(of(algorithm, task, load, known, "random"))
+        lines.append(
+            f"{algorithm + ' ' + task:32} {what['steps']:9} {len(returns):5} {mean:9.1f} ±{spread:5.1f} "
+            f"{what['zoo']:8.1f} {chosen:9.1f} {random:8.1f} {min(returns):8.1f}"
+        )
+    return "\n".join(lines)
+
+
+def _plain(said: str) -> bytes:
+    """Leave out addresses of objects, which differ from process to process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", said).encode()
+
+
+def _inside_image(arguments: list[str]) -> int:
+    command = [sys.executable, "-m", "belay_cluster", "image-run", "--mount", f"{ROOT}:/src", "--workdir", "/src"]
+    command += ["--env", "PYTHONDONTWRITEBYTECODE=1", IMAGE, "--", "python3", "bench/returns/run.py", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "dev" / "cluster")}
+    return subprocess.run(command, check=False, env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

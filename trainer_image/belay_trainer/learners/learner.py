@@ -1,0 +1,107 @@
+"""What the training loop asks of whatever learns.
+
+The loop decides when to evaluate, to save and to go; a learner gathers experience and learns from it. One file per
+algorithm, each behind this protocol. What a learner hands out as its state is pickled part by part, so no two parts may
+share an object.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from belay_api.artifact import NormaliserConstants
+from belay_trainer.environments import Environment
+from belay_trainer.evaluate import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """What an artifact serves: networks that take raw observations (batch, *observation), on the CPU."""
+
+    actor: torch.nn.Module  # -> what the head named `output` reads
+    output: str  # as in the manifest
+    value: torch.nn.Module  # -> expected discounted return (batch,)
+    normaliser: NormaliserConstants | None  # what both networks do to observations first; None: nothing
+
+
+class Learner(Protocol):
+    """One seed's training in some library."""
+
+    algorithm: str
+    """As the spec names it."""
+    preset: str
+    """Of which environment its preset is."""
+    packages: tuple[str, ...]
+    """Distributions that decide what it learns, for the artifact's lineage."""
+
+    @property
+    def timesteps(self) -> int:
+        """Timesteps done."""
+
+    @property
+    def policy(self) -> Policy:
+        """The policy as it is now; takes raw observations."""
+
+    def start(self) -> None:
+        """Reset the environments: afterwards it can be restored, or advance."""
+
+    def advance(self, until: int, *, leave: Callable[[], bool], on_step: Callable[[], None]) -> None:
+        """Collect experience and learn from it until there are at least `until` timesteps.
+
+        Args:
+            until: It ends after the first update from there on.
+            leave: Asked before each collection; True ends it there.
+            on_step: Called after each step of the vector. What it raises ends the collection, whose experience is lost.
+        Raises: Diverged when a loss, a weight or an observation is not a number; whatever the environment raises.
+        """
+
+    def episodes(self) -> int:
+        """Return how many of the latest collected episodes are remembered; 0: none has ended yet."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return the newest figures by name, finite or not."""
+
+    def finite(self) -> bool:
+        """Return whether every weight is a number."""
+
+    def state(self, *, collecting_since: int | None = None) -> dict[str, Any]:
+        """Return by part what a resumed training needs, the environments apart: `weights`, `counters` and the like.
+
+        Args:
+            collecting_since: Timestep at which the collection under way began: its experience is dropped. None: it
+                stands before one.
+        """
+
+    def collection(self) -> Any:
+        """Return the environments and what hangs on them, in the middle of their episodes."""
+
+    def restore(self, state: dict[str, Any], collection: Any | None) -> None:
+        """Take up what `state` and `collection` returned, after `start`. Without a collection new episodes begin."""
+
+    def weights(self) -> dict[str, Any]:
+        """Return a copy of what the policy is: every weight, optimiser and running statistic, and its timestep."""
+
+    def take(self, weights: dict[str, Any]) -> None:
+        """Put back what `weights` returned."""
+
+    def weights_sha256(self) -> str:
+        """Return one digest over all weights, target networks included: equal only when every bit is."""
+
+    def networks(self) -> Networks:
+        """Return copies of what is served."""
+
+    def save(self, path: Path) -> None:
+        """Write what the library itself goes on from. The same training gives the same bytes, whenever it ran."""
+
+
+class LearnerClass(Protocol):
+    """How a learner is made."""
+
+    actions: frozenset[str]
+    """Kinds of action spaces it learns for: `discrete`, `box`."""
+
+    def __call__(self, run: Any, make: Callable[[], Environment], probe: Environment) -> Learner:
+        """Return an untrained one. Raises: BadConfiguration."""

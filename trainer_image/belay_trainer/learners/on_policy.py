@@ -1,0 +1,55 @@
+"""PPO and A2C: an update uses what was collected since the one before, then forgets it."""
+
+from typing import Any
+
+import torch
+
+from belay_trainer.learners.stable_baselines import StableBaselines
+
+
+class OnPolicy(StableBaselines):
+    """Actor-critics that share one network for both, or the observations alone."""
+
+    actions = frozenset({"discrete", "box"})
+
+    @property
+    def output(self) -> str:
+        """What the actor's outputs are."""
+        return "logits" if self.discrete else "gaussian"
+
+    def _iterate(self) -> None:
+        model: Any = self.model
+        model.collect_rollouts(model.env, self._hook, model.rollout_buffer, n_rollout_steps=model.n_steps)
+        model._update_current_progress_remaining(model.num_timesteps, model._total_timesteps)
+        model.train()
+
+    def _actor(self, policy: Any) -> torch.nn.Module:
+        return _Actor(policy, gaussian=not self.discrete)
+
+    def _value(self, policy: Any) -> torch.nn.Module:
+        return _Value(policy)
+
+
+class _Actor(torch.nn.Module):
+    """Observations to logits, or to means and logarithms of standard deviations."""
+
+    def __init__(self, policy: Any, *, gaussian: bool) -> None:
+        super().__init__()
+        self.policy = policy
+        self.gaussian = gaussian
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        features = self.policy.extract_features(observation)
+        output = self.policy.action_net(self.policy.mlp_extractor.forward_actor(features))
+        if self.gaussian:
+            return torch.cat([output, self.policy.log_std.expand_as(output)], dim=1)
+        return output
+
+
+class _Value(torch.nn.Module):
+    def __init__(self, policy: Any) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def forward(self, observation: torch.Tensor) -> torch.Tensor:
+        return self.policy.predict_values(observation)[:, 0]

@@ -1,0 +1,353 @@
+"""What all algorithms of Stable-Baselines3 have in common, behind `Learner`.
+
+Its own `learn` collects and updates until a budget is used up, and tells nobody in between. Here each algorithm's file
+says what one round of that is, and the rounds are ours to count. The library's own save and load forget the
+environments, the last observation, the schedules and the replay buffer, so what a resumed training needs is gathered
+here. It is taken and put back at one place, before experience is collected, so totals and counters need no arithmetic.
+
+Attributes of the library that are private are named here and nowhere else: one that a release renames is an error.
+"""
+
+import copy
+import hashlib
+import logging
+from collections.abc import Callable, Iterator
+from functools import reduce
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize, VecTransposeImage, is_vecenv_wrapped
+
+from belay_api.artifact import NormaliserConstants
+from belay_trainer import environments
+from belay_trainer.config import Run
+from belay_trainer.environments import Environment
+from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.evaluate import Policy
+from belay_trainer.learners import archive
+from belay_trainer.learners.learner import Networks
+from belay_trainer.learners.networks import Preprocessed
+from belay_trainer.presets.preset import Asked, Model
+
+# Found by leaving out one at a time and comparing final weights; the few that made no difference depend on where the
+# cut falls, and are kept.
+COUNTERS = (
+    "num_timesteps",
+    "_episode_num",
+    "_n_updates",
+    "_current_progress_remaining",
+    "ep_info_buffer",
+    "ep_success_buffer",
+)
+_COLLECTION = ("_last_obs", "_last_original_obs", "_last_episode_starts", "action_space", "action_noise")
+_STATISTICS = ("obs_rms", "ret_rms")
+_CONVOLVED = 36  # pixels a side, the least that the library's convolutional network takes
+log = logging.getLogger(__name__)
+
+
+class StableBaselines:
+    """A `Learner`; an algorithm's file says what differs."""
+
+    algorithm: ClassVar[str]
+    actions: ClassVar[frozenset[str]]
+    library: ClassVar[type[BaseAlgorithm]]
+    settings: ClassVar[Callable[[Any, Asked], Model]]
+    counters: ClassVar[tuple[str, ...]] = COUNTERS
+    output: str
+    packages = ("torch", "stable-baselines3")
+
+    def __init__(self, run: Run, make: Callable[[], Environment], probe: Environment) -> None:
+        spec, space = run.spec, probe.action_space
+        self.discrete = hasattr(space, "n")
+        preset = type(self).settings(
+            spec.algorithm.settings,
+            Asked(
+                environment=spec.environment.id,
+                steps=spec.budget.steps,
+                actions=int(np.prod(space.shape or (1,))),
+                copies=spec.environment.vector.count,
+                observation=spec.normalize.observation,
+                reward=spec.normalize.reward,
+            ),
+        )
+        self.preset = preset.preset
+        self._steps = spec.budget.steps
+        tasks: VecEnv = environments.vectorised(make, preset.copies)
+        if preset.scaled.observation and not _scalable(probe):
+            raise BadConfiguration(
+                f"normalize.observation: observations of this task, {probe.observation_space}, have no scale of their "
+                "own or are images, which are scaled anyway: set it to false."
+            )
+        if preset.scaled:
+            scaled = preset.scaled
+            tasks = VecNormalize(
+                tasks, norm_obs=scaled.observation, norm_reward=scaled.reward, gamma=preset.arguments["gamma"]
+            )
+        try:
+            self.model = self.library(_network(probe), tasks, seed=run.seed, **preset.arguments)
+        except (AssertionError, ValueError, TypeError) as error:
+            raise BadConfiguration(f"algorithm: {self.algorithm} refuses its settings or the task: {error}") from error
+        self.model.set_logger(Logger(folder=None, output_formats=[]))  # numbers are read from it, nothing is printed
+        self._hook = _Hook()
+
+    @property
+    def timesteps(self) -> int:
+        """See `Learner.timesteps`."""
+        return self.model.num_timesteps
+
+    @property
+    def policy(self) -> Policy:
+        """See `Learner.policy`."""
+        normaliser = self._normaliser
+        return self.model.policy if normaliser is None else _Normalised(self.model.policy, normaliser)
+
+    def start(self) -> None:
+        """See `Learner.start`."""
+        _, callback = self.model._setup_learn(self._steps, self._hook)
+        callback.on_training_start({}, {})
+
+    def advance(self, until: int, *, leave: Callable[[], bool], on_step: Callable[[], None]) -> None:
+        """See `Learner.advance`."""
+        self._hook.each = on_step
+        losses = self.model.logger.name_to_value
+        while self.model.num_timesteps < until and not leave():
+            try:
+                self._iterate()
+            except ValueError as error:  # torch refuses a distribution over what is not a number
+                self._explain(error)
+                raise
+            for name, value in losses.items():
+                if name.endswith("loss") and not np.isfinite(value):
+                    raise Diverged(
+                        f"{name} is {value} at timestep {self.timesteps}: lower learning_rate, or look at the size of "
+                        "the environment's rewards and observations."
+                    )
+
+    def episodes(self) -> int:
+        """See `Learner.episodes`."""
+        return len(self.model.ep_info_buffer or ())
+
+    def metrics(self) -> dict[str, float]:
+        """See `Learner.metrics`."""
+        found = {name: float(value) for name, value in self.model.logger.name_to_value.items()}
+        if returns := [episode["r"] for episode in self.model.ep_info_buffer or ()]:
+            found["collection/return"] = float(np.mean(returns))
+        return found
+
+    def finite(self) -> bool:
+        """See `Learner.finite`."""
+        _, variables = self._trained()
+        tensors = [*self.model.policy.parameters(), *variables.values()]
+        return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+
+    def state(self, *, collecting_since: int | None = None) -> dict[str, Any]:
+        """See `Learner.state`."""
+        counters = {name: getattr(self.model, name) for name in self.counters}
+        if collecting_since is not None:
+            counters["num_timesteps"] = collecting_since
+        return {"weights": self._weights(), "counters": counters}
+
+    def collection(self) -> Any:
+        """See `Learner.collection`."""
+        return {
+            "attributes": {name: getattr(self.model, name) for name in _COLLECTION},
+            "layers": [_own_state(layer) for layer in self._layers()],
+        }
+
+    def restore(self, state: dict[str, Any], collection: Any | None) -> None:
+        """See `Learner.restore`."""
+        self._restore(state)
+        if collection is None:
+            self._begin_episodes()
+            return
+        self._set(collection["attributes"])
+        for layer, saved in zip(self._layers(), collection["layers"], strict=True):
+            vars(layer).update(saved)  # in place: the model holds this very object
+
+    def weights(self) -> dict[str, Any]:
+        """See `Learner.weights`."""
+        return copy.deepcopy(self._weights()) | {"timesteps": self.timesteps}
+
+    def take(self, weights: dict[str, Any]) -> None:
+        """See `Learner.take`."""
+        self._set_weights(weights)
+        self.model.num_timesteps = weights["timesteps"]
+
+    def weights_sha256(self) -> str:
+        """See `Learner.weights_sha256`."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.policy.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def networks(self) -> Networks:
+        """See `Learner.networks`."""
+        policy = copy.deepcopy(self.model.policy).cpu()
+        policy.set_training_mode(False)
+        policy.requires_grad_(False)
+        normaliser = self._constants()
+        shape = {
+            "channels_last": is_vecenv_wrapped(self.model.env, VecTransposeImage),
+            "shape": list(self.model.env.observation_space.shape or ()),
+        }
+        return Networks(
+            actor=Preprocessed(self._actor(policy), normaliser, **shape).eval(),
+            output=self.output,
+            value=Preprocessed(self._value(policy), normaliser, **shape).eval(),
+            normaliser=normaliser,
+        )
+
+    def save(self, path: Path) -> None:
+        """See `Learner.save`."""
+        archive.write(self.model, path)
+
+    def _iterate(self) -> None:
+        """Collect once and learn from it."""
+        raise NotImplementedError
+
+    def _actor(self, policy: Any) -> torch.nn.Module:
+        """Return the network from observations to `output`. Args: policy: A copy of the model's."""
+        raise NotImplementedError
+
+    def _value(self, policy: Any) -> torch.nn.Module:
+        """Return the network from observations to the expected discounted return (batch,)."""
+        raise NotImplementedError
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._set_weights(state["weights"])
+        self._set(state["counters"])
+
+    def _begin_episodes(self) -> None:
+        # As `start` did, but with the statistics that were just put back.
+        self.model._last_obs = self.model.env.reset()
+        self.model._last_episode_starts = np.ones((self.model.env.num_envs,), dtype=bool)
+        if self._normaliser is not None:
+            self.model._last_original_obs = self._normaliser.get_original_obs()
+
+    def _set(self, attributes: dict[str, Any]) -> None:
+        for name, value in attributes.items():
+            if not hasattr(self.model, name):
+                raise AttributeError(f"{type(self.model).__name__} has no attribute {name} any more")
+            setattr(self.model, name, value)
+
+    def _trained(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Return the state of every module and optimiser, and the tensors that are neither (SAC's temperature)."""
+        _, names = self.model._get_torch_save_params()
+        variables = {name: reduce(getattr, name.split("."), self.model) for name in names}
+        return self.model.get_parameters(), variables
+
+    def _weights(self) -> dict[str, Any]:
+        parameters, variables = self._trained()
+        statistics = None
+        if self._normaliser is not None:
+            statistics = {name: vars(getattr(self._normaliser, name)) for name in _STATISTICS if self._has(name)}
+        return _on_cpu({"parameters": parameters, "variables": variables, "statistics": statistics})
+
+    def _set_weights(self, saved: dict[str, Any]) -> None:
+        self.model.set_parameters(saved["parameters"])
+        _, variables = self._trained()
+        for name, tensor in variables.items():
+            tensor.data.copy_(saved["variables"][name])  # in place: the optimiser holds this very tensor
+        for name, values in (saved["statistics"] or {}).items():
+            vars(getattr(self._normaliser, name)).update(values)
+
+    def _has(self, statistic: str) -> bool:
+        return isinstance(getattr(self._normaliser, statistic, None), RunningMeanStd)
+
+    def _constants(self) -> NormaliserConstants | None:
+        normaliser = self._normaliser
+        if normaliser is None or not normaliser.norm_obs:
+            return None
+        return NormaliserConstants(
+            mean=np.ravel(normaliser.obs_rms.mean).tolist(),
+            variance=np.ravel(normaliser.obs_rms.var).tolist(),
+            epsilon=normaliser.epsilon,
+            clip=normaliser.clip_obs,
+        )
+
+    def _explain(self, error: ValueError) -> None:
+        """Raise what an error really is, if weights or observations are to blame. Raises: Diverged."""
+        if not self.finite():
+            raise Diverged(f"weights are not finite at timestep {self.timesteps}: lower learning_rate.") from error
+        seen = self.model._last_obs
+        if seen is not None and not np.isfinite(np.asarray(seen)).all():
+            raise Diverged(f"an observation at timestep {self.timesteps} is not finite: {error}") from error
+
+    @property
+    def _normaliser(self) -> VecNormalize | None:
+        return self.model.get_vec_normalize_env()
+
+    def _layers(self) -> Iterator[VecEnv]:
+        """The vector environment and what it wraps, outermost first."""
+        layer = self.model.env
+        while layer is not None:
+            yield layer
+            layer = getattr(layer, "venv", None)
+
+
+class _Hook(BaseCallback):
+    """Called by the library after every step of the vector."""
+
+    each: Callable[[], None]
+
+    def _on_step(self) -> bool:
+        self.each()
+        return True
+
+
+class _Normalised:
+    """A policy behind the statistics as they are now; they stand still meanwhile."""
+
+    def __init__(self, policy: Any, normaliser: VecNormalize) -> None:
+        self._policy = policy
+        self._normaliser = normaliser
+
+    def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
+        """Return one action per observation."""
+        return self._policy.predict(self._normaliser.normalize_obs(observation), deterministic=deterministic)
+
+
+def _network(probe: Environment) -> str:
+    """Return which of the library's networks fits the observations."""
+    space = probe.observation_space
+    if not is_image_space(space):
+        return "MlpPolicy"
+    sides = sorted(space.shape)[1:]  # the channels are fewer than either side
+    if min(sides) >= _CONVOLVED:
+        return "CnnPolicy"
+    log.warning(
+        "images of %s are too small for a convolutional network, which takes %d pixels a side: they are flattened",
+        *("x".join(map(str, sides)), _CONVOLVED),
+    )
+    return "MlpPolicy"
+
+
+def _scalable(probe: Environment) -> bool:
+    space = probe.observation_space
+    return not hasattr(space, "n") and not is_image_space(space)
+
+
+def _own_state(layer: Any) -> dict[str, Any]:
+    # Not the layer's own pickling: VecNormalize, for one, leaves out its running returns there. Every wrapper keeps
+    # `class_attributes`: they are the same in every process, and cannot be pickled. Statistics go with the weights.
+    return {
+        name: value for name, value in vars(layer).items() if name not in ("venv", "class_attributes", *_STATISTICS)
+    }
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {key: _on_cpu(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_on_cpu(item) for item in value]
+    return value

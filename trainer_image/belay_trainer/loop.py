@@ -1,0 +1,241 @@
+"""A training from its first collection to the end of its budget: when it is evaluated, saved and left.
+
+Between an update and the next collection a training can be cut without losing a bit. There, in this order: play random
+actions (once) · are the numbers still numbers · evaluate, if due · go, if asked to · keep a checkpoint, if due. An
+evaluation that is cut short is not recorded, so the next pod plays it again and ends up with the same bits.
+
+Within a collection there are heartbeats, and a pod that must go waits for its end no longer than a part of its grace:
+then the experience of that collection is dropped and the next pod begins it anew, in new episodes.
+"""
+
+import math
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from belay_api.artifact import EvaluationReport
+from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_return
+from belay_api.wire import CheckpointRef, RunProgress
+from belay_trainer import checkpoint
+from belay_trainer.config import Run
+from belay_trainer.errors import BadConfiguration, Diverged, Interrupted
+from belay_trainer.evaluate import ENDLESS, Evaluator, Stopped
+from belay_trainer.heartbeat import PERIOD_S, Heartbeat
+from belay_trainer.keeper import Keeper
+from belay_trainer.learners.learner import Learner
+from belay_trainer.randomness import random_state, set_random_state
+from belay_trainer.stop import Stop
+
+COLLECTING = 1 / 8  # of a pod's grace, for the end of a collection
+FLUSHING = 2 / 3  # of it, for bringing the last checkpoint to the store; the rest is for the report
+
+
+@dataclass(slots=True)
+class Best:
+    """The best evaluated policy so far."""
+
+    report: EvaluationReport
+    weights: dict[str, Any]
+    played: dict[str, Played]  # by outcome
+
+
+@dataclass(slots=True)
+class LoopState:
+    """What the loop remembers; part of every checkpoint."""
+
+    evaluated_at: int = 0  # timestep of the last evaluation
+    saved_at: int = 0  # timestep of the last checkpoint
+    best: Best | None = None
+    random: dict[str, Played] | None = None  # what random actions come to, by outcome; None: not known
+    random_asked: bool = False
+    reach: dict[str, tuple[float, float]] = field(default_factory=dict)  # lowest and highest of all played, by outcome
+
+    def seen(self, played: dict[str, Played]) -> None:
+        """Note how far outcomes reach."""
+        for name, one in played.items():
+            low, high = self.reach.get(name, (one.min, one.max))
+            self.reach[name] = min(low, one.min), max(high, one.max)
+
+
+class Loop:
+    """One life of one seed's training."""
+
+    def __init__(
+        self, run: Run, learner: Learner, *, evaluator: Evaluator, keeper: Keeper, heartbeat: Heartbeat, stop: Stop
+    ) -> None:
+        """Set up at the training's beginning; the learner has started."""
+        self.learner = learner
+        self.state = LoopState()
+        self.resumed_from: int | None = None
+        self.untried = False  # the environments come from a checkpoint, and have not got through a collection here
+        self._run, self._evaluator, self._keeper, self._heartbeat, self._stop = run, evaluator, keeper, heartbeat, stop
+        self._grace_s = run.spec.checkpoint.grace.total_seconds()
+        self._began = self._told = time.monotonic()
+        self._collecting_since = 0  # timestep
+        self._asked_at: float | None = None  # when a collection first saw that the pod must go
+
+    @property
+    def steps_per_second(self) -> float | None:
+        """Timesteps per second over this pod's life, evaluations and checkpoints included; None: too early to say."""
+        seconds = time.monotonic() - self._began
+        steps = self.learner.timesteps - (self.resumed_from or 0)
+        return round(steps / seconds, 1) if steps > 0 and seconds > 0 else None
+
+    def resume(self, ref: CheckpointRef, state: dict[str, Any], collection: Any | None) -> None:
+        """Take up a checkpoint; without a `collection` new episodes begin."""
+        self.learner.restore(state, collection)
+        self.state = state["loop"]
+        self.resumed_from = ref.step
+        self.untried = collection is not None
+        self._began = time.monotonic()
+        set_random_state(state["random"])  # last: nothing above may draw
+        self.tell()
+
+    def run(self) -> None:
+        """Train to the end of the budget. Raises: BadConfiguration, Diverged, Interrupted."""
+        steps = self._run.spec.budget.steps
+        while self.learner.timesteps < steps:
+            self._between_collections()
+            self.learner.advance(min(steps, self._next_due()), leave=self._leave, on_step=self._on_step)
+
+    def evaluate(self) -> Best:
+        """Evaluate the policy as it is now, and return the best so far. Raises: Stopped, Diverged."""
+        self._check_weights()
+        found = self._evaluator(self.learner.policy, step=self.learner.timesteps, stop=self._must_go)
+        report = found.report
+        if report.cut and not self.learner.episodes():
+            raise BadConfiguration(
+                f"environment.id: no episode has ended, in training or in {ENDLESS} timesteps of an evaluation, and "
+                "the environment has no cap: register it with max_episode_steps, or end its episodes."
+            )
+        self.state.seen(found.played)
+        # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
+        best = self.state.best
+        if best is None or report.mean >= best.report.mean:
+            best = self.state.best = Best(report, self.learner.weights(), found.played)
+        self.state.evaluated_at = report.step
+        return best
+
+    def outcomes(self) -> dict[str, KnownOutcome]:
+        """Return what is known of returns and lengths beside the best policy, for its artifact."""
+        best, state, rewards = self.state.best, self.state, self._evaluator.rewards
+        certain = {
+            "return": certain_return(rewards.low, rewards.high, self._evaluator.cap) if rewards is not None else None,
+            "length": CertainRange(low=1.0, high=self._evaluator.cap),
+        }
+        return {
+            name: KnownOutcome(
+                random=state.random.get(name) if state.random else None,
+                evaluated=played,
+                low=state.reach[name][0],
+                high=state.reach[name][1],
+                certain=certain[name],
+            )
+            for name, played in (best.played if best is not None else {}).items()
+        }
+
+    def tell(self) -> None:
+        """Queue a heartbeat for the logbook."""
+        self._told = time.monotonic()
+        config, best = self._run.config, self.state.best
+        metrics = self.learner.metrics().items()
+        self._heartbeat.tell(
+            RunProgress(
+                job=config.job,
+                uid=config.uid,
+                index=self._run.index,
+                seed=self._run.seed,
+                attempt=config.attempt,
+                step=min(self.learner.timesteps, config.spec.budget.steps),
+                total=config.spec.budget.steps,
+                best_return=best.report.mean if best else None,
+                steps_per_second=self.steps_per_second,
+                resumed_from=self.resumed_from,
+                metrics={name: value for name, value in metrics if math.isfinite(value)},
+            )
+        )
+
+    def _between_collections(self) -> None:
+        if not self.state.random_asked:
+            with suppress(Stopped):  # we go below
+                self._play_random()
+        step = self.learner.timesteps
+        if not self._stop.asked and step >= self._after(self.state.evaluated_at, self._run.spec.evaluation.every):
+            with suppress(Stopped):  # we go just below
+                self.evaluate()
+        if self._stop.asked:
+            self._go(step)
+        if step >= self._after(self.state.saved_at, self._run.spec.checkpoint.every):
+            self._save(step)
+        self._collecting_since = step
+
+    def _next_due(self) -> int:
+        spec = self._run.spec
+        return min(
+            self._after(self.state.evaluated_at, spec.evaluation.every),
+            self._after(self.state.saved_at, spec.checkpoint.every),
+        )
+
+    def _play_random(self) -> None:
+        self.tell()
+        self.state.random = self._evaluator.random(
+            seed=self._run.seed, budget=self._run.spec.budget.steps, stop=self._must_go
+        )
+        self.state.random_asked = True
+        self.state.seen(self.state.random or {})
+
+    def _leave(self) -> bool:
+        """Asked before each collection."""
+        self._collecting_since = self.learner.timesteps
+        self.untried = self.untried and self._collecting_since == self.resumed_from
+        return self._must_go()
+
+    def _on_step(self) -> None:
+        if self._must_go():
+            self._asked_at = self._asked_at or time.monotonic()
+            if time.monotonic() - self._asked_at >= COLLECTING * self._grace_s:
+                self._go(self._collecting_since, collecting=True)
+
+    def _must_go(self) -> bool:
+        """Asked before every timestep, of a collection or an evaluation, which may take long: the logbook hears of us
+        meanwhile.
+        """
+        if time.monotonic() - self._told >= PERIOD_S:
+            self.tell()
+        return self._stop.asked
+
+    def _go(self, step: int, *, collecting: bool = False) -> None:
+        """Save and go.
+
+        Args:
+            step: Timestep to go on from.
+            collecting: In the middle of the collection that began there.
+        """
+        if step > self.state.saved_at:  # else the checkpoint of that very moment is there, and is exact
+            self._save(step, collecting=collecting)
+        stored = self._keeper.flush(FLUSHING * self._grace_s)
+        self.tell()
+        if step == 0:
+            raise Interrupted("asked to stop before anything was learned: the next pod begins anew.")
+        raise Interrupted(
+            f"asked to stop at timestep {step}; a checkpoint is saved"
+            + ("." if stored else ", but the store did not answer: the next pod goes on from an older one.")
+        )
+
+    def _save(self, step: int, *, collecting: bool = False) -> None:
+        self._check_weights()
+        self.state.saved_at = step
+        state = self.learner.state(collecting_since=step if collecting else None)
+        state |= {"random": random_state(), "loop": self.state}
+        whole = self._run.spec.checkpoint.environment and not collecting
+        self._keeper.save(step, checkpoint.pack(state, self.learner.collection() if whole else None))
+
+    def _check_weights(self) -> None:
+        if not self.learner.finite():
+            raise Diverged(f"weights are not finite at timestep {self.learner.timesteps}: lower learning_rate.")
+
+    @staticmethod
+    def _after(last: int, every: int) -> int:
+        """Return the first multiple of `every` beyond `last`."""
+        return (last // every + 1) * every

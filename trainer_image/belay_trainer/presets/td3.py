@@ -1,0 +1,50 @@
+"""TD3's presets.
+
+Everywhere without a preset of its own the settings are Stable-Baselines3's own, with a tenth of its replay buffer and
+with exploration noise, without which a deterministic policy tries nothing.
+Source: RL Baselines3 Zoo, hyperparams/td3.yml.
+Departs: LunarLanderContinuous-v3 explores with Gaussian noise instead of an Ornstein-Uhlenbeck process.
+"""
+
+import numpy as np
+from stable_baselines3.common.noise import NormalActionNoise
+
+from belay_api.algorithms.td3 import TD3Settings
+from belay_trainer.presets import replayed
+from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, choose
+
+_USUAL = TD3Settings(
+    learning_rate=1e-3,
+    batch_size=256,
+    gamma=0.99,
+    net_arch=[400, 300],
+    buffer_size=replayed.BUFFER,
+    learning_starts=100,
+    train_freq=1,
+    gradient_steps=1,
+    tau=0.005,
+    policy_delay=2,
+    action_noise=0.1,
+    target_policy_noise=0.2,
+    target_noise_clip=0.5,
+)
+_LATER = {"learning_starts": 1_000}
+PRESETS = {
+    ELSEWHERE: Preset(_USUAL, copies=1),
+    "Pendulum-v1": Preset(_USUAL.model_copy(update=_LATER), copies=1),
+    "LunarLanderContinuous-v3": Preset(_USUAL.model_copy(update=_LATER), copies=1),
+}
+_SAME = {"learning_rate", "tau", "policy_delay", "target_policy_noise", "target_noise_clip"}
+
+
+def model(settings: TD3Settings, asked: Asked) -> Model:
+    """Return what the model is built with: the preset with the user's overrides."""
+    chosen = choose(PRESETS, settings, asked)
+    found = chosen.settings
+    noise = NormalActionNoise(np.zeros(asked.actions), np.full(asked.actions, found.action_noise))
+    arguments = {
+        "action_noise": noise if found.action_noise else None,
+        **found.model_dump(include=_SAME),
+        **replayed.arguments(found, chosen.copies),
+    }
+    return Model(chosen.name, chosen.copies, chosen.scaled, arguments)
