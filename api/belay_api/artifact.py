@@ -4,7 +4,8 @@
     policy.onnx     observation -> logits or Q-values (discrete) or mean action (continuous)
     policy.pt       the same as TorchScript
     critic.onnx     observation -> the fifth of the critic's values that it lies in, 0 to 4; may be absent
-    training.zip    to resume or fine-tune; never loaded in serving
+    config.json     what was asked of the training, as text
+    training.zip    to resume or fine-tune; not fetched by serving pods
 
 The artifact's digest is the sha256 of the canonical manifest, so one digest covers every byte.
 """
@@ -21,6 +22,7 @@ from belay_api.outcomes import KnownOutcome
 
 MANIFEST = "manifest.json"
 CRITIC_FILE = "critic.onnx"
+TRAINING_FILE = "training.zip"
 FORMAT_VERSION: Literal[1] = 1
 _CHUNK = 1 << 20
 
@@ -132,6 +134,11 @@ class Manifest(Model):
     files: list[FileEntry]
     """Every file but the manifest, sorted by path."""
 
+    @property
+    def served(self) -> list[FileEntry]:
+        """What serving pods fetch: all but what training goes on from, the largest file and the one with pickles."""
+        return [entry for entry in self.files if entry.path != TRAINING_FILE]
+
     def canonical(self) -> bytes:
         """Return the bytes whose sha256 is the artifact's digest; the manifest file holds exactly these."""
         return json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":")).encode()
@@ -204,13 +211,30 @@ def verify(folder: Path, *, wanted: str) -> Manifest:
 
     Raises: DigestMismatch, ArtifactInvalid; both are final, another read would not help.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ArtifactInvalid(f"{MANIFEST} is missing")
-    manifest = parse_manifest(path.read_bytes(), wanted=wanted)
+    manifest = _read_manifest(folder, wanted=wanted)
     for entry in manifest.files:
         check_file(folder, entry)
     return manifest
+
+
+def verify_served(folder: Path, *, wanted: str) -> Manifest:
+    """Return the manifest of what a serving pod has fetched, after checking every byte of `Manifest.served`.
+
+    No other file in `folder` may be loaded: none was checked.
+
+    Raises: as `verify`.
+    """
+    manifest = _read_manifest(folder, wanted=wanted)
+    for entry in manifest.served:
+        check_file(folder, entry)
+    return manifest
+
+
+def _read_manifest(folder: Path, *, wanted: str) -> Manifest:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactInvalid(f"{MANIFEST} is missing")
+    return parse_manifest(path.read_bytes(), wanted=wanted)
 
 
 def space_model(space: Any) -> BoxSpace | DiscreteSpace:
