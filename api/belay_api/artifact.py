@@ -1,7 +1,7 @@
 """The policy artifact: a directory whose manifest names every file by digest, and the check that nothing changed.
 
     manifest.json   what the policy is (this model), with the file list
-    policy.onnx     observation -> logits or Q-values (discrete) or mean action (continuous)
+    policy.onnx     observation -> what the manifest's `output` says
     policy.pt       the same as TorchScript
     critic.onnx     observation -> the fifth of the critic's values that it lies in, 0 to 4; may be absent
     config.json     what was asked of the training, as text
@@ -58,6 +58,9 @@ class DiscreteSpace(Model):
 
 
 Space = Annotated[BoxSpace | DiscreteSpace, Field(discriminator="kind")]
+
+Output = Literal["logits", "q-values", "mean", "gaussian", "squashed-gaussian"]
+"""What a network's outputs mean; `belay_heads` has a file for each."""
 
 
 class EvaluationReport(Model):
@@ -119,8 +122,11 @@ class Manifest(Model):
     """What goes in."""
     action: Space
     """What comes out."""
-    output: Literal["logits", "q-values", "mean"]
-    """What the network answers: action = argmax of logits or Q-values; `mean` is the action itself."""
+    output: Output
+    """What the network answers. For a discrete space one number per action: `logits`, whose softmax are probabilities,
+    or `q-values`. For a box: `mean`, the action itself; or the means of all dimensions and then the logs of their
+    standard deviations, of numbers that are clipped to the bounds (`gaussian`) or pressed between them by tanh
+    (`squashed-gaussian`)."""
     max_episode_steps: int | None = None
     """Cap of the environment; None: none."""
     evaluation: EvaluationReport

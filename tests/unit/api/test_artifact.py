@@ -15,6 +15,7 @@ from belay_api.artifact import (
     Lineage,
     Manifest,
     file_entries,
+    parse_manifest,
     space_model,
     verify,
     verify_served,
@@ -76,6 +77,23 @@ def test_serving_needs_no_file_that_only_training_loads(artifact: tuple[Path, st
     assert [entry.path for entry in verify_served(folder, wanted=digest).served] == ["policy.onnx", "policy.pt"]
     with pytest.raises(DigestMismatch, match=r"training\.zip has digest no such file"):
         verify(folder, wanted=digest)
+
+
+def test_an_artifact_of_an_earlier_version_keeps_its_digest(artifact: tuple[Path, str]) -> None:
+    """`logits`, `q-values` and `mean` mean what they meant, to the byte."""
+    folder, _ = artifact
+    for output in ("logits", "q-values", "mean"):
+        content = (folder / MANIFEST).read_bytes().replace(b'"output":"logits"', f'"output":"{output}"'.encode())
+        wanted = "sha256:" + hashlib.sha256(content).hexdigest()
+        found = parse_manifest(content, wanted=wanted)
+        assert (found.output, found.digest()) == (output, wanted)
+
+
+def test_an_output_that_nobody_knows_is_refused_by_name(artifact: tuple[Path, str]) -> None:
+    folder, _ = artifact
+    content = (folder / MANIFEST).read_bytes().replace(b'"output":"logits"', b'"output":"beta"')
+    with pytest.raises(ArtifactInvalid, match="'logits', 'q-values', 'mean', 'gaussian' or 'squashed-gaussian'"):
+        parse_manifest(content, wanted="sha256:" + hashlib.sha256(content).hexdigest())
 
 
 def test_a_missing_file_is_found(artifact: tuple[Path, str]) -> None:
