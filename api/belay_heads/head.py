@@ -44,9 +44,9 @@ class Head(Protocol):
     def log_propensity(self, outputs: NDArray[np.floating[Any]], actions: ArrayLike) -> NDArray[np.float64]:
         """Return (batch,): how likely `sample` is to return these actions; -inf where it never does.
 
-        A log probability for discrete actions, a log density in the units of the space for continuous ones. An action
-        that more than a single number leads to, such as a bound, has a probability (see each head). Both policies of a
-        ratio give the same actions a probability, so it may be taken.
+        A log probability for discrete actions, a log density in the units of the space for continuous ones. Bounds have
+        a probability, for many draws end there (decision 030), and so has the one action of a policy that is not
+        stochastic. Under all stochastic heads it is the same actions that have one, so ratios of two of them hold.
         """
 
 

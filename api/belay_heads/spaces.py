@@ -12,7 +12,7 @@ from belay_api.artifact import ArtifactInvalid, BoxSpace, DiscreteSpace, Space
 def discrete(action: Space, *, output: str) -> DiscreteSpace:
     """Return the action space of a head that chooses. Raises: ArtifactInvalid for any other."""
     if not isinstance(action, DiscreteSpace):
-        raise _misfit(action, output, wanted="a discrete")
+        raise _misfit(action, output, wanted="a discrete one")
     return action
 
 
@@ -47,8 +47,7 @@ class Box:
 
     def actions(self, rows: NDArray[np.floating[Any]]) -> NDArray[Any]:
         """Return (batch, *shape) in the space's dtype, clipped to its bounds."""
-        # A third of the time of np.clip at the size of a batch.
-        clipped = np.minimum(np.maximum(rows, self._low), self._high)
+        clipped: NDArray[Any] = np.clip(rows, self._low, self._high)
         return clipped.astype(self.dtype, copy=False).reshape(-1, *self._shape)
 
     def rows(self, actions: ArrayLike) -> NDArray[np.float64]:
@@ -57,6 +56,4 @@ class Box:
 
 
 def _misfit(action: Space, output: str, *, wanted: str) -> ArtifactInvalid:
-    return ArtifactInvalid(
-        f"the manifest's output is {output} for a {action.kind} action space: {wanted} one is needed"
-    )
+    return ArtifactInvalid(f"the manifest's output is {output} for a {action.kind} action space: {wanted} is needed")

@@ -21,7 +21,7 @@ def test_every_output_a_manifest_may_name_has_its_head() -> None:
     [
         ("logits", TWO_BY_TWO, "output is logits for a box action space: a discrete one is needed"),
         ("q-values", TWO_BY_TWO, "output is q-values for a box"),
-        ("mean", THREE, "output is mean for a discrete action space: a box one is needed"),
+        ("mean", THREE, "output is mean for a discrete action space: a box is needed"),
         ("gaussian", THREE, "output is gaussian for a discrete"),
         ("squashed-gaussian", THREE, "output is squashed-gaussian for a discrete"),
         ("squashed-gaussian", one_dimension(-1.0, None), r"Box\(1,\) float64: a lower bound below an upper one"),
