@@ -107,7 +107,7 @@ bench-%: setup ## one of them: make bench-verdict ARGS=--quick
 lint: setup ## ruff, mypy, import rules
 	@$(VENV)/bin/ruff check $(ROOMS)
 	@$(VENV)/bin/ruff format --check $(ROOMS)
-	@$(VENV)/bin/mypy api/belay_api operator/belay_operator
+	@$(VENV)/bin/mypy api/belay_api api/belay_heads operator/belay_operator
 	@$(VENV)/bin/lint-imports --no-cache
 
 .PHONY: generate

@@ -1,10 +1,11 @@
 """The policy artifact: a directory whose manifest names every file by digest, and the check that nothing changed.
 
     manifest.json   what the policy is (this model), with the file list
-    policy.onnx     observation -> logits or Q-values (discrete) or mean action (continuous)
+    policy.onnx     observation -> what the manifest's `output` says
     policy.pt       the same as TorchScript
     critic.onnx     observation -> the fifth of the critic's values that it lies in, 0 to 4; may be absent
-    training.zip    to resume or fine-tune; never loaded in serving
+    config.json     what was asked of the training, as text
+    training.zip    to resume or fine-tune; not fetched by serving pods
 
 The artifact's digest is the sha256 of the canonical manifest, so one digest covers every byte.
 """
@@ -21,6 +22,7 @@ from belay_api.outcomes import KnownOutcome
 
 MANIFEST = "manifest.json"
 CRITIC_FILE = "critic.onnx"
+TRAINING_FILE = "training.zip"
 FORMAT_VERSION: Literal[1] = 1
 _CHUNK = 1 << 20
 
@@ -56,6 +58,9 @@ class DiscreteSpace(Model):
 
 
 Space = Annotated[BoxSpace | DiscreteSpace, Field(discriminator="kind")]
+
+Output = Literal["logits", "q-values", "mean", "gaussian", "squashed-gaussian"]
+"""What a network's outputs mean; `belay_heads` has a file for each."""
 
 
 class NormaliserConstants(Model):
@@ -130,8 +135,11 @@ class Manifest(Model):
     """What goes in."""
     action: Space
     """What comes out."""
-    output: Literal["logits", "q-values", "mean"]
-    """What the network answers: action = argmax of logits or Q-values; `mean` is the action itself."""
+    output: Output
+    """What the network answers. For a discrete space one number per action: `logits`, whose softmax are probabilities,
+    or `q-values`. For a box: `mean`, the action itself; or the means of all dimensions and then the logs of their
+    standard deviations, of numbers that are clipped to the bounds (`gaussian`) or pressed between them by tanh
+    (`squashed-gaussian`)."""
     normaliser: NormaliserConstants | None = None
     """Running statistics as the training left them, folded into the networks, which take raw observations; None: the
     policy was trained without."""
@@ -147,6 +155,11 @@ class Manifest(Model):
     """Where it comes from."""
     files: list[FileEntry]
     """Every file but the manifest, sorted by path."""
+
+    @property
+    def served(self) -> list[FileEntry]:
+        """What serving pods fetch: all but what training goes on from, the largest file and the one with pickles."""
+        return [entry for entry in self.files if entry.path != TRAINING_FILE]
 
     def canonical(self) -> bytes:
         """Return the bytes whose sha256 is the artifact's digest; the manifest file holds exactly these."""
@@ -220,13 +233,30 @@ def verify(folder: Path, *, wanted: str) -> Manifest:
 
     Raises: DigestMismatch, ArtifactInvalid; both are final, another read would not help.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ArtifactInvalid(f"{MANIFEST} is missing")
-    manifest = parse_manifest(path.read_bytes(), wanted=wanted)
+    manifest = _read_manifest(folder, wanted=wanted)
     for entry in manifest.files:
         check_file(folder, entry)
     return manifest
+
+
+def verify_served(folder: Path, *, wanted: str) -> Manifest:
+    """Return the manifest of what a serving pod has fetched, after checking every byte of `Manifest.served`.
+
+    No other file in `folder` may be loaded: none was checked.
+
+    Raises: as `verify`.
+    """
+    manifest = _read_manifest(folder, wanted=wanted)
+    for entry in manifest.served:
+        check_file(folder, entry)
+    return manifest
+
+
+def _read_manifest(folder: Path, *, wanted: str) -> Manifest:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactInvalid(f"{MANIFEST} is missing")
+    return parse_manifest(path.read_bytes(), wanted=wanted)
 
 
 def space_model(space: Any) -> BoxSpace | DiscreteSpace:

@@ -50,7 +50,7 @@ class Prediction(Model):
     step: Annotated[int, Field(ge=0)] | None = None
     """Timestep within the episode; 0 starts it. Unset with an episode: 0."""
     deterministic: bool = True
-    """True: the best action; false: sampled from the policy (logits only)."""
+    """True: the best action; false: sampled, where the policy has more than one for an observation (`belay_heads`)."""
 
 
 class Action(Model):

@@ -1,4 +1,4 @@
-"""From a batch of observations to actions: the network's outputs read as the manifest says they are meant.
+"""From a batch of observations to actions: the network's outputs, read by the head that the manifest names.
 
 Pure but for the generator handed in. A network that answers NaN fails that item alone: its neighbours in the batch are
 other people's episodes.
@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from belay_api.artifact import ArtifactInvalid, BoxSpace, DiscreteSpace, Manifest
+from belay_api.artifact import ArtifactInvalid, Manifest
 from belay_handler.networks import Network
+from belay_heads import head_of
 
 
 class NotFinite(Exception):
@@ -20,52 +21,36 @@ class Actor:
     """Chooses actions with one policy."""
 
     def __init__(self, manifest: Manifest, network: Network, generator: np.random.Generator) -> None:
+        """Raises: ArtifactInvalid when the manifest's output cannot name its actions."""
         self._network = network
         self._generator = generator
-        self._action = manifest.action
-        self._output = manifest.output
-        self.stochastic = manifest.output == "logits"  # else there is nothing to sample from
-        if isinstance(manifest.action, BoxSpace) != (manifest.output == "mean"):
-            raise ArtifactInvalid(
-                f"the manifest's output is {manifest.output} for a {manifest.action.kind} action space"
-            )
-        if isinstance(manifest.action, BoxSpace):
-            self._low = _bounds(manifest.action.low, manifest.action.shape, -np.inf)
-            self._high = _bounds(manifest.action.high, manifest.action.shape, np.inf)
+        self._head = head_of(manifest.output, manifest.action)
+        self.stochastic = self._head.stochastic  # else there is nothing to sample from
 
     def act(self, observations: np.ndarray, deterministic: list[bool]) -> list[Any]:
         """Return one action per observation, or `NotFinite` in its place.
 
         Args:
             observations: (batch, *observation) of the space's dtype, finite.
-            deterministic: Per observation; False samples from the logits.
+            deterministic: Per observation; False samples.
         """
-        outputs = np.asarray(self._network(observations))
-        wanted = (len(observations), *self._output_shape())
-        if outputs.shape != wanted:
-            raise ArtifactInvalid(f"the network answers shape {outputs.shape} where the manifest promises {wanted}")
-        finite = np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
-        if isinstance(self._action, DiscreteSpace):
-            chosen = self._choose(outputs, deterministic) + self._action.start
-        else:
-            chosen = np.clip(outputs, self._low, self._high)
+        outputs = self._outputs(observations)
+        chosen = self._head.greedy(outputs)
+        if not all(deterministic):
+            sampled = ~np.asarray(deterministic)
+            chosen[sampled] = self._head.sample(outputs[sampled], self._generator)  # one draw for the batch
+        # Both: an argmax hides NaN, a bound infinity, and a finite output may be drawn from beyond all numbers.
+        finite = np.isfinite(outputs).all(axis=1) & np.isfinite(chosen).reshape(len(chosen), -1).all(axis=1)
         actions = chosen.tolist()
         if not finite.all():
             for index in np.flatnonzero(~finite):
                 actions[index] = NotFinite()
         return actions
 
-    def _output_shape(self) -> tuple[int, ...]:
-        return (self._action.n,) if isinstance(self._action, DiscreteSpace) else tuple(self._action.shape)
-
-    def _choose(self, outputs: np.ndarray, deterministic: list[bool]) -> np.ndarray:
-        if all(deterministic):
-            return outputs.argmax(axis=1)
-        # Gumbel's trick: the argmax of logits plus Gumbel noise is a sample from their softmax, one draw for the batch.
-        noise = self._generator.gumbel(size=outputs.shape)
-        noise[np.asarray(deterministic)] = 0.0
-        return (outputs + noise).argmax(axis=1)
-
-
-def _bounds(values: list[float | None], shape: list[int], unbounded: float) -> np.ndarray:
-    return np.array([unbounded if value is None else value for value in values], dtype=np.float64).reshape(shape)
+    def _outputs(self, observations: np.ndarray) -> np.ndarray:
+        """Return the network's outputs, (batch, width). Raises: ArtifactInvalid when they are not as many."""
+        outputs = np.asarray(self._network(observations))
+        wanted = (len(observations), self._head.width)
+        if outputs.shape[:1] != wanted[:1] or outputs.size != wanted[0] * wanted[1]:
+            raise ArtifactInvalid(f"the network answers shape {outputs.shape} where the manifest promises {wanted}")
+        return outputs.reshape(wanted)

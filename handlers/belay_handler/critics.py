@@ -111,12 +111,12 @@ class Critics:
         self._known[baseline] = found, until
 
 
-def own_critic(folder: Path, space: Space, *, batch: int) -> Network | None:
+def own_critic(manifest: Manifest, folder: Path, *, batch: int) -> Network | None:
     """Return the critic of the verified artifact in `folder`; None: it has none, or none that can be asked."""
-    if not (folder / CRITIC_FILE).is_file():
+    if not any(entry.path == CRITIC_FILE for entry in manifest.served):  # one that only lies there was never checked
         return None
     try:
-        return _tried(folder / CRITIC_FILE, space, batch=batch)
+        return _tried(folder / CRITIC_FILE, manifest.observation, batch=batch)
     except Exception as error:  # a policy serves without its critic
         _log.warning("%s is not asked: %s", CRITIC_FILE, error)
         return None

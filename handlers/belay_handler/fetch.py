@@ -16,7 +16,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from belay_api import names
-from belay_api.artifact import MANIFEST, ArtifactError, DigestMismatch, Manifest, check_file, parse_manifest, verify
+from belay_api.artifact import (
+    MANIFEST,
+    ArtifactError,
+    DigestMismatch,
+    Manifest,
+    check_file,
+    parse_manifest,
+    verify_served,
+)
 from belay_api.policy import KnownOutcomes, LoadReport
 from belay_handler.networks import network_file
 from belay_handler.settings import ARTIFACT_DIGEST_ENV, ARTIFACT_URI_ENV
@@ -54,7 +62,7 @@ def fetch(store: Store, *, digest: str, target: Path) -> LoadReport:
     try:
         if target.is_dir():
             try:
-                return _verified(verify(target, wanted=digest), digest)
+                return _verified(verify_served(target, wanted=digest), digest)
             except ArtifactError:
                 shutil.rmtree(target)
         shutil.rmtree(staging, ignore_errors=True)
@@ -98,17 +106,17 @@ def _gather(store: Store, staging: Path, digest: str) -> Manifest:
     store.manifest(staging / MANIFEST)
     manifest = parse_manifest((staging / MANIFEST).read_bytes(), wanted=digest)
     network_file(manifest)  # before the download: without a network there is nothing to serve
-    for entry in manifest.files:
+    for entry in manifest.served:
         store.file(entry, staging / entry.path)
         check_file(staging, entry)
     return manifest
 
 
 def _verified(manifest: Manifest, digest: str) -> LoadReport:
-    size = sum(entry.size for entry in manifest.files)
+    size = sum(entry.size for entry in manifest.served)
     return LoadReport(
         reason="Verified",
-        message=f"{len(manifest.files)} files, {size} bytes",
+        message=f"{len(manifest.served)} files, {size} bytes",
         digest=digest,
         observation=str(manifest.observation),
         action=str(manifest.action),

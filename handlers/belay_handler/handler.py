@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from belay_api.artifact import BoxSpace, Manifest, verify
+from belay_api.artifact import BoxSpace, Manifest, verify_served
 from belay_handler import exporter, frames
 from belay_handler.acting import Actor
 from belay_handler.critics import Critics, fetched_critic, own_critic
@@ -38,9 +38,8 @@ class PolicyHandler:
     def initialize(self, context: Any) -> None:
         """Load the policy; any failure here leaves the worker unready and says why in the log."""
         settings = Settings.read(os.environ)
-        manifest = verify(
-            settings.artifact_dir, wanted=settings.digest
-        )  # again: the volume outlived the init container
+        # Again: the volume outlived the init container.
+        manifest = verify_served(settings.artifact_dir, wanted=settings.digest)
         actor = Actor(manifest, load_network(manifest, settings.artifact_dir), np.random.default_rng())
         reader = Reader(manifest.observation, stochastic=actor.stochastic)
         _warm_up(actor, manifest, reader.dtype, settings.batch_size)
@@ -105,7 +104,7 @@ def _critics(settings: Settings, manifest: Manifest) -> Critics:
         )
         return fetched_critic(store, baseline, space, batch=batch)
 
-    critics = Critics(own, own_critic(settings.artifact_dir, space, batch=batch), fetch if url else None)
+    critics = Critics(own, own_critic(manifest, settings.artifact_dir, batch=batch), fetch if url else None)
     critics.start()
     return critics
 

@@ -1,5 +1,6 @@
 """One digest covers every byte of an artifact: a changed byte anywhere is found."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from belay_api.artifact import (
     Lineage,
     Manifest,
     file_entries,
+    parse_manifest,
     space_model,
     verify,
+    verify_served,
 )
 
 
@@ -23,6 +26,7 @@ from belay_api.artifact import (
 def artifact(tmp_path: Path) -> tuple[Path, str]:
     (tmp_path / "policy.onnx").write_bytes(b"network")
     (tmp_path / "policy.pt").write_bytes(b"script")
+    (tmp_path / "training.zip").write_bytes(b"pickles")
     manifest = Manifest(
         algorithm="ppo",
         environment="CartPole-v1",
@@ -40,17 +44,56 @@ def artifact(tmp_path: Path) -> tuple[Path, str]:
 
 def test_an_untouched_artifact_verifies(artifact: tuple[Path, str]) -> None:
     folder, digest = artifact
-    assert [entry.path for entry in verify(folder, wanted=digest).files] == ["policy.onnx", "policy.pt"]
+    manifest = verify(folder, wanted=digest)
+    assert [entry.path for entry in manifest.files] == ["policy.onnx", "policy.pt", "training.zip"]
+
+
+def change(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["policy.onnx", "policy.pt", "training.zip", MANIFEST])
+def test_every_changed_byte_is_found(artifact: tuple[Path, str], name: str) -> None:
+    folder, digest = artifact
+    change(folder / name)
+    with pytest.raises(DigestMismatch, match=f"{name} has digest .*, wanted"):
+        verify(folder, wanted=digest)
 
 
 @pytest.mark.parametrize("name", ["policy.onnx", "policy.pt", MANIFEST])
-def test_every_changed_byte_is_found(artifact: tuple[Path, str], name: str) -> None:
+def test_every_changed_byte_of_what_is_served_is_found(artifact: tuple[Path, str], name: str) -> None:
     folder, digest = artifact
-    content = bytearray((folder / name).read_bytes())
-    content[-1] ^= 1
-    (folder / name).write_bytes(content)
+    change(folder / name)
     with pytest.raises(DigestMismatch, match=f"{name} has digest .*, wanted"):
+        verify_served(folder, wanted=digest)
+
+
+def test_serving_needs_no_file_that_only_training_loads(artifact: tuple[Path, str]) -> None:
+    folder, digest = artifact
+    (folder / "training.zip").unlink()
+
+    assert [entry.path for entry in verify_served(folder, wanted=digest).served] == ["policy.onnx", "policy.pt"]
+    with pytest.raises(DigestMismatch, match=r"training\.zip has digest no such file"):
         verify(folder, wanted=digest)
+
+
+def test_an_artifact_of_an_earlier_version_keeps_its_digest(artifact: tuple[Path, str]) -> None:
+    """`logits`, `q-values` and `mean` mean what they meant, to the byte."""
+    folder, _ = artifact
+    for output in ("logits", "q-values", "mean"):
+        content = (folder / MANIFEST).read_bytes().replace(b'"output":"logits"', f'"output":"{output}"'.encode())
+        wanted = "sha256:" + hashlib.sha256(content).hexdigest()
+        found = parse_manifest(content, wanted=wanted)
+        assert (found.output, found.digest()) == (output, wanted)
+
+
+def test_an_output_that_nobody_knows_is_refused_by_name(artifact: tuple[Path, str]) -> None:
+    folder, _ = artifact
+    content = (folder / MANIFEST).read_bytes().replace(b'"output":"logits"', b'"output":"beta"')
+    with pytest.raises(ArtifactInvalid, match="'logits', 'q-values', 'mean', 'gaussian' or 'squashed-gaussian'"):
+        parse_manifest(content, wanted="sha256:" + hashlib.sha256(content).hexdigest())
 
 
 def test_a_missing_file_is_found(artifact: tuple[Path, str]) -> None:
@@ -68,8 +111,6 @@ def test_no_manifest_is_no_artifact(tmp_path: Path) -> None:
 def test_a_file_name_cannot_leave_the_folder(artifact: tuple[Path, str]) -> None:
     folder, _ = artifact
     evil = (folder / MANIFEST).read_text().replace('"policy.pt"', '"../policy.pt"').encode()
-    import hashlib
-
     (folder / MANIFEST).write_bytes(evil)
     with pytest.raises(ArtifactInvalid):
         verify(folder, wanted="sha256:" + hashlib.sha256(evil).hexdigest())

@@ -12,7 +12,15 @@ from tests.unit.handler.artifacts import CARTPOLE, manifest, outputs, write
 from tests.unit.handler.test_server import KEY, LEFT, NOW, RIGHT, body
 
 from belay_api import receipts
-from belay_api.artifact import CRITIC_FILE, MANIFEST, ArtifactError, DigestMismatch, DiscreteSpace, FileEntry
+from belay_api.artifact import (
+    CRITIC_FILE,
+    MANIFEST,
+    ArtifactError,
+    DigestMismatch,
+    DiscreteSpace,
+    FileEntry,
+    verify_served,
+)
 from belay_handler import critics
 from belay_handler.acting import Actor
 from belay_handler.critics import HELD, LARGEST, RETRY_S, Critics, fetched_critic, own_critic
@@ -208,10 +216,20 @@ def slow(observations: np.ndarray) -> np.ndarray:
 
 def test_the_artifacts_own_critic_is_tried_before_it_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Loaded(monkeypatch, good=fifth, slow=slow, broken=broken)
-    assert own_critic(tmp_path, CARTPOLE, batch=8) is None
-    for content, wanted in (("good", fifth), ("slow", None), ("broken", None), ("no network", None)):
-        (tmp_path / CRITIC_FILE).write_text(content)
-        assert own_critic(tmp_path, CARTPOLE, batch=8) is wanted
+    assert own_critic(write(tmp_path, {"policy.onnx": b"x"}), tmp_path, batch=8) is None
+    for content, wanted in ((b"good", fifth), (b"slow", None), (b"broken", None), (b"no network", None)):
+        assert own_critic(write(tmp_path, {CRITIC_FILE: content}), tmp_path, batch=8) is wanted
+
+
+def test_a_critic_that_the_manifest_does_not_list_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may lie in the folder all the same, and no digest covers it."""
+    Loaded(monkeypatch, good=fifth)
+    listed = write(tmp_path, {"policy.onnx": b"x"})
+    (tmp_path / CRITIC_FILE).write_bytes(b"good")
+    assert verify_served(tmp_path, wanted=listed.digest()) == listed
+    assert own_critic(listed, tmp_path, batch=8) is None
 
 
 def test_a_critic_comes_verified_out_of_another_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,19 @@ import pytest
 from tests.unit.handler.artifacts import write
 from tests.unit.handler.web import Request, Response, serving
 
-from belay_api.artifact import MANIFEST, Manifest, verify
+from belay_api.artifact import MANIFEST, TRAINING_FILE, Manifest, verify_served
 from belay_api.outcomes import KnownOutcome, Played
 from belay_api.policy import LoadReport
 from belay_handler.fetch import fetch
 from belay_handler.stores import LogbookStore, VolumeStore
 
-FILES = {"policy.onnx": os.urandom(300_000), "training.zip": os.urandom(2_000)}
+SERVED = {
+    "policy.onnx": os.urandom(300_000),
+    "policy.pt": os.urandom(2_000),
+    "critic.onnx": b"critic",
+    "config.json": b"{}",
+}
+FILES = SERVED | {TRAINING_FILE: os.urandom(400_000)}
 
 
 @dataclass
@@ -72,6 +78,9 @@ def ranged(request: Request, blob: bytes) -> Response:
     return Response(206, blob[offset:], {"content-range": f"bytes {offset}-{len(blob) - 1}/{len(blob)}"})
 
 
+BEFORE_NETWORK = [ranged] * 3  # manifest, configuration and critic come whole, then the network
+
+
 @pytest.fixture
 def store(artifact: Artifact) -> Iterator[Store]:
     store = Store(artifact.blobs())
@@ -102,9 +111,27 @@ def test_from_the_built_in_store(store: Store, artifact: Artifact, target: Path)
 
     assert (report.reason, report.digest) == ("Verified", artifact.digest)
     assert (report.observation, report.action) == ("Box(4,) float32", "Discrete(2)")
-    assert verify(target, wanted=artifact.digest) == artifact.manifest
+    assert verify_served(target, wanted=artifact.digest) == artifact.manifest
     assert list(target.parent.iterdir()) == [target]
     assert {request.path.rsplit("/", 1)[0] for request in store.requests} == {"/v1/namespaces/team-a/blobs"}
+
+
+def test_what_only_training_loads_is_neither_asked_for_nor_needed(
+    store: Store, artifact: Artifact, target: Path
+) -> None:
+    del store.blobs[hashlib.sha256(FILES[TRAINING_FILE]).hexdigest()]
+    report = from_logbook(store, artifact, target)
+
+    assert (report.reason, report.message) == ("Verified", f"4 files, {sum(map(len, SERVED.values()))} bytes")
+    asked = {request.path.rsplit("/", 1)[1] for request in store.requests}
+    assert asked == {hashlib.sha256(content).hexdigest() for content in SERVED.values()} | {
+        artifact.digest.removeprefix("sha256:")
+    }
+    assert {path.name for path in target.iterdir()} == {MANIFEST, *SERVED}
+
+    store.requests.clear()
+    assert from_logbook(store, artifact, target) == report, "a pod restarted over what it has"
+    assert store.requests == []
 
 
 def test_what_training_knows_of_outcomes_is_reported(tmp_path: Path) -> None:
@@ -147,7 +174,7 @@ def test_a_broken_download_goes_on_where_it_broke(store: Store, artifact: Artifa
     def cut(request: Request, blob: bytes) -> Response:
         return Response(200, blob, cut_after=100_000)
 
-    store.faults = [ranged, cut]  # the manifest whole, then the network torn
+    store.faults = [*BEFORE_NETWORK, cut]
     report = from_logbook(store, artifact, target)
 
     assert report.reason == "Verified"
@@ -159,7 +186,7 @@ def test_a_broken_download_goes_on_where_it_broke(store: Store, artifact: Artifa
 
 def test_a_store_that_ignores_ranges_is_read_from_the_start(store: Store, artifact: Artifact, target: Path) -> None:
     store.faults = [
-        ranged,
+        *BEFORE_NETWORK,
         lambda request, blob: Response(200, blob, cut_after=9_999),
         lambda _, blob: Response(200, blob),
     ]
@@ -197,7 +224,7 @@ def test_an_artifact_the_store_does_not_have(store: Store, artifact: Artifact, t
     assert nothing_left(target)
 
 
-@pytest.mark.parametrize("name", [MANIFEST, *FILES])
+@pytest.mark.parametrize("name", [MANIFEST, *SERVED])
 def test_one_changed_byte_is_never_put_in_place(store: Store, artifact: Artifact, target: Path, name: str) -> None:
     wanted = hashlib.sha256((artifact.folder / name).read_bytes()).hexdigest()
     changed = bytearray(store.blobs[wanted])
@@ -233,7 +260,7 @@ def test_what_an_earlier_life_left_is_believed_only_after_a_check(
 
     (target / "policy.onnx").write_bytes(b"changed")
     assert from_logbook(store, artifact, target).reason == "Verified"
-    assert verify(target, wanted=artifact.digest)
+    assert verify_served(target, wanted=artifact.digest)
 
 
 def test_an_artifact_without_a_network_is_refused_before_it_is_fetched(tmp_path: Path, target: Path) -> None:
@@ -292,7 +319,7 @@ def test_the_command_fetches_from_a_volume(tmp_path: Path) -> None:
 
     code, report = run(tmp_path, **environment)
     assert (code, report.reason) == (0, "Verified")
-    assert verify(tmp_path / "models" / "artifact", wanted=manifest.digest())
+    assert verify_served(tmp_path / "models" / "artifact", wanted=manifest.digest())
 
 
 def test_the_command_reports_and_fails_on_another_digest(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 import numpy as np
 import orjson
 import pytest
-from tests.unit.handler.artifacts import CARTPOLE, manifest, outputs
+from tests.unit.handler.artifacts import CARTPOLE, TWO_ACTIONS, manifest, outputs
 
 from belay_api import receipts
+from belay_api.artifact import BoxSpace, Space
 from belay_api.wire import Action, ErrorAnswer
 from belay_handler.acting import Actor
 from belay_handler.requests import Reader
@@ -44,13 +45,13 @@ def server(network: Counting, started: list[str]) -> Server:
     return make(network, started, KEY)
 
 
-def make(network, started: list[str], key: bytes | None) -> Server:
-    actor = Actor(manifest(), network, np.random.default_rng(0))
+def make(network, started: list[str], key: bytes | None, **spaces) -> Server:
+    actor = Actor(manifest(**spaces), network, np.random.default_rng(0))
     return Server(
         policy="cartpole-1",
         namespace="team-a",
         actor=actor,
-        reader=Reader(CARTPOLE, stochastic=True),
+        reader=Reader(CARTPOLE, stochastic=actor.stochastic),
         receipt_key=key,
         on_start=started.append,
     )
@@ -202,6 +203,34 @@ def test_a_network_that_answers_nan_is_500_for_that_item(started: list[str]) -> 
     assert (good.status, bad.status) == (200, 500)
     assert "NaN or infinity" in ErrorAnswer.model_validate_json(bad.body).error.message
     assert started == []
+
+
+BOX = BoxSpace(shape=[2], dtype="float32", low=[-1.0] * 2, high=[1.0] * 2)
+
+
+@pytest.mark.parametrize(
+    ("output", "action", "status"),
+    [
+        ("logits", TWO_ACTIONS, 200),
+        ("q-values", TWO_ACTIONS, 400),
+        ("mean", BOX, 400),
+        ("gaussian", BOX, 200),
+        ("squashed-gaussian", BOX, 200),
+    ],
+)
+def test_sampling_is_answered_where_the_policy_has_a_distribution(output: str, action: Space, status: int) -> None:
+    width = 4 if output.endswith("gaussian") else 2
+    server = make(lambda batch: np.zeros((len(batch), width), np.float32), [], None, output=output, action=action)
+    best, drawn = server.answer(
+        asked([body({"observation": LEFT}), body({"observation": LEFT, "deterministic": False})]), NOW
+    )
+
+    assert best.status == 200
+    assert drawn.status == status
+    if status == 200 and action is BOX:
+        assert orjson.loads(best.body)["action"] == [0, 0]
+        values = orjson.loads(drawn.body)["action"]
+        assert [isinstance(value, float) and -1 <= value <= 1 and value != 0 for value in values] == [True, True]
 
 
 def test_an_empty_body_asks_for_readiness(server: Server, network: Counting) -> None:
