@@ -8,6 +8,9 @@ trouble until a pass succeeds and asks for nothing more. Each failure of the sam
                    from the writes of a pass itself, yet any of them may bring the cure, or the end of a candidate
 
 When people change the object, its trouble is over: they may have mended it.
+
+A pass may wait long for a slow API server. When its key becomes a rollback meanwhile, it is left after a few seconds
+and the rollback's own pass begins: each pass decides anew from what is there, so none needs its end.
 """
 
 import asyncio
@@ -33,6 +36,7 @@ LONGEST_HOLD = {
     Priority.REST: timedelta(seconds=5),
 }
 """How long a key in trouble is kept from news, by the priority of the news."""
+PREEMPT_AFTER = timedelta(seconds=5)  # what a rollback gives the pass before it to end by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class Queue:
         self._ready = asyncio.Semaphore(0)  # counts "look at the work queue"; spurious ones are harmless
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = float("inf")
+        self._ordinary: dict[Key, asyncio.Timeout] = {}  # passes under way that a rollback need not wait for
         self._open = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -88,7 +93,10 @@ class Queue:
         trouble = self._troubles.get(key)
         if trouble is not None and trouble.asked != self._asked(key):
             self._end_trouble(key)
-        self._work.add(key, self._clock(), priority=self._priority(key))
+        priority = self._priority(key)
+        self._work.add(key, self._clock(), priority=priority)
+        if priority == Priority.ROLLBACK:
+            self._preempt(key)
         if self._open and self._work.busy < self._count:
             self._ready.release()
         self._arm()
@@ -145,7 +153,15 @@ class Queue:
         self._work.drop_requeue(key)
         asked = self._asked(key)
         try:
-            result = await self._handler(key)
+            if self._priority(key) == Priority.ROLLBACK:
+                result = await self._handler(key)
+            else:
+                result = await self._preemptible(key)
+        except _Preempted:
+            log.info(
+                "%s %s/%s: a pass waits for an answer, and is left for a rollback", key.kind, key.namespace, key.name
+            )
+            return  # the next one follows at once
         except Exception as error:  # one object's failure must never end a worker; it is counted, told and retried
             result = Result(error=error)
         if result.error is not None:
@@ -157,6 +173,26 @@ class Queue:
             self.wake(key)
         else:
             self._end_trouble(key)
+
+    async def _preemptible(self, key: Key) -> Result:
+        """Make a pass that is left when the key has become a rollback. Raises: _Preempted."""
+        limit = asyncio.timeout(None)
+        self._ordinary[key] = limit
+        try:
+            async with limit:
+                return await self._handler(key)
+        except TimeoutError as error:
+            if limit.expired():
+                raise _Preempted from error
+            raise
+        finally:
+            del self._ordinary[key]
+
+    def _preempt(self, key: Key) -> None:
+        """Let the ordinary pass over `key` that is under way, if there is one, end soon."""
+        limit = self._ordinary.get(key)
+        if limit is not None and limit.when() is None:
+            limit.reschedule(asyncio.get_running_loop().time() + PREEMPT_AFTER.total_seconds())
 
     def _failed(self, key: Key, asked: object, result: Result) -> None:
         """Count the failure, say so, hold the key off and set the time of the next try."""
@@ -206,6 +242,10 @@ class Queue:
     def _on_timer(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         self._arm()
+
+
+class _Preempted(Exception):
+    """A pass was left because something more urgent waits for its key."""
 
 
 def backoff(failures: int, rng: random.Random) -> timedelta:

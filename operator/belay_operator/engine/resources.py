@@ -18,8 +18,8 @@ MANAGED_SELECTOR = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 
 WITHIN = timedelta(seconds=30)
 SOON = timedelta(seconds=5)
-"""For what a rollback writes: its key may just be busy with an ordinary call of the same kind, which it must not wait
-for. A webhook of the cluster that takes longer is one that a rollback cannot wait for either."""
+"""For what a rollback writes first. A webhook of the cluster that takes longer is one that a rollback cannot wait for
+either, and workers that wait for it do nothing else."""
 BEYOND_WEBHOOKS = timedelta(seconds=12)  # a webhook has ten seconds by default
 
 
@@ -65,7 +65,9 @@ _CHILDREN = [
     Resource("Job", "batch", "v1", "jobs", cached=True, selector=MANAGED_SELECTOR),
     Resource("Pod", "", "v1", "pods", cached=True, selector=MANAGED_SELECTOR),
     Resource("Deployment", "apps", "v1", "deployments", cached=True, selector=MANAGED_SELECTOR, within=BEYOND_WEBHOOKS),
-    Resource("Service", "", "v1", "services", cached=True, selector=MANAGED_SELECTOR, within=SOON),
+    # The API server gives Services their addresses one after the other, to those as well whose client has gone: whoever
+    # gives up before its turn and asks again only makes the line longer (fault 149).
+    Resource("Service", "", "v1", "services", cached=True, selector=MANAGED_SELECTOR, within=WITHIN),
     Resource(
         "HTTPRoute",
         "gateway.networking.k8s.io",

@@ -29,6 +29,12 @@ async def _server(fail: Fails, *, times: int = 1) -> AsyncIterator[tuple[Client,
         asked.append(request.path)
         return await fail() if len(asked) <= times else web.json_response({"metadata": {"name": "a"}})
 
+    async with _serving(answer) as client:
+        yield client, asked
+
+
+@contextlib.asynccontextmanager
+async def _serving(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[Client]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -38,7 +44,7 @@ async def _server(fail: Fails, *, times: int = 1) -> AsyncIterator[tuple[Client,
     client = Client(Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}"))
     try:
         async with asyncio.timeout(60):
-            yield client, asked
+            yield client
     finally:
         await client.close()
         await runner.cleanup()
@@ -95,9 +101,26 @@ async def test_a_call_that_is_answered_with_busy_is_tried_four_times() -> None:
 
 
 def test_no_ordinary_call_about_what_a_rollback_writes_holds_its_key_for_long() -> None:
-    for kind in ("RLRollout", "RLPolicy", "HTTPRoute", "Service"):
+    for kind in ("RLRollout", "RLPolicy", "HTTPRoute"):
         assert RESOURCES[kind].within <= timedelta(seconds=5)
     assert RESOURCES["Deployment"].within > timedelta(seconds=10), "a webhook that is slow but answers must be able to"
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_gives_addresses_one_by_one_is_asked_once_for_each() -> None:
+    """As the API server does for Services, for those as well whose client has gone: 14 rollouts a minute were left."""
+    turn, asked = asyncio.Lock(), []
+
+    async def allocate(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        async with turn:
+            await asyncio.sleep(0.2)
+        return web.json_response({"metadata": {"name": "a"}})
+
+    async with _serving(allocate) as client:
+        services = [{"kind": "Service", "metadata": {"namespace": "n", "name": f"s{number}"}} for number in range(28)]
+        await asyncio.gather(*(client.apply(service) for service in services))
+    assert len(asked) == len(services), "as many as there are workers for it, 5.6 s in all"
 
 
 def test_an_object_nested_deeper_than_the_quick_parser_goes_is_read_all_the_same() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from belay_operator.engine import queue as engine_queue
 from belay_operator.engine.blocked import BlockedChildren
 from belay_operator.engine.errors import Overloaded
 from belay_operator.engine.kind import Priority
@@ -120,6 +121,73 @@ async def test_passes_that_hang_never_take_every_worker_from_better_ones(
     assert len(seen) == at_most + 1
     release.set()
     await until(lambda: set(seen) == {A, *others})
+    task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_a_rollback_waits_only_so_long_for_an_ordinary_pass_over_the_same_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_queue, "PREEMPT_AFTER", timedelta(milliseconds=100))
+    passes: list[str] = []
+    priority = {A: Priority.ROLLOUT}
+
+    async def handler(key: Key) -> Result:
+        passes.append(f"{priority[key].name} begins")
+        if priority[key] != Priority.ROLLBACK:
+            await asyncio.sleep(60)  # an API server that does not answer
+        passes.append(f"{priority[key].name} ends")
+        return Result()
+
+    queue, task = await running(handler, priority=priority.__getitem__)
+    queue.open()
+    queue.wake(A)
+    await until(lambda: len(passes) == 1)
+    queue.wake(A)
+    await asyncio.sleep(0.2)
+    assert passes == ["ROLLOUT begins"], "ordinary news leaves it its time"
+    priority[A] = Priority.ROLLBACK
+    queue.wake(A)
+    await until(lambda: "ROLLBACK ends" in passes)
+    assert passes == ["ROLLOUT begins", "ROLLBACK begins", "ROLLBACK ends"]
+    assert not queue._troubles, "nothing was wrong with it"
+    task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_an_ordinary_pass_that_ends_in_time_is_not_made_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_queue, "PREEMPT_AFTER", timedelta(seconds=30))
+    ended: list[Priority] = []
+    priority = {A: Priority.REST}
+    release = asyncio.Event()
+
+    async def handler(key: Key) -> Result:
+        taken = priority[key]
+        await release.wait()
+        ended.append(taken)
+        return Result()
+
+    queue, task = await running(handler, priority=priority.__getitem__)
+    queue.open()
+    queue.wake(A)
+    await asyncio.sleep(0.02)
+    priority[A] = Priority.ROLLBACK
+    queue.wake(A)
+    release.set()
+    await until(lambda: len(ended) == 2)
+    assert ended == [Priority.REST, Priority.ROLLBACK]
+    task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_a_time_limit_inside_a_pass_is_a_failure_like_any_other(caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(key: Key) -> Result:
+        raise TimeoutError("an answer of somebody")
+
+    queue, task = await running(handler)
+    queue.open()
+    queue.wake(A)
+    await until(lambda: "pass failed (1 times)" in caplog.text)
     task.cancel()
 
 

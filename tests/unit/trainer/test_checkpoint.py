@@ -175,6 +175,12 @@ def test_a_task_that_never_ends_is_refused_and_one_that_a_good_policy_outlives_i
     assert trained.best.report.episodes == 3
 
 
+def test_a_pod_that_goes_at_once_says_that_nothing_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted, match="before anything was learned"):
+        _train(tmp_path, StopAfter(0))
+    assert not list((tmp_path / "here").glob("*.ckpt"))
+
+
 def test_an_environment_that_does_not_outlive_its_process_costs_its_episodes_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,10 +8,10 @@ import tasks  # noqa: F401 - registers its environments
 import torch
 from trainer_support import make_config
 
-from belay_api.training import MOST_EPISODES, EnvironmentSpec
+from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
 from belay_trainer import evaluate
 from belay_trainer.config import Run
-from belay_trainer.environments import maker
+from belay_trainer.environments import Environment, maker
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.evaluate import Evaluator, Stopped
 from belay_trainer.randomness import random_state, set_random_state
@@ -40,6 +40,21 @@ def test_every_held_out_seed_is_played_once(episodes: int) -> None:
     wanted = [(3 + episode) % 7 + 1 for episode in range(episodes)]
     assert (report.mean, report.min, report.max) == (np.mean(wanted), min(wanted), max(wanted))
     assert (report.std, report.episodes, report.first_seed, report.step) == (np.std(wanted), episodes, 3, 10)
+
+
+@pytest.mark.parametrize(("asked", "made"), [({}, 16), ({"count": 3}, 3), ({"count": 100}, 40)])
+def test_as_many_copies_are_played_side_by_side_as_asked_for(asked: dict[str, int], made: int) -> None:
+    spec = EvaluationSpec.model_validate({"episodes": 40, "finalEpisodes": 40, "vector": asked})
+    task, copies = EnvironmentSpec(id="tasks:Countdown-v0"), []
+
+    def make() -> Environment:
+        copies.append(1)
+        return maker(task)()
+
+    for of in (Evaluator.held_out, Evaluator.fresh):
+        copies.clear()
+        of(make, task, spec)
+        assert len(copies) == made
 
 
 def test_a_policy_that_earns_nothing_has_a_return_of_zero() -> None:

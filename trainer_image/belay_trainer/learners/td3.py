@@ -33,10 +33,10 @@ class _Actor(torch.nn.Module):
         self.actor = actor
         low, high = (torch.as_tensor(end).flatten() for end in (space.low, space.high))
         self.register_buffer("low", low)
-        self.register_buffer("half", (high - low) / 2)
+        self.register_buffer("half_range", (high - low) / 2)
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        return self.low + (self.actor(observation) + 1.0) * self.half
+        return self.low + (self.actor(observation) + 1.0) * self.half_range
 
 
 class _Value(torch.nn.Module):
