@@ -22,14 +22,17 @@ class Categorical:
 
     def greedy(self, outputs: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
         """Return the most likely action; of several, the first."""
-        return outputs.argmax(axis=1) + self._start
+        best: NDArray[np.intp] = outputs.argmax(axis=1) + self._start
+        return best
 
     def sample(self, outputs: NDArray[np.floating[Any]], generator: np.random.Generator) -> NDArray[np.intp]:
         """Return the argmax of logits plus Gumbel noise, which is a draw from their softmax.
 
         Source: Maddison, Tarlow, Minka, "A* Sampling", NIPS 2014, section 2 (the Gumbel-max trick).
         """
-        return (outputs + generator.gumbel(size=outputs.shape)).argmax(axis=1) + self._start
+        noisy = outputs + generator.gumbel(size=outputs.shape)
+        drawn: NDArray[np.intp] = noisy.argmax(axis=1) + self._start
+        return drawn
 
     def log_propensity(self, outputs: NDArray[np.floating[Any]], actions: ArrayLike) -> NDArray[np.float64]:
         """Return the log of the softmax at each action."""

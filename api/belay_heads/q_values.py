@@ -22,7 +22,8 @@ class QValues:
 
     def greedy(self, outputs: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
         """Return the action of the highest value; of several, the first."""
-        return outputs.argmax(axis=1) + self._start
+        best: NDArray[np.intp] = outputs.argmax(axis=1) + self._start
+        return best
 
     def sample(self, outputs: NDArray[np.floating[Any]], generator: np.random.Generator) -> NDArray[np.intp]:
         """Return the best action: values are no probabilities."""

@@ -39,10 +39,11 @@ class Actor:
         if not all(deterministic):
             sampled = ~np.asarray(deterministic)
             chosen[sampled] = self._head.sample(outputs[sampled], self._generator)  # one draw for the batch
-        # Both: an argmax hides NaN, a bound infinity, and a finite output may be drawn from beyond all numbers.
-        finite = np.isfinite(outputs).all(axis=1) & np.isfinite(chosen).reshape(len(chosen), -1).all(axis=1)
-        actions = chosen.tolist()
-        if not finite.all():
+        actions: list[Any] = chosen.tolist()
+        # Both: an argmax hides NaN, a bound infinity, and a draw may lie beyond all numbers though the outputs do not.
+        # As a whole first, which takes half of the time of row by row.
+        if not (np.isfinite(outputs).all() and np.isfinite(chosen).all()):
+            finite = np.isfinite(outputs).all(axis=1) & np.isfinite(chosen).reshape(len(chosen), -1).all(axis=1)
             for index in np.flatnonzero(~finite):
                 actions[index] = NotFinite()
         return actions

@@ -176,3 +176,12 @@ def test_a_mean_is_the_same_action_when_its_last_digits_differ() -> None:
 def test_a_box_of_whole_numbers_is_acted_on_in_fractions_as_it_was_trained() -> None:
     head = head_of("mean", one_dimension(0, 3, dtype="int64"))
     assert head.greedy(np.array([[1.75], [9.0]], np.float32)).tolist() == [[1.75], [3.0]]
+
+
+@pytest.mark.parametrize("output", ["gaussian", "squashed-gaussian"])
+def test_a_bound_is_known_however_many_digits_were_written_down(output: str) -> None:
+    """0.1 is no number of float32: the space has its neighbour, a log may have either."""
+    head = head_of(output, one_dimension(-0.1, 0.1, dtype="float32"))
+    exact = head.log_propensity(row(2.0, 0.0), np.array([[0.1]], np.float32))
+    assert np.isfinite(exact).all()
+    assert head.log_propensity(row(2.0, 0.0), [[0.1]]) == exact
