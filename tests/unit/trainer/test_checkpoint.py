@@ -21,6 +21,7 @@ from belay_trainer.train import Trained, build, train
 
 SHORT = {"algorithm": {"ppo": {"n_steps": 32, "batch_size": 256}}}  # collections, of eight copies
 
+SMALL = {"learning_starts": 100, "net_arch": [32, 32], "batch_size": 64}
 CONTINUOUS = {
     "environment": {"id": "Pendulum-v1"},
     "budget": {"steps": 800},
@@ -78,10 +79,10 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
         ({"algorithm": {"dqn": {"buffer_size": 700}}}, (1600,)),  # the buffer went round
         ({"algorithm": {"a2c": {}}, "environment": {"id": "Acrobot-v1"}}, (40,)),  # behind running statistics
         (CONTINUOUS | {"algorithm": {"a2c": {}}}, (40,)),
-        (CONTINUOUS | {"algorithm": {"sac": {"learning_starts": 100}}}, (500,)),  # whose temperature is learned
-        (CONTINUOUS | {"algorithm": {"sac": {"learning_starts": 100, "ent_coef": 0.1}}}, (500,)),
-        (CONTINUOUS | {"algorithm": {"td3": {"learning_starts": 100}}}, (500,)),
-        (CONTINUOUS | {"algorithm": {"td3": {"learning_starts": 100}}, "normalize": {"observation": True}}, (500,)),
+        (CONTINUOUS | {"algorithm": {"sac": SMALL}}, (500,)),  # whose temperature is learned
+        (CONTINUOUS | {"algorithm": {"sac": SMALL | {"ent_coef": 0.1}}}, (500,)),
+        (CONTINUOUS | {"algorithm": {"td3": SMALL}}, (500,)),
+        (CONTINUOUS | {"algorithm": {"td3": SMALL}, "normalize": {"observation": True}}, (500,)),
         (
             SHORT
             | {"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}},
@@ -229,7 +230,7 @@ def test_a_round_of_ours_is_one_of_the_librarys(algorithm: str) -> None:
     """Our own loop over the library's parts ends with the bits of the library's `learn`."""
     spec = {
         "environment": {"id": "CartPole-v1" if algorithm == "dqn" else "Pendulum-v1"},
-        "algorithm": {algorithm: {"learning_starts": 200} if algorithm in ("sac", "td3") else {}},
+        "algorithm": {algorithm: SMALL if algorithm in ("sac", "td3") else {}},
         "normalize": {"observation": True, "reward": True},
         "budget": {"steps": 600},
     }

@@ -46,7 +46,7 @@ COUNTERS = (
     "ep_info_buffer",
     "ep_success_buffer",
 )
-_COLLECTION = ("_last_obs", "_last_original_obs", "_last_episode_starts", "action_space", "action_noise")
+_COLLECTION = ("_last_original_obs", "_last_episode_starts", "action_space", "action_noise")
 _STATISTICS = ("obs_rms", "ret_rms")
 _CONVOLVED = 36  # pixels a side, the least that the library's convolutional network takes
 log = logging.getLogger(__name__)
@@ -157,6 +157,7 @@ class StableBaselines:
     def collection(self) -> Any:
         """See `Learner.collection`."""
         return {
+            "observation": _with_layout(self.model._last_obs),
             "attributes": {name: getattr(self.model, name) for name in _COLLECTION},
             "layers": [_own_state(layer) for layer in self._layers()],
         }
@@ -167,7 +168,7 @@ class StableBaselines:
         if collection is None:
             self._begin_episodes()
             return
-        self._set(collection["attributes"])
+        self._set({"_last_obs": _laid_out(*collection["observation"]), **collection["attributes"]})
         for layer, saved in zip(self._layers(), collection["layers"], strict=True):
             vars(layer).update(saved)  # in place: the model holds this very object
 
@@ -341,6 +342,20 @@ def _own_state(layer: Any) -> dict[str, Any]:
     return {
         name: value for name, value in vars(layer).items() if name not in ("venv", "class_attributes", *_STATISTICS)
     }
+
+
+def _with_layout(array: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Return an array's numbers in the order that they have in memory, and the order of its axes there.
+
+    A pickle forgets that order, and by it torch chooses how to convolve: the sums then differ in their last bits.
+    """
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    return np.ascontiguousarray(array.transpose(order)), order
+
+
+def _laid_out(numbers: np.ndarray, order: list[int]) -> np.ndarray:
+    """Return the array that `_with_layout` was given."""
+    return numbers.transpose(np.argsort(order))
 
 
 def _on_cpu(value: Any) -> Any:
