@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tasks  # noqa: F401 - registers its environments
 import torch
-from belay_heads import Head, head_of
 from test_export import _export, _run, observations
 from trainer_support import make_config
 
 from belay_api.artifact import MANIFEST, Manifest
 from belay_api.training import TrainingReport
+from belay_heads import Head, head_of
 from belay_trainer.config import Run
 from belay_trainer.export import ONNX, Network, loaded
 from belay_trainer.session import train_and_publish
@@ -24,25 +24,27 @@ EPISODES = 100
 Z = 3.3  # once in a thousand
 SCALED = {"normalize": {"observation": True, "reward": True}}
 QUICK = {"learning_starts": 100, "net_arch": [32, 32], "batch_size": 64}
+AT_ONCE = QUICK | {"learning_rate": 1e-3, "gamma": 0.5}  # nothing that is done here has consequences
+FAR, PULL, PENDULUM, CARTPOLE = (
+    {"environment": {"id": name}} for name in ("tasks:Far-v0", "tasks:Pull-v0", "Pendulum-v1", "CartPole-v1")
+)
 CASES: dict[str, tuple[str, dict[str, Any], float]] = {  # output, spec, what a policy that learned returns at least
-    "categorical, scaled": ("logits", SCALED | {"algorithm": {"ppo": {}}}, 45),
-    "categorical": ("logits", {"environment": {"id": "CartPole-v1"}, "algorithm": {"a2c": {}}}, 30),
-    "values, scaled": ("q-values", SCALED | {"algorithm": {"dqn": {"exploration_steps": 1500}}}, 35),
-    "gaussian, scaled": ("gaussian", SCALED | {"environment": {"id": "tasks:Pull-v0"}, "algorithm": {"ppo": {}}}, 35),
-    "gaussian": ("gaussian", {"environment": {"id": "Pendulum-v1"}, "algorithm": {"ppo": {"n_steps": 128}}}, -2000),
-    "squashed, scaled": (
-        "squashed-gaussian", SCALED | {"environment": {"id": "tasks:Pull-v0"}, "algorithm": {"sac": QUICK}}, 35,
-    ),
-    "squashed": ("squashed-gaussian", {"environment": {"id": "Pendulum-v1"}, "algorithm": {"sac": QUICK}}, -2000),
-    "mean, scaled": ("mean", SCALED | {"environment": {"id": "tasks:Pull-v0"}, "algorithm": {"td3": QUICK}}, 35),
-    "mean": ("mean", {"environment": {"id": "Pendulum-v1"}, "algorithm": {"td3": QUICK}}, -2000),
-}  # fmt: skip
+    "categorical, scaled": ("logits", FAR | SCALED | {"algorithm": {"ppo": {}}}, 45),
+    "categorical": ("logits", CARTPOLE | {"algorithm": {"a2c": {}}}, 30),
+    "values, scaled": ("q-values", FAR | SCALED | {"algorithm": {"dqn": {"exploration_steps": 1500}}}, 35),
+    "gaussian, scaled": ("gaussian", PULL | SCALED | {"algorithm": {"ppo": {"n_steps": 32, "gamma": 0.5}}}, 30),
+    "gaussian": ("gaussian", PENDULUM | {"algorithm": {"ppo": {"n_steps": 128}}}, -2000),
+    "squashed, scaled": ("squashed-gaussian", PULL | SCALED | {"algorithm": {"sac": AT_ONCE}}, 35),
+    "squashed": ("squashed-gaussian", PENDULUM | {"algorithm": {"sac": QUICK}}, -2000),
+    "mean, scaled": ("mean", PULL | SCALED | {"algorithm": {"td3": QUICK}}, 35),
+    "mean": ("mean", PENDULUM | {"algorithm": {"td3": QUICK}}, -2000),
+}
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_artifact_alone_returns_what_was_reported(case: str, tmp_path: Path) -> None:
     output, spec, learned = CASES[case]
-    spec = {"environment": {"id": "tasks:Far-v0"}, "budget": {"steps": 3000}} | spec
+    spec |= {"budget": {"steps": 3000}}
     spec |= {"evaluation": {"every": 1000, "episodes": 10, "finalEpisodes": EPISODES}}
     report = _train(spec, tmp_path)
     assert report.return_ is not None
