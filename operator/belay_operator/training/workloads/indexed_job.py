@@ -68,8 +68,8 @@ class IndexedJob:
             started_at=min((pod.started_at for pod in pods if pod.started_at is not None), default=None),
             seeds=_seeds(spec.seeds.count, status, pods),
             cannot_be_made=None if pods else reader.fact("creation", owner.namespace, owner.name),
-            cannot_start=min((words for pod in pods if (words := pod.pod.cannot_start)), default=None),
-            unschedulable=min((words for pod in pods if (words := pod.pod.unschedulable)), default=None),
+            cannot_start=min((words for pod in pods if (words := pod.view.cannot_start)), default=None),
+            unschedulable=min((words for pod in pods if (words := pod.view.unschedulable)), default=None),
         )
 
     def objects(self, observed: Observed) -> tuple[Manifest, ...]:
@@ -155,7 +155,7 @@ def _seed(pods: Sequence[TrainerPod], *, completed: bool, failed: bool) -> SeedV
     return SeedView(
         end=SeedPhase.FAILED if failed else SeedPhase.SUCCEEDED if completed else None,
         at_work=any(pod.at_work for pod in pods),
-        retries=max((int(pod.pod.annotations.get(FAILURES, 0)) for pod in pods), default=0),
+        retries=max((int(pod.view.annotations.get(FAILURES, 0)) for pod in pods), default=0),
         reports=tuple(report for pod in pods for report in pod.reports),
         report_elsewhere=next((pod.report_elsewhere for pod in pods if pod.report_elsewhere), None),
         obstacle=pods[-1].obstacle if pods else None,
@@ -166,7 +166,7 @@ def _seed(pods: Sequence[TrainerPod], *, completed: bool, failed: bool) -> SeedV
 def _by_index(pods: Sequence[TrainerPod]) -> dict[int, list[TrainerPod]]:
     found: dict[int, list[TrainerPod]] = {}
     for pod in pods:
-        index = pod.pod.annotations.get(INDEX) or pod.pod.labels.get(INDEX)
+        index = pod.view.annotations.get(INDEX) or pod.view.labels.get(INDEX)
         if index is not None:
             found.setdefault(int(index), []).append(pod)
     return found

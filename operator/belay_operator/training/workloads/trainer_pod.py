@@ -16,13 +16,13 @@ from belay_operator.training.build import CONTAINER
 class TrainerPod:
     """One pod that trains, or did."""
 
-    pod: PodView
+    view: PodView
     last_word: tuple[TrainingReport, ...] | ReportsRef  # reports, or where they lie; no reports: it said nothing yet
 
     @property
     def started_at(self) -> datetime | None:
         """When the first of its containers ran; None: none has."""
-        return min((c.started_at for c in self.pod.containers if c.started_at is not None), default=None)
+        return min((c.started_at for c in self.view.containers if c.started_at is not None), default=None)
 
     @property
     def at_work(self) -> bool:
@@ -30,7 +30,7 @@ class TrainerPod:
 
         One whose container has ended does not, though the pod's phase says so until its controller has counted it.
         """
-        return not self.pod.deleting and self._container is not None and self._container.running
+        return not self.view.deleting and self._container is not None and self._container.running
 
     @property
     def refused(self) -> bool:
@@ -40,7 +40,7 @@ class TrainerPod:
     @property
     def obstacle(self) -> str | None:
         """Why it cannot start, or has no place to run; None: it can and has."""
-        return self.pod.cannot_start or self.pod.unschedulable
+        return self.view.cannot_start or self.view.unschedulable
 
     @property
     def reports(self) -> tuple[TrainingReport, ...]:
@@ -50,26 +50,26 @@ class TrainerPod:
     @property
     def report_elsewhere(self) -> str | None:
         """Where it left the reports of its success, if this version cannot read them, and what to do; else None."""
-        if self.pod.phase != "Succeeded" or not isinstance(self.last_word, ReportsRef):
+        if self.view.phase != "Succeeded" or not isinstance(self.last_word, ReportsRef):
             return None
-        return f"pod {self.pod.name} {_elsewhere(self.last_word)}"
+        return f"pod {self.view.name} {_elsewhere(self.last_word)}"
 
     @property
     def failure(self) -> str | None:
         """Why it failed, in its own words where it has any; None: it did not fail, or nobody says why."""
-        if self.pod.phase != "Failed":
+        if self.view.phase != "Failed":
             return None
         if self._container is None:
-            return self.pod.rejected
+            return self.view.rejected
         how = f"ended with {self._ended.words}" if self._ended else "failed"
         if isinstance(self.last_word, ReportsRef):
-            return f"pod {self.pod.name} {how} and {_elsewhere(self.last_word)}"
+            return f"pod {self.view.name} {how} and {_elsewhere(self.last_word)}"
         own = next((report.message for report in self.last_word if report.message), None)
-        return shorten(own) if own is not None else f"pod {self.pod.name} {how}"
+        return shorten(own) if own is not None else f"pod {self.view.name} {how}"
 
     @property
     def _container(self) -> ContainerView | None:
-        return self.pod.container(CONTAINER)
+        return self.view.container(CONTAINER)
 
     @property
     def _ended(self) -> Ended | None:
@@ -79,7 +79,7 @@ class TrainerPod:
 def trainer_pods(pods: Iterable[Mapping[str, Any]]) -> list[TrainerPod]:
     """Return the pods as the cache has them, oldest first."""
     views = sorted(map(pod_view, pods), key=lambda pod: (pod.created_at, pod.name))
-    return [TrainerPod(pod, reports_of(pod)) for pod in views]
+    return [TrainerPod(view, reports_of(view)) for view in views]
 
 
 def reports_of(pod: PodView) -> tuple[TrainingReport, ...] | ReportsRef:
