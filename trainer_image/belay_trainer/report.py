@@ -15,9 +15,11 @@ def write_report(report: TrainingReport, path: Path) -> None:
 
 
 def encode(report: TrainingReport) -> bytes:
-    """Return the report as JSON of at most `LIMIT` bytes."""
+    """Return the report as JSON of at most `LIMIT` bytes. Raises: ValueError when all but its message is longer."""
     content, message = _json(report), report.message
     while len(content) > LIMIT:
+        if not message:
+            raise ValueError(f"the report has {len(content)} bytes without its message; the kubelet keeps {LIMIT}")
         message = message[: len(message) - max(1, (len(content) - LIMIT) // 6)]  # a character takes six bytes at most
         content = _json(report.model_copy(update={"message": message + _CUT}))
     return content

@@ -17,6 +17,7 @@ from belay_api.conditions import Condition, set_condition
 from belay_api.reasons import RolloutReason
 from belay_operator.engine.errors import ApiError
 from belay_operator.engine.plan import Manifest
+from belay_operator.engine.resources import resource_of
 
 CHILD_CONFLICT, CHILD_REFUSED = RolloutReason.CHILD_CONFLICT, RolloutReason.CHILD_REFUSED
 """Every kind's list of reasons has them under the same words."""
@@ -56,6 +57,12 @@ def words_about(child: str, message: str) -> str | None:
     """Return what the API server said of `child` ("Job a"), out of a Ready condition's message; None: nothing."""
     _, told, rest = message.partition(_REFUSES.format(child=child))
     return rest.partition(_AGAIN)[0] if told else None
+
+
+def calls_invalid(kind: str, name: str, words: str) -> bool:
+    """Return whether the API server says that an object breaks the rules of its kind, not those of this cluster."""
+    group = resource_of(kind).group
+    return words.startswith(f'{kind}.{group} "{name}" is invalid: ' if group else f'{kind} "{name}" is invalid: ')
 
 
 def with_blocked(

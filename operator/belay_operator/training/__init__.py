@@ -1,1 +1,1 @@
-"""RLTrainingJob: one Indexed Job whose indexes are seeds, and what came of it."""
+"""RLTrainingJob: what runs its seeds, and what came of them."""

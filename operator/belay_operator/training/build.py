@@ -1,11 +1,5 @@
-"""The children of a training job: the ConfigMap its pods read and the one Indexed Job whose indexes are seeds.
+"""The children of a training job, whatever runs its pods: their ConfigMap, themselves, the policy of the best seed."""
 
-A Job's template cannot change, but `suspend` can, and server-side apply must then repeat the whole template. So the
-installation's settings that went into it are kept in an annotation of the Job, and an operator of another version
-repeats those and not its own.
-"""
-
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -15,40 +9,31 @@ from belay_api import names
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
 from belay_operator import children
-from belay_operator.engine.plan import Settings
 from belay_operator.training.observed import Observed
 
-SETTINGS_ANNOTATION = f"{names.GROUP}/settings"
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
 CONTAINER = "trainer"
 _CONFIG_DIR, _, _CONFIG_KEY = names.JOB_FILE.rpartition("/")
-_FROZEN = ("trainer_image", "image_pull_policy", "logbook_url", "labels")
 _UID_DIGITS = 8  # of ours, in names
 _NAME_DIGITS = (6, 12)  # of the digest in a policy's name; more only where six are taken by other bytes
 
 
-def job_name(job: str, attempt: int) -> str:
-    """Return the name of an attempt's Job."""
+def workload_name(job: str, attempt: int) -> str:
+    """Return the name of the object that runs an attempt's pods."""
     return f"{job}-a{attempt}"
 
 
 def config_name(owner: children.Owner, attempt: int) -> str:
     """Return the name of an attempt's ConfigMap.
 
-    It is nobody else's: a deleted namesake's may outlast its Job for a while, and pods would read a foreign one.
+    It is nobody else's: a deleted namesake's may outlast its workload for a while, and pods would read a foreign one.
     """
-    return f"{job_name(owner.name, attempt)}-{owner.uid[:_UID_DIGITS]}"
+    return f"{workload_name(owner.name, attempt)}-{owner.uid[:_UID_DIGITS]}"
 
 
 def spec_hash(spec: RLTrainingJobSpec) -> str:
     """Return the hash of what is frozen: everything but `suspend`."""
     return children.content_hash(_frozen(spec).dump())
-
-
-def settings_of(job: Mapping[str, Any], settings: Settings) -> Settings:
-    """Return the settings the Job was made with; `settings` where it does not say."""
-    said = job["metadata"].get("annotations", {}).get(SETTINGS_ANNOTATION)
-    return dataclasses.replace(settings, **json.loads(said)) if said else settings
 
 
 def config_map(observed: Observed) -> dict[str, Any]:
@@ -72,30 +57,15 @@ def config_map(observed: Observed) -> dict[str, Any]:
     )
 
 
-def job(observed: Observed) -> dict[str, Any]:
-    """Return the Indexed Job."""
-    spec, seeds = observed.spec, observed.spec.seeds
-    body: dict[str, Any] = {
-        "suspend": spec.suspend,
-        "completionMode": "Indexed",
-        "completions": seeds.count,
-        "parallelism": min(seeds.parallelism or seeds.count, seeds.count),
-        "backoffLimitPerIndex": spec.failure.retries_per_seed,
-        "maxFailedIndexes": seeds.count - observed.required,
-        "podFailurePolicy": _pod_failure_policy(),
-        "podReplacementPolicy": "Failed",  # a seed's next pod starts when the last is gone: one writer per checkpoint
-        "template": {"metadata": {"labels": _labels(observed)}, "spec": _pod(observed)},
-    }
-    if observed.required < seeds.count:
-        body["successPolicy"] = {"rules": [{"succeededCount": observed.required}]}
-    if spec.budget.deadline is not None:
-        body["activeDeadlineSeconds"] = max(1, math.ceil(spec.budget.deadline.total_seconds()))
-    made = observed.owner.child(
-        "batch/v1", "Job", job_name(observed.owner.name, observed.attempt), _labels(observed), spec=body
-    )
-    kept = {name: _plain(getattr(observed.settings, name)) for name in _FROZEN}
-    made["metadata"]["annotations"] = {SETTINGS_ANNOTATION: json.dumps(kept, sort_keys=True)}
-    return made
+def workload_object(observed: Observed, api_version: str, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the object that runs the attempt's pods."""
+    name = workload_name(observed.owner.name, observed.attempt)
+    return observed.owner.child(api_version, kind, name, _labels(observed), spec=spec)
+
+
+def pod_template(observed: Observed) -> dict[str, Any]:
+    """Return the template of a pod that trains."""
+    return {"metadata": {"labels": _labels(observed)}, "spec": _pod(observed)}
 
 
 def policy_name(family: str, digest: str, taken: Mapping[str, str]) -> str:
@@ -143,28 +113,9 @@ def _artifact(ref: ArtifactRef) -> ArtifactSpec:
     return ArtifactSpec(uri=ref.uri, digest=ref.digest)
 
 
-def _plain(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else value
-
-
 def _labels(observed: Observed) -> dict[str, str]:
     mine = {names.TRAINING_JOB_LABEL: observed.owner.name, names.ATTEMPT_LABEL: str(observed.attempt)}
     return children.child_labels(mine, observed.settings.labels)
-
-
-def _pod_failure_policy() -> dict[str, Any]:
-    def exits(action: str, code: int) -> dict[str, Any]:
-        return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [code]}}
-
-    # First match wins. The exit codes come first: a pod that refused its configuration is not a disruption even if its
-    # node is being drained at the same time.
-    return {
-        "rules": [
-            exits("FailJob", names.EXIT_BAD_CONFIG),
-            exits("FailIndex", names.EXIT_DIVERGED),
-            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        ]
-    }
 
 
 def _pod(observed: Observed) -> dict[str, Any]:
@@ -185,7 +136,7 @@ def _pod(observed: Observed) -> dict[str, Any]:
         mounts.append({"name": "store", "mountPath": names.PVC_DIR})
     pod: dict[str, Any] = {
         **children.restricted_pod(),
-        "restartPolicy": "Never",  # the Job restarts by index; a restart in place would hide failures from it
+        "restartPolicy": "Never",  # a restart in place would hide failures from whatever runs the pods
         "terminationGracePeriodSeconds": math.ceil(observed.spec.checkpoint.grace.total_seconds()),
         "containers": [
             {

@@ -1,11 +1,11 @@
-"""Decide what a training job still needs: its Job, its result, its policy.
+"""Decide what a training job still needs: what runs its pods, its result, its policy.
 
     (nothing) ─▶ Pending ─▶ Running ⇄ Suspended ─▶ Succeeded ─▶ Succeeded, policy published
                                           └──────▶ Failed
 
 Every pass reads the whole situation anew and asks for whatever is missing. The result goes into status before the
 policy is made of it, so an operator that dies in between publishes the same policy afterwards, whatever became of the
-Job meanwhile. A job that is over costs nothing: the plan is empty.
+pods meanwhile. A job that is over costs nothing: the plan is empty.
 """
 
 from datetime import datetime, timedelta
@@ -14,16 +14,17 @@ from typing import Any
 from belay_api.conditions import get_condition
 from belay_api.reasons import EventReason, TrainingReason
 from belay_api.training import RLTrainingJobStatus, TrainingPhase
-from belay_operator.engine.plan import EMPTY, Note, Plan
+from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import published, seed_statuses, unread
 from belay_operator.training.situation import Situation, situation
 from belay_operator.training.status import acknowledged, over, progress, with_situation
 from belay_operator.training.summary import aggregate
+from belay_operator.training.workloads import workload
 
 REPORT_GRACE = timedelta(seconds=30)
-"""How long after the Job's end a pod's last word may be on its way: Job and pods come by different watches."""
+"""How long after a workload's end a pod's last word may be on its way: each kind of object has a watch of its own."""
 
 
 def decide(observed: Observed, now: datetime) -> Plan:
@@ -52,7 +53,6 @@ def decide(observed: Observed, now: datetime) -> Plan:
 
 def _read_world(observed: Observed) -> RLTrainingJobStatus:
     before = observed.status
-    started = [c.started_at for pod in observed.pods for c in pod.containers if c.started_at is not None]
     seeds = before.seeds if before.aggregate is not None else seed_statuses(observed)  # the result is final
     return before.model_copy(
         update={
@@ -61,26 +61,26 @@ def _read_world(observed: Observed) -> RLTrainingJobStatus:
             "template_hash": before.template_hash or build.spec_hash(observed.spec),
             "seeds": seeds,
             "progress": progress(observed, seeds),
-            "started_at": before.started_at or min(started, default=None),
+            "started_at": before.started_at or observed.workload.started_at,
         }
     )
 
 
 def _waits_for_reports(observed: Observed, status: RLTrainingJobStatus, now: datetime) -> bool:
-    job = observed.job
-    if job is None or job.ended_at is None or status.aggregate is not None:
+    end = observed.workload.end
+    if end is None or status.aggregate is not None:
         return False
-    return bool(unread(observed, status.seeds)) and now - job.ended_at < REPORT_GRACE
+    return bool(unread(observed.workload, status.seeds)) and now - end.at < REPORT_GRACE
 
 
 def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJobStatus:
-    """Return `status` with the result, once it is final: nothing that happens to the Job afterwards changes it."""
+    """Return `status` with the result, once it is final: nothing that happens to the pods afterwards changes it."""
     if status.aggregate is not None:
         return status
-    job = observed.job
-    # Without a Job (deleted by hand) the result is known all the same, if its pods' reports were read in time.
+    view = observed.workload
+    # Of a workload deleted by hand the result is known all the same, if its pods' reports were read in time.
     enough = sum(map(published, status.seeds)) >= observed.required
-    final = enough if job is None else job.ended == "Complete"
+    final = view.end is not None and view.end.reason == TrainingReason.SUCCEEDED if view.ours else enough
     result = aggregate(status.seeds) if final else None
     if result is None:
         return status
@@ -89,20 +89,24 @@ def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJ
     return status.model_copy(update={"aggregate": result, "published_policy": name})
 
 
-def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[dict[str, Any], ...]:
-    result, child = status.aggregate, observed.child
+def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[Manifest, ...]:
+    result, view = status.aggregate, observed.workload
     if result is not None:
         publish, name = observed.spec.publish, status.published_policy
         if publish is None or name is None or observed.policies.get(name) == result.best.artifact.digest:
             return ()
         return (build.policy(observed, publish, name, result.best),)
-    if child is None:
-        return () if observed.strays or seen.over else (build.config_map(observed), build.job(observed))
-    if seen.over or not child.ours or child.deleting or child.ended is not None:
+    if not view.exists:
+        return () if observed.strays or seen.over else (build.config_map(observed), *_workload(observed))
+    if seen.over or not view.ours or view.deleting or view.end is not None:
         return ()
-    # The Job may have been made without it: what the API server refuses stops nothing else.
+    # The workload may have been made without it: what the API server refuses stops nothing else.
     config = (build.config_map(observed),) if status.started_at is None else ()
-    return (*config, build.job(observed)) if child.suspended != observed.spec.suspend else config
+    return (*config, *_workload(observed)) if view.suspended != observed.spec.suspend else config
+
+
+def _workload(observed: Observed) -> tuple[Manifest, ...]:
+    return workload(observed.spec).objects(observed)
 
 
 def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[Note, ...]:
@@ -111,8 +115,8 @@ def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) ->
     was = before.reason if before else None
     notes = []
     if observed.status.started_at is None and status.started_at is not None:
-        name = build.job_name(observed.owner.name, observed.attempt)
-        notes.append(Note(EventReason.TRAINING_STARTED, f"Job {name} trains {observed.spec.seeds.count} seeds"))
+        words = f"{observed.workload.title} trains {observed.spec.seeds.count} seeds"
+        notes.append(Note(EventReason.TRAINING_STARTED, words))
     if seen.reason == was:
         return tuple(notes)
     if seen.phase == TrainingPhase.FAILED:
@@ -125,8 +129,7 @@ def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) ->
 
 
 def _ended_at(observed: Observed, now: datetime) -> datetime:
-    job = observed.job
-    return job.ended_at if job is not None and job.ended_at is not None else now
+    return now if observed.workload.end is None else observed.workload.end.at
 
 
 def _status_plan(observed: Observed, status: RLTrainingJobStatus, **rest: Any) -> Plan:

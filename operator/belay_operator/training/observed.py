@@ -1,29 +1,65 @@
-"""The value a training job's decision is made from: no dict, no cache, no clock in it."""
+"""The value a training job's decision is made from: no cache and no clock in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
+from belay_api.reasons import TrainingReason
+from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus, SeedPhase, TrainingReport
 from belay_api.wire import RunProgressRecord
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Settings
-from belay_operator.pods import PodView
 
 
 @dataclass(frozen=True, slots=True)
-class JobView:
-    """The child Job as the cache has it."""
+class SeedView:
+    """One seed, as the workload and its pods tell of it now."""
 
-    ours: bool  # False: made by a job of our name that was deleted; the garbage collector still works on it
-    deleting: bool
-    suspended: bool  # its spec says so
-    ended: str | None  # `Complete` or `Failed`; None: neither yet
-    ended_at: datetime | None  # when it did
-    reason: str  # of the Failed condition; empty: not failed
-    message: str  # of the Failed condition
-    completed: frozenset[int] = frozenset()  # indexes that succeeded
-    failed: frozenset[int] = frozenset()  # indexes that are out of retries
+    end: SeedPhase | None = None  # Succeeded or Failed, once it will not be tried again; None: neither yet
+    at_work: bool = False  # a pod trains it
+    retries: int = 0  # restarts that counted
+    reports: tuple[TrainingReport, ...] = ()  # of its pods that have ended, oldest first
+    report_elsewhere: str | None = None  # where the report of its success lies, if that cannot be read; None: it can
+    obstacle: str | None = None  # why its newest pod cannot start, or has no place to run
+    failure: str | None = None  # why the last of its pods that failed did
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadEnd:
+    """How a workload ended."""
+
+    reason: TrainingReason  # Succeeded, DeadlineExceeded, BadConfiguration or TooFewSeeds
+    at: datetime
+    message: str = ""  # why it failed, in the words of its controller
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadView:
+    """What runs an attempt's pods, as the cache has it: one object, and all that follows from it."""
+
+    kind: str  # of the object; for sentences
+    name: str
+    exists: bool = False  # False: never made, or deleted
+    ours: bool = False  # False: made by a job of our name that was deleted; the garbage collector still works on it
+    deleting: bool = False
+    suspended: bool = False  # its spec says so
+    spec: Mapping[str, Any] | None = None  # as it is, to be repeated; None: it does not exist, or need not change
+    end: WorkloadEnd | None = None  # None: not yet
+    started_at: datetime | None = None  # when a pod of it first ran, as far as pods still tell
+    seeds: Mapping[int, SeedView] = field(default_factory=dict)  # by index; without one: nothing is known of it
+    cannot_be_made: str | None = None  # why it has no pods, in the words of its controller
+    cannot_start: str | None = None  # why pods of it cannot start, in the kubelet's words
+    unschedulable: str | None = None  # why pods of it have no place to run, in the scheduler's words
+
+    @property
+    def title(self) -> str:
+        """The object, as sentences call it."""
+        return f"{self.kind} {self.name}"
+
+    def seed(self, index: int) -> SeedView:
+        """Return what is known of one seed."""
+        return self.seeds.get(index, SeedView())
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +69,25 @@ class Observed:
     owner: Owner
     spec: RLTrainingJobSpec
     status: RLTrainingJobStatus  # as last written: holds what pods said before they were removed
-    child: JobView | None  # the Job of our name; None: never made, or deleted
-    settings: Settings  # those the Job was made with, while there is one: its template cannot change
-    pods: tuple[PodView, ...] = ()  # of this attempt
-    strays: bool = False  # the Job was deleted and is gone, but not all its pods are: they may still write
+    workload: WorkloadView  # of this attempt
+    settings: Settings
+    strays: bool = False  # the workload was deleted and is gone, but not all its pods are: they may still write
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
-    creation_failure: str | None = None  # why the Job controller cannot make pods, in its words; None: it said nothing
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
-    # read once the Job is done and wants to publish
-
-    @property
-    def job(self) -> JobView | None:
-        """The Job, unless it is an earlier namesake's."""
-        return self.child if self.child is not None and self.child.ours else None
+    # read where the job may publish
 
     @property
     def attempt(self) -> int:
         """Which life of the pods this is."""
-        return self.status.attempt or 1
+        return attempt_of(self.status)
 
     @property
     def required(self) -> int:
         """Seeds that must succeed."""
         seeds = self.spec.seeds
         return seeds.count if seeds.required is None else seeds.required
+
+
+def attempt_of(status: RLTrainingJobStatus) -> int:
+    """Return which life of the pods a status speaks of."""
+    return status.attempt or 1

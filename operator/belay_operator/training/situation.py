@@ -11,11 +11,10 @@ from belay_api.conditions import get_condition
 from belay_api.reasons import TrainingReason
 from belay_api.training import Aggregate, RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_api.units import format_duration
-from belay_operator.engine.blocked import words_about
+from belay_operator.engine.blocked import calls_invalid, words_about
 from belay_operator.pods import over_quota
-from belay_operator.training.build import job_name
 from belay_operator.training.observed import Observed
-from belay_operator.training.seeds import REFUSED, published
+from belay_operator.training.seeds import published
 
 _NAMED = 3  # seeds whose failure is quoted in a message; status.seeds has all
 
@@ -42,13 +41,13 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
 
     Args:
         status: As read in this pass.
-        settled: False: the Job is over, but a pod's last word is still on its way, so no end is declared yet.
+        settled: False: the workload is over, but a pod's last word is still on its way, so no end is declared yet.
     """
     ends: tuple[_Link, ...] = (_published, _succeeded, _report_lost, _failed) if settled else ()
     chain = (
         *ends,
         _refused,
-        _old_job,
+        _old_workload,
         _old_pods,
         _suspended,
         _training,
@@ -82,61 +81,62 @@ def _succeeded(observed: Observed, status: RLTrainingJobStatus) -> Situation | N
 
 
 def _report_lost(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    job = observed.job
-    if job is None or job.ended != "Complete":
+    view = observed.workload
+    if view.end is None or view.end.reason != TrainingReason.SUCCEEDED:
         return None
+    elsewhere = [seed.report_elsewhere for _, seed in sorted(view.seeds.items()) if seed.report_elsewhere]
+    why = "the pods were removed before they were, or the image is not a Belay trainer"
     message = (
-        "The Job succeeded, but no seed's final report can be read: the pods were removed before they were, or the "
-        "image is not a Belay trainer. Nothing is published. Create the job again under another name."
+        f"The {view.kind} succeeded, but no seed's final report can be read: {elsewhere[0] if elsewhere else why}. "
+        "Nothing is published. Create the job again under another name."
     )
     return Situation(TrainingPhase.FAILED, TrainingReason.REPORT_LOST, message, stalled=True)
 
 
 def _failed(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    job, spec = observed.job, observed.spec
-    if job is None or job.ended != "Failed":
+    end, spec = observed.workload.end, observed.spec
+    if end is None or end.reason == TrainingReason.SUCCEEDED:
         return None
-    done = sum(map(published, status.seeds))
-    if job.reason == "DeadlineExceeded" and spec.budget.deadline is not None:
-        reason = TrainingReason.DEADLINE_EXCEEDED
+    failed = [s for s in status.seeds if s.phase == SeedPhase.FAILED]
+    if end.reason == TrainingReason.DEADLINE_EXCEEDED and spec.budget.deadline is not None:
+        done = sum(map(published, status.seeds))
         message = (
             f"spec.budget.deadline: {format_duration(spec.budget.deadline)} passed with {done} of {observed.required} "
             "required seeds done. The pods are gone, checkpoints stay. Create a job of another name with more time."
         )
-    elif job.reason == REFUSED:
-        reason = TrainingReason.BAD_CONFIGURATION
-        words = _quoted([s for s in status.seeds if s.phase == SeedPhase.FAILED and s.message]) or job.message
+        return Situation(TrainingPhase.FAILED, end.reason, message, stalled=True)
+    if end.reason == TrainingReason.BAD_CONFIGURATION:
+        words = _quoted([s for s in failed if s.message]) or end.message
         message = f"A pod refused its configuration: {words}. Correct it in a job of another name."
-    else:
-        reason = TrainingReason.TOO_FEW_SEEDS
-        lost = [s for s in status.seeds if s.phase == SeedPhase.FAILED]
-        message = (
-            f"{len(lost)} of {spec.seeds.count} seeds failed and {observed.required} must succeed: "
-            f"{_quoted(lost) or job.message}. status.seeds says why each did."
-        )
-    return Situation(TrainingPhase.FAILED, reason, message, stalled=True)
+        return Situation(TrainingPhase.FAILED, end.reason, message, stalled=True)
+    message = (
+        f"{len(failed)} of {spec.seeds.count} seeds failed and {observed.required} must succeed: "
+        f"{_quoted(failed) or end.message}. status.seeds says why each did."
+    )
+    return Situation(TrainingPhase.FAILED, TrainingReason.TOO_FEW_SEEDS, message, stalled=True)
 
 
 def _refused(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    """Keep what the engine said while the Job is missing. The spec is frozen: an invalid Job stays an invalid one.
+    """Keep what the engine said while the workload is missing. The spec is frozen: what is invalid stays so.
 
     A quota's or a webhook's no may change; only of an object that breaks its own rules does the API server speak so.
     """
-    said = get_condition(observed.status.conditions, "Ready")
-    if said is None or said.reason != TrainingReason.CHILD_REFUSED or observed.child is not None:
+    said, view = get_condition(observed.status.conditions, "Ready"), observed.workload
+    if said is None or said.reason != TrainingReason.CHILD_REFUSED or view.exists:
         return None
-    words = words_about(f"Job {_job(observed)}", said.message)
-    if words is None or not words.startswith(f'Job.batch "{_job(observed)}" is invalid: '):
+    words = words_about(view.title, said.message)
+    if words is None or not calls_invalid(view.kind, view.name, words):
         return Situation(TrainingPhase.PENDING, TrainingReason.CHILD_REFUSED, said.message)
-    message = f"No Job can be made of this spec: {words}. Correct it in a job of another name."
+    message = f"No {view.kind} can be made of this spec: {words}. Correct it in a job of another name."
     return Situation(TrainingPhase.FAILED, TrainingReason.BAD_CONFIGURATION, message, stalled=True)
 
 
-def _old_job(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    if observed.child is None or (observed.child.ours and not observed.child.deleting):
+def _old_workload(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    view = observed.workload
+    if not view.exists or (view.ours and not view.deleting):
         return None
     message = (
-        f"Job {_job(observed)} is still being removed; a new one is made as soon as it is gone. If it stays, see who "
+        f"{view.title} is still being removed; a new one is made as soon as it is gone. If it stays, see who "
         "holds its finalizers."
     )
     return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
@@ -146,8 +146,8 @@ def _old_pods(observed: Observed, status: RLTrainingJobStatus) -> Situation | No
     if not observed.strays:
         return None
     message = (
-        f"Job {_job(observed)} was deleted and pods of it still run. A new one is made as soon as they are gone: two "
-        "pods of one seed must not write checkpoints at once. "
+        f"{observed.workload.title} was deleted and pods of it still run. A new one is made as soon as they are gone: "
+        "two pods of one seed must not write checkpoints at once. "
         f"`kubectl get pods -l {names.TRAINING_JOB_LABEL}={observed.owner.name}` shows them."
     )
     return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
@@ -166,42 +166,44 @@ def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | No
     if not any(seed.phase in at_work for seed in status.seeds):
         return None
     count = observed.spec.seeds.count
-    message = f"Job {_job(observed)} trains {count} seeds, {observed.required} must succeed; status.seeds says how far."
+    words = f"{observed.workload.title} trains {count} seeds, {observed.required} must succeed"
+    message = f"{words}; status.seeds says how far."
     return Situation(TrainingPhase.RUNNING, TrainingReason.TRAINING, message)
 
 
 def _cannot_start(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    words = sorted(pod.cannot_start for pod in observed.pods if pod.cannot_start)
-    if not words:
-        return None
-    message = f"No pod of Job {_job(observed)} can start: {words[0]}. It goes on by itself once that is mended."
-    return Situation(TrainingPhase.PENDING, TrainingReason.POD_START_FAILED, message)
+    words = observed.workload.cannot_start
+    return None if words is None else _mended_by_others(observed, f"can start: {words}")
 
 
 def _unschedulable(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    words = sorted(pod.unschedulable for pod in observed.pods if pod.unschedulable)
-    if not words:
-        return None
-    message = f"No pod of Job {_job(observed)} has a place to run: {words[0]}. It goes on by itself once there is one."
-    return Situation(TrainingPhase.PENDING, TrainingReason.UNSCHEDULABLE, message)
+    words = observed.workload.unschedulable
+    return None if words is None else _without_room(observed, words)
 
 
 def _cannot_be_made(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    words = observed.creation_failure
-    if words is None or observed.child is None or observed.pods:
+    words = observed.workload.cannot_be_made
+    if words is None:
         return None
-    if over_quota(words):
-        message = f"No pod of Job {_job(observed)} has a place to run: {words}. It goes on by itself once there is one."
-        return Situation(TrainingPhase.PENDING, TrainingReason.UNSCHEDULABLE, message)
-    message = f"No pod of Job {_job(observed)} can be made: {words}. It goes on by itself once that is mended."
+    return _without_room(observed, words) if over_quota(words) else _mended_by_others(observed, f"can be made: {words}")
+
+
+def _mended_by_others(observed: Observed, words: str) -> Situation:
+    message = f"No pod of {observed.workload.title} {words}. It goes on by itself once that is mended."
     return Situation(TrainingPhase.PENDING, TrainingReason.POD_START_FAILED, message)
 
 
+def _without_room(observed: Observed, words: str) -> Situation:
+    title = observed.workload.title
+    message = f"No pod of {title} has a place to run: {words}. It goes on by itself once there is one."
+    return Situation(TrainingPhase.PENDING, TrainingReason.UNSCHEDULABLE, message)
+
+
 def _pending(observed: Observed) -> Situation:
-    message = f"No pod of Job {_job(observed)} runs yet."
-    before = get_condition(observed.status.conditions, "Ready")
-    if observed.child is None and before is not None and before.reason == TrainingReason.PENDING:
-        message = f"Job {_job(observed)} could not be made yet, and is tried again."
+    view, before = observed.workload, get_condition(observed.status.conditions, "Ready")
+    message = f"No pod of {view.title} runs yet."
+    if not view.exists and before is not None and before.reason == TrainingReason.PENDING:
+        message = f"{view.title} could not be made yet, and is tried again."
     return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
 
 
@@ -219,7 +221,3 @@ def _words_of(result: Aggregate, observed: Observed, status: RLTrainingJobStatus
 def _quoted(seeds: list[SeedStatus]) -> str:
     said = "; ".join(f"seed {s.seed}: {s.message or 'no word'}" for s in seeds[:_NAMED])
     return f"{said}; and {len(seeds) - _NAMED} more" if len(seeds) > _NAMED else said
-
-
-def _job(observed: Observed) -> str:
-    return job_name(observed.owner.name, observed.attempt)

@@ -61,6 +61,12 @@ def test_a_report_always_fits_and_always_parses(character: str, length: int) -> 
     assert read.message == character * length or read.message.endswith("…")
 
 
+@pytest.mark.parametrize("message", ["", "loss is NaN" * 100])
+def test_a_report_that_cannot_fit_is_an_error(message: str) -> None:
+    with pytest.raises(ValueError, match="without its message"):
+        encode(TrainingReport(outcome="Error", index=0, seed=0, preset="x" * LIMIT, message=message))
+
+
 @pytest.mark.parametrize(("limits", "told"), [({"nvidia.com/gpu": 1}, True), ({"memory": "1Gi"}, False), ({}, False)])
 def test_a_gpu_that_torch_does_not_see_is_told(
     caplog: pytest.LogCaptureFixture, limits: dict[str, object], *, told: bool

@@ -12,7 +12,7 @@ from tests.unit.training.given import JOB_UID, NAME, child_job
 from belay_operator.engine.errors import error_of
 from belay_operator.engine.plan import Key
 from belay_operator.engine.pollers import ChangedNames
-from belay_operator.training.creation import CreationSource, failures
+from belay_operator.training.workloads.creation import CreationSource, failures
 
 
 def event(message: str, *, at: str, uid: str = JOB_UID) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What holds for every course a training can take, with an operator that may die between any two effects."""
 
+import copy
 import dataclasses
 
 from hypothesis import given, settings
@@ -106,6 +107,20 @@ def test_another_operators_settings_do_not_touch_a_running_job() -> None:
     cluster.look()
     job = cluster.world.objects[JOB]["spec"]
     assert (job["suspend"], job["template"]) == (True, before)
+
+
+def test_a_job_that_another_version_made_can_be_suspended_and_resumed() -> None:
+    """Almost nothing of a Job may change, and another version makes other pods and other rules."""
+    cluster = Cluster([100.0, 200.0, 300.0], SEEDS)
+    cluster.look()
+    made = copy.deepcopy(cluster.world.objects[JOB])
+    made["spec"]["template"]["spec"]["volumes"].pop()
+    made["spec"]["podFailurePolicy"]["rules"].pop()
+    cluster.world.adopt(made)
+    for suspend in (True, False):
+        cluster.world.patch("RLTrainingJob", NAME, {"spec": {"suspend": suspend}})
+        cluster.look()
+        assert cluster.world.objects[JOB]["spec"] == {**made["spec"], "suspend": suspend}
 
 
 def test_pods_never_read_the_configuration_of_a_deleted_namesake() -> None:

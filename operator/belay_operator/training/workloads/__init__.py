@@ -1,0 +1,13 @@
+"""What runs a training's pods, one file per way, behind the protocol in `workload.py`.
+
+`trainer_pod.py` is what a pod of ours tells, whatever made it; `creation.py` is the poller that `indexed_job.py` reads.
+"""
+
+from belay_api.training import RLTrainingJobSpec
+from belay_operator.training.workloads.indexed_job import IndexedJob
+from belay_operator.training.workloads.workload import Workload
+
+
+def workload(spec: RLTrainingJobSpec) -> Workload:
+    """Return what runs a training of this spec. The spec is frozen, so it is the same for the job's whole life."""
+    return IndexedJob()

@@ -1,0 +1,172 @@
+"""A training as one Indexed Job of Kubernetes: an index is a seed, and each of its lives a pod.
+
+RLTrainingJob ──owns──▶ Job `<name>-a<attempt>` ──owns──▶ pods, one per index and life
+                               └ conditions, index ranges      └ termination messages, failure counts
+
+The Job counts: retries of each index, how many must succeed and may fail, the deadline, and what an exit code means.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from belay_api import names
+from belay_api.reasons import TrainingReason
+from belay_api.training import RLTrainingJobSpec, SeedPhase
+from belay_api.units import parse_instant
+from belay_operator.children import Owner
+from belay_operator.engine.kind import Reader
+from belay_operator.engine.plan import Manifest
+from belay_operator.specs import InvalidSpec
+from belay_operator.training import build
+from belay_operator.training.observed import Observed, SeedView, WorkloadEnd, WorkloadView
+from belay_operator.training.workloads.trainer_pod import TrainerPod, trainer_pods
+
+API_VERSION, KIND = "batch/v1", "Job"
+INDEX = "batch.kubernetes.io/job-completion-index"
+FAILURES = "batch.kubernetes.io/job-index-failure-count"  # failures that counted, before this pod
+_REASONS = {  # of a Failed condition; every other one means that too many indexes failed
+    "DeadlineExceeded": TrainingReason.DEADLINE_EXCEEDED,
+    "PodFailurePolicy": TrainingReason.BAD_CONFIGURATION,  # a pod ended with EXIT_BAD_CONFIG: the only rule that fails
+}
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LABEL_LENGTH = 63  # of a label value, and of `<job>-<index>`, an Indexed Job's host names
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+class IndexedJob:
+    """See `Workload`."""
+
+    def check(self, owner: Owner, spec: RLTrainingJobSpec) -> None:
+        """See `Workload.check`: pods must get a host name."""
+        last = f"{build.workload_name(owner.name, 1)}-{spec.seeds.count - 1}"
+        if not _LABEL.fullmatch(owner.name) or len(last) > _LABEL_LENGTH:
+            raise InvalidSpec(
+                f"metadata.name: {owner.name} cannot name pods: {last} must be a DNS label of at most {_LABEL_LENGTH} "
+                "characters. Nothing is started. Create the job under a shorter name without dots."
+            )
+
+    def view(self, owner: Owner, spec: RLTrainingJobSpec, reader: Reader, *, attempt: int) -> WorkloadView:
+        """See `Workload.view`."""
+        name = build.workload_name(owner.name, attempt)
+        job = reader.get(KIND, owner.namespace, name)
+        if job is None or not owner.owns(job):
+            return WorkloadView(KIND, name, exists=job is not None)
+        status, suspended = job.get("status") or {}, bool(job["spec"].get("suspend"))
+        pods = trainer_pods(reader.owned("Pod", job["metadata"]["uid"]))
+        whole = reader.whole(KIND, owner.namespace, name) if suspended != spec.suspend else None
+        return WorkloadView(
+            kind=KIND,
+            name=name,
+            exists=True,
+            ours=True,
+            deleting="deletionTimestamp" in job["metadata"],
+            suspended=suspended,
+            spec=whole and whole["spec"],
+            end=_end(status),
+            started_at=min((pod.started_at for pod in pods if pod.started_at is not None), default=None),
+            seeds=_seeds(spec.seeds.count, status, pods),
+            cannot_be_made=None if pods else reader.fact("creation", owner.namespace, owner.name),
+            cannot_start=min((words for pod in pods if (words := pod.view.cannot_start)), default=None),
+            unschedulable=min((words for pod in pods if (words := pod.view.unschedulable)), default=None),
+        )
+
+    def objects(self, observed: Observed) -> tuple[Manifest, ...]:
+        """See `Workload.objects`. Hardly a field of a Job may change, and its pods' template least of all."""
+        held = observed.workload.spec
+        body = _new(observed) if held is None else {**held, "suspend": observed.spec.suspend}
+        return (build.workload_object(observed, API_VERSION, KIND, body),)
+
+
+def indexes(ranges: str) -> frozenset[int]:
+    """Return the indexes in a Job's text form.
+
+    >>> sorted(indexes("0,2-4"))
+    [0, 2, 3, 4]
+    """
+    found: set[int] = set()
+    for part in filter(None, ranges.split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+def _new(observed: Observed) -> dict[str, Any]:
+    spec, seeds = observed.spec, observed.spec.seeds
+    body: dict[str, Any] = {
+        "suspend": spec.suspend,
+        "completionMode": "Indexed",
+        "completions": seeds.count,
+        "parallelism": min(seeds.parallelism or seeds.count, seeds.count),
+        "backoffLimitPerIndex": spec.failure.retries_per_seed,
+        "maxFailedIndexes": seeds.count - observed.required,
+        "podFailurePolicy": _pod_failure_policy(),
+        "podReplacementPolicy": "Failed",  # a seed's next pod starts when the last is gone: one writer per checkpoint
+        "template": build.pod_template(observed),
+    }
+    if observed.required < seeds.count:
+        body["successPolicy"] = {"rules": [{"succeededCount": observed.required}]}
+    if spec.budget.deadline is not None:
+        body["activeDeadlineSeconds"] = max(1, math.ceil(spec.budget.deadline.total_seconds()))
+    return body
+
+
+def _pod_failure_policy() -> dict[str, Any]:
+    def exits(action: str, code: int) -> dict[str, Any]:
+        return {"action": action, "onExitCodes": {"containerName": build.CONTAINER, "operator": "In", "values": [code]}}
+
+    # First match wins. The exit codes come first: a pod that refused its configuration is not a disruption even if its
+    # node is being drained at the same time.
+    return {
+        "rules": [
+            exits("FailJob", names.EXIT_BAD_CONFIG),
+            exits("FailIndex", names.EXIT_DIVERGED),
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        ]
+    }
+
+
+def _end(status: Mapping[str, Any]) -> WorkloadEnd | None:
+    conditions = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
+    if "Complete" in conditions:
+        at = status.get("completionTime") or conditions["Complete"].get("lastTransitionTime")
+        return WorkloadEnd(TrainingReason.SUCCEEDED, parse_instant(at or _NEVER))
+    if "Failed" in conditions:
+        failed = conditions["Failed"]
+        reason = _REASONS.get(failed.get("reason", ""), TrainingReason.TOO_FEW_SEEDS)
+        at = failed.get("lastTransitionTime")
+        return WorkloadEnd(reason, parse_instant(at or _NEVER), failed.get("message", ""))
+    return None
+
+
+def _seeds(count: int, status: Mapping[str, Any], pods: Sequence[TrainerPod]) -> dict[int, SeedView]:
+    completed, failed = indexes(status.get("completedIndexes", "")), indexes(status.get("failedIndexes", ""))
+    lives = _by_index(pods)
+    return {
+        index: _seed(lives.get(index, ()), completed=index in completed, failed=index in failed)
+        for index in range(count)
+    }
+
+
+def _seed(pods: Sequence[TrainerPod], *, completed: bool, failed: bool) -> SeedView:
+    # A Job that fails because of a refused configuration fails as a whole, and lists no failed index.
+    failed = failed or any(pod.refused for pod in pods)
+    return SeedView(
+        end=SeedPhase.FAILED if failed else SeedPhase.SUCCEEDED if completed else None,
+        at_work=any(pod.at_work for pod in pods),
+        retries=max((int(pod.view.annotations.get(FAILURES, 0)) for pod in pods), default=0),
+        reports=tuple(report for pod in pods for report in pod.reports),
+        report_elsewhere=next((pod.report_elsewhere for pod in pods if pod.report_elsewhere), None),
+        obstacle=pods[-1].obstacle if pods else None,
+        failure=next((pod.failure for pod in reversed(pods) if pod.failure is not None), None),
+    )
+
+
+def _by_index(pods: Sequence[TrainerPod]) -> dict[int, list[TrainerPod]]:
+    found: dict[int, list[TrainerPod]] = {}
+    for pod in pods:
+        index = pod.view.annotations.get(INDEX) or pod.view.labels.get(INDEX)
+        if index is not None:
+            found.setdefault(int(index), []).append(pod)
+    return found

@@ -1,0 +1,105 @@
+"""What a pod that trains tells, whatever made it: whether it is at work, what stands in its way, its last word."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from belay_api import names
+from belay_api.reports import ReportsRef, read_reports
+from belay_api.training import TrainingReport
+from belay_operator.pods import ContainerView, Ended, PodView, pod_view, shorten
+from belay_operator.training.build import CONTAINER
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerPod:
+    """One pod that trains, or did."""
+
+    view: PodView
+    last_word: tuple[TrainingReport, ...] | ReportsRef  # reports, or where they lie; no reports: it said nothing yet
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the first of its containers ran; None: none has."""
+        return min((c.started_at for c in self.view.containers if c.started_at is not None), default=None)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it trains.
+
+        One whose container has ended does not, though the pod's phase says so until its controller has counted it.
+        """
+        return not self.view.deleting and self._container is not None and self._container.running
+
+    @property
+    def refused(self) -> bool:
+        """Whether it refused its configuration."""
+        return self._ended is not None and self._ended.exit_code == names.EXIT_BAD_CONFIG
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it cannot start, or has no place to run; None: it can and has."""
+        return self.view.cannot_start or self.view.unschedulable
+
+    @property
+    def reports(self) -> tuple[TrainingReport, ...]:
+        """What it reported, as far as that can be read."""
+        return () if isinstance(self.last_word, ReportsRef) else self.last_word
+
+    @property
+    def report_elsewhere(self) -> str | None:
+        """Where it left the reports of its success, if this version cannot read them, and what to do; else None."""
+        if self.view.phase != "Succeeded" or not isinstance(self.last_word, ReportsRef):
+            return None
+        return f"pod {self.view.name} {_elsewhere(self.last_word)}"
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, in its own words where it has any; None: it did not fail, or nobody says why."""
+        if self.view.phase != "Failed":
+            return None
+        if self._container is None:
+            return self.view.rejected
+        how = f"ended with {self._ended.words}" if self._ended else "failed"
+        if isinstance(self.last_word, ReportsRef):
+            return f"pod {self.view.name} {how} and {_elsewhere(self.last_word)}"
+        own = next((report.message for report in self.last_word if report.message), None)
+        return shorten(own) if own is not None else f"pod {self.view.name} {how}"
+
+    @property
+    def _container(self) -> ContainerView | None:
+        return self.view.container(CONTAINER)
+
+    @property
+    def _ended(self) -> Ended | None:
+        return None if self._container is None else self._container.ended
+
+
+def trainer_pods(pods: Iterable[Mapping[str, Any]]) -> list[TrainerPod]:
+    """Return the pods as the cache has them, oldest first."""
+    views = sorted(map(pod_view, pods), key=lambda pod: (pod.created_at, pod.name))
+    return [TrainerPod(view, reports_of(view)) for view in views]
+
+
+def reports_of(pod: PodView) -> tuple[TrainingReport, ...] | ReportsRef:
+    """Return a pod's last word: its reports, or where they lie.
+
+    There are none while it is alive, nor where what it said is none: an image of the user's own may say anything.
+    Whoever brings pods of many seeds exchanges a reference for its reports here, once a poller has fetched them
+    (docs/decisions/031).
+    """
+    container = pod.container(CONTAINER)
+    if container is None or container.ended is None or not container.ended.message:
+        return ()
+    try:
+        return read_reports(container.ended.message)
+    except ValueError:
+        return ()
+
+
+def _elsewhere(ref: ReportsRef) -> str:
+    return (
+        f"left its report at {shorten(ref.uri)} ({ref.size} bytes), where this version of the operator does not look: "
+        "use the trainer image of the operator's version"
+    )
