@@ -152,9 +152,9 @@ class RunEvaluation(Model):
 class RunProgress(Progress):
     """A training pod's heartbeat. A repeated or older step changes nothing, unless a later pod of the seed tells it."""
 
-    pod: str | None = None
-    """Name of the pod: tells its heartbeats from those of the seed's earlier pods. None: they are told apart by
-    `attempt` and `resumed_from` alone."""
+    life: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Any text that the process chose anew when it began: tells its heartbeats from those of the seed's earlier pods,
+    which may have begun at the same checkpoint. None: they are told apart by `attempt` and `resumed_from` alone."""
     evaluations: Annotated[list[RunEvaluation], Field(max_length=100)] = Field(default_factory=list)
     """Evaluations to add to the curve; one that was told before changes nothing."""
 

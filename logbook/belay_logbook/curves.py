@@ -1,12 +1,12 @@
-"""The curves of every training: what its heartbeats and evaluations told, thinned so that days cost no more than hours.
+"""The curves of every training: what heartbeats and evaluations told, thinned so that days cost no more than hours.
 
-A point is kept per *cell* of timesteps. Cells are 2^k timesteps wide, the same for the whole curve, and k is the smallest
-with which the curve has no more than `MOST` of them: when it outgrows that, cells are joined in pairs. Of a cell the newest
-point stays, so the newest of all always does, and a curve of any length has between `MOST / 2` and `MOST` cells. What
-was told between the points that stay is gone; of evaluations, far rarer, that hardly happens. Nothing has to be
-remembered for this: the width follows from the longest step.
+A point is kept per *cell* of timesteps. Cells are 2^k timesteps wide, the same for a whole curve, and k is the smallest
+with which it has at most `MOST` of them: when it outgrows that, cells are joined in pairs. Of a cell the newest point
+stays, so the newest of all always does, and a long curve has between `MOST / 2` and `MOST` cells. What was told between
+the points that stay is gone; of evaluations, far rarer, that hardly happens. Nothing has to be remembered for this: the
+width follows from the longest step.
 
-A seed may do timesteps twice (lives.py). The later life's points take the places of the earlier one's as it passes them, and a
+A seed may do timesteps twice (lives.py). The later life's points replace the earlier one's as it passes them, and a
 curve shows what today's policy comes from: of each life the points up to where the next one resumed.
 """
 
@@ -23,11 +23,13 @@ from belay_logbook.lives import Life, find_training, last_steps
 from belay_logbook.respond import NUMBER
 
 MOST = 1024  # points of a curve, a power of two; 300 bytes each with the fifteen metrics of PPO
-MAX_METRICS = 256  # of one training; names that come later are not kept, or one made of a number would fill the disk
+MAX_METRICS = 256  # of one algorithm; names that come later are not kept, or one made of a number would fill the disk
 DEFAULT_POINTS = 200
 LEAST_POINTS = 3
 DEFAULT_METRIC = "return"
-EVALUATED = ("return", "return/std", "return/episodes")  # the evaluations' own; an algorithm's of this name is not kept
+EVALUATED = ("return", "return/std", "return/episodes")
+OF_HEARTBEATS = ("bestReturn", "stepsPerSecond")
+_OURS = frozenset({*EVALUATED, *OF_HEARTBEATS})  # an algorithm's metric of such a name is not kept
 _KNOWN = frozenset({"metric", "points"})
 
 Point = tuple[int, int, float]
@@ -46,49 +48,52 @@ WHERE (training, idx, evaluated) = (:training, :index, :evaluated) AND step BETW
 _CLEAR_CELL = """
 DELETE FROM point
 WHERE (training, idx, evaluated) = (:training, :index, :evaluated) AND step BETWEEN :first AND :last"""
+_INSERT = "INSERT INTO point VALUES (:training, :index, :evaluated, :step, :life, :at_ms, :numbers)"
 _LONGEST = "SELECT MAX(step) FROM point WHERE (training, idx, evaluated) = (:training, :index, :evaluated)"
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
 def record_points(connection: sqlite3.Connection, life: Life, beat: RunProgress, arrived_ms: int) -> None:
     """Add a heartbeat and its evaluations to the curves of its seed. Those told before change nothing."""
-    numbers = {name: value for name, value in beat.metrics.items() if name not in EVALUATED}
-    own = {"bestReturn": beat.best_return, "stepsPerSecond": beat.steps_per_second}
-    numbers |= {name: value for name, value in own.items() if value is not None}
+    numbers = {name: value for name, value in beat.metrics.items() if name not in _OURS}
+    ours = zip(OF_HEARTBEATS, (beat.best_return, beat.steps_per_second), strict=True)
+    numbers |= {name: value for name, value in ours if value is not None}
     told = [(0, beat.step, numbers)]
     for one in beat.evaluations:
         told.append((1, one.step, dict(zip(EVALUATED, (one.mean, one.std, one.episodes), strict=True))))
     ids = _metrics(connection, life.training, {name for _, _, numbers in told for name in numbers})
     for evaluated, step, numbers in told:
         text = orjson.dumps({str(ids[name]): value for name, value in numbers.items() if name in ids}).decode()
-        _keep(connection, life, evaluated, step, arrived_ms, text)
+        curve = {"training": life.training, "index": life.index, "evaluated": evaluated}
+        _keep(connection, curve, life.id, step, numbers=text, at_ms=arrived_ms)
 
 
 def _metrics(connection: sqlite3.Connection, training: int, wanted: Iterable[str]) -> dict[str, int]:
-    """Return the ids of metrics by name; of those beyond MAX_METRICS there are none."""
+    """Return the ids of metrics by name; of an algorithm's beyond MAX_METRICS there are none."""
     query = "SELECT name, id FROM metric WHERE training = ?"
     ids: dict[str, int] = dict(connection.execute(query, [training]).fetchall())
-    for name in sorted(set(wanted) - set(ids))[: max(0, MAX_METRICS - len(ids))]:
-        insert = "INSERT INTO metric (training, name) VALUES (?, ?) RETURNING id"
-        (ids[name],) = connection.execute(insert, (training, name)).fetchone()
+    for name in sorted(set(wanted) - set(ids)):
+        if name in _OURS or len(set(ids) - _OURS) < MAX_METRICS:
+            insert = "INSERT INTO metric (training, name) VALUES (?, ?) RETURNING id"
+            (ids[name],) = connection.execute(insert, (training, name)).fetchone()
     return ids
 
 
-def _keep(connection: sqlite3.Connection, life: Life, evaluated: int, step: int, at_ms: int, numbers: str) -> None:
-    curve = {"training": life.training, "index": life.index, "evaluated": evaluated}
+def _keep(
+    connection: sqlite3.Connection, curve: Mapping[str, int], life: int, step: int, *, numbers: str, at_ms: int
+) -> None:
     (longest,) = connection.execute(_LONGEST, curve).fetchone()
     width = _width(max(step, longest or 0))
     if longest is not None and width > _width(longest):
-        connection.execute(_JOIN_CELLS, curve | {"width": width})
+        connection.execute(_JOIN_CELLS, {**curve, "width": width})
     first = step - step % width
-    cell = curve | {"first": first, "last": first + width - 1}
+    cell = {**curve, "first": first, "last": first + width - 1}
     before = connection.execute(_OF_CELL, cell).fetchone()
     if before is not None:
-        if before[:2] > (life.id, step) or before == (life.id, step, numbers):
+        if before[:2] > (life, step) or before == (life, step, numbers):
             return
         connection.execute(_CLEAR_CELL, cell)
-    row = (life.training, life.index, evaluated, step, life.id, at_ms, numbers)
-    connection.execute("INSERT INTO point VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    connection.execute(_INSERT, {**curve, "step": step, "life": life, "at_ms": at_ms, "numbers": numbers})
 
 
 def _width(longest: int) -> int:
@@ -142,8 +147,9 @@ def read_curves(connection: sqlite3.Connection, namespace: str, uid: str, metric
 
 
 def thinned(points: Sequence[Point], most: int) -> Sequence[Point]:
-    """Return at most `most` of the points, in their order: the lowest and the highest of equally wide parts of the curve,
-    and the newest. A collapse that lasted for one point is still seen.
+    """Return at most `most` of the points: the lowest and the highest of equally wide parts, and the newest.
+
+    A collapse that lasted for one point is still seen.
 
     >>> thinned([(step, 0, 0.0 if step == 57 else 1.0) for step in range(100)], 5)
     [(0, 0, 1.0), (50, 0, 1.0), (57, 0, 0.0), (99, 0, 1.0)]

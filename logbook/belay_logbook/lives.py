@@ -1,8 +1,8 @@
 """Which training a heartbeat is of, and which life of the seed: the pod that tells it.
 
 A seed whose pod is killed goes back to its checkpoint, or to the beginning, and another pod does those timesteps anew.
-Heartbeats carry no order but their step, so what is newer is decided here: lives are numbered as the logbook first hears
-of them, by no node's clock, and a heartbeat that arrives twice, or late, keeps the number of its life.
+Heartbeats carry no order but their step, so what is newer is decided here: lives are numbered as the logbook first
+hears of them, by no node's clock, and a heartbeat that arrives twice, or late, keeps the number of its life.
 """
 
 import sqlite3
@@ -26,7 +26,7 @@ class Life:
 def life_of(connection: sqlite3.Connection, namespace: str, beat: RunProgress) -> Life:
     """Return the life that tells this heartbeat, noted when it is new."""
     training = _training(connection, namespace, beat.uid)
-    name = beat.pod or f"attempt {beat.attempt} from {beat.resumed_from}"  # of a trainer that does not tell its pod
+    name = beat.life or f"attempt {beat.attempt} from {beat.resumed_from}"
     query = "SELECT id, resumed_from FROM life WHERE (training, idx, name) = (?, ?, ?)"
     row = connection.execute(query, (training, beat.index, name)).fetchone()
     if row is None:
@@ -42,7 +42,7 @@ def life_of(connection: sqlite3.Connection, namespace: str, beat: RunProgress) -
 def last_steps(connection: sqlite3.Connection, training: int) -> dict[int, float]:
     """Return of every life of a training, by id, the last step that today's policy comes from.
 
-    The newest life of a seed goes on for ever. An earlier one counts up to where a later one resumed; what it did beyond
+    The newest life of a seed has no such end. An earlier one counts up to where a later one resumed; what it did beyond
     was lost with it, and all of it was where a later one began at 0.
     """
     lasts: dict[int, float] = {}

@@ -1,4 +1,4 @@
-"""What training pods tell: the newest heartbeat of every run with a cursor over what changed, and the curves (curves.py).
+"""What training pods tell: the newest heartbeat of every run, with a cursor over what changed; curves are in curves.py.
 
 The cursor is `<database id>:<number>`: after a volume was lost, an old cursor is recognised and all is told again.
 """

@@ -134,7 +134,7 @@ CREATE TABLE training (            -- one RLTrainingJob
 CREATE TABLE life (                -- one pod's part in the training of one seed; a later one has a higher id
     id INTEGER PRIMARY KEY,
     training INTEGER NOT NULL REFERENCES training (id) ON DELETE CASCADE, idx INTEGER NOT NULL,
-    name TEXT NOT NULL,            -- the pod's
+    name TEXT NOT NULL,            -- what the pod chose
     resumed_from INTEGER,          -- timestep of its checkpoint; NULL: it began at 0
     UNIQUE (training, idx, name));
 CREATE TABLE metric (

@@ -1,8 +1,9 @@
-"""What a curve shows of a training's past: of each seed, of its several lives, and of days in a bounded number of rows."""
+"""What a curve shows of a training's past: of each seed, of its several lives, of days in a bounded number of rows."""
 
 import json
 import sqlite3
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -23,9 +24,9 @@ class Training:
         self.connection = connection
         self.at_ms = 0
 
-    def beat(self, step: int, *, index: int = 0, pod: str | None = "a", **more: Any) -> None:
+    def beat(self, step: int, *, index: int = 0, life: str | None = "a", **more: Any) -> None:
         self.at_ms += 1000
-        beat = RunProgress(job="j", uid="u", index=index, seed=0, step=step, total=10**18, pod=pod, **more)
+        beat = RunProgress(job="j", uid="u", index=index, seed=0, step=step, total=10**18, life=life, **more)
         record_progress(self.connection, "ns", [beat], self.at_ms)
 
     def curve(self, metric: str = "bestReturn", *, index: int = 0, most: int = MOST) -> list[tuple[int, float]]:
@@ -109,7 +110,7 @@ def test_a_run_of_any_length_costs_as_many_rows_and_always_keeps_its_newest_hear
             assert training.curve()[-1] == (number * stride, float(number))
     steps = training.steps()
     assert MOST / 2 <= len(steps) <= MOST
-    gaps = [later - earlier for earlier, later in zip(steps, steps[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(steps)]
     assert max(gaps) <= 4 * MOST * stride / len(steps), "evenly spread"
 
 
@@ -122,19 +123,19 @@ def test_a_first_heartbeat_may_come_late(training: Training) -> None:
 def test_after_a_resume_what_the_lost_life_did_beyond_is_not_shown(training: Training) -> None:
     for step in range(0, 101, 10):
         training.beat(step, best_return=1.0, evaluations=[evaluation(step, 1.0)])
-    training.beat(52, pod="b", resumed_from=50, best_return=2.0)
+    training.beat(52, life="b", resumed_from=50, best_return=2.0)
     assert training.curve() == [(step, 1.0) for step in range(0, 51, 10)] + [(52, 2.0)]
     assert training.steps("return") == list(range(0, 51, 10)), "of evaluations too, though the new life has none yet"
-    training.beat(110, pod="b", resumed_from=50, best_return=3.0)
+    training.beat(110, life="b", resumed_from=50, best_return=3.0)
     assert training.steps() == [*range(0, 51, 10), 52, 110]
-    training.beat(106, pod="c", resumed_from=105, best_return=4.0)
+    training.beat(106, life="c", resumed_from=105, best_return=4.0)
     assert training.steps() == [*range(0, 51, 10), 52, 106]
 
 
 def test_a_heartbeat_of_a_lost_life_that_comes_late_changes_nothing(training: Training) -> None:
     training.beat(40, best_return=1.0)
     training.beat(100, best_return=1.0)
-    training.beat(52, pod="b", resumed_from=50, best_return=2.0)
+    training.beat(52, life="b", resumed_from=50, best_return=2.0)
     before = training.curve(), training.newest()
     training.beat(100, best_return=1.0)
     training.beat(52, best_return=9.0)
@@ -145,43 +146,52 @@ def test_a_seed_killed_before_its_first_checkpoint_begins_its_curve_anew_and_is_
     training: Training,
 ) -> None:
     training.beat(100, best_return=1.0)
-    training.beat(3, pod="b", best_return=0.0)
+    training.beat(3, life="b", best_return=0.0)
     assert training.curve() == [(3, 0.0)]
     assert training.newest()[0] == 3
 
 
 def test_of_two_lives_from_one_checkpoint_the_later_one_is_shown_and_told(training: Training) -> None:
     training.beat(50, best_return=1.0)
-    training.beat(90, pod="b", resumed_from=50, best_return=2.0)
-    training.beat(60, pod="c", resumed_from=50, best_return=3.0)
+    training.beat(90, life="b", resumed_from=50, best_return=2.0)
+    training.beat(60, life="c", resumed_from=50, best_return=3.0)
     assert training.curve() == [(50, 1.0), (60, 3.0)]
     assert training.newest()[0] == 60
 
 
 def test_a_pod_that_beats_before_it_takes_up_its_checkpoint_loses_nothing(training: Training) -> None:
     training.beat(50, best_return=1.0)
-    training.beat(0, pod="b")
-    training.beat(50, pod="b", resumed_from=50)
-    training.beat(60, pod="b", resumed_from=50, best_return=2.0)
+    training.beat(0, life="b")
+    training.beat(50, life="b", resumed_from=50)
+    training.beat(60, life="b", resumed_from=50, best_return=2.0)
     assert training.curve() == [(60, 2.0)]  # the new pod's first word took the place of step 50: it says nothing of it
     assert training.newest()[0] == 60
 
 
-def test_a_trainer_that_does_not_tell_its_pod_is_told_apart_by_where_it_resumed(training: Training) -> None:
-    training.beat(40, pod=None, best_return=1.0)
-    training.beat(100, pod=None, best_return=1.0)
-    training.beat(52, pod=None, resumed_from=50, best_return=2.0)
+def test_a_trainer_that_does_not_tell_its_life_is_told_apart_by_where_it_resumed(training: Training) -> None:
+    training.beat(40, life=None, best_return=1.0)
+    training.beat(100, life=None, best_return=1.0)
+    training.beat(52, life=None, resumed_from=50, best_return=2.0)
     assert training.curve() == [(40, 1.0), (52, 2.0)]
-    training.beat(7, pod=None, attempt=2, best_return=3.0)
+    training.beat(7, life=None, attempt=2, best_return=3.0)
     assert training.curve() == [(7, 3.0)]
 
 
 def test_names_without_end_are_not_kept_without_end(training: Training) -> None:
     for number in range(MAX_METRICS + 50):
         training.beat(number, metrics={f"loss/{number:03}": 1.0})
-    found = read_curves(training.connection, "ns", "u", "loss/000", MOST)
-    assert len(found.metrics) == MAX_METRICS
     assert training.rows() == MAX_METRICS + 50, "heartbeats themselves are"
+    training.beat(1000, best_return=1.0, evaluations=[evaluation(1000, 2.0)])
+    found = read_curves(training.connection, "ns", "u", "loss/000", MOST)
+    assert len([name for name in found.metrics if name.startswith("loss/")]) == MAX_METRICS
+    assert (training.curve(), training.curve("return")) == ([(1000, 1.0)], [(1000, 2.0)]), "ours have their place"
+
+
+def test_a_metric_of_the_algorithm_does_not_pass_for_one_of_ours(training: Training) -> None:
+    training.beat(1, metrics={"return": 9.0, "bestReturn": 9.0}, evaluations=[evaluation(1, 1.0)])
+    assert training.curve("return") == [(1, 1.0)]
+    with pytest.raises(NotFound):
+        training.curve("bestReturn")
 
 
 def test_a_reader_who_wants_few_points_still_sees_the_collapse_and_the_newest(training: Training) -> None:
@@ -216,7 +226,9 @@ def test_the_database_of_a_logbook_without_curves_goes_on(tmp_path) -> None:
     connection.executescript("".join(STEPS[:5]) + "PRAGMA user_version = 5;")
     body = {"job": "j", "uid": "u", "index": 0, "seed": 0, "step": 90, "total": 100, "namespace": "ns"}
     row = ("ns", "u", 0, 1, 90, 4, json.dumps(body | {"at": "2026-01-01T00:00:00Z"}))
-    connection.execute("INSERT INTO progress (namespace, uid, idx, attempt, step, seq, body) VALUES (?,?,?,?,?,?,?)", row)
+    connection.execute(
+        "INSERT INTO progress (namespace, uid, idx, attempt, step, seq, body) VALUES (?,?,?,?,?,?,?)", row
+    )
     migrate(connection)
     training = Training(connection)
     assert training.newest() == (90, "id:4")
@@ -231,7 +243,7 @@ def test_the_database_of_a_logbook_without_curves_goes_on(tmp_path) -> None:
 def test_the_operators_page_is_what_it_was(client: httpx.Client, logbook, namespace: str) -> None:
     """An operator of an earlier version refuses fields that it does not know, and reads no curves."""
     run = {"job": "j", "uid": "u", "index": 0, "seed": 0, "total": 9, "step": 1, "attempt": 1, "metrics": {"loss": 0.5}}
-    more = {"pod": "j-0-abcde", "evaluations": [{"step": 1, "mean": 3, "std": 0, "episodes": 20}]}
+    more = {"life": "j-0-abcde", "evaluations": [{"step": 1, "mean": 3, "std": 0, "episodes": 20}]}
     assert client.post("/progress", json={"items": [run | more]}).json() == {"accepted": 1, "refused": []}
     items = httpx.get(f"{logbook.url}/v1/progress").json()["items"]
     [item] = [item for item in items if item["namespace"] == namespace]
@@ -279,5 +291,7 @@ def test_an_evaluation_that_cannot_be_is_refused_with_its_heartbeat_alone(
 
 def test_a_wide_curve_is_read_from_its_own_rows_alone(training: Training) -> None:
     """One seek for the newest step of a curve, whatever else the table holds."""
-    plan = training.connection.execute(f"EXPLAIN QUERY PLAN {curves._LONGEST}", {"training": 1, "index": 0, "evaluated": 0})
-    assert ["SEARCH point USING PRIMARY KEY (training=? AND idx=? AND evaluated=?)"] == [row[3] for row in plan]
+    plan = training.connection.execute(
+        f"EXPLAIN QUERY PLAN {curves._LONGEST}", {"training": 1, "index": 0, "evaluated": 0}
+    )
+    assert [row[3] for row in plan] == ["SEARCH point USING PRIMARY KEY (training=? AND idx=? AND evaluated=?)"]
