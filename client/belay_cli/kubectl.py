@@ -72,12 +72,13 @@ def _address(process: "subprocess.Popen[str]") -> str:
     # A pipe has no read with a deadline on every system; ending the process ends the read.
     too_late = threading.Timer(FORWARD_S, process.kill)
     too_late.start()
-    line = process.stdout.readline()
-    too_late.cancel()
-    if found := _FORWARDING.match(line):
-        return found[1]
-    process.kill()
-    words = process.stderr.read().strip() or f"none came in {FORWARD_S:g} s"
+    try:
+        for line in process.stdout:
+            if found := _FORWARDING.match(line):
+                return found[1]
+        words = process.stderr.read().strip() or f"none came in {FORWARD_S:g} s"
+    finally:
+        too_late.cancel()
     raise Failed(
         f"the logbook cannot be reached through a port-forward: {words}. "
         "Say where it is with --logbook URL, or where Belay is installed with --system-namespace."
