@@ -8,6 +8,8 @@ The operator's own service account may read and write every namespace.
 
     POST   /namespaces/{ns}/progress                 Batch[RunProgress] -> BatchResult         training pods
     GET    /progress?since=CURSOR&wait=SECONDS       -> ProgressPage                           operator, long-poll
+    GET    /namespaces/{ns}/curves/{uid}?metric=return&points=200
+                                                     -> Curves                                 people, by the CLI
     POST   /namespaces/{ns}/starts                   Batch[EpisodeStart] -> BatchResult        serving pods
     POST   /namespaces/{ns}/outcomes                 Batch[EpisodeOutcome] -> BatchResult      clients
     GET    /namespaces/{ns}/statistics?versions=A,B&rollout=R&outcome=return&window=60&grace=60&since=RFC3339
@@ -107,8 +109,8 @@ class BatchResult(Model):
     """The others."""
 
 
-class RunProgress(Model):
-    """A training pod's heartbeat. A repeated or older (attempt, step) changes nothing, but for a seed that resumed."""
+class Progress(Model):
+    """How far the training of one seed is, and how well it does."""
 
     job: str
     """Name of the RLTrainingJob."""
@@ -120,7 +122,7 @@ class RunProgress(Model):
     """Seed."""
     attempt: int = 1
     """Attempt of the job."""
-    step: int
+    step: Annotated[int, Field(ge=0)]
     """Timesteps done."""
     total: int
     """Timesteps asked for."""
@@ -134,8 +136,31 @@ class RunProgress(Model):
     """The algorithm's own numbers at this step."""
 
 
-class RunProgressRecord(RunProgress):
-    """A heartbeat as recorded."""
+class RunEvaluation(Model):
+    """What an evaluation during training gave."""
+
+    step: Annotated[int, Field(ge=0, lt=1 << 63)]
+    """Timestep of the policy that was evaluated."""
+    mean: float
+    """Mean return."""
+    std: float
+    """Standard deviation of the returns over episodes."""
+    episodes: Annotated[int, Field(ge=1, lt=1 << 63)]
+    """Greedy episodes."""
+
+
+class RunProgress(Progress):
+    """A training pod's heartbeat. A repeated or older step changes nothing, unless a later pod of the seed tells it."""
+
+    life: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Any text that the process chose anew when it began: tells its heartbeats from those of the seed's earlier pods,
+    which may have begun at the same checkpoint. None: they are told apart by `attempt` and `resumed_from` alone."""
+    evaluations: Annotated[list[RunEvaluation], Field(max_length=100)] = Field(default_factory=list)
+    """Evaluations to add to the curve; one that was told before changes nothing."""
+
+
+class RunProgressRecord(Progress):
+    """The newest heartbeat of a seed as recorded. What only the curves need of it stays out: the operator reads all."""
 
     namespace: str
     """Namespace of the job."""
@@ -149,6 +174,28 @@ class ProgressPage(Model):
     items: list[RunProgressRecord]
     cursor: str
     """Give it back as `since`; opaque."""
+
+
+class Curve(Model):
+    """How one metric of one seed went, in the order of timesteps. The three lists are equally long."""
+
+    index: int
+    """Completion index."""
+    steps: list[int]
+    """Timesteps."""
+    at: list[Instant]
+    """When the logbook heard of each."""
+    values: list[float]
+
+
+class Curves(Model):
+    """The answer about one metric of a training."""
+
+    metric: str
+    metrics: list[str]
+    """All that the training has told of."""
+    items: list[Curve]
+    """By index; an index that has told nothing of the metric is not there."""
 
 
 class EpisodeStart(Model):

@@ -1,6 +1,8 @@
 """Every route of the logbook: parse, ask the gate, call one function, answer."""
 
+import asyncio
 import re
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +23,7 @@ from belay_logbook import metrics
 from belay_logbook.auth import Action, Gate, KeyFile
 from belay_logbook.batch import parse_one, read_body, result_of
 from belay_logbook.blobs import BlobFiles
+from belay_logbook.curves import parse_question, read_curves
 from belay_logbook.db import Database
 from belay_logbook.episodes import parse_outcomes, parse_starts, record_outcomes, record_starts
 from belay_logbook.errors import BadRequest, LogbookError
@@ -47,6 +50,7 @@ class Logbook:
         self.database = database
         self.feed = Feed()
         self.looks = Looks(database, self.feed)
+        self.curves_at_once = asyncio.Semaphore(1)  # of a thousand seeds they take a reader seconds
         self.store = Store(database, BlobFiles(settings.data))
         self.reviewer = TokenReviewer(settings.api_server) if settings.api_server else None
         self.gate = Gate(
@@ -74,6 +78,7 @@ def make_app(logbook: Logbook) -> ASGIApp:
     routes = [
         Route(space + "/progress", post_progress, methods=["POST"]),
         Route(API_PREFIX + "/progress", get_progress, methods=["GET"]),
+        Route(space + "/curves/{uid}", get_curves, methods=["GET"]),
         Route(space + "/starts", post_starts, methods=["POST"]),
         Route(space + "/outcomes", post_outcomes, methods=["POST"]),
         Route(space + "/statistics", get_statistics, methods=["GET"]),
@@ -120,6 +125,20 @@ async def get_progress(request: Request) -> Response:
             if page.items or left <= 0 or logbook.feed.closing:
                 return json_answer(page)
             await logbook.feed.changed(_PROGRESS, mark, left)
+
+
+async def get_curves(request: Request) -> Response:
+    """How a metric of a training went, seed by seed."""
+    logbook, namespace = await _enter(request, Action.CURVES)
+    uid = param(request, "uid", _UID)
+    metric, most = parse_question(request.query_params)
+
+    def read(connection: sqlite3.Connection) -> str:  # made into text here, beside the event loop
+        curves = read_curves(connection, namespace, uid, metric, most)
+        return curves.model_dump_json(by_alias=True, exclude_none=True)
+
+    async with logbook.curves_at_once:
+        return Response(await logbook.database.read(read), media_type="application/json")
 
 
 # --- episodes ---------------------------------------------------------------------------------------------------------

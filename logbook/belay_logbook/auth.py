@@ -28,6 +28,7 @@ class Action(StrEnum):
 
     READ_ALL = "read the progress of all namespaces"
     PROGRESS = "write progress"
+    CURVES = "read curves"
     STARTS = "write starts"
     OUTCOMES = "write outcomes"
     STATISTICS = "read statistics"

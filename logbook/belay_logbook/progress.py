@@ -1,4 +1,4 @@
-"""The newest heartbeat of every training run, and a cursor over what changed.
+"""What training pods tell: the newest heartbeat of every run, with a cursor over what changed; curves are in curves.py.
 
 The cursor is `<database id>:<number>`: after a volume was lost, an old cursor is recognised and all is told again.
 """
@@ -7,21 +7,23 @@ import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from belay_api.wire import ProgressPage, RunProgress, RunProgressRecord
+from belay_api.wire import Progress, ProgressPage, RunProgress, RunProgressRecord
 from belay_logbook.batch import parse_batch
+from belay_logbook.curves import record_points
 from belay_logbook.errors import BadRequest, LogbookError
+from belay_logbook.lives import life_of
 from belay_logbook.respond import NUMBER
 
 MAX_PAGE = 10_000  # runs in one answer, about 10 MB; whoever asks on with its cursor gets the next ones
 
 # A seed that was killed goes back to its checkpoint: its steps are news though they are lower than those before.
 _UPSERT = """
-INSERT INTO progress (namespace, uid, idx, attempt, step, seq, body)
-VALUES (?, ?, ?, ?, ?, (SELECT COALESCE(MAX(seq), 0) + 1 FROM progress), ?)
+INSERT INTO progress (namespace, uid, idx, attempt, life, step, seq, body)
+VALUES (?, ?, ?, ?, ?, ?, (SELECT COALESCE(MAX(seq), 0) + 1 FROM progress), ?)
 ON CONFLICT (namespace, uid, idx) DO UPDATE SET
-    attempt = excluded.attempt, step = excluded.step, seq = excluded.seq, body = excluded.body
-WHERE (excluded.attempt, excluded.step) > (progress.attempt, progress.step)
-    OR excluded.attempt = progress.attempt
+    attempt = excluded.attempt, life = excluded.life, step = excluded.step, seq = excluded.seq, body = excluded.body
+WHERE (excluded.attempt, excluded.life, excluded.step) > (progress.attempt, progress.life, progress.step)
+    OR (excluded.attempt, excluded.life) = (progress.attempt, progress.life)
     AND json_extract(excluded.body, '$.resumedFrom') IS NOT json_extract(progress.body, '$.resumedFrom')"""
 
 
@@ -53,12 +55,15 @@ def _unstorable(beat: RunProgress, prefix: str) -> BadRequest | None:
 def record_progress(
     connection: sqlite3.Connection, namespace: str, heartbeats: Iterable[RunProgress], arrived_ms: int
 ) -> None:
-    """Write the heartbeats that are newer than what is known of their run."""
+    """Write the heartbeats that are newer than what is known of their run, and add all of them to the curves."""
     at = datetime.fromtimestamp(arrived_ms / 1000, UTC)
     for beat in heartbeats:
-        record = RunProgressRecord(namespace=namespace, at=at, **beat.model_dump())
+        life = life_of(connection, namespace, beat)
+        progress = beat.model_dump(include=set(Progress.model_fields))
+        record = RunProgressRecord(namespace=namespace, at=at, **progress)
         body = record.model_dump_json(by_alias=True, exclude_none=True)
-        connection.execute(_UPSERT, (namespace, beat.uid, beat.index, beat.attempt, beat.step, body))
+        connection.execute(_UPSERT, (namespace, beat.uid, beat.index, beat.attempt, life.id, beat.step, body))
+        record_points(connection, life, beat, arrived_ms)
 
 
 def read_progress(connection: sqlite3.Connection, database_id: str, since: str) -> ProgressPage:

@@ -127,7 +127,32 @@ CREATE TABLE baseline (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE);
 ALTER TABLE episode ADD COLUMN foreseen INTEGER;  -- baseline.id times 5 plus the level, from the receipt; NULL: nothing
 """
 
-STEPS = (_INITIAL, _SEALED + _triggers(_DROPS_WINDOWS), _ROLLOUTS, _CHAPTERS, _FORESEEN)
+# What heartbeats told over time; curves.py says which of it is kept.
+_CURVES = """
+CREATE TABLE training (            -- one RLTrainingJob
+    id INTEGER PRIMARY KEY, namespace TEXT NOT NULL, uid TEXT NOT NULL, UNIQUE (namespace, uid));
+CREATE TABLE life (                -- one pod's part in the training of one seed; a later one has a higher id
+    id INTEGER PRIMARY KEY,
+    training INTEGER NOT NULL REFERENCES training (id) ON DELETE CASCADE, idx INTEGER NOT NULL,
+    name TEXT NOT NULL,            -- what the pod chose
+    resumed_from INTEGER,          -- timestep of its checkpoint; NULL: it began at 0
+    UNIQUE (training, idx, name));
+CREATE TABLE metric (
+    id INTEGER PRIMARY KEY,
+    training INTEGER NOT NULL REFERENCES training (id) ON DELETE CASCADE, name TEXT NOT NULL,
+    UNIQUE (training, name));
+CREATE TABLE point (
+    training INTEGER NOT NULL REFERENCES training (id) ON DELETE CASCADE, idx INTEGER NOT NULL,
+    evaluated INTEGER NOT NULL,    -- 1: what an evaluation gave, 0: what a heartbeat told
+    step INTEGER NOT NULL,
+    life INTEGER NOT NULL,         -- life.id
+    at_ms INTEGER NOT NULL,        -- logbook's clock
+    numbers TEXT NOT NULL,         -- JSON object, metric.id to number
+    PRIMARY KEY (training, idx, evaluated, step)) WITHOUT ROWID;
+ALTER TABLE progress ADD COLUMN life INTEGER NOT NULL DEFAULT 0;  -- 0: of an earlier layout
+"""
+
+STEPS = (_INITIAL, _SEALED + _triggers(_DROPS_WINDOWS), _ROLLOUTS, _CHAPTERS, _FORESEEN, _CURVES)
 
 
 class NewerDatabase(RuntimeError):

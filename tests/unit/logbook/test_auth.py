@@ -30,6 +30,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 ROUTES = [
     ("POST", "/v1/namespaces/team-a/progress"),
     ("GET", "/v1/progress"),
+    ("GET", "/v1/namespaces/team-a/curves/u"),
     ("POST", "/v1/namespaces/team-a/starts"),
     ("POST", "/v1/namespaces/team-a/outcomes"),
     ("GET", "/v1/namespaces/team-a/statistics"),

@@ -8,7 +8,7 @@ from starlette.routing import Route
 from tests.unit.logbook.support import MASTER, ROOT
 
 from belay_api import wire
-from belay_logbook import look, metrics
+from belay_logbook import curves, look, metrics
 from belay_logbook.app import Logbook, make_app
 from belay_logbook.db import Database
 from belay_logbook.errors import LogbookError
@@ -46,9 +46,17 @@ def test_routes(text: str, routes: set[tuple[str, str]]) -> None:
             assert path in text
 
 
-def test_parameters_of_statistics() -> None:
-    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", PAGE.split("## Statistics")[1].split("##")[0], re.MULTILINE)
-    assert {name for row in rows for name in re.findall(r"\w+", row)} == look._KNOWN
+@pytest.mark.parametrize(("title", "known"), [("Statistics", look._KNOWN), ("Curves", curves._KNOWN)])
+def test_parameters(title: str, known: frozenset[str]) -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", PAGE.split(f"## {title}")[1].split("##")[0], re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"\w+", row)} == known
+
+
+def test_figures_of_curves() -> None:
+    text = PAGE.split("## Curves")[1].split("##")[0]
+    assert f"from {curves.LEAST_POINTS} to {curves.MOST:,}" in text
+    assert f"{curves.MAX_METRICS} metric names" in text
+    assert all(f"`{name}`" in text for name in curves._OURS)
 
 
 def test_errors() -> None:

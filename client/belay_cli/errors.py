@@ -1,0 +1,5 @@
+"""What a command could not do, in words for the person at the terminal."""
+
+
+class Failed(Exception):
+    """The message says what was asked of whom, what came, and what to do."""
