@@ -47,7 +47,7 @@ class Heartbeat:
         if not items or self._client is None:
             return True
         try:
-            answer = self._client.post(self._path, json=Batch[RunProgress](items=items).dump(), timeout=5.0)
+            answer = self._client.post(self._path, json=Batch[RunProgress](items=items).said(), timeout=5.0)
             answer.raise_for_status()
         except httpx.HTTPError as error:
             log.warning("the logbook does not take progress, training goes on: %s", error)

@@ -10,13 +10,14 @@ then the experience of that collection is dropped and the next pod begins it ane
 
 import math
 import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from belay_api.artifact import EvaluationReport
 from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_return
-from belay_api.wire import CheckpointRef, RunProgress
+from belay_api.wire import CheckpointRef, RunEvaluation, RunProgress
 from belay_trainer import checkpoint
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration, Diverged, Interrupted
@@ -46,6 +47,7 @@ class LoopState:
 
     evaluated_at: int = 0  # timestep of the last evaluation
     saved_at: int = 0  # timestep of the last checkpoint
+    evaluation: RunEvaluation | None = None  # the latest
     best: Best | None = None
     random: dict[str, Played] | None = None  # what random actions come to, by outcome; None: not known
     random_asked: bool = False
@@ -72,6 +74,7 @@ class Loop:
         self._run, self._evaluator, self._keeper, self._heartbeat, self._stop = run, evaluator, keeper, heartbeat, stop
         self._grace_s = run.spec.checkpoint.grace.total_seconds()
         self._began = self._told = time.monotonic()
+        self._life = uuid.uuid4().hex  # no part of a checkpoint: of this process
         self._collecting_since = 0  # timestep
         self._asked_at: float | None = None  # when a collection first saw that the pod must go
 
@@ -109,12 +112,16 @@ class Loop:
                 f"environment.id: no episode has ended, in training or in {ENDLESS} timesteps of an evaluation, and "
                 "the environment has no cap: register it with max_episode_steps, or end its episodes."
             )
+        self.state.evaluation = RunEvaluation(
+            step=report.step, mean=report.mean, std=report.std, episodes=report.episodes
+        )
         self.state.seen(found.played)
         # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
         best = self.state.best
         if best is None or report.mean >= best.report.mean:
             best = self.state.best = Best(report, self.learner.weights(), found.played)
         self.state.evaluated_at = report.step
+        self.tell()
         return best
 
     def outcomes(self) -> dict[str, KnownOutcome]:
@@ -152,6 +159,8 @@ class Loop:
                 best_return=best.report.mean if best else None,
                 steps_per_second=self.steps_per_second,
                 resumed_from=self.resumed_from,
+                life=self._life,
+                evaluations=[self.state.evaluation] if self.state.evaluation else [],  # again: one may have been lost
                 metrics={name: value for name, value in metrics if math.isfinite(value)},
             )
         )

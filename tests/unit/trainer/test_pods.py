@@ -195,6 +195,10 @@ def test_the_built_in_store_gets_artifact_checkpoints_and_progress(pods: Pods, l
         assert verify(folder, wanted=report.artifact.digest).lineage.seed == 7
         (beat,) = client.get("/progress").raise_for_status().json()["items"]
         assert (beat["step"], beat["total"], beat["seed"]) == (3000, 3000, 7)
+        curves = client.get(f"/namespaces/{config.namespace}/curves/{config.uid}", params={"metric": "return"})
+        (curve,) = curves.raise_for_status().json()["items"]
+        assert curve["steps"] == [1024, 2048, 3072], "every evaluation, the last one too"
+        assert max(curve["values"]) == report.selection_return
         kept = client.get(f"/namespaces/{config.namespace}/checkpoints/{config.uid}/2").json()["items"]
         assert [item["step"] for item in kept] == [2048, 1024]
 
