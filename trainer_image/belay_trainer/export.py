@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from belay_heads import Head, head_of
 
 from belay_api.artifact import (
     MANIFEST,
+    TRAINING_FILE,
     ArtifactInvalid,
     EvaluationReport,
     Lineage,
@@ -27,6 +27,7 @@ from belay_api.artifact import (
     space_model,
 )
 from belay_api.outcomes import KnownOutcome
+from belay_heads import Head, head_of
 from belay_trainer.config import Run
 from belay_trainer.critic import Critic, write_critic
 from belay_trainer.environments import Environment
@@ -35,7 +36,7 @@ from belay_trainer.evaluate import Policy
 from belay_trainer.learners.learner import Learner
 from belay_trainer.randomness import untouched
 
-ONNX, TORCHSCRIPT, TRAINING, CONFIG = "policy.onnx", "policy.pt", "training.zip", "config.json"
+ONNX, TORCHSCRIPT, CONFIG = "policy.onnx", "policy.pt", "config.json"
 OPSET = 17
 INPUT, OUTPUT = "observation", "output"
 EPISODES = 4  # played whole through the exported networks
@@ -75,12 +76,11 @@ def export(
     Raises: ExportFailed when a network in the folder would act differently from the policy.
     """
     networks = learner.networks()
-    first, _ = environment.reset(seed=0)
-    write_networks(networks.actor, np.stack([first, first]), folder)
+    write_networks(networks.actor, _nothing(environment, batch=2), folder)
     head = head_of(networks.output, space_model(environment.action_space))
     check_agreement(learner.policy, head, folder, environment, first_seed=evaluations.measured.first_seed)
     write_critic(Critic(networks.value).eval(), environment, folder)
-    learner.save(folder / TRAINING)
+    learner.save(folder / TRAINING_FILE)
     (folder / CONFIG).write_text(json.dumps(run.spec.said(), sort_keys=True, indent=1) + "\n")
     config, task = run.config, environment.spec
     packages = (*learner.packages, "gymnasium", "numpy")
@@ -119,10 +119,9 @@ def rehearse(learner: Learner, environment: Environment) -> None:
     with untouched(), tempfile.TemporaryDirectory(prefix="rehearsal-") as name:
         try:
             networks = learner.networks()
-            first, _ = environment.reset(seed=0)
-            write_networks(networks.actor, np.stack([first, first]), Path(name))
+            write_networks(networks.actor, _nothing(environment, batch=2), Path(name))
             head = head_of(networks.output, space_model(environment.action_space))
-            check_step(learner.policy, head, loaded(Path(name)), first)
+            check_step(learner.policy, head, loaded(Path(name)), _nothing(environment, batch=1)[0])
         except (ExportFailed, ArtifactInvalid, RuntimeError, ValueError, TypeError, LookupError) as error:
             raise BadConfiguration(
                 f"environment.id: a policy for actions {environment.action_space} and observations {space} cannot be "
@@ -200,6 +199,12 @@ def write_networks(network: torch.nn.Module, example: np.ndarray, folder: Path) 
             opset_version=OPSET,
             dynamo=False,
         )
+
+
+def _nothing(environment: Environment, *, batch: int) -> np.ndarray:
+    """Return observations of the right shape and dtype, finite whatever the environment shows."""
+    space = environment.observation_space
+    return np.zeros((batch, *(space.shape or ())), dtype=space.dtype)
 
 
 def _same_action(chosen: np.ndarray, wanted: np.ndarray, output: np.ndarray) -> bool:
