@@ -172,6 +172,32 @@ def test_suspend_ends_the_pods_and_resume_brings_them_back(kube: Kube, operator:
     eventually(lambda: status(kube).get("phase") == "Running", what="the job runs again")
 
 
+def test_a_job_that_another_version_made_is_suspended_and_resumed(
+    controllers: Api, kube: Kube, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    kube.apply(training(seeds={"count": 1}))
+    made = eventually(lambda: kube.get("job", "cartpole-a1"), what="the Job")
+    operator.kill()
+    kube.run("delete", "job", "cartpole-a1", "--cascade=foreground")
+    spec = {key: value for key, value in made["spec"].items() if key != "selector"}
+    spec["podFailurePolicy"]["rules"].pop()
+    spec["template"]["metadata"]["labels"] = made["metadata"]["labels"]  # without those the API server adds
+    spec["template"]["spec"]["terminationGracePeriodSeconds"] = 7
+    meta = {key: made["metadata"][key] for key in ("name", "labels", "annotations", "ownerReferences")}
+    kube.run("create", "-f", "-", stdin=json.dumps({**made, "metadata": meta, "spec": spec, "status": {}}))
+    before = kube.get("job", "cartpole-a1")["spec"]  # type: ignore[index]
+
+    other = OperatorProcess(controllers.kubeconfig, kube.namespace, tmp_path, number=1, env=ENV).ready()
+    try:
+        for suspend in (True, False):
+            patch = json.dumps({"spec": {"suspend": suspend}})
+            kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", patch)
+            wanted = {**before, "suspend": suspend}
+            eventually(lambda w=wanted: kube.get("job", "cartpole-a1")["spec"] == w, what=f"suspend: {suspend}")  # type: ignore[index,misc]
+    finally:
+        other.kill()
+
+
 @pytest.mark.parametrize(
     ("guard", "words", "reason"),
     [
