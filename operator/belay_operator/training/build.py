@@ -2,7 +2,7 @@
 
 A Job's template cannot change, but `suspend` can, and server-side apply must then repeat the whole template. So the
 installation's settings that went into it are kept in an annotation of the Job, and an operator of another version
-repeats those and not its own.
+repeats those and not its own. So it is with the job's key (`job_key.py`).
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
 from belay_operator import children
 from belay_operator.engine.plan import Settings
+from belay_operator.training import job_key
 from belay_operator.training.observed import Observed
 
 SETTINGS_ANNOTATION = f"{names.GROUP}/settings"
@@ -49,7 +50,8 @@ def spec_hash(spec: RLTrainingJobSpec) -> str:
 def settings_of(job: Mapping[str, Any], settings: Settings) -> Settings:
     """Return the settings the Job was made with; `settings` where it does not say."""
     said = job["metadata"].get("annotations", {}).get(SETTINGS_ANNOTATION)
-    return dataclasses.replace(settings, **json.loads(said)) if said else settings
+    made_with = dataclasses.replace(settings, **json.loads(said)) if said else settings
+    return job_key.settings_of(job, made_with)
 
 
 def config_map(observed: Observed) -> dict[str, Any]:
@@ -95,7 +97,10 @@ def job(observed: Observed) -> dict[str, Any]:
         "batch/v1", "Job", job_name(observed.owner.name, observed.attempt), _labels(observed), spec=body
     )
     kept = {name: _plain(getattr(observed.settings, name)) for name in _FROZEN}
-    made["metadata"]["annotations"] = {SETTINGS_ANNOTATION: json.dumps(kept, sort_keys=True)}
+    made["metadata"]["annotations"] = {
+        SETTINGS_ANNOTATION: json.dumps(kept, sort_keys=True),
+        **job_key.annotations(observed.owner, observed.settings),
+    }
     return made
 
 
@@ -173,11 +178,13 @@ def _pod(observed: Observed) -> dict[str, Any]:
     volumes = [
         {"name": "config", "configMap": {"name": config_name(observed.owner, observed.attempt)}},
         children.token_volume(),
+        *job_key.volumes(observed.owner, observed.settings),
         *children.empty_dirs(["work", "tmp"]),
     ]
     mounts = [
         {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
         children.token_mount(),
+        *job_key.mounts(observed.settings),
         {"name": "work", "mountPath": names.WORK_DIR},
         {"name": "tmp", "mountPath": "/tmp"},
     ]

@@ -15,7 +15,7 @@ from belay_api.conditions import get_condition
 from belay_api.reasons import EventReason, TrainingReason
 from belay_api.training import RLTrainingJobStatus, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Note, Plan
-from belay_operator.training import build
+from belay_operator.training import build, job_key
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import published, seed_statuses, unread
 from belay_operator.training.situation import Situation, situation
@@ -44,7 +44,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     return _status_plan(
         observed,
         status,
-        apply=_missing(observed, status, seen),
+        **_missing(observed, status, seen),
         events=_events(observed, status, seen),
         requeue_after=REPORT_GRACE if waiting else None,
     )
@@ -89,20 +89,24 @@ def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJ
     return status.model_copy(update={"aggregate": result, "published_policy": name})
 
 
-def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[dict[str, Any], ...]:
+def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> dict[str, tuple[Any, ...]]:
+    """Return what the plan creates and applies."""
     result, child = status.aggregate, observed.child
     if result is not None:
         publish, name = observed.spec.publish, status.published_policy
         if publish is None or name is None or observed.policies.get(name) == result.best.artifact.digest:
-            return ()
-        return (build.policy(observed, publish, name, result.best),)
+            return {}
+        return {"apply": (build.policy(observed, publish, name, result.best),)}
+    keys, config = job_key.secrets(observed.owner, observed.settings), build.config_map(observed)
     if child is None:
-        return () if observed.strays or seen.over else (build.config_map(observed), build.job(observed))
+        return {} if observed.strays or seen.over else {"create": keys, "apply": (config, build.job(observed))}
     if seen.over or not child.ours or child.deleting or child.ended is not None:
-        return ()
-    # The Job may have been made without it: what the API server refuses stops nothing else.
-    config = (build.config_map(observed),) if status.started_at is None else ()
-    return (*config, build.job(observed)) if child.suspended != observed.spec.suspend else config
+        return {}
+    changed = (build.job(observed),) if child.suspended != observed.spec.suspend else ()
+    if status.started_at is not None:
+        return {"apply": changed}
+    # The Job may have been made without what its pods mount: what the API server refuses stops nothing else.
+    return {"create": keys, "apply": (config, *changed)}
 
 
 def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[Note, ...]:
