@@ -21,7 +21,7 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._keyed: set[_Job] = set()  # of which a proof was seen by this process
-        self._open: set[_Job] = set()  # of which it was said that they are open
+        self._told: set[str] = set()  # namespaces with a job that is open
 
     async def close(self, caller: Caller, namespace: str) -> None:
         """Close the job whose key the caller has shown to everybody without it."""
@@ -47,11 +47,11 @@ class Jobs:
                 "of that job are its own pods'. If this is one, its image is older than the operator: create a job of "
                 "another name with a newer runtime.image"
             )
-        if (namespace, uid) not in self._open:
-            self._open.add((namespace, uid))
+        if namespace not in self._told:  # once each: a pod without a key may ask for any uid
+            self._told.add(namespace)
             print(
-                f"Job {uid} of namespace {namespace} has shown no key: its checkpoints are open to all training pods "
-                "there. An earlier version of the operator made it, or its trainer image is older than that.",
+                f"Namespace {namespace}: {caller.name} shows no key, so the checkpoints of its job {uid} are open to "
+                "all training pods there. An earlier version made that job, or its trainer image is older than keys.",
                 flush=True,
             )
 

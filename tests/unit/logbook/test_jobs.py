@@ -200,11 +200,12 @@ async def test_an_artifact_is_not_taken_away_by_calling_it_a_checkpoint(cast: Ca
 
 
 @pytest.mark.asyncio
-async def test_pods_of_a_job_made_before_keys_go_on(cast: Cast) -> None:
+async def test_pods_of_a_job_made_before_keys_go_on(cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
     pod = cast.pod("old-a1-12-abcde")
     assert (await pod.upload(b"old")).status_code == 201
     assert (await pod.save(b"old", uid=OTHER)).status_code == 200
     assert await pod.tries(OTHER, b"old") == ALL
+    assert capsys.readouterr().out.count(f"old-a1-12-abcde shows no key, so the checkpoints of its job {OTHER}") == 1
     for other in (SERVING, "", "old-a1-abcde", "old-5d8f7b6c9-x2x9z", "old-a1-123456-abcde"):
         assert await cast.pod(other).tries(OTHER, b"old") == NOTHING, "it is not called as pods of such jobs are"
 
