@@ -60,23 +60,26 @@ class Keeper:
         copies += [(ref, partial(self._store.load, ref)) for ref in there]
         for ref, read in sorted(copies, key=lambda copy: copy[0].step, reverse=True):
             try:
-                blob = _answered(read, stop, until)
+                sealed = _answered(read, stop, until)
             except (OSError, StoreUnavailable, StoreRefused) as error:
                 log.warning("checkpoint of timestep %d cannot be read and is skipped: %s", ref.step, error)
                 continue
-            if hashlib.sha256(blob).hexdigest() != ref.sha256:
+            if hashlib.sha256(sealed).hexdigest() != ref.sha256:
                 log.warning("checkpoint of timestep %d is torn and is skipped", ref.step)
                 continue
             try:
-                yield ref, self._seal.open(blob, step=ref.step)
+                blob = self._seal.open(sealed, step=ref.step)
             except Unsealed as error:
                 log.warning("checkpoint of timestep %d %s: it is skipped", ref.step, error)
+                continue
+            del sealed  # it may be large, and is not needed while the caller reads the other
+            yield ref, blob
 
     def save(self, step: int, blob: bytes) -> None:
         """Keep a checkpoint here, and in the store as soon as it answers; a newer one replaces one that still waits."""
-        sealed = self._seal.seal(blob, step=step)
-        ref = files.reference(step, sealed)
-        files.write_checkpoint(self._folder, ref, sealed)
+        parts = self._seal.seal(blob, step=step), blob
+        ref = files.reference(step, *parts)
+        files.write_checkpoint(self._folder, ref, *parts)
         for old in files.outlived(files.list_checkpoints(self._folder), step=step, keep=self._keep):
             files.delete_checkpoints(self._folder, old.step)
         with self._changed:

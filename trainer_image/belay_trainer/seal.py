@@ -35,14 +35,17 @@ class Seal:
     index: int  # the seed's place in the job
 
     def seal(self, blob: bytes, *, step: int) -> bytes:
-        """Return the checkpoint of a timestep, sealed."""
+        """Return the seal of a timestep's checkpoint, which stands before it; without a key it is empty.
+
+        Apart from the checkpoint, which may hold a gigabyte of replay and is not copied for it.
+        """
         if self.key is None:
-            return blob
+            return b""
         head = MARK + _id(self.key)
-        return b"".join((head, _mac(self.key, head, blob, index=self.index, step=step), blob))
+        return head + _mac(self.key, head, blob, index=self.index, step=step)
 
     def open(self, sealed: bytes, *, step: int) -> bytes:
-        """Return the checkpoint that was sealed for that timestep. Raises: Unsealed."""
+        """Return the checkpoint behind a seal for that timestep. Raises: Unsealed."""
         if self.key is None:
             if sealed.startswith(MARK):
                 raise Unsealed("is sealed with a key that this pod was not given")
@@ -80,7 +83,7 @@ def read_key(path: Path) -> bytes | None:
 
 def _mac(key: bytes, head: bytes, blob: bytes | memoryview, *, index: int, step: int) -> bytes:
     mac = hmac.new(key, b"%b%d/%d\n" % (head, index, step), "sha256")
-    mac.update(blob)  # apart: a checkpoint may hold a gigabyte of replay
+    mac.update(blob)
     return mac.digest()
 
 

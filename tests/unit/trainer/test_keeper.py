@@ -143,7 +143,7 @@ def test_only_what_this_jobs_pods_sealed_for_that_place_is_taken_up(
     keeper.save(100, b"good")
     assert keeper.flush(5)
     (saved,) = store.checkpoints()
-    forged = {200: b"unsealed", 300: theirs.seal(b"theirs", step=300), 400: store.load(saved)}
+    forged = {200: b"unsealed", 300: theirs.seal(b"theirs", step=300) + b"theirs", 400: store.load(saved)}
     for step, blob in forged.items():
         store.save(reference(step, blob), blob)
 
