@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from tests.unit.logbook.support import MASTER
+from tests.unit.logbook.support import MASTER, ROOT
 
 from belay_api.job_keys import job_key, prove
 from belay_api.names import PROOF_HEADER
 from belay_logbook.app import Logbook, make_app
-from belay_logbook.auth import Gate, KeyFile
+from belay_logbook.auth import MAY, Action, Gate, KeyFile, Role
 from belay_logbook.db import Database
 from belay_logbook.errors import Unauthorized
 from belay_logbook.settings import Settings
@@ -270,3 +270,19 @@ async def test_progress_is_told_by_the_jobs_own_pods(cast: Cast, victim: Pod) ->
     for who in (cast.pod("other-a1-0-abcde", OTHER), cast.pod("other-a1-0-abcde"), cast.pod(SERVING)):
         assert (await who.ask("POST", "/progress", body=beat(VICTIM))).status_code == 403
     assert (await cast.pod("old-a1-0-abcde").ask("POST", "/progress", body=beat("old"))).status_code == 200
+
+
+def test_the_table_in_the_docs_is_what_roles_may() -> None:
+    columns = (
+        {Action.OUTCOMES, Action.STATISTICS},
+        {Action.STARTS, Action.ARTIFACTS},
+        {Action.UPLOAD},
+        {Action.PROGRESS, Action.CHECKPOINTS},
+    )
+    text = (ROOT / "docs" / "reference" / "logbook-api.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| "]
+    told = {row[0].partition(":")[0]: row[2:] for row in rows if len(row) == 2 + len(columns)}
+    for role in set(Role) - {Role.LOCAL}:
+        for cell, actions in zip(told[role.value], columns, strict=True):
+            assert actions & MAY[role] == (actions if cell else set()), f"{role}: {cell!r} for {sorted(actions)}"
+    assert not any(told["anybody"])
