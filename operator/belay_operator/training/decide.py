@@ -97,16 +97,20 @@ def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -
         if publish is None or name is None or observed.policies.get(name) == result.best.artifact.digest:
             return {}
         return {"apply": (build.policy(observed, publish, name, result.best),)}
-    keys, config = job_key.secrets(observed.owner, observed.settings), build.config_map(observed)
     if child is None:
-        return {} if observed.strays or seen.over else {"create": keys, "apply": (config, build.job(observed))}
+        return {} if observed.strays or seen.over else _with_mounts(observed, build.job(observed))
     if seen.over or not child.ours or child.deleting or child.ended is not None:
         return {}
     changed = (build.job(observed),) if child.suspended != observed.spec.suspend else ()
     if status.started_at is not None:
         return {"apply": changed}
     # The Job may have been made without what its pods mount: what the API server refuses stops nothing else.
-    return {"create": keys, "apply": (config, *changed)}
+    return _with_mounts(observed, *changed)
+
+
+def _with_mounts(observed: Observed, *jobs: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    keys, config = job_key.secrets(observed.owner, observed.settings), build.config_map(observed)
+    return {"create": keys, "apply": (config, *jobs)}
 
 
 def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[Note, ...]:
