@@ -127,7 +127,13 @@ CREATE TABLE baseline (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE);
 ALTER TABLE episode ADD COLUMN foreseen INTEGER;  -- baseline.id times 5 plus the level, from the receipt; NULL: nothing
 """
 
-STEPS = (_INITIAL, _SEALED + _triggers(_DROPS_WINDOWS), _ROLLOUTS, _CHAPTERS, _FORESEEN)
+# Whose checkpoints are closed to pods without a key, see jobs.py.
+_KEYED_JOBS = """
+CREATE TABLE keyed_job (namespace TEXT NOT NULL, uid TEXT NOT NULL, PRIMARY KEY (namespace, uid)) WITHOUT ROWID;
+CREATE INDEX artifact_manifest ON artifact_file (namespace, manifest);
+"""
+
+STEPS = (_INITIAL, _SEALED + _triggers(_DROPS_WINDOWS), _ROLLOUTS, _CHAPTERS, _FORESEEN, _KEYED_JOBS)
 
 
 class NewerDatabase(RuntimeError):
