@@ -72,8 +72,9 @@ def plan_as_yaml(plan: Plan, *, full: bool = False) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if plan.status is not None:
         said["status"] = plain(plan.status)
-    if plan.apply:
-        said["apply"] = [plain(m) if full else f"{m['kind']} {m['metadata']['name']}" for m in plan.apply]
+    for how, manifests in (("create", plan.create), ("apply", plan.apply)):
+        if manifests:
+            said[how] = [plain(m) if full else f"{m['kind']} {m['metadata']['name']}" for m in manifests]
     if plan.delete:
         said["delete"] = [f"{ref.kind} {ref.name}" for ref in plan.delete]
     if plan.events:

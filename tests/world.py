@@ -1,10 +1,10 @@
 """A world to decide in: objects in a dict, with the few rules of an API server that decisions lean on.
 
 It is a `Reader`, so `observe` reads it as it reads the cache (pod templates are missing there, as in the real cache),
-and it carries plans out as the executor does: status, apply, delete, events, in that order, one effect at a time, so
-that a test can let the operator die between any two of them. Server-side apply removes what the last apply had and this
-one has not, and an apply that would change nothing is none. No controller lives here: a test that needs a kubelet or a
-Job controller writes what they would have written with `patch`.
+and it carries plans out as the executor does: status, create, apply, delete, events, in that order, one effect at a
+time, so that a test can let the operator die between any two of them. Server-side apply removes what the last apply had
+and this one has not, and an apply that would change nothing is none. No controller lives here: a test that needs a
+kubelet or a Job controller writes what they would have written with `patch`.
 """
 
 import copy
@@ -173,6 +173,8 @@ class World:
     def _effects(self, key: Key, plan: Plan, now: datetime) -> Iterable[Callable[[], str | None]]:
         if plan.status is not None:
             yield lambda: self._write_status(key, plan.status or {})
+        for manifest in plan.create:
+            yield lambda m=manifest: self._create(m, now)  # type: ignore[misc]
         for manifest in plan.apply:
             yield lambda m=manifest: self._apply(m, now)  # type: ignore[misc]
         for ref in plan.delete:
@@ -186,6 +188,13 @@ class World:
             return None
         held["status"] = copy.deepcopy(dict(status))
         return f"status {key.kind} {key.name}"
+
+    def _create(self, manifest: Manifest, now: datetime) -> str | None:
+        meta = manifest["metadata"]
+        if (manifest["kind"], meta["namespace"], meta["name"]) in self.objects:
+            return None
+        self.put(manifest, now=now)
+        return f"create {manifest['kind']} {meta['name']}"
 
     def _apply(self, manifest: Manifest, now: datetime) -> str | None:
         wanted = copy.deepcopy(dict(manifest))

@@ -23,6 +23,9 @@ COMMAND_ANNOTATION = f"{GROUP}/command"  # "<action>@<id>", executed once per id
 # --- files and environment of a training pod --------------------------------------------------------------------------
 JOB_FILE = "/etc/belay/job.json"
 """A `wire.TrainingConfig` as JSON, mounted from a ConfigMap."""
+JOB_KEY_FILE = "/etc/belay-key/key"
+"""The job's key, 32 bytes (`job_keys.job_key`), from a Secret; absent where an earlier version made the Job. Not below
+the ConfigMap's folder: a volume cannot be mounted into another one that is read-only."""
 INDEX_ENV = "JOB_COMPLETION_INDEX"  # set by the Job controller
 WORK_DIR = "/var/lib/belay"  # emptyDir: scratch, and checkpoints that wait for a lost store
 PVC_DIR = "/store"  # where `storage.pvc` is mounted, in training (rw) and serving (ro) pods
@@ -35,6 +38,8 @@ EXIT_DIVERGED = 4  # fails that seed
 LOGBOOK_URL_ENV = "BELAY_LOGBOOK_URL"  # http://belay-logbook.<namespace>.svc:8600; unset: no logbook
 TOKEN_FILE = "/var/run/belay/token"  # projected service account token
 TOKEN_AUDIENCE = "belay-logbook"
+PROOF_HEADER = "x-belay-proof"
+"""Request header to the logbook: that a training pod holds its job's key, see `job_keys.prove`."""
 POLICY_ENV = "BELAY_POLICY"  # the version's name, as answered in `x-belay-policy`
 NAMESPACE_ENV = "BELAY_NAMESPACE"
 

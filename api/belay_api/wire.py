@@ -4,7 +4,8 @@ Serving (any runtime): `POST /predictions/policy` with a `Prediction` or a list 
 
 Logbook, every path below `/v1`; callers inside the cluster send their projected service account token (audience
 `belay-logbook`) as Bearer, which must belong to a service account of that namespace; outside ones an API key as Bearer.
-The operator's own service account may read and write every namespace.
+Training pods prove in `names.PROOF_HEADER` that they have their job's key, see `job_keys.py`: progress and checkpoints
+are their job's, and only they upload. The operator's own service account may read and write every namespace.
 
     POST   /namespaces/{ns}/progress                 Batch[RunProgress] -> BatchResult         training pods
     GET    /progress?since=CURSOR&wait=SECONDS       -> ProgressPage                           operator, long-poll

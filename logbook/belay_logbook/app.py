@@ -17,20 +17,23 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from belay_api.job_keys import UID
 from belay_api.receipts import namespace_key
 from belay_api.wire import API_PREFIX, CheckpointRef
 from belay_logbook import metrics
-from belay_logbook.auth import Action, Gate, KeyFile
+from belay_logbook.auth import Action, Caller, Gate, KeyFile
 from belay_logbook.batch import parse_one, read_body, result_of
 from belay_logbook.blobs import BlobFiles
 from belay_logbook.curves import parse_question, read_curves
 from belay_logbook.db import Database
 from belay_logbook.episodes import parse_outcomes, parse_starts, record_outcomes, record_starts
 from belay_logbook.errors import BadRequest, LogbookError
+from belay_logbook.jobs import Jobs
 from belay_logbook.longpoll import Feed
 from belay_logbook.look import Looks, episodes_topic, parse_look, parse_wait
 from belay_logbook.offload import in_thread
 from belay_logbook.progress import parse_progress, read_progress, record_progress
+from belay_logbook.proofs import check_body
 from belay_logbook.respond import NUMBER, Measured, defect, gone, header, json_answer, param, refuse, refuse_http
 from belay_logbook.settings import Settings
 from belay_logbook.store import Store
@@ -38,7 +41,6 @@ from belay_logbook.tokenreview import TokenReviewer
 
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_UID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PROGRESS = ("progress",)
 
 
@@ -53,8 +55,13 @@ class Logbook:
         self.curves_at_once = asyncio.Semaphore(1)  # of a thousand seeds they take a reader seconds
         self.store = Store(database, BlobFiles(settings.data))
         self.reviewer = TokenReviewer(settings.api_server) if settings.api_server else None
+        self.jobs = Jobs(database)
         self.gate = Gate(
-            self.reviewer, KeyFile(settings.api_keys), settings.operators, open_to_all=settings.open_to_all
+            self.reviewer,
+            KeyFile(settings.api_keys),
+            settings.operators,
+            master_key=settings.master_key,
+            open_to_all=settings.open_to_all,
         )
 
     def key(self, namespace: str) -> bytes:
@@ -101,8 +108,12 @@ def make_app(logbook: Logbook) -> ASGIApp:
 # --- training ---------------------------------------------------------------------------------------------------------
 async def post_progress(request: Request) -> Response:
     """Batch[RunProgress] -> BatchResult."""
-    logbook, namespace = await _enter(request, Action.PROGRESS)
-    taken, refused = await in_thread(parse_progress, await read_body(request))
+    logbook, namespace, caller = await _identify(request, Action.PROGRESS)
+    body = await read_body(request)
+    check_body(caller.proof, body)
+    taken, refused = await in_thread(parse_progress, body)
+    for uid in {beat.uid for beat in taken}:
+        await logbook.jobs.admit(caller, namespace, uid)
     if taken:
         await logbook.database.write(
             lambda connection, arrived: record_progress(connection, namespace, taken, arrived),
@@ -130,7 +141,7 @@ async def get_progress(request: Request) -> Response:
 async def get_curves(request: Request) -> Response:
     """How a metric of a training went, seed by seed."""
     logbook, namespace = await _enter(request, Action.CURVES)
-    uid = param(request, "uid", _UID)
+    uid = param(request, "uid", UID)
     metric, most = parse_question(request.query_params)
 
     def read(connection: sqlite3.Connection) -> str:  # made into text here, beside the event loop
@@ -180,7 +191,7 @@ async def get_statistics(request: Request) -> Response:
 # --- store ------------------------------------------------------------------------------------------------------------
 async def head_blob(request: Request) -> Response:
     """How far a blob is. Only a complete one has a Content-Length."""
-    logbook, namespace = await _enter(request, Action.STORE)
+    logbook, namespace = await _enter(request, Action.ARTIFACTS)
     state = await logbook.store.state(namespace, param(request, "sha256", _SHA256))
     headers = {"Upload-Offset": str(state.offset), "Upload-Length": str(state.size)}
     response = Response(headers=headers | ({"Accept-Ranges": "bytes"} if state.complete else {}))
@@ -191,15 +202,17 @@ async def head_blob(request: Request) -> Response:
 
 
 async def get_blob(request: Request) -> Response:
-    """The bytes; Range is honoured."""
-    logbook, namespace = await _enter(request, Action.STORE)
-    path = await logbook.store.file(namespace, param(request, "sha256", _SHA256))
+    """The bytes; Range is honoured. Those of a checkpoint are its job's."""
+    logbook, namespace, caller = await _identify(request, Action.ARTIFACTS)
+    sha256 = param(request, "sha256", _SHA256)
+    await logbook.jobs.admit_any(caller, namespace, await logbook.store.jobs_of(namespace, sha256))
+    path = await logbook.store.file(namespace, sha256)
     return FileResponse(path, media_type="application/octet-stream")
 
 
 async def patch_blob(request: Request) -> Response:
     """Append to a blob: 204 and the new offset, 201 when it is complete and verified."""
-    logbook, namespace = await _enter(request, Action.STORE)
+    logbook, namespace = await _enter(request, Action.UPLOAD)
     sha256 = param(request, "sha256", _SHA256)
     offset = header(request, "Upload-Offset")
     if offset is None:
@@ -211,20 +224,18 @@ async def patch_blob(request: Request) -> Response:
 
 async def list_checkpoints(request: Request) -> Response:
     """A seed's checkpoints, newest step first."""
-    logbook, namespace = await _enter(request, Action.STORE)
-    uid, index = param(request, "uid", _UID), int(param(request, "index", NUMBER))
+    logbook, namespace, uid, _ = await _enter_job(request)
+    index = int(param(request, "index", NUMBER))
     return json_answer(await logbook.store.checkpoints(namespace, uid, index))
 
 
 async def put_checkpoint(request: Request) -> Response:
     """Record a checkpoint whose blob is here."""
-    logbook, namespace = await _enter(request, Action.STORE)
-    uid, index, step = (
-        param(request, "uid", _UID),
-        int(param(request, "index", NUMBER)),
-        int(param(request, "step", NUMBER)),
-    )
-    ref = parse_one(await read_body(request), CheckpointRef)
+    logbook, namespace, uid, caller = await _enter_job(request)
+    index, step = int(param(request, "index", NUMBER)), int(param(request, "step", NUMBER))
+    body = await read_body(request)
+    check_body(caller.proof, body)
+    ref = parse_one(body, CheckpointRef)
     if not _SHA256.fullmatch(ref.sha256):
         raise BadRequest(f"sha256 is {ref.sha256[:80]!r}, wanted {_SHA256.pattern}", field="sha256")
     if ref.step != step:
@@ -235,8 +246,8 @@ async def put_checkpoint(request: Request) -> Response:
 
 async def delete_checkpoint(request: Request) -> Response:
     """Forget a checkpoint."""
-    logbook, namespace = await _enter(request, Action.STORE)
-    uid, index = param(request, "uid", _UID), int(param(request, "index", NUMBER))
+    logbook, namespace, uid, _ = await _enter_job(request)
+    index = int(param(request, "index", NUMBER))
     await logbook.store.delete_checkpoint(namespace, uid, index, int(param(request, "step", NUMBER)))
     return Response(status_code=204)
 
@@ -264,7 +275,21 @@ async def get_metrics(_: Request) -> Response:
 
 
 async def _enter(request: Request, action: Action) -> tuple[Logbook, str]:
+    logbook, namespace, _ = await _identify(request, action)
+    return logbook, namespace
+
+
+async def _enter_job(request: Request) -> tuple[Logbook, str, str, Caller]:
+    """Admit who asks for the checkpoints of a job."""
+    logbook, namespace, caller = await _identify(request, Action.CHECKPOINTS)
+    uid = param(request, "uid", UID)
+    await logbook.jobs.admit(caller, namespace, uid)
+    return logbook, namespace, uid, caller
+
+
+async def _identify(request: Request, action: Action) -> tuple[Logbook, str, Caller]:
     logbook: Logbook = request.app.state.logbook
     namespace = param(request, "namespace", _NAMESPACE)
-    await logbook.gate.admit(request, action, namespace)
-    return logbook, namespace
+    caller = await logbook.gate.admit(request, action, namespace)
+    await logbook.jobs.close(caller, namespace)
+    return logbook, namespace, caller

@@ -1,25 +1,32 @@
 """Who calls, and what they may do. Closed by default: without a credential that is known, nothing.
 
-operator          every namespace, everything
-service account   its own namespace, everything there
-API key           its namespace: write outcomes, read statistics
-local             everything; only in development, only on a loopback address
+What a role may is `MAY`. A pod's token says its account, and all pods of a namespace have the same one; a request with
+a proof of a job's key comes from a pod of that job. `jobs.py` says whose checkpoints a training pod may touch.
+
+A Job that an earlier version made has pods without a key. They are told by their names, which the token's review gives
+and nobody in a pod can choose: `<job>-a<attempt>-<index>-<five characters>`. A Deployment's pods are called otherwise.
 """
 
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from starlette.requests import Request
 
+from belay_api.job_keys import Proof
+from belay_api.names import PROOF_HEADER
 from belay_api.wire import ApiKey
 from belay_logbook.errors import Forbidden, Unauthorized
+from belay_logbook.proofs import read_proof
+from belay_logbook.tokenreview import Account
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
+_TRAINING_POD = re.compile(r".+-a\d+-\d{1,5}-[a-z0-9]{5}")
 _ABSENT = (0, 0)  # in place of a key file's time and size
 
 
@@ -32,10 +39,36 @@ class Action(StrEnum):
     STARTS = "write starts"
     OUTCOMES = "write outcomes"
     STATISTICS = "read statistics"
-    STORE = "use the store"
+    ARTIFACTS = "read artifacts"
+    UPLOAD = "upload to the store"
+    CHECKPOINTS = "use checkpoints"
+
+
+class Role(StrEnum):
+    """Who somebody is."""
+
+    OPERATOR = "operator"
+    """The operator's own service account; every namespace."""
+    TRAINING_POD = "training pod"
+    """A pod that has a training job's key, or is a pod of such a job without one; its namespace."""
+    ACCOUNT = "service account"
+    """Any other pod or account of a namespace: those that serve, applications."""
+    API_KEY = "API key"
+    """An application outside; the namespace of its key."""
+    LOCAL = "local"
+    """Everybody, in development, on a loopback address only; every namespace."""
 
 
 _KEY_MAY = frozenset({Action.OUTCOMES, Action.STATISTICS})
+_ACCOUNT_MAY = _KEY_MAY | {Action.CURVES, Action.STARTS, Action.ARTIFACTS}
+_TRAINING = frozenset({Action.PROGRESS, Action.UPLOAD, Action.CHECKPOINTS})
+MAY = {
+    Role.OPERATOR: frozenset(Action),
+    Role.TRAINING_POD: _ACCOUNT_MAY | _TRAINING,
+    Role.ACCOUNT: _ACCOUNT_MAY,
+    Role.API_KEY: _KEY_MAY,
+    Role.LOCAL: frozenset(Action),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +79,20 @@ class Caller:
     """For messages and logs."""
     namespace: str | None
     """The only namespace open to them; None: every one."""
-    may: frozenset[Action]
-    """What they may do there."""
+    role: Role
+    """What they may do there is `MAY[role]`."""
+    proof: Proof | None = None
+    """Whose key a training pod has; None: nobody's was shown."""
 
 
-LOCAL = Caller("local", None, frozenset(Action))
+LOCAL = Caller("local", None, Role.LOCAL)
 
 
 class Users(Protocol):
-    """Token to user name; TokenReviewer is the real one."""
+    """Token to account; TokenReviewer is the real one."""
 
-    async def user(self, token: str) -> str:
-        """Return the user name. Raises: Unauthorized, Unavailable."""
+    async def account(self, token: str) -> Account:
+        """Return whose token it is. Raises: Unauthorized, Unavailable."""
 
 
 class KeyFile:
@@ -96,17 +131,21 @@ class KeyFile:
 class Gate:
     """Turns a request's credential into a caller."""
 
-    def __init__(self, users: Users | None, keys: KeyFile, operators: frozenset[str], *, open_to_all: bool) -> None:
+    def __init__(
+        self, users: Users | None, keys: KeyFile, operators: frozenset[str], *, master_key: bytes, open_to_all: bool
+    ) -> None:
         """Make the gate.
 
         Args:
             users: None: no API server to ask, so service accounts are unknown.
             operators: User names of the operator's service account.
+            master_key: Each job's key is derived from it.
             open_to_all: Everybody is `LOCAL`; `settings.py` allows it on loopback only.
         """
         self._users = users
         self._keys = keys
         self._operators = operators
+        self._master_key = master_key
         self._open_to_all = open_to_all
 
     async def admit(self, request: Request, action: Action, namespace: str | None) -> Caller:
@@ -118,8 +157,15 @@ class Gate:
         if caller.namespace is not None and caller.namespace != namespace:
             wanted = "all namespaces" if namespace is None else f"namespace {namespace}"
             raise Forbidden(f"{caller.name} belongs to namespace {caller.namespace} and may not touch {wanted}")
-        if action not in caller.may:
-            raise Forbidden(f"{caller.name} may not {action.value}; it may {', '.join(sorted(caller.may))}")
+        if namespace is not None and caller.role in (Role.ACCOUNT, Role.TRAINING_POD):
+            proof = read_proof(request, namespace, self._master_key)
+            caller = caller if proof is None else replace(caller, role=Role.TRAINING_POD, proof=proof)
+        if action not in MAY[caller.role]:
+            hint = f"; only a training pod may, which shows its job's key in {PROOF_HEADER}"
+            raise Forbidden(
+                f"{caller.name} may not {action.value}{hint if action in _TRAINING else ''}. As {caller.role.value} it "
+                f"may {', '.join(sorted(MAY[caller.role]))}"
+            )
         return caller
 
     async def _who(self, request: Request) -> Caller:
@@ -128,15 +174,18 @@ class Gate:
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("no credential: send `Authorization: Bearer <service account token or API key>`")
         if key := self._keys.find(token):
-            return Caller(f"API key {key.name}", key.namespace, _KEY_MAY)
+            return Caller(f"API key {key.name}", key.namespace, Role.API_KEY)
         if self._users is None:
             raise Unauthorized(
                 "the credential is no known API key, and no API server is configured to ask about tokens"
             )
-        user = await self._users.user(token)
-        if user in self._operators:
-            return Caller(user, None, frozenset(Action))
-        if not user.startswith(_SERVICE_ACCOUNT):
-            raise Unauthorized(f"{user} is no service account: send a pod's projected token or an API key")
-        namespace = user.removeprefix(_SERVICE_ACCOUNT).split(":")[0]
-        return Caller(user, namespace, frozenset(Action) - {Action.READ_ALL})
+        account = await self._users.account(token)
+        if account.user in self._operators:
+            return Caller(account.user, None, Role.OPERATOR)
+        if not account.user.startswith(_SERVICE_ACCOUNT):
+            raise Unauthorized(f"{account.user} is no service account: send a pod's projected token or an API key")
+        namespace = account.user.removeprefix(_SERVICE_ACCOUNT).split(":")[0]
+        if account.pod is None:
+            return Caller(account.user, namespace, Role.ACCOUNT)
+        trains = _TRAINING_POD.fullmatch(account.pod)
+        return Caller(f"pod {account.pod}", namespace, Role.TRAINING_POD if trains else Role.ACCOUNT)

@@ -152,7 +152,13 @@ CREATE TABLE point (
 ALTER TABLE progress ADD COLUMN life INTEGER NOT NULL DEFAULT 0;  -- 0: of an earlier layout
 """
 
-STEPS = (_INITIAL, _SEALED + _triggers(_DROPS_WINDOWS), _ROLLOUTS, _CHAPTERS, _FORESEEN, _CURVES)
+# Whose checkpoints are closed to pods without a key, see jobs.py.
+_KEYED_JOBS = """
+CREATE TABLE keyed_job (namespace TEXT NOT NULL, uid TEXT NOT NULL, PRIMARY KEY (namespace, uid)) WITHOUT ROWID;
+CREATE INDEX artifact_manifest ON artifact_file (namespace, manifest);
+"""
+
+STEPS = (_INITIAL, _SEALED + _triggers(_DROPS_WINDOWS), _ROLLOUTS, _CHAPTERS, _FORESEEN, _CURVES, _KEYED_JOBS)
 
 
 class NewerDatabase(RuntimeError):

@@ -2,7 +2,7 @@
 
 A namespace may read a blob when it uploaded those bytes itself: knowing a digest opens nothing. Two namespaces that
 uploaded the same bytes share one file. A checkpoint's blob goes when the last checkpoint that names it goes, unless an
-uploaded artifact manifest names it too; artifacts are kept.
+uploaded artifact manifest names it too; artifacts are kept. What only checkpoints name belongs to their jobs.
 """
 
 import asyncio
@@ -62,6 +62,17 @@ class Store:
         if await self._size(namespace, sha256) is None:
             raise NotFound(f"namespace {namespace} has no complete blob {sha256}")
         return self._files.path(sha256)
+
+    async def jobs_of(self, namespace: str, sha256: str) -> frozenset[str]:
+        """Return the uids of the jobs whose checkpoint the blob is; none: it is of an artifact, or of nothing yet."""
+        query = "SELECT DISTINCT uid FROM checkpoint WHERE (namespace, sha256) = (?, ?)"
+
+        def uids(connection: sqlite3.Connection) -> frozenset[str]:
+            if _in_artifact(connection, namespace, sha256):
+                return frozenset()
+            return frozenset(uid for (uid,) in connection.execute(query, (namespace, sha256)))
+
+        return await self._database.read(uids)
 
     async def append(
         self, namespace: str, sha256: str, *, offset: int, size: int | None, chunks: AsyncIterator[bytes]
@@ -166,10 +177,18 @@ def _collect(connection: sqlite3.Connection, namespace: str, sha256: str | None)
     """Take the blob from the namespace when nothing there names it; return it when no namespace has it any more."""
     if sha256 is None:
         return None
-    for table in ("checkpoint", "artifact_file"):
-        query = f"SELECT 1 FROM {table} WHERE (namespace, sha256) = (?, ?) LIMIT 1"
-        if connection.execute(query, (namespace, sha256)).fetchone():
-            return None
+    query = "SELECT 1 FROM checkpoint WHERE (namespace, sha256) = (?, ?) LIMIT 1"
+    if connection.execute(query, (namespace, sha256)).fetchone() or _in_artifact(connection, namespace, sha256):
+        return None
     connection.execute("DELETE FROM blob WHERE (namespace, sha256) = (?, ?)", (namespace, sha256))
     others = connection.execute("SELECT 1 FROM blob WHERE sha256 = ? LIMIT 1", [sha256]).fetchone()
     return None if others else sha256
+
+
+def _in_artifact(connection: sqlite3.Connection, namespace: str, sha256: str) -> bool:
+    """Whether the blob is an artifact's manifest, or a file that one names."""
+    for column in ("sha256", "manifest"):
+        query = f"SELECT 1 FROM artifact_file WHERE (namespace, {column}) = (?, ?) LIMIT 1"
+        if connection.execute(query, (namespace, sha256)).fetchone():
+            return True
+    return False

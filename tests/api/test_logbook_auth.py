@@ -23,9 +23,16 @@ class Cluster:
             self.kube.run("create", "namespace", namespace)
         self.kube.run("-n", namespace, "create", "serviceaccount", name)
 
-    def token(self, namespace: str, name: str, audience: str = TOKEN_AUDIENCE) -> str:
+    def token(self, namespace: str, name: str, audience: str = TOKEN_AUDIENCE, *, pod: str | None = None) -> str:
         words = ["create", "token", name, "-n", namespace, "--duration", "10m"]
+        words += ["--bound-object-kind", "Pod", "--bound-object-name", pod] if pod else []
         return self.kube.run(*words, *(["--audience", audience] if audience else [])).strip()
+
+    def pod(self, namespace: str, name: str, account: str) -> None:
+        container = {"name": "c", "image": "x"}
+        spec = {"serviceAccountName": account, "automountServiceAccountToken": False, "containers": [container]}
+        made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+        Kube(self.api.kubeconfig, namespace).apply(made)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +66,7 @@ def logbook(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def ask(logbook: Process, token: str, namespace: str) -> int:
     with logbook.client(namespace, token=token) as client:
-        return client.get("/checkpoints/uid/0").status_code
+        return client.get("/statistics", params={"versions": "a"}).status_code
 
 
 def test_a_pod_of_a_namespace_may_use_that_namespace_and_no_other(cluster: Cluster, logbook: Process) -> None:
@@ -70,6 +77,18 @@ def test_a_pod_of_a_namespace_may_use_that_namespace_and_no_other(cluster: Clust
     assert ask(logbook, token, other) == 403
     with logbook.client(token=token) as client:
         assert client.get("/v1/progress").status_code == 403
+
+
+def test_a_training_pod_is_known_by_the_name_that_the_api_server_says(cluster: Cluster, logbook: Process) -> None:
+    namespace, train, serve = new_namespace(), "cartpole-a1-0-abcde", "cartpole-7f3a9c-5d8f7b6c9-x2x9z"
+    cluster.account(namespace, "trainer")
+    for pod in (train, serve):
+        cluster.pod(namespace, pod, "trainer")
+    answers = {}
+    for pod in (train, serve, None):
+        with logbook.client(namespace, token=cluster.token(namespace, "trainer", pod=pod)) as client:
+            answers[pod] = client.get("/checkpoints/uid/0").status_code
+    assert answers == {train: 200, serve: 403, None: 403}
 
 
 def test_the_operator_may_see_all(cluster: Cluster, logbook: Process) -> None:
@@ -87,7 +106,7 @@ def test_a_token_for_the_api_server_is_not_one_for_the_logbook(cluster: Cluster,
     head, payload, signature = token.split(".")
     assert ask(logbook, f"{head}.{payload}.{signature[::-1]}", namespace) == 401
     with logbook.client(namespace) as client:
-        answer = client.get("/checkpoints/uid/0", headers={"Authorization": b"Bearer " + token.encode() + b"\xe9"})
+        answer = client.get("/statistics", headers={"Authorization": b"Bearer " + token.encode() + b"\xe9"})
     assert answer.status_code == 401
 
 
@@ -113,7 +132,7 @@ def test_an_api_server_that_does_not_answer_is_no_refusal(tmp_path: Path) -> Non
     try:
         assert ask(process, known, "logbook-system") == 200  # remembered
         with process.client("logbook-system", token=fresh) as client:
-            answer = client.get("/checkpoints/uid/0")
+            answer = client.get("/statistics")
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == "1"
     finally:

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for every heartbeat
     run: Run | None = None
     try:
-        run = read_run(options.job_file, options.index)
+        run = read_run(options.job_file, options.index, options.key_file)
         report, code = _train(run, options, stop), names.EXIT_DONE
     except TrainerError as error:
         log.error("%s: %s", error.outcome, error)
@@ -46,7 +46,8 @@ def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
     # torch takes seconds to import; bad input is told before.
     from belay_trainer.session import train_and_publish  # noqa: PLC0415
 
-    logbook = connect(options.logbook_url, options.token_file) if options.logbook_url else None
+    url, token = options.logbook_url, options.token_file
+    logbook = connect(url, token, key=run.key, uid=run.config.uid) if url else None
     return train_and_publish(run, work_dir=options.work_dir, pvc_dir=options.pvc_dir, logbook=logbook, stop=stop)
 
 
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--termination-log", type=Path, default=Path(names.TERMINATION_LOG), help="for the report")
     parser.add_argument("--logbook-url", default=os.environ.get(names.LOGBOOK_URL_ENV), help="unset: no logbook")
     parser.add_argument("--token-file", type=Path, default=Path(names.TOKEN_FILE), help="bearer token for the logbook")
+    parser.add_argument("--key-file", type=Path, default=Path(names.JOB_KEY_FILE), help="the job's key; may be absent")
     return parser
 
 

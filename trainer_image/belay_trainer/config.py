@@ -1,6 +1,6 @@
 """Which seed of which training this pod is: the mounted configuration and the pod's completion index."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from belay_api import names
 from belay_api.training import RLTrainingJobSpec, TrainingConfig
 from belay_trainer.errors import BadConfiguration
+from belay_trainer.seal import read_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Run:
     config: TrainingConfig
     index: int  # place in the Indexed Job
     seed: int  # seeds.first + index
+    key: bytes | None = field(default=None, repr=False)  # the job's; None: this pod was given none
 
     @property
     def spec(self) -> RLTrainingJobSpec:
@@ -24,12 +26,12 @@ class Run:
         return self.config.spec
 
 
-def read_run(job_file: Path, index: str | None) -> Run:
+def read_run(job_file: Path, index: str | None, key_file: Path) -> Run:
     """Return what this pod has to train.
 
     Args:
         index: The completion index as the Job controller wrote it; None: there is none.
-    Raises: BadConfiguration when the file or the index is missing or not as this version understands them.
+    Raises: BadConfiguration when a file or the index is missing or not as this version understands them.
     """
     place = read_index(index)
     try:
@@ -46,7 +48,7 @@ def read_run(job_file: Path, index: str | None) -> Run:
         ) from error
     if place >= config.spec.seeds.count:
         raise BadConfiguration(f"{names.INDEX_ENV} is {place}, but seeds.count is {config.spec.seeds.count}.")
-    return Run(config=config, index=place, seed=config.spec.seeds.first + place)
+    return Run(config, index=place, seed=config.spec.seeds.first + place, key=read_key(key_file))
 
 
 def read_index(index: str | None) -> int:

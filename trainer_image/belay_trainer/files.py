@@ -16,13 +16,13 @@ from belay_api.wire import CheckpointRef
 _NAME = re.compile(r"^(\d{12,})-([0-9a-f]{64})\.ckpt$")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, *parts: bytes) -> None:
     """Write a file that survives a power cut whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")  # one writer per folder: what a killed one left is written over
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         temporary.rename(path)
@@ -45,9 +45,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def reference(step: int, blob: bytes) -> CheckpointRef:
-    """Return the reference of a checkpoint."""
-    return CheckpointRef(step=step, sha256=hashlib.sha256(blob).hexdigest(), size=len(blob))
+def reference(step: int, *parts: bytes) -> CheckpointRef:
+    """Return the reference of a checkpoint whose bytes are `parts`, one after the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return CheckpointRef(step=step, sha256=digest.hexdigest(), size=sum(map(len, parts)))
 
 
 def checkpoint_path(folder: Path, ref: CheckpointRef) -> Path:
@@ -64,9 +67,9 @@ def list_checkpoints(folder: Path) -> list[CheckpointRef]:
     return sorted(found, key=lambda ref: ref.step, reverse=True)
 
 
-def write_checkpoint(folder: Path, ref: CheckpointRef, blob: bytes) -> None:
+def write_checkpoint(folder: Path, ref: CheckpointRef, *parts: bytes) -> None:
     """Keep a checkpoint in place of any other of its step."""
-    write_atomically(checkpoint_path(folder, ref), blob)
+    write_atomically(checkpoint_path(folder, ref), *parts)
     delete_checkpoints(folder, ref.step, but=ref.sha256)
 
 

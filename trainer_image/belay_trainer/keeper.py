@@ -1,7 +1,8 @@
 """Checkpoints that outlive this process: written here first, brought to the store behind the training's back.
 
 Training waits for the local disk only. A lost store costs nothing but the distance a new pod has to repeat; the newest
-checkpoint is brought there when it answers again.
+checkpoint is brought there when it answers again. What leaves here is sealed, and nothing is handed out whose seal does
+not fit: a store is a place that others may write to.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from typing import TypeVar
 from belay_api.wire import CheckpointRef
 from belay_trainer import files
 from belay_trainer.errors import StoreRefused, StoreUnavailable
+from belay_trainer.seal import Seal, Unsealed
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store
 
@@ -28,10 +30,12 @@ log = logging.getLogger(__name__)
 class Keeper:
     """One seed's checkpoints."""
 
-    def __init__(self, folder: Path, store: Store, *, keep: int) -> None:
+    def __init__(self, folder: Path, store: Store, *, keep: int, seal: Seal | None = None) -> None:
+        """Args: seal: None: nothing is sealed, as in a pod without a key."""
         self._folder = folder
         self._store = store
         self._keep = keep
+        self._seal = seal or Seal(None, index=0)
         self._pending: CheckpointRef | None = None
         self._closed = False
         self._changed = threading.Condition()
@@ -56,19 +60,26 @@ class Keeper:
         copies += [(ref, partial(self._store.load, ref)) for ref in there]
         for ref, read in sorted(copies, key=lambda copy: copy[0].step, reverse=True):
             try:
-                blob = _answered(read, stop, until)
+                sealed = _answered(read, stop, until)
             except (OSError, StoreUnavailable, StoreRefused) as error:
                 log.warning("checkpoint of timestep %d cannot be read and is skipped: %s", ref.step, error)
                 continue
-            if hashlib.sha256(blob).hexdigest() == ref.sha256:
-                yield ref, blob
-            else:
+            if hashlib.sha256(sealed).hexdigest() != ref.sha256:
                 log.warning("checkpoint of timestep %d is torn and is skipped", ref.step)
+                continue
+            try:
+                blob = self._seal.open(sealed, step=ref.step)
+            except Unsealed as error:
+                log.warning("checkpoint of timestep %d %s: it is skipped", ref.step, error)
+                continue
+            del sealed  # it may be large, and is not needed while the caller reads the other
+            yield ref, blob
 
     def save(self, step: int, blob: bytes) -> None:
         """Keep a checkpoint here, and in the store as soon as it answers; a newer one replaces one that still waits."""
-        ref = files.reference(step, blob)
-        files.write_checkpoint(self._folder, ref, blob)
+        parts = self._seal.seal(blob, step=step), blob
+        ref = files.reference(step, *parts)
+        files.write_checkpoint(self._folder, ref, *parts)
         for old in files.outlived(files.list_checkpoints(self._folder), step=step, keep=self._keep):
             files.delete_checkpoints(self._folder, old.step)
         with self._changed:

@@ -64,7 +64,7 @@ collector; our own specs are never written. tests/unit/dev/test_chart.py holds t
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
-- apiGroups: [""]  # RBAC cannot restrict create by name
+- apiGroups: [""]  # each training job's key is made and never read; RBAC cannot restrict create by name
   resources: [secrets]
   verbs: [create]
 - apiGroups: [""]

@@ -1,10 +1,11 @@
-"""Carry a plan out: status, apply, delete, events, in this order. Nothing that is not ours is applied over.
+"""Carry a plan out: status, create, apply, delete, events, in this order. Nothing that is not ours is applied over.
 
 The recorded intent goes first, so a process that dies on any line leaves a world that the next pass can read, and an
 intent to roll back waits for no other call. A child that is blocked stops nothing else: it is said in the status, which
-then is written once more (see `blocked.py`), and told in an Event. Every write is one that may be repeated: an apply
-names the whole wanted content, a status replaces the version it was decided on, a delete names the uid. What the API
-server answers goes into the cache at once, so the next pass never works on what it has itself already changed.
+then is written once more (see `blocked.py`), and told in an Event. Every write is one that may be repeated: a create
+finds what it made before, an apply names the whole wanted content, a status replaces the version it was decided on, a
+delete names the uid. What the API server answers goes into the cache at once, so the next pass never works on what it
+has itself already changed.
 """
 
 import time
@@ -41,6 +42,7 @@ class _Child:
 
     manifest: Manifest  # complete: with our label and its digest
     digest: str
+    create: bool  # true: made where nothing has its name, and never looked at
 
 
 class Executor:
@@ -77,7 +79,7 @@ class Executor:
             writes += 1
         try:
             for child in missing:
-                why = await self._apply(obj, child, urgent)
+                why = await (self._create if child.create else self._apply)(obj, child, urgent)
                 if why is None:
                     writes += 1
                 else:
@@ -98,14 +100,14 @@ class Executor:
         return writes
 
     def _missing(self, obj: Mapping[str, Any], plan: Plan) -> list[_Child]:
-        """Return the children that an apply would change, or might."""
+        """Return the children that a create or an apply would change, or might."""
         missing = []
-        for manifest in plan.apply:
+        for manifest, create in (*((one, True) for one in plan.create), *((one, False) for one in plan.apply)):
             full, digest = stamped(_managed(manifest))
             if self._drift.in_sync(obj, full, digest):
                 metrics.APPLIES_SAVED.labels(manifest["kind"]).inc()
             elif not self._is_going(manifest):
-                missing.append(_Child(full, digest))
+                missing.append(_Child(full, digest, create))
         return missing
 
     def _is_going(self, manifest: Manifest) -> bool:
@@ -130,6 +132,19 @@ class Executor:
         live = await self._client.get(kind, namespace, name, urgent=urgent)
         if live is not None:
             self._cache.put(kind, live)
+
+    async def _create(self, obj: Mapping[str, Any], child: _Child, urgent: bool) -> Blocked | None:
+        """Create the child; return what it is blocked by, or None when something has its name."""
+        try:
+            await self._client.create(child.manifest, urgent=urgent)
+        except Terminating:
+            raise
+        except Conflict:  # made before, by a process that is gone perhaps; or somebody else's, who keeps it
+            pass
+        except (Refused, Forbidden) as error:
+            return refused(child.manifest, error)
+        self._drift.remember(obj, child.manifest, child.digest, {})
+        return None
 
     async def _apply(self, obj: Mapping[str, Any], child: _Child, urgent: bool) -> Blocked | None:
         """Apply the child; return what it is blocked by, or None when it is made."""

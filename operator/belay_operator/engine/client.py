@@ -148,11 +148,11 @@ class Client:
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         await self.call("DELETE", resource, resource.path(namespace, name), body=body, urgent=urgent)
 
-    async def create(self, manifest: Mapping[str, Any], *, tries: int = TRIES) -> Object:
+    async def create(self, manifest: Mapping[str, Any], *, tries: int = TRIES, urgent: bool = False) -> Object:
         """Create an object that must not exist yet. Raises: Conflict when it does."""
         resource = resource_of(manifest["kind"])
         path = resource.path(manifest["metadata"]["namespace"])
-        return await self.call("POST", resource, path, body=manifest, tries=tries)
+        return await self.call("POST", resource, path, body=manifest, tries=tries, urgent=urgent)
 
     async def serves(self, resource: Resource) -> bool:
         """Return whether the API server serves this kind at this version."""

@@ -1,8 +1,8 @@
 """What a pure `decide` answers, and what the executor does with it.
 
-The executor carries a plan out in this order: status, apply, delete, events. The recorded intent goes first, so that
-whoever finds the world after a crash also finds what was meant. A plan holds everything worth telling; `decide` logs
-nothing.
+The executor carries a plan out in this order: status, create, apply, delete, events. The recorded intent goes first,
+so that whoever finds the world after a crash also finds what was meant. A plan holds everything worth telling; `decide`
+logs nothing.
 """
 
 from collections.abc import Mapping
@@ -39,6 +39,7 @@ class Plan:
     """The next move. An empty plan means: nothing is missing."""
 
     status: Mapping[str, Any] | None = None  # the whole new status; None: leave it as it is
+    create: tuple[Manifest, ...] = ()  # made where nothing has the name yet; what has it is neither read nor changed
     apply: tuple[Manifest, ...] = ()  # server-side applied, in this order
     delete: tuple[Ref, ...] = ()
     events: tuple[Note, ...] = ()
@@ -49,7 +50,7 @@ class Plan:
     def writes(self) -> tuple[Any, ...]:
         """Everything the plan would change in the API server; empty when the world is as wanted."""
         status = () if self.status is None else (self.status,)
-        return (*status, *self.apply, *self.delete)
+        return (*status, *self.create, *self.apply, *self.delete)
 
 
 EMPTY = Plan()

@@ -9,6 +9,7 @@ from belay_api import names
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
 from belay_operator import children
+from belay_operator.training import job_key
 from belay_operator.training.observed import Observed
 
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
@@ -60,7 +61,10 @@ def config_map(observed: Observed) -> dict[str, Any]:
 def workload_object(observed: Observed, api_version: str, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the object that runs the attempt's pods."""
     name = workload_name(observed.owner.name, observed.attempt)
-    return observed.owner.child(api_version, kind, name, _labels(observed), spec=spec)
+    made = observed.owner.child(api_version, kind, name, _labels(observed), spec=spec)
+    if annotations := job_key.annotations(observed.owner, observed.settings):
+        made["metadata"]["annotations"] = annotations
+    return made
 
 
 def pod_template(observed: Observed) -> dict[str, Any]:
@@ -123,11 +127,13 @@ def _pod(observed: Observed) -> dict[str, Any]:
     volumes = [
         {"name": "config", "configMap": {"name": config_name(observed.owner, observed.attempt)}},
         children.token_volume(),
+        *job_key.volumes(observed.owner, observed.settings),
         *children.empty_dirs(["work", "tmp"]),
     ]
     mounts = [
         {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
         children.token_mount(),
+        *job_key.mounts(observed.settings),
         {"name": "work", "mountPath": names.WORK_DIR},
         {"name": "tmp", "mountPath": "/tmp"},
     ]

@@ -15,7 +15,7 @@ from belay_api.conditions import get_condition
 from belay_api.reasons import EventReason, TrainingReason
 from belay_api.training import RLTrainingJobStatus, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
-from belay_operator.training import build
+from belay_operator.training import build, job_key
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import published, seed_statuses, unread
 from belay_operator.training.situation import Situation, situation
@@ -45,7 +45,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     return _status_plan(
         observed,
         status,
-        apply=_missing(observed, status, seen),
+        **_missing(observed, status, seen),
         events=_events(observed, status, seen),
         requeue_after=REPORT_GRACE if waiting else None,
     )
@@ -89,20 +89,28 @@ def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJ
     return status.model_copy(update={"aggregate": result, "published_policy": name})
 
 
-def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[Manifest, ...]:
+def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> dict[str, tuple[Manifest, ...]]:
+    """Return what the plan creates and applies."""
     result, view = status.aggregate, observed.workload
     if result is not None:
         publish, name = observed.spec.publish, status.published_policy
         if publish is None or name is None or observed.policies.get(name) == result.best.artifact.digest:
-            return ()
-        return (build.policy(observed, publish, name, result.best),)
+            return {}
+        return {"apply": (build.policy(observed, publish, name, result.best),)}
     if not view.exists:
-        return () if observed.strays or seen.over else (build.config_map(observed), *_workload(observed))
+        return {} if observed.strays or seen.over else _with_mounts(observed, *_workload(observed))
     if seen.over or not view.ours or view.deleting or view.end is not None:
-        return ()
-    # The workload may have been made without it: what the API server refuses stops nothing else.
-    config = (build.config_map(observed),) if status.started_at is None else ()
-    return (*config, *_workload(observed)) if view.suspended != observed.spec.suspend else config
+        return {}
+    changed = _workload(observed) if view.suspended != observed.spec.suspend else ()
+    if status.started_at is not None:
+        return {"apply": changed}
+    # The workload may have been made without what its pods mount: what the API server refuses stops nothing else.
+    return _with_mounts(observed, *changed)
+
+
+def _with_mounts(observed: Observed, *workload_objects: Manifest) -> dict[str, tuple[Manifest, ...]]:
+    keys, config = job_key.secrets(observed.owner, observed.settings), build.config_map(observed)
+    return {"create": keys, "apply": (config, *workload_objects)}
 
 
 def _workload(observed: Observed) -> tuple[Manifest, ...]:

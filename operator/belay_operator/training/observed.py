@@ -44,6 +44,7 @@ class WorkloadView:
     ours: bool = False  # False: made by a job of our name that was deleted; the garbage collector still works on it
     deleting: bool = False
     suspended: bool = False  # its spec says so
+    annotations: Mapping[str, str] = field(default_factory=dict)  # of the object: what the pods were made with
     spec: Mapping[str, Any] | None = None  # as it is, to be repeated; None: it does not exist, or need not change
     end: WorkloadEnd | None = None  # None: not yet
     started_at: datetime | None = None  # when a pod of it first ran, as far as pods still tell

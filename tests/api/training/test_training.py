@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from tests.api.engine.kube import Kube, eventually
 from tests.api.engine.process import OperatorProcess
 
+from belay_api.job_keys import job_key
 from belay_cluster.api import Api, ApiServer
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +65,11 @@ def training(**spec: Any) -> dict[str, Any]:
             **spec,
         },
     }
+
+
+def _master(controllers: Api) -> bytes:
+    found = Kube(controllers.kubeconfig, "belay-system").get("secret", "belay-receipt-master")
+    return b64decode((found or {})["data"]["key"])
 
 
 def status(kube: Kube) -> dict[str, Any]:
@@ -172,6 +179,32 @@ def test_suspend_ends_the_pods_and_resume_brings_them_back(kube: Kube, operator:
     eventually(lambda: status(kube).get("phase") == "Running", what="the job runs again")
 
 
+def test_a_job_that_another_version_made_is_suspended_and_resumed(
+    controllers: Api, kube: Kube, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    kube.apply(training(seeds={"count": 1}))
+    made = eventually(lambda: kube.get("job", "cartpole-a1"), what="the Job")
+    operator.kill()
+    kube.run("delete", "job", "cartpole-a1", "--cascade=foreground")
+    spec = {key: value for key, value in made["spec"].items() if key != "selector"}
+    spec["podFailurePolicy"]["rules"].pop()
+    spec["template"]["metadata"]["labels"] = made["metadata"]["labels"]  # without those the API server adds
+    spec["template"]["spec"]["terminationGracePeriodSeconds"] = 7
+    meta = {key: made["metadata"][key] for key in ("name", "labels", "annotations", "ownerReferences")}
+    kube.run("create", "-f", "-", stdin=json.dumps({**made, "metadata": meta, "spec": spec, "status": {}}))
+    before = kube.get("job", "cartpole-a1")["spec"]  # type: ignore[index]
+
+    other = OperatorProcess(controllers.kubeconfig, kube.namespace, tmp_path, number=1, env=ENV).ready()
+    try:
+        for suspend in (True, False):
+            patch = json.dumps({"spec": {"suspend": suspend}})
+            kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", patch)
+            wanted = {**before, "suspend": suspend}
+            eventually(lambda w=wanted: kube.get("job", "cartpole-a1")["spec"] == w, what=f"suspend: {suspend}")  # type: ignore[index,misc]
+    finally:
+        other.kill()
+
+
 @pytest.mark.parametrize(
     ("guard", "words", "reason"),
     [
@@ -202,6 +235,36 @@ def test_why_no_pod_can_be_made_is_said(
     run(kube, 0)  # the Job controller tries again by itself
     eventually(lambda: ready(kube).get("reason") == "Training", what="the training runs")
     eventually(lambda: "TrainingStarted" in [event["reason"] for event in kube.all("events")], what="its start is told")
+
+
+def test_the_pods_of_each_job_get_a_key_of_their_own(controllers: Api, kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}))
+    pod = kube.get("pod", eventually(lambda: pods(kube).get(0), what="a pod")) or {}
+    (name,) = [v["secret"]["secretName"] for v in pod["spec"]["volumes"] if "secret" in v]
+    uid = (kube.get("rltrainingjob", "cartpole") or {})["metadata"]["uid"]
+    secret, master = kube.get("secret", name), _master(controllers)
+    assert secret is not None
+    assert b64decode(secret["data"]["key"]) == job_key(master, kube.namespace, uid)
+
+    kube.run("delete", "job", "cartpole-a1", "--cascade=foreground", "--timeout=30s")
+    eventually(lambda: pods(kube).get(0), what="a pod of the Job that was made again")
+    assert (kube.get("secret", name) or {})["metadata"]["uid"] == secret["metadata"]["uid"], "it is not made twice"
+
+    kube.run("delete", "rltrainingjob", "cartpole", "--cascade=foreground", "--timeout=30s")
+    assert kube.get("secret", name) is None
+
+
+def test_a_secret_that_has_the_name_already_is_left_alone(controllers: Api, kube: Kube, tmp_path: Path) -> None:
+    kube.apply(training(seeds={"count": 1}))
+    name = f"cartpole-{(kube.get('rltrainingjob', 'cartpole') or {})['metadata']['uid'][:8]}-key"
+    kube.run("create", "secret", "generic", name, "--from-literal=key=theirs")
+    operator = OperatorProcess(controllers.kubeconfig, kube.namespace, tmp_path, number=0, env=ENV).ready()
+    try:
+        pod = kube.get("pod", eventually(lambda: pods(kube).get(0), what="a pod")) or {}
+    finally:
+        operator.kill()
+    assert [v["secret"]["secretName"] for v in pod["spec"]["volumes"] if "secret" in v] == [name]
+    assert b64decode((kube.get("secret", name) or {})["data"]["key"]) == b"theirs"
 
 
 def test_a_job_deleted_by_hand_is_made_again(kube: Kube, operator: OperatorProcess) -> None:

@@ -46,6 +46,12 @@ class Server:
         self._called("apply", urgent, f"apply {manifest['kind']}")
         return self.put(manifest)
 
+    async def create(self, manifest: Mapping[str, Any], *, urgent: bool = False) -> dict[str, Any]:
+        self._called("create", urgent)
+        if (manifest["kind"], manifest["metadata"]["name"]) in self.objects:
+            raise Conflict("POST x", code=409, reason="AlreadyExists", message="")
+        return self.put(manifest)
+
     async def replace_status(self, obj: Mapping[str, Any], status: Mapping[str, Any], *, urgent: bool) -> Any:
         self._called("status", urgent)
         return self.put({**obj, "status": status})
@@ -218,3 +224,26 @@ async def test_a_child_that_is_no_longer_the_version_looked_at_is_looked_at_agai
     with pytest.raises(Conflict):
         await executor.execute(rollout, Plan(apply=(child("HTTPRoute", "r"),)))
     assert cache.version("HTTPRoute", "ns", "r") == server.version
+
+
+@pytest.mark.asyncio
+async def test_what_is_created_is_neither_read_nor_changed_and_comes_before_what_is_applied() -> None:
+    """Who may create Secrets and read none asks for no more than that."""
+    server, _, _, executor, rollout = world()
+    plan = Plan(create=(child("Secret", "s"),), apply=(child("ConfigMap", "c"),))
+    assert await executor.execute(rollout, plan) == 2
+    made = server.objects["Secret", "s"]
+    assert await executor.execute(rollout, plan) == 0, "it is believed to be there"
+    await Executor(server, Cache(), Told()).execute(rollout, plan)  # type: ignore[arg-type]
+    assert server.objects["Secret", "s"] is made, "another process finds it made"
+    assert [method for method, _ in server.calls][:3] == ["create", "get", "apply"]
+    assert [method for method, _ in server.calls].count("get") == 2, "of the ConfigMap alone"
+
+
+@pytest.mark.asyncio
+async def test_what_may_not_be_created_is_said_and_stops_nothing_else() -> None:
+    server, _, _, executor, rollout = world()
+    server.fails["create"] = refusal(403)
+    with pytest.raises(BlockedChildren, match="refuses Secret s, which stays as it is: exceeded quota"):
+        await executor.execute(rollout, Plan(create=(child("Secret", "s"),), apply=(child("ConfigMap", "c"),)))
+    assert ("ConfigMap", "c") in server.objects

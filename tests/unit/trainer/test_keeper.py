@@ -11,6 +11,7 @@ from belay_trainer import keeper as module
 from belay_trainer.errors import StoreUnavailable
 from belay_trainer.files import checkpoint_path, list_checkpoints, reference, write_atomically
 from belay_trainer.keeper import Keeper
+from belay_trainer.seal import Seal
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
 
@@ -131,3 +132,30 @@ def test_a_closed_keeper_ends_its_thread(keeper: Keeper, store: Shaky) -> None:
     keeper.save(100, b"a")
     keeper.close()
     until(lambda: not keeper._thread.is_alive(), 5)
+
+
+def test_only_what_this_jobs_pods_sealed_for_that_place_is_taken_up(
+    store: Shaky, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everybody who may write to the volume may put a pickle of their own there; to unpickle it is to run it."""
+    mine, theirs = Seal(b"m" * 32, index=0), Seal(b"t" * 32, index=0)
+    keeper = Keeper(tmp_path / "here", store, keep=9, seal=mine)
+    keeper.save(100, b"good")
+    assert keeper.flush(5)
+    (saved,) = store.checkpoints()
+    forged = {200: b"unsealed", 300: theirs.seal(b"theirs", step=300) + b"theirs", 400: store.load(saved)}
+    for step, blob in forged.items():
+        store.save(reference(step, blob), blob)
+
+    assert _newest(Keeper(tmp_path / "elsewhere", store, keep=9, seal=mine)) == [(100, b"good")]
+    for step, why in ((200, "is not sealed"), (300, "is sealed with another"), (400, "was not sealed as")):
+        assert f"checkpoint of timestep {step} {why}" in caplog.text
+
+
+def test_a_pod_without_a_key_goes_on_as_before(store: Shaky, tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path / "here", store, keep=2, seal=Seal(None, index=0))
+    keeper.save(100, b"a")
+    assert keeper.flush(5)
+    (ref,) = store.checkpoints()
+    assert store.load(ref) == b"a"
+    assert _newest(Keeper(tmp_path / "elsewhere", store, keep=2, seal=Seal(None, index=0))) == [(100, b"a")]

@@ -30,26 +30,33 @@ def _file(folder: Path, **spec: object) -> Path:
 
 
 def test_the_index_chooses_the_seed(tmp_path: Path) -> None:
-    run = read_run(_file(tmp_path, seeds={"count": 3, "first": 40}), "2")
-    assert (run.index, run.seed) == (2, 42)
+    run = read_run(_file(tmp_path, seeds={"count": 3, "first": 40}), "2", tmp_path / "key")
+    assert (run.index, run.seed, run.key) == (2, 42, None)
+
+
+def test_the_key_is_read_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"secret" * 5 + b"!!")
+    run = read_run(_file(tmp_path), "0", tmp_path / "key")
+    assert run.key == b"secret" * 5 + b"!!"
+    assert "secret" not in repr(run)
 
 
 @pytest.mark.parametrize("index", [None, "", "x", "-1", "3"])
 def test_an_index_that_is_none_is_refused(tmp_path: Path, index: str | None) -> None:
     with pytest.raises(BadConfiguration, match="JOB_COMPLETION_INDEX"):
-        read_run(_file(tmp_path, seeds={"count": 3}), index)
+        read_run(_file(tmp_path, seeds={"count": 3}), index, tmp_path / "key")
 
 
 def test_a_job_file_of_another_version_names_the_field(tmp_path: Path) -> None:
     path = _file(tmp_path)
     path.write_text(path.read_text().replace('"budget"', '"budgett"'))
     with pytest.raises(BadConfiguration, match=r"spec\.budget"):
-        read_run(path, "0")
+        read_run(path, "0", tmp_path / "key")
 
 
 def test_a_missing_job_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadConfiguration, match="cannot be read"):
-        read_run(tmp_path / "none.json", "0")
+        read_run(tmp_path / "none.json", "0", tmp_path / "key")
 
 
 @pytest.mark.parametrize("character", ["x", "é", "\U0001f600", '"'])

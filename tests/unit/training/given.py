@@ -8,6 +8,7 @@ from tests.world import World, belay_object
 
 from belay_api import names
 from belay_api.wire import RunProgressRecord
+from belay_operator.training.job_key import KEY_ANNOTATION
 
 NAME = "cartpole"
 UID = "uid-cartpole"
@@ -68,8 +69,9 @@ def child_job(
     suspended: bool = False,
     owner: str = UID,
     deleting: bool = False,
+    keyed: bool = True,
 ) -> Json:
-    """The child Job; `ended` is its Complete or Failed condition."""
+    """The child Job; `ended` is its Complete or Failed condition; not `keyed`: made by a version before keys."""
     made: Json = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -78,6 +80,7 @@ def child_job(
             "uid": JOB_UID,
             "creationTimestamp": MADE,
             "labels": {names.TRAINING_JOB_LABEL: NAME},
+            "annotations": {KEY_ANNOTATION: f"{NAME}-uid-cart-key"} if keyed else {},
             "ownerReferences": [{"kind": "RLTrainingJob", "name": NAME, "uid": owner, "controller": True}],
         },
         "spec": {"suspend": suspended},

@@ -63,6 +63,7 @@ class IndexedJob:
             ours=True,
             deleting="deletionTimestamp" in job["metadata"],
             suspended=suspended,
+            annotations=job["metadata"].get("annotations") or {},
             spec=whole and whole["spec"],
             end=_end(status),
             started_at=min((pod.started_at for pod in pods if pod.started_at is not None), default=None),
