@@ -45,7 +45,7 @@ class Head(Protocol):
         """Return (batch,): how likely `sample` is to return these actions; -inf where it never does.
 
         A log probability for discrete actions, a log density in the units of the space for continuous ones. Bounds have
-        a probability, for many draws end there (decision 032), and so has the one action of a policy that is not
+        a probability, for many draws end there (decision 030), and so has the one action of a policy that is not
         stochastic. Under all stochastic heads it is the same actions that have one, so ratios of two of them hold.
         """
 

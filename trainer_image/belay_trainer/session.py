@@ -13,6 +13,7 @@ from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
 from belay_trainer.measure import measure
 from belay_trainer.publish import publish
+from belay_trainer.seal import Seal
 from belay_trainer.stop import Stop
 from belay_trainer.store import open_store
 from belay_trainer.train import Trained, train
@@ -23,7 +24,8 @@ def train_and_publish(
 ) -> TrainingReport:
     """Return the report of a seed that succeeded. Raises: TrainerError for every other end."""
     store = open_store(run, pvc_dir=pvc_dir, logbook=logbook)
-    keeper = Keeper(work_dir / "checkpoints", store, keep=run.spec.checkpoint.keep)
+    seal = Seal(run.key, index=run.index)
+    keeper = Keeper(work_dir / "checkpoints", store, keep=run.spec.checkpoint.keep, seal=seal)
     heartbeat = Heartbeat(logbook, run.config.namespace)
     try:
         trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop)
