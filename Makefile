@@ -77,8 +77,9 @@ pictures: setup ## of docs/concepts, drawn with the operator's own functions
 	@$(PY) dev/pictures.py
 
 .PHONY: test-long
-test-long: setup ## what takes too long for every change: promises over thousands of rollouts
+test-long: setup ## what takes too long for every change: promises over thousands of rollouts, seeds killed ten times
 	@$(PY) -m pytest tests/long
+	@$(CLUSTER) image-run belay-trainer-test --mount $(CURDIR):/src --workdir /src --env PYTHONPATH=api:trainer_image -- python3 -m pytest -p no:cacheprovider tests/long/trainer
 
 .PHONY: bench
 bench: setup ## every benchmark against its range file

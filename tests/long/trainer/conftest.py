@@ -1,0 +1,10 @@
+"""Long tests of the trainer. They need torch and Stable-Baselines3: `make test-long` runs them in the image."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+collect_ignore_glob = [] if find_spec("stable_baselines3") else ["test_*.py"]
+if not collect_ignore_glob:
+    sys.path[:0] = [str(ROOT / "tests" / "unit" / "trainer"), str(ROOT / "api"), str(ROOT / "trainer_image")]

@@ -1,0 +1,51 @@
+"""A seed that is killed ten times, wherever it stands, ends with the bits of one that nobody touched."""
+
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainer_support import Pod, Pods, make_config, until
+
+KILLS = 10
+SMALL = {"net_arch": [32, 32], "batch_size": 64, "learning_starts": 200}
+PENDULUM = {"environment": {"id": "Pendulum-v1"}, "evaluation": {"every": 2_000, "episodes": 2}}
+SPECS: dict[str, dict[str, Any]] = {
+    "ppo": {"budget": {"steps": 60_000}, "checkpoint": {"every": 512}},
+    "a2c": {"budget": {"steps": 60_000}, "checkpoint": {"every": 400}},
+    "dqn": {"budget": {"steps": 60_000}, "checkpoint": {"every": 400}},
+    "sac": PENDULUM | {"budget": {"steps": 10_000}, "checkpoint": {"every": 100}},
+    "td3": PENDULUM | {"budget": {"steps": 12_000}, "checkpoint": {"every": 100}},
+}
+
+
+@pytest.mark.parametrize("algorithm", SPECS)
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
+def test_ten_kills_change_no_bit(tmp_path: Path, algorithm: str, *, scaled: bool) -> None:
+    settings = SMALL if algorithm in ("sac", "td3") else {}
+    spec = SPECS[algorithm] | {"algorithm": {algorithm: settings}, "normalize": {"observation": scaled}}
+    config, lots = make_config(**{"evaluation": {"every": 10_000, "episodes": 2}} | spec), random.Random(algorithm)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "pieces").mkdir()
+    whole = Pods(tmp_path / "whole").run(config)
+    assert whole.wait() == 0, whole.log
+    pods, last = Pods(tmp_path / "pieces"), 0
+    for kill in range(KILLS):
+        pod = pods.start(config)
+        until(lambda pod=pod, last=last: pod.process.poll() is not None or _newest(pods) > last)
+        time.sleep(lots.random() * 0.5)  # an arbitrary place between two checkpoints
+        pod.signal(signal.SIGKILL)
+        assert pod.wait() == -signal.SIGKILL, f"ended before kill {kill + 1}: {pod.log}"
+        last = _newest(pods)
+        print(f"{algorithm}: killed beyond timestep {last}", flush=True)
+    survivor: Pod = pods.run(config)
+    assert survivor.wait() == 0, survivor.log
+    assert survivor.report.resumed_from == last
+    assert survivor.report.weights_sha256 == whole.report.weights_sha256
+    assert survivor.report.artifact == whole.report.artifact, "and with the same artifact, byte for byte"
+
+
+def _newest(pods: Pods) -> int:
+    return max((int(path.name.split("-")[0]) for path in pods.stored()), default=0)
