@@ -16,7 +16,6 @@ import json
 import os
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -28,7 +27,6 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-IMAGE = "belay-trainer-test"
 LOOKS = 20  # evaluations of a training
 RESULTS = HERE / "results.json"
 
@@ -39,10 +37,12 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], help="algorithms, or algorithm:task")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings side by side")
     options = parser.parse_args()
-    if find_spec("stable_baselines3") is None:
-        return _inside_image(sys.argv[1:])
     sys.path[:0] = [str(ROOT / room) for room in ("bench", "api", "trainer_image")]
-    from ranges import check  # noqa: PLC0415  found only now
+    from inside import run_inside  # noqa: PLC0415  found only now
+    from ranges import check  # noqa: PLC0415
+
+    if find_spec("stable_baselines3") is None:
+        return run_inside(Path(__file__).resolve(), sys.argv[1:])
 
     load = yaml.safe_load((HERE / "load.yaml").read_text())
     wanted = [
@@ -147,13 +147,6 @@ def table(wanted: list[tuple[str, str, dict[str, Any]]], load: dict[str, Any], k
 def _plain(said: str) -> bytes:
     """Leave out addresses of objects, which differ from process to process."""
     return re.sub(r" at 0x[0-9a-f]+", "", said).encode()
-
-
-def _inside_image(arguments: list[str]) -> int:
-    command = [sys.executable, "-m", "belay_cluster", "image-run", "--mount", f"{ROOT}:/src", "--workdir", "/src"]
-    command += ["--env", "PYTHONDONTWRITEBYTECODE=1", IMAGE, "--", "python3", "bench/returns/run.py", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "dev" / "cluster")}
-    return subprocess.run(command, check=False, env=environment).returncode
 
 
 if __name__ == "__main__":

@@ -37,7 +37,6 @@ import yaml
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-IMAGE = "belay-trainer-test"
 FIGURES = ("direct", "belay", "without_evaluation")
 
 
@@ -46,10 +45,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Belay's trainer against Stable-Baselines3 called directly")
     parser.add_argument("--quick", action="store_true", help="one round only: a smoke test, no figure to quote")
     options = parser.parse_args()
-    if find_spec("stable_baselines3") is None:
-        return _inside_image(sys.argv[1:])
     sys.path[:0] = [str(ROOT / room) for room in ("bench", "api", "trainer_image")]
-    from ranges import check  # noqa: PLC0415  found only now
+    from inside import run_inside  # noqa: PLC0415  found only now
+    from ranges import check  # noqa: PLC0415
+
+    if find_spec("stable_baselines3") is None:
+        return run_inside(Path(__file__).resolve(), sys.argv[1:])
 
     load = yaml.safe_load((HERE / "load.yaml").read_text())
     with tempfile.TemporaryDirectory() as name, _logbook(Path(name)) as url:
@@ -121,13 +122,6 @@ def _logbook(folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-def _inside_image(arguments: list[str]) -> int:
-    command = [sys.executable, "-m", "belay_cluster", "image-run", "--mount", f"{ROOT}:/src", "--workdir", "/src"]
-    command += ["--env", "PYTHONDONTWRITEBYTECODE=1", IMAGE, "--", "python3", "bench/trainer/run.py", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "dev" / "cluster")}
-    return subprocess.run(command, check=False, env=environment).returncode
 
 
 if __name__ == "__main__":
