@@ -83,7 +83,9 @@ class Pods:
         """The claim."""
         return self.root / "volume"
 
-    def start(self, config: TrainingConfig, *, index: str = "0", logbook: str | None = None) -> Pod:
+    def start(
+        self, config: TrainingConfig, *, index: str = "0", logbook: str | None = None, key: bytes | None = None
+    ) -> Pod:
         """Start a pod with an empty scratch folder: nothing but the store survives the one before."""
         work = self.root / f"pod-{len(self.started)}"
         work.mkdir()
@@ -92,6 +94,9 @@ class Pods:
         job.write_text(json.dumps(config.dump()))
         flags = {"job-file": job, "index": index, "work-dir": work, "pvc-dir": self.volume}
         flags |= {"termination-log": work / "termination-log", "token-file": work / "no-token"}
+        flags |= {"key-file": work / "key"}
+        if key is not None:
+            (work / "key").write_bytes(key)
         if logbook:
             flags["logbook-url"] = logbook
         command = [sys.executable, "-m", "belay_trainer", *(f"--{name}={value}" for name, value in flags.items())]
