@@ -133,7 +133,7 @@ class CheckpointSpec(Model):
     model_config = {
         "json_schema_extra": rules(
             rule(
-                "!self.grace.contains('d') && duration(self.grace) >= duration('10s')"
+                "!has(self.grace) || !self.grace.contains('d') && duration(self.grace) >= duration('10s')"
                 " && duration(self.grace) <= duration('1h')",
                 "checkpoint.grace is from 10s to 1h: shorter, nothing could be saved; longer, no node could be drained",
             )

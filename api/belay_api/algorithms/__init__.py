@@ -2,7 +2,7 @@
 
 from typing import Any, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from belay_api.algorithms.a2c import A2CSettings
 from belay_api.algorithms.common import Settings
@@ -22,7 +22,7 @@ class AlgorithmSpec(Model):
 
     ppo: PPOSettings | None = None
     """Proximal policy optimisation, through Stable-Baselines3."""
-    a2c: A2CSettings | None = None
+    a2c: A2CSettings | None = Field(default=None, alias="a2c")
     """Advantage actor-critic, through Stable-Baselines3."""
     dqn: DQNSettings | None = None
     """Deep Q-learning, through Stable-Baselines3."""
