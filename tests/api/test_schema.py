@@ -116,7 +116,9 @@ def test_defaults_are_in_the_schema(kube: Kube) -> None:
     kube.run("create", "-f", "-", stdin=json.dumps(thing))
     spec = json.loads(kube.run("get", "rltj/least", "-o", "json"))["spec"]
     assert spec["seeds"] == {"count": 1, "first": 0}
-    assert spec["evaluation"] == {"every": 10000, "episodes": 20, "finalEpisodes": 100, "firstSeed": 1000000}
+    often = {"every": 10000, "episodes": 20, "finalEpisodes": 100, "firstSeed": 1000000, "vector": {}}
+    assert spec["evaluation"] == often
+    assert spec["checkpoint"] == {"every": 10000, "keep": 2, "environment": True, "grace": "60s"}
     assert spec["failure"] == {"retriesPerSeed": 3}
     kube.run("delete", "rltj/least")
 
