@@ -16,14 +16,13 @@ from trainer_support import LogbookServer, Pod, Pods, make_config, until
 from belay_api.artifact import verify
 from belay_api.training import TrainingReport
 
-SHORT = {
+SHORT = {  # the others: tests/long/trainer
     "ppo": {"budget": {"steps": 8_000}, "algorithm": {"ppo": {}}},
-    "dqn": {"budget": {"steps": 8_000}, "algorithm": {"dqn": {"exploration_steps": 3000}}},
     "sac": {
         "environment": {"id": "Pendulum-v1"},
-        "budget": {"steps": 3_000},
+        "budget": {"steps": 2_000},
         "algorithm": {"sac": {"net_arch": [32, 32], "batch_size": 64}},
-        "checkpoint": {"every": 500},
+        "checkpoint": {"every": 400},
         "evaluation": {"every": 1_000, "episodes": 2},
     },
 }
@@ -58,7 +57,7 @@ def test_a_pod_killed_twice_ends_with_the_weights_of_one_that_was_not(
     survivor = pods.run(config)
 
     assert survivor.wait() == 0, survivor.log
-    assert survivor.report.resumed_from == steps[-1] >= 1000
+    assert survivor.report.resumed_from == steps[-1] >= 800
     assert survivor.report.weights_sha256 == wanted.weights_sha256
     assert (survivor.report.return_, survivor.report.best_step) == (wanted.return_, wanted.best_step)
 
