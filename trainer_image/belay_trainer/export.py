@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
-from belay_heads import Head, head_of
 
 from belay_api.artifact import (
     MANIFEST,
@@ -27,6 +26,7 @@ from belay_api.artifact import (
     space_model,
 )
 from belay_api.outcomes import KnownOutcome
+from belay_heads import Head, head_of
 from belay_trainer.config import Run
 from belay_trainer.critic import Critic, write_critic
 from belay_trainer.environments import Environment
