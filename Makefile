@@ -45,8 +45,8 @@ traces: ## what of this machine a cluster could change: the same before the firs
 	@PYTHONPATH=dev/cluster $(PYTHON) -m belay_cluster traces
 
 .PHONY: images
-images: setup ## build the images and hand them to the cluster
-	@$(CLUSTER) images
+images: setup ## build the images and hand them to the cluster; others than the usual: make images ARGS=NAME
+	@$(CLUSTER) images $(ARGS)
 
 .PHONY: test
 test: lint test-unit test-images test-api test-e2e ## everything
@@ -77,7 +77,7 @@ pictures: setup ## of docs/concepts, drawn with the operator's own functions
 	@$(PY) dev/pictures.py
 
 .PHONY: test-long
-test-long: setup ## what takes too long for every change: promises over thousands of rollouts, seeds killed ten times
+test-long: setup ## what takes too long for every change: promises over thousands of rollouts, simulators, seeds killed ten times
 	@$(PY) -m pytest tests/long
 	@$(CLUSTER) image-run belay-trainer-test --mount $(CURDIR):/src --workdir /src --env PYTHONPATH=api:trainer_image -- python3 -m pytest -p no:cacheprovider tests/long/trainer
 

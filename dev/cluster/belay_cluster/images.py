@@ -50,6 +50,7 @@ IMAGES = {
         Image("belay-operator", "operator/Dockerfile", "belay-python", cluster=True),
         Image("belay-logbook", "logbook/Dockerfile", "belay-python", cluster=True),
         Image("belay-trainer", "trainer_image/Dockerfile", "belay-torch", cluster=True),
+        Image("belay-trainer-simulators", "trainer_image/Dockerfile", "belay-torch", target="simulators", cluster=True),
         Image("belay-handler", "handlers/Dockerfile", "belay-torch", cluster=True),
         Image("belay-trainer-test", "trainer_image/Dockerfile", "belay-torch", target="test"),
         Image("belay-handler-test", "handlers/Dockerfile", "belay-torch", target="test"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from belay_cluster.imagerun import abandoned
-from belay_cluster.images import IMAGES, Image, copied, reference, up_to, with_parents
+from belay_cluster.images import BELAY, IMAGES, Image, copied, reference, up_to, with_parents
 from belay_cluster.paths import Paths, from_environment
 from belay_cluster.prune import nameless, superseded
 from belay_cluster.shell import Problem
@@ -93,6 +93,12 @@ def test_parents_come_first_and_once() -> None:
     assert names == ["belay-python", "belay-torch", "belay-trainer", "belay-handler"]
     with pytest.raises(Problem, match="no image is called 'belay-trainr'"):
         with_parents(["belay-trainr"])
+
+
+def test_simulators_are_built_when_named_and_not_before() -> None:
+    assert "belay-trainer-simulators" not in {image.name for image in with_parents(BELAY)}
+    (*_, image) = with_parents(["belay-trainer-simulators"])
+    assert (image.target, image.cluster) == ("simulators", True)
 
 
 def test_every_image_has_its_dockerfile() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from belay_heads import head_of
 from stable_baselines3 import PPO
 from trainer_support import make_config
 
 from belay_api.artifact import EvaluationReport, Manifest, space_model, verify
+from belay_heads import head_of
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
 from belay_trainer.errors import BadConfiguration
