@@ -110,7 +110,7 @@ class BatchResult(Model):
     """The others."""
 
 
-class Progress(Model):
+class SeedProgress(Model):
     """How far the training of one seed is, and how well it does."""
 
     job: str
@@ -150,7 +150,7 @@ class RunEvaluation(Model):
     """Greedy episodes."""
 
 
-class RunProgress(Progress):
+class RunProgress(SeedProgress):
     """A training pod's heartbeat. A repeated or older step changes nothing, unless a later pod of the seed tells it."""
 
     life: Annotated[str, Field(min_length=1, max_length=128)] | None = None
@@ -160,7 +160,7 @@ class RunProgress(Progress):
     """Evaluations to add to the curve; one that was told before changes nothing."""
 
 
-class RunProgressRecord(Progress):
+class RunProgressRecord(SeedProgress):
     """The newest heartbeat of a seed as recorded. What only the curves need of it stays out: the operator reads all."""
 
     namespace: str

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from belay_api.wire import Progress, ProgressPage, RunProgress, RunProgressRecord
+from belay_api.wire import ProgressPage, RunProgress, RunProgressRecord, SeedProgress
 from belay_logbook.batch import parse_batch
 from belay_logbook.curves import record_points
 from belay_logbook.errors import BadRequest, LogbookError
@@ -59,7 +59,7 @@ def record_progress(
     at = datetime.fromtimestamp(arrived_ms / 1000, UTC)
     for beat in heartbeats:
         life = life_of(connection, namespace, beat)
-        progress = beat.model_dump(include=set(Progress.model_fields))
+        progress = beat.model_dump(include=set(SeedProgress.model_fields))
         record = RunProgressRecord(namespace=namespace, at=at, **progress)
         body = record.model_dump_json(by_alias=True, exclude_none=True)
         connection.execute(_UPSERT, (namespace, beat.uid, beat.index, beat.attempt, life.id, beat.step, body))
