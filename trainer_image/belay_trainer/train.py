@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -71,7 +71,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
         learner.start()
         loop = Loop(run, learner, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=stop)
         if resume is not None:
-            loop.resume(resume.ref, resume.kept.read(), collection)
+            loop.resume(resume.ref, resume.state, collection)
         log.info(
             "training %s seed %d %s", run.config.job, run.seed, f"from timestep {resume.ref.step}" if resume else ""
         )
@@ -91,7 +91,8 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
                 if resume is None or not loop.untried:
                     raise
                 log.warning("the environment of the checkpoint does not go on here (%s): new episodes begin", error)
-                loop = begin(build(run), resume, collection=None)
+                anew = replace(resume, state=resume.kept.read())  # the first one was trained on
+                loop = begin(build(run), anew, collection=None)
                 _run(loop)
             speed = loop.steps_per_second
             best = loop.evaluate()
@@ -100,7 +101,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
                 raise
             log.warning("the seed ends with the best policy so far: %s", error)
             best, speed, ended_early = loop.state.best, loop.steps_per_second, str(error)
-        loop.tell()
+            loop.tell()
     finally:
         evaluator.close()
     return Trained(
@@ -140,14 +141,14 @@ def _look_for_gpu(runtime: RuntimeSpec) -> None:
 class _Resume:
     ref: CheckpointRef
     kept: Checkpoint
+    state: dict[str, Any]  # every part of it but the environments
 
 
 def _newest(keeper: Keeper, stop: Stop, patience_s: float) -> _Resume | None:
     for ref, blob in keeper.newest(stop, patience_s=patience_s):
         try:
             kept = checkpoint.unpack(blob)
-            kept.read()
-            return _Resume(ref, kept)
+            return _Resume(ref, kept, kept.read())
         except checkpoint.Unusable as error:
             log.warning("checkpoint of timestep %d is skipped: it %s", ref.step, error)
     return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from belay_api.artifact import space_model
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
@@ -23,7 +24,7 @@ def build(run: Run, make: Callable[[], Environment], probe: Environment) -> Lear
         probe: One that was made.
     Raises: BadConfiguration.
     """
-    name, kind = run.spec.algorithm.chosen, "discrete" if hasattr(probe.action_space, "n") else "box"
+    name, kind = run.spec.algorithm.chosen, space_model(probe.action_space).kind
     if kind not in LEARNERS[name].actions:
         others = [other for other, learner in LEARNERS.items() if kind in learner.actions]
         raise BadConfiguration(

@@ -11,6 +11,7 @@ Attributes of the library that are private are named here and nowhere else: one 
 import copy
 import hashlib
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import reduce
 from pathlib import Path
@@ -52,7 +53,7 @@ _CONVOLVED = 36  # pixels a side, the least that the library's convolutional net
 log = logging.getLogger(__name__)
 
 
-class StableBaselines:
+class StableBaselines(ABC):
     """A `Learner`; an algorithm's file says what differs."""
 
     algorithm: ClassVar[str]
@@ -143,8 +144,7 @@ class StableBaselines:
 
     def finite(self) -> bool:
         """See `Learner.finite`."""
-        _, variables = self._trained()
-        tensors = [*self.model.policy.parameters(), *variables.values()]
+        tensors = [*self.model.policy.parameters(), *self._variables().values()]
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
     def state(self, *, collecting_since: int | None = None) -> dict[str, Any]:
@@ -210,17 +210,17 @@ class StableBaselines:
         """See `Learner.save`."""
         archive.write(self.model, path)
 
+    @abstractmethod
     def _iterate(self) -> None:
         """Collect once and learn from it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _actor(self, policy: Any) -> torch.nn.Module:
         """Return the network from observations to `output`. Args: policy: A copy of the model's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _value(self, policy: Any) -> torch.nn.Module:
         """Return the network from observations to the expected discounted return (batch,)."""
-        raise NotImplementedError
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._set_weights(state["weights"])
@@ -239,23 +239,21 @@ class StableBaselines:
                 raise AttributeError(f"{type(self.model).__name__} has no attribute {name} any more")
             setattr(self.model, name, value)
 
-    def _trained(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        """Return the state of every module and optimiser, and the tensors that are neither (SAC's temperature)."""
+    def _variables(self) -> dict[str, torch.Tensor]:
+        """Return the trained tensors that are part of no module and no optimiser (SAC's temperature)."""
         _, names = self.model._get_torch_save_params()
-        variables = {name: reduce(getattr, name.split("."), self.model) for name in names}
-        return self.model.get_parameters(), variables
+        return {name: reduce(getattr, name.split("."), self.model) for name in names}
 
     def _weights(self) -> dict[str, Any]:
-        parameters, variables = self._trained()
         statistics = None
         if self._normaliser is not None:
             statistics = {name: vars(getattr(self._normaliser, name)) for name in _STATISTICS if self._has(name)}
-        return _on_cpu({"parameters": parameters, "variables": variables, "statistics": statistics})
+        parameters = self.model.get_parameters()
+        return _on_cpu({"parameters": parameters, "variables": self._variables(), "statistics": statistics})
 
     def _set_weights(self, saved: dict[str, Any]) -> None:
         self.model.set_parameters(saved["parameters"])
-        _, variables = self._trained()
-        for name, tensor in variables.items():
+        for name, tensor in self._variables().items():
             tensor.data.copy_(saved["variables"][name])  # in place: the optimiser holds this very tensor
         for name, values in (saved["statistics"] or {}).items():
             vars(getattr(self._normaliser, name)).update(values)

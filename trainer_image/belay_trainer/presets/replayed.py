@@ -9,7 +9,7 @@ BUFFER = 100_000  # transitions; a tenth of Stable-Baselines3's, which takes gig
 
 def vector_steps(settings: OffPolicySettings, copies: int) -> int:
     """Return between how many steps of the whole vector there is an update; settings count timesteps."""
-    return max(1, round((settings.train_freq or 1) / copies))
+    return max(1, round(settings.train_freq / copies))
 
 
 def arguments(settings: OffPolicySettings, copies: int) -> dict[str, Any]:
@@ -17,6 +17,6 @@ def arguments(settings: OffPolicySettings, copies: int) -> dict[str, Any]:
     same = {"gamma", "batch_size", "buffer_size", "learning_starts", "gradient_steps"}
     return {
         "train_freq": (vector_steps(settings, copies), "step"),
-        "policy_kwargs": {"net_arch": list(settings.net_arch or ())},
+        "policy_kwargs": {"net_arch": list(settings.net_arch)},
         **settings.model_dump(include=same),
     }
