@@ -1,0 +1,27 @@
+"""What `belay-trainer` can do: one file per command, and a line here.
+
+A command is a module with a line of help, its arguments, and what it does. Each imports what is slow, torch above all,
+only when it runs: help and bad arguments are told at once.
+"""
+
+import argparse
+from typing import Protocol
+
+from belay_trainer.commands import pod
+
+
+class Command(Protocol):
+    """One command, written as a module; its docstring is the long help."""
+
+    HELP: str
+    """One line in the list of commands."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare flags and positional arguments."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do it and return the process's exit code."""
+
+
+POD = "pod"
+COMMANDS: dict[str, Command] = {POD: pod}

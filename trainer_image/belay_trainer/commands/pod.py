@@ -1,0 +1,73 @@
+"""Train one seed, publish its best policy, leave a report, exit with a meaning.
+
+Everything it needs is mounted or set by the operator; the flags exist for people and tests outside a cluster.
+Exit codes: 0 published · 3 bad configuration · 4 diverged · 143 stopped after a save · 1 anything else, worth a retry.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+from belay_api import names
+from belay_api.training import TrainingReport
+from belay_trainer.config import Run, read_index, read_run
+from belay_trainer.errors import TrainerError
+from belay_trainer.logbook import connect
+from belay_trainer.report import write_report
+from belay_trainer.stop import Stop
+
+HELP = "train one seed, as the pods of an RLTrainingJob do"
+log = logging.getLogger("belay_trainer")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare where the operator puts things; the flags exist for people and tests outside a cluster."""
+    parser.add_argument("--job-file", type=Path, default=Path(names.JOB_FILE), help="the TrainingConfig")
+    parser.add_argument("--index", default=os.environ.get(names.INDEX_ENV), help="completion index")
+    parser.add_argument("--work-dir", type=Path, default=Path(names.WORK_DIR), help="scratch and local checkpoints")
+    parser.add_argument("--pvc-dir", type=Path, default=Path(names.PVC_DIR), help="where storage.pvc is mounted")
+    parser.add_argument("--termination-log", type=Path, default=Path(names.TERMINATION_LOG), help="for the report")
+    parser.add_argument("--logbook-url", default=os.environ.get(names.LOGBOOK_URL_ENV), help="unset: no logbook")
+    parser.add_argument("--token-file", type=Path, default=Path(names.TOKEN_FILE), help="bearer token for the logbook")
+    parser.add_argument("--key-file", type=Path, default=Path(names.JOB_KEY_FILE), help="the job's key; may be absent")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Live a training pod's life and return its exit code."""
+    stop = Stop()
+    stop.listen()  # before the slow imports: a pod may be asked to go at any time
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for every heartbeat
+    asked: Run | None = None
+    try:
+        asked = read_run(options.job_file, options.index, options.key_file)
+        report, code = _train(asked, options, stop), names.EXIT_DONE
+    except TrainerError as error:
+        log.error("%s: %s", error.outcome, error)
+        report, code = _failure(asked, options.index, error.outcome, str(error)), error.exit_code
+    except Exception as error:  # the last door: a report says more to the user than a lost traceback
+        log.exception("the trainer failed")
+        report, code = _failure(asked, options.index, "Error", f"{type(error).__name__}: {error}"), 1
+    write_report(report, options.termination_log)
+    return code
+
+
+def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
+    # torch takes seconds to import; bad input is told before.
+    from belay_trainer.session import train_and_publish  # noqa: PLC0415
+
+    url, token = options.logbook_url, options.token_file
+    logbook = connect(url, token, key=run.key, uid=run.config.uid) if url else None
+    return train_and_publish(run, work_dir=options.work_dir, pvc_dir=options.pvc_dir, logbook=logbook, stop=stop)
+
+
+def _failure(run: Run | None, index: str | None, outcome: str, message: str) -> TrainingReport:
+    if run is not None:
+        return TrainingReport(outcome=outcome, index=run.index, seed=run.seed, message=message)
+    try:
+        place = read_index(index)
+    except TrainerError:
+        place = 0
+    return TrainingReport(outcome=outcome, index=place, seed=place, message=message)
