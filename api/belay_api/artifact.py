@@ -98,11 +98,13 @@ class EvaluationReport(Model):
 
 
 class Lineage(Model):
-    """Where the policy comes from."""
+    """What made the policy, and not who: the same training has the same digest, whichever job ran it.
 
-    namespace: str
-    training_job: str
-    uid: str
+    Which job it was stands in the RLPolicy's `spec.lineage`.
+    """
+
+    model_config = {"extra": "ignore"}  # earlier versions named the job here as well
+
     seed: int
     step: int
     config_hash: str

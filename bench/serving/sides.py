@@ -121,7 +121,7 @@ def write_artifact(folder: Path, network: Mapping[str, Any]) -> str:
         action=DiscreteSpace(n=network["outputs"]),
         output="logits",
         evaluation=EvaluationReport(step=0, episodes=1, first_seed=0, mean=9.0, std=0.0, min=9.0, max=9.0),
-        lineage=Lineage(namespace="team-a", training_job="none", uid="u", seed=0, step=0, config_hash="h"),
+        lineage=Lineage(seed=0, step=0, config_hash="h"),
         files=file_entries(folder),
     )
     (folder / MANIFEST).write_bytes(manifest.canonical())

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecNormalize
 
 from belay_api.outcomes import Played
 from belay_api.training import TrainingConfig
-from belay_trainer import environments
+from belay_trainer import environments, evaluate
 from belay_trainer.config import Run
 from belay_trainer.evaluate import Evaluation, Evaluator
 from belay_trainer.heartbeat import Heartbeat
@@ -20,7 +21,7 @@ from belay_trainer.keeper import Keeper
 from belay_trainer.learners import LEARNERS
 from belay_trainer.logbook import connect
 from belay_trainer.loop import Loop
-from belay_trainer.presets.preset import Asked
+from belay_trainer.presets.preset import Asked, Model
 from belay_trainer.stop import Stop
 from belay_trainer.store import open_store
 from belay_trainer.train import build
@@ -87,8 +88,8 @@ def make_run(algorithm: str, environment: str, steps: int, load: dict[str, Any],
     return Run(TrainingConfig.model_validate(config), index=0, seed=0)
 
 
-def direct(run: Run) -> Times:
-    """Return what `learn` costs as a user of Stable-Baselines3 would call it."""
+def direct(run: Run, *, evaluated: bool = False) -> Times:
+    """Return what `learn` costs as a user of Stable-Baselines3 would call it, with its own evaluations or without."""
     torch.set_num_threads(1)
     spec = run.spec
     kind = LEARNERS[spec.algorithm.chosen]
@@ -100,10 +101,22 @@ def direct(run: Run) -> Times:
             tasks, norm_obs=scaled.observation, norm_reward=scaled.reward, gamma=chosen.arguments["gamma"]
         )
     model = kind.library("MlpPolicy", tasks, seed=run.seed, **chosen.arguments)
+    callback = _evaluations(run, chosen) if evaluated else None
     gc.collect()
     began = Times.now()
-    model.learn(spec.budget.steps)
+    model.learn(spec.budget.steps, callback=callback)
     return Times.now() - began
+
+
+def _evaluations(run: Run, chosen: Model) -> EvalCallback:
+    """Return the library's evaluations: as many episodes, as often and in as many copies as Belay's."""
+    asked = run.spec.evaluation
+    tasks = make_vec_env(run.spec.environment.id, n_envs=asked.vector.count or evaluate.COPIES, seed=asked.first_seed)
+    if chosen.scaled:
+        tasks = VecNormalize(tasks, norm_obs=chosen.scaled.observation, norm_reward=False, training=False)
+    return EvalCallback(
+        tasks, n_eval_episodes=asked.episodes, eval_freq=max(1, asked.every // chosen.copies), verbose=0, warn=False
+    )
 
 
 def belay(run: Run, folder: Path, logbook: str) -> tuple[Times, Times, float]:

@@ -82,7 +82,7 @@ def export(
     write_critic(Critic(networks.value).eval(), environment, folder)
     learner.save(folder / TRAINING_FILE)
     (folder / CONFIG).write_text(json.dumps(run.spec.said(), sort_keys=True, indent=1) + "\n")
-    config, task = run.config, environment.spec
+    task = environment.spec
     packages = (*learner.packages, "gymnasium", "numpy")
     manifest = Manifest(
         algorithm=learner.algorithm,
@@ -96,12 +96,9 @@ def export(
         selection=evaluations.selection,
         outcomes=dict(outcomes or {}),
         lineage=Lineage(
-            namespace=config.namespace,
-            training_job=config.job,
-            uid=config.uid,
             seed=run.seed,
             step=evaluations.measured.step,
-            config_hash=config.config_hash,
+            config_hash=run.config.config_hash,
             packages={"python": platform.python_version()} | {name: version(name) for name in packages},
         ),
         files=file_entries(folder),

@@ -79,8 +79,8 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
 
     try:
         resume = _newest(keeper, stop, patience_s)
-        if resume is None:
-            _rehearse(learner, run)
+        # In every life: torch numbers what it traces, and the number stands in the file that is published.
+        _rehearse(learner, run)
         loop = begin(learner, resume, collection=resume.kept.collection() if resume is not None else None)
         try:
             try:

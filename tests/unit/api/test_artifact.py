@@ -1,6 +1,7 @@
 """One digest covers every byte of an artifact: a changed byte anywhere is found."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from belay_api.artifact import (
     Lineage,
     Manifest,
     file_entries,
+    file_sha256,
     parse_manifest,
     space_model,
     verify,
@@ -35,7 +37,7 @@ def artifact(tmp_path: Path) -> tuple[Path, str]:
         output="logits",
         max_episode_steps=500,
         evaluation=EvaluationReport(step=10, episodes=5, first_seed=1, mean=500, std=0, min=500, max=500),
-        lineage=Lineage(namespace="a", training_job="b", uid="c", seed=0, step=10, config_hash="d"),
+        lineage=Lineage(seed=0, step=10, config_hash="d"),
         files=file_entries(tmp_path),
     )
     (tmp_path / MANIFEST).write_bytes(manifest.canonical())
@@ -46,6 +48,15 @@ def test_an_untouched_artifact_verifies(artifact: tuple[Path, str]) -> None:
     folder, digest = artifact
     manifest = verify(folder, wanted=digest)
     assert [entry.path for entry in manifest.files] == ["policy.onnx", "policy.pt", "training.zip"]
+
+
+def test_an_artifact_of_an_earlier_version_that_names_its_job_is_read(artifact: tuple[Path, str]) -> None:
+    folder, _ = artifact
+    said = json.loads((folder / MANIFEST).read_bytes())
+    said["lineage"] |= {"namespace": "a", "trainingJob": "b", "uid": "c"}
+    (folder / MANIFEST).write_text(json.dumps(said))
+
+    assert verify(folder, wanted=f"sha256:{file_sha256(folder / MANIFEST)}").lineage.step == 10
 
 
 def change(path: Path) -> None:

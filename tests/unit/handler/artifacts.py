@@ -44,7 +44,7 @@ def manifest(
         output=output,
         max_episode_steps=500,
         evaluation=EvaluationReport(step=0, episodes=1, first_seed=0, mean=9.0, std=0.0, min=9.0, max=9.0),
-        lineage=Lineage(namespace="team-a", training_job="cartpole", uid="u", seed=0, step=0, config_hash="h"),
+        lineage=Lineage(seed=0, step=0, config_hash="h"),
         files=file_entries(folder) if folder else [],
     )
 

@@ -60,6 +60,7 @@ def test_a_pod_killed_twice_ends_with_the_weights_of_one_that_was_not(
     assert survivor.report.resumed_from == steps[-1] >= 800
     assert survivor.report.weights_sha256 == wanted.weights_sha256
     assert (survivor.report.return_, survivor.report.best_step) == (wanted.return_, wanted.best_step)
+    assert survivor.report.artifact.digest == wanted.artifact.digest
 
 
 def test_a_torn_checkpoint_is_skipped_for_the_one_before(pods: Pods) -> None:
@@ -152,11 +153,12 @@ def test_what_is_no_longer_a_number_fails_the_seed(pods: Pods, task: str, algori
     assert (pod.wait(), pod.report.outcome) == (4, "Diverged"), pod.log
 
 
-def test_the_same_training_publishes_the_same_bytes_whenever_it_runs(tmp_path: Path) -> None:
+def test_the_same_training_publishes_the_same_bytes_whenever_and_by_whatever_job_it_runs(tmp_path: Path) -> None:
     digests = set()
+    config = make_config(budget={"steps": 512}, evaluation={"every": 512, "episodes": 2})
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        pod = Pods(tmp_path / name).run(make_config(budget={"steps": 512}, evaluation={"every": 512, "episodes": 2}))
+        pod = Pods(tmp_path / name).run(config.model_copy(update={"job": name, "uid": name, "namespace": name}))
         assert pod.wait() == 0, pod.log
         digests.add(pod.report.artifact and pod.report.artifact.digest)
     assert len(digests) == 1

@@ -216,7 +216,7 @@ def _artifact(folder: Path) -> tuple[Path, Manifest]:
     for name in ("policy.onnx", "policy.pt", "training.zip"):
         (folder / name).write_bytes(name.encode() * 100)
     report = EvaluationReport(step=1, episodes=1, first_seed=0, mean=1.0, std=0.0, min=1.0, max=1.0)
-    lineage = Lineage(namespace=NAMESPACE, training_job="j", uid=UID, seed=0, step=1, config_hash="h")
+    lineage = Lineage(seed=0, step=1, config_hash="h")
     manifest = Manifest(
         algorithm="ppo",
         environment="CartPole-v1",

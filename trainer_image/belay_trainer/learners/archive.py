@@ -4,6 +4,7 @@ import io
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
@@ -12,10 +13,19 @@ _ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can tell
 
 
-def write(model: BaseAlgorithm, path: Path) -> None:
-    """Write the model as the library saves it, without what differs from run to run."""
-    content = io.BytesIO()
-    model.save(content, exclude=_CLOCKED)
+def write(model: BaseAlgorithm, path: Path, *, instead: dict[str, Any]) -> None:
+    """Write the model as the library saves it, without what differs from run to run.
+
+    Args:
+        instead: What stands in the file in place of attributes that a checkpoint gives back: what was pickled once has
+            the same values and is pickled to other bytes.
+    """
+    content, now = io.BytesIO(), {name: getattr(model, name) for name in instead}
+    vars(model).update(instead)
+    try:
+        model.save(content, exclude=_CLOCKED)
+    finally:
+        vars(model).update(now)
     with zipfile.ZipFile(content) as written, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
         for name in sorted(written.namelist()):
             part = written.read(name)

@@ -97,6 +97,7 @@ class StableBaselines(ABC):
             raise BadConfiguration(f"algorithm: {self.algorithm} refuses its settings or the task: {error}") from error
         self.model.set_logger(Logger(folder=None, output_formats=[]))  # numbers are read from it, nothing is printed
         self._hook = _Hook()
+        self._unstarted = copy.deepcopy({name: getattr(self.model, name) for name in ("_last_obs", *_COLLECTION)})
 
     @property
     def timesteps(self) -> int:
@@ -208,7 +209,7 @@ class StableBaselines(ABC):
 
     def save(self, path: Path) -> None:
         """See `Learner.save`."""
-        archive.write(self.model, path)
+        archive.write(self.model, path, instead=self._unstarted)
 
     @abstractmethod
     def _iterate(self) -> None:
