@@ -74,6 +74,7 @@ RESOURCES = (
             Column("ETA", ".status.progress.eta", wide=True),
             Column("Message", _condition("Ready", "message"), wide=True),
         ),
+        scale={"specReplicasPath": ".spec.seeds.parallelism", "statusReplicasPath": ".status.running"},
     ),
     Resource(
         "RLPolicy",

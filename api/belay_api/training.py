@@ -96,7 +96,7 @@ class SeedsSpec(Model):
     count: Annotated[int, Field(ge=1, le=1000)] = 1
     """Seeds trained, each as one index of one Job."""
     parallelism: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Seeds at work at once; unset: all."""
+    """Seeds at work at once; unset: all. May change while they train: `kubectl scale` writes it."""
     required: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Seeds that must succeed; unset: all."""
     first: Annotated[int, Field(ge=0, le=2_000_000_000)] = 0
@@ -108,6 +108,15 @@ class EvaluationVectorSpec(Model):
 
     count: Annotated[int, Field(ge=1, le=MOST_COPIES)] | None = None
     """Copies played side by side, each a further environment in memory; unset: 16."""
+
+
+class StopLossSpec(Model):
+    """When a seed is given up: as one that fails for good, whatever retries are left."""
+
+    after: Annotated[int, Field(ge=0)]
+    """Timesteps that every seed gets."""
+    return_: float = Field(alias="return")
+    """Mean return that one evaluation must have reached by then, or at a later one."""
 
 
 class EvaluationSpec(Model):
@@ -125,6 +134,12 @@ class EvaluationSpec(Model):
     last measurement begins 10,000 further on. Training begins at seeds of its own, whatever stands here."""
     vector: EvaluationVectorSpec = EvaluationVectorSpec()
     """Parallel copies for evaluation."""
+    target: float | None = None
+    """A seed ends at the first evaluation with this mean return or more; unset: with its budget."""
+    patience: Annotated[int, Field(ge=1)] | None = None
+    """A seed ends after so many evaluations in a row that were no better than the best before; unset: with its budget."""
+    stop_loss: StopLossSpec | None = None
+    """When a seed that learns nothing is given up; unset: never."""
 
 
 class CheckpointSpec(Model):
@@ -186,8 +201,22 @@ class RuntimeSpec(Model):
 class FailureSpec(Model):
     """What a failure costs. Disruptions (drain, preemption) never count."""
 
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!has(self.stallTimeout) || !self.stallTimeout.contains('d')"
+                " && duration(self.stallTimeout) >= duration('1s')",
+                "failure.stallTimeout is at least 1s, and in seconds, minutes or hours, such as 10m: no seed could "
+                "take a timestep in less",
+            )
+        )
+    }
+
     retries_per_seed: Annotated[int, Field(ge=0, le=100)] = 3
     """Restarts of one seed after failures of its own; it resumes from its checkpoint."""
+    stall_timeout: Duration = Field(default="30m", validate_default=True)
+    """A pod that does not finish a timestep or an update for so long ends as failed, tells where it stood, and the seed
+    resumes from its checkpoint: an environment that waits for something holds its GPU for ever otherwise."""
 
 
 _FAMILY_LENGTH = 39  # with `-` and the 12 digits of a crowded family still the name of an RLPolicy: crd.NAME_LIMIT
@@ -217,7 +246,6 @@ _FROZEN = (
     "normalize",
     "algorithm",
     "budget",
-    "seeds",
     "evaluation",
     "checkpoint",
     "storage",
@@ -227,7 +255,7 @@ _FROZEN = (
 
 
 class RLTrainingJobSpec(Model):
-    """One training, repeated over seeds. Frozen once created, except `suspend`."""
+    """One training, repeated over seeds. Frozen once created, except `suspend` and `seeds.parallelism`."""
 
     model_config = {
         "json_schema_extra": rules(
@@ -237,6 +265,13 @@ class RLTrainingJobSpec(Model):
                     f"spec.{name} is frozen: results would not be comparable; create an RLTrainingJob of another name",
                 )
                 for name in _FROZEN
+            ),
+            rule(
+                "self.seeds.count == oldSelf.seeds.count && self.seeds.first == oldSelf.seeds.first"
+                " && has(self.seeds.required) == has(oldSelf.seeds.required)"
+                " && (!has(self.seeds.required) || self.seeds.required == oldSelf.seeds.required)",
+                "spec.seeds is frozen but for parallelism: results would not be comparable; create an RLTrainingJob of "
+                "another name",
             ),
             rule(
                 "has(self.publish) == has(oldSelf.publish) && (!has(self.publish) || self.publish == oldSelf.publish)",
@@ -393,6 +428,8 @@ class RLTrainingJobStatus(ConditionedStatus):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["index"]},
     )
     """One entry per index."""
+    running: int | None = None
+    """Seeds at work now, for the scale subresource."""
     aggregate: Aggregate | None = None
     """The result over seeds, once enough succeeded."""
     progress: Progress | None = None
@@ -417,7 +454,7 @@ class TrainingConfig(Model):
     attempt: int
     """Which life of the pods this is."""
     spec: RLTrainingJobSpec
-    """The frozen spec; `suspend`, `runtime` and `failure` mean nothing inside the pod."""
+    """The frozen spec; `suspend` means nothing inside the pod."""
     config_hash: str
     """Hash of the spec, for the artifact's lineage."""
 
@@ -425,8 +462,9 @@ class TrainingConfig(Model):
 class TrainingReport(Model):
     """A pod's last word, as JSON of at most 4,096 bytes in its termination message."""
 
-    outcome: Literal["Succeeded", "BadConfiguration", "Diverged", "Interrupted", "Error"]
-    """Succeeded (exit 0), BadConfiguration (3), Diverged (4); Interrupted by SIGTERM after a save; Error: retry."""
+    outcome: Literal["Succeeded", "BadConfiguration", "Diverged", "GivenUp", "Interrupted", "Error"]
+    """Succeeded (exit 0), BadConfiguration (3), Diverged or GivenUp (4); Interrupted by SIGTERM after a save; Error:
+    retry."""
     index: int
     """Completion index."""
     seed: int

@@ -3,6 +3,7 @@
 TrainerError
 |- BadConfiguration   exit 3: the same for every seed and every retry, fails the job
 |- Diverged           exit 4: repeats with the same seed, fails that seed
+|- GivenUp            exit 4: as it was asked for, fails that seed
 |- Interrupted        exit 143: asked to stop; a checkpoint is saved, another pod goes on
 `- StoreError         exit 1: worth another pod
    |- StoreUnavailable   does not answer now; waited for where it may be
@@ -31,6 +32,13 @@ class Diverged(TrainerError):
 
     exit_code = names.EXIT_DIVERGED
     outcome = "Diverged"
+
+
+class GivenUp(TrainerError):
+    """The seed came to less than `evaluation.stopLoss` wants."""
+
+    exit_code = names.EXIT_DIVERGED
+    outcome = "GivenUp"
 
 
 class Interrupted(TrainerError):

@@ -1,8 +1,8 @@
 """A training from its first collection to the end of its budget: when it is evaluated, saved and left.
 
 Between an update and the next collection a training can be cut without losing a bit. There, in this order: play random
-actions (once) · are the numbers still numbers · evaluate, if due · go, if asked to · keep a checkpoint, if due. An
-evaluation that is cut short is not recorded, so the next pod plays it again and ends up with the same bits.
+actions (once) · are the numbers still numbers · evaluate, if due, and end if that is enough · go, if asked to · keep a
+checkpoint, if due. An evaluation that is cut short is not recorded, so the next pod plays it again and ends up with the same bits.
 
 Within a collection there are heartbeats, and a pod that must go waits for its end no longer than a part of its grace:
 then the experience of that collection is dropped and the next pod begins it anew, in new episodes.
@@ -18,9 +18,9 @@ from typing import Any
 from belay_api.artifact import EvaluationReport
 from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_return
 from belay_api.wire import CheckpointRef, RunEvaluation, RunProgress
-from belay_trainer import checkpoint
+from belay_trainer import checkpoint, early
 from belay_trainer.config import Run
-from belay_trainer.errors import BadConfiguration, Diverged, Interrupted
+from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, Interrupted
 from belay_trainer.evaluate import ENDLESS, Evaluator, Stopped
 from belay_trainer.heartbeat import PERIOD_S, Heartbeat
 from belay_trainer.keeper import Keeper
@@ -49,6 +49,7 @@ class LoopState:
     saved_at: int = 0  # timestep of the last checkpoint
     evaluation: RunEvaluation | None = None  # the latest
     best: Best | None = None
+    without_gain: int = 0  # evaluations in a row that were no better than the best before them
     random: dict[str, Played] | None = None  # what random actions come to, by outcome; None: not known
     random_asked: bool = False
     reach: dict[str, tuple[float, float]] = field(default_factory=dict)  # lowest and highest of all played, by outcome
@@ -70,6 +71,7 @@ class Loop:
         self.learner = learner
         self.state = LoopState()
         self.resumed_from: int | None = None
+        self.enough: str | None = None  # why the training ended before its budget
         self.untried = False  # the environments come from a checkpoint, and have not got through a collection here
         self._run, self._evaluator, self._keeper, self._heartbeat, self._stop = run, evaluator, keeper, heartbeat, stop
         self._grace_s = run.spec.checkpoint.grace.total_seconds()
@@ -96,10 +98,15 @@ class Loop:
         self.tell()
 
     def run(self) -> None:
-        """Train to the end of the budget. Raises: BadConfiguration, Diverged, Interrupted."""
+        """Train to the end of the budget, or until it is enough.
+
+        Raises: BadConfiguration, Diverged, GivenUp, Interrupted.
+        """
         steps = self._run.spec.budget.steps
         while self.learner.timesteps < steps:
             self._between_collections()
+            if self.enough:
+                return
             self.learner.advance(min(steps, self._next_due()), leave=self._leave, on_step=self._on_step)
 
     def evaluate(self) -> Best:
@@ -118,6 +125,8 @@ class Loop:
         self.state.seen(found.played)
         # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
         best = self.state.best
+        gained = best is None or report.mean > best.report.mean
+        self.state.without_gain = 0 if gained else self.state.without_gain + 1
         if best is None or report.mean >= best.report.mean:
             best = self.state.best = Best(report, self.learner.weights(), found.played)
         self.state.evaluated_at = report.step
@@ -172,12 +181,20 @@ class Loop:
         step = self.learner.timesteps
         if not self._stop.asked and step >= self._after(self.state.evaluated_at, self._run.spec.evaluation.every):
             with suppress(Stopped):  # we go just below
-                self.evaluate()
+                self._end_early(self.evaluate())
         if self._stop.asked:
             self._go(step)
         if step >= self._after(self.state.saved_at, self._run.spec.checkpoint.every):
             self._save(step)
         self._collecting_since = step
+
+    def _end_early(self, best: Best) -> None:
+        """See whether the evaluation just played ends the training. Raises: GivenUp."""
+        spec, newest = self._run.spec.evaluation, self.state.evaluation
+        if words := early.hopeless(spec, step=newest.step, best=best.report.mean):
+            raise GivenUp(words)
+        gain = self.state.without_gain
+        self.enough = early.enough(spec, step=newest.step, mean=newest.mean, without_gain=gain)
 
     def _next_due(self) -> int:
         spec = self._run.spec

@@ -1,4 +1,7 @@
-"""The pod was asked to go: one flag, set by the signal, asked wherever the trainer may stop or waits."""
+"""The pod was asked to go: one flag, set by the signal, asked wherever the trainer may stop or waits.
+
+Since it is asked in every phase and before every timestep, it also knows when the trainer was last seen at work.
+"""
 
 import signal
 import time
@@ -11,7 +14,14 @@ class Stop:
     """Whether SIGTERM or SIGINT came. A plain flag: a handler must not take a lock that its victim may hold."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.last_looked = time.monotonic()
+        self._asked = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether the signal came."""
+        self.last_looked = time.monotonic()
+        return self._asked
 
     def listen(self) -> None:
         """Take the signals from now on."""
@@ -26,4 +36,4 @@ class Stop:
         return self.asked
 
     def _take(self, _signal: int, _frame: FrameType | None) -> None:
-        self.asked = True
+        self._asked = True

@@ -37,7 +37,7 @@ class Trained:
     step: int  # timesteps done
     steps_per_second: float | None
     resumed_from: int | None
-    ended_early: str = ""  # why, where it diverged after a policy had been evaluated
+    ended_early: str = ""  # why, where it ended before its budget
 
 
 def build(run: Run) -> Learner:
@@ -61,7 +61,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
 
     Args:
         patience_s: How long to wait for a store that does not tell its checkpoints.
-    Raises: BadConfiguration, Diverged, Interrupted; Stopped in the last evaluation.
+    Raises: BadConfiguration, Diverged, GivenUp, Interrupted; Stopped in the last evaluation.
     """
     task = run.spec.environment
     learner, ended_early = build(run), ""
@@ -95,7 +95,8 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
                 loop = begin(build(run), anew, collection=None)
                 _run(loop)
             speed = loop.steps_per_second
-            best = loop.evaluate()
+            best = loop.state.best if loop.enough else loop.evaluate()
+            ended_early = loop.enough or ""
         except Diverged as error:
             if loop.state.best is None:
                 raise

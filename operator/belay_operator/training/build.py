@@ -33,7 +33,7 @@ def config_name(owner: children.Owner, attempt: int) -> str:
 
 
 def spec_hash(spec: RLTrainingJobSpec) -> str:
-    """Return the hash of what is frozen: everything but `suspend`."""
+    """Return the hash of what is frozen."""
     return children.content_hash(_frozen(spec).dump())
 
 
@@ -110,7 +110,9 @@ def policy(observed: Observed, publish: PublishSpec, name: str, best: BestSeed) 
 
 
 def _frozen(spec: RLTrainingJobSpec) -> RLTrainingJobSpec:
-    return spec.model_copy(update={"suspend": False})
+    """Return the spec without what may change: whether its pods run, and how many at once."""
+    seeds = spec.seeds.model_copy(update={"parallelism": None})
+    return spec.model_copy(update={"suspend": False, "seeds": seeds})
 
 
 def _artifact(ref: ArtifactRef) -> ArtifactSpec:

@@ -13,7 +13,7 @@ from typing import Any
 
 from belay_api.conditions import get_condition
 from belay_api.reasons import EventReason, TrainingReason
-from belay_api.training import RLTrainingJobStatus, TrainingPhase
+from belay_api.training import RLTrainingJobStatus, SeedPhase, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
 from belay_operator.training.observed import Observed
@@ -60,6 +60,7 @@ def _read_world(observed: Observed) -> RLTrainingJobStatus:
             "algorithm": observed.spec.algorithm.chosen,
             "template_hash": before.template_hash or build.spec_hash(observed.spec),
             "seeds": seeds,
+            "running": sum(seed.phase == SeedPhase.RUNNING for seed in seeds),
             "progress": progress(observed, seeds),
             "started_at": before.started_at or observed.workload.started_at,
         }
@@ -101,7 +102,7 @@ def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -
         return {} if observed.strays or seen.over else _with_mounts(observed, *_workload(observed))
     if seen.over or not view.ours or view.deleting or view.end is not None:
         return {}
-    changed = _workload(observed) if view.suspended != observed.spec.suspend else ()
+    changed = _workload(observed) if view.outdated else ()
     if status.started_at is not None:
         return {"apply": changed}
     # The workload may have been made without what its pods mount: what the API server refuses stops nothing else.

@@ -43,7 +43,7 @@ class WorkloadView:
     exists: bool = False  # False: never made, or deleted
     ours: bool = False  # False: made by a job of our name that was deleted; the garbage collector still works on it
     deleting: bool = False
-    suspended: bool = False  # its spec says so
+    outdated: bool = False  # it exists, and what may change in it is not as the training's spec has it
     annotations: Mapping[str, str] = field(default_factory=dict)  # of the object: what the pods were made with
     spec: Mapping[str, Any] | None = None  # as it is, to be repeated; None: it does not exist, or need not change
     end: WorkloadEnd | None = None  # None: not yet

@@ -66,7 +66,8 @@ def progress(observed: Observed, seeds: Sequence[SeedStatus]) -> Progress | None
     if all(seed.step is None for seed in seeds):
         return None
     budget = observed.spec.budget.steps
-    steps = [min(seed.step or 0, budget) for seed in seeds]
+    # A seed that ended early has no more to do.
+    steps = [budget if seed.phase == SeedPhase.SUCCEEDED else min(seed.step or 0, budget) for seed in seeds]
     running = [seed.steps_per_second for seed in seeds if seed.phase == SeedPhase.RUNNING]
     rate = sum(r for r in running if r is not None)
     left = sum(budget - step for step, seed in zip(steps, seeds, strict=True) if seed.phase not in _ENDED)

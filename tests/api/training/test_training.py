@@ -179,6 +179,19 @@ def test_suspend_ends_the_pods_and_resume_brings_them_back(kube: Kube, operator:
     eventually(lambda: status(kube).get("phase") == "Running", what="the job runs again")
 
 
+def test_scaled_by_kubectl_as_many_seeds_train_at_once(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 3, "parallelism": 1}))
+    run(kube, 0)
+    assert list(pods(kube)) == []
+    eventually(lambda: status(kube).get("running") == 1, what="the one at work is counted")
+
+    kube.run("scale", "rltj/cartpole", "--current-replicas=1", "--replicas=3")
+
+    run(kube, 1)
+    run(kube, 2)
+    eventually(lambda: status(kube).get("running") == 3, what="all three are at work")
+
+
 def test_a_job_that_another_version_made_is_suspended_and_resumed(
     controllers: Api, kube: Kube, operator: OperatorProcess, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """Small environments whose right answers are known, registered as `tasks:<Id>-v0`."""
 
+import re
 import threading
 from typing import Any
 
@@ -14,6 +15,10 @@ class Countdown(gymnasium.Env[np.ndarray, int]):
 
     observation_space = spaces.Box(0.0, 10.0, (2,), np.float32)
     action_space = spaces.Discrete(2)
+    pays = 1.0
+
+    def __init__(self, pays: float = 1.0) -> None:
+        self.pays = pays
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
@@ -22,7 +27,7 @@ class Countdown(gymnasium.Env[np.ndarray, int]):
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self.left -= 1
-        return self._observation(), float(action == 1), self.left == 0, False, {}
+        return self._observation(), self.pays * float(action == 1), self.left == 0, False, {}
 
     def _observation(self) -> np.ndarray:
         np.random.random()  # an environment may draw from the global generator
@@ -49,6 +54,23 @@ class Blind(Countdown):
 
     def _observation(self) -> np.ndarray:
         return np.array([np.nan if self.left < 3 else self.left, 1.0], np.float32)
+
+
+class Stuck(Countdown):
+    """Waits for ever in timestep 500 of a copy: for an event, or in a regular expression, which lets no thread run."""
+
+    def __init__(self, holds_interpreter: bool = False) -> None:
+        super().__init__()
+        self.holds_interpreter = holds_interpreter
+        self.steps = 0
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        if self.steps == 500 and self.holds_interpreter:
+            re.match("(a+)+$", "a" * 100 + "b")
+        elif self.steps == 500:
+            threading.Event().wait()
+        return super().step(action)
 
 
 class Rooms(gymnasium.Env[int, int]):
@@ -244,6 +266,7 @@ for name, task, cap in (
     ("Promising", Promising, 50),
     ("Explosive", Explosive, 50),
     ("Blind", Blind, 50),
+    ("Stuck", Stuck, 50),
     ("Rooms", Rooms, 50),
     ("Picture", Picture, 50),
     ("Stubborn", Stubborn, 500),

@@ -164,6 +164,52 @@ def test_the_same_training_publishes_the_same_bytes_whenever_and_by_whatever_job
     assert len(digests) == 1
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_a_seed_that_has_reached_its_target_ends_and_publishes(pods: Pods, algorithm: str) -> None:
+    pod = pods.run(
+        make_config(
+            environment={"id": "tasks:Countdown-v0"},
+            algorithm={algorithm: {}},
+            budget={"steps": 1_000_000},
+            evaluation={"every": 1000, "episodes": 7, "finalEpisodes": 7, "target": 3.5},
+        )
+    )
+    assert (pod.wait(), pod.report.outcome) == (0, "Succeeded"), pod.log
+    assert "evaluation.target" in pod.report.message
+    assert pod.report.step < 100_000
+    assert pod.report.return_ >= 3.5
+
+
+def test_a_seed_that_gets_no_better_ends_after_its_patience(pods: Pods) -> None:
+    flat = {"id": "tasks:Countdown-v0", "kwargs": {"pays": 0.0}}
+    often = {"every": 256, "episodes": 2, "finalEpisodes": 2, "patience": 3}
+    pod = pods.run(make_config(environment=flat, algorithm={"ppo": {"n_steps": 32}}, evaluation=often))
+    assert (pod.wait(), pod.report.outcome) == (0, "Succeeded"), pod.log
+    assert "evaluation.patience" in pod.report.message
+    assert pod.report.step == 4 * 256, "the first evaluation is the best, and three were no better"
+
+
+def test_a_seed_that_comes_to_nothing_is_given_up(pods: Pods) -> None:
+    hopeless = {"every": 500, "episodes": 7, "stopLoss": {"after": 1000, "return": 1000}}
+    pod = pods.run(make_config(environment={"id": "tasks:Countdown-v0"}, evaluation=hopeless))
+    assert (pod.wait(), pod.report.outcome) == (4, "GivenUp"), pod.log
+    assert "evaluation.stopLoss wants 1000" in pod.report.message
+
+
+def test_a_pod_that_stands_still_says_where_and_ends(pods: Pods) -> None:
+    pod = pods.run(make_config(environment={"id": "tasks:Stuck-v0"}, failure={"stallTimeout": "10s"}))
+    assert (pod.wait(60), pod.report.outcome) == (1, "Error"), pod.log
+    assert "failure.stallTimeout" in pod.report.message
+    assert "tasks.py" in pod.log, "the whole stack is in the log"
+
+
+def test_a_pod_whose_environment_holds_the_interpreter_ends_as_well(pods: Pods) -> None:
+    stuck = {"id": "tasks:Stuck-v0", "kwargs": {"holds_interpreter": True}}
+    pod = pods.run(make_config(environment=stuck, failure={"stallTimeout": "5s"}))
+    assert pod.wait(60) == 1, pod.log
+    assert "in step" in pod.log
+
+
 def test_a_policy_from_before_the_divergence_is_published(pods: Pods) -> None:
     often = {"ppo": {"n_steps": 32, "batch_size": 256}}
     pod = pods.run(

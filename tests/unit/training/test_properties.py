@@ -123,6 +123,21 @@ def test_a_job_that_another_version_made_can_be_suspended_and_resumed() -> None:
         assert cluster.world.objects[JOB]["spec"] == {**made["spec"], "suspend": suspend}
 
 
+def test_how_many_seeds_train_at_once_may_change_and_nothing_else_does() -> None:
+    cluster = Cluster([100.0, 200.0, 300.0], SEEDS)
+    cluster.look()
+    made, read = copy.deepcopy(cluster.world.objects[JOB]["spec"]), _config(cluster)
+    for parallelism in (1, 2, 50):
+        cluster.world.patch("RLTrainingJob", NAME, {"spec": {"seeds": {"parallelism": parallelism}}})
+        cluster.look()
+        assert cluster.world.objects[JOB]["spec"] == {**made, "parallelism": min(parallelism, SEEDS)}
+    assert _config(cluster) == read, "what pods read decides what they learn"
+
+
+def _config(cluster: Cluster) -> list[object]:
+    return [held["data"] for key, held in cluster.world.objects.items() if key[0] == "ConfigMap"]
+
+
 def test_pods_never_read_the_configuration_of_a_deleted_namesake() -> None:
     """The garbage collector may still have the old ConfigMap when the old Job is gone."""
     first = Cluster([1.0], 1)

@@ -1,7 +1,7 @@
 """Train one seed, publish its best policy, leave a report, exit with a meaning.
 
 Everything it needs is mounted or set by the operator; the flags exist for people and tests outside a cluster.
-Exit codes: 0 published · 3 bad configuration · 4 diverged · 143 stopped after a save · 1 anything else, worth a retry.
+Exit codes: 0 published · 3 bad configuration · 4 diverged or given up · 143 stopped after a save · 1 anything else, worth a retry.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from belay_api import names
 from belay_api.training import TrainingReport
+from belay_trainer import stall
 from belay_trainer.config import Run, read_index, read_run
 from belay_trainer.errors import TrainerError
 from belay_trainer.logbook import connect
@@ -54,10 +55,18 @@ def run(options: argparse.Namespace) -> int:
     return code
 
 
+def _watch(run: Run, options: argparse.Namespace, stop: Stop) -> None:
+    def tell(reason: str) -> None:
+        write_report(_failure(run, options.index, "Error", reason), options.termination_log)
+
+    stall.watch(stop, patience_s=run.spec.failure.stall_timeout.total_seconds(), tell=tell)
+
+
 def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
     # torch takes seconds to import; bad input is told before.
     from belay_trainer.session import train_and_publish  # noqa: PLC0415
 
+    _watch(run, options, stop)
     url, token = options.logbook_url, options.token_file
     logbook = connect(url, token, key=run.key, uid=run.config.uid) if url else None
     return train_and_publish(run, work_dir=options.work_dir, pvc_dir=options.pvc_dir, logbook=logbook, stop=stop)

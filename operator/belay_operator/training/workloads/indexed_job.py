@@ -53,16 +53,18 @@ class IndexedJob:
         job = reader.get(KIND, owner.namespace, name)
         if job is None or not owner.owns(job):
             return WorkloadView(KIND, name, exists=job is not None)
-        status, suspended = job.get("status") or {}, bool(job["spec"].get("suspend"))
+        status, wanted = job.get("status") or {}, _changeable(spec)
+        held = {"suspend": False, **job["spec"]}
+        outdated = any(held.get(name, value) != value for name, value in wanted.items())
         pods = trainer_pods(reader.owned("Pod", job["metadata"]["uid"]))
-        whole = reader.whole(KIND, owner.namespace, name) if suspended != spec.suspend else None
+        whole = reader.whole(KIND, owner.namespace, name) if outdated else None
         return WorkloadView(
             kind=KIND,
             name=name,
             exists=True,
             ours=True,
             deleting="deletionTimestamp" in job["metadata"],
-            suspended=suspended,
+            outdated=outdated,
             annotations=job["metadata"].get("annotations") or {},
             spec=whole and whole["spec"],
             end=_end(status),
@@ -76,7 +78,7 @@ class IndexedJob:
     def objects(self, observed: Observed) -> tuple[Manifest, ...]:
         """See `Workload.objects`. Hardly a field of a Job may change, and its pods' template least of all."""
         held = observed.workload.spec
-        body = _new(observed) if held is None else {**held, "suspend": observed.spec.suspend}
+        body = _new(observed) if held is None else {**held, **_changeable(observed.spec)}
         return (build.workload_object(observed, API_VERSION, KIND, body),)
 
 
@@ -93,13 +95,18 @@ def indexes(ranges: str) -> frozenset[int]:
     return frozenset(found)
 
 
+def _changeable(spec: RLTrainingJobSpec) -> dict[str, Any]:
+    """Return the fields of the Job that follow what may change in the training's spec."""
+    seeds = spec.seeds
+    return {"suspend": spec.suspend, "parallelism": min(seeds.parallelism or seeds.count, seeds.count)}
+
+
 def _new(observed: Observed) -> dict[str, Any]:
     spec, seeds = observed.spec, observed.spec.seeds
     body: dict[str, Any] = {
-        "suspend": spec.suspend,
+        **_changeable(spec),
         "completionMode": "Indexed",
         "completions": seeds.count,
-        "parallelism": min(seeds.parallelism or seeds.count, seeds.count),
         "backoffLimitPerIndex": spec.failure.retries_per_seed,
         "maxFailedIndexes": seeds.count - observed.required,
         "podFailurePolicy": _pod_failure_policy(),

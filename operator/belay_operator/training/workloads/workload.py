@@ -23,7 +23,7 @@ class Workload(Protocol):
         """Return what runs the attempt's pods now, and what became of each seed."""
 
     def objects(self, observed: Observed) -> tuple[Manifest, ...]:
-        """Return the objects that run the pods, suspended or not as the spec says.
+        """Return the objects that run the pods: suspended or not, and as many at once, as the spec says.
 
         They are applied where they do not exist, and again where only that differs: then they repeat the rest as it
         is, for an operator of another version would make other pods. The ConfigMap that pods read is not among them.
