@@ -8,7 +8,7 @@ from belay_api.conditions import ConditionedStatus
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import KnownOutcome
 from belay_api.pods import ResourceRequirements
-from belay_api.units import Duration
+from belay_api.units import Duration, duration_default
 
 ArtifactUri = Annotated[str, Field(pattern=r"^(store://sha256/[0-9a-f]{64}|pvc://[a-z0-9.-]+/.+)$", max_length=1024)]
 ArtifactDigest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -43,7 +43,7 @@ class BatchSpec(Model):
 
     size: Annotated[int, Field(ge=1, le=1024)] = 8
     """At most this many; no more than the usual number of concurrent requests per pod, or each waits out `delay`."""
-    delay: Duration = Field(default="1ms", validate_default=True)
+    delay: Duration = duration_default("1ms")
     """Longest wait for a fuller batch, rounded to whole milliseconds."""
 
 
@@ -61,7 +61,7 @@ class ServingSpec(Model):
     gets none. It starts no policy that nobody asks for: `replicas` does."""
     batch: BatchSpec = BatchSpec()
     """How requests are gathered."""
-    timeout: Duration = Field(default="2s", validate_default=True)
+    timeout: Duration = duration_default("2s")
     """Longest time a request may spend in the model before its worker is restarted, rounded up to whole seconds."""
     resources: ResourceRequirements = ResourceRequirements()
     """Requests and limits of one pod; unset: requests of 250m CPU and 512Mi."""

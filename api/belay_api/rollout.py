@@ -9,7 +9,7 @@ from pydantic import Field
 from belay_api.conditions import ConditionedStatus
 from belay_api.model import Model, StatusModel, alternatives, chosen, exactly_one, rule, rules
 from belay_api.reasons import Verdict
-from belay_api.units import Duration, Instant, Percent
+from belay_api.units import Duration, Instant, Percent, duration_default
 
 MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
 VERSION_ROLES = ("stable", "candidate", "previous", "servedAnchor")
@@ -108,16 +108,16 @@ class Step(Model):
 class BakeSpec(Model):
     """What happens between the last step and the promotion, and after it."""
 
-    duration: Duration = Field(default="1h", validate_default=True)
+    duration: Duration = duration_default("1h")
     """How long the candidate has all traffic and is watched by its limits before it becomes stable."""
-    keep_warm: Duration = Field(default="24h", validate_default=True)
+    keep_warm: Duration = duration_default("24h")
     """How long the version before keeps its pods after the promotion, so that going back to it is immediate."""
 
 
 class RollbackSpec(Model):
     """What a rollback promises."""
 
-    deadline: Duration = Field(default="30s", validate_default=True)
+    deadline: Duration = duration_default("30s")
     """From the recorded intent: past it, the candidate's endpoints are removed as well."""
 
 
@@ -285,7 +285,7 @@ class Limit(Model):
     false_rollbacks_per_day: Annotated[float, Field(gt=0, le=1)] = 0.01
     """How often in a day of requests a candidate exactly on the limit may be rolled back: 0.01 is once in 100 days. One
     that keeps it clearly never is. Less finds a breach later: ten times less, by about a fifth."""
-    tolerates: Duration = Field(default="5s", validate_default=True)
+    tolerates: Duration = duration_default("5s")
     """1s to 60s: whatever goes wrong within this time counts once, be it one request or ten thousand. At least a few
     times as long as a usual hiccup. A total outage is found after two to four of these where 1 % may lie beyond, after
     three to seven where 5 % may."""
@@ -401,11 +401,11 @@ class AnalysisSpec(Model):
         )
     }
 
-    window: Duration = Field(default="1m", validate_default=True)
+    window: Duration = duration_default("1m")
     """Episodes are compared only with those that started in the same window of this length, and under the same weight.
     Shorter: less of what changes in the world within it counts as a difference. One with episodes of one side only says
     nothing of their outcomes."""
-    grace: Duration = Field(default="1m", validate_default=True)
+    grace: Duration = duration_default("1m")
     """An episode counts if it ended within this time of its own start, else it is missing. At least the longest
     episode; every verdict lags by it."""
     false_rollback_rate: Annotated[float, Field(gt=0, le=0.25)] = 0.01

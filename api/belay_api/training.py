@@ -11,7 +11,7 @@ from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
 from belay_api.pods import ResourceRequirements, Toleration
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
-from belay_api.units import Duration, FreeForm, Instant
+from belay_api.units import Duration, FreeForm, Instant, duration_default
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 
@@ -137,7 +137,8 @@ class EvaluationSpec(Model):
     target: float | None = None
     """A seed ends at the first evaluation with this mean return or more; unset: with its budget."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """A seed ends after so many evaluations in a row that were no better than the best before; unset: with its budget."""
+    """A seed ends after so many evaluations in a row that were no better than the best before them; unset: with its
+    budget."""
     stop_loss: StopLossSpec | None = None
     """When a seed that learns nothing is given up; unset: never."""
 
@@ -163,7 +164,7 @@ class CheckpointSpec(Model):
     """Whether the environment is part of the checkpoint, so that a resumed seed goes on in the very same episodes and
     ends with the same bits. False for one that holds what does not outlive its process, such as a simulator: resumed
     seeds then begin new episodes."""
-    grace: Duration = Field(default="60s", validate_default=True)
+    grace: Duration = duration_default("60s")
     """How long a pod that is asked to go may take to save: a collection that does not end within an eighth of it is
     dropped and begun anew by the next pod."""
 
@@ -214,7 +215,7 @@ class FailureSpec(Model):
 
     retries_per_seed: Annotated[int, Field(ge=0, le=100)] = 3
     """Restarts of one seed after failures of its own; it resumes from its checkpoint."""
-    stall_timeout: Duration = Field(default="30m", validate_default=True)
+    stall_timeout: Duration = duration_default("30m")
     """A pod that does not finish a timestep or an update for so long ends as failed, tells where it stood, and the seed
     resumes from its checkpoint: an environment that waits for something holds its GPU for ever otherwise."""
 

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 _DIGITS = {"d": 4, "h": 5, "m": 7, "s": 9, "ms": 10}  # before the point: all together stay below 100 years
 DURATION_PATTERN = "^" + "".join(rf"([0-9]{{1,{n}}}(\.[0-9]{{1,3}})?{unit})?" for unit, n in _DIGITS.items()) + "$"
@@ -88,6 +88,15 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "minLength": 2, "maxLength": 32}),
 ]
 """A `timedelta` in code, text such as `10m` in a resource."""
+
+
+def duration_default(text: str) -> Any:
+    """Return the field of a Duration that is `text` where the user says nothing.
+
+    The default is the value and not its text: one that stands in an object is otherwise taken for the user's word.
+    """
+    return Field(default=parse_duration(text), json_schema_extra={"default": text})
+
 
 Percent = Annotated[
     float,

@@ -1,7 +1,8 @@
 """Train one seed, publish its best policy, leave a report, exit with a meaning.
 
 Everything it needs is mounted or set by the operator; the flags exist for people and tests outside a cluster.
-Exit codes: 0 published · 3 bad configuration · 4 diverged or given up · 143 stopped after a save · 1 anything else, worth a retry.
+Exit codes: 0 published · 3 bad configuration · 4 diverged or given up · 143 stopped after a save · 1 anything else,
+worth a retry.
 """
 
 import argparse
