@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 import belay_api.policy
 import belay_api.rollout
-import belay_api.training  # noqa: F401  brings the models that are looked through
+import belay_api.training
 from belay_api.model import Model
 
 
