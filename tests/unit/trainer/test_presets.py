@@ -13,6 +13,9 @@ from belay_trainer.presets.preset import Asked, Model
 FILES: dict[str, ModuleType] = {"ppo": ppo, "a2c": a2c, "dqn": dqn, "sac": sac, "td3": td3}
 
 
+FOUR = {"train_freq": 4, "gradient_steps": 1, "target_update_gradient_steps": 100}
+
+
 def _model(name: str, environment: str, *, copies: int | None = None, steps: int = 100_000, **overrides: Any) -> Model:
     spec = AlgorithmSpec.model_validate({name: overrides})
     return FILES[name].model(spec.settings, Asked(environment=environment, steps=steps, copies=copies))
@@ -74,12 +77,13 @@ def test_ppo_with_less_experience_than_a_batch_uses_what_there_is() -> None:
 @pytest.mark.parametrize(
     ("copies", "overrides", "train_freq", "interval"),
     [
-        (1, {}, 4, 400),  # 100 gradient steps, one every 4 timesteps
-        (1, {"gradient_steps": 4}, 4, 100),
-        (1, {"train_freq": 1}, 1, 100),
-        (4, {}, 1, 400),  # one step of four copies is four timesteps
-        (8, {}, 1, 800),  # no finer than one step of the vector: one gradient step every 8 timesteps
-        (1, {"target_update_gradient_steps": 250}, 4, 1000),
+        (1, {}, 256, 256),  # the zoo's for CartPole: 128 gradient steps every 256 timesteps, then the target network
+        (1, FOUR, 4, 400),  # 100 gradient steps, one every 4 timesteps
+        (1, FOUR | {"gradient_steps": 4}, 4, 100),
+        (1, FOUR | {"train_freq": 1}, 1, 100),
+        (4, FOUR, 1, 400),  # one step of four copies is four timesteps
+        (8, FOUR, 1, 800),  # no finer than one step of the vector: one gradient step every 8 timesteps
+        (1, FOUR | {"target_update_gradient_steps": 250}, 4, 1000),
     ],
 )
 def test_dqn_counts_target_updates_in_gradient_steps(
@@ -90,8 +94,8 @@ def test_dqn_counts_target_updates_in_gradient_steps(
 
 
 def test_dqn_explores_for_timesteps_not_for_a_share_of_the_budget() -> None:
-    assert _arguments("dqn", steps=20_000)["exploration_fraction"] == 0.5
-    assert _arguments("dqn", steps=5_000)["exploration_fraction"] == 2.0  # ends before epsilon is at its lowest
+    assert _arguments("dqn", steps=20_000)["exploration_fraction"] == 0.4
+    assert _arguments("dqn", steps=5_000)["exploration_fraction"] == 1.6  # ends before epsilon is at its lowest
 
 
 def test_a_layer_list_shapes_policy_and_value_networks() -> None:
