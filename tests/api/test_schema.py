@@ -119,7 +119,7 @@ def test_defaults_are_in_the_schema(kube: Kube) -> None:
     often = {"every": 10000, "episodes": 20, "finalEpisodes": 100, "firstSeed": 1000000, "vector": {}}
     assert spec["evaluation"] == often
     assert spec["checkpoint"] == {"every": 10000, "keep": 2, "environment": True, "grace": "60s"}
-    assert spec["failure"] == {"retriesPerSeed": 3}
+    assert spec["failure"] == {"retriesPerSeed": 3, "stallTimeout": "30m"}
     kube.run("delete", "rltj/least")
 
 
