@@ -115,7 +115,7 @@ class Imported(Model):
 
     format: Literal["stable-baselines3", "onnx", "torchscript", "controller"]
     """How it was kept."""
-    source: str
+    source: Annotated[str, Field(max_length=512)]
     """Name of its file; `archive.mar!model.onnx` inside an archive of TorchServe; `package.module:function`."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """Hex digest of that file or archive, or of the module that a function stands in."""

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.importing.found import Source
 
+LONGEST_NAME = 255
 LARGEST = 4 << 30  # bytes that all members may have together, unpacked
 
 
@@ -53,6 +54,8 @@ def _suspicious(member: zipfile.ZipInfo) -> str:
     name = PurePosixPath(member.filename)
     if name.is_absolute() or ".." in name.parts or "\\" in member.filename or ":" in member.filename:
         return "leads out of the archive"
+    if len(member.filename) > LONGEST_NAME:
+        return f"has a name of more than {LONGEST_NAME} characters"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "is a link"
     if member.flag_bits & 1:

@@ -144,7 +144,10 @@ def _tried(source: Source, network: Network, observation: Space) -> int:
         return int(network(spaces.observations(observation, count=1)).shape[1])
     except Exception as error:  # onnxruntime raises a family of its own
         first = str(error).strip().splitlines()[0]
-        raise BadConfiguration(f"{source.name} cannot be asked for observations {observation}: {first}") from error
+        raise BadConfiguration(
+            f"{source.name} cannot be asked for observations {observation}: {first} If it takes batches of one size "
+            "only, export it with any, `dynamic_axes` in torch.onnx.export."
+        ) from error
 
 
 def _servable(model: onnx.ModelProto, taken: onnx.ValueInfoProto, answered: onnx.ValueInfoProto) -> bytes:
