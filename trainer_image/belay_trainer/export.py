@@ -206,13 +206,18 @@ def write_networks(network: torch.nn.Module, example: np.ndarray, folder: Path) 
     Args:
         example: A batch of observations of the right shape and dtype.
     """
-    tensor = torch.from_numpy(example)
     with torch.no_grad():
-        traced = torch.jit.trace(network, tensor)
+        traced = torch.jit.trace(network, torch.from_numpy(example))
         torch.jit.freeze(traced).save(str(folder / TORCHSCRIPT))
+    write_onnx(network, example, folder)
+
+
+def write_onnx(network: torch.nn.Module, example: np.ndarray, folder: Path) -> None:
+    """Write a network as ONNX alone; the rest as in `write_networks`."""
+    with torch.no_grad():
         torch.onnx.export(
             network,
-            (tensor,),
+            (torch.from_numpy(example),),
             str(folder / ONNX),
             input_names=[INPUT],
             output_names=[OUTPUT],

@@ -84,7 +84,7 @@ def test_a_folder_appears_whole_and_can_be_verified(imports: Imports, tmp_path: 
 
     assert main(["verify", str(folder), "--digest", digest]) == 0
     told = capsys.readouterr().out
-    assert "2 files, intact" in told
+    assert "is intact: manifest.json, policy.onnx\n" in told
     assert "rules:steer: controller; Box(4,) float32 to Discrete(2), choice\nthe artifact has no evaluation" in told
 
     network = folder / "policy.onnx"

@@ -1,5 +1,6 @@
 """A zip of Stable-Baselines3 serves what the library's own predict says."""
 
+import copy
 import json
 import zipfile
 from pathlib import Path
@@ -17,7 +18,7 @@ from belay_api.artifact import TRAINING_FILE
 
 SMALL = {"policy_kwargs": {"net_arch": [16]}}
 ROUNDS = SMALL | {"n_steps": 64, "batch_size": 32, "n_epochs": 2}
-BUFFERED = SMALL | {"learning_starts": 50}
+BUFFERED = SMALL | {"learning_starts": 32}
 APART = {"net_arch": [16], "share_features_extractor": False}
 CASES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "ppo": ("PPO", "CartPole-v1", ROUNDS, "logits"),
@@ -40,8 +41,8 @@ def _train(case: str, folder: Path, *, behind_statistics: bool = False) -> tuple
     tasks = DummyVecEnv([lambda: gymnasium.make(environment)])
     if behind_statistics:
         tasks = VecNormalize(tasks)
-    model = getattr(stable_baselines3, name)("MlpPolicy", tasks, seed=1, device="cpu", **settings)
-    model.learn(128)
+    model = getattr(stable_baselines3, name)("MlpPolicy", tasks, seed=1, device="cpu", **copy.deepcopy(settings))
+    model.learn(64)
     path, statistics = folder / "model.zip", folder / "statistics.pkl"
     model.save(path)
     if behind_statistics:
@@ -84,8 +85,9 @@ def test_pictures_go_in_as_the_environment_shows_them(imports: Imports, tmp_path
     environment = gymnasium.make("tasks:Picture-v0")
     model = stable_baselines3.PPO("CnnPolicy", environment, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
     model.save(tmp_path / "model.zip")
-    arguments = ("--trust", "--environment", "tasks:Picture-v0", "--episodes", "1")
-    folder, manifest = imports.artifact(tmp_path / "model.zip", *arguments)
+    folder, manifest = imports.artifact(
+        tmp_path / "model.zip", "--trust", "--observation-space", "box:36x40x3:0:255:uint8"
+    )
 
     observations = seen_in(environment, 20)
     assert list(observations.shape[1:]) == manifest.observation.shape == list(environment.observation_space.shape)

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     except (ArtifactError, OSError) as error:
         print(f"belay-trainer verify: {options.folder}: {error}", file=sys.stderr)
         return names.EXIT_BAD_CONFIG
-    print(f"{options.folder}: {len(manifest.files)} files, intact")
+    print(f"{options.folder} is intact: {', '.join([MANIFEST, *(entry.path for entry in manifest.files)])}")
     for line in summary(manifest):
         print(line)
     return names.EXIT_DONE

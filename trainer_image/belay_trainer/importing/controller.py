@@ -21,7 +21,7 @@ import torch
 from belay_api.artifact import BoxSpace, DiscreteSpace, Imported, Space, file_sha256, space_model
 from belay_heads import head_of
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.export import write_networks
+from belay_trainer.export import write_onnx
 from belay_trainer.importing import paths, spaces
 from belay_trainer.importing.found import Answers, Asked, Found, require_space, require_trust
 
@@ -52,7 +52,8 @@ def read(name: str, asked: Asked) -> Found:
         network = _Traced(function, observation, head.width)
 
     def write(folder: Path) -> None:
-        write_networks(network.eval(), spaces.observations(observation, count=2), folder)
+        # Not as TorchScript too: torch takes half a minute to optimise a hundred paths.
+        write_onnx(network.eval(), spaces.observations(observation, count=2), folder)
 
     return Found(
         imported=Imported(format="controller", source=name, sha256=file_sha256(file)),

@@ -30,16 +30,37 @@ class CannotTrace(BaseException):
     """
 
 
+class Computed:
+    """What was computed on any path, so that paths share what they have in common: equal expressions are one tensor."""
+
+    def __init__(self) -> None:
+        self.tensors: list[torch.Tensor] = []
+        self._places: dict[Any, int] = {}
+
+    def place(self, expression: Any, compute: Callable[[], torch.Tensor]) -> int:
+        """Return where the tensor of an expression stands in `tensors`, after computing it if it is a new one."""
+        if expression not in self._places:
+            self._places[expression] = len(self.tensors)
+            self.tensors.append(compute())
+        return self._places[expression]
+
+
 class Branches:
     """The comparisons on one path through a function."""
 
-    def __init__(self, sides: tuple[bool, ...]) -> None:
-        """Args: sides: Which side each of the first comparisons takes; from there on it is the true one."""
-        self.sides = list(sides)
-        self.conditions: list[torch.Tensor] = []
+    def __init__(self, sides: tuple[bool, ...], computed: Computed) -> None:
+        """Start a path.
 
-    def take(self, condition: torch.Tensor) -> bool:
-        """Return which side of a comparison this path takes. Raises: CannotTrace."""
+        Args:
+            sides: Which side each of the first comparisons takes; from there on it is the true one.
+        """
+        self.sides, self.computed = list(sides), computed
+        self.conditions: list[int] = []  # places
+
+    def take(self, condition: int) -> bool:
+        """Return which side of a comparison this path takes; of one made before, the same. Raises: CannotTrace."""
+        if condition in self.conditions:
+            return self.sides[self.conditions.index(condition)]
         if len(self.conditions) == MOST_BRANCHES:
             raise CannotTrace(f"it compares more than {MOST_BRANCHES} times on one path, most likely in a loop")
         if len(self.conditions) == len(self.sides):
@@ -50,35 +71,49 @@ class Branches:
 
 def _arithmetic(operation: Callable[[Any, Any], Any], *, swapped: bool = False) -> Callable[["Number", Any], Any]:
     def method(self: "Number", other: Any) -> Any:
-        value = _value(other)
-        if value is NotImplemented:
-            return NotImplemented
-        return self.made(operation(value, self.value) if swapped else operation(self.value, value))
+        place = self.with_other(operation, other, swapped=swapped)
+        return NotImplemented if place is None else Number(place, self.branches)
 
     return method
 
 
 def _comparison(operation: Callable[[Any, Any], Any]) -> Callable[["Number", Any], Any]:
     def method(self: "Number", other: Any) -> Any:
-        value = _value(other)
-        return NotImplemented if value is NotImplemented else self.branches.take(operation(self.value, value))
+        place = self.with_other(operation, other)
+        return NotImplemented if place is None else self.branches.take(place)
 
     return method
 
 
 def _function(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[["Number"], "Number"]:
-    return lambda self: self.made(function(self.value))
+    return lambda self: self.result((function, self.place), lambda: function(self.value))
 
 
 class Number:
     """A number that depends on the observation: (batch,) of them."""
 
-    def __init__(self, value: torch.Tensor, branches: Branches) -> None:
-        self.value, self.branches = value, branches
+    def __init__(self, place: int, branches: Branches) -> None:
+        self.place, self.branches = place, branches
 
-    def made(self, value: torch.Tensor) -> "Number":
-        """Return a further number of the same path."""
-        return Number(value, self.branches)
+    @property
+    def value(self) -> torch.Tensor:
+        """The tensor."""
+        return self.branches.computed.tensors[self.place]
+
+    def result(self, expression: Any, compute: Callable[[], torch.Tensor]) -> "Number":
+        """Return what an expression comes to on this path."""
+        return Number(self.branches.computed.place(expression, compute), self.branches)
+
+    def with_other(self, operation: Callable[[Any, Any], Any], other: Any, *, swapped: bool = False) -> int | None:
+        """Return the place of what an operation with a second operand comes to; None: that is no number."""
+        second = _operand(other)
+        if second is None:
+            return None
+        key, value = second
+        return self.branches.computed.place(
+            (operation, self.place, key, swapped),
+            lambda: operation(value, self.value) if swapped else operation(self.value, value),
+        )
 
     __add__, __radd__ = _arithmetic(operator.add), _arithmetic(operator.add, swapped=True)
     __sub__, __rsub__ = _arithmetic(operator.sub), _arithmetic(operator.sub, swapped=True)
@@ -96,7 +131,7 @@ class Number:
         return self
 
     def __bool__(self) -> bool:
-        return self.branches.take(self.value != 0)
+        return bool(self != 0)
 
     # What `round` and the like of Python and NumPy call; theirs may be any number, where `int` must give one of Python.
     __floor__, __ceil__ = _function(torch.floor), _function(torch.ceil)
@@ -104,23 +139,23 @@ class Number:
     def __round__(self, digits: None = None) -> "Number":
         if digits is not None:
             raise CannotTrace("it rounds to digits: scale, round and scale back")
-        return self.made(torch.round(self.value))
+        return self.result((torch.round, self.place), lambda: torch.round(self.value))
 
     # NumPy calls these for its functions of the same name.
     sqrt, exp, log, tanh = _function(torch.sqrt), _function(torch.exp), _function(torch.log), _function(torch.tanh)
     sin, cos, tan, rint = _function(torch.sin), _function(torch.cos), _function(torch.tan), _function(torch.round)
 
-    def arctan2(self, other: Any) -> "Number":
-        """Return what `numpy.arctan2` does."""
-        return self.made(torch.atan2(self.value, torch.ones_like(self.value) * _value(other)))
+    arctan2 = _arithmetic(lambda y, x: torch.atan2(y, torch.ones_like(y) * x))
 
-    def clip(self, a_min: Any = None, a_max: Any = None, out: None = None) -> Any:
+    def clip(self, a_min: Any = None, a_max: Any = None, out: None = None) -> "Number":
         """Return what `numpy.clip` does, without a branch."""
         del out
-        bounds = [None if bound is None else _value(bound) for bound in (a_min, a_max)]
-        if any(isinstance(bound, torch.Tensor) for bound in bounds):
-            raise CannotTrace("it clips to bounds that depend on the observation: use min and max")
-        return self.made(torch.clamp(self.value, *bounds))
+        for bound in (a_min, a_max):
+            if not (bound is None or isinstance(bound, int | float | np.integer | np.floating)):
+                raise CannotTrace("it clips to bounds that are no plain numbers: use min and max")
+        return self.result(
+            (torch.clamp, self.place, repr((a_min, a_max))), lambda: torch.clamp(self.value, a_min, a_max)
+        )
 
     def _now(self, *_: Any) -> Any:
         raise CannotTrace(
@@ -147,20 +182,20 @@ def trace(
     Raises: CannotTrace.
     """
     ends: list[Exception | None] = []
-    numbers = observations.reshape(-1, math.prod(shape))
-    columns = [numbers[:, column] for column in range(math.prod(shape))]
+    numbers, size, computed = observations.reshape(-1, math.prod(shape)), math.prod(shape), Computed()
+    places = [computed.place(("observation", at), lambda at=at: numbers[:, at]) for at in range(size)]
 
     def run_from(sides: tuple[bool, ...]) -> torch.Tensor:
         if len(ends) == MOST_PATHS:
             raise CannotTrace(f"there are more than {MOST_PATHS} paths through it")
-        branches = Branches(sides)
-        given = np.empty(len(columns), dtype=object)
-        given[:] = [Number(column, branches) for column in columns]
-        answer, error = _run(function, given.reshape(shape), like=columns[0], width=width)
+        branches = Branches(sides, computed)
+        given = np.empty(size, dtype=object)
+        given[:] = [Number(place, branches) for place in places]
+        answer, error = _run(function, given.reshape(shape), like=numbers[:, 0], width=width)
         ends.append(error)
         for depth in range(len(branches.conditions) - 1, len(sides) - 1, -1):  # the last branch first
             other = run_from((*branches.sides[:depth], False))
-            answer = torch.where(branches.conditions[depth].unsqueeze(1), answer, other)
+            answer = torch.where(computed.tensors[branches.conditions[depth]].unsqueeze(1), answer, other)
         return answer
 
     return run_from(()), [error for error in ends if error is not None]
@@ -181,20 +216,20 @@ def _run(
 
 
 def _column(value: Any, like: torch.Tensor) -> torch.Tensor:
-    found = _value(value)
-    if isinstance(found, torch.Tensor):
-        return found.to(like.dtype)
-    if found is NotImplemented:
+    found = _operand(value)
+    if found is None:
         raise CannotTrace(f"it answers a {type(value).__name__} where a number is needed")
-    return torch.full_like(like, float(found))
+    number = found[1]
+    return number.to(like.dtype) if isinstance(number, torch.Tensor) else torch.full_like(like, float(number))
 
 
-def _value(other: Any) -> Any:
-    """Return a tensor, or a constant of Python; NotImplemented for what is no number."""
-    if isinstance(other, Number):
-        return other.value
+def _operand(other: Any) -> tuple[Any, Any] | None:
+    """Return what tells a number from all others, and the number, a tensor or one of Python; None for anything else."""
     if isinstance(other, np.ndarray) and other.ndim == 0:
-        return _value(other.item())
+        other = other.item()
+    if isinstance(other, Number):
+        return ("place", other.place), other.value
     if isinstance(other, bool | int | float | np.bool_ | np.integer | np.floating):
-        return other.item() if isinstance(other, np.generic) else other
-    return NotImplemented
+        constant = other.item() if isinstance(other, np.generic) else other
+        return ("constant", repr(constant)), constant  # by its repr: 0.0 equals -0.0, and is another divisor
+    return None

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from belay_api.artifact import BoxSpace, DiscreteSpace, NormaliserConstants, Space
 from belay_trainer.errors import BadConfiguration
 
-MOST_NUMBERS = 1 << 22  # in all observations that are made up at once
+MOST_NUMBERS = 1 << 18  # in all observations that are made up at once, or it would take a minute for images
 _SPACE: TypeAdapter[BoxSpace | DiscreteSpace] = TypeAdapter(Space)
 
 
@@ -69,7 +69,7 @@ def observations(space: Space, *, count: int, normaliser: NormaliserConstants | 
 def enough(space: Space, count: int) -> int:
     """Return `count`, or fewer where observations are large."""
     size = math.prod(space.shape) if isinstance(space, BoxSpace) else 1
-    return max(16, min(count, MOST_NUMBERS // max(size, 1)))
+    return max(32, min(count, MOST_NUMBERS // max(size, 1)))
 
 
 def _short(text: str) -> Space:

@@ -48,6 +48,7 @@ _REPLACED: dict[str, Any] = {
     **dict.fromkeys(("replay_buffer_class", "rollout_buffer_class")),
     **dict.fromkeys(("_last_obs", "_last_original_obs", "_last_episode_starts", "ep_info_buffer", "ep_success_buffer")),
     "buffer_size": 1,
+    "replay_buffer_kwargs": {},
     "verbose": 0,  # else the library prints among what we print
 }
 _PACKAGES = {  # as `system_info.txt` names them
@@ -134,7 +135,7 @@ def _algorithm(source: Source, settings: dict[str, Any]) -> str:
 
 
 def _loaded(source: Source, library: type[BaseAlgorithm], settings: dict[str, Any]) -> BaseAlgorithm:
-    replaced = {name: value for name, value in _REPLACED.items() if name in settings}
+    replaced = copy.deepcopy({name: value for name, value in _REPLACED.items() if name in settings})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what could not be read: what is needed of it fails below

@@ -14,7 +14,7 @@ import torch
 
 from belay_api.artifact import Imported, space_model
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.export import INPUT, ONNX, OPSET, OUTPUT, TOLERANCE, TORCHSCRIPT, Network, load_onnx
+from belay_trainer.export import ONNX, TOLERANCE, TORCHSCRIPT, Network, load_onnx, write_onnx
 from belay_trainer.importing import spaces
 from belay_trainer.importing.found import Answers, Asked, Found, Source, fit, require_space, require_trust
 
@@ -39,7 +39,7 @@ def read(source: Source, asked: Asked) -> Found:
 
     def write(folder: Path) -> None:
         shutil.copyfile(source.path, folder / TORCHSCRIPT)
-        _try_onnx(source.path, network, spaces.observations(observation, count=5), folder / ONNX)
+        _try_onnx(source.path, network, spaces.observations(observation, count=5), folder)
 
     return Found(
         imported=Imported(format="torchscript", source=source.name, sha256=source.sha256),
@@ -73,19 +73,12 @@ def _network(source: Source, script: torch.jit.ScriptModule) -> Network:
     return network
 
 
-def _try_onnx(source: Path, network: Network, examples: np.ndarray, path: Path) -> None:
+def _try_onnx(source: Path, network: Network, examples: np.ndarray, folder: Path) -> None:
     """Write the network as ONNX too, which serves faster; not all that TorchScript can say can be said there."""
+    path = folder / ONNX
     try:
-        torch.onnx.export(
-            torch.jit.load(str(source), map_location="cpu").eval(),  # a copy: exporting changes its graph
-            (torch.from_numpy(examples[:2]),),
-            str(path),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        script = torch.jit.load(str(source), map_location="cpu").eval()  # a copy: exporting changes its graph
+        write_onnx(script, examples[:2], folder)
         if np.allclose(load_onnx(path)(examples), network(examples), rtol=TOLERANCE, atol=TOLERANCE):
             return
         reason = "it answers otherwise there"
