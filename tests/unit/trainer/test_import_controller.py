@@ -101,6 +101,8 @@ def test_what_cannot_be_served_is_told(name: str, says: str, imports: Imports) -
 def test_it_is_code_and_needs_trust(imports: Imports) -> None:
     assert "rules:steer is Python code, which runs here" in imports.refused("rules:steer", *CARTPOLE)
     assert "--observation-space is not set" in imports.refused("rules:steer", "--trust")
+    assert "--sha256 goes with a file" in imports.refused("rules:steer", "--trust", "--sha256", "0" * 64, *CARTPOLE)
+    assert "is a Python function" in imports.refused("rules:steer", "--trust", "--normalize", "x.pkl", *CARTPOLE)
     assert "--head logits" in imports.refused("rules:steer", "--trust", "--head", "logits", *CARTPOLE)
     assert "No module named 'nowhere'" in imports.refused("nowhere:steer", "--trust", *CARTPOLE)
 

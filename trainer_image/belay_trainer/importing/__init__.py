@@ -40,6 +40,9 @@ def read(name: str, asked: Asked, *, sha256: str | None, scratch: Path) -> Found
     """
     path = Path(name)
     if not path.exists() and ":" in name:
+        if sha256 is not None:
+            raise BadConfiguration(f"--sha256 goes with a file, and {name} is a Python function: leave it out.")
+        _check_flags("a Python function", name, asked)
         return controller.read(name, asked)
     if not path.is_file():
         raise BadConfiguration(f"{name}: there is no such file. Wanted {WANTED}.")

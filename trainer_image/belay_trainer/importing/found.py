@@ -70,7 +70,7 @@ def require_trust(asked: Asked, name: str, what: str) -> None:
     """Check that the user lets code run. Raises: BadConfiguration."""
     if not asked.trust:
         raise BadConfiguration(
-            f"{name} {what}. Nothing of it was opened. If you trust who wrote it, give --trust; if you are not sure, "
+            f"{name} {what}. Nothing in it was run. If you trust who wrote it, give --trust; if you are not sure, "
             "do so in a container without network and credentials."
         )
 
