@@ -59,7 +59,7 @@ class DiscreteSpace(Model):
 
 Space = Annotated[BoxSpace | DiscreteSpace, Field(discriminator="kind")]
 
-Output = Literal["logits", "q-values", "mean", "gaussian", "squashed-gaussian"]
+Output = Literal["logits", "q-values", "choice", "mean", "gaussian", "squashed-gaussian"]
 """What a network's outputs mean; `belay_heads` has a file for each."""
 
 
@@ -79,8 +79,8 @@ class NormaliserConstants(Model):
 class EvaluationReport(Model):
     """How the published checkpoint did."""
 
-    step: int
-    """Timestep of the checkpoint."""
+    step: int | None
+    """Timestep of the checkpoint; None: imported, and nobody said."""
     episodes: int
     """Greedy episodes."""
     first_seed: int
@@ -112,6 +112,21 @@ class Lineage(Model):
     """Versions of python, torch, stable-baselines3, gymnasium and numpy it was trained with."""
 
 
+class Imported(Model):
+    """What a policy was before it became an artifact, where Belay did not train it."""
+
+    format: Literal["stable-baselines3", "onnx", "torchscript", "controller"]
+    """How it was kept."""
+    source: Annotated[str, Field(max_length=512)]
+    """Name of its file; `archive.mar!model.onnx` inside an archive of TorchServe; `package.module:function`."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Hex digest of that file or archive, or of the module that a function stands in."""
+    timesteps: int | None = None
+    """Of its training, as the file says; None: it says nothing."""
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Versions it was trained with, as the file says."""
+
+
 class FileEntry(Model):
     """One file of the artifact."""
 
@@ -129,32 +144,35 @@ class Manifest(Model):
     model_config = {"extra": "ignore"}
 
     format_version: Literal[1] = FORMAT_VERSION
-    algorithm: str
-    """As `spec.algorithm` names it."""
-    environment: str
-    """Gymnasium id."""
+    algorithm: str | None
+    """As `spec.algorithm` names it; None: imported from something that does not say."""
+    environment: str | None
+    """Gymnasium id; None: imported, and nobody said."""
     observation: Space
     """What goes in."""
     action: Space
     """What comes out."""
     output: Output
     """What the network answers. For a discrete space one number per action: `logits`, whose softmax are probabilities,
-    or `q-values`. For a box: `mean`, the action itself; or the means of all dimensions and then the logs of their
-    standard deviations, of numbers that are clipped to the bounds (`gaussian`) or pressed between them by tanh
-    (`squashed-gaussian`)."""
+    or `q-values`; or one number, the action itself: `choice`. For a box: `mean`, the action itself; or the means of all
+    dimensions and then the logs of their standard deviations, of numbers that are clipped to the bounds (`gaussian`) or
+    pressed between them by tanh (`squashed-gaussian`)."""
     normaliser: NormaliserConstants | None = None
     """Running statistics as the training left them, folded into the networks, which take raw observations; None: the
     policy was trained without."""
     max_episode_steps: int | None = None
     """Cap of the environment; None: none."""
-    evaluation: EvaluationReport
-    """How it was measured, in episodes that chose nothing."""
+    evaluation: EvaluationReport | None
+    """How it was measured, in episodes that chose nothing; None: imported, and nobody measured it."""
     selection: EvaluationReport | None = None
-    """The evaluation that chose this checkpoint, best of all; None: an older trainer, whose `evaluation` it was."""
+    """The evaluation that chose this checkpoint, best of all; None: an older trainer, whose `evaluation` it was, or the
+    policy was imported."""
     outcomes: dict[str, KnownOutcome] = Field(default_factory=dict)
-    """What the training knows of `return` and `length`; empty in artifacts of earlier versions."""
-    lineage: Lineage
-    """Where it comes from."""
+    """What is known of `return` and `length`; empty in artifacts of earlier versions, and where nobody measured."""
+    lineage: Lineage | None
+    """Which training it comes from; None: none of Belay's."""
+    imported: Imported | None = None
+    """What it was made from; None: it was trained here."""
     files: list[FileEntry]
     """Every file but the manifest, sorted by path."""
 
@@ -162,6 +180,12 @@ class Manifest(Model):
     def served(self) -> list[FileEntry]:
         """What serving pods fetch: all but what training goes on from, the largest file and the one with pickles."""
         return [entry for entry in self.files if entry.path != TRAINING_FILE]
+
+    @property
+    def absent(self) -> list[str]:
+        """What the artifact says nothing of, where a training would have: `evaluation`, `lineage`, `outcomes`."""
+        told = {"evaluation": self.evaluation, "lineage": self.lineage, "outcomes": self.outcomes}
+        return [name for name, value in told.items() if not value]
 
     def canonical(self) -> bytes:
         """Return the bytes whose sha256 is the artifact's digest; the manifest file holds exactly these."""

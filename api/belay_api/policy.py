@@ -130,6 +130,13 @@ class RLPolicyStatus(ConditionedStatus):
     """What goes in and out, once a pod read the manifest."""
     outcomes: KnownOutcomes | None = None
     """What its training knows of returns and lengths, once a pod read the manifest; rollouts compare within it."""
+    imported: str | None = None
+    """Of what an imported policy was made, e.g. `stable-baselines3 cartpole.zip`; absent: Belay trained it, or no pod
+    read the manifest yet."""
+    absent: list[str] | None = None
+    """What the artifact says nothing of: `evaluation`, nobody measured the policy; `lineage`, no training of Belay made
+    it; `outcomes`, rollouts find out by themselves between what its returns lie. Absent: all of it is there, or no pod
+    read the manifest yet."""
 
 
 class LoadReport(Model):
@@ -149,3 +156,7 @@ class LoadReport(Model):
     """See SignatureStatus."""
     outcomes: KnownOutcomes | None = None
     """See KnownOutcomes."""
+    imported: str | None = None
+    """See RLPolicyStatus."""
+    absent: list[str] = Field(default_factory=list)
+    """See RLPolicyStatus; empty: nothing is."""

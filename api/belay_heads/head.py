@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from belay_api.artifact import ArtifactInvalid, Space
 from belay_heads.categorical import Categorical
+from belay_heads.choice import Choice
 from belay_heads.gaussian import Gaussian
 from belay_heads.mean import Mean
 from belay_heads.q_values import QValues
@@ -53,6 +54,7 @@ class Head(Protocol):
 HEADS: dict[str, Callable[[Space], Head]] = {
     Categorical.output: Categorical,
     QValues.output: QValues,
+    Choice.output: Choice,
     Mean.output: Mean,
     Gaussian.output: Gaussian,
     SquashedGaussian.output: SquashedGaussian,

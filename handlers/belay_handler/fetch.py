@@ -121,12 +121,19 @@ def _verified(manifest: Manifest, digest: str) -> LoadReport:
         observation=str(manifest.observation),
         action=str(manifest.action),
         outcomes=_outcomes(manifest),
+        imported=_imported(manifest),
+        absent=manifest.absent,
     )
 
 
 def _outcomes(manifest: Manifest) -> KnownOutcomes | None:
     known = manifest.outcomes
     return KnownOutcomes(return_=known.get("return"), length=known.get("length")) if known else None
+
+
+def _imported(manifest: Manifest) -> str | None:
+    made = manifest.imported
+    return f"{made.format} {made.source}" if made else None
 
 
 def _leave(report: LoadReport, termination_log: Path, code: int) -> int:

@@ -52,7 +52,9 @@ class Role(StrEnum):
     TRAINING_POD = "training pod"
     """A pod that has a training job's key, or is a pod of such a job without one; its namespace."""
     ACCOUNT = "service account"
-    """Any other pod or account of a namespace: those that serve, applications."""
+    """Any other pod of a namespace: those that serve, applications."""
+    PERSON = "person or pipeline"
+    """Shows a token of a namespace's account that belongs to no pod. Only who may create such tokens there has one."""
     API_KEY = "API key"
     """An application outside; the namespace of its key."""
     LOCAL = "local"
@@ -66,6 +68,7 @@ MAY = {
     Role.OPERATOR: frozenset(Action),
     Role.TRAINING_POD: _ACCOUNT_MAY | _TRAINING,
     Role.ACCOUNT: _ACCOUNT_MAY,
+    Role.PERSON: _ACCOUNT_MAY | {Action.UPLOAD},  # imports policies; what somebody uploads changes nobody else's bytes
     Role.API_KEY: _KEY_MAY,
     Role.LOCAL: frozenset(Action),
 }
@@ -157,7 +160,7 @@ class Gate:
         if caller.namespace is not None and caller.namespace != namespace:
             wanted = "all namespaces" if namespace is None else f"namespace {namespace}"
             raise Forbidden(f"{caller.name} belongs to namespace {caller.namespace} and may not touch {wanted}")
-        if namespace is not None and caller.role in (Role.ACCOUNT, Role.TRAINING_POD):
+        if namespace is not None and caller.role in (Role.ACCOUNT, Role.PERSON, Role.TRAINING_POD):
             proof = read_proof(request, namespace, self._master_key)
             caller = caller if proof is None else replace(caller, role=Role.TRAINING_POD, proof=proof)
         if action not in MAY[caller.role]:
@@ -186,6 +189,6 @@ class Gate:
             raise Unauthorized(f"{account.user} is no service account: send a pod's projected token or an API key")
         namespace = account.user.removeprefix(_SERVICE_ACCOUNT).split(":")[0]
         if account.pod is None:
-            return Caller(account.user, namespace, Role.ACCOUNT)
+            return Caller(account.user, namespace, Role.PERSON)
         trains = _TRAINING_POD.fullmatch(account.pod)
         return Caller(f"pod {account.pod}", namespace, Role.TRAINING_POD if trains else Role.ACCOUNT)

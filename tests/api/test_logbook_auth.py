@@ -1,5 +1,6 @@
 """Who calls the logbook, answered by a real API server: TokenReview, audiences, deleted accounts, an outage."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,23 @@ def test_a_training_pod_is_known_by_the_name_that_the_api_server_says(cluster: C
         with logbook.client(namespace, token=cluster.token(namespace, "trainer", pod=pod)) as client:
             answers[pod] = client.get("/checkpoints/uid/0").status_code
     assert answers == {train: 200, serve: 403, None: 403}
+
+
+def test_a_token_that_belongs_to_no_pod_brings_policies_to_its_namespace(cluster: Cluster, logbook: Process) -> None:
+    mine, other, serve = new_namespace(), new_namespace(), "cartpole-7f3a9c-5d8f7b6c9-x2x9z"
+    cluster.account(mine, "default")
+    cluster.pod(mine, serve, "default")
+
+    def upload(token: str, namespace: str, content: bytes) -> int:
+        headers = {"Upload-Offset": "0", "Upload-Length": str(len(content))}
+        with logbook.client(namespace, token=token) as client:
+            path = f"/blobs/{hashlib.sha256(content).hexdigest()}"
+            return client.patch(path, content=content, headers=headers).status_code
+
+    person, pod = cluster.token(mine, "default"), cluster.token(mine, "default", pod=serve)
+    assert upload(person, mine, b"policy") == 201
+    assert upload(person, other, b"policy") == 403
+    assert upload(pod, mine, b"another") == 403
 
 
 def test_the_operator_may_see_all(cluster: Cluster, logbook: Process) -> None:

@@ -16,7 +16,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from belay_api.artifact import EvaluationReport
-from belay_api.outcomes import Played
+from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_return
 from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
 from belay_trainer import environments
 from belay_trainer.environments import Environment
@@ -102,11 +102,11 @@ class Evaluator:
         first = spec.first_seed + MOST_EPISODES
         return cls(make, task, episodes=spec.final_episodes, first_seed=first, copies=spec.vector.count)
 
-    def __call__(self, policy: Policy, *, step: int, stop: Callable[[], bool] = lambda: False) -> Evaluation:
+    def __call__(self, policy: Policy, *, step: int | None, stop: Callable[[], bool] = lambda: False) -> Evaluation:
         """Return how `policy` does.
 
         Args:
-            step: Timestep of the training the policy was taken at.
+            step: Timestep of the training the policy was taken at; None: not known.
             stop: Asked before every timestep.
         Raises: Stopped when `stop` says so; Diverged when a return is not a finite number; BadConfiguration when a
             reward lies outside environment.rewardRange.
@@ -114,7 +114,8 @@ class Evaluator:
         with untouched():
             returns, lengths, cut = self._play(policy, stop, self._seeds)
         if not np.isfinite(returns).all():
-            raise Diverged(f"an evaluation return at timestep {step} is not finite: look at the environment's rewards.")
+            at = "" if step is None else f" at timestep {step}"
+            raise Diverged(f"an evaluation return{at} is not finite: look at the environment's rewards.")
         report = EvaluationReport(
             step=step,
             episodes=len(returns),
@@ -164,6 +165,36 @@ class Evaluator:
                 log.info("episodes of random actions do not end soon: what they return is not known")
                 return None
         return _played(returns, lengths) if np.isfinite(returns).all() else None
+
+    def known(
+        self,
+        played: dict[str, Played],
+        *,
+        random: dict[str, Played] | None,
+        reach: dict[str, tuple[float, float]],
+    ) -> dict[str, KnownOutcome]:
+        """Return what is known of the outcomes of a policy, for its artifact.
+
+        Args:
+            played: By the policy.
+            random: By random actions; None: not known.
+            reach: Lowest and highest of all that was played.
+        """
+        rewards = self.rewards
+        certain = {
+            "return": certain_return(rewards.low, rewards.high, self.cap) if rewards is not None else None,
+            "length": CertainRange(low=1.0, high=self.cap),
+        }
+        return {
+            name: KnownOutcome(
+                random=random.get(name) if random else None,
+                evaluated=one,
+                low=reach[name][0],
+                high=reach[name][1],
+                certain=certain[name],
+            )
+            for name, one in played.items()
+        }
 
     def close(self) -> None:
         """Free the environments."""

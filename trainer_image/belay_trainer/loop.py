@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from belay_api.artifact import EvaluationReport
-from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_return
+from belay_api.outcomes import KnownOutcome, Played
 from belay_api.wire import CheckpointRef, RunEvaluation, RunProgress
 from belay_trainer import checkpoint, early
 from belay_trainer.config import Run
@@ -136,21 +136,8 @@ class Loop:
 
     def outcomes(self) -> dict[str, KnownOutcome]:
         """Return what is known of returns and lengths beside the best policy, for its artifact."""
-        best, state, rewards = self.state.best, self.state, self._evaluator.rewards
-        certain = {
-            "return": certain_return(rewards.low, rewards.high, self._evaluator.cap) if rewards is not None else None,
-            "length": CertainRange(low=1.0, high=self._evaluator.cap),
-        }
-        return {
-            name: KnownOutcome(
-                random=state.random.get(name) if state.random else None,
-                evaluated=played,
-                low=state.reach[name][0],
-                high=state.reach[name][1],
-                certain=certain[name],
-            )
-            for name, played in (best.played if best is not None else {}).items()
-        }
+        best, state = self.state.best, self.state
+        return self._evaluator.known(best.played if best else {}, random=state.random, reach=state.reach)
 
     def tell(self) -> None:
         """Queue a heartbeat for the logbook."""

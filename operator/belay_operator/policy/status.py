@@ -99,6 +99,8 @@ def status_of(observed: Observed, *, wanted: int, used_by: Sequence[str], now: d
             "digest": proof.digest if proof else before.digest,
             "signature": _signature(proof) or before.signature,
             "outcomes": (proof.outcomes if proof else None) or before.outcomes,
+            "imported": (proof.imported if proof else None) or before.imported,
+            "absent": (proof.absent or None) if proof else before.absent,
             "endpoint": build.endpoint(owner.name, owner.namespace) if wanted > 0 else None,
             "replicas": seen.running,
             "ready_replicas": seen.ready,

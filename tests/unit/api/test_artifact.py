@@ -13,6 +13,7 @@ from belay_api.artifact import (
     DigestMismatch,
     DiscreteSpace,
     EvaluationReport,
+    Imported,
     Lineage,
     Manifest,
     file_entries,
@@ -103,7 +104,9 @@ def test_an_artifact_of_an_earlier_version_keeps_its_digest(artifact: tuple[Path
 def test_an_output_that_nobody_knows_is_refused_by_name(artifact: tuple[Path, str]) -> None:
     folder, _ = artifact
     content = (folder / MANIFEST).read_bytes().replace(b'"output":"logits"', b'"output":"beta"')
-    with pytest.raises(ArtifactInvalid, match="'logits', 'q-values', 'mean', 'gaussian' or 'squashed-gaussian'"):
+    with pytest.raises(
+        ArtifactInvalid, match="'logits', 'q-values', 'choice', 'mean', 'gaussian' or 'squashed-gaussian'"
+    ):
         parse_manifest(content, wanted="sha256:" + hashlib.sha256(content).hexdigest())
 
 
@@ -133,3 +136,14 @@ def test_a_space_we_cannot_serve_is_refused_by_name() -> None:
 
     with pytest.raises(ValueError, match="Dict spaces cannot be served"):
         space_model(Dict())
+
+
+def test_what_nobody_knows_of_an_imported_policy_is_said(artifact: tuple[Path, str]) -> None:
+    folder, digest = artifact
+    trained = verify(folder, wanted=digest)
+    made = Imported(format="onnx", source="actor.onnx", sha256="0" * 64)
+    unknown = {"algorithm": None, "environment": None, "evaluation": None, "lineage": None, "imported": made}
+    imported = trained.model_copy(update=unknown)
+    assert trained.absent == ["outcomes"]
+    assert imported.absent == ["evaluation", "lineage", "outcomes"]
+    assert parse_manifest(imported.canonical(), wanted=imported.digest()) == imported

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.handler.artifacts import write
 from tests.unit.handler.web import Request, Response, serving
 
-from belay_api.artifact import MANIFEST, TRAINING_FILE, Manifest, verify_served
+from belay_api.artifact import MANIFEST, TRAINING_FILE, Imported, Manifest, verify_served
 from belay_api.outcomes import KnownOutcome, Played
 from belay_api.policy import LoadReport
 from belay_handler.fetch import fetch
@@ -153,6 +153,19 @@ def test_what_training_knows_of_outcomes_is_reported(tmp_path: Path) -> None:
     assert report.reason == "Verified", "what a later version adds is ignored"
     assert report.outcomes is not None
     assert (report.outcomes.return_, report.outcomes.length) == (known["return"], None)
+    assert LoadReport.model_validate_json(report.model_dump_json(by_alias=True, exclude_none=True)) == report
+
+
+def test_an_imported_artifact_is_served_and_says_what_it_does_not_know(tmp_path: Path) -> None:
+    written = write(tmp_path / "made", {"policy.onnx": b"x"})
+    made = Imported(format="controller", source="rules:steer", sha256="0" * 64)
+    unknown = {"algorithm": None, "environment": None, "evaluation": None, "lineage": None, "imported": made}
+    imported = written.model_copy(update=unknown)
+    (tmp_path / "made" / MANIFEST).write_bytes(imported.canonical())
+    report = fetch(VolumeStore(tmp_path / "made"), digest=imported.digest(), target=tmp_path / "a")
+
+    assert report.reason == "Verified"
+    assert (report.imported, report.absent) == ("controller rules:steer", ["evaluation", "lineage", "outcomes"])
     assert LoadReport.model_validate_json(report.model_dump_json(by_alias=True, exclude_none=True)) == report
 
 

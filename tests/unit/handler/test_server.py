@@ -213,13 +213,14 @@ BOX = BoxSpace(shape=[2], dtype="float32", low=[-1.0] * 2, high=[1.0] * 2)
     [
         ("logits", TWO_ACTIONS, 200),
         ("q-values", TWO_ACTIONS, 400),
+        ("choice", TWO_ACTIONS, 400),
         ("mean", BOX, 400),
         ("gaussian", BOX, 200),
         ("squashed-gaussian", BOX, 200),
     ],
 )
 def test_sampling_is_answered_where_the_policy_has_a_distribution(output: str, action: Space, status: int) -> None:
-    width = 4 if output.endswith("gaussian") else 2
+    width = 4 if output.endswith("gaussian") else 1 if output == "choice" else 2
     server = make(lambda batch: np.zeros((len(batch), width), np.float32), [], None, output=output, action=action)
     best, drawn = server.answer(
         asked([body({"observation": LEFT}), body({"observation": LEFT, "deterministic": False})]), NOW

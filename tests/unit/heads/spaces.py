@@ -13,6 +13,7 @@ TWO_BY_TWO = BoxSpace(shape=[2, 2], dtype="float32", low=[-1.0, 0.0, -2.0, 10.0]
 FITTING: dict[str, Space] = {
     "logits": THREE,
     "q-values": THREE,
+    "choice": THREE,
     "mean": TWO_BY_TWO,
     "gaussian": TWO_BY_TWO,
     "squashed-gaussian": TWO_BY_TWO,

@@ -45,3 +45,10 @@ def test_the_best_action_is_the_likeliest() -> None:
 
 def test_of_equal_values_the_first_is_taken() -> None:
     assert head_of("q-values", FOUR).greedy(np.array([[1, 3, 3, 2]], np.float32)).tolist() == [0]
+
+
+def test_a_choice_is_the_output_itself_within_the_space() -> None:
+    outputs = np.array([[0], [1.0001], [1.9999], [-7], [99], [np.inf], [-0.2]])
+    head = head_of("choice", FOUR)
+    assert head.greedy(outputs).tolist() == [0, 1, 2, -1, 2, 2, 0]
+    assert head.greedy(outputs[:3].round().astype(np.int64)).tolist() == [0, 1, 2], "an argmax answers whole numbers"

@@ -21,13 +21,14 @@ def test_every_output_a_manifest_may_name_has_its_head() -> None:
     [
         ("logits", TWO_BY_TWO, "output is logits for a box action space: a discrete one is needed"),
         ("q-values", TWO_BY_TWO, "output is q-values for a box"),
+        ("choice", TWO_BY_TWO, "output is choice for a box"),
         ("mean", THREE, "output is mean for a discrete action space: a box is needed"),
         ("gaussian", THREE, "output is gaussian for a discrete"),
         ("squashed-gaussian", THREE, "output is squashed-gaussian for a discrete"),
         ("squashed-gaussian", one_dimension(-1.0, None), r"Box\(1,\) float64: a lower bound below an upper one"),
         ("squashed-gaussian", one_dimension(None, 1.0), "is needed in every dimension"),
         ("squashed-gaussian", one_dimension(1.0, 1.0), "is needed in every dimension"),
-        ("beta", TWO_BY_TWO, "output is 'beta': known are logits, q-values, mean, gaussian, squashed-gaussian"),
+        ("beta", TWO_BY_TWO, "output is 'beta': known are logits, q-values, choice, mean, gaussian, squashed-gaussian"),
         ("mean", BoxSpace(shape=[2], dtype="float32", low=[0.0], high=[1.0, 1.0]), "1 lower and 2 upper bounds"),
         ("mean", one_dimension(1.0, -1.0), "lower bounds above its upper"),
         ("mean", one_dimension(-1.0, 1.0, dtype="float23"), "dtype 'float23'"),
@@ -41,7 +42,7 @@ def test_an_output_that_cannot_name_the_actions_is_refused(output: str, action: 
 @pytest.mark.parametrize("output", ALL)
 def test_actions_are_the_spaces(output: str) -> None:
     head = head_of(output, FITTING[output])
-    outputs = 3 * some_outputs(head, 200)
+    outputs = 3 * some_outputs(head, 200) + (6 if output == "choice" else 0)
     for actions in (head.greedy(outputs), head.sample(outputs, np.random.default_rng(1))):
         if FITTING[output] == THREE:
             assert actions.shape == (200,)

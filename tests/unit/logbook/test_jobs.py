@@ -261,6 +261,16 @@ async def test_a_malformed_proof_is_refused(cast: Cast, proof: str) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_person_brings_a_policy_to_their_own_namespace_and_a_serving_pod_does_not(cast: Cast) -> None:
+    assert (await cast.pod("").upload(b"policy")).status_code == 201
+    assert (await cast.pod(SERVING).ask("GET", f"/blobs/{digest(b'policy')}")).content == b"policy"
+    assert (await cast.pod(SERVING).upload(b"another")).status_code == 403
+    stranger = Pod(cast.client, "team-b/")
+    assert (await stranger.upload(b"another")).status_code == 403
+    assert (await stranger.ask("GET", f"/blobs/{digest(b'policy')}")).status_code == 403
+
+
+@pytest.mark.asyncio
 async def test_progress_is_told_by_the_jobs_own_pods(cast: Cast, victim: Pod) -> None:
     def beat(uid: str) -> bytes:
         item = {"job": "cartpole", "uid": uid, "index": 0, "seed": 0, "step": 1, "total": 2}

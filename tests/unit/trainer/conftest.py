@@ -11,7 +11,10 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 collect_ignore_glob = [] if find_spec("stable_baselines3") else ["test_*.py"]
 if not collect_ignore_glob:
-    sys.path[:0] = [str(path) for path in (HERE, ROOT / "api", ROOT / "trainer_image", ROOT / "logbook")]
+    sys.path[:0] = [
+        str(path) for path in (HERE, ROOT / "api", ROOT / "trainer_image", ROOT / "logbook", ROOT / "handlers")
+    ]
+    from import_support import Imports
     from trainer_support import LogbookServer, Pods, free_port
 
 
@@ -33,3 +36,9 @@ def logbook(tmp_path: Path) -> "Iterator[LogbookServer]":
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def imports(tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> "Imports":
+    caplog.set_level("INFO")
+    return Imports(tmp_path, capsys, caplog)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from stable_baselines3.common.policies import BasePolicy
 
 from belay_trainer.learners.stable_baselines import StableBaselines
 
@@ -39,7 +40,8 @@ class _Actor(torch.nn.Module):
         self.gaussian = gaussian
 
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
-        features = self.policy.extract_features(observation)
+        # As the base class has it: the policy's own gives the critic's features as well where the two are not shared.
+        features = BasePolicy.extract_features(self.policy, observation, self.policy.pi_features_extractor)
         output = self.policy.action_net(self.policy.mlp_extractor.forward_actor(features))
         if self.gaussian:
             return torch.cat([output, self.policy.log_std.expand_as(output)], dim=1)

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import reduce
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -98,6 +98,17 @@ class StableBaselines(ABC):
         self.model.set_logger(Logger(folder=None, output_formats=[]))  # numbers are read from it, nothing is printed
         self._hook = _Hook()
         self._unstarted = copy.deepcopy({name: getattr(self.model, name) for name in ("_last_obs", *_COLLECTION)})
+
+    @classmethod
+    def adopt(cls, model: BaseAlgorithm) -> Self:
+        """Return the learner of a model that was trained elsewhere: to be asked and exported, not to go on.
+
+        Args:
+            model: With an environment, whose wrappers are taken for those of its training.
+        """
+        learner = cls.__new__(cls)
+        learner.model, learner.discrete = model, hasattr(model.action_space, "n")
+        return learner
 
     @property
     def timesteps(self) -> int:

@@ -1,0 +1,202 @@
+"""A zip of Stable-Baselines3 serves what the library's own predict says."""
+
+import copy
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import stable_baselines3
+import tasks
+from import_support import Imports, seen_in, served
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from belay_api.artifact import TRAINING_FILE
+
+SMALL = {"policy_kwargs": {"net_arch": [16]}}
+ROUNDS = SMALL | {"n_steps": 64, "batch_size": 32, "n_epochs": 2}
+BUFFERED = SMALL | {"learning_starts": 32}
+APART = {"net_arch": [16], "share_features_extractor": False}
+CASES: dict[str, tuple[str, str, dict[str, Any], str]] = {
+    "ppo": ("PPO", "CartPole-v1", ROUNDS, "logits"),
+    "ppo, continuous": ("PPO", "Pendulum-v1", ROUNDS, "gaussian"),
+    "ppo, features apart": ("PPO", "CartPole-v1", ROUNDS | {"policy_kwargs": APART}, "logits"),
+    "ppo, noise by state": ("PPO", "Pendulum-v1", ROUNDS | {"use_sde": True}, "mean"),
+    "ppo, schedules": ("PPO", "CartPole-v1", ROUNDS | {"learning_rate": lambda left: left * 1e-3}, "logits"),
+    "a2c": ("A2C", "Acrobot-v1", SMALL, "logits"),
+    "dqn": ("DQN", "CartPole-v1", BUFFERED, "q-values"),
+    "sac": ("SAC", "Pendulum-v1", BUFFERED, "squashed-gaussian"),
+    "sac, noise by state": ("SAC", "Pendulum-v1", BUFFERED | {"use_sde": True}, "mean"),
+    "td3": ("TD3", "Pendulum-v1", BUFFERED, "mean"),
+}
+BEHIND_STATISTICS = ["ppo", "ppo, continuous", "a2c", "dqn", "sac", "td3", "ppo, noise by state"]
+
+
+def _train(case: str, folder: Path, *, behind_statistics: bool = False) -> tuple[Path, Path, str]:
+    """Train a little and save, as one does; return the model, the statistics and the environment."""
+    name, environment, settings, _ = CASES[case]
+    tasks = DummyVecEnv([lambda: gymnasium.make(environment)])
+    if behind_statistics:
+        tasks = VecNormalize(tasks)
+    model = getattr(stable_baselines3, name)("MlpPolicy", tasks, seed=1, device="cpu", **copy.deepcopy(settings))
+    model.learn(64)
+    path, statistics = folder / "model.zip", folder / "statistics.pkl"
+    model.save(path)
+    if behind_statistics:
+        tasks.save(str(statistics))
+    return path, statistics, environment
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_acts_as_predict(case: str, imports: Imports, tmp_path: Path) -> None:
+    path, _, environment = _train(case, tmp_path)
+    folder, manifest = imports.artifact(path, "--trust")
+
+    observations = seen_in(gymnasium.make(environment), 200)
+    model = getattr(stable_baselines3, CASES[case][0]).load(path, device="cpu")
+    wanted, _ = model.predict(observations, deterministic=True)
+    np.testing.assert_allclose(served(folder, manifest, observations), wanted, atol=1e-4)
+    assert manifest.output == CASES[case][3]
+    assert manifest.algorithm == CASES[case][0].lower()
+    assert manifest.imported is not None
+    assert manifest.imported.timesteps == model.num_timesteps
+    assert manifest.imported.packages["stable-baselines3"] == stable_baselines3.__version__
+    assert (folder / TRAINING_FILE).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("case", BEHIND_STATISTICS)
+def test_behind_statistics_it_acts_as_predict_does_behind_them(case: str, imports: Imports, tmp_path: Path) -> None:
+    path, statistics, environment = _train(case, tmp_path, behind_statistics=True)
+    folder, manifest = imports.artifact(path, "--trust", "--normalize", statistics)
+
+    observations = seen_in(gymnasium.make(environment), 200)
+    scaled = VecNormalize.load(str(statistics), DummyVecEnv([lambda: gymnasium.make(environment)]))
+    model = getattr(stable_baselines3, CASES[case][0]).load(path, device="cpu")
+    wanted, _ = model.predict(scaled.normalize_obs(observations), deterministic=True)
+    np.testing.assert_allclose(served(folder, manifest, observations), wanted, atol=1e-4)
+    assert manifest.normaliser is not None
+    np.testing.assert_allclose(manifest.normaliser.mean, scaled.obs_rms.mean)
+
+
+def test_pictures_go_in_as_the_environment_shows_them(imports: Imports, tmp_path: Path) -> None:
+    environment = gymnasium.make("tasks:Picture-v0")
+    model = stable_baselines3.PPO("CnnPolicy", environment, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
+    model.save(tmp_path / "model.zip")
+    folder, manifest = imports.artifact(
+        tmp_path / "model.zip", "--trust", "--observation-space", "box:36x40x3:0:255:uint8"
+    )
+
+    observations = seen_in(environment, 20)
+    assert list(observations.shape[1:]) == manifest.observation.shape == list(environment.observation_space.shape)
+    wanted, _ = model.predict(observations, deterministic=True)
+    np.testing.assert_array_equal(served(folder, manifest, observations), wanted)
+
+
+def test_without_an_environment_it_says_what_it_does_not_know(imports: Imports, tmp_path: Path) -> None:
+    path, _, _ = _train("ppo", tmp_path)
+    _, manifest = imports.artifact(path, "--trust")
+    assert manifest.absent == ["evaluation", "lineage", "outcomes"]
+    assert (manifest.environment, manifest.max_episode_steps) == (None, None)
+    assert "no evaluation, no lineage, no outcomes" in imports.told
+    assert "if it was trained behind VecNormalize, give --normalize" in imports.told
+
+
+def test_with_an_environment_it_is_measured_and_foresees(imports: Imports, tmp_path: Path) -> None:
+    path, _, environment = _train("ppo", tmp_path)
+    folder, manifest = imports.artifact(path, "--trust", "--environment", environment, "--episodes", "12")
+    assert manifest.absent == ["lineage"]
+    assert manifest.environment == environment
+    assert manifest.max_episode_steps == 500
+
+    model, returns = stable_baselines3.PPO.load(path, device="cpu"), []
+    for episode in range(12):
+        played = gymnasium.make(environment)
+        observation, _ = played.reset(seed=1_010_000 + episode)
+        total, ended = 0.0, False
+        while not ended:
+            action, _ = model.predict(observation, deterministic=True)
+            observation, reward, terminated, truncated, _ = played.step(action)
+            total, ended = total + float(reward), terminated or truncated
+        returns.append(total)
+    assert manifest.evaluation is not None
+    assert manifest.evaluation.mean == pytest.approx(np.mean(returns))
+    assert manifest.evaluation.std == pytest.approx(np.std(returns))
+    known = manifest.outcomes["return"]
+    assert known.random is not None
+    assert 15 < known.random.mean < 30, "random actions return about 22, with a standard error of 1.2"
+    assert (known.low, known.high) == (
+        min(known.random.min, known.evaluated.min),
+        max(known.random.max, known.evaluated.max),
+    )
+    assert (folder / "critic.onnx").exists()
+
+
+def test_its_code_runs_only_if_it_is_trusted(imports: Imports, tmp_path: Path) -> None:
+    path, _, _ = _train("ppo", tmp_path)
+    mark = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return open, (str(mark), "w")
+
+    model = stable_baselines3.PPO.load(path, device="cpu")
+    model.policy_kwargs = {**model.policy_kwargs, "evil": Evil()}
+    model.save(tmp_path / "evil.zip")
+    told = imports.refused(tmp_path / "evil.zip")
+    assert "holds pickles" in told
+    assert "--trust" in told
+    assert not mark.exists()
+
+    imports.refused(tmp_path / "evil.zip", "--trust")  # its network cannot be made, but its code has run
+    assert mark.exists(), "else the check above tells nothing"
+
+
+def test_one_of_another_library_is_told_by_name(imports: Imports, tmp_path: Path) -> None:
+    path, _, _ = _train("ppo", tmp_path)
+
+    def contrib(settings: dict[str, Any]) -> None:
+        settings["policy_class"]["__module__"] = "sb3_contrib.ppo_mask.policies"
+
+    told = imports.refused(_changed(path, tmp_path / "mask.zip", contrib), "--trust")
+    assert "sb3_contrib.ppo_mask.policies" in told
+    assert "ppo, dqn, sac, td3, a2c can be" in told
+
+
+def test_an_environment_that_it_was_not_trained_in_is_refused(imports: Imports, tmp_path: Path) -> None:
+    path, _, _ = _train("ppo", tmp_path)
+    told = imports.refused(path, "--trust", "--environment", "Acrobot-v1")
+    assert "Name the environment it was trained in" in told
+    assert "(6,)" in told
+
+
+@pytest.mark.parametrize("content", [b"\x80\x04N.", b"nothing of the sort"])
+def test_statistics_that_are_none_are_refused(content: bytes, imports: Imports, tmp_path: Path) -> None:
+    path, _, _ = _train("ppo", tmp_path)
+    (tmp_path / "other.pkl").write_bytes(content)
+    assert "VecNormalize" in imports.refused(path, "--trust", "--normalize", tmp_path / "other.pkl")
+
+
+def test_statistics_of_another_task_are_refused(imports: Imports, tmp_path: Path) -> None:
+    path, _, _ = _train("ppo", tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    _, statistics, _ = _train("ppo, continuous", other, behind_statistics=True)
+    assert "(3,)" in imports.refused(path, "--trust", "--normalize", statistics)
+
+
+def _changed(path: Path, target: Path, change: Any) -> Path:
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "data":
+                settings = json.loads(content)
+                change(settings)
+                content = json.dumps(settings).encode()
+            new.writestr(name, content)
+    return target
+
+
+assert tasks  # registers its environments
