@@ -99,7 +99,8 @@ def export(
             seed=run.seed,
             step=evaluations.measured.step,
             config_hash=run.config.config_hash,
-            packages={"python": platform.python_version()} | {name: version(name) for name in packages},
+            packages={"python": platform.python_version()} | {name: version(name) for name in packages} | run.packages,
+            code=run.code,
         ),
         files=file_entries(folder),
     )
