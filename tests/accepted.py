@@ -128,7 +128,53 @@ def training_specs() -> st.SearchStrategy[Spec]:
     algorithm = schema["properties"]["algorithm"]
     one_each = ({name: values(field)} for name, field in algorithm["properties"].items() if name in ALGORITHMS)
     algorithm["strategy"] = st.one_of(*map(st.fixed_dictionaries, one_each))
+    _rule_runtime(schema["properties"]["runtime"]["properties"])
     return values(schema)
+
+
+def _rule_runtime(fields: dict[str, Schema]) -> None:
+    """Give the fields of `runtime` a strategy of their own wherever a CEL rule says more than the schema."""
+    code = fields["code"]["properties"]
+    code["git"]["properties"]["url"]["strategy"] = st.sampled_from(
+        ["https://git.example.com/a", "http://git.svc/b.git"]
+    )
+    fields["code"]["strategy"] = st.one_of(*(st.fixed_dictionaries({k: values(v)}) for k, v in code.items()))
+    fields["packages"]["items"]["strategy"] = st.sampled_from(["highway-env==1.12.1", "a[b,c]==2!1.0+cpu"])
+    fields["packageIndex"]["strategy"] = st.just("https://pypi.example.com/simple")
+    fields["shm"]["strategy"] = st.sampled_from(["64Mi", 1_000_000])
+    for condition in _having(fields["affinity"], "operator"):
+        condition["required"] = ["key", "operator", "values"]
+        condition["properties"]["operator"] = {"enum": ["In", "NotIn"]}
+        condition["properties"]["values"]["minItems"] = 1
+    variable = fields["env"]["items"]
+    variable["strategy"] = st.fixed_dictionaries(
+        {"name": st.from_regex(r"[A-Z]{3}_[a-z.-]{1,4}", fullmatch=True)},
+        optional={"value": values(variable["properties"]["value"])},
+    )
+    origin = fields["envFrom"]["items"]
+    of = origin["properties"]
+    origin["strategy"] = st.one_of(
+        *(
+            st.fixed_dictionaries({name: values(of[name])}, optional={"prefix": values(of["prefix"])})
+            for name in ("configMapRef", "secretRef")
+        )
+    )
+    volume = fields["volumes"]["items"]
+    of = volume["properties"]
+    volume["strategy"] = st.one_of(
+        *(st.fixed_dictionaries({"name": values(of["name"]), name: values(of[name])}) for name in of if name != "name")
+    )
+    del fields["volumeMounts"]  # each names one of the volumes: tests/api/schema has them
+
+
+def _having(schema: Any, field: str) -> Iterator[Schema]:
+    """Yield every object of a schema that has `field`."""
+    if not isinstance(schema, dict):
+        return
+    if field in schema.get("properties", {}):
+        yield schema
+    for inner in schema.values():
+        yield from _having(inner, field)
 
 
 def _ruled(schema: Schema) -> Schema:

@@ -29,6 +29,9 @@ the ConfigMap's folder: a volume cannot be mounted into another one that is read
 INDEX_ENV = "JOB_COMPLETION_INDEX"  # set by the Job controller
 WORK_DIR = "/var/lib/belay"  # emptyDir: scratch, and checkpoints that wait for a lost store
 PVC_DIR = "/store"  # where `storage.pvc` is mounted, in training (rw) and serving (ro) pods
+CODE_DIR = "/code"  # where `runtime.code` is mounted, read-only; not for git, which the trainer fetches
+GIT_CREDENTIALS_DIR = "/etc/belay-git"  # `username` and `password`, from the Secret in `runtime.code.git.credentials`
+DATA_DIR = "/data"  # each claim of `runtime.data` read-only, by its name
 TERMINATION_LOG = "/dev/termination-log"
 EXIT_DONE = 0
 EXIT_BAD_CONFIG = 3  # fails the job

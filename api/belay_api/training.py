@@ -9,8 +9,8 @@ from belay_api.algorithms import AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
-from belay_api.pods import ResourceRequirements, Toleration
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
+from belay_api.runtime import RuntimeSpec
 from belay_api.units import Duration, FreeForm, Instant, duration_default
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -183,22 +183,6 @@ class StorageSpec(Model):
     """Use a volume instead of the built-in store."""
 
 
-class RuntimeSpec(Model):
-    """Where and on what a seed runs."""
-
-    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Image with the Belay trainer; unset: the one the operator was installed with."""
-    resources: ResourceRequirements = ResourceRequirements()
-    """Requests and limits of one seed, e.g. `limits: {nvidia.com/gpu: 1}`."""
-    node_selector: dict[str, str] = Field(default_factory=dict)
-    """Labels a node must carry."""
-    tolerations: Annotated[list[Toleration], Field(max_length=32)] = Field(default_factory=list)
-    """Taints the pods tolerate."""
-    threads: Annotated[int, Field(ge=1, le=256)] | None = None
-    """Threads with which torch computes; unset: 1, which suits small networks, and for which alone a resumed seed is
-    promised to end with the same bits."""
-
-
 class FailureSpec(Model):
     """What a failure costs. Disruptions (drain, preemption) never count."""
 
@@ -357,6 +341,8 @@ class SeedStatus(StatusModel):
     """What random actions return, once the seed succeeded; absent where that was not measured."""
     artifact: ArtifactRef | None = None
     """The best evaluated checkpoint, once the seed succeeded."""
+    code: str | None = None
+    """Digest of the modules in `runtime.code` that it trained with, once it succeeded; absent: there are none."""
     message: str | None = None
     """Why it failed, or ended early, in the trainer's words."""
 
@@ -455,7 +441,7 @@ class TrainingConfig(Model):
     attempt: int
     """Which life of the pods this is."""
     spec: RLTrainingJobSpec
-    """The frozen spec; `suspend` means nothing inside the pod."""
+    """The frozen spec; `suspend` and most of `runtime` mean nothing inside the pod."""
     config_hash: str
     """Hash of the spec, for the artifact's lineage."""
 
@@ -488,6 +474,8 @@ class TrainingReport(Model):
     """Timestep of the checkpoint this pod resumed from."""
     preset: str | None = None
     """Which environment's preset it ran with; `default`: the one for all without their own."""
+    code: str | None = None
+    """Digest of the modules in `runtime.code`: `git:<commit>` or `sha256:<hex>` of the files."""
     weights_sha256: str | None = None
     """Hash of all final weights, target networks included, to compare runs bit for bit."""
     message: str = ""

@@ -56,6 +56,7 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Installation:
             handler_image=env.get("BELAY_HANDLER_IMAGE", "localhost/belay-handler:dev"),
             logbook_url=env.get(names.LOGBOOK_URL_ENV) or None,
             image_pull_policy=env.get("BELAY_IMAGE_PULL_POLICY") or "IfNotPresent",
+            package_index=env.get("BELAY_PACKAGE_INDEX") or None,
         ),
         namespace=env.get("BELAY_SYSTEM_NAMESPACE") or "belay-system",
         watch=tuple(part.strip() for part in env.get("BELAY_WATCH_NAMESPACES", "").split(",") if part.strip()),

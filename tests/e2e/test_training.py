@@ -107,6 +107,32 @@ def test_a_missing_image_is_a_condition_and_heals(here: Namespace) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_an_environment_in_a_config_map_becomes_a_served_policy(here: Namespace) -> None:
+    folder = EXAMPLES.parent / "own-environment"
+    own = yaml.safe_load((folder / "10-training.yaml").read_text())
+    own["spec"] |= {"budget": {"steps": 4096}, "seeds": {"count": 1}, "evaluation": {"every": 2048, "episodes": 5}}
+    own["spec"]["publish"]["serving"] = {"replicas": 1}
+    here.apply(own)
+    # The kubelet tells it in an Event alone, and the operator asks for those of pods that wait for ten seconds.
+    ready = here.wait(
+        "the missing ConfigMap to be named",
+        lambda: (
+            condition(here.get("rltj", "thermostat"), "Ready").get("reason") == "PodStartFailed"
+            and condition(here.get("rltj", "thermostat"), "Ready")
+        ),
+        timeout_s=120,
+    )
+    assert 'configmap "thermostat" not found' in ready["message"]
+
+    here.kubectl("create", "configmap", "thermostat", f"--from-file={folder / 'thermostat.py'}")
+    here.wait("the job to succeed", lambda: succeeded(here, "thermostat"), timeout_s=400)
+    [seed] = here.status("rltj", "thermostat")["seeds"]
+    assert seed["code"].startswith("sha256:")
+    policy = here.wait("the policy", lambda: here.status("rltj", "thermostat").get("publishedPolicy"), timeout_s=30)
+    here.kubectl("wait", "--for=condition=Loaded", f"rlp/{policy}", "--timeout=180s")
+
+
+@pytest.mark.timeout(600)
 def test_a_volume_is_a_store_as_well(here: Namespace) -> None:
     here.apply(
         {

@@ -1,5 +1,6 @@
 """Which seed of which training this pod is: the mounted configuration and the pod's completion index."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class Run:
     index: int  # place in the Indexed Job
     seed: int  # seeds.first + index
     key: bytes | None = field(default=None, repr=False)  # the job's; None: this pod was given none
+    code: str | None = None  # digest of the modules in `runtime.code`; None: there are none
+    packages: Mapping[str, str] = field(default_factory=dict)  # versions of what `runtime.packages` brought, by name
 
     @property
     def spec(self) -> RLTrainingJobSpec:

@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from belay_api.artifact import space_model
 from belay_api.training import MOST_COPIES, EnvironmentSpec, RewardRange
 from belay_trainer.errors import BadConfiguration
+from belay_trainer.imports import Imported, import_module_of
 
 Environment = gymnasium.Env[Any, Any]
 
@@ -36,14 +37,15 @@ def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
     """
 
     def make() -> Environment:
+        imported = import_module_of(spec.id)
         try:
-            return gymnasium.make(spec.id, **spec.kwargs)  # `package.module:Id-v0` imports the module first
+            return gymnasium.make(spec.id, **spec.kwargs)
+        except gymnasium.error.UnregisteredEnv as error:
+            raise BadConfiguration(_unregistered(spec.id, imported, error)) from error
         except _USER_FAULTS as error:
             raise BadConfiguration(
                 f"environment.id {spec.id!r} with kwargs {spec.kwargs} cannot be made: "
-                f"{type(error).__name__}: {error}. The ids in this image: `python3 -c 'import gymnasium; "
-                "gymnasium.pprint_registry()'`; ids of your own need the form `package.module:Id-v0` and the package "
-                "in runtime.image."
+                f"{type(error).__name__}: {error}. Correct environment.kwargs or the environment."
             ) from error
 
     return make
@@ -144,6 +146,20 @@ def reset_seeds(seed: int, copies: int) -> list[int]:
 def vectorised(make: Callable[[], Environment], copies: int) -> Copies:
     """Return `copies` environments, each counting its episode returns."""
     return Copies([lambda: Monitor(make()) for _ in range(copies)])
+
+
+def _unregistered(id: str, imported: Imported | None, error: Exception) -> str:
+    if imported is None:
+        return (
+            f"environment.id: {error} The ids in this image: `python3 -c 'import gymnasium; "
+            f"gymnasium.pprint_registry()'`. Ids of your own need their module in front, as in my_task:{id}, and the "
+            "module in runtime.code, runtime.packages or the image."
+        )
+    wanted, known = id.rpartition(":")[2], ", ".join(imported.registered)
+    return (
+        f"environment.id: {imported.module} was imported, and no environment is registered as {wanted}. "
+        f"It registers {known or 'nothing'}. Call gymnasium.register(id=..., entry_point=...) where it is imported."
+    )
 
 
 def _layers(environment: Environment) -> Iterator[Environment]:

@@ -5,6 +5,7 @@ TrainerError
 |- Diverged           exit 4: repeats with the same seed, fails that seed
 |- GivenUp            exit 4: as it was asked for, fails that seed
 |- Interrupted        exit 143: asked to stop; a checkpoint is saved, another pod goes on
+|- Unreachable        exit 1: a package index or a repository does not answer; waited for, then worth another pod
 `- StoreError         exit 1: worth another pod
    |- StoreUnavailable   does not answer now; waited for where it may be
    `- StoreRefused       answers, and will not take it
@@ -46,6 +47,10 @@ class Interrupted(TrainerError):
 
     exit_code = 143  # 128 + SIGTERM, as a process that the signal killed
     outcome = "Interrupted"
+
+
+class Unreachable(TrainerError):
+    """What `runtime` asks for lies where nobody answers now."""
 
 
 class StoreError(TrainerError):

@@ -107,7 +107,8 @@ def export(
             seed=run.seed,
             step=evaluations.measured.step,
             config_hash=run.config.config_hash,
-            packages={"python": platform.python_version()} | {name: version(name) for name in packages},
+            packages={"python": platform.python_version()} | {name: version(name) for name in packages} | run.packages,
+            code=run.code,
         ),
         files=file_entries(folder),
     )

@@ -52,6 +52,7 @@ def train_and_publish(
         steps_per_second=trained.steps_per_second,
         resumed_from=trained.resumed_from,
         preset=trained.learner.preset,
+        code=run.code,
         weights_sha256=weights,
         message=trained.ended_early,
     )

@@ -73,5 +73,6 @@ class Settings:
     handler_image: str
     logbook_url: str | None  # None: installed without a logbook
     image_pull_policy: str = "IfNotPresent"
+    package_index: str | None = None  # where training pods install `runtime.packages` from; None: pip's own default
     receipt_master: bytes | None = None  # 32 bytes; each namespace's receipt key derives from it; None: no receipts
     labels: Mapping[str, str] = field(default_factory=dict)  # added to every child

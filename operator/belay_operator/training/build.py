@@ -9,7 +9,7 @@ from belay_api import names
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
 from belay_operator import children
-from belay_operator.training import job_key
+from belay_operator.training import job_key, runtime
 from belay_operator.training.observed import Observed
 
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
@@ -125,12 +125,13 @@ def _labels(observed: Observed) -> dict[str, str]:
 
 
 def _pod(observed: Observed) -> dict[str, Any]:
-    runtime, claim = observed.spec.runtime, observed.spec.storage.pvc
+    asked = observed.spec.runtime
     volumes = [
         {"name": "config", "configMap": {"name": config_name(observed.owner, observed.attempt)}},
         children.token_volume(),
         *job_key.volumes(observed.owner, observed.settings),
         *children.empty_dirs(["work", "tmp"]),
+        *runtime.volumes(observed.spec),
     ]
     mounts = [
         {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
@@ -138,37 +139,35 @@ def _pod(observed: Observed) -> dict[str, Any]:
         *job_key.mounts(observed.settings),
         {"name": "work", "mountPath": names.WORK_DIR},
         {"name": "tmp", "mountPath": "/tmp"},
+        *runtime.mounts(observed.spec),
     ]
-    if claim is not None:
-        volumes.append({"name": "store", "persistentVolumeClaim": {"claimName": claim.claim}})
-        mounts.append({"name": "store", "mountPath": names.PVC_DIR})
-    pod: dict[str, Any] = {
+    return {
         **children.restricted_pod(),
         "restartPolicy": "Never",  # a restart in place would hide failures from whatever runs the pods
         "terminationGracePeriodSeconds": math.ceil(observed.spec.checkpoint.grace.total_seconds()),
         "containers": [
             {
                 "name": CONTAINER,
-                "image": runtime.image or observed.settings.trainer_image,
+                "image": asked.image or observed.settings.trainer_image,
                 "imagePullPolicy": observed.settings.image_pull_policy,
                 "command": ["python3", "-m", "belay_trainer"],
-                "env": children.env(
-                    {
-                        names.LOGBOOK_URL_ENV: observed.settings.logbook_url,
-                        names.NAMESPACE_ENV: observed.owner.namespace,
-                        "HOME": "/tmp",  # libraries write caches below it, and the image's own is read-only
-                    }
-                ),
-                "resources": children.resources(runtime.resources, DEFAULT_REQUESTS),
+                "env": [
+                    *children.env(
+                        {
+                            names.LOGBOOK_URL_ENV: observed.settings.logbook_url,
+                            names.NAMESPACE_ENV: observed.owner.namespace,
+                            "HOME": "/tmp",  # libraries write caches below it, and the image's own is read-only
+                        }
+                    ),
+                    *runtime.env(asked, observed.settings),
+                ],
+                **runtime.env_from(asked),
+                "resources": children.resources(asked.resources, DEFAULT_REQUESTS),
                 "securityContext": children.restricted_container(),
                 "terminationMessagePolicy": "File",
                 "volumeMounts": mounts,
             }
         ],
         "volumes": volumes,
+        **runtime.placement(asked),
     }
-    if runtime.node_selector:
-        pod["nodeSelector"] = dict(runtime.node_selector)
-    if runtime.tolerations:
-        pod["tolerations"] = [toleration.dump() for toleration in runtime.tolerations]
-    return pod

@@ -81,6 +81,7 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "preset": report.preset,
             "random": report.random,
             "artifact": report.artifact,
+            "code": report.code,
             "message": report.message or None,
         }
     )

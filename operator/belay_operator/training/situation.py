@@ -214,6 +214,8 @@ def _words_of(result: Aggregate, observed: Observed, status: RLTrainingJobStatus
     said = (
         f"{result.seeds} of {observed.spec.seeds.count} seeds succeeded; seed {result.best.seed} is best with {best}."
     )
+    if len({seed.code for seed in status.seeds if published(seed)}) > 1:
+        said = f"{said} They trained with different code: it was changed meanwhile; status.seeds[].code says which."
     lost = [s for s in status.seeds if s.phase == SeedPhase.SUCCEEDED and not published(s)]
     return f"{said} The final report of {len(lost)} more could not be read." if lost else said
 

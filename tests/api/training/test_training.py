@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.api.engine.kube import Kube, eventually
 from tests.api.engine.process import OperatorProcess
 
@@ -248,6 +249,50 @@ def test_why_no_pod_can_be_made_is_said(
     run(kube, 0)  # the Job controller tries again by itself
     eventually(lambda: ready(kube).get("reason") == "Training", what="the training runs")
     eventually(lambda: "TrainingStarted" in [event["reason"] for event in kube.all("events")], what="its start is told")
+
+
+def test_a_missing_service_account_is_named(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}, runtime={"serviceAccountName": "simulators"}))
+    said = eventually(lambda: (r := ready(kube)).get("reason") == "PodStartFailed" and r, what="the controller's words")
+    assert 'serviceaccount "simulators" not found' in said["message"]
+    kube.run("create", "serviceaccount", "simulators")
+    run(kube, 0)
+    eventually(lambda: ready(kube).get("reason") == "Training", what="the training runs")
+
+
+def test_a_missing_config_map_is_named_in_the_kubelets_words(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}, runtime={"code": {"configMap": {"name": "my-task"}}}))
+    name = eventually(lambda: pods(kube).get(0), what="a pod")
+    pod = kube.get("pod", name) or {}
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": pod["metadata"]["creationTimestamp"]}
+    kube.patch_status("pod", name, {"conditions": [scheduled]})
+    words = 'MountVolume.SetUp failed for volume "code" : configmap "my-task" not found'
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": "told"},
+            "involvedObject": {"kind": "Pod", "namespace": kube.namespace, "name": name, "uid": pod["metadata"]["uid"]},
+            "type": "Warning",
+            "reason": "FailedMount",
+            "message": words,
+        }
+    )
+    said = eventually(lambda: (r := ready(kube)).get("reason") == "PodStartFailed" and r, what="the kubelet's words")
+    assert words in said["message"]
+    run(kube, 0)
+    eventually(lambda: ready(kube).get("reason") == "Training", what="the training runs")
+
+
+def test_whatever_a_runtime_may_ask_for_is_a_restricted_pod(kube: Kube, operator: OperatorProcess) -> None:
+    """The namespace takes no other, and the API server knows every field of a Job that the operator wrote."""
+    asked = yaml.safe_load((ROOT / "tests" / "api" / "schema" / "good" / "training_runtime.yaml").read_text())
+    kube.run("create", "serviceaccount", asked["spec"]["runtime"]["serviceAccountName"])
+    kube.apply(training(seeds={"count": 1}, runtime=asked["spec"]["runtime"], storage={"pvc": {"claim": "recordings"}}))
+    pod = kube.get("pod", eventually(lambda: pods(kube).get(0), what="a pod")) or {}
+    [container] = pod["spec"]["containers"]
+    assert {"name": "MODE"} in container["env"], "an empty value is stored as none"
+    assert len({mount["mountPath"] for mount in container["volumeMounts"]}) == len(container["volumeMounts"])
 
 
 def test_the_pods_of_each_job_get_a_key_of_their_own(controllers: Api, kube: Kube, operator: OperatorProcess) -> None:

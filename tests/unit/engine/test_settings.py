@@ -26,10 +26,13 @@ def test_what_the_chart_sets() -> None:
         "BELAY_LOGBOOK_URL": "",
         "BELAY_LEADER_ELECTION": "3/2/1",
         "BELAY_QPS": "500",
+        "BELAY_PACKAGE_INDEX": "https://pypi.example.com/simple",
     }
     made = from_environment(env | {"BELAY_QPS": "500"})
     assert made.watch == ("a", "b")
     assert made.kinds.logbook_url is None
+    assert made.kinds.package_index == "https://pypi.example.com/simple"
+    assert from_environment({"BELAY_PACKAGE_INDEX": ""}).kinds.package_index is None
     assert made.terms is not None
     assert made.terms.lease == timedelta(seconds=3)
     assert made.rate_per_s == 500

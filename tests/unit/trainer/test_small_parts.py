@@ -35,10 +35,10 @@ def test_the_index_chooses_the_seed(tmp_path: Path) -> None:
 
 
 def test_the_key_is_read_and_not_shown(tmp_path: Path) -> None:
-    (tmp_path / "key").write_bytes(b"secret" * 5 + b"!!")
+    (tmp_path / "key").write_bytes(b"hidden" * 5 + b"!!")
     run = read_run(_file(tmp_path), "0", tmp_path / "key")
-    assert run.key == b"secret" * 5 + b"!!"
-    assert "secret" not in repr(run)
+    assert run.key == b"hidden" * 5 + b"!!"
+    assert "hidden" not in repr(run)
 
 
 @pytest.mark.parametrize("index", [None, "", "x", "-1", "3"])

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,14 @@ class Pods:
         return self.root / "volume"
 
     def start(
-        self, config: TrainingConfig, *, index: str = "0", logbook: str | None = None, key: bytes | None = None
+        self,
+        config: TrainingConfig,
+        *,
+        index: str = "0",
+        logbook: str | None = None,
+        key: bytes | None = None,
+        code: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> Pod:
         """Start a pod with an empty scratch folder: nothing but the store survives the one before."""
         work = self.root / f"pod-{len(self.started)}"
@@ -99,9 +106,11 @@ class Pods:
             (work / "key").write_bytes(key)
         if logbook:
             flags["logbook-url"] = logbook
+        if code is not None:
+            flags["code-dir"] = code
         command = [sys.executable, "-m", "belay_trainer", *(f"--{name}={value}" for name, value in flags.items())]
         with (work / "log").open("wb") as log:
-            pod = Pod(subprocess.Popen(command, stdout=log, stderr=log, env=ENVIRONMENT), work)
+            pod = Pod(subprocess.Popen(command, stdout=log, stderr=log, env=ENVIRONMENT | (env or {})), work)
         self.started.append(pod)
         return pod
 

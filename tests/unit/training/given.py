@@ -14,7 +14,7 @@ NAME = "cartpole"
 UID = "uid-cartpole"
 JOB_UID = "uid-job"
 MADE = "2026-05-04T09:00:00Z"
-GIVEN = ("metadata", "spec", "status", "job", "pods", "progress", "policies")
+GIVEN = ("metadata", "spec", "status", "job", "pods", "progress", "policies", "starting")
 
 Json = dict[str, Any]
 
@@ -157,8 +157,11 @@ def world_of(given: Mapping[str, Any]) -> World:
         *(_pod(said) for said in given.get("pods", [])),
         *(policy(name, of) for name, of in given.get("policies", {}).items()),
     ]
-    beats = {index: heartbeat(index, **said) for index, said in given.get("progress", {}).items()}
-    made = World(objects, facts={("progress", "default", NAME): beats} if beats else {})
+    beats: Any = {index: heartbeat(index, **said) for index, said in given.get("progress", {}).items()}
+    facts = {("progress", "default", NAME): beats} if beats else {}
+    if "starting" in given:
+        facts["starting", "default", NAME] = given["starting"]
+    made = World(objects, facts=facts)
     # The hash moves with every new field of the API; where a case does not name one it is not what the case is about.
     job = made.objects["RLTrainingJob", "default", NAME]
     job.setdefault("status", {}).setdefault("templateHash", "frozen")
@@ -168,6 +171,6 @@ def world_of(given: Mapping[str, Any]) -> World:
 def _pod(said: Mapping[str, Any]) -> Json:
     words = dict(said)
     if "return" in words:  # short for a seed that succeeded
-        more = {"random": words.pop("random")} if "random" in words else {}
+        more = {name: words.pop(name) for name in ("random", "code") if name in words}
         words |= {"phase": "Succeeded", "report": report(words["index"], words.pop("return"), **more)}
     return pod(**words)

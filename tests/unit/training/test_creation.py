@@ -12,7 +12,8 @@ from tests.unit.training.given import JOB_UID, NAME, child_job
 from belay_operator.engine.errors import error_of
 from belay_operator.engine.plan import Key
 from belay_operator.engine.pollers import ChangedNames
-from belay_operator.training.workloads.creation import CreationSource, failures
+from belay_operator.training.workloads import creation
+from belay_operator.training.workloads.creation import failures
 
 
 def event(message: str, *, at: str, uid: str = JOB_UID) -> dict[str, Any]:
@@ -81,7 +82,7 @@ class Context:
 async def test_what_was_said_stands_while_the_api_server_does_not_answer() -> None:
     """Each change of words is a write; a busy API server got two more for each answer that it owed."""
     context = Context()
-    running = asyncio.create_task(CreationSource(period_s=0).run(context))  # type: ignore[arg-type]
+    running = asyncio.create_task(creation.source(period_s=0).run(context))  # type: ignore[arg-type]
     await context.enough.wait()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

@@ -18,6 +18,7 @@ from belay_trainer.config import Run, read_index, read_run
 from belay_trainer.errors import TrainerError
 from belay_trainer.logbook import connect
 from belay_trainer.report import write_report
+from belay_trainer.runtime import bring_in
 from belay_trainer.stop import Stop
 
 HELP = "train one seed, as the pods of an RLTrainingJob do"
@@ -33,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--termination-log", type=Path, default=Path(names.TERMINATION_LOG), help="for the report")
     parser.add_argument("--logbook-url", default=os.environ.get(names.LOGBOOK_URL_ENV), help="unset: no logbook")
     parser.add_argument("--token-file", type=Path, default=Path(names.TOKEN_FILE), help="bearer token for the logbook")
+    parser.add_argument("--code-dir", type=Path, default=Path(names.CODE_DIR), help="where runtime.code is mounted")
+    parser.add_argument("--git-credentials", type=Path, default=Path(names.GIT_CREDENTIALS_DIR), help="a folder")
     parser.add_argument("--key-file", type=Path, default=Path(names.JOB_KEY_FILE), help="the job's key; may be absent")
 
 
@@ -45,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     asked: Run | None = None
     try:
         asked = read_run(options.job_file, options.index, options.key_file)
+        asked = _with_runtime(asked, options, stop)
         report, code = _train(asked, options, stop), names.EXIT_DONE
     except TrainerError as error:
         log.error("%s: %s", error.outcome, error)
@@ -54,6 +58,11 @@ def run(options: argparse.Namespace) -> int:
         report, code = _failure(asked, options.index, "Error", f"{type(error).__name__}: {error}"), 1
     write_report(report, options.termination_log)
     return code
+
+
+def _with_runtime(run: Run, options: argparse.Namespace, stop: Stop) -> Run:
+    folders = {"code_dir": options.code_dir, "credentials_dir": options.git_credentials}
+    return bring_in(run, work_dir=options.work_dir, stop=stop, **folders)
 
 
 def _watch(run: Run, options: argparse.Namespace, stop: Stop) -> None:

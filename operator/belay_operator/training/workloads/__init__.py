@@ -1,6 +1,7 @@
 """What runs a training's pods, one file per way, behind the protocol in `workload.py`.
 
-`trainer_pod.py` is what a pod of ours tells, whatever made it; `creation.py` is the poller that `indexed_job.py` reads.
+`trainer_pod.py` is what a pod of ours tells, whatever made it. `creation.py` and `starting.py` are the pollers that
+`indexed_job.py` reads, of what only Events tell (`event_words.py`).
 """
 
 from belay_api.training import RLTrainingJobSpec

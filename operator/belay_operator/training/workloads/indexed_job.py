@@ -71,7 +71,7 @@ class IndexedJob:
             started_at=min((pod.started_at for pod in pods if pod.started_at is not None), default=None),
             seeds=_seeds(spec.seeds.count, status, pods),
             cannot_be_made=None if pods else reader.fact("creation", owner.namespace, owner.name),
-            cannot_start=min((words for pod in pods if (words := pod.view.cannot_start)), default=None),
+            cannot_start=_cannot_start(pods, reader.fact("starting", owner.namespace, owner.name)),
             unschedulable=min((words for pod in pods if (words := pod.view.unschedulable)), default=None),
         )
 
@@ -169,6 +169,13 @@ def _seed(pods: Sequence[TrainerPod], *, completed: bool, failed: bool) -> SeedV
         obstacle=pods[-1].obstacle if pods else None,
         failure=next((pod.failure for pod in reversed(pods) if pod.failure is not None), None),
     )
+
+
+def _cannot_start(pods: Sequence[TrainerPod], told: str | None) -> str | None:
+    """Return the words of the pods themselves, and what Events tell of those that wait."""
+    own = min((words for pod in pods if (words := pod.view.cannot_start)), default=None)
+    waits = any(pod.view.phase == "Pending" and not pod.view.deleting for pod in pods)
+    return "; ".join(words for words in (own, told if waits else None) if words) or None
 
 
 def _by_index(pods: Sequence[TrainerPod]) -> dict[int, list[TrainerPod]]:
