@@ -182,6 +182,12 @@ def test_the_models_size_falls_with_what_the_log_does_not_hold() -> None:
     assert fit_model(never, TARGET, discount=DISCOUNT, seed=0).effective < 1
 
 
+def test_zeros_of_either_sign_are_one_observation() -> None:
+    data = two_episodes(observations=np.array([[0.0], [-0.0], [0.0]]))
+    model = fit_model(data, Table([[0.0, 1.0]]), discount=0.5, seed=0)
+    assert np.isfinite(model.value)
+
+
 @pytest.mark.parametrize("last", [np.zeros((1, 1)), None])
 def test_a_truncated_episode_goes_on_in_the_model_only(last: np.ndarray | None) -> None:
     cut = two_episodes(

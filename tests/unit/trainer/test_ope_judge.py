@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,6 +167,11 @@ def test_an_interval_is_cut_to_what_is_possible() -> None:
 def test_bad_questions(options: dict, said: str) -> None:
     with pytest.raises(BadConfiguration, match=said.replace("?", r"\?")):
         judged(**options)
+
+
+def test_the_guide_names_every_estimator() -> None:
+    guide = (Path(__file__).parents[3] / "docs/guides/judge-offline.md").read_text()
+    assert [name for name in ESTIMATORS if f"\n| `{name}` |" not in guide] == []
 
 
 SUBJECT = Subject("policies/a", "sha256:" + "0" * 64, "Small-v0", "sampled", "log.parquet", LOG.timesteps, ("A note.",))

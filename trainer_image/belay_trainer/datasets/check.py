@@ -30,6 +30,7 @@ def check(dataset: Dataset, *, name: str) -> list[str]:
     _numbers(dataset, name, "observation", dataset.observations)
     _numbers(dataset, name, "action", dataset.actions)
     _numbers(dataset, name, "reward", dataset.rewards)
+    _following(dataset, name)
     _propensities(dataset, name)
     return [*_ends(dataset), *_outliers(dataset), *_still(dataset), *_choices(dataset), *_copies(dataset)]
 
@@ -53,6 +54,17 @@ def _numbers(dataset: Dataset, name: str, column: str, values: NDArray[Any]) -> 
         raise BadConfiguration(
             f"dataset {name}: column `{column}` is not finite in {int(bad.sum())} of {len(values)} timesteps, first at "
             f"{_place(dataset, bad)}: {_short(values[np.argmax(bad)])}. Mend them or leave those episodes out."
+        )
+
+
+def _following(dataset: Dataset, name: str) -> None:
+    follows, known = dataset.follows()
+    finite = np.isfinite(follows.reshape(len(follows), math.prod(follows.shape[1:]))).all(axis=1)
+    bad = known & ~dataset.terminated & ~finite
+    if bad.any():
+        raise BadConfiguration(
+            f"dataset {name}: what followed the last action of the truncated episode `{dataset.ids[np.argmax(bad)]}` is not "
+            "finite: mend it, or leave it unknown."
         )
 
 

@@ -5,6 +5,7 @@ So propensities are those of served actions (decision 030). Without being asked 
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ class ArtifactPolicy:
             )
         self._session, self._input = session, session.get_inputs()[0].name
         action = self.manifest.action
+        if action.kind not in ("discrete", "box"):
+            raise BadConfiguration(f"policy {folder}: actions in {action} cannot be judged offline yet.")
         self._greedy = greedy
         self.choices = np.arange(action.start, action.start + action.n) if action.kind == "discrete" else None
         self.stochastic = not greedy
@@ -71,18 +74,11 @@ class ArtifactPolicy:
             return rows.reshape(len(rows), *shape).astype(dtype, copy=False)
 
         last = dataset.last_observations
-        return Dataset(
+        return replace(
+            dataset,
             observations=shaped(dataset.observations),
             actions=dataset.actions.reshape(len(dataset.actions), *(action.shape if action.kind == "box" else ())),
-            rewards=dataset.rewards,
-            starts=dataset.starts,
-            terminated=dataset.terminated,
-            ids=dataset.ids,
-            propensities=dataset.propensities,
             last_observations=None if last is None else shaped(last),
-            last_known=dataset.last_known,
-            times=dataset.times,
-            notes=dataset.notes,
         )
 
     def log_propensity(self, observations: NDArray[Any], actions: NDArray[Any]) -> Floats:
@@ -137,6 +133,6 @@ def _check_choices(name: str, actions: NDArray[Any], start: int, n: int) -> None
     if not whole or bad.any():
         seen = actions[np.argmax(bad)]
         raise BadConfiguration(
-            f"dataset {name}: column `action` holds {seen!r} ({actions.dtype}), the policy's actions are whole numbers "
+            f"dataset {name}: column `action` holds {seen} ({actions.dtype}), the policy's actions are whole numbers "
             f"from {start} to {start + n - 1}."
         )

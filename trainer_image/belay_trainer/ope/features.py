@@ -41,7 +41,8 @@ class Features(Protocol):
 def features_for(dataset: Dataset, policy: TargetPolicy, generator: np.random.Generator) -> Features:
     """Return features that fit a dataset."""
     follows, known = dataset.follows()
-    observations = np.concatenate([_flat(dataset.observations), _flat(follows[known])])
+    # What followed the end of an episode is never asked for, and may be anything.
+    observations = np.concatenate([_flat(dataset.observations), _flat(follows[known & ~dataset.terminated])])
     if policy.choices is None:
         both = np.concatenate([_flat(dataset.observations), _flat(dataset.actions)], axis=1)
         return Continuous(Cosines(both, generator), policy)
@@ -136,4 +137,5 @@ class Cosines:
 
 
 def _flat(rows: NDArray[Any]) -> Floats:
-    return np.ascontiguousarray(rows.reshape(len(rows), math.prod(rows.shape[1:])), dtype=np.float64)
+    """(rows, numbers); a 0 of either sign is the same number, but not the same bytes."""
+    return np.ascontiguousarray(rows.reshape(len(rows), math.prod(rows.shape[1:])), dtype=np.float64) + 0.0

@@ -104,8 +104,11 @@ class Logged:
 
     @cached_property
     def model(self) -> Model:
-        """The target's values as a linear model has learnt them from these episodes."""
-        return fit_model(self.dataset, self.policy, discount=self.discount, seed=self.seed)
+        """The target's values as a linear model has learnt them from these episodes. Raises: NotJudged."""
+        try:
+            return fit_model(self.dataset, self.policy, discount=self.discount, seed=self.seed)
+        except np.linalg.LinAlgError as error:
+            raise NotJudged("the equations of the model have no solution on this log") from error
 
     def matrix(self, column: NDArray[Any], *, beyond: float) -> Floats:
         """Return a column (timesteps,) as (episodes, horizon), with `beyond` after each episode's end."""

@@ -27,7 +27,7 @@ from belay_trainer.ope.target import TargetPolicy
 
 RIDGE = 1e-6  # times the number of timesteps, for features of about 1: ten times more bends values, less lets noise in
 FOLDS = 2  # an episode's values are taken from a model of the others
-ROWS = 8_192  # timesteps whose features are in memory at once, or those of one episode
+ROWS = 4_096  # timesteps whose features are in memory at once, about 100 MB; or those of one long episode
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class _Sums:
     square: Floats  # Σ
     ahead: Floats  # M
     reward: Floats  # b
+    starts: Floats  # of what the target does at episodes' first observations
     rows: int
 
     def solve(self, discount: float) -> Floats:
@@ -76,6 +77,7 @@ class _Part:
 
     episodes: slice
     rows: slice
+    first: NDArray[np.intp]  # (episodes,) first row of each, counted in this part
     taken: Floats  # (rows, features) of what was done
     expected: Floats  # (rows, features) of what the target does there
     ahead: Floats  # (rows, features) of what the target does next; zeros where the episode ended
@@ -95,32 +97,27 @@ def fit_model(dataset: Dataset, policy: TargetPolicy, *, discount: float, seed: 
     generator = np.random.default_rng(seed)
     features = features_for(dataset, policy, generator)
     fold = folds(dataset, min(FOLDS, dataset.episodes), generator)
-    sums = [_sums(features, dataset, fold == number, seed) for number in range(int(fold.max()) + 1)]
+    sums = _sums(features, dataset, fold, seed)
     whole = _total(sums)
     weights = whole.solve(discount)
     others = [_total([one for one in sums if one is not left] or sums).solve(discount) for left in sums]
+    starts = whole.starts / dataset.episodes
+    backwards = np.linalg.solve(whole.matrix(discount).T, starts)
 
-    starts = np.zeros(len(weights))
     action_values, values = np.empty(dataset.timesteps), np.empty(dataset.timesteps)
+    contributions, mass = np.empty(dataset.episodes), 0.0
     for part in _parts(features, dataset, seed):
-        first = dataset.starts[:-1][part.episodes] - part.rows.start
-        starts += part.expected[first].sum(axis=0)
         fold_of = np.repeat(fold[part.episodes], dataset.lengths[part.episodes])
         for number, other in enumerate(others):
             rows = np.flatnonzero(fold_of == number)
             action_values[part.rows.start + rows] = part.taken[rows] @ other
             values[part.rows.start + rows] = part.expected[rows] @ other
-    starts /= dataset.episodes
-
-    value = float(starts @ weights)
-    backwards = np.linalg.solve(whole.matrix(discount).T, starts)
-    contributions, mass = np.empty(dataset.episodes), 0.0
-    for part in _parts(features, dataset, seed):
-        first = dataset.starts[:-1][part.episodes] - part.rows.start
         error = dataset.rewards[part.rows] + (discount * part.ahead - part.taken) @ weights
         share = dataset.episodes * (part.taken @ backwards) * part.used
-        contributions[part.episodes] = part.expected[first] @ weights + np.add.reduceat(share * error, first)
+        contributions[part.episodes] = part.expected[part.first] @ weights + np.add.reduceat(share * error, part.first)
         mass += float(share.sum())
+
+    value = float(starts @ weights)
     spread = dataset.episodes**2 * float(backwards @ whole.ridged() @ backwards)
     repeated = discount * np.linalg.solve(whole.ridged(), whole.ahead)
     return Model(
@@ -143,15 +140,23 @@ def _effective(mass: float, spread: float, dataset: Dataset, discount: float) ->
     return dataset.episodes * min(1.0, max(0.0, mass**2 / spread / most)) if mass > 0 and spread > 0 else 0.0
 
 
-def _sums(features: Features, dataset: Dataset, chosen: NDArray[np.bool_], seed: int) -> _Sums:
-    found: _Sums | None = None
+def _sums(features: Features, dataset: Dataset, fold: NDArray[np.intp], seed: int) -> list[_Sums]:
+    """The equations of each fold's episodes."""
+    found: list[list[_Sums]] = [[] for _ in range(int(fold.max()) + 1)]
     for part in _parts(features, dataset, seed):
-        rows = part.used & np.repeat(chosen[part.episodes], dataset.lengths[part.episodes])
-        taken, ahead = part.taken[rows], part.ahead[rows]
-        one = _Sums(taken.T @ taken, taken.T @ ahead, taken.T @ dataset.rewards[part.rows][rows], int(rows.sum()))
-        found = one if found is None else _total([found, one])
-    assert found is not None  # a dataset has an episode
-    return found
+        fold_of = np.repeat(fold[part.episodes], dataset.lengths[part.episodes])
+        for number, sums in enumerate(found):
+            rows = part.used & (fold_of == number)
+            taken = part.taken[rows]
+            one = _Sums(
+                square=taken.T @ taken,
+                ahead=taken.T @ part.ahead[rows],
+                reward=taken.T @ dataset.rewards[part.rows][rows],
+                starts=part.expected[part.first][fold[part.episodes] == number].sum(axis=0),
+                rows=int(rows.sum()),
+            )
+            found[number] = [_total([*sums, one])]
+    return [sums for (sums,) in found]
 
 
 def _total(sums: list[_Sums]) -> _Sums:
@@ -159,6 +164,7 @@ def _total(sums: list[_Sums]) -> _Sums:
         square=np.sum([one.square for one in sums], axis=0),
         ahead=np.sum([one.ahead for one in sums], axis=0),
         reward=np.sum([one.reward for one in sums], axis=0),
+        starts=np.sum([one.starts for one in sums], axis=0),
         rows=sum(one.rows for one in sums),
     )
 
@@ -183,5 +189,13 @@ def _parts(features: Features, dataset: Dataset, seed: int) -> Iterator[_Part]:
             ahead[last[goes_on]] = features.expected(follows[episodes][goes_on], generator)
         used = np.ones(len(observations), dtype=bool)
         used[last[cut & ~known[episodes]]] = False
-        yield _Part(episodes, rows, features.of(observations, dataset.actions[rows]), expected, ahead, used)
+        yield _Part(
+            episodes=episodes,
+            rows=rows,
+            first=dataset.starts[:-1][episodes] - rows.start,
+            taken=features.of(observations, dataset.actions[rows]),
+            expected=expected,
+            ahead=ahead,
+            used=used,
+        )
         first = episodes.stop
