@@ -63,8 +63,8 @@ def _following(dataset: Dataset, name: str) -> None:
     bad = known & ~dataset.terminated & ~finite
     if bad.any():
         raise BadConfiguration(
-            f"dataset {name}: what followed the last action of the truncated episode `{dataset.ids[np.argmax(bad)]}` is not "
-            "finite: mend it, or leave it unknown."
+            f"dataset {name}: what followed the last action of truncated episode `{dataset.ids[np.argmax(bad)]}` is "
+            "not finite: mend it, or leave it unknown."
         )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from belay_trainer.datasets.dataset import Floats
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.estimators import ESTIMATORS
-from belay_trainer.ope.estimators.estimator import Fit, mean_of
+from belay_trainer.ope.estimators.estimator import Fit, Statistic, mean_of
 from belay_trainer.ope.logged import Logged, NotJudged
 from belay_trainer.words import did_you_mean
 
@@ -24,6 +24,7 @@ LEAST_SHARE = 0.1  # of the logged episodes: below it a few of them decide
 SURE = 4.0  # standard errors: a mean ratio of 1 lies outside once in 16,000 times
 CLOSE = 0.01  # a mean ratio so near to 1 is 1: logged and computed probabilities differ in their last digits
 DRAWS = 1_000  # of the bootstrap
+LOGGED = "logged"  # beside the estimators' names: the mean of the logged returns themselves
 AT_ONCE = 4_000_000  # counts of episodes in memory
 
 
@@ -100,13 +101,13 @@ def judge(
 
     fits = {name: _fit(name, logged) for name in ESTIMATORS if name in estimators}
     counting = {name: fit for name, fit in fits.items() if isinstance(fit, Fit)}
-    statistics = {"": mean_of(logged.returns)} | {name: fit.statistic for name, fit in counting.items()}
+    statistics = {LOGGED: mean_of(logged.returns)} | {name: fit.statistic for name, fit in counting.items()}
     found = _intervals(logged, statistics, confidence)
     possible = _possible(logged, cap)
     estimates = []
     for name, fit in fits.items():
         if not isinstance(fit, Fit):
-            estimates.append(Estimate(name, None, None, fit))
+            estimates.append(Estimate(name, found=None, effective=None, reason=fit))
             continue
         reason = _against(name, fit, found[name].value, logged, possible)
         shown = None if reason else _cut(found[name], possible)
@@ -117,7 +118,7 @@ def judge(
         estimates=tuple(estimates),
         headline=headline,
         reason=None if headline else _why_not(estimates),
-        logged=found[""],
+        logged=found[LOGGED],
         discount=logged.discount,
         confidence=confidence,
         episodes=logged.episodes,
@@ -134,7 +135,7 @@ def _fit(name: str, logged: Logged) -> Fit | str:
         return str(error)
 
 
-def _intervals(logged: Logged, statistics: dict, confidence: float) -> dict[str, Interval]:
+def _intervals(logged: Logged, statistics: dict[str, Statistic], confidence: float) -> dict[str, Interval]:
     """Each statistic of the log, with its interval; all are asked of the same draws."""
     generator = np.random.default_rng([logged.seed, logged.episodes])
     values = {name: float(statistic(np.ones((1, logged.episodes)))[0]) for name, statistic in statistics.items()}

@@ -17,7 +17,6 @@ from belay_trainer.datasets.dataset import Dataset, Floats
 from belay_trainer.ope.model import Model, fit_model
 from belay_trainer.ope.target import TargetPolicy
 
-ROWS = 8_192  # timesteps the policy is asked of at once
 LARGEST = 700.0  # log of a weight; the exponential of more is no number of 64 bits
 
 
@@ -50,7 +49,7 @@ class Logged:
     @cached_property
     def rewards(self) -> Floats:
         """(episodes, horizon); 0 beyond an episode's end."""
-        return self.matrix(self.dataset.rewards, beyond=0.0)
+        return self.matrix(self.dataset.rewards)
 
     @cached_property
     def discounts(self) -> Floats:
@@ -77,16 +76,12 @@ class Logged:
                 f"actions are continuous; the policy {one} and the logged one {other}: a density and a probability "
                 "have no ratio (decision 030)"
             )
-        parts = [
-            policy.log_propensity(self.dataset.observations[rows], self.dataset.actions[rows])
-            for rows in batches(self.dataset.timesteps)
-        ]
-        return np.concatenate(parts) - np.log(found)
+        return policy.log_propensity(self.dataset.observations, self.dataset.actions) - np.log(found)
 
     @cached_property
     def weights(self) -> Floats:
         """(episodes, horizon); the product of an episode's ratios up to and with each timestep. Raises: NotJudged."""
-        logs = np.cumsum(self.matrix(self.log_ratios, beyond=0.0), axis=1)
+        logs = np.cumsum(self.matrix(self.log_ratios), axis=1)
         return np.exp(np.minimum(logs, LARGEST))
 
     @cached_property
@@ -110,13 +105,8 @@ class Logged:
         except np.linalg.LinAlgError as error:
             raise NotJudged("the equations of the model have no solution on this log") from error
 
-    def matrix(self, column: NDArray[Any], *, beyond: float) -> Floats:
-        """Return a column (timesteps,) as (episodes, horizon), with `beyond` after each episode's end."""
-        found = np.full((self.episodes, self.horizon), beyond)
+    def matrix(self, column: NDArray[Any]) -> Floats:
+        """Return a column (timesteps,) as (episodes, horizon), with 0 after each episode's end."""
+        found = np.zeros((self.episodes, self.horizon))
         found[self.dataset.episode_of, self.dataset.step_of] = column
         return found
-
-
-def batches(rows: int) -> list[slice]:
-    """Return slices that cover so many rows."""
-    return [slice(first, min(first + ROWS, rows)) for first in range(0, rows, ROWS)]

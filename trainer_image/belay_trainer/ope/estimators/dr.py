@@ -22,6 +22,6 @@ BY_WEIGHTS = True
 def estimate(logged: Logged) -> Fit:
     """See `Estimator`."""
     weights = logged.weights
-    errors = logged.rewards - logged.matrix(logged.model.action_values, beyond=0.0)
-    values = logged.matrix(logged.model.values, beyond=0.0)
+    errors = logged.rewards - logged.matrix(logged.model.action_values)
+    values = logged.matrix(logged.model.values)
     return by_decision(logged, mean_of((weights * errors + previous(weights) * values) @ logged.discounts))

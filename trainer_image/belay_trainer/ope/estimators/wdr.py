@@ -20,8 +20,8 @@ BY_WEIGHTS = True
 def estimate(logged: Logged) -> Fit:
     """See `Estimator`."""
     weights, before = logged.weights, previous(logged.weights)
-    errors = logged.rewards - logged.matrix(logged.model.action_values, beyond=0.0)
-    values = logged.matrix(logged.model.values, beyond=0.0)
+    errors = logged.rewards - logged.matrix(logged.model.action_values)
+    values = logged.matrix(logged.model.values)
 
     def statistic(counts: Floats) -> Floats:
         steps = weighted_means(counts, weights, errors) + weighted_means(counts, before, values)
