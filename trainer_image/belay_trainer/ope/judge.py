@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from belay_trainer.datasets.dataset import Floats
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.estimators import ESTIMATORS
-from belay_trainer.ope.estimators.estimator import Fit, Statistic, mean_of
+from belay_trainer.ope.estimators.estimator import Estimated, Fit, mean_of
 from belay_trainer.ope.logged import Logged, NotJudged
 from belay_trainer.words import did_you_mean
 
@@ -25,6 +24,7 @@ SURE = 4.0  # standard errors: a mean ratio of 1 lies outside once in 16,000 tim
 CLOSE = 0.01  # a mean ratio so near to 1 is 1: logged and computed probabilities differ in their last digits
 DRAWS = 1_000  # of the bootstrap
 LOGGED = "logged"  # beside the estimators' names: the mean of the logged returns themselves
+LEAST_SPREAD = 0.1  # of the log's: a draw that happens to miss what varies is not taken for certain
 AT_ONCE = 4_000_000  # counts of episodes in memory
 
 
@@ -83,15 +83,17 @@ def judge(
 ) -> Judgement:
     """Return what the log says of the policy.
 
-    Intervals are percentiles of a bootstrap over episodes, cut to the returns that are possible at all.
+    Intervals are a bootstrap's over episodes, and cut to the returns that are possible at all.
 
     Args:
         estimators: Names; of those that count, the first in the order of ESTIMATORS speaks.
         confidence: Of the intervals, in (0.5, 1).
         cap: The most timesteps of an episode; None: unknown.
     Raises: BadConfiguration when there is no such estimator, or `confidence` lies outside its range.
-    Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), chapter 13 (percentile intervals). What they
-        cover is measured in `tests/long/trainer/test_ope_coverage.py`.
+    Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), section 12.5 (bootstrap-t). Weighted
+        returns are skew: percentiles of the same draws cover 87 % where these cover 93. Measured by
+        `tests/long/trainer/test_ope_coverage.py`.
+    Departs: The estimate of a draw is taken to first order, from the episodes' influences.
     """
     for name in estimators:
         if name not in ESTIMATORS:
@@ -101,8 +103,8 @@ def judge(
 
     fits = {name: _fit(name, logged) for name in ESTIMATORS if name in estimators}
     counting = {name: fit for name, fit in fits.items() if isinstance(fit, Fit)}
-    statistics = {LOGGED: mean_of(logged.returns)} | {name: fit.statistic for name, fit in counting.items()}
-    found = _intervals(logged, statistics, confidence)
+    estimated = {LOGGED: mean_of(logged.returns)} | {name: fit.estimated for name, fit in counting.items()}
+    found = _intervals(logged, estimated, confidence)
     possible = _possible(logged, cap)
     estimates = []
     for name, fit in fits.items():
@@ -135,24 +137,26 @@ def _fit(name: str, logged: Logged) -> Fit | str:
         return str(error)
 
 
-def _intervals(logged: Logged, statistics: dict[str, Statistic], confidence: float) -> dict[str, Interval]:
-    """Each statistic of the log, with its interval; all are asked of the same draws."""
-    generator = np.random.default_rng([logged.seed, logged.episodes])
-    values = {name: float(statistic(np.ones((1, logged.episodes)))[0]) for name, statistic in statistics.items()}
-    drawn: dict[str, list[Floats]] = {name: [] for name in statistics}
-    size = max(1, min(DRAWS, AT_ONCE // logged.episodes))
+def _intervals(logged: Logged, estimated: dict[str, Estimated], confidence: float) -> dict[str, Interval]:
+    """Each number with its interval; all of them are asked of the same draws."""
+    names, n = list(estimated), logged.episodes
+    influences = np.stack([estimated[name].influences for name in names], axis=1)
+    spread = influences.std(axis=0)
+    generator = np.random.default_rng([logged.seed, n])
+    size = max(1, min(DRAWS, AT_ONCE // n))
+    pivots = []
     for first in range(0, DRAWS, size):
-        draws = min(size, DRAWS - first)
-        shares = np.full(logged.episodes, 1 / logged.episodes)
-        counts = generator.multinomial(logged.episodes, shares, size=draws).astype(np.float64)
-        for name, statistic in statistics.items():
-            drawn[name].append(statistic(counts))
-    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
-    result = {}
-    for name, value in values.items():
-        low, high = np.quantile(np.concatenate(drawn[name]), ends)
-        result[name] = Interval(value, float(low), float(high))
-    return result
+        counts = generator.multinomial(n, np.full(n, 1 / n), size=min(size, DRAWS - first)).astype(np.float64)
+        means = counts @ influences / n
+        spreads = np.sqrt(np.maximum(counts @ influences**2 / n - means**2, 0.0))
+        least = np.maximum(LEAST_SPREAD * spread, np.finfo(np.float64).tiny)
+        pivots.append(means / np.maximum(spreads, least))
+    low, high = np.quantile(np.concatenate(pivots), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return {
+        name: Interval(estimated[name].value, value - high[place] * spread[place], value - low[place] * spread[place])
+        for place, name in enumerate(names)
+        for value in [estimated[name].value]
+    }
 
 
 def _possible(logged: Logged, cap: int | None) -> tuple[float, float]:

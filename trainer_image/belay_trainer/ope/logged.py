@@ -17,7 +17,7 @@ from belay_trainer.datasets.dataset import Dataset, Floats
 from belay_trainer.ope.model import Model, fit_model
 from belay_trainer.ope.target import TargetPolicy
 
-LARGEST = 700.0  # log of a weight; the exponential of more is no number of 64 bits
+LARGEST = 300.0  # log of a weight; squares of larger ones are no numbers of 64 bits
 
 
 class NotJudged(Exception):

@@ -12,7 +12,7 @@ Departs: Q comes from half of the episodes for the other half (cross-fitting: Ch
     machine learning for treatment and structural parameters", The Econometrics Journal 21 (2018) C1-C68).
 """
 
-from belay_trainer.ope.estimators.estimator import Fit, by_decision, mean_of, previous
+from belay_trainer.ope.estimators.estimator import Fit, before, by_decision, mean_of
 from belay_trainer.ope.logged import Logged
 
 TITLE = "doubly robust"
@@ -24,4 +24,4 @@ def estimate(logged: Logged) -> Fit:
     weights = logged.weights
     errors = logged.rewards - logged.matrix(logged.model.action_values)
     values = logged.matrix(logged.model.values)
-    return by_decision(logged, mean_of((weights * errors + previous(weights) * values) @ logged.discounts))
+    return by_decision(logged, mean_of((weights * errors + before(weights) * values) @ logged.discounts))

@@ -1,26 +1,30 @@
-"""What an estimator is, and the two things that several of them need: means over episodes, and effective sizes."""
+"""What an estimator is, and what several of them need: plain and weighted means over episodes, and effective sizes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from belay_trainer.datasets.dataset import Floats
 from belay_trainer.ope.logged import Logged, Mean
 
-Statistic = Callable[[Floats], Floats]
-"""(draws, episodes) how often each episode counts in each draw -> (draws,) the estimates.
 
-Counts of 1 give the estimate, those of a bootstrap its interval."""
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """A number that was estimated from episodes, and what each of them has to do with it."""
+
+    value: float
+    influences: Floats
+    """(episodes,); an episode that is met once more among n moves the number by its influence / n, to first order.
+
+    Their mean is 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
     """An estimator that has seen the log."""
 
-    statistic: Statistic
+    estimated: Estimated
     effective: float
     """Episodes of the target's own that would tell as much as the log does; at most the logged ones."""
     mean_weight: Mean | None = None
@@ -41,9 +45,24 @@ class Estimator(Protocol):
         """Return how the target's mean discounted return follows from the log. Raises: NotJudged."""
 
 
-def mean_of(contributions: Floats) -> Statistic:
-    """Return the statistic that is a mean of one number per episode."""
-    return lambda counts: np.asarray(counts @ contributions / counts.sum(axis=1))
+def mean_of(contributions: Floats) -> Estimated:
+    """Return the mean of one number per episode."""
+    value = float(contributions.mean())
+    return Estimated(value, contributions - value)
+
+
+def weighted_mean(weights: Floats, values: Floats, discounts: Floats) -> Estimated:
+    """Return the discounted sum of each timestep's mean over episodes by weights.
+
+    Args:
+        weights, values: (episodes, timesteps).
+        discounts: (timesteps,).
+    """
+    scaled = _scaled(weights)
+    total = scaled.sum(axis=0)
+    shares = np.divide(scaled, total, out=np.zeros_like(scaled), where=total > 0)
+    means = (shares * values).sum(axis=0)
+    return Estimated(float(means @ discounts), len(weights) * (shares * (values - means)) @ discounts)
 
 
 def effective_size(weights: Floats) -> Floats:
@@ -57,13 +76,13 @@ def effective_size(weights: Floats) -> Floats:
     return np.asarray(np.divide(sums**2, squares, out=np.zeros_like(sums), where=squares > 0))
 
 
-def by_episode(logged: Logged, statistic: Statistic) -> Fit:
+def by_episode(logged: Logged, estimated: Estimated) -> Fit:
     """Return the fit of an estimator with one weight per episode. Raises: NotJudged."""
     weights = logged.weights[:, -1]
-    return Fit(statistic, float(effective_size(weights)), _mean(weights))
+    return Fit(estimated, float(effective_size(weights)), _mean(weights))
 
 
-def by_decision(logged: Logged, statistic: Statistic) -> Fit:
+def by_decision(logged: Logged, estimated: Estimated) -> Fit:
     """Return the fit of an estimator with one weight per timestep. Raises: NotJudged.
 
     Its effective size is the harmonic mean of the timesteps' sizes, for variances add. Each timestep counts as its
@@ -81,20 +100,10 @@ def by_decision(logged: Logged, statistic: Statistic) -> Fit:
     importance /= importance.sum()  # the first timestep's is 1 before
     counted = importance > 0
     inverse = np.divide(importance, sizes, out=np.full_like(sizes, np.inf), where=sizes > 0)
-    return Fit(statistic, float(1 / inverse[counted].sum()), _mean(weights @ importance))
+    return Fit(estimated, float(1 / inverse[counted].sum()), _mean(weights @ importance))
 
 
-def weighted_means(counts: Floats, weights: Floats, values: Floats) -> Floats:
-    """Return (draws, timesteps): means of `values` over episodes by `weights`, both (episodes, timesteps).
-
-    0 where a draw holds no episode with a weight.
-    """
-    scaled = _scaled(weights)
-    total = counts @ scaled
-    return np.asarray(np.divide(counts @ (scaled * values), total, out=np.zeros_like(total), where=total > 0))
-
-
-def previous(weights: NDArray[np.float64]) -> Floats:
+def before(weights: Floats) -> Floats:
     """Return each timestep's weights before its action: those of the timestep before, and 1 at the start."""
     return np.concatenate([np.ones((len(weights), 1)), weights[:, :-1]], axis=1)
 

@@ -5,7 +5,7 @@ sign of it, so alone it is advice. It goes on beyond the cut of a truncated epis
 
 Source: `belay_trainer.ope.model`; interval: Hao, Ji, Duan, Lu, Szepesvári, Wang, "Bootstrapping Fitted Q-Evaluation for
     Off-Policy Inference", ICML 2021 (episodes are drawn anew).
-Departs: The model is not fitted anew for each draw; its change is taken to first order.
+Departs: The model is not fitted anew for each draw; its change is taken to first order, as everywhere here.
 """
 
 from belay_trainer.ope.estimators.estimator import Fit, mean_of

@@ -7,10 +7,7 @@ Source: Thomas & Brunskill, "Data-Efficient Off-Policy Policy Evaluation for Rei
 Departs: The model is cross-fitted, as in `dr`.
 """
 
-import numpy as np
-
-from belay_trainer.datasets.dataset import Floats
-from belay_trainer.ope.estimators.estimator import Fit, by_decision, previous, weighted_means
+from belay_trainer.ope.estimators.estimator import Estimated, Fit, before, by_decision, weighted_mean
 from belay_trainer.ope.logged import Logged
 
 TITLE = "weighted doubly robust"
@@ -19,12 +16,10 @@ BY_WEIGHTS = True
 
 def estimate(logged: Logged) -> Fit:
     """See `Estimator`."""
-    weights, before = logged.weights, previous(logged.weights)
+    weights = logged.weights
     errors = logged.rewards - logged.matrix(logged.model.action_values)
     values = logged.matrix(logged.model.values)
-
-    def statistic(counts: Floats) -> Floats:
-        steps = weighted_means(counts, weights, errors) + weighted_means(counts, before, values)
-        return np.asarray(steps @ logged.discounts)
-
-    return by_decision(logged, statistic)
+    corrections = weighted_mean(weights, errors, logged.discounts)
+    foreseen = weighted_mean(before(weights), values, logged.discounts)
+    both = Estimated(corrections.value + foreseen.value, corrections.influences + foreseen.influences)
+    return by_decision(logged, both)

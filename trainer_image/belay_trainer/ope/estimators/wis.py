@@ -5,9 +5,7 @@ Biased, less with every episode, and never outside the logged returns; its varia
 Source: Precup, Sutton, Singh, ICML 2000, section 2.
 """
 
-import numpy as np
-
-from belay_trainer.ope.estimators.estimator import Fit, by_episode, weighted_means
+from belay_trainer.ope.estimators.estimator import Fit, by_episode, weighted_mean
 from belay_trainer.ope.logged import Logged
 
 TITLE = "weighted importance sampling of episodes"
@@ -17,4 +15,4 @@ BY_WEIGHTS = True
 def estimate(logged: Logged) -> Fit:
     """See `Estimator`."""
     weights, returns = logged.weights[:, -1:], logged.returns[:, None]
-    return by_episode(logged, lambda counts: np.asarray(weighted_means(counts, weights, returns)[:, 0]))
+    return by_episode(logged, weighted_mean(weights, returns, logged.discounts[:1]))

@@ -6,9 +6,7 @@ Source: Precup, Sutton, Singh, ICML 2000, section 3; in this form Thomas, "Safe 
     University of Massachusetts, 2015), section 3.8 (CWPDIS).
 """
 
-import numpy as np
-
-from belay_trainer.ope.estimators.estimator import Fit, by_decision, weighted_means
+from belay_trainer.ope.estimators.estimator import Fit, by_decision, weighted_mean
 from belay_trainer.ope.logged import Logged
 
 TITLE = "weighted importance sampling per decision"
@@ -17,5 +15,4 @@ BY_WEIGHTS = True
 
 def estimate(logged: Logged) -> Fit:
     """See `Estimator`."""
-    weights, rewards, discounts = logged.weights, logged.rewards, logged.discounts
-    return by_decision(logged, lambda counts: np.asarray(weighted_means(counts, weights, rewards) @ discounts))
+    return by_decision(logged, weighted_mean(logged.weights, logged.rewards, logged.discounts))
