@@ -115,7 +115,9 @@ def main() -> int:
         if measured[f"{name}.judged"] > 0.5:
             slack = 2 * float(played.std()) / np.sqrt(len(played))  # the truth is a sample as well
             measured[f"{name}.error"] = statistics.mean(abs(one.value / truth - 1) for one in judged)
-            measured[f"{name}.covered"] = statistics.mean(one.low - slack < truth < one.high + slack for one in judged)
+            measured[f"{name}.covered"] = statistics.mean(
+                float(one.low - slack < truth < one.high + slack) for one in judged
+            )
     measured["wrong"] = wrong / (len(load["policies"]) * len(logs))
     return check(HERE / "ranges.yaml", measured)
 

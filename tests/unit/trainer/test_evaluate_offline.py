@@ -24,7 +24,7 @@ from belay_trainer.export import write_networks
 from belay_trainer.ope.artifact_policy import ArtifactPolicy
 
 EPISODES = 1_000
-TARGET, LOGGING = 2.0, 0.7  # how steeply the first number of the observation decides
+TARGET, LOGGING = 2.0, 0.5  # how steeply the first number of the observation decides
 SEEN = BoxSpace(shape=[2], dtype="float32", low=[None, None], high=[None, None])
 TWO = DiscreteSpace(n=2)
 PUSH = BoxSpace(shape=[1], dtype="float32", low=[-1.0], high=[1.0])
@@ -35,7 +35,7 @@ def artifact(
 ) -> Path:
     """An artifact whose network is linear, with two outputs."""
     folder.mkdir()
-    network = torch.nn.Linear(2, 2)
+    network = torch.nn.Linear(2, 2).eval()
     with torch.no_grad():
         network.weight.copy_(torch.tensor(weights))
         network.bias.copy_(torch.tensor(bias))
