@@ -53,7 +53,7 @@ class Softmax:
 def play(task: str, policy: Softmax, episodes: int, seed: int) -> Dataset:
     """Play episodes side by side, one in each copy; what a copy does after its first one is dropped."""
     copies = gymnasium.make_vec(task, num_envs=episodes, vectorization_mode="vector_entry_point")
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng([seed, 1])  # of `seed` alone are the numbers that episodes begin with
     seen, _ = copies.reset(seed=seed)
     under_way = np.ones(episodes, dtype=bool)
     terminated, last, columns = np.zeros(episodes, dtype=bool), np.zeros_like(seen), []

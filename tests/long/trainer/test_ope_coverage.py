@@ -9,18 +9,19 @@ from ope_worlds import DISCOUNT, LOGGING, TARGET, small_world
 
 from belay_trainer.ope import ESTIMATORS, Logged, judge
 
-REPLICATIONS = 1_000
 BY_EPISODE = {"is", "wis"}  # weights of whole episodes are the most skew
-TOLD = {name: 0.88 if name in BY_EPISODE else 0.92 for name in ESTIMATORS}  # known to 0.7 points; of nominal 95 %
+TOLD = {
+    name: 0.88 if name in BY_EPISODE else 0.92 for name in ESTIMATORS
+}  # of nominal 95 %; known to 0.7 and 1.3 points
 WORLD = small_world()
 TRUTH = WORLD.value(TARGET, DISCOUNT)
 
 
-@pytest.mark.parametrize("episodes", [200, 1_000])
-def test_intervals_of_95_percent_cover(episodes: int) -> None:
+@pytest.mark.parametrize(("episodes", "replications"), [(200, 1_000), (1_000, 300)])
+def test_intervals_of_95_percent_cover(episodes: int, replications: int) -> None:
     generator = np.random.default_rng(episodes)
     covered, asked = dict.fromkeys(ESTIMATORS, 0), dict.fromkeys(ESTIMATORS, 0)
-    for _ in range(REPLICATIONS):
+    for _ in range(replications):
         log = WORLD.log(LOGGING, episodes, generator)
         for one in judge(Logged(log, TARGET, discount=DISCOUNT)).estimates:
             if one.found is not None:
@@ -28,5 +29,5 @@ def test_intervals_of_95_percent_cover(episodes: int) -> None:
                 covered[one.estimator] += int(one.found.low <= TRUTH <= one.found.high)
     shares = {name: round(covered[name] / asked[name], 3) for name in ESTIMATORS}
     print(episodes, shares)
-    assert min(asked.values()) > 0.95 * REPLICATIONS, "too much was refused"
+    assert min(asked.values()) > 0.95 * replications, "too much was refused"
     assert {name for name, share in shares.items() if share < TOLD[name]} == set(), shares
