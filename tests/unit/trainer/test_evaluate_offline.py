@@ -49,7 +49,7 @@ def artifact(
         output=output,
         max_episode_steps=1,
         evaluation=report,
-        lineage=Lineage(namespace="n", training_job="j", uid="u", seed=0, step=1, config_hash="0"),
+        lineage=Lineage(seed=0, step=1, config_hash="0"),
         files=file_entries(folder),
     )
     (folder / MANIFEST).write_bytes(manifest.canonical())
