@@ -186,6 +186,7 @@ def test_a_report_shows_no_number_that_does_not_count() -> None:
     for text in (as_text(never, SUBJECT), as_markdown(never, SUBJECT, picture=None)):
         assert "cannot be judged offline" in text
         assert "A note." in text
+    assert "\nwdr, dr, wpdis, wis, pdis, is: π/b" in as_text(never, SUBJECT), "one reason is told once"
 
 
 def test_a_report_says_what_was_found() -> None:

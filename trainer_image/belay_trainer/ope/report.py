@@ -69,8 +69,7 @@ def as_text(judgement: Judgement, subject: Subject) -> str:
     for one in judgement.estimates:
         lines.append(f"{one.estimator:8}{_number(one.found):>10}  {_between(one.found):<24}{_size(one, judgement)}")
     lines.append(f"{'logged':8}{_number(judgement.logged):>10}  {_between(judgement.logged):<24}{judgement.episodes}")
-    reasons = [f"{one.estimator}: {one.reason}." for one in judgement.estimates if one.reason]
-    for said in (reasons, [*subject.notes, *judgement.notes]):
+    for said in (_reasons(judgement), [*subject.notes, *judgement.notes]):
         if said:
             lines += ["", *said]
     return "\n".join(lines)
@@ -90,7 +89,6 @@ def as_markdown(judgement: Judgement, subject: Subject, *, picture: str | None) 
         "",
         f"* Policy `{subject.policy}` ({subject.digest}), trained for {subject.environment}, acting {subject.acts}.",
         f"* Log `{subject.dataset}`: {judgement.episodes} episodes, {subject.timesteps} timesteps.",
-        f"* Returns are discounted by {judgement.discount:g}.",
         "",
         f"| estimator | return | {percent} interval | effective episodes | |",
         "|---|---|---|---|---|",
@@ -117,6 +115,15 @@ def _sentence(judgement: Judgement) -> str:
         f"{_between(found)}); the logged one returned {logged.value:.4g} ({_between(logged)}). Returns are discounted "
         f"by {judgement.discount:g}."
     )
+
+
+def _reasons(judgement: Judgement) -> list[str]:
+    """A line for each reason, with all estimators that have it."""
+    by_reason: dict[str, list[str]] = {}
+    for one in judgement.estimates:
+        if one.reason:
+            by_reason.setdefault(one.reason, []).append(one.estimator)
+    return [f"{', '.join(names)}: {reason}." for reason, names in by_reason.items()]
 
 
 def _number(found: Interval | None) -> str:
