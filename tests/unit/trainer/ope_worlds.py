@@ -97,5 +97,5 @@ def small_world() -> World:
 
 
 LOGGING = Table([[0.6, 0.4], [0.5, 0.5], [0.7, 0.3]])
-TARGET = Table([[0.8, 0.2], [0.3, 0.7], [0.5, 0.5]])
+TARGET = Table([[0.75, 0.25], [0.35, 0.65], [0.55, 0.45]])
 DISCOUNT = 0.9
