@@ -9,9 +9,7 @@ from ope_worlds import DISCOUNT, LOGGING, TARGET, small_world
 
 from belay_trainer.ope import ESTIMATORS, Logged, judge
 
-BY_EPISODE = {"is", "wis"}  # weights of whole episodes are the most skew
-# Of nominal 95 %. A share is known to 0.7 points from 1,000 logs and to 1.3 from 300.
-TOLD = {name: 0.88 if name in BY_EPISODE else 0.92 for name in ESTIMATORS}
+TOLD = 0.91  # of nominal 95 %; 0.93 to 0.97 were seen, known to 0.8 points from 1,000 logs and to 1.4 from 300
 WORLD = small_world()
 TRUTH = WORLD.value(TARGET, DISCOUNT)
 
@@ -30,4 +28,4 @@ def test_intervals_of_95_percent_cover(episodes: int, replications: int) -> None
     shares = {name: round(covered[name] / asked[name], 3) for name in ESTIMATORS}
     print(episodes, shares)
     assert min(asked.values()) > 0.95 * replications, "too much was refused"
-    assert {name for name, share in shares.items() if share < TOLD[name]} == set(), shares
+    assert min(shares.values()) >= TOLD, shares

@@ -93,7 +93,7 @@ def judge(
         cap: The most timesteps of an episode; None: unknown.
     Raises: BadConfiguration when there is no such estimator, or `confidence` lies outside its range.
     Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), section 12.5 (bootstrap-t). Weighted
-        returns are skew: percentiles of the same draws cover 87 % where these cover 93. Measured by
+        returns are skew: percentiles of the same draws covered 87 % where these cover 93. Measured by
         `tests/long/trainer/test_ope_coverage.py`.
     Departs: The estimate of a draw is taken to first order, from the episodes' influences.
     """
@@ -152,7 +152,7 @@ def _intervals(logged: Logged, estimated: dict[str, Estimated], confidence: floa
         means = counts @ influences / n
         spreads = np.sqrt(np.maximum(counts @ influences**2 / n - means**2, 0.0))
         least = np.maximum(LEAST_SPREAD * spread, np.finfo(np.float64).tiny)
-        # How far a draw is off, in units of its own spread: that is what the log is off by as well, the other way round.
+        # How far a draw is off, in units of its own spread. The log is off the truth by as much, the other way round.
         pivots.append(means / np.maximum(spreads, least))
     low, high = np.quantile(np.concatenate(pivots), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0) * spread
     found = {}
