@@ -7,7 +7,7 @@ only when it runs: help and bad arguments are told at once.
 import argparse
 from typing import Protocol
 
-from belay_trainer.commands import import_policy, pod, verify
+from belay_trainer.commands import evaluate_offline, import_policy, pod, verify
 
 
 class Command(Protocol):
@@ -24,4 +24,9 @@ class Command(Protocol):
 
 
 POD = "pod"
-COMMANDS: dict[str, Command] = {POD: pod, "import": import_policy, "verify": verify}
+COMMANDS: dict[str, Command] = {
+    POD: pod,
+    "import": import_policy,
+    "verify": verify,
+    "evaluate-offline": evaluate_offline,
+}

@@ -1,0 +1,46 @@
+"""Logged episodes from files: one reader per format, one form in memory, checked before anybody uses them.
+
+A new source is a file beside this one and a line in READERS. What a Parquet or HDF5 file has to look like is a
+contract: `docs/reference/dataset.md`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from belay_trainer.datasets import hdf5, parquet
+from belay_trainer.datasets.check import check
+from belay_trainer.datasets.dataset import Dataset
+from belay_trainer.errors import BadConfiguration
+from belay_trainer.words import nearest
+
+__all__ = ["READERS", "Dataset", "read"]
+
+READERS: dict[str, Callable[[Path], Dataset]] = {
+    ".parquet": parquet.read,
+    ".hdf5": hdf5.read,
+    ".h5": hdf5.read,
+}
+"""By the file's suffix. A folder is taken for a dataset of Minari."""
+
+
+def read(path: Path) -> tuple[Dataset, list[str]]:
+    """Return the checked dataset in a file, or in a folder of Minari's, and what its reader should know of it.
+
+    Returns: The dataset, and a sentence for each thing that is no error: outliers, copies, what was left out.
+    Raises: BadConfiguration, naming the column and the nearest known name.
+    """
+    file = path / hdf5.MINARI_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise BadConfiguration(f"dataset {path}: {_absent(path)}")
+    if file.suffix not in READERS:
+        raise BadConfiguration(f"dataset {path}: its suffix is {file.suffix!r}, wanted one of {', '.join(READERS)}.")
+    dataset = READERS[file.suffix](file)
+    return dataset, [*dataset.notes, *check(dataset, name=str(path))]
+
+
+def _absent(path: Path) -> str:
+    if path.is_dir():
+        return f"there is no {hdf5.MINARI_FILE} in this folder: name a file, or the folder of a Minari dataset in HDF5."
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = nearest(path.name, beside)
+    return f"there is no such file; beside it lies {close!r}." if close else "there is no such file."
