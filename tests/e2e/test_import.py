@@ -1,4 +1,4 @@
-"""A policy from elsewhere, imported as a person does it: with a token of the namespace, into the built-in store, and served."""
+"""A policy from elsewhere, imported as a person does it, with a token of the namespace, into the built-in store; served."""
 
 import json
 
@@ -18,7 +18,8 @@ model.learn(256)
 model.save("ppo.zip")
 '
 python3 -m belay_trainer import ppo.zip --trust --family elsewhere --environment CartPole-v1 --episodes 5 \
-    --namespace "$NAMESPACE" --store http://belay-logbook.{SYSTEM}.svc:8600 --token-file /token/token > /dev/termination-log
+    --namespace "$NAMESPACE" --store http://belay-logbook.{SYSTEM}.svc:8600 \
+    --token-file /token/token > /dev/termination-log
 """
 ASK = """
 import json, urllib.request
