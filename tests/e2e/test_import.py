@@ -1,4 +1,4 @@
-"""A policy from elsewhere, imported as a person does it, with a token of the namespace, into the built-in store; served."""
+"""A policy from elsewhere, imported as a person does it, with a token of the namespace, is served."""
 
 import json
 
