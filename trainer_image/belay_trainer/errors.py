@@ -10,6 +10,7 @@ TrainerError
 """
 
 from belay_api import names
+from belay_api.findings import Finding
 
 
 class TrainerError(Exception):
@@ -17,6 +18,8 @@ class TrainerError(Exception):
 
     exit_code = 1
     outcome = "Error"
+    findings: tuple[Finding, ...] = ()
+    """What the diagnosis found by then."""
 
 
 class BadConfiguration(TrainerError):

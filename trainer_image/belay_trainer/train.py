@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from belay_api.findings import Finding
 from belay_api.outcomes import KnownOutcome
 from belay_api.training import RuntimeSpec
 from belay_api.wire import CheckpointRef
@@ -37,6 +38,7 @@ class Trained:
     step: int  # timesteps done
     steps_per_second: float | None
     resumed_from: int | None
+    findings: tuple[Finding, ...] = ()  # of its diagnosis, at the end
     ended_early: str = ""  # why, where it diverged after a policy had been evaluated
 
 
@@ -97,7 +99,9 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
             speed = loop.steps_per_second
             best = loop.evaluate()
         except Diverged as error:
+            loop.diagnose()
             if loop.state.best is None:
+                error.findings = loop.diagnosis.findings
                 raise
             log.warning("the seed ends with the best policy so far: %s", error)
             best, speed, ended_early = loop.state.best, loop.steps_per_second, str(error)
@@ -111,6 +115,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
         step=loop.learner.timesteps,
         steps_per_second=speed,
         resumed_from=loop.resumed_from,
+        findings=loop.diagnosis.findings,
         ended_early=ended_early,
     )
 
