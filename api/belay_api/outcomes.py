@@ -52,6 +52,8 @@ class RandomReturn(StatusModel):
     """Mean return."""
     episodes: int
     """Over so many episodes."""
+    std: float | None = None
+    """Standard deviation over episodes; absent: an earlier trainer did not tell."""
 
 
 def certain_return(low: float | None, high: float | None, cap: int | None) -> CertainRange | None:

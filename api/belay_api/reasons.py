@@ -152,6 +152,51 @@ class RolloutReason(StrEnum):
     """The policy's digest was rolled back before; it is not tried again without the command retry."""
 
 
+class FindingReason(StrEnum):
+    """What the diagnosis of a training finds, in the order to look at it: what stands first may cause what follows. It
+    stops nothing. What each rests on, and what to do: docs/guides/diagnose.md."""
+
+    REWARD_SIGN_FLIPPED = "RewardSignFlipped"
+    """What is paid for is the opposite of what seems to be wanted: ending at once, failing, or never a return as high
+    as the environment names for solved."""
+    REWARD_CONSTANT = "RewardConstant"
+    """Every episode returns the same, whatever is done: there is nothing to learn from."""
+    TERMINAL_REWARD_MISSING = "TerminalRewardMissing"
+    """Episodes come to their end by the task, and no end pays anything."""
+    OBSERVATION_OUTSIDE_SPACE = "ObservationOutsideSpace"
+    """Observations lie outside the bounds that the environment declares."""
+    OBSERVATION_CONSTANT = "ObservationConstant"
+    """Every observation is the same: a policy cannot react to anything."""
+    ACTIONS_WITHOUT_EFFECT = "ActionsWithoutEffect"
+    """Other actions change neither observations nor rewards nor ends."""
+    RESET_LEAVES_STATE = "ResetLeavesState"
+    """A copy that was used goes on otherwise after a reset than a new one, from the same seed with the same actions."""
+    NOT_DETERMINISTIC = "NotDeterministic"
+    """Two new copies differ from the same seed with the same actions: runs cannot be repeated."""
+    TIME_LIMIT_TERMINATES = "TimeLimitTerminates"
+    """Episodes are reported as terminated where only their time is up, so nothing is expected beyond."""
+    VALUES_OUT_OF_BOUNDS = "ValuesOutOfBounds"
+    """The critic expects more, or less, than the rewards seen and the discount allow."""
+    VALUES_NEAR_ZERO = "ValuesNearZero"
+    """The critic expects nothing where the episodes return a lot."""
+    WEIGHTS_STAND_STILL = "WeightsStandStill"
+    """Updates do not move the weights."""
+    NO_BETTER_THAN_RANDOM = "NoBetterThanRandom"
+    """No evaluation is better than random actions, though much of the budget is used."""
+    ENTROPY_COLLAPSED = "EntropyCollapsed"
+    """The policy always takes the same action and is no better than random ones."""
+    NO_EXPLORATION = "NoExploration"
+    """The algorithm needs random actions to explore and takes none, and its policy is no better than random ones."""
+    UPDATES_TOO_LARGE = "UpdatesTooLarge"
+    """A single update moves the weights by a large part of their whole size."""
+    POLICY_JUMPS = "PolicyJumps"
+    """Updates change the policy by far more than the clip range is there to allow."""
+    RELAPSED = "Relapsed"
+    """The policy lost most of what it had learned. The best checkpoint is published, not the last."""
+    SEEDS_DISAGREE = "SeedsDisagree"
+    """Some seeds learned and others did not: the best one may be luck."""
+
+
 class EventReason(StrEnum):
     """Reasons of the Events Belay posts; each is posted once per change of situation."""
 
@@ -161,6 +206,8 @@ class EventReason(StrEnum):
     """Enough seeds succeeded."""
     TRAINING_FAILED = "TrainingFailed"
     """The job cannot succeed any more."""
+    FINDING_REPORTED = "FindingReported"
+    """The diagnosis found something that it had not found before; `status.findings` has all."""
     POLICY_PUBLISHED = "PolicyPublished"
     """The best seed's artifact became an RLPolicy."""
     DIGEST_MISMATCH = "DigestMismatch"

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from belay_api.algorithms import AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
+from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
@@ -345,6 +346,8 @@ class SeedStatus(StatusModel):
     """Digest of the modules in `runtime.code` that it trained with, once it succeeded; absent: there are none."""
     message: str | None = None
     """Why it failed, or ended early, in the trainer's words."""
+    findings: list[str] | None = None
+    """Reasons of what the diagnosis finds, the first one first; absent: nothing."""
 
 
 class BestSeed(StatusModel):
@@ -421,6 +424,10 @@ class RLTrainingJobStatus(ConditionedStatus):
     """The result over seeds, once enough succeeded."""
     progress: Progress | None = None
     """How far the job is."""
+    findings: Annotated[list[JobFinding], Field(max_length=MOST_FINDINGS)] | None = Field(
+        default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]}
+    )
+    """What the diagnosis finds, over all seeds; the three to look at first. Absent: nothing."""
     published_policy: str | None = None
     """Name of the RLPolicy made of the best seed."""
     started_at: Instant | None = None
@@ -480,4 +487,6 @@ class TrainingReport(Model):
     """Hash of all final weights, target networks included, to compare runs bit for bit."""
     message: str = ""
     """What went wrong, for people."""
+    findings: list[Finding] = Field(default_factory=list)
+    """What the diagnosis finds at the end, the first one first."""
     model_config = {"extra": "ignore"}

@@ -33,6 +33,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, field_validator
 
+from belay_api.findings import MOST_FINDINGS, Finding
 from belay_api.model import Model
 from belay_api.units import Instant
 
@@ -135,6 +136,8 @@ class SeedProgress(Model):
     """Timestep of the checkpoint the pod resumed from."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """The algorithm's own numbers at this step."""
+    findings: Annotated[list[Finding], Field(max_length=MOST_FINDINGS)] | None = None
+    """What the diagnosis finds now, the first one first; None: nothing."""
 
 
 class RunEvaluation(Model):

@@ -135,6 +135,19 @@ class Copies(DummyVecEnv):
         return self._seeds
 
 
+class RewardMonitor(Monitor):
+    """An environment whose episode returns are counted, and of whose rewards it is known between what they lie."""
+
+    reward_low, reward_high = math.inf, -math.inf  # of finished episodes
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode, after a look at the rewards of the one before: at each timestep it would cost more."""
+        if self.rewards:
+            low, high = min(self.rewards), max(self.rewards)
+            self.reward_low, self.reward_high = min(self.reward_low, low), max(self.reward_high, high)
+        return super().reset(**kwargs)
+
+
 def reset_seeds(seed: int, copies: int) -> list[int]:
     """Return the reset seeds of a training seed's copies, all at least 2^31.
 
@@ -145,7 +158,7 @@ def reset_seeds(seed: int, copies: int) -> list[int]:
 
 def vectorised(make: Callable[[], Environment], copies: int) -> Copies:
     """Return `copies` environments, each counting its episode returns."""
-    return Copies([lambda: Monitor(make()) for _ in range(copies)])
+    return Copies([lambda: RewardMonitor(make()) for _ in range(copies)])
 
 
 def _unregistered(id: str, imported: Imported | None, error: Exception) -> str:

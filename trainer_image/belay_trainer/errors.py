@@ -12,6 +12,7 @@ TrainerError
 """
 
 from belay_api import names
+from belay_api.findings import Finding
 
 
 class TrainerError(Exception):
@@ -19,6 +20,8 @@ class TrainerError(Exception):
 
     exit_code = 1
     outcome = "Error"
+    findings: tuple[Finding, ...] = ()
+    """What the diagnosis found by then."""
 
 
 class BadConfiguration(TrainerError):

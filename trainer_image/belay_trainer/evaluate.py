@@ -91,6 +91,11 @@ class Evaluator:
         self.rewards = environments.reward_range(self._environments[0], task)
         self.cap = environments.cap(self._environments[0])
 
+    @property
+    def environment(self) -> Environment:
+        """One of its environments."""
+        return self._environments[0]
+
     @classmethod
     def held_out(cls, make: Callable[[], Environment], task: EnvironmentSpec, spec: EvaluationSpec) -> Self:
         """Return the one that chooses among checkpoints."""

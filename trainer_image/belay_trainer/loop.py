@@ -1,9 +1,9 @@
 """A training from its first collection to the end of its budget: when it is evaluated, saved and left.
 
-Between an update and the next collection a training can be cut without losing a bit. There, in this order: play random
-actions (once) · are the numbers still numbers · evaluate, if due, and end if that is enough · go, if asked to · keep a
-checkpoint, if due. An evaluation that is cut short is not recorded, so the next pod plays it again and ends up with the
-same bits.
+Between an update and the next collection a training can be cut without losing a bit. There, in this order: probe the
+environment and play random actions (once) · are the numbers still numbers · evaluate and diagnose, if due, and end if
+that is enough · go, if asked to · keep a checkpoint, if due. An evaluation that is cut short is not recorded, so the
+next pod plays it again and ends up with the same bits.
 
 Within a collection there are heartbeats, and a pod that must go waits for its end no longer than a part of its grace:
 then the experience of that collection is dropped and the next pod begins it anew, in new episodes.
@@ -19,8 +19,9 @@ from typing import Any
 from belay_api.artifact import EvaluationReport
 from belay_api.outcomes import KnownOutcome, Played
 from belay_api.wire import CheckpointRef, RunEvaluation, RunProgress
-from belay_trainer import checkpoint, early
+from belay_trainer import checkpoint, early, environments
 from belay_trainer.config import Run
+from belay_trainer.diagnosis.diagnosis import Diagnosis
 from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, Interrupted
 from belay_trainer.evaluate import ENDLESS, Evaluator, Stopped
 from belay_trainer.heartbeat import PERIOD_S, Heartbeat
@@ -73,6 +74,7 @@ class Loop:
         self.state = LoopState()
         self.resumed_from: int | None = None
         self.enough: str | None = None  # why the training ended before its budget
+        self.diagnosis = Diagnosis(learner, evaluator.environment, budget=run.spec.budget.steps)
         self.untried = False  # the environments come from a checkpoint, and have not got through a collection here
         self._run, self._evaluator, self._keeper, self._heartbeat, self._stop = run, evaluator, keeper, heartbeat, stop
         self._grace_s = run.spec.checkpoint.grace.total_seconds()
@@ -92,6 +94,7 @@ class Loop:
         """Take up a checkpoint; without a `collection` new episodes begin."""
         self.learner.restore(state, collection)
         self.state = state["loop"]
+        self.diagnosis.restore(state.get("diagnosis"))
         self.resumed_from = ref.step
         self.untried = collection is not None
         self._began = time.monotonic()
@@ -131,8 +134,14 @@ class Loop:
         if best is None or report.mean >= best.report.mean:
             best = self.state.best = Best(report, self.learner.weights(), found.played)
         self.state.evaluated_at = report.step
+        self.diagnose(found.played["length"])
         self.tell()
         return best
+
+    def diagnose(self, length: Played | None = None) -> None:
+        """Look what is wrong with the training. Args: length: Of episodes in a new evaluation; None: there is none."""
+        state = self.state
+        self.diagnosis.look(evaluation=state.evaluation, length=length, random=state.random or {}, reach=state.reach)
 
     def outcomes(self) -> dict[str, KnownOutcome]:
         """Return what is known of returns and lengths beside the best policy, for its artifact."""
@@ -159,6 +168,7 @@ class Loop:
                 life=self._life,
                 evaluations=[self.state.evaluation] if self.state.evaluation else [],  # again: one may have been lost
                 metrics={name: value for name, value in metrics if math.isfinite(value)},
+                findings=list(self.diagnosis.findings) or None,
             )
         )
 
@@ -193,6 +203,7 @@ class Loop:
 
     def _play_random(self) -> None:
         self.tell()
+        self.diagnosis.begin(environments.maker(self._run.spec.environment), seed=self._run.seed)
         self.state.random = self._evaluator.random(
             seed=self._run.seed, budget=self._run.spec.budget.steps, stop=self._must_go
         )
@@ -241,7 +252,7 @@ class Loop:
         self._check_weights()
         self.state.saved_at = step
         state = self.learner.state(collecting_since=step if collecting else None)
-        state |= {"random": random_state(), "loop": self.state}
+        state |= {"random": random_state(), "loop": self.state, "diagnosis": self.diagnosis.state()}
         whole = self._run.spec.checkpoint.environment and not collecting
         self._keeper.save(step, checkpoint.pack(state, self.learner.collection() if whole else None))
 

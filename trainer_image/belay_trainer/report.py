@@ -10,18 +10,26 @@ _CUT = " …"
 
 
 def write_report(report: TrainingReport, path: Path) -> None:
-    """Write the report, its message shortened until it fits."""
+    """Write the report, shortened until it fits."""
     path.write_bytes(encode(report))
 
 
 def encode(report: TrainingReport) -> bytes:
-    """Return the report as JSON of at most `LIMIT` bytes. Raises: ValueError when all but its message is longer."""
+    """Return the report as JSON of at most `LIMIT` bytes: its message is shortened, then its last findings left out.
+
+    Raises: ValueError when all else is longer.
+    """
     content, message = _json(report), report.message
     while len(content) > LIMIT:
-        if not message:
+        if message:
+            # A character takes six bytes at most.
+            message = message[: len(message) - max(1, (len(content) - LIMIT) // 6)]
+            report = report.model_copy(update={"message": message + _CUT})
+        elif report.findings:
+            report = report.model_copy(update={"findings": report.findings[:-1]})
+        else:
             raise ValueError(f"the report has {len(content)} bytes without its message; the kubelet keeps {LIMIT}")
-        message = message[: len(message) - max(1, (len(content) - LIMIT) // 6)]  # a character takes six bytes at most
-        content = _json(report.model_copy(update={"message": message + _CUT}))
+        content = _json(report)
     return content
 
 

@@ -55,10 +55,11 @@ def train_and_publish(
         code=run.code,
         weights_sha256=weights,
         message=trained.ended_early,
+        findings=list(trained.findings),
     )
 
 
 def _random(trained: Trained) -> RandomReturn | None:
     known = trained.outcomes.get("return")
     random = known.random if known is not None else None
-    return None if random is None else RandomReturn(mean=random.mean, episodes=random.episodes)
+    return None if random is None else RandomReturn(mean=random.mean, episodes=random.episodes, std=random.std)

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
+from belay_api.findings import Finding
 from belay_api.outcomes import KnownOutcome
 from belay_api.training import RuntimeSpec
 from belay_api.wire import CheckpointRef
 from belay_trainer import checkpoint, environments, learners
 from belay_trainer.checkpoint import Checkpoint
 from belay_trainer.config import Run
-from belay_trainer.errors import Diverged, TrainerError
+from belay_trainer.errors import Diverged, GivenUp, TrainerError
 from belay_trainer.evaluate import Evaluator
 from belay_trainer.export import rehearse
 from belay_trainer.heartbeat import Heartbeat
@@ -37,6 +38,7 @@ class Trained:
     step: int  # timesteps done
     steps_per_second: float | None
     resumed_from: int | None
+    findings: tuple[Finding, ...] = ()  # of its diagnosis, at the end
     ended_early: str = ""  # why, where it ended before its budget
 
 
@@ -97,8 +99,13 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
             speed = loop.steps_per_second
             best = loop.state.best if loop.enough else loop.evaluate()
             ended_early = loop.enough or ""
+        except GivenUp as error:
+            error.findings = loop.diagnosis.findings
+            raise
         except Diverged as error:
+            loop.diagnose()
             if loop.state.best is None:
+                error.findings = loop.diagnosis.findings
                 raise
             log.warning("the seed ends with the best policy so far: %s", error)
             best, speed, ended_early = loop.state.best, loop.steps_per_second, str(error)
@@ -112,6 +119,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
         step=loop.learner.timesteps,
         steps_per_second=speed,
         resumed_from=loop.resumed_from,
+        findings=loop.diagnosis.findings,
         ended_early=ended_early,
     )
 

@@ -16,6 +16,7 @@ from belay_api.reasons import EventReason, TrainingReason
 from belay_api.training import RLTrainingJobStatus, SeedPhase, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
+from belay_operator.training.findings import finding_notes, job_findings
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import published, seed_statuses, unread
 from belay_operator.training.situation import Situation, situation
@@ -62,6 +63,7 @@ def _read_world(observed: Observed) -> RLTrainingJobStatus:
             "seeds": seeds,
             "running": sum(seed.phase == SeedPhase.RUNNING for seed in seeds),
             "progress": progress(observed, seeds),
+            "findings": job_findings(observed, seeds),
             "started_at": before.started_at or observed.workload.started_at,
         }
     )
@@ -122,7 +124,7 @@ def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) ->
     """Return what is told once, at the change of situation. An event may be lost with the operator, status is not."""
     before = get_condition(observed.status.conditions, "Ready")
     was = before.reason if before else None
-    notes = []
+    notes = finding_notes(observed.status, status)
     if observed.status.started_at is None and status.started_at is not None:
         words = f"{observed.workload.title} trains {observed.spec.seeds.count} seeds"
         notes.append(Note(EventReason.TRAINING_STARTED, words))

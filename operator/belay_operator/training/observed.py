@@ -24,6 +24,14 @@ class SeedView:
     obstacle: str | None = None  # why its newest pod cannot start, or has no place to run
     failure: str | None = None  # why the last of its pods that failed did
 
+    @property
+    def success(self) -> TrainingReport | None:
+        """The report of a pod that left a checkpoint that can be published; None: there is none."""
+        return next(
+            (one for one in self.reports if one.outcome == "Succeeded" and one.artifact and one.return_ is not None),
+            None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class WorkloadEnd:
@@ -81,6 +89,13 @@ class Observed:
     def attempt(self) -> int:
         """Which life of the pods this is."""
         return attempt_of(self.status)
+
+    def heartbeat(self, index: int) -> RunProgressRecord | None:
+        """Return a seed's newest heartbeat; None: there is none of this attempt."""
+        beat = self.progress.get(index)
+        # A job of the same name that was deleted may still be on record, and so may an earlier attempt.
+        ours = beat is not None and beat.uid == self.owner.uid and beat.attempt == self.attempt
+        return beat if ours else None
 
     @property
     def required(self) -> int:

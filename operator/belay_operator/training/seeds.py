@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from belay_api.reasons import TrainingReason
 from belay_api.training import SeedPhase, SeedStatus, TrainingReport
+from belay_operator.training.findings import seed_findings
 from belay_operator.training.observed import Observed, SeedView, WorkloadView
 
 _DIGITS = 3  # significant, of a rate: more would only be noise, and every change is a write
@@ -56,15 +57,13 @@ def _seed(observed: Observed, before: SeedStatus) -> SeedStatus:
         return before
     view = observed.workload.seed(before.index)
     seed = _with_heartbeat(observed, before.model_copy(update={"retries": max(before.retries, view.retries)}))
-    if done := next(filter(_names_a_policy, view.reports), None):
-        return _succeeded(seed, done)
+    if (findings := seed_findings(observed, before.index)) is not None:
+        seed = seed.model_copy(update={"findings": [one.reason for one in findings] or None})
+    if view.success is not None:
+        return _succeeded(seed, view.success)
     phase = _phase(observed.workload, seed, view)
     rate = None if phase == SeedPhase.STOPPED else seed.steps_per_second
     return seed.model_copy(update={"phase": phase, "steps_per_second": rate, "message": _message(seed, view)})
-
-
-def _names_a_policy(report: TrainingReport) -> bool:
-    return report.outcome == "Succeeded" and report.artifact is not None and report.return_ is not None
 
 
 def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
@@ -88,9 +87,8 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
 
 
 def _with_heartbeat(observed: Observed, seed: SeedStatus) -> SeedStatus:
-    beat = observed.progress.get(seed.index)
-    # A job of the same name that was deleted may still be on record, and so may an earlier attempt.
-    if beat is None or beat.uid != observed.owner.uid or beat.attempt != observed.attempt:
+    beat = observed.heartbeat(seed.index)
+    if beat is None:
         return seed
     rate = beat.steps_per_second
     return seed.model_copy(

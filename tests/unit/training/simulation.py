@@ -63,7 +63,9 @@ class Cluster:
     def beat(self, index: int) -> None:
         if self._pod(index, "Running"):
             facts = self.world.facts.setdefault(("progress", "default", NAME), {})
-            facts[index] = heartbeat(index, 100 * (self.lives[index] + 1))
+            step = 100 * (self.lives[index] + 1)
+            found = {"reason": "PolicyJumps", "message": f"Seen at timestep {step}.", "advice": "Lower learning_rate."}
+            facts[index] = heartbeat(index, step, findings=[found] if index else None)
 
     def succeed(self, index: int) -> None:
         if self._end(index, "Succeeded", report=report(index, self.returns[index])):

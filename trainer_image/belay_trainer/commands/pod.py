@@ -53,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     except TrainerError as error:
         log.error("%s: %s", error.outcome, error)
         report, code = _failure(asked, options.index, error.outcome, str(error)), error.exit_code
+        report = report.model_copy(update={"findings": list(error.findings)})
     except Exception as error:  # the last door: a report says more to the user than a lost traceback
         log.exception("the trainer failed")
         report, code = _failure(asked, options.index, "Error", f"{type(error).__name__}: {error}"), 1

@@ -12,3 +12,6 @@ class A2C(OnPolicy):
     algorithm = "a2c"
     library = stable_baselines3.A2C
     settings = staticmethod(a2c.model)
+
+    def _gradient_steps(self) -> int:
+        return self.model._n_updates  # all that was collected is one batch

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from belay_api.artifact import NormaliserConstants
+from belay_trainer.diagnosis.recorder import Recorder
 from belay_trainer.environments import Environment
 from belay_trainer.evaluate import Policy
 
@@ -27,6 +29,17 @@ class Networks:
     normaliser: NormaliserConstants | None  # what both networks do to observations first; None: nothing
 
 
+@dataclass(frozen=True, slots=True)
+class Internals:
+    """What the diagnosis reads of a learner."""
+
+    gradient_steps: int  # so far
+    weights: np.ndarray  # all, flat
+    rewards: tuple[float, float]  # lowest and highest of all finished episodes, the environment's own
+    bonus: float = 0.0  # the most that its critic gives a timestep beyond its reward, such as for entropy
+    exploration: float | None = None  # share of actions that are random now; None: it explores by other means
+
+
 class Learner(Protocol):
     """One seed's training in some library."""
 
@@ -36,6 +49,10 @@ class Learner(Protocol):
     """Of which environment its preset is."""
     packages: tuple[str, ...]
     """Distributions that decide what it learns, for the artifact's lineage."""
+    discount: float
+    """Of rewards, per timestep."""
+    recorder: Recorder | None
+    """Told of steps and updates while it has room; None: nobody wants to know."""
 
     @property
     def timesteps(self) -> int:
@@ -63,6 +80,17 @@ class Learner(Protocol):
 
     def metrics(self) -> dict[str, float]:
         """Return the newest figures by name, finite or not."""
+
+    def internals(self) -> Internals:
+        """Return what the diagnosis reads, as it is now."""
+
+    def values(self, observations: np.ndarray) -> np.ndarray | None:
+        """Return the discounted return that the critic expects, (observation,), in the environment's own rewards.
+
+        Args:
+            observations: Raw ones, (observation, *shape).
+        Returns: None where there is no critic of single observations.
+        """
 
     def finite(self) -> bool:
         """Return whether every weight is a number."""

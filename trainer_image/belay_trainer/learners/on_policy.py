@@ -1,5 +1,6 @@
 """PPO and A2C: an update uses what was collected since the one before, then forgets it."""
 
+import math
 from typing import Any
 
 import torch
@@ -23,6 +24,10 @@ class OnPolicy(StableBaselines):
         model.collect_rollouts(model.env, self._hook, model.rollout_buffer, n_rollout_steps=model.n_steps)
         model._update_current_progress_remaining(model.num_timesteps, model._total_timesteps)
         model.train()
+
+    def _gradient_steps(self) -> int:
+        model: Any = self.model  # counts epochs
+        return model._n_updates * math.ceil(model.n_steps * model.n_envs / model.batch_size)
 
     def _actor(self, policy: Any) -> torch.nn.Module:
         return _Actor(policy, gaussian=not self.discrete)

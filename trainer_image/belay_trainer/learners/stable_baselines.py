@@ -29,11 +29,12 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize, VecTransposeI
 from belay_api.artifact import NormaliserConstants
 from belay_trainer import environments
 from belay_trainer.config import Run
+from belay_trainer.diagnosis.recorder import Recorder
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.evaluate import Policy
 from belay_trainer.learners import archive
-from belay_trainer.learners.learner import Networks
+from belay_trainer.learners.learner import Internals, Networks
 from belay_trainer.learners.networks import Preprocessed
 from belay_trainer.presets.preset import Asked, Model
 
@@ -49,6 +50,7 @@ COUNTERS = (
 )
 _COLLECTION = ("_last_original_obs", "_last_episode_starts", "action_space", "action_noise")
 _STATISTICS = ("obs_rms", "ret_rms")
+_ENTROPY = 5.0  # nats an action's number; at most log 2 where it is squashed, and tuned to about -1
 _CONVOLVED = 36  # pixels a side, the least that the library's convolutional network takes
 log = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class StableBaselines(ABC):
         except (AssertionError, ValueError, TypeError) as error:
             raise BadConfiguration(f"algorithm: {self.algorithm} refuses its settings or the task: {error}") from error
         self.model.set_logger(Logger(folder=None, output_formats=[]))  # numbers are read from it, nothing is printed
+        self.discount = float(preset.arguments["gamma"])
         self._hook = _Hook()
         self._unstarted = copy.deepcopy({name: getattr(self.model, name) for name in ("_last_obs", *_COLLECTION)})
 
@@ -121,6 +124,15 @@ class StableBaselines(ABC):
         normaliser = self._normaliser
         return self.model.policy if normaliser is None else _Normalised(self.model.policy, normaliser)
 
+    @property
+    def recorder(self) -> Recorder | None:
+        """See `Learner.recorder`."""
+        return self._hook.recorder
+
+    @recorder.setter
+    def recorder(self, recorder: Recorder | None) -> None:
+        self._hook.recorder = recorder
+
     def start(self) -> None:
         """See `Learner.start`."""
         _, callback = self.model._setup_learn(self._steps, self._hook)
@@ -136,6 +148,8 @@ class StableBaselines(ABC):
             except ValueError as error:  # torch refuses a distribution over what is not a number
                 self._explain(error)
                 raise
+            if self.recorder is not None and self.recorder.wants_updates:
+                self.recorder.update(losses)
             for name, value in losses.items():
                 if name.endswith("loss") and not np.isfinite(value):
                     raise Diverged(
@@ -153,6 +167,29 @@ class StableBaselines(ABC):
         if returns := [episode["r"] for episode in self.model.ep_info_buffer or ()]:
             found["collection/return"] = float(np.mean(returns))
         return found
+
+    def internals(self) -> Internals:
+        """See `Learner.internals`."""
+        weights = [tensor.detach().cpu().numpy().ravel() for tensor in self.model.policy.parameters()]
+        temperature = self.model.logger.name_to_value.get("train/ent_coef", 0.0)  # of SAC and its kin
+        numbers = int(np.prod(self.model.action_space.shape or (1,)))
+        return Internals(
+            gradient_steps=self._gradient_steps(),
+            weights=np.concatenate(weights),
+            rewards=(min(self.model.env.get_attr("reward_low")), max(self.model.env.get_attr("reward_high"))),
+            bonus=_ENTROPY * numbers * float(temperature) * self._reward_scale(),
+            exploration=self._exploration(),
+        )
+
+    def values(self, observations: np.ndarray) -> np.ndarray | None:
+        """See `Learner.values`."""
+        policy, device = self.model.policy, self.model.device
+        policy.set_training_mode(False)  # as collecting does: nothing may learn from this
+        shape = list(self.model.observation_space.shape or ())
+        critic = Preprocessed(self._value(policy), self._constants(), channels_last=False, shape=shape).to(device)
+        with torch.no_grad():
+            found = critic(torch.from_numpy(observations).to(device))
+        return found.cpu().numpy() * self._reward_scale()
 
     def finite(self) -> bool:
         """See `Learner.finite`."""
@@ -234,6 +271,21 @@ class StableBaselines(ABC):
     def _value(self, policy: Any) -> torch.nn.Module:
         """Return the network from observations to the expected discounted return (batch,)."""
 
+    def _gradient_steps(self) -> int:
+        """Return how often the optimiser has stepped."""
+        return self.model._n_updates
+
+    def _exploration(self) -> float | None:
+        """See `Internals.exploration`."""
+        return None
+
+    def _reward_scale(self) -> float:
+        """Return what rewards are divided by before they are learned from."""
+        normaliser = self._normaliser
+        if normaliser is None or not normaliser.norm_reward:
+            return 1.0
+        return float(np.sqrt(normaliser.ret_rms.var + normaliser.epsilon))
+
     def _restore(self, state: dict[str, Any]) -> None:
         self._set_weights(state["weights"])
         self._set(state["counters"])
@@ -308,10 +360,23 @@ class _Hook(BaseCallback):
     """Called by the library after every step of the vector."""
 
     each: Callable[[], None]
+    recorder: Recorder | None = None
 
     def _on_step(self) -> bool:
         self.each()
+        if self.recorder is not None and self.recorder.wants_steps:
+            self._record(self.recorder)
         return True
+
+    def _record(self, recorder: Recorder) -> None:
+        seen, normaliser = self.locals, self.model.get_vec_normalize_env()
+        recorder.step(
+            rewards=seen["rewards"] if normaliser is None else normaliser.old_reward,
+            dones=seen["dones"],
+            infos=seen["infos"],
+            observations=seen["new_obs"] if normaliser is None else normaliser.old_obs,
+            actions=seen["actions"],
+        )
 
 
 class _Normalised:

@@ -18,6 +18,10 @@ class TD3(OffPolicy):
     settings = staticmethod(td3.model)
     output = "mean"
 
+    def _exploration(self) -> float | None:
+        model: Any = self.model
+        return 0.0 if model.action_noise is None else None
+
     def _actor(self, policy: Any) -> torch.nn.Module:
         return _Actor(policy.actor, self.model.action_space)
 
