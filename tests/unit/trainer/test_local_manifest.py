@@ -146,7 +146,12 @@ def test_numbers_and_dates_are_read_as_kubectl_reads_them(tmp_path: Path) -> Non
 
 
 def test_what_only_a_cluster_uses_or_judges_is_named(tmp_path: Path) -> None:
-    runtime = {"image": "mine:1", "resources": {"limits": {"cpu": "1", "gpu": 1}}, "tolerations": [{"value": "x"}]}
+    runtime = {
+        "threads": 2,
+        "image": "mine:1",
+        "resources": {"limits": {"cpu": "1", "gpu": 1}},
+        "tolerations": [{"value": "x"}],
+    }
     manifest = read_manifest(_write(tmp_path, _with(runtime=runtime, suspend=True)))
     assert manifest.unchecked == ("spec.runtime.resources", "spec.runtime.tolerations")
     assert manifest.unused == (

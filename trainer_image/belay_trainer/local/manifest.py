@@ -23,17 +23,9 @@ from belay_trainer.errors import BadConfiguration
 from belay_trainer.local.rules import twin
 
 KIND = "RLTrainingJob"
-UNUSED = (
-    "storage",
-    "failure",
-    "suspend",
-    "runtime.image",
-    "runtime.resources",
-    "runtime.nodeSelector",
-    "runtime.tolerations",
-    "publish.serving",
-)
-"""Fields of a spec that only a cluster has a use for."""
+UNUSED = ("storage", "failure.retriesPerSeed", "suspend", "publish.serving")
+"""Fields of a spec that only a cluster has a use for; beside them all of `runtime` but `USED_OF_RUNTIME`."""
+USED_OF_RUNTIME = ("threads",)
 _MOST_NAMES = 12  # listed where none is near
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "integer": ((int, float), "a number without quotes"),
@@ -76,7 +68,7 @@ def read_manifest(path: Path, *, name: str | None = None) -> Manifest:
         namespace=body["metadata"].get("namespace") or "default",
         spec=spec,
         unchecked=tuple(dict.fromkeys(_unchecked(schema["properties"]["spec"], said, "spec"))),
-        unused=tuple(f"spec.{field}" for field in UNUSED if _at(said, field)),
+        unused=tuple(f"spec.{field}" for field in (*UNUSED, *_of_runtime(said)) if _at(said, field)),
     )
 
 
@@ -226,6 +218,10 @@ def _unchecked(schema: Mapping[str, Any], said: Any, path: str) -> Iterator[str]
 def _rules(schema: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the rules about an object as it is; those about a change of it have nothing to judge here."""
     return [rule for rule in schema.get("x-kubernetes-validations", ()) if "oldSelf" not in rule["rule"]]
+
+
+def _of_runtime(said: Mapping[str, Any]) -> list[str]:
+    return [f"runtime.{key}" for key in _mapping(said.get("runtime")) if key not in USED_OF_RUNTIME]
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:

@@ -40,7 +40,7 @@ def run_here(config_file: Path, *, name: str | None, out: Path | None, parallel:
             return STOPPED_AT_ONCE
         _report(config, seeds.reports, folder, config_file)
     spec = config.spec.seeds
-    return exit_code(seeds.reports, count=spec.count, required=spec.required or spec.count)
+    return exit_code(seeds.codes, count=spec.count, required=spec.required or spec.count)
 
 
 def _say_what_is_left_out(manifest: Manifest, display: Display) -> None:

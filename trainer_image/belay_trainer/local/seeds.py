@@ -16,13 +16,12 @@ from types import FrameType
 
 from belay_api import names
 from belay_api.training import TrainingConfig, TrainingReport
-from belay_trainer.errors import BadConfiguration, Diverged, Interrupted
+from belay_trainer.errors import Interrupted
 from belay_trainer.local.display import Display
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.progress import SeedState, seed_state
 
 LOOK_S = 0.2  # between two looks at the seeds
-_INTERRUPTED = Interrupted.exit_code
 
 
 class Asked:
@@ -48,6 +47,7 @@ class Seeds:
     config: TrainingConfig
     lock: int  # descriptor that a seed inherits, so that the folder is taken while it lives
     reports: dict[int, TrainingReport] = field(default_factory=dict)  # by index, of those that have ended
+    codes: dict[int, int] = field(default_factory=dict)  # their exit codes; 0 of those that were finished before
     _at_work: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _begun: set[int] = field(default_factory=set)  # by this run
 
@@ -88,7 +88,7 @@ class Seeds:
     def _unfinished(self) -> Sequence[int]:
         for index in range(self.config.spec.seeds.count):
             if (report := self.folder.finished(self.seed(index))) is not None:
-                self.reports[index] = report
+                self.reports[index], self.codes[index] = report, names.EXIT_DONE
         return [index for index in range(self.config.spec.seeds.count) if index not in self.reports]
 
     def _begin(self, index: int) -> None:
@@ -125,6 +125,7 @@ class Seeds:
             if code is None:
                 continue
             del self._at_work[index]
+            self.codes[index] = code
             if process.stdin is not None:
                 process.stdin.close()
             folder = self.folder.seed(self.seed(index))
@@ -137,7 +138,7 @@ class Seeds:
 
     def _reason_to_stop(self, asked: Asked, began: float) -> str | None:
         deadline = self.config.spec.budget.deadline
-        if any(report.outcome == BadConfiguration.outcome for report in self.reports.values()):
+        if names.EXIT_BAD_CONFIG in self.codes.values():
             return "The configuration is bad for every seed: the others are stopped."
         if asked.times:
             return "Saving; the same command goes on from here. Ctrl-C again ends at once."
@@ -175,23 +176,23 @@ def places(config: TrainingConfig, asked_for: int | None) -> int:
     return max(1, min(most, asked_for or _cores() // (spec.runtime.threads or 1)))
 
 
-def exit_code(reports: Mapping[int, TrainingReport], *, count: int, required: int) -> int:
+def exit_code(codes: Mapping[int, int], *, count: int, required: int) -> int:
     """Return how a run ended, with the meaning that a pod's exit code has.
 
     Args:
-        reports: Last words by index; of a seed that was stopped before it began there is none.
+        codes: Of the seeds by index; of a seed that was stopped before it began there is none.
         count: Seeds of the job.
         required: How many must succeed.
     """
-    outcomes = [report.outcome for report in reports.values()]
-    if outcomes.count("Succeeded") >= required:
+    ended = list(codes.values())
+    if ended.count(names.EXIT_DONE) >= required:
         return names.EXIT_DONE
-    if BadConfiguration.outcome in outcomes:
+    if names.EXIT_BAD_CONFIG in ended:
         return names.EXIT_BAD_CONFIG
-    if Interrupted.outcome in outcomes or len(outcomes) < count:
-        return _INTERRUPTED
-    failed = {outcome for outcome in outcomes if outcome != "Succeeded"}
-    return names.EXIT_DIVERGED if failed == {Diverged.outcome} else 1
+    if Interrupted.exit_code in ended or len(ended) < count:
+        return Interrupted.exit_code
+    failed = set(ended) - {names.EXIT_DONE}
+    return names.EXIT_DIVERGED if failed == {names.EXIT_DIVERGED} else 1
 
 
 def _cores() -> int:

@@ -1,6 +1,6 @@
 """Curves for TensorBoard, as event files.
 
-tensorboardX writes them: torch's own writer needs the whole of TensorBoard with gRPC and a web server, 40 MB against 1.
+tensorboardX writes them: torch's own writer needs TensorBoard with its servers and gRPC, 53 MB against 0.7.
 """
 
 from collections.abc import Mapping
