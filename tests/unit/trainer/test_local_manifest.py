@@ -87,6 +87,7 @@ BAD = {
     ),
     "too little grace": ({"checkpoint": {"grace": "5s"}}, ["spec.checkpoint: checkpoint.grace is from 10s to 1h"]),
     "a day of grace": ({"checkpoint": {"grace": "1d"}}, ["spec.checkpoint: checkpoint.grace is from 10s to 1h"]),
+    "no patience at all": ({"failure": {"stallTimeout": "5ms"}}, ["failure.stallTimeout is at least 1s"]),
     "a family that is no name": (
         {"publish": {"family": "7up"}},
         ["spec.publish: publish.family must begin with a letter"],
@@ -145,21 +146,17 @@ def test_numbers_and_dates_are_read_as_kubectl_reads_them(tmp_path: Path) -> Non
     assert kwargs == {"scale": 0.001, "most": -200000.0, "since": "2026-05-04"}
 
 
-def test_what_only_a_cluster_uses_or_judges_is_named(tmp_path: Path) -> None:
-    runtime = {
-        "threads": 2,
-        "image": "mine:1",
-        "resources": {"limits": {"cpu": "1", "gpu": 1}},
-        "tolerations": [{"value": "x"}],
-    }
+def test_what_only_a_cluster_uses_is_named(tmp_path: Path) -> None:
+    runtime = {"threads": 2, "image": "mine:1", "resources": {"limits": {"cpu": "1", "gpu": 1}}}
     manifest = read_manifest(_write(tmp_path, _with(runtime=runtime, suspend=True)))
-    assert manifest.unchecked == ("spec.runtime.resources", "spec.runtime.tolerations")
-    assert manifest.unused == (
-        "spec.suspend",
-        "spec.runtime.image",
-        "spec.runtime.resources",
-        "spec.runtime.tolerations",
-    )
+    assert manifest.unused == ("spec.suspend", "spec.runtime.image", "spec.runtime.resources")
+    assert manifest.unchecked == ()
+
+
+def test_a_rule_without_a_twin_is_named_where_its_field_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(TWINS, next(rule for rule in TWINS if "self.grace" in rule))
+    assert read_manifest(_write(tmp_path, JOB)).unchecked == ()
+    assert read_manifest(_write(tmp_path, _with(checkpoint={"grace": "5s"}))).unchecked == ("spec.checkpoint",)
 
 
 def test_every_twin_belongs_to_a_rule() -> None:
@@ -168,8 +165,9 @@ def test_every_twin_belongs_to_a_rule() -> None:
     schema = definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     rules = set(_rules(schema))
     assert set(TWINS) <= rules
-    judged_here = {rule for rule in rules if twin(rule)}
-    assert len(judged_here) == len(TWINS) + 1, "the choice of an algorithm is found by its form"
+    judged_by_form = {rule for rule in rules if twin(rule)} - set(TWINS)
+    assert all("exists_one" in rule for rule in judged_by_form)
+    assert any("self.ppo" in rule for rule in judged_by_form)
 
 
 def _rules(schema: Any) -> list[str]:

@@ -192,4 +192,4 @@ def test_as_many_seeds_are_at_work_as_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch, spec: dict[str, object], asked_for: int | None, wanted: int
 ) -> None:
     monkeypatch.setattr(local_seeds, "_cores", lambda: 4)
-    assert places(make_config(**spec), asked_for) == wanted
+    assert places(make_config(**spec).spec, asked_for) == wanted

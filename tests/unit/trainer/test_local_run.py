@@ -120,7 +120,8 @@ def test_bad_configuration_ends_the_run_with_the_seeds_own_words(tmp_path: Path)
     process = shell.start(JOB.replace("CartPole-v1", "CartPol-v1"), parallel=1)
     printed, shown = process.communicate(timeout=60)
     assert process.returncode == 3, shown
-    assert "seed 7: timestep 0 of 3,000: BadConfiguration: environment.id 'CartPol-v1'" in shown
+    assert "seed 7: timestep 0 of 3,000: BadConfiguration: environment" in shown
+    assert "Did you mean: `CartPole`" in shown
     assert "the others are stopped" in shown
     assert "no result" in printed
     assert not shell.run_folder.seed(8).path.exists(), "a second seed would end the same way"
@@ -173,7 +174,9 @@ def test_the_policy_is_whole_and_can_be_applied_as_the_operator_would_make_it(wh
     manifest = verify(
         folder.root / "artifacts" / spec.artifact.digest.removeprefix("sha256:"), wanted=spec.artifact.digest
     )
-    assert (manifest.lineage.training_job, manifest.lineage.uid) == ("cartpole", "local")
+    assert manifest.lineage is not None
+    assert (manifest.lineage.seed, manifest.lineage.config_hash) == (spec.lineage.seed, spec.lineage.config_hash)
+    assert (spec.lineage.training_job, spec.lineage.uid) == ("cartpole", "local")
     assert policy["metadata"]["name"] == f"cartpole-{spec.artifact.digest.removeprefix('sha256:')[:6]}"
     assert spec.artifact.uri == f"store://sha256/{spec.artifact.digest.removeprefix('sha256:')}"
 

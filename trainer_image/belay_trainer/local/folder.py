@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from belay_api.content import spec_hash
+from belay_api.content import frozen, spec_hash
 from belay_api.training import ArtifactRef, TrainingConfig, TrainingReport
 from belay_api.wire import RunProgress
 from belay_trainer import files
@@ -131,7 +131,7 @@ class RunFolder:
 
         Raises: BadConfiguration when something else was begun here before.
         """
-        spec = manifest.spec.model_copy(update={"suspend": False})
+        spec = frozen(manifest.spec)
         config = TrainingConfig(
             namespace=manifest.namespace,
             job=manifest.name,

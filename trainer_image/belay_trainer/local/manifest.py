@@ -44,8 +44,8 @@ class Manifest:
     name: str
     namespace: str
     spec: RLTrainingJobSpec
-    unchecked: tuple[str, ...]  # fields that were set and whose rules only an API server judges
-    unused: tuple[str, ...]  # fields that were set and mean nothing here
+    unchecked: tuple[str, ...]  # fields that were set, are used here, and have a rule that only an API server judges
+    unused: tuple[str, ...]  # fields that were set and mean nothing here; their rules are not judged either
 
 
 def read_manifest(path: Path, *, name: str | None = None) -> Manifest:
@@ -63,12 +63,17 @@ def read_manifest(path: Path, *, name: str | None = None) -> Manifest:
     whole = {**body, "spec": spec.dump()}
     _refuse(path, _broken_rules(schema, body, whole, ""))
     said = body["spec"]
+    unused = tuple(f"spec.{field}" for field in (*UNUSED, *_of_runtime(said)) if _at(said, field))
     return Manifest(
         name=body["metadata"]["name"],
         namespace=body["metadata"].get("namespace") or "default",
         spec=spec,
-        unchecked=tuple(dict.fromkeys(_unchecked(schema["properties"]["spec"], said, "spec"))),
-        unused=tuple(f"spec.{field}" for field in (*UNUSED, *_of_runtime(said)) if _at(said, field)),
+        unchecked=tuple(
+            path
+            for path in dict.fromkeys(_unchecked(schema["properties"]["spec"], said, "spec"))
+            if not path.startswith(("spec.runtime", *unused))
+        ),
+        unused=unused,
     )
 
 

@@ -36,6 +36,9 @@ TWINS: dict[str, Twin] = {
     " && duration(self.grace) <= duration('1h')": (
         lambda it: "d" not in it["grace"] and SHORTEST_GRACE <= parse_duration(it["grace"]) <= LONGEST_GRACE
     ),
+    "!has(self.stallTimeout) || !self.stallTimeout.contains('d') && duration(self.stallTimeout) >= duration('1s')": (
+        lambda it: "d" not in it["stallTimeout"] and parse_duration(it["stallTimeout"]) >= timedelta(seconds=1)
+    ),
     "size(self.family) <= 39 && self.family.matches('^[a-z]')": (
         lambda it: len(it["family"]) <= 39 and it["family"][:1].islower()
     ),

@@ -33,7 +33,7 @@ def run_here(config_file: Path, *, name: str | None, out: Path | None, parallel:
         _say_what_is_left_out(manifest, display)
         seeds = Seeds(folder, config, lock)
         try:
-            seeds.train(parallel=places(config, parallel), asked=asked, display=display)
+            seeds.train(parallel=places(manifest.spec, parallel), asked=asked, display=display)
         finally:
             display.close()
         if asked.times > 1:
@@ -45,7 +45,7 @@ def run_here(config_file: Path, *, name: str | None, out: Path | None, parallel:
 
 def _say_what_is_left_out(manifest: Manifest, display: Display) -> None:
     if manifest.unused:
-        display.say(f"Of no use without a cluster: {', '.join(manifest.unused)}.")
+        display.say(f"Of no use without a cluster, and not checked: {', '.join(manifest.unused)}.")
     if manifest.unchecked:
         display.say(f"Not checked here, only by the API server: {', '.join(manifest.unchecked)}.")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from belay_api import names
-from belay_api.training import TrainingConfig, TrainingReport
+from belay_api.training import RLTrainingJobSpec, TrainingConfig, TrainingReport
 from belay_trainer.errors import Interrupted
 from belay_trainer.local.display import Display
 from belay_trainer.local.folder import RunFolder
@@ -165,13 +165,12 @@ class Seeds:
             process.wait()
 
 
-def places(config: TrainingConfig, asked_for: int | None) -> int:
+def places(spec: RLTrainingJobSpec, asked_for: int | None) -> int:
     """Return how many seeds are at work at once.
 
     Args:
         asked_for: By --parallel; None: as many as the cores have room for, each with its threads.
     """
-    spec = config.spec
     most = min(spec.seeds.count, spec.seeds.parallelism or spec.seeds.count)
     return max(1, min(most, asked_for or _cores() // (spec.runtime.threads or 1)))
 
