@@ -4,8 +4,6 @@ Pure. A kind's `build.py` says what its children are for; here is what the insta
 them, so that one pod cannot be less restricted than another by oversight.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +13,6 @@ from belay_api.pods import ResourceRequirements
 
 USER_ID = 65532  # the user every image of ours knows; no root, no capability
 TOKEN_SECONDS = 3600  # kubelet renews the projected token at 80 % of this
-_HEX = 16  # of a hash in names and labels: enough that nobody meets a collision
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +97,6 @@ def keeper(api_version: str, kind: str, name: str, uid: str) -> dict[str, Any]:
 def child_labels(extra: Mapping[str, str], installation: Mapping[str, str]) -> dict[str, str]:
     """Return a child's labels; the installation's own never replace one that Belay selects by."""
     return {**installation, names.MANAGED_BY_LABEL: names.MANAGED_BY, **extra}
-
-
-def content_hash(value: Any) -> str:
-    """Return a short hash of anything JSON can say; equal content, equal hash, in any order of keys."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:_HEX]
 
 
 def restricted_pod() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import deque
+from typing import Protocol
 
 import httpx
 
@@ -14,8 +15,18 @@ KEPT = 100  # heartbeats that wait for a lost logbook; the oldest go first
 log = logging.getLogger(__name__)
 
 
+class ProgressSink(Protocol):
+    """Whoever is told how far a training is."""
+
+    def tell(self, progress: RunProgress) -> None:
+        """Take a heartbeat; never waits."""
+
+    def close(self) -> None:
+        """Tell what is left."""
+
+
 class Heartbeat:
-    """A bounded queue and the thread that empties it."""
+    """A bounded queue and the thread that empties it; see `ProgressSink`."""
 
     def __init__(self, client: httpx.Client | None, namespace: str) -> None:
         self._client = client

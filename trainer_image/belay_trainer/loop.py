@@ -24,9 +24,11 @@ from belay_trainer.config import Run
 from belay_trainer.diagnosis.diagnosis import Diagnosis
 from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, Interrupted
 from belay_trainer.evaluate import ENDLESS, Evaluator, Stopped
-from belay_trainer.heartbeat import PERIOD_S, Heartbeat
+from belay_trainer.heartbeat import PERIOD_S, ProgressSink
+from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners.learner import Learner
+from belay_trainer.metrics import named
 from belay_trainer.randomness import random_state, set_random_state
 from belay_trainer.stop import Stop
 
@@ -67,9 +69,21 @@ class Loop:
     """One life of one seed's training."""
 
     def __init__(
-        self, run: Run, learner: Learner, *, evaluator: Evaluator, keeper: Keeper, heartbeat: Heartbeat, stop: Stop
+        self,
+        run: Run,
+        learner: Learner,
+        *,
+        evaluator: Evaluator,
+        keeper: Keeper,
+        heartbeat: ProgressSink,
+        stop: Stop,
+        history: History | None = None,
     ) -> None:
-        """Set up at the training's beginning; the learner has started."""
+        """Set up at the training's beginning; the learner has started.
+
+        Args:
+            history: None: nobody keeps the metrics of every timestep.
+        """
         self.learner = learner
         self.state = LoopState()
         self.resumed_from: int | None = None
@@ -77,6 +91,7 @@ class Loop:
         self.diagnosis = Diagnosis(learner, evaluator.environment, budget=run.spec.budget.steps)
         self.untried = False  # the environments come from a checkpoint, and have not got through a collection here
         self._run, self._evaluator, self._keeper, self._heartbeat, self._stop = run, evaluator, keeper, heartbeat, stop
+        self._history = history or History()
         self._grace_s = run.spec.checkpoint.grace.total_seconds()
         self._began = self._told = time.monotonic()
         self._life = uuid.uuid4().hex  # no part of a checkpoint: of this process
@@ -107,11 +122,13 @@ class Loop:
         Raises: BadConfiguration, Diverged, GivenUp, Interrupted.
         """
         steps = self._run.spec.budget.steps
+        self._history.begin(self.resumed_from or 0)
         while self.learner.timesteps < steps:
             self._between_collections()
             if self.enough:
                 return
             self.learner.advance(min(steps, self._next_due()), leave=self._leave, on_step=self._on_step)
+        self._record()
 
     def evaluate(self) -> Best:
         """Evaluate the policy as it is now, and return the best so far. Raises: Stopped, Diverged."""
@@ -127,6 +144,7 @@ class Loop:
             step=report.step, mean=report.mean, std=report.std, episodes=report.episodes
         )
         self.state.seen(found.played)
+        self._history.evaluation(report.step, mean_return=report.mean, mean_length=found.played["length"].mean)
         # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
         best = self.state.best
         gained = best is None or report.mean > best.report.mean
@@ -152,7 +170,6 @@ class Loop:
         """Queue a heartbeat for the logbook."""
         self._told = time.monotonic()
         config, best = self._run.config, self.state.best
-        metrics = self.learner.metrics().items()
         self._heartbeat.tell(
             RunProgress(
                 job=config.job,
@@ -167,12 +184,24 @@ class Loop:
                 resumed_from=self.resumed_from,
                 life=self._life,
                 evaluations=[self.state.evaluation] if self.state.evaluation else [],  # again: one may have been lost
-                metrics={name: value for name, value in metrics if math.isfinite(value)},
+                metrics=self._metrics(),
                 findings=list(self.diagnosis.findings) or None,
             )
         )
 
+    def _metrics(self) -> dict[str, float]:
+        return {name: value for name, value in named(self.learner.metrics()).items() if math.isfinite(value)}
+
+    def _record(self) -> None:
+        """Tell the history of the update that just ended."""
+        step = self.learner.timesteps
+        # A learner that was just put back has not learned yet, and knows no losses: that row was told in its last life.
+        if step != self.resumed_from and self._history.due(step):
+            speed = self.steps_per_second
+            self._history.update(step, self._metrics() | ({"steps_per_second": speed} if speed is not None else {}))
+
     def _between_collections(self) -> None:
+        self._record()
         if not self.state.random_asked:
             with suppress(Stopped):  # we go below
                 self._play_random()
@@ -213,6 +242,7 @@ class Loop:
     def _leave(self) -> bool:
         """Asked before each collection."""
         self._collecting_since = self.learner.timesteps
+        self._record()
         self.untried = self.untried and self._collecting_since == self.resumed_from
         return self._must_go()
 

@@ -9,26 +9,43 @@ from belay_api.training import TrainingReport
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted
 from belay_trainer.evaluate import Stopped
-from belay_trainer.heartbeat import Heartbeat
+from belay_trainer.heartbeat import Heartbeat, ProgressSink
+from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
 from belay_trainer.measure import measure
 from belay_trainer.publish import publish
 from belay_trainer.seal import Seal
 from belay_trainer.stop import Stop
-from belay_trainer.store import open_store
+from belay_trainer.store import Store, open_store
 from belay_trainer.train import Trained, train
 
 
 def train_and_publish(
     run: Run, *, work_dir: Path, pvc_dir: Path, logbook: httpx.Client | None, stop: Stop
 ) -> TrainingReport:
-    """Return the report of a seed that succeeded. Raises: TrainerError for every other end."""
+    """Return the report of a seed that succeeded, in a pod. Raises: TrainerError for every other end."""
     store = open_store(run, pvc_dir=pvc_dir, logbook=logbook)
+    heartbeat = Heartbeat(logbook, run.config.namespace)
+    return train_in(run, work_dir=work_dir, store=store, heartbeat=heartbeat, stop=stop)
+
+
+def train_in(
+    run: Run,
+    *,
+    work_dir: Path,
+    store: Store,
+    heartbeat: ProgressSink,
+    stop: Stop,
+    history: History | None = None,
+) -> TrainingReport:
+    """Return the report of a seed that succeeded, wherever it keeps things and whoever hears of it.
+
+    Raises: TrainerError for every other end.
+    """
     seal = Seal(run.key, index=run.index)
     keeper = Keeper(work_dir / "checkpoints", store, keep=run.spec.checkpoint.keep, seal=seal)
-    heartbeat = Heartbeat(logbook, run.config.namespace)
     try:
-        trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop)
+        trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop, history=history)
         weights = trained.learner.weights_sha256()
         measured = measure(trained, run, stop=stop)
         artifact = publish(trained, measured, run, store, work_dir=work_dir, stop=stop)

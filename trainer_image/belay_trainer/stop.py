@@ -3,7 +3,9 @@
 Since it is asked in every phase and before every timestep, it also knows when the trainer was last seen at work.
 """
 
+import os
 import signal
+import threading
 import time
 from types import FrameType
 
@@ -28,12 +30,21 @@ class Stop:
         signal.signal(signal.SIGTERM, self._take)
         signal.signal(signal.SIGINT, self._take)
 
+    def follow(self, pipe: int) -> None:
+        """Take the end of a pipe (its descriptor) as a signal: whoever held its other end is gone."""
+        threading.Thread(target=self._read_to_end, args=(pipe,), name="parent", daemon=True).start()
+
     def wait(self, seconds: float) -> bool:
         """Sleep, at most until asked to go; return whether that is so."""
         until = time.monotonic() + seconds
         while not self.asked and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _LOOK_S))
         return self.asked
+
+    def _read_to_end(self, pipe: int) -> None:
+        while os.read(pipe, 1024):  # no file object: its lock would be held while the interpreter ends
+            pass
+        self._asked = True
 
     def _take(self, _signal: int, _frame: FrameType | None) -> None:
         self._asked = True

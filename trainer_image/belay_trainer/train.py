@@ -17,7 +17,8 @@ from belay_trainer.config import Run
 from belay_trainer.errors import Diverged, GivenUp, TrainerError
 from belay_trainer.evaluate import Evaluator
 from belay_trainer.export import rehearse
-from belay_trainer.heartbeat import Heartbeat
+from belay_trainer.heartbeat import ProgressSink
+from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners.learner import Learner
 from belay_trainer.loop import Best, Loop
@@ -58,10 +59,19 @@ def build(run: Run) -> Learner:
     return learner
 
 
-def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patience_s: float = PATIENCE_S) -> Trained:
+def train(
+    run: Run,
+    *,
+    keeper: Keeper,
+    heartbeat: ProgressSink,
+    stop: Stop,
+    history: History | None = None,
+    patience_s: float = PATIENCE_S,
+) -> Trained:
     """Train one seed to the end of its budget.
 
     Args:
+        history: Keeps the metrics by timestep; None: nobody does.
         patience_s: How long to wait for a store that does not tell its checkpoints.
     Raises: BadConfiguration, Diverged, GivenUp, Interrupted; Stopped in the last evaluation.
     """
@@ -71,7 +81,7 @@ def train(run: Run, *, keeper: Keeper, heartbeat: Heartbeat, stop: Stop, patienc
 
     def begin(learner: Learner, resume: "_Resume | None", *, collection: Any | None) -> Loop:
         learner.start()
-        loop = Loop(run, learner, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=stop)
+        loop = Loop(run, learner, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=stop, history=history)
         if resume is not None:
             loop.resume(resume.ref, resume.state, collection)
         log.info(

@@ -7,9 +7,9 @@ other place, beyond an `analyze` perhaps.
 
 from datetime import datetime
 
+from belay_api.content import content_hash
 from belay_api.reasons import EventReason
 from belay_api.rollout import RLRolloutSpec, Step, StepStatus
-from belay_operator.children import content_hash
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.steps import KINDS

@@ -4,8 +4,8 @@ A digest that is taken up again (after a retry, or because it had been supersede
 candidate, and so is a metric that is edited while the candidate is on trial. Each has its part of the stated errors.
 """
 
+from belay_api.content import content_hash
 from belay_api.rollout import AnalysisSpec, RLRolloutStatus, TrialsStatus
-from belay_operator.children import content_hash
 
 KEEP_TRIALS = 20
 

@@ -16,9 +16,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from belay_api.conditions import get_condition
+from belay_api.content import content_hash
 from belay_api.reasons import Verdict
 from belay_api.rollout import AnalysisSpec, AnchorVerdict, CovariateStatus, Metric, MetricVerdict
-from belay_operator.children import content_hash
 from belay_operator.rollout import anchored, rails, stored
 from belay_operator.rollout.analysis.evidence import Comparison, Evidence
 from belay_operator.rollout.analysis.known import Known, known

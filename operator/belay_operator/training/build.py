@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from belay_api import names
+from belay_api.content import frozen, spec_hash
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
-from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
+from belay_api.training import ArtifactRef, BestSeed, PublishSpec, TrainingConfig
 from belay_operator import children
 from belay_operator.training import job_key, runtime
 from belay_operator.training.observed import Observed
@@ -32,11 +33,6 @@ def config_name(owner: children.Owner, attempt: int) -> str:
     return f"{workload_name(owner.name, attempt)}-{owner.uid[:_UID_DIGITS]}"
 
 
-def spec_hash(spec: RLTrainingJobSpec) -> str:
-    """Return the hash of what is frozen."""
-    return children.content_hash(_frozen(spec).dump())
-
-
 def config_map(observed: Observed) -> dict[str, Any]:
     """Return the ConfigMap with the pods' `TrainingConfig`."""
     owner = observed.owner
@@ -45,7 +41,7 @@ def config_map(observed: Observed) -> dict[str, Any]:
         job=owner.name,
         uid=owner.uid,
         attempt=observed.attempt,
-        spec=_frozen(observed.spec),
+        spec=frozen(observed.spec),
         config_hash=observed.status.template_hash or spec_hash(observed.spec),
     )
     return owner.child(
@@ -107,12 +103,6 @@ def policy(observed: Observed, publish: PublishSpec, name: str, best: BestSeed) 
         },
         "spec": spec.dump(),
     }
-
-
-def _frozen(spec: RLTrainingJobSpec) -> RLTrainingJobSpec:
-    """Return the spec without what may change: whether its pods run, and how many at once."""
-    seeds = spec.seeds.model_copy(update={"parallelism": None})
-    return spec.model_copy(update={"suspend": False, "seeds": seeds})
 
 
 def _artifact(ref: ArtifactRef) -> ArtifactSpec:

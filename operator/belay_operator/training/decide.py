@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from belay_api.conditions import get_condition
+from belay_api.content import spec_hash
 from belay_api.reasons import EventReason, TrainingReason
+from belay_api.summary import aggregate
 from belay_api.training import RLTrainingJobStatus, SeedPhase, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
@@ -21,7 +23,6 @@ from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import published, seed_statuses, unread
 from belay_operator.training.situation import Situation, situation
 from belay_operator.training.status import acknowledged, over, progress, with_situation
-from belay_operator.training.summary import aggregate
 from belay_operator.training.workloads import workload
 
 REPORT_GRACE = timedelta(seconds=30)
@@ -59,7 +60,7 @@ def _read_world(observed: Observed) -> RLTrainingJobStatus:
         update={
             "attempt": observed.attempt,
             "algorithm": observed.spec.algorithm.chosen,
-            "template_hash": before.template_hash or build.spec_hash(observed.spec),
+            "template_hash": before.template_hash or spec_hash(observed.spec),
             "seeds": seeds,
             "running": sum(seed.phase == SeedPhase.RUNNING for seed in seeds),
             "progress": progress(observed, seeds),

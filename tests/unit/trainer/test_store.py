@@ -17,6 +17,7 @@ from belay_trainer.files import reference
 from belay_trainer.logbook import connect
 from belay_trainer.store import Store
 from belay_trainer.store.folder import FolderStore
+from belay_trainer.store.local import LocalStore
 from belay_trainer.store.logbook import LENGTH, OFFSET, LogbookStore
 
 SEED = f"{UID}/0"
@@ -229,3 +230,15 @@ def _artifact(folder: Path) -> tuple[Path, Manifest]:
     )
     (folder / MANIFEST).write_bytes(manifest.canonical())
     return folder, manifest
+
+
+def test_a_store_on_ones_own_machine_names_the_address_to_be_and_waits_for_no_room(tmp_path: Path) -> None:
+    folder, manifest = _artifact(tmp_path / "artifact")
+    store = LocalStore(tmp_path / "run", address="store://sha256")
+    name = manifest.digest().removeprefix("sha256:")
+    assert store.publish(folder, manifest) == f"store://sha256/{name}"
+    assert verify(tmp_path / "run" / "artifacts" / name, wanted=manifest.digest()) == manifest
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked" / "artifacts").write_text("a file where a folder belongs")
+    with pytest.raises(StoreRefused, match="--out"):
+        LocalStore(tmp_path / "blocked", address="store://sha256").publish(folder, manifest)

@@ -7,7 +7,7 @@ only when it runs: help and bad arguments are told at once.
 import argparse
 from typing import Protocol
 
-from belay_trainer.commands import evaluate_offline, import_policy, pod, verify
+from belay_trainer.commands import evaluate_offline, import_policy, pod, run, verify
 
 
 class Command(Protocol):
@@ -26,6 +26,7 @@ class Command(Protocol):
 POD = "pod"
 COMMANDS: dict[str, Command] = {
     POD: pod,
+    "run": run,
     "import": import_policy,
     "verify": verify,
     "evaluate-offline": evaluate_offline,

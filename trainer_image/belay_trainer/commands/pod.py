@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--token-file", type=Path, default=Path(names.TOKEN_FILE), help="bearer token for the logbook")
     parser.add_argument("--code-dir", type=Path, default=Path(names.CODE_DIR), help="where runtime.code is mounted")
     parser.add_argument("--git-credentials", type=Path, default=Path(names.GIT_CREDENTIALS_DIR), help="a folder")
+    parser.add_argument("--local", type=Path, help="a run's folder in place of store and logbook: `belay-trainer run`")
     parser.add_argument("--key-file", type=Path, default=Path(names.JOB_KEY_FILE), help="the job's key; may be absent")
 
 
@@ -48,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
     asked: Run | None = None
     try:
         asked = read_run(options.job_file, options.index, options.key_file)
-        asked = _with_runtime(asked, options, stop)
+        if options.local is None:  # else the code and the packages of whoever runs us are there already
+            asked = _with_runtime(asked, options, stop)
         report, code = _train(asked, options, stop), names.EXIT_DONE
     except TrainerError as error:
         log.error("%s: %s", error.outcome, error)
@@ -75,9 +77,14 @@ def _watch(run: Run, options: argparse.Namespace, stop: Stop) -> None:
 
 def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
     # torch takes seconds to import; bad input is told before.
+    _watch(run, options, stop)
+    if options.local is not None:
+        from belay_trainer.local.seed import train_here  # noqa: PLC0415
+
+        stop.follow(sys.stdin.fileno())  # whoever runs us
+        return train_here(run, options.local, stop=stop)
     from belay_trainer.session import train_and_publish  # noqa: PLC0415
 
-    _watch(run, options, stop)
     url, token = options.logbook_url, options.token_file
     logbook = connect(url, token, key=run.key, uid=run.config.uid) if url else None
     return train_and_publish(run, work_dir=options.work_dir, pvc_dir=options.pvc_dir, logbook=logbook, stop=stop)

@@ -164,8 +164,11 @@ class StableBaselines(ABC):
     def metrics(self) -> dict[str, float]:
         """See `Learner.metrics`."""
         found = {name: float(value) for name, value in self.model.logger.name_to_value.items()}
-        if returns := [episode["r"] for episode in self.model.ep_info_buffer or ()]:
-            found["collection/return"] = float(np.mean(returns))
+        if episodes := self.model.ep_info_buffer:
+            found["collection/return"] = float(np.mean([episode["r"] for episode in episodes]))
+            found["collection/length"] = float(np.mean([episode["l"] for episode in episodes]))
+        if successes := self.model.ep_success_buffer:
+            found["collection/success_rate"] = float(np.mean(successes))
         return found
 
     def internals(self) -> Internals:

@@ -2,6 +2,7 @@
 
 logbook.py   the built-in store, over HTTP
 folder.py    a volume that training and serving pods mount
+local.py     a folder on the machine of whoever trains without a cluster
 """
 
 from pathlib import Path

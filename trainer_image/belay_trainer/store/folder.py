@@ -71,24 +71,29 @@ class FolderStore:
     @_translated
     def publish(self, folder: Path, manifest: Manifest) -> str:
         """Keep an artifact for good."""
-        digest = manifest.digest()
-        name = digest.removeprefix("sha256:")
-        target = self._artifacts / name
-        if not _intact(target, digest):
-            shutil.rmtree(target, ignore_errors=True)
-            # Two seeds may publish the same bytes at once: each builds its own copy, one of the renames wins.
-            partial = self._artifacts / f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
-            try:
-                for entry in manifest.files:
-                    files.write_atomically(partial / entry.path, (folder / entry.path).read_bytes())
-                files.write_atomically(partial / MANIFEST, manifest.canonical())
-                partial.rename(target)
-            except OSError:
-                shutil.rmtree(partial, ignore_errors=True)
-                if not _intact(target, digest):
-                    raise
-            files.sync_folder(self._artifacts)
-        return f"pvc://{self._claim}/artifacts/{name}"
+        return f"pvc://{self._claim}/artifacts/{keep_artifact(self._artifacts, folder, manifest)}"
+
+
+def keep_artifact(artifacts: Path, folder: Path, manifest: Manifest) -> str:
+    """Copy the artifact in `folder` into a folder of its own and return that folder's name. Raises: OSError."""
+    digest = manifest.digest()
+    name = digest.removeprefix("sha256:")
+    target = artifacts / name
+    if not _intact(target, digest):
+        shutil.rmtree(target, ignore_errors=True)
+        # Two seeds may publish the same bytes at once: each builds its own copy, one of the renames wins.
+        partial = artifacts / f".{name}.{os.getpid()}.{os.urandom(4).hex()}"
+        try:
+            for entry in manifest.files:
+                files.write_atomically(partial / entry.path, (folder / entry.path).read_bytes())
+            files.write_atomically(partial / MANIFEST, manifest.canonical())
+            partial.rename(target)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)
+            if not _intact(target, digest):
+                raise
+        files.sync_folder(artifacts)
+    return name
 
 
 def _intact(folder: Path, digest: str) -> bool:

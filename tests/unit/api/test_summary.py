@@ -5,8 +5,8 @@ import statistics
 
 import pytest
 
+from belay_api.summary import FEWEST_SEEDS, aggregate, interquartile_mean, interval
 from belay_api.training import ArtifactRef, SeedPhase, SeedStatus
-from belay_operator.training.summary import FEWEST_SEEDS, aggregate, interquartile_mean, interval
 
 
 def seed(index: int, value: float | None) -> SeedStatus:

@@ -1,0 +1,26 @@
+"""A short name for content: what has the same hash is the same, whoever computed it."""
+
+import hashlib
+import json
+from typing import Any
+
+from belay_api.training import RLTrainingJobSpec
+
+_HEX = 16  # of a hash in names and labels: enough that nobody meets a collision
+
+
+def content_hash(value: Any) -> str:
+    """Return a short hash of anything JSON can say; equal content, equal hash, in any order of keys."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:_HEX]
+
+
+def frozen(spec: RLTrainingJobSpec) -> RLTrainingJobSpec:
+    """Return the spec without what may change: whether its pods run, and how many at once."""
+    seeds = spec.seeds.model_copy(update={"parallelism": None})
+    return spec.model_copy(update={"suspend": False, "seeds": seeds})
+
+
+def spec_hash(spec: RLTrainingJobSpec) -> str:
+    """Return the hash of what is frozen. Lineages carry it as `configHash`."""
+    return content_hash(frozen(spec).dump())

@@ -1,0 +1,125 @@
+"""Bands, tables and reports, against values worked out another way."""
+
+import csv
+import math
+import random
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from belay_api.summary import interquartile_mean, interval
+from belay_trainer.reporting.curves import band, draw, series_of, write_table
+from belay_trainer.reporting.document import Document, Heading, Paragraph, Picture, Table, Verbatim, markdown, page
+from belay_trainer.reporting.training import standard_error, told_apart
+from belay_trainer.trackers.json_lines import Row
+
+SEEDS = {
+    1: [Row(100, {"return": 10.0, "length": 10.0}), Row(100, {"kl": 0.5}), Row(200, {"return": 30.0})],
+    0: [Row(100, {"return": 20.0}), Row(200, {"return": 60.0})],
+}
+
+
+def test_few_seeds_have_their_mean_and_reach_from_lowest_to_highest() -> None:
+    found = band(series_of(SEEDS, "return"), estimate=True)
+    assert (found.steps, found.middle, found.low, found.high) == ([100, 200], [15.0, 45.0], [10.0, 30.0], [20.0, 60.0])
+    assert found.title == "mean of 2 seeds, band: lowest to highest"
+
+
+def test_five_seeds_have_the_interquartile_mean_and_its_interval() -> None:
+    values = [410.0, 450.0, 480.0, 490.0, 500.0]
+    found = band([([100], [value]) for value in values], estimate=True)
+    assert found.middle == [interquartile_mean(values)]
+    assert (found.low[0], found.high[0]) == interval(tuple(values))
+    assert "95 % interval" in found.title
+
+
+def test_a_seed_that_ended_early_is_not_drawn_on_and_four_have_no_interval() -> None:
+    series = [([100, 200], [float(seed), float(seed)]) for seed in range(4)] + [([100], [4.0])]
+    found = band(series, estimate=True)
+    assert found.middle[1] == interquartile_mean([0.0, 1.0, 2.0, 3.0])
+    assert math.isnan(found.low[1])
+    assert math.isfinite(found.low[0])
+
+
+def test_between_its_timesteps_a_seed_is_on_the_straight_line() -> None:
+    found = band([([0, 100], [0.0, 10.0]), ([50], [9.0])], estimate=True)
+    assert (found.steps, found.middle) == ([0, 50, 100], [0.0, 7.0, 10.0])
+
+
+def test_a_band_of_no_seeds_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no seeds"):
+        band([], estimate=True)
+
+
+def test_the_table_has_a_line_per_seed_and_timestep(tmp_path: Path) -> None:
+    write_table(SEEDS, tmp_path / "curves.csv")
+    with (tmp_path / "curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], row["step"], row["return"], row["kl"]) for row in rows] == [
+        ("0", "100", "20.0", ""),
+        ("0", "200", "60.0", ""),
+        ("1", "100", "10.0", "0.5"),
+        ("1", "200", "30.0", ""),
+    ]
+
+
+def test_the_picture_shows_every_metric(tmp_path: Path) -> None:
+    draw(SEEDS, tmp_path / "all.png", title="cartpole", random=9.5)
+    draw({0: SEEDS[0]}, tmp_path / "return.png", title="cartpole", random=None)
+    sizes = {path.name: _size(path) for path in tmp_path.iterdir()}
+    assert sizes["all.png"][1] > sizes["return.png"][1], "a row of small pictures below the large one"
+
+
+def test_a_report_reads_the_same_in_both_forms() -> None:
+    document = Document(
+        "Training a|b <1>",
+        [
+            Heading("Result"),
+            Paragraph("One < two."),
+            Table(("seed", "said"), [("0", "loss|is\nnan")]),
+            Picture("curves.png", "how it went"),
+            Verbatim("spec:\n  budget: 1\n"),
+        ],
+    )
+    assert markdown(document) == (
+        "# Training a|b <1>\n\n## Result\n\nOne < two.\n\n| seed | said |\n| --- | --- |\n| 0 | loss\\|is nan |\n\n"
+        "![how it went](curves.png)\n\n*how it went*\n\n```\nspec:\n  budget: 1\n```\n"
+    )
+    shown = page(document)
+    assert "<h1>Training a|b &lt;1&gt;</h1>" in shown
+    assert "<tr><td>0</td><td>loss|is\nnan</td></tr>" in shown
+    assert "<pre>spec:\n  budget: 1\n</pre>" in shown
+
+
+def test_a_standard_error_is_that_of_a_mean() -> None:
+    generator = random.Random(1)
+    values = [generator.gauss(200.0, 30.0) for _ in range(100)]
+    wanted = statistics.stdev(values) / math.sqrt(len(values))
+    assert standard_error(statistics.pstdev(values), len(values)) == pytest.approx(wanted)
+    assert standard_error(0.0, 1) is None
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_the_best_of_equal_seeds_is_told_apart_from_random_actions_as_rarely_as_it_says(seeds: int) -> None:
+    """Returns of N(0, 1), 100 episodes each. At most 5 % of reports, and three standard errors of their share."""
+    generator, reports, episodes = np.random.default_rng(seeds), 4000, 100
+    played = generator.normal(size=(reports, seeds + 1, episodes))  # the last one is of random actions
+    means, spreads = played.mean(axis=2), played.std(axis=2)
+    wrong = 0
+    for mean, spread in zip(means, spreads, strict=True):
+        best = int(mean[:-1].argmax())
+        errors = [standard_error(spread[of], episodes) for of in (best, -1)]
+        wrong += told_apart(mean[best] - mean[-1], errors, chosen_from=seeds)
+    assert wrong / reports <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / reports)
+
+
+def test_a_policy_that_learned_is_told_apart() -> None:
+    assert told_apart(3.0, [0.5, 0.5], chosen_from=3)
+
+
+def _size(path: Path) -> tuple[int, int]:
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG")
+    return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")

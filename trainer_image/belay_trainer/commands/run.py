@@ -1,0 +1,41 @@
+"""Train an RLTrainingJob here, without Kubernetes: the very YAML that `kubectl apply` takes.
+
+Every seed trains in a process of its own, into a folder that holds checkpoints, policies, curves and a report. The same
+command goes on where an earlier one stopped. Ctrl-C saves first; a second one ends at once.
+Exit codes: 0 enough seeds succeeded · 3 bad configuration · 4 diverged · 143 stopped after a save · 130 stopped at
+once · 1 anything else.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from belay_trainer.errors import TrainerError
+
+HELP = "train an RLTrainingJob on this machine, with a progress bar"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what to train, and where to."""
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML with an RLTrainingJob")
+    parser.add_argument("--name", help="which one, where the file has several")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/NAME; goes on with what is there")
+    parser.add_argument("--parallel", type=_at_least_one, metavar="N", help="seeds at once; default: by cores")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, report, and return the exit code."""
+    # A training pod imports every command, and needs nothing of this one.
+    from belay_trainer.local.run import run_here  # noqa: PLC0415
+
+    try:
+        return run_here(options.config, name=options.name, out=options.out, parallel=options.parallel)
+    except TrainerError as error:
+        print(f"belay-trainer run: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, wanted a number of seeds from 1 on")
+    return int(text)

@@ -1,0 +1,53 @@
+"""The API server's rules that hold on a laptop too.
+
+A rule is written once, in CEL, with its message, beside the field it is about. No small package evaluates CEL, so a
+rule that decides how something is trained has a twin here, found by its text. One without a twin is named as unchecked,
+not passed over: whoever adds a rule need not know of this file.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from belay_api.units import parse_duration
+
+Twin = Callable[[Mapping[str, Any]], bool]
+"""Whether an object (`self` in CEL: as the YAML has it, with defaults) keeps a rule."""
+
+_ONE_OF = re.compile(r"^(has\(self\.name\) \|\| )?\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.exists_one\(x, x\)$")
+_MATCHES_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+SHORTEST_GRACE, LONGEST_GRACE = timedelta(seconds=10), timedelta(hours=1)
+
+TWINS: dict[str, Twin] = {
+    "size(self.metadata.name) <= 52": lambda it: len(it["metadata"]["name"]) <= 52,
+    "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')": (
+        lambda it: bool(_MATCHES_NAME.fullmatch(it["metadata"]["name"]))
+    ),
+    "has(self.low) || has(self.high)": lambda it: "low" in it or "high" in it,
+    "!has(self.low) || !has(self.high) || self.low <= self.high": (
+        lambda it: "low" not in it or "high" not in it or it["low"] <= it["high"]
+    ),
+    "!has(self.name) && !has(self.hyperparameters)": lambda it: "name" not in it and "hyperparameters" not in it,
+    "!has(self.required) || self.required <= self.count": (
+        lambda it: "required" not in it or it["required"] <= it["count"]
+    ),
+    "!has(self.grace) || !self.grace.contains('d') && duration(self.grace) >= duration('10s')"
+    " && duration(self.grace) <= duration('1h')": (
+        lambda it: "d" not in it["grace"] and SHORTEST_GRACE <= parse_duration(it["grace"]) <= LONGEST_GRACE
+    ),
+    "!has(self.stallTimeout) || !self.stallTimeout.contains('d') && duration(self.stallTimeout) >= duration('1s')": (
+        lambda it: "d" not in it["stallTimeout"] and parse_duration(it["stallTimeout"]) >= timedelta(seconds=1)
+    ),
+    "size(self.family) <= 39 && self.family.matches('^[a-z]')": (
+        lambda it: len(it["family"]) <= 39 and it["family"][:1].islower()
+    ),
+}
+
+
+def twin(rule: str) -> Twin | None:
+    """Return the twin of a CEL rule; None: it is not checked here."""
+    if one_of := _ONE_OF.match(rule):
+        names, old_form = re.findall(r"self\.(\w+)", one_of[2]), one_of[1] is not None
+        return lambda it: (old_form and "name" in it) or sum(name in it for name in names) == 1
+    return TWINS.get(rule)

@@ -1,0 +1,53 @@
+"""One seed of a local run: a training pod's life, with a folder in the place of store and logbook."""
+
+from pathlib import Path
+
+from belay_api.training import StorageSpec, TrainingReport
+from belay_api.wire import RunProgress
+from belay_trainer.config import Run
+from belay_trainer.history import History
+from belay_trainer.local.folder import RunFolder, SeedFolder
+from belay_trainer.session import train_in
+from belay_trainer.stop import Stop
+from belay_trainer.store.local import LocalStore
+from belay_trainer.trackers.json_lines import JsonLines
+from belay_trainer.trackers.tensorboard import TensorBoard
+
+
+class NewestHeartbeat:
+    """Keeps the newest heartbeat in a file; see `heartbeat.ProgressSink`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def tell(self, progress: RunProgress) -> None:
+        """Put a heartbeat in the place of the one before, for whoever reads meanwhile in one move."""
+        new = self._path.with_suffix(".new")  # one writer: the seed's own process
+        new.write_text(progress.model_dump_json(by_alias=True, exclude_none=True))
+        new.replace(self._path)
+
+    def close(self) -> None:
+        """Nothing waits."""
+
+
+def train_here(run: Run, root: Path, *, stop: Stop) -> TrainingReport:
+    """Return the report of a seed that succeeded, trained in the run's folder `root`.
+
+    Raises: TrainerError for every other end.
+    """
+    folder: SeedFolder = RunFolder(root).seed(run.seed)
+    history = History(
+        [JsonLines(folder.curves), TensorBoard(folder.tensorboard)],
+        budget=run.spec.budget.steps,
+    )
+    store = LocalStore(root, address=_address(run.spec.storage))
+    heartbeat = NewestHeartbeat(folder.heartbeat)
+    try:
+        return train_in(run, work_dir=folder.path, store=store, heartbeat=heartbeat, stop=stop, history=history)
+    finally:
+        history.close()
+
+
+def _address(storage: StorageSpec) -> str:
+    """Return where artifacts will be found once they are in the store that the spec asks for."""
+    return f"pvc://{storage.pvc.claim}/artifacts" if storage.pvc else "store://sha256"

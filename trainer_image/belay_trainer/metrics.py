@@ -1,0 +1,64 @@
+"""What the numbers of a training are called, and what each is. No metric without a definition.
+
+A library has names of its own; whoever looks at curves meets these, whichever library learned.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number by timestep."""
+
+    name: str
+    meaning: str
+    library: str | None = None  # what Stable-Baselines3 calls it; None: it does not tell it
+    sign: float = 1.0  # by which the library's number is multiplied
+
+
+METRICS = (
+    Metric("return", "Mean return of the greedy episodes of an evaluation."),
+    Metric("length", "Mean length of these episodes, in timesteps."),
+    Metric("collection/return", "Mean return of the latest episodes of collection, at most 100."),
+    Metric("collection/length", "Mean length of these episodes, in timesteps."),
+    Metric(
+        "collection/success_rate", "Share of them that ended with `is_success`; only where the environment says so."
+    ),
+    Metric("steps_per_second", "Timesteps per second of this life, evaluations and checkpoints included."),
+    Metric("loss", "What the last gradient step minimised.", "train/loss"),
+    Metric("policy_loss", "Its part that improves the policy.", "train/policy_loss"),
+    Metric("policy_loss", "Its part that improves the policy.", "train/policy_gradient_loss"),
+    Metric("value_loss", "Mean squared error of the predicted values.", "train/value_loss"),
+    Metric("actor_loss", "What the policy network minimised.", "train/actor_loss"),
+    Metric("critic_loss", "What the Q networks minimised.", "train/critic_loss"),
+    Metric("kl", "Estimate of the divergence between the policies before and after the update.", "train/approx_kl"),
+    Metric("clip_fraction", "Share of samples whose probability ratio was clipped.", "train/clip_fraction"),
+    Metric("clip_range", "How far a ratio may be from 1.", "train/clip_range"),
+    Metric(
+        "explained_variance",
+        "Share of the returns' variance that the predicted values explain: 1 all of it, below 0 worse than a constant.",
+        "train/explained_variance",
+    ),
+    Metric("entropy", "Mean entropy of the policy, in nats.", "train/entropy_loss", -1.0),
+    Metric("exploration_rate", "Probability of a random action in collection.", "rollout/exploration_rate"),
+    Metric("temperature", "Weight of the entropy in the objective.", "train/ent_coef"),
+    Metric("temperature_loss", "What the temperature minimised.", "train/ent_coef_loss"),
+    Metric("action_std", "Mean standard deviation of the actions.", "train/std"),
+    Metric("learning_rate", "Step size of the optimiser.", "train/learning_rate"),
+    Metric("updates", "Gradient steps, or passes over the data, so far.", "train/n_updates"),
+)
+_BY_LIBRARY = {metric.library: metric for metric in METRICS if metric.library}
+
+
+def named(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics under the names of this table; what is not in it keeps its own.
+
+    >>> named({"train/entropy_loss": -0.69, "collection/return": 21.0})
+    {'entropy': 0.69, 'collection/return': 21.0}
+    """
+    found = {}
+    for name, value in metrics.items():
+        metric = _BY_LIBRARY.get(name)
+        found[metric.name if metric else name] = value * metric.sign if metric else value
+    return found

@@ -1,0 +1,126 @@
+"""A report as people read it (Markdown, HTML) and as programs do (JSON), from one description."""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from belay_trainer import files
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse}th,td{border:1px solid #ccc;padding:.3rem .6rem;text-align:left}img{max-width:100%}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """The beginning of a part."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A few sentences."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verbatim:
+    """Text whose lines stay as they are."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of cells under a header, all of one length."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image file beside the report."""
+
+    file: str  # its name
+    caption: str
+
+
+Part = Heading | Paragraph | Verbatim | Table | Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A report."""
+
+    title: str
+    parts: Sequence[Part]
+    facts: dict[str, Any] = field(default_factory=dict)  # what programs read: anything JSON can say
+
+
+def write(document: Document, folder: Path) -> None:
+    """Write report.md, report.html and report.json into a folder; its pictures are there already."""
+    files.write_atomically(folder / "report.md", markdown(document).encode())
+    files.write_atomically(folder / "report.html", page(document).encode())
+    files.write_atomically(
+        folder / "report.json", (json.dumps(document.facts, indent=1, sort_keys=True) + "\n").encode()
+    )
+
+
+def markdown(document: Document) -> str:
+    """Return a report as Markdown."""
+    return "\n\n".join([f"# {document.title}", *map(_markdown, document.parts)]) + "\n"
+
+
+def page(document: Document) -> str:
+    """Return a report as one HTML page."""
+    title = html.escape(document.title)
+    body = "\n".join(map(_html, document.parts))
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>\n'
+        f"<h1>{title}</h1>\n{body}\n</html>\n"
+    )
+
+
+def _markdown(part: Part) -> str:
+    match part:
+        case Heading():
+            return f"## {part.text}"
+        case Paragraph():
+            return part.text
+        case Verbatim():
+            return f"```\n{part.text.rstrip()}\n```"
+        case Picture():
+            return f"![{part.caption}]({part.file})\n\n*{part.caption}*"
+        case Table():
+            lines = [part.header, ["---"] * len(part.header), *part.rows]
+            return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _html(part: Part) -> str:
+    match part:
+        case Heading():
+            return f"<h2>{html.escape(part.text)}</h2>"
+        case Paragraph():
+            return f"<p>{html.escape(part.text)}</p>"
+        case Verbatim():
+            return f"<pre>{html.escape(part.text)}</pre>"
+        case Picture():
+            caption = html.escape(part.caption)
+            image = f'<img src="{html.escape(part.file)}" alt="{caption}">'
+            return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+        case Table():
+            head = "".join(f"<th>{html.escape(cell)}</th>" for cell in part.header)
+            rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in part.rows)
+            return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _cell(text: str) -> str:
+    """Return a cell that does not end its column or its row."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,41 @@
+"""The store of a run on one machine: the trainer's own folder outlives it, so checkpoints stay where they are."""
+
+from pathlib import Path
+
+from belay_api.artifact import Manifest
+from belay_api.wire import CheckpointRef
+from belay_trainer.errors import StoreRefused
+from belay_trainer.store.folder import keep_artifact
+
+
+class LocalStore:
+    """See `belay_trainer.store.Store`."""
+
+    def __init__(self, root: Path, *, address: str) -> None:
+        """Publish into `root`/artifacts.
+
+        Args:
+            address: Of artifacts, without the digest, once somebody has brought them to a cluster.
+        """
+        self._artifacts, self._address = root / "artifacts", address
+
+    def checkpoints(self) -> list[CheckpointRef]:
+        """None but those that the keeper has."""
+        return []
+
+    def load(self, ref: CheckpointRef) -> bytes:
+        """Refuse what was never listed."""
+        raise StoreRefused(f"the checkpoint of timestep {ref.step} is not in this store, which keeps none")
+
+    def save(self, ref: CheckpointRef, blob: bytes) -> None:
+        """Leave it to the keeper."""
+
+    def delete(self, ref: CheckpointRef) -> None:
+        """Leave it to the keeper."""
+
+    def publish(self, folder: Path, manifest: Manifest) -> str:
+        """Keep an artifact for good."""
+        try:
+            return f"{self._address}/{keep_artifact(self._artifacts, folder, manifest)}"
+        except OSError as error:  # no volume that comes back by itself: whoever runs this is sitting in front of it
+            raise StoreRefused(f"--out: {error}. Mend that and run the command again, which goes on.") from error
