@@ -77,14 +77,15 @@ def _watch(run: Run, options: argparse.Namespace, stop: Stop) -> None:
 
 def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
     # torch takes seconds to import; bad input is told before.
-    _watch(run, options, stop)
     if options.local is not None:
         from belay_trainer.local.seed import train_here  # noqa: PLC0415
 
+        _watch(run, options, stop)
         stop.follow(sys.stdin.fileno())  # whoever runs us
         return train_here(run, options.local, stop=stop)
     from belay_trainer.session import train_and_publish  # noqa: PLC0415
 
+    _watch(run, options, stop)
     url, token = options.logbook_url, options.token_file
     logbook = connect(url, token, key=run.key, uid=run.config.uid) if url else None
     return train_and_publish(run, work_dir=options.work_dir, pvc_dir=options.pvc_dir, logbook=logbook, stop=stop)
