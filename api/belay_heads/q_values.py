@@ -1,4 +1,4 @@
-"""`q-values`: the return to be expected of each of n actions; the policy takes the best. DQN has it."""
+"""`q-values`: the return to be expected of each of n actions; the policy takes the best. DQN and QR-DQN have it."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`squashed-gaussian`: independent normal numbers, pressed between the bounds by tanh. SAC has it.
+"""`squashed-gaussian`: independent normal numbers, pressed between the bounds by tanh. SAC, TQC and CrossQ have it.
 
 The network answers the means of all dimensions before tanh and then the logs of their standard deviations, limited as
 they were in training.

@@ -137,9 +137,10 @@ def table(wanted: list[tuple[str, str, dict[str, Any]]], load: dict[str, Any], k
         mean, spread = statistics.mean(returns), statistics.stdev(returns) if len(returns) > 1 else 0.0
         chosen = statistics.mean(of(algorithm, task, load, known, "selection"))
         random = statistics.mean(of(algorithm, task, load, known, "random"))
+        zoo = f"{what['zoo']:.1f}" if "zoo" in what else "none"
         lines.append(
             f"{algorithm + ' ' + task:32} {what['steps']:9} {len(returns):5} {mean:9.1f} ±{spread:5.1f} "
-            f"{what['zoo']:8.1f} {chosen:9.1f} {random:8.1f} {min(returns):8.1f}"
+            f"{zoo:>8} {chosen:9.1f} {random:8.1f} {min(returns):8.1f}"
         )
     return "\n".join(lines)
 

@@ -6,10 +6,13 @@ from pydantic import Field, model_validator
 
 from belay_api.algorithms.a2c import A2CSettings
 from belay_api.algorithms.common import Settings
+from belay_api.algorithms.crossq import CrossQSettings
 from belay_api.algorithms.dqn import DQNSettings
 from belay_api.algorithms.ppo import PPOSettings
+from belay_api.algorithms.qrdqn import QRDQNSettings
 from belay_api.algorithms.sac import SACSettings
 from belay_api.algorithms.td3 import TD3Settings
+from belay_api.algorithms.tqc import TQCSettings
 from belay_api.model import Model, rule, rules
 from belay_api.units import FreeForm
 
@@ -30,6 +33,12 @@ class AlgorithmSpec(Model):
     """Soft actor-critic, through Stable-Baselines3."""
     td3: TD3Settings | None = None
     """Twin delayed deep deterministic policy gradient, through Stable-Baselines3."""
+    qrdqn: QRDQNSettings | None = None
+    """Deep Q-learning by quantile regression, through Stable-Baselines3 Contrib."""
+    tqc: TQCSettings | None = None
+    """Truncated quantile critics, through Stable-Baselines3 Contrib."""
+    crossq: CrossQSettings | None = None
+    """Soft actor-critic with batch normalisation instead of target networks, through Stable-Baselines3 Contrib."""
     name: str | None = None
     """No more: the algorithm is a field of its own."""
     hyperparameters: FreeForm | None = None

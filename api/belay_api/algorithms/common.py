@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from belay_api.model import Model
+from belay_api.units import FreeForm
 
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -13,7 +14,9 @@ Gamma = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Steps = Annotated[int, Field(ge=1, le=1_000_000)]
+Mixing = Annotated[float, Field(gt=0, le=1)]
 BufferSize = Annotated[int, Field(ge=1, le=100_000_000)]
+Quantiles = Annotated[int, Field(ge=1, le=10_000)]
 Layers = Annotated[list[Annotated[int, Field(ge=1, le=8192)]], Field(min_length=1, max_length=8)]
 
 
@@ -25,6 +28,17 @@ class Schedule(StrEnum):
     """Falls linearly to 0."""
 
 
+class Activation(StrEnum):
+    """What stands between the layers of a network."""
+
+    RELU = "relu"
+    TANH = "tanh"
+    ELU = "elu"
+    LEAKY_RELU = "leaky_relu"
+    SILU = "silu"
+    GELU = "gelu"
+
+
 class Settings(Model):
     """What every algorithm has."""
 
@@ -33,10 +47,16 @@ class Settings(Model):
     net_arch: Layers | None = None
     """Hidden layer sizes of the policy and value networks; after a convolutional network where observations are
     images."""
+    activation_fn: Activation | None = None
+    """Activation function between those layers; unset: the library's, `tanh` for `ppo` and `a2c` and `relu` for all
+    others."""
     learning_rate: LearningRate | None = None
     """Step size of the optimiser at the first timestep."""
     gamma: Gamma | None = None
     """Discount per timestep."""
+    policy_kwargs: FreeForm | None = None
+    """Further keyword arguments of Stable-Baselines3's policy class, those that have no field here, such as
+    `optimizer_kwargs`. A class is written `package.module:Class`."""
 
 
 class OnPolicySettings(Settings):
@@ -65,3 +85,26 @@ class OffPolicySettings(Settings):
     """Timesteps between updates."""
     gradient_steps: Steps | None = None
     """Gradient steps per update."""
+
+
+class QLearningSettings(OffPolicySettings):
+    """What algorithms have that learn the value of each action and explore by random ones: DQN and QR-DQN."""
+
+    target_update_gradient_steps: Steps | None = None
+    """Gradient steps between updates of the target network. Counted in gradient steps, not timesteps: counted in
+    timesteps the same number makes DQN diverge."""
+    exploration_steps: Annotated[int, Field(ge=1)] | None = None
+    """Timesteps over which epsilon falls to its final value."""
+    exploration_initial_eps: Share | None = None
+    """Epsilon at the first timestep."""
+    exploration_final_eps: Share | None = None
+    """Epsilon after `exploration_steps`."""
+
+
+class MaximumEntropySettings(OffPolicySettings):
+    """What algorithms have that are paid for random actions as well: SAC, TQC and CrossQ."""
+
+    learning_rate_schedule: Schedule | None = None
+    """`constant`, or `linear`: falling to 0 with the budget."""
+    ent_coef: Annotated[float, Field(gt=0)] | None = None
+    """Weight of the entropy; unset: learned, so that the policy keeps a target entropy."""

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from belay_api.algorithms.common import OffPolicySettings, Weight
+from belay_api.algorithms.common import Mixing, OffPolicySettings, Weight
 
 
 class TD3Settings(OffPolicySettings):
     """Twin delayed deep deterministic policy gradient, off-policy, for continuous actions; unset: the preset's."""
 
-    tau: Annotated[float, Field(gt=0, le=1)] | None = None
+    tau: Mixing | None = None
     """How far the target networks move towards the trained ones at each of their updates."""
     policy_delay: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Gradient steps of the critics per update of the policy and the target networks."""

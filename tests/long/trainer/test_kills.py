@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from trainer_support import Pod, Pods, make_config, until
 
+from belay_api.algorithms import ALGORITHMS
+
 KILLS = 10
 SMALL = {"net_arch": [32, 32], "batch_size": 64, "learning_starts": 200}
 PENDULUM = {"environment": {"id": "Pendulum-v1"}, "evaluation": {"every": 2_000, "episodes": 2}}
@@ -16,15 +18,19 @@ SPECS: dict[str, dict[str, Any]] = {
     "ppo": {"budget": {"steps": 60_000}, "checkpoint": {"every": 512}},
     "a2c": {"budget": {"steps": 60_000}, "checkpoint": {"every": 400}},
     "dqn": {"budget": {"steps": 60_000}, "checkpoint": {"every": 400}},
+    "qrdqn": {"budget": {"steps": 30_000}, "checkpoint": {"every": 512}},
     "sac": PENDULUM | {"budget": {"steps": 10_000}, "checkpoint": {"every": 100}},
     "td3": PENDULUM | {"budget": {"steps": 12_000}, "checkpoint": {"every": 100}},
+    "tqc": PENDULUM | {"budget": {"steps": 10_000}, "checkpoint": {"every": 128}},  # which it learns 64 by 64
+    "crossq": PENDULUM | {"budget": {"steps": 10_000}, "checkpoint": {"every": 100}},
 }
+assert set(SPECS) == set(ALGORITHMS), "every algorithm is killed"
 
 
 @pytest.mark.parametrize("algorithm", SPECS)
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
 def test_ten_kills_change_no_bit(tmp_path: Path, algorithm: str, *, scaled: bool) -> None:
-    settings = SMALL if algorithm in ("sac", "td3") else {}
+    settings = SMALL if SPECS[algorithm].get("environment") == PENDULUM["environment"] else {}
     spec = SPECS[algorithm] | {"algorithm": {algorithm: settings}, "normalize": {"observation": scaled}}
     config, lots = make_config(**{"evaluation": {"every": 10_000, "episodes": 2}} | spec), random.Random(algorithm)
     (tmp_path / "whole").mkdir()

@@ -99,6 +99,12 @@ class Picture(Countdown):
         return self.np_random.integers(0, 256, self.observation_space.shape, dtype=np.uint8)
 
 
+class Steering(Picture):
+    """Images to be answered by a number."""
+
+    action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+
 class Stubborn(CartPoleEnv):
     """Cannot be pickled, as an environment that holds a simulator process."""
 
@@ -269,6 +275,7 @@ for name, task, cap in (
     ("Stuck", Stuck, 50),
     ("Rooms", Rooms, 50),
     ("Picture", Picture, 50),
+    ("Steering", Steering, 50),
     ("Stubborn", Stubborn, 500),
     ("Session", Session, 500),
     ("Thirsty", Thirsty, 500),

@@ -14,6 +14,7 @@ from belay_trainer.evaluate import Evaluator
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners import LEARNERS
+from belay_trainer.learners.off_policy import OffPolicy
 from belay_trainer.learners.stable_baselines import StableBaselines
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
@@ -28,6 +29,7 @@ CONTINUOUS = {
     "evaluation": {"every": 400, "episodes": 1},
     "checkpoint": {"every": 200},
 }
+BRIEF = CONTINUOUS | {"budget": {"steps": 400}}
 
 
 class StopAfter(Stop):
@@ -83,6 +85,10 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
         (CONTINUOUS | {"algorithm": {"sac": SMALL | {"ent_coef": 0.1}}}, (500,)),
         (CONTINUOUS | {"algorithm": {"td3": SMALL}}, (500,)),
         (CONTINUOUS | {"algorithm": {"td3": SMALL}, "normalize": {"observation": True}}, (500,)),
+        ({"algorithm": {"qrdqn": SMALL}, "budget": {"steps": 1500}}, (900,)),  # 128 gradient steps at a time
+        (BRIEF | {"algorithm": {"tqc": SMALL}}, (300,)),
+        # Running statistics of layers, which the updates themselves use after a while.
+        (BRIEF | {"algorithm": {"crossq": SMALL | {"policy_kwargs": {"renorm_warmup_steps": 100}}}}, (500,)),
         (
             SHORT
             | {"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}},
@@ -228,23 +234,47 @@ def test_running_statistics_outlive_the_episodes(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize("algorithm", LEARNERS)
 def test_a_round_of_ours_is_one_of_the_librarys(algorithm: str) -> None:
     """Our own loop over the library's parts ends with the bits of the library's `learn`."""
-    spec = {
-        "environment": {"id": "CartPole-v1" if algorithm == "dqn" else "Pendulum-v1"},
-        "algorithm": {algorithm: SMALL if algorithm in ("sac", "td3") else {}},
-        "normalize": {"observation": True, "reward": True},
-        "budget": {"steps": 600},
-    }
+    spec = _brief(algorithm) | {"normalize": {"observation": True, "reward": True}}
     ours, theirs = (build(Run(make_config(**spec), index=0, seed=5)) for _ in range(2))
-    for learner, go in ((ours, _advance), (theirs, lambda learner: learner.model.learn(600, log_interval=None))):
+    for learner, go in ((ours, _advance), (theirs, lambda learner: learner.model.learn(250, log_interval=None))):
         learner.model.set_random_seed(5)  # of the process: the two are not built at once
         go(learner)
-    assert ours.timesteps == theirs.timesteps >= 600
+    assert ours.timesteps == theirs.timesteps >= 250
     assert ours.weights_sha256() == theirs.weights_sha256()
 
 
-def _advance(learner: Any) -> None:
-    learner.start()
-    learner.advance(600, leave=lambda: False, on_step=lambda: None)
+def test_weights_that_are_put_back_bring_their_layers_statistics() -> None:
+    learner = build(Run(make_config(**_brief("crossq")), index=0, seed=0))
+    _advance(learner, 120)
+    kept, digest = learner.weights(), learner.weights_sha256()
+    _advance(learner, 140)
+    assert learner.weights_sha256() != digest
+    learner.take(kept)
+    assert learner.weights_sha256() == digest
+
+
+def _brief(algorithm: str) -> dict[str, Any]:
+    """Return a training in which every part of an algorithm is at work."""
+    learner = LEARNERS[algorithm]
+    return {
+        "environment": {"id": "Pendulum-v1" if "box" in learner.actions else "CartPole-v1"},
+        "algorithm": {algorithm: SMALL if issubclass(learner, OffPolicy) else {}},
+        "budget": {"steps": 250},
+    }
+
+
+def _advance(learner: Any, until: int = 250) -> None:
+    if not learner.timesteps:
+        learner.start()
+    learner.advance(until, leave=lambda: False, on_step=lambda: None)
+
+
+def test_running_statistics_of_a_layer_that_are_no_numbers_are_found() -> None:
+    learner = build(Run(make_config(**_brief("crossq")), index=0, seed=0))
+    assert learner.finite()
+    name = next(name for name, _ in learner.model.policy.named_buffers() if name.endswith("ra_mean"))
+    learner.model.policy.get_buffer(name)[0] = float("nan")
+    assert not learner.finite()
 
 
 def test_an_attribute_that_the_library_has_no_more_is_an_error() -> None:

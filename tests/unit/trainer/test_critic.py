@@ -1,6 +1,8 @@
 """What an artifact's critic says is what the model's expects, in fifths; where it has nothing to tell there is none."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,6 +14,14 @@ from belay_trainer.critic import Critic, first_observations, write_critic
 from belay_trainer.environments import maker
 from belay_trainer.train import build
 
+BY_HAND: dict[tuple[str, str], Callable[[Any, torch.Tensor], torch.Tensor]] = {
+    ("dqn", "CartPole-v1"): lambda policy, seen: policy.q_net(seen).max(1).values,
+    ("qrdqn", "CartPole-v1"): lambda policy, seen: policy.quantile_net(seen).mean(1).max(1).values,
+    ("a2c", "Acrobot-v1"): lambda policy, seen: policy.predict_values(seen)[:, 0],
+    ("sac", "Pendulum-v1"): lambda policy, seen: torch.cat(_of_greedy(policy, seen), dim=1).min(1).values,
+    ("crossq", "Pendulum-v1"): lambda policy, seen: torch.cat(_of_greedy(policy, seen), dim=1).min(1).values,
+    ("tqc", "Pendulum-v1"): lambda policy, seen: _of_greedy(policy, seen).flatten(1).mean(1),
+}
 VARIED = [case for case in TASKS if "CartPole" in case or "Pendulum" in case]
 
 
@@ -54,21 +64,16 @@ def test_every_kind_of_policy_is_exported_with_or_without(case: str, tmp_path: P
 
 def test_the_critics_values_are_the_librarys(tmp_path: Path) -> None:
     """By hand, from the library's own networks and statistics."""
-    for algorithm, environment in (("dqn", "CartPole-v1"), ("a2c", "Acrobot-v1"), ("sac", "Pendulum-v1")):
+    for (algorithm, environment), by_hand in BY_HAND.items():
         run = _run(algorithm, environment)
         learner = build(run)
         learner.start()
         first = first_observations(maker(run.spec.environment)())
         normaliser, policy = learner.model.get_vec_normalize_env(), learner.model.policy
+        policy.set_training_mode(False)
         seen = torch.from_numpy(first if normaliser is None else normaliser.normalize_obs(first))
         with torch.no_grad():
-            if algorithm == "dqn":
-                wanted = policy.q_net(seen).max(1).values
-            elif algorithm == "a2c":
-                wanted = policy.predict_values(seen)[:, 0]
-            else:
-                action = policy.actor(seen, deterministic=True)
-                wanted = torch.cat(policy.critic(seen, action), dim=1).min(1).values
+            wanted = by_hand(policy, seen)
             found = learner.networks().value(torch.from_numpy(first))
         np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-5, atol=1e-5)
 
@@ -81,3 +86,7 @@ def test_where_all_beginnings_are_alike_to_it_there_is_none(tmp_path: Path) -> N
     critic = Critic(learner.networks().value).eval()
     assert not write_critic(critic, maker(_run().spec.environment)(), tmp_path)
     assert not (tmp_path / "critic.onnx").exists()
+
+
+def _of_greedy(policy: Any, seen: torch.Tensor) -> Any:
+    return policy.critic(seen, policy.actor(seen, deterministic=True))

@@ -16,7 +16,7 @@ from belay_heads import head_of
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.export import Evaluations, ExportFailed, check_agreement, export, loaded, rehearse
+from belay_trainer.export import Evaluations, ExportFailed, check_agreement, export, loaded, rehearse, write_networks
 from belay_trainer.learners.learner import Learner
 from belay_trainer.train import build
 
@@ -30,9 +30,13 @@ TASKS = {
     "sac on Pendulum-v1": ("sac", "Pendulum-v1", "squashed-gaussian", (2,)),
     "td3 on Pendulum-v1": ("td3", "Pendulum-v1", "mean", (1,)),
     "td3 on BipedalWalker-v3": ("td3", "BipedalWalker-v3", "mean", (4,)),
+    "qrdqn on CartPole-v1": ("qrdqn", "CartPole-v1", "q-values", (2,)),
+    "tqc on Pendulum-v1": ("tqc", "Pendulum-v1", "squashed-gaussian", (2,)),
+    "crossq on Pendulum-v1": ("crossq", "Pendulum-v1", "squashed-gaussian", (2,)),
     "ppo on actions in two rows": ("ppo", "tasks:Sheet-v0", "gaussian", (12,)),
     "ppo on discrete observations": ("ppo", "tasks:Rooms-v0", "logits", (2,)),
     "dqn on discrete observations": ("dqn", "tasks:Rooms-v0", "q-values", (2,)),
+    "qrdqn on images, channels last": ("qrdqn", "tasks:Picture-v0", "q-values", (2,)),
     "ppo on images, channels last": ("ppo", "tasks:Picture-v0", "logits", (2,)),
 }
 
@@ -73,6 +77,39 @@ def test_both_networks_act_as_predict(case: str, tmp_path: Path) -> None:
         found = network(batch)
         assert found.shape == (37, *shape)
         np.testing.assert_allclose(head.greedy(found), actions, atol=1e-4)
+
+
+def test_a_served_observation_is_not_normalised_by_the_batch_it_came_in(tmp_path: Path) -> None:
+    """CrossQ's layers compute with running statistics in service, and with a batch's own in training."""
+    run = _run("crossq", "Pendulum-v1")
+    learner = build(run)
+    learner.start()
+    learner.advance(300, leave=lambda: False, on_step=lambda: None)
+    statistics = [buffer for name, buffer in learner.model.policy.actor.named_buffers() if name.endswith("ra_mean")]
+    assert statistics
+    assert all((mean != 0).any() for mean in statistics), "the statistics are those of a training"
+    learner.model.policy.set_training_mode(True)
+    batch = observations(run, 37)
+    actions = learner.policy.predict(batch, deterministic=True)[0]
+    learner.model.policy.set_training_mode(True)  # predict has ended it
+    write_networks(learner.networks().actor, batch[:2], tmp_path)
+    head = head_of("squashed-gaussian", space_model(learner.model.action_space))
+    for network in loaded(tmp_path).values():
+        alone = np.concatenate([network(batch[row : row + 1]) for row in range(37)])
+        np.testing.assert_allclose(network(batch), alone, atol=1e-5)
+        np.testing.assert_allclose(head.greedy(alone), actions, atol=1e-4)
+
+
+def test_quantiles_are_served_as_their_mean(tmp_path: Path) -> None:
+    run = _run("qrdqn", "CartPole-v1")
+    learner, manifest = _export(run, tmp_path)
+    assert "sb3-contrib" in manifest.lineage.packages
+    batch = observations(run, 37)
+    with torch.no_grad():
+        quantiles = learner.model.policy.quantile_net(torch.from_numpy(batch)).numpy()
+    assert quantiles.shape == (37, 10, 2)
+    for network in loaded(tmp_path).values():
+        np.testing.assert_allclose(network(batch), quantiles.mean(axis=1), rtol=1e-4, atol=1e-5)
 
 
 def test_the_manifest_covers_every_byte(tmp_path: Path) -> None:

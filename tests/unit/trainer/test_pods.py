@@ -117,9 +117,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "space that cannot be served": ({"environment": {"id": "tasks:Odd-v0"}}, "Dict"),
     "dqn on continuous actions": (
         {"environment": {"id": "Pendulum-v1"}, "algorithm": {"dqn": {}}},
-        "use ppo, a2c, sac or td3",
+        "use ppo, a2c, sac, td3, tqc or crossq",
     ),
-    "sac on discrete actions": ({"algorithm": {"sac": {}}}, "use ppo, a2c or dqn"),
+    "sac on discrete actions": ({"algorithm": {"sac": {}}}, "use ppo, a2c, dqn or qrdqn"),
     "a scale for what has one": (
         {"environment": {"id": "tasks:Picture-v0"}, "normalize": {"observation": True}},
         "normalize.observation",

@@ -1,16 +1,30 @@
 """Presets are the measured ones, and a user's words mean what they say whatever the number of environments."""
 
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from belay_api.algorithms import ALGORITHMS, AlgorithmSpec
+from belay_api.algorithms.common import Activation
+from belay_trainer.errors import BadConfiguration
 from belay_trainer.learners import LEARNERS
-from belay_trainer.presets import a2c, dqn, ppo, sac, td3
-from belay_trainer.presets.preset import Asked, Model
+from belay_trainer.presets import a2c
+from belay_trainer.presets.preset import ACTIVATIONS, Asked, Model
 
-FILES: dict[str, ModuleType] = {"ppo": ppo, "a2c": a2c, "dqn": dqn, "sac": sac, "td3": td3}
+FILES: dict[str, ModuleType] = {name: import_module(f"belay_trainer.presets.{name}") for name in ALGORITHMS}
+USUAL_RATES = {
+    "ppo": 3e-4,
+    "a2c": 7e-4,
+    "dqn": 1e-4,
+    "sac": 3e-4,
+    "td3": 1e-3,
+    "qrdqn": 5e-5,
+    "tqc": 3e-4,
+    "crossq": 1e-3,
+}
 
 
 FOUR = {"train_freq": 4, "gradient_steps": 1, "target_update_gradient_steps": 100}
@@ -26,20 +40,22 @@ def _arguments(name: str, **how: Any) -> dict[str, Any]:
 
 
 def test_every_algorithm_of_the_api_has_a_learner_and_presets() -> None:
-    assert tuple(LEARNERS) == ALGORITHMS == tuple(FILES)
+    assert tuple(LEARNERS) == ALGORITHMS
+    for name, learner in LEARNERS.items():
+        assert learner.algorithm == name
+        assert learner.library.__module__.startswith("sb3_contrib") == ("sb3-contrib" in learner.packages)
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "rate"), [("ppo", 3e-4), ("a2c", 7e-4), ("dqn", 1e-4), ("sac", 3e-4), ("td3", 1e-3)]
-)
-def test_a_task_without_a_preset_of_its_own_gets_the_librarys_settings(algorithm: str, rate: float) -> None:
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_task_without_a_preset_of_its_own_gets_the_librarys_settings(algorithm: str) -> None:
     found = _model(algorithm, "Mine-v0")
     assert found.preset == "default"
-    assert found.arguments["learning_rate"] == rate  # and does not decay
+    assert found.arguments["learning_rate"] == USUAL_RATES[algorithm]  # and does not decay
 
 
 def test_every_preset_is_complete() -> None:
-    free = {"exploration_steps", "ent_coef"}  # a share of the budget then; learned then
+    # A share of the budget then; learned then; the library's own then; nothing then.
+    free = {"exploration_steps", "ent_coef", "activation_fn", "policy_kwargs"}
     for name, file in FILES.items():
         for preset in file.PRESETS.values():
             missing = {setting for setting, value in preset.settings if value is None}
@@ -74,6 +90,17 @@ def test_ppo_with_less_experience_than_a_batch_uses_what_there_is() -> None:
     assert _arguments("ppo", copies=2, batch_size=32)["batch_size"] == 32
 
 
+def test_every_activation_function_of_the_api_is_known() -> None:
+    assert set(ACTIVATIONS) == set(Activation)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_an_activation_function_is_the_users_to_choose(algorithm: str) -> None:
+    assert "activation_fn" not in _model(algorithm, "Mine-v0").arguments["policy_kwargs"]
+    found = _model(algorithm, "Mine-v0", activation_fn="leaky_relu")
+    assert found.arguments["policy_kwargs"]["activation_fn"] is torch.nn.LeakyReLU
+
+
 @pytest.mark.parametrize(
     ("copies", "overrides", "train_freq", "interval"),
     [
@@ -101,3 +128,35 @@ def test_dqn_explores_for_timesteps_not_for_a_share_of_the_budget() -> None:
 def test_a_layer_list_shapes_policy_and_value_networks() -> None:
     assert _arguments("ppo", net_arch=[32])["policy_kwargs"] == {"net_arch": {"pi": [32], "vf": [32]}}
     assert _arguments("dqn", net_arch=[32])["policy_kwargs"] == {"net_arch": [32]}
+    assert _arguments("crossq")["policy_kwargs"] == {"net_arch": {"pi": [256, 256], "qf": [1024, 1024]}}
+    assert _arguments("crossq", net_arch=[32])["policy_kwargs"] == {"net_arch": {"pi": [32], "qf": [32]}}
+    wide = _arguments("crossq", net_arch=[32], critic_net_arch=[64])
+    assert wide["policy_kwargs"] == {"net_arch": {"pi": [32], "qf": [64]}}
+
+
+@pytest.mark.parametrize(
+    ("task", "train_freq", "interval"),
+    # The zoo's intervals are 10, 250 and 1, but between two collections the target network follows once at most.
+    [("CartPole-v1", 256, 256), ("Acrobot-v1", 4, 250), ("LunarLander-v3", 256, 256)],
+)
+def test_qrdqn_updates_its_target_network_as_often_as_the_zoo(task: str, train_freq: int, interval: int) -> None:
+    found = _model("qrdqn", task).arguments
+    assert (found["train_freq"], found["target_update_interval"]) == ((train_freq, "step"), interval)
+
+
+def test_qrdqn_is_the_zoos() -> None:
+    found = _model("qrdqn", "CartPole-v1", steps=50_000).arguments
+    wanted = {"learning_rate": 2.3e-3, "batch_size": 64, "learning_starts": 1000, "gradient_steps": 128}
+    wanted |= {"exploration_fraction": 0.16, "exploration_final_eps": 0.04}
+    assert {name: found[name] for name in wanted} == wanted
+    assert found["policy_kwargs"] == {"net_arch": [256, 256], "n_quantiles": 10}
+    lander = _model("qrdqn", "LunarLander-v3").arguments
+    assert lander["learning_rate"](0.5) == pytest.approx(0.75e-3)
+
+
+def test_tqc_keeps_a_quantile_to_learn_from() -> None:
+    found = _arguments("tqc", n_quantiles=3, n_critics=5)
+    assert found["top_quantiles_to_drop_per_net"] == 2
+    assert found["policy_kwargs"] == {"net_arch": [256, 256], "n_critics": 5, "n_quantiles": 3}
+    with pytest.raises(BadConfiguration, match=r"algorithm\.tqc\.top_quantiles_to_drop_per_net is 2 of 2 n_quantiles"):
+        _arguments("tqc", n_quantiles=2)

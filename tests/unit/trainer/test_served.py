@@ -25,6 +25,7 @@ Z = 3.3  # once in a thousand
 SCALED = {"normalize": {"observation": True, "reward": True}}
 QUICK = {"learning_starts": 100, "net_arch": [32, 32], "batch_size": 64}
 AT_ONCE = QUICK | {"learning_rate": 1e-3, "gamma": 0.5}  # nothing that is done here has consequences
+QUANTILES = {"exploration_steps": 1500, "learning_rate": 1e-3, "gamma": 0.5, "n_quantiles": 10}
 BRIEF = {"budget": {"steps": 600}}
 FAR, PULL, PENDULUM, CARTPOLE = (
     {"environment": {"id": name}} for name in ("tasks:Far-v0", "tasks:Pull-v0", "Pendulum-v1", "CartPole-v1")
@@ -37,6 +38,12 @@ CASES: dict[str, tuple[str, dict[str, Any], float]] = {  # output, spec, what a 
     "gaussian": ("gaussian", PENDULUM | {"algorithm": {"ppo": {"n_steps": 128}}}, -2000),
     "squashed, scaled": ("squashed-gaussian", PULL | SCALED | {"algorithm": {"sac": AT_ONCE}}, 35),
     "squashed": ("squashed-gaussian", PENDULUM | BRIEF | {"algorithm": {"sac": QUICK}}, -2000),
+    "values of quantiles, scaled": ("q-values", FAR | SCALED | {"algorithm": {"qrdqn": QUANTILES}}, 35),
+    "squashed behind batch statistics, scaled": (
+        "squashed-gaussian",
+        PULL | SCALED | {"algorithm": {"crossq": AT_ONCE | {"policy_delay": 1}}, "budget": {"steps": 800}},
+        35,
+    ),
     "mean, scaled": ("mean", PULL | SCALED | {"algorithm": {"td3": QUICK}}, 35),
     "mean": ("mean", PENDULUM | BRIEF | {"algorithm": {"td3": QUICK}}, -2000),
 }
@@ -80,8 +87,9 @@ def test_propensities_are_the_librarys_probabilities(algorithm: str, environment
     np.testing.assert_allclose(head.log_propensity(outputs, actions)[inside], wanted[inside], rtol=1e-4, atol=1e-4)
 
 
-def test_propensities_of_squashed_actions_are_the_librarys(tmp_path: Path) -> None:
-    run = _run("sac", "Pendulum-v1")
+@pytest.mark.parametrize("algorithm", ["sac", "crossq"])
+def test_propensities_of_squashed_actions_are_the_librarys(algorithm: str, tmp_path: Path) -> None:
+    run = _run(algorithm, "Pendulum-v1")
     learner, manifest = _export(run, tmp_path)
     head, batch = head_of(manifest.output, manifest.action), observations(run, 64)
     outputs = loaded(tmp_path)[ONNX](batch)

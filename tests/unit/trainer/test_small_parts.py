@@ -99,6 +99,14 @@ def test_images_are_convolved_and_small_ones_flattened_with_a_word(caplog: pytes
     assert "images of 20x40 are too small" in caplog.text
 
 
+def test_images_are_refused_by_what_has_no_convolutional_network() -> None:
+    images = {"environment": {"id": "tasks:Steering-v0"}, "algorithm": {"crossq": {}}}
+    with pytest.raises(BadConfiguration, match="crossq has no convolutional network.* use ppo, a2c, sac, td3 or tqc"):
+        build(Run(make_config(**images), index=0, seed=0))
+    small = {"id": "tasks:Steering-v0", "kwargs": {"side": 20}}
+    build(Run(make_config(**images | {"environment": small}), index=0, seed=0))
+
+
 @pytest.mark.parametrize("task", ["CartPole-v1", "Acrobot-v1", "Pendulum-v1", "LunarLander-v3", "BipedalWalker-v3"])
 def test_the_image_has_what_the_usual_tasks_need(task: str) -> None:
     environment = maker(EnvironmentSpec(id=task))()

@@ -1,19 +1,32 @@
 """Who learns: one file per algorithm, and a line here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from belay_api.artifact import space_model
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.learners.a2c import A2C
+from belay_trainer.learners.crossq import CrossQ
 from belay_trainer.learners.dqn import DQN
 from belay_trainer.learners.learner import Learner, LearnerClass
 from belay_trainer.learners.ppo import PPO
+from belay_trainer.learners.qrdqn import QRDQN
 from belay_trainer.learners.sac import SAC
+from belay_trainer.learners.stable_baselines import convolved
 from belay_trainer.learners.td3 import TD3
+from belay_trainer.learners.tqc import TQC
 
-LEARNERS: dict[str, LearnerClass] = {"ppo": PPO, "a2c": A2C, "dqn": DQN, "sac": SAC, "td3": TD3}
+LEARNERS: dict[str, LearnerClass] = {
+    "ppo": PPO,
+    "a2c": A2C,
+    "dqn": DQN,
+    "sac": SAC,
+    "td3": TD3,
+    "qrdqn": QRDQN,
+    "tqc": TQC,
+    "crossq": CrossQ,
+}
 
 
 def build(run: Run, make: Callable[[], Environment], probe: Environment) -> Learner:
@@ -25,10 +38,20 @@ def build(run: Run, make: Callable[[], Environment], probe: Environment) -> Lear
     Raises: BadConfiguration.
     """
     name, kind = run.spec.algorithm.chosen, space_model(probe.action_space).kind
-    if kind not in LEARNERS[name].actions:
-        others = [other for other, learner in LEARNERS.items() if kind in learner.actions]
+    fitting = {other: learner for other, learner in LEARNERS.items() if kind in learner.actions}
+    if name not in fitting:
         raise BadConfiguration(
-            f"algorithm.{name} does not learn for the actions of this task, {probe.action_space}: "
-            f"use {', '.join(others[:-1])} or {others[-1]}."
+            f"algorithm.{name} does not learn for the actions of this task, {probe.action_space}: use {_any(fitting)}."
+        )
+    if convolved(probe) and not LEARNERS[name].convolves:
+        convolving = [other for other, learner in fitting.items() if learner.convolves]
+        raise BadConfiguration(
+            f"algorithm.{name} has no convolutional network, and observations of this task are images, "
+            f"{probe.observation_space}: use {_any(convolving)}, or flatten them in a wrapper of the environment."
         )
     return LEARNERS[name](run, make, probe)
+
+
+def _any(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

@@ -130,6 +130,8 @@ class LearnerClass(Protocol):
 
     actions: frozenset[str]
     """Kinds of action spaces it learns for: `discrete`, `box`."""
+    convolves: bool
+    """Whether it has a convolutional network for images."""
 
     def __call__(self, run: Any, make: Callable[[], Environment], probe: Environment) -> Learner:
         """Return an untrained one. Raises: BadConfiguration."""

@@ -1,4 +1,4 @@
-"""DQN, SAC and TD3: updates draw from a buffer of past experience."""
+"""Algorithms whose updates draw from a buffer of past experience."""
 
 from typing import Any
 

@@ -33,7 +33,7 @@ from belay_trainer.diagnosis.recorder import Recorder
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.evaluate import Policy
-from belay_trainer.learners import archive
+from belay_trainer.learners import archive, policy_kwargs
 from belay_trainer.learners.learner import Internals, Networks
 from belay_trainer.learners.networks import Preprocessed
 from belay_trainer.presets.preset import Asked, Model
@@ -51,6 +51,8 @@ COUNTERS = (
 _COLLECTION = ("_last_original_obs", "_last_episode_starts", "action_space", "action_noise")
 _STATISTICS = ("obs_rms", "ret_rms")
 _ENTROPY = 5.0  # nats an action's number; at most log 2 where it is squashed, and tuned to about -1
+LIBRARY = ("torch", "stable-baselines3")  # distributions, see `Learner.packages`
+CONTRIB = (*LIBRARY, "sb3-contrib")
 _CONVOLVED = 36  # pixels a side, the least that the library's convolutional network takes
 log = logging.getLogger(__name__)
 
@@ -60,11 +62,12 @@ class StableBaselines(ABC):
 
     algorithm: ClassVar[str]
     actions: ClassVar[frozenset[str]]
+    convolves: ClassVar[bool] = True
     library: ClassVar[type[BaseAlgorithm]]
     settings: ClassVar[Callable[[Any, Asked], Model]]
     counters: ClassVar[tuple[str, ...]] = COUNTERS
     output: str
-    packages = ("torch", "stable-baselines3")
+    packages = LIBRARY
 
     def __init__(self, run: Run, make: Callable[[], Environment], probe: Environment) -> None:
         spec, space = run.spec, probe.action_space
@@ -93,10 +96,14 @@ class StableBaselines(ABC):
             tasks = VecNormalize(
                 tasks, norm_obs=scaled.observation, norm_reward=scaled.reward, gamma=preset.arguments["gamma"]
             )
+        network, field = _network(probe), f"algorithm.{self.algorithm}"
+        further = policy_kwargs.read(spec.algorithm.settings, self.library.policy_aliases[network], field=field)
+        arguments = preset.arguments | {"policy_kwargs": preset.arguments["policy_kwargs"] | further}
         try:
-            self.model = self.library(_network(probe), tasks, seed=run.seed, **preset.arguments)
+            self.model = self.library(network, tasks, seed=run.seed, **arguments)
         except (AssertionError, ValueError, TypeError) as error:
-            raise BadConfiguration(f"algorithm: {self.algorithm} refuses its settings or the task: {error}") from error
+            raise BadConfiguration(f"{field} refuses its settings or the task: {error}") from error
+        policy_kwargs.check_kept(further, self.model.policy_kwargs, field=field)
         self.model.set_logger(Logger(folder=None, output_formats=[]))  # numbers are read from it, nothing is printed
         self.discount = float(preset.arguments["gamma"])
         self._hook = _Hook()
@@ -196,7 +203,8 @@ class StableBaselines(ABC):
 
     def finite(self) -> bool:
         """See `Learner.finite`."""
-        tensors = [*self.model.policy.parameters(), *self._variables().values()]
+        # The whole state: statistics of batch normalisation are no parameters.
+        tensors = [*self.model.policy.state_dict().values(), *self._variables().values()]
         return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
     def state(self, *, collecting_since: int | None = None) -> dict[str, Any]:
@@ -394,19 +402,26 @@ class _Normalised:
         return self._policy.predict(self._normaliser.normalize_obs(observation), deterministic=deterministic)
 
 
+def convolved(probe: Environment) -> bool:
+    """Return whether observations are images that are large enough for the library's convolutional network."""
+    space = probe.observation_space
+    return is_image_space(space) and min(_sides(space)) >= _CONVOLVED
+
+
 def _network(probe: Environment) -> str:
     """Return which of the library's networks fits the observations."""
-    space = probe.observation_space
-    if not is_image_space(space):
-        return "MlpPolicy"
-    sides = sorted(space.shape)[1:]  # the channels are fewer than either side
-    if min(sides) >= _CONVOLVED:
+    if convolved(probe):
         return "CnnPolicy"
-    log.warning(
-        "images of %s are too small for a convolutional network, which takes %d pixels a side: they are flattened",
-        *("x".join(map(str, sides)), _CONVOLVED),
-    )
+    if is_image_space(probe.observation_space):
+        log.warning(
+            "images of %s are too small for a convolutional network, which takes %d pixels a side: they are flattened",
+            *("x".join(map(str, _sides(probe.observation_space))), _CONVOLVED),
+        )
     return "MlpPolicy"
+
+
+def _sides(space: Any) -> list[int]:
+    return sorted(space.shape)[1:]  # the channels are fewer than either side
 
 
 def _scalable(probe: Environment) -> bool:

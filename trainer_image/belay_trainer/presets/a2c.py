@@ -47,4 +47,4 @@ def model(settings: A2CSettings, asked: Asked) -> Model:
         "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}},
         **found.model_dump(include={"gamma", "n_steps", "gae_lambda", "ent_coef", "vf_coef", "normalize_advantage"}),
     }
-    return Model(chosen.name, chosen.copies, chosen.scaled, arguments)
+    return chosen.model(arguments)

@@ -9,10 +9,9 @@ number in timesteps made every seed diverge.
 """
 
 from belay_api.algorithms.dqn import DQNSettings
-from belay_trainer.presets import replayed
+from belay_trainer.presets import q_learning, replayed
 from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, choose
 
-EXPLORED = 0.1  # of the budget, where no number of timesteps is set
 _USUAL = DQNSettings(
     learning_rate=1e-4,
     batch_size=32,
@@ -61,14 +60,8 @@ def model(settings: DQNSettings, asked: Asked) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
     chosen = choose(PRESETS, settings, asked)
     found = chosen.settings
-    # Stable-Baselines3 counts target_update_interval in timesteps.
-    updates = found.target_update_gradient_steps / found.gradient_steps
-    vector_steps = replayed.vector_steps(found, chosen.copies)
-    explored = found.exploration_steps
     arguments = {
-        "target_update_interval": max(1, round(updates * vector_steps)) * chosen.copies,
-        "exploration_fraction": EXPLORED if explored is None else explored / asked.steps,
-        **found.model_dump(include={"learning_rate", "exploration_initial_eps", "exploration_final_eps"}),
-        **replayed.arguments(found, chosen.copies),
+        "learning_rate": found.learning_rate,
+        **q_learning.arguments(found, steps=asked.steps, copies=chosen.copies),
     }
-    return Model(chosen.name, chosen.copies, chosen.scaled, arguments)
+    return chosen.model(arguments)

@@ -60,4 +60,4 @@ def model(settings: PPOSettings, asked: Asked) -> Model:
         "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}},
         **found.model_dump(include={"gamma", "n_steps", "n_epochs", "gae_lambda", "ent_coef"}),
     }
-    return Model(chosen.name, chosen.copies, chosen.scaled, arguments)
+    return chosen.model(arguments)

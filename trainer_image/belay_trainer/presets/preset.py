@@ -4,12 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+import torch
 from stable_baselines3.common.utils import LinearSchedule
 
-from belay_api.algorithms.common import Schedule, Settings
+from belay_api.algorithms.common import Activation, Schedule, Settings
 
 S = TypeVar("S", bound=Settings)
 ELSEWHERE = "default"
+ACTIVATIONS: dict[Activation, type[torch.nn.Module]] = {
+    Activation.RELU: torch.nn.ReLU,
+    Activation.TANH: torch.nn.Tanh,
+    Activation.ELU: torch.nn.ELU,
+    Activation.LEAKY_RELU: torch.nn.LeakyReLU,
+    Activation.SILU: torch.nn.SiLU,
+    Activation.GELU: torch.nn.GELU,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,16 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Model:
+    """What a Stable-Baselines3 model is built with."""
+
+    preset: str  # of which environment
+    copies: int
+    scaled: Scaled
+    arguments: dict[str, Any]  # keyword arguments of its class
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen(Generic[S]):
     """A preset with the user's overrides."""
 
@@ -53,6 +72,17 @@ class Chosen(Generic[S]):
     asked: frozenset[str]  # settings that the user named
     copies: int
     scaled: Scaled
+
+    def model(self, arguments: dict[str, Any]) -> Model:
+        """Return what the model is built with.
+
+        Args:
+            arguments: Those of the algorithm; what all algorithms have is added.
+        """
+        activation = self.settings.activation_fn
+        if activation is not None:
+            arguments["policy_kwargs"]["activation_fn"] = ACTIVATIONS[activation]
+        return Model(self.name, self.copies, self.scaled, arguments)
 
 
 def choose(presets: Mapping[str, Preset[S]], settings: S, asked: Asked) -> Chosen[S]:
@@ -67,16 +97,6 @@ def choose(presets: Mapping[str, Preset[S]], settings: S, asked: Asked) -> Chose
         asked.copies or preset.copies,
         replace(preset.scaled, **scaled),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What a Stable-Baselines3 model is built with."""
-
-    preset: str  # of which environment
-    copies: int
-    scaled: Scaled
-    arguments: dict[str, Any]  # keyword arguments of its class
 
 
 def scheduled(value: float, schedule: Schedule | None) -> float | LinearSchedule:

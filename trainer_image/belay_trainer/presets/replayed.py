@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from belay_api.algorithms.common import OffPolicySettings
+from belay_api.algorithms.common import MaximumEntropySettings, OffPolicySettings
 
 BUFFER = 100_000  # transitions; a tenth of Stable-Baselines3's, which takes gigabytes where observations are not small
 
@@ -13,10 +13,15 @@ def vector_steps(settings: OffPolicySettings, copies: int) -> int:
 
 
 def arguments(settings: OffPolicySettings, copies: int) -> dict[str, Any]:
-    """Return the arguments that DQN, SAC and TD3 share."""
+    """Return the arguments that all of them share."""
     same = {"gamma", "batch_size", "buffer_size", "learning_starts", "gradient_steps"}
     return {
         "train_freq": (vector_steps(settings, copies), "step"),
         "policy_kwargs": {"net_arch": list(settings.net_arch)},
         **settings.model_dump(include=same),
     }
+
+
+def entropy_weight(settings: MaximumEntropySettings) -> float | str:
+    """Return the weight of the entropy, or the library's word for one that is learned."""
+    return "auto" if settings.ent_coef is None else settings.ent_coef

@@ -41,8 +41,8 @@ def model(settings: SACSettings, asked: Asked) -> Model:
     found = chosen.settings
     arguments = {
         "learning_rate": scheduled(found.learning_rate, found.learning_rate_schedule),
-        "ent_coef": "auto" if found.ent_coef is None else found.ent_coef,
+        "ent_coef": replayed.entropy_weight(found),
         "tau": found.tau,
         **replayed.arguments(found, chosen.copies),
     }
-    return Model(chosen.name, chosen.copies, chosen.scaled, arguments)
+    return chosen.model(arguments)

@@ -47,4 +47,4 @@ def model(settings: TD3Settings, asked: Asked) -> Model:
         **found.model_dump(include=_SAME),
         **replayed.arguments(found, chosen.copies),
     }
-    return Model(chosen.name, chosen.copies, chosen.scaled, arguments)
+    return chosen.model(arguments)

@@ -1,0 +1,23 @@
+"""How the settings of DQN and QR-DQN become Stable-Baselines3's.
+
+Both count updates of the target network in timesteps there; here they are counted in gradient steps.
+"""
+
+from typing import Any
+
+from belay_api.algorithms.common import QLearningSettings
+from belay_trainer.presets import replayed
+
+EXPLORED = 0.1  # of the budget, where no number of timesteps is set
+
+
+def arguments(settings: QLearningSettings, *, steps: int, copies: int) -> dict[str, Any]:
+    """Return the arguments that both share. Args: steps: Timesteps of the whole training."""
+    updates = settings.target_update_gradient_steps / settings.gradient_steps
+    explored = settings.exploration_steps
+    return {
+        "target_update_interval": max(1, round(updates * replayed.vector_steps(settings, copies))) * copies,
+        "exploration_fraction": EXPLORED if explored is None else explored / steps,
+        **settings.model_dump(include={"exploration_initial_eps", "exploration_final_eps"}),
+        **replayed.arguments(settings, copies),
+    }
