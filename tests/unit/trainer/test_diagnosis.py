@@ -28,7 +28,8 @@ from belay_trainer.train import build, train
 
 QUICK = {"n_epochs": 2}
 FAST = {"learning_rate_schedule": "constant", "n_epochs": 20, "n_steps": 64}
-RUNAWAY = {"learning_rate": 0.003, "gamma": 0.9, "target_update_gradient_steps": 1, "train_freq": 1, "net_arch": [64]}
+EACH_STEP = {"train_freq": 1, "gradient_steps": 1, "target_update_gradient_steps": 1, "learning_starts": 100}
+RUNAWAY = EACH_STEP | {"learning_rate": 0.003, "gamma": 0.9, "net_arch": [64], "exploration_steps": 10_000}
 SMALL = {"learning_starts": 100, "net_arch": [32, 32], "batch_size": 64}
 
 

@@ -108,7 +108,7 @@ def test_a_folder_appears_whole_and_can_be_verified(imports: Imports, tmp_path: 
         (("--environment", "CartPole-v1", "--environment-kwargs", "[1]"), "a JSON object is wanted"),
         (("--environment", "CartPole-v1", "--environment-kwargs", "{"), "a JSON object is wanted"),
         (("--environment", "CartPole-v1", "--environment-kwargs", '{"gravity": 1}'), "cannot be made"),
-        (("--environment", "Cartpole-v1"), "'Cartpole-v1'"),
+        (("--environment", "Cartpole-v1"), "Did you mean: `CartPole`?"),
     ],
 )
 def test_what_is_wrong_with_the_flags_is_told(
