@@ -57,7 +57,7 @@ test-unit: setup ## minutes: pure core, statistics, models, clients and logbook;
 
 .PHONY: test-images
 test-images: setup ## trainer and handler, inside their images
-	@$(CLUSTER) image-run belay-trainer-test --mount $(CURDIR):/src --workdir /src --env PYTHONPATH=api:trainer_image -- python3 -m pytest -p no:cacheprovider tests/unit/trainer
+	@$(CLUSTER) image-run belay-trainer-test --mount $(CURDIR):/src --workdir /src --env PYTHONPATH=api:trainer_image -- python3 -m pytest -p no:cacheprovider -n auto tests/unit/trainer
 	@$(CLUSTER) image-run belay-handler-test --mount $(CURDIR):/src --workdir /src -- python3 -m pytest -p no:cacheprovider tests/unit/handler
 
 .PHONY: test-api

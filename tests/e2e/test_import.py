@@ -24,7 +24,8 @@ python3 -m belay_trainer import ppo.zip --trust --family elsewhere --environment
 ASK = """
 import json, urllib.request
 body = json.dumps({"observation": [0.0, 0.0, 0.1, 0.0]}).encode()
-print(urllib.request.urlopen("http://127.0.0.1:8080/predictions/policy", body).read().decode())
+url, kind = "http://127.0.0.1:8080/predictions/policy", {"Content-Type": "application/json"}
+print(urllib.request.urlopen(urllib.request.Request(url, body, kind)).read().decode())
 """
 
 
