@@ -53,7 +53,7 @@ test: lint test-unit test-images test-api test-e2e ## everything
 
 .PHONY: test-unit
 test-unit: setup ## minutes: pure core, statistics, models, clients and logbook; no cluster
-	@$(PY) -m pytest tests/unit
+	@$(PY) -m pytest -n auto tests/unit
 
 .PHONY: test-images
 test-images: setup ## trainer and handler, inside their images
