@@ -79,6 +79,7 @@ def measure(load: dict[str, Any], *, rounds: int, folder: Path, logbook: str) ->
             times |= {"belay": whole, "without_evaluation": whole - evaluating}
             one[algorithm] = {name: {"cpu": steps / t.cpu, "wall": steps / t.wall} for name, t in times.items()}
             one[algorithm]["kept"] = 1 - overhead_s / times["without_evaluation"].cpu
+            print(f"{'warmed up' if number < 0 else f'round {number + 1} of {rounds}'}: {algorithm}", flush=True)
         if number >= 0:
             found.append(one)
     return found
