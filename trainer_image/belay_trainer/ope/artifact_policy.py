@@ -94,7 +94,8 @@ class ArtifactPolicy:
 
     def probabilities(self, observations: NDArray[Any]) -> Floats:
         """See `TargetPolicy`."""
-        assert self.choices is not None
+        if self.choices is None:
+            raise ValueError("continuous actions have no probability each: ask for log_propensity")
         outputs = self._outputs(observations)
         if self._greedy:
             return np.asarray(self._head.greedy(outputs)[:, None] == self.choices, dtype=np.float64)

@@ -50,17 +50,15 @@ def features_for(dataset: Dataset, policy: TargetPolicy, generator: np.random.Ge
     if len(different) <= FEW:  # else there are too many already
         different = np.unique(observations, axis=0)
     if len(different) <= FEW and len(different) * len(policy.choices) <= MOST:
-        return Discrete(Table(different), policy)
-    return Discrete(Cosines(observations, generator), policy)
+        return Discrete(Table(different), policy, policy.choices)
+    return Discrete(Cosines(observations, generator), policy, policy.choices)
 
 
 class Discrete:
     """Features of the observation for each choice apart. See `Features`."""
 
-    def __init__(self, basis: Basis, policy: TargetPolicy) -> None:
-        self._basis, self._policy = basis, policy
-        assert policy.choices is not None
-        self._choices = policy.choices
+    def __init__(self, basis: Basis, policy: TargetPolicy, choices: NDArray[Any]) -> None:
+        self._basis, self._policy, self._choices = basis, policy, choices
 
     def of(self, observations: NDArray[Any], actions: NDArray[Any]) -> Floats:
         """Return the observation's features in the place of the action, and zeros in those of others."""
