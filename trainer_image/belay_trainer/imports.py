@@ -1,6 +1,5 @@
 """Import the module of an environment's id, and say what is missing, and where it can come from, when that fails."""
 
-import difflib
 import importlib
 import sys
 import traceback
@@ -11,6 +10,7 @@ import gymnasium
 
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.runtime.importable import is_own, own_modules
+from belay_trainer.words import nearest
 
 _LISTED = 10  # names in a message
 
@@ -68,9 +68,9 @@ def _missing(module: str, error: ModuleNotFoundError) -> str:
         )
     said, own = f"environment.id: this pod has no module {name}. ", own_modules()
     if own:
-        near = [] if top in own else difflib.get_close_matches(top, own, n=1)
+        near = None if top in own else nearest(top, own)
         more = ", ..." if len(own) > _LISTED else ""
-        said += f"runtime.code has {', '.join(own[:_LISTED])}{more}{f': did you mean {near[0]}?' if near else '.'} "
+        said += f"runtime.code has {', '.join(own[:_LISTED])}{more}{f': did you mean {near}?' if near else '.'} "
     return said + (
         "Put a module of your own into runtime.code, as `kubectl create configmap my-task --from-file=my_task.py` and "
         "runtime.code: {configMap: {name: my-task}} do; one of a package index into runtime.packages."

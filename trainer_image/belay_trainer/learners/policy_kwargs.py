@@ -5,7 +5,6 @@ name that the library does not know with the nearest that it does. The library i
 """
 
 import copy
-import difflib
 import inspect
 from importlib import import_module
 from typing import Any
@@ -15,6 +14,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from belay_api.algorithms.common import Settings
 from belay_trainer.errors import BadConfiguration
+from belay_trainer.words import nearest
 
 _OURS = ("observation_space", "action_space", "lr_schedule", "use_sde")  # without state-dependent exploration
 _CLASSES = {"features_extractor_class": BaseFeaturesExtractor, "optimizer_class": torch.optim.Optimizer}
@@ -37,10 +37,10 @@ def read(settings: Settings, policy: type, *, field: str) -> dict[str, Any]:
         if name in _OURS:
             raise BadConfiguration(f"{field}.policy_kwargs.{name} is set by Belay: leave it out.")
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
+            near = nearest(name, known)
             raise BadConfiguration(
                 f"{field}.policy_kwargs.{name} is unknown: "
-                + (f"did you mean {nearest[0]}? " if nearest else "")
+                + (f"did you mean {near}? " if near else "")
                 + f"{policy.__name__} takes {', '.join(known)}."
             )
         if name in _CLASSES:
@@ -74,10 +74,10 @@ def _imported(value: Any, base: type, *, field: str) -> type:
         raise BadConfiguration(f"{field}: {module} cannot be imported: {type(error).__name__}: {error}.") from error
     found = content.get(name)
     if not _derives(found, base):
-        nearest = difflib.get_close_matches(name, [other for other in content if _derives(content[other], base)], n=1)
+        near = nearest(name, (other for other in content if _derives(content[other], base)))
         raise BadConfiguration(
             f"{field}: {module} has no {base.__name__} of the name {name}"
-            + (f": did you mean {nearest[0]}?" if nearest else ".")
+            + (f": did you mean {near}?" if near else ".")
         )
     return found
 

@@ -5,7 +5,6 @@ CRD, for the models alone would also take Python's spelling of a name, and numbe
 values · are the rules kept. Every fault of a look is told, so that a file is corrected in one go.
 """
 
-import difflib
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from belay_api.names import API_VERSION
 from belay_api.training import RLTrainingJobSpec
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.local.rules import twin
+from belay_trainer.words import nearest
 
 KIND = "RLTrainingJob"
 UNUSED = ("storage", "failure.retriesPerSeed", "suspend", "publish.serving")
@@ -161,7 +161,7 @@ def _field_faults(schema: Mapping[str, Any], said: Mapping[Any, Any], path: str)
         if fields is not None and key in fields:
             yield from _shape_faults(fields[key], value, here)
         elif fields is not None:
-            yield f"{here} is no field{_nearest(str(key), list(fields))}"
+            yield f"{here} is no field{_advice(str(key), list(fields))}"
         elif isinstance(values, dict):
             yield from _shape_faults(values, value, here)
     for key in schema.get("required", ()):
@@ -169,11 +169,11 @@ def _field_faults(schema: Mapping[str, Any], said: Mapping[Any, Any], path: str)
             yield f"{path}.{key} is missing".lstrip(".")
 
 
-def _nearest(key: str, names: list[str]) -> str:
+def _advice(key: str, names: list[str]) -> str:
     """Return the end of a sentence that helps whoever misspelt a field."""
-    near = difflib.get_close_matches(to_camel(key), names, n=1) or difflib.get_close_matches(key, names, n=1)
+    near = nearest(to_camel(key), names) or nearest(key, names)
     if near:
-        return f": did you mean {near[0]}?"
+        return f": did you mean {near}?"
     return f"; there are {', '.join(names[:_MOST_NAMES])}{' …' if len(names) > _MOST_NAMES else ''}"
 
 

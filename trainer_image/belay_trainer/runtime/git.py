@@ -3,7 +3,6 @@
 There is no git program in the image: the library speaks git's protocol over HTTP. Submodules are left out.
 """
 
-import difflib
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from belay_api.code import GitCode
 from belay_trainer.errors import BadConfiguration, Interrupted, TrainerError, Unreachable
 from belay_trainer.runtime.waiting import FIRST_WAIT_S, PATIENCE_S, until_reached
 from belay_trainer.stop import Stop
+from belay_trainer.words import nearest
 
 TIMEOUT_S = 60.0  # without a byte
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -101,9 +101,9 @@ def _resolve(git: GitCode, refs: Refs) -> bytes:
             f"different code. It is at {head.decode()} now: name that commit, or a tag."
         )
     tags = [name.removeprefix(_TAGS).decode() for name in refs if name.startswith(_TAGS) and not name.endswith(_PEELED)]
-    near = difflib.get_close_matches(git.revision, tags, n=1)
+    near = nearest(git.revision, tags)
     raise BadConfiguration(
-        f"runtime.code.git.revision: {git.url} has no tag {git.revision}{f', but {near[0]}' if near else ''}. Name a "
+        f"runtime.code.git.revision: {git.url} has no tag {git.revision}{f', but {near}' if near else ''}. Name a "
         "tag, or a commit with all its 40 digits."
     )
 
