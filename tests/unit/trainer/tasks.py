@@ -1,7 +1,9 @@
 """Small environments whose right answers are known, registered as `tasks:<Id>-v0`."""
 
+import os
 import re
 import threading
+import time
 from typing import Any
 
 import gymnasium
@@ -124,6 +126,15 @@ class Session(CartPoleEnv):
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self.gone:
             raise RuntimeError("the session is gone")
+        return super().step(action)
+
+
+class Unhurried(CartPoleEnv):
+    """Takes its time while the file named by SLOW_WHILE exists: what is to be stopped half way is not over before."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if os.path.exists(os.environ.get("SLOW_WHILE", "")):
+            time.sleep(0.005)
         return super().step(action)
 
 
@@ -278,6 +289,7 @@ for name, task, cap in (
     ("Steering", Steering, 50),
     ("Stubborn", Stubborn, 500),
     ("Session", Session, 500),
+    ("Unhurried", Unhurried, 500),
     ("Thirsty", Thirsty, 500),
     ("Odd", Odd, 50),
     ("Endless", Endless, None),

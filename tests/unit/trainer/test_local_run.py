@@ -24,8 +24,8 @@ apiVersion: belay.dev/v1alpha1
 kind: RLTrainingJob
 metadata: {name: cartpole, namespace: demo}
 spec:
-  environment: {id: CartPole-v1}
-  algorithm: {ppo: {n_epochs: 3}}
+  environment: {id: "tasks:Unhurried-v0"}
+  algorithm: {ppo: {n_epochs: 3, n_steps: 32}}
   budget: {steps: 3000}
   seeds: {count: 2, first: 7}
   evaluation: {every: 1000, episodes: 4, finalEpisodes: 10}
@@ -50,9 +50,15 @@ class Shell:
         (self.folder / "job.yaml").write_text(job)
         command = [sys.executable, "-m", "belay_trainer", "run", "--config", "job.yaml"]
         command += [f"--{name}={value}" for name, value in flags.items()]
+        environment = ENVIRONMENT | {"SLOW_WHILE": str(self.slow)}
         return subprocess.Popen(
-            command, cwd=self.folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+
+    @property
+    def slow(self) -> Path:
+        """While this file exists every timestep takes 5 ms."""
+        return self.folder / "slow"
 
     def report(self, seed: int) -> TrainingReport:
         found = self.run_folder.seed(seed).read_report()
@@ -83,14 +89,16 @@ def test_a_run_that_was_stopped_and_gone_on_with_ends_as_one_that_was_not(
     whole: tuple[Shell, str, str], tmp_path: Path
 ) -> None:
     undisturbed, shell = whole[0], Shell(tmp_path)
+    shell.slow.touch()
     process = shell.start(parallel=2)
     until(lambda: process.poll() is not None or (shell.saved(7) and shell.saved(8)))
     process.send_signal(signal.SIGINT)
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 143, shown
     assert "Saving; the same command goes on from here" in shown
-    assert shell.report(7).outcome == "Interrupted"
+    assert [shell.report(seed).outcome for seed in (7, 8)] == ["Interrupted"] * 2
 
+    shell.slow.unlink()
     process = shell.start(parallel=2)
     _, shown = process.communicate(timeout=300)
 
@@ -117,7 +125,7 @@ def test_seeds_outlive_a_killed_run_by_a_save(tmp_path: Path) -> None:
 
 def test_bad_configuration_ends_the_run_with_the_seeds_own_words(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
-    process = shell.start(JOB.replace("CartPole-v1", "CartPol-v1"), parallel=1)
+    process = shell.start(JOB.replace("tasks:Unhurried-v0", "CartPol-v1"), parallel=1)
     printed, shown = process.communicate(timeout=60)
     assert process.returncode == 3, shown
     assert "seed 7: timestep 0 of 3,000: BadConfiguration: environment" in shown
@@ -159,7 +167,7 @@ def test_the_report_says_what_the_seeds_said(whole: tuple[Shell, str, str]) -> N
     assert set(told["packages"]) >= {"python", "torch", "stable-baselines3"}
 
     text = (folder.report / "report.md").read_text()
-    assert "ppo on CartPole-v1, 3,000 timesteps for each of 2 seeds. 2 succeeded; 2 had to." in text
+    assert "ppo on tasks:Unhurried-v0, 3,000 timesteps for each of 2 seeds. 2 succeeded; 2 had to." in text
     assert "no interval: that takes 5 seeds" in text
     assert best.random is not None
     assert f"Random actions return {number(best.random.mean)} ({best.random.episodes} episodes)" in text
