@@ -61,9 +61,9 @@ test-images: setup ## trainer and handler, inside their images
 	@$(CLUSTER) image-run belay-handler-test --mount $(CURDIR):/src --workdir /src -- python3 -m pytest -p no:cacheprovider tests/unit/handler
 
 .PHONY: test-api
-test-api: setup ## a few minutes: on a real kube-apiserver
+test-api: setup ## a few minutes: on real kube-apiservers, one for each worker, which mostly wait
 	@$(CLUSTER) build --only api
-	@$(PY) -m pytest tests/api
+	@$(PY) -m pytest -n 3 --dist worksteal tests/api
 
 .PHONY: test-e2e
 test-e2e: setup ## on the real cluster: real pods, TorchServe, Envoy, training

@@ -152,6 +152,7 @@ class FaultProxy:
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
         self.kubeconfig.unlink(missing_ok=True)
 
     async def _serve(self) -> int:
@@ -169,6 +170,10 @@ class FaultProxy:
     async def _close(self) -> None:
         await self._runner.cleanup()
         await self._session.close()
+        handlers = asyncio.all_tasks() - {asyncio.current_task()}  # of connections that somebody still holds open
+        for handler in handlers:
+            handler.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)
 
     # --- one request --------------------------------------------------------------------------------------------------
     async def _handle(self, request: web.Request) -> web.StreamResponse:
