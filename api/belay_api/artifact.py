@@ -113,6 +113,8 @@ class Lineage(Model):
     `runtime.packages` brought."""
     code: str | None = None
     """Digest of the modules in `runtime.code`: `git:<commit>` or `sha256:<hex>` of the files; None: there are none."""
+    gpu: str | None = None
+    """What the GPU that it was trained on is called; None: it was a CPU."""
 
 
 class Imported(Model):

@@ -344,6 +344,8 @@ class SeedStatus(StatusModel):
     """The best evaluated checkpoint, once the seed succeeded."""
     code: str | None = None
     """Digest of the modules in `runtime.code` that it trained with, once it succeeded; absent: there are none."""
+    gpu: str | None = None
+    """What the GPU that it trained on is called, once it succeeded; absent: it was a CPU."""
     message: str | None = None
     """Why it failed, or ended early, in the trainer's words."""
     findings: list[str] | None = None
@@ -483,6 +485,8 @@ class TrainingReport(Model):
     """Which environment's preset it ran with; `default`: the one for all without their own."""
     code: str | None = None
     """Digest of the modules in `runtime.code`: `git:<commit>` or `sha256:<hex>` of the files."""
+    gpu: str | None = None
+    """What the GPU that it trained on is called; None: it was a CPU."""
     weights_sha256: str | None = None
     """Hash of all final weights, target networks included, to compare runs bit for bit."""
     message: str = ""

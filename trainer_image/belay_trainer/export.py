@@ -28,6 +28,7 @@ from belay_api.artifact import (
 )
 from belay_api.outcomes import KnownOutcome
 from belay_heads import Head, head_of
+from belay_trainer import gpu
 from belay_trainer.config import Run
 from belay_trainer.critic import Critic, write_critic
 from belay_trainer.environments import Environment
@@ -109,6 +110,7 @@ def export(
             config_hash=run.config.config_hash,
             packages={"python": platform.python_version()} | {name: version(name) for name in packages} | run.packages,
             code=run.code,
+            gpu=gpu.name(),
         ),
         files=file_entries(folder),
     )

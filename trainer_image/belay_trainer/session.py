@@ -6,6 +6,7 @@ import httpx
 
 from belay_api.outcomes import RandomReturn
 from belay_api.training import TrainingReport
+from belay_trainer import gpu
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted
 from belay_trainer.evaluate import Stopped
@@ -70,6 +71,7 @@ def train_in(
         resumed_from=trained.resumed_from,
         preset=trained.learner.preset,
         code=run.code,
+        gpu=gpu.name(),
         weights_sha256=weights,
         message=trained.ended_early,
         findings=list(trained.findings),

@@ -9,9 +9,8 @@ import torch
 
 from belay_api.findings import Finding
 from belay_api.outcomes import KnownOutcome
-from belay_api.training import RuntimeSpec
 from belay_api.wire import CheckpointRef
-from belay_trainer import checkpoint, environments, learners
+from belay_trainer import checkpoint, environments, gpu, learners
 from belay_trainer.checkpoint import Checkpoint
 from belay_trainer.config import Run
 from belay_trainer.errors import Diverged, GivenUp, TrainerError
@@ -47,7 +46,7 @@ def build(run: Run) -> Learner:
     """Return the untrained learner. Raises: BadConfiguration."""
     runtime = run.spec.runtime
     torch.set_num_threads(runtime.threads or 1)
-    _look_for_gpu(runtime)
+    gpu.take(runtime, index=run.index)
     make = environments.maker(run.spec.environment)
     probe = make()
     environments.check_spaces(probe)
@@ -144,16 +143,6 @@ def _rehearse(learner: Learner, run: Run) -> None:
     environment = environments.maker(run.spec.environment)()
     rehearse(learner, environment)
     environment.close()
-
-
-def _look_for_gpu(runtime: RuntimeSpec) -> None:
-    asked = [name for name in runtime.resources.limits if name.endswith("/gpu")]
-    if asked and not torch.cuda.is_available():
-        log.warning(
-            "runtime.resources asks for %s, but torch %s sees no GPU: the training runs on the CPU. "
-            "Set runtime.image to one with a torch for that GPU, or leave the GPU to others.",
-            *(", ".join(asked), torch.__version__),
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,10 +47,12 @@ IMAGES = {
     for image in (
         Image("belay-python", "dev/images/Dockerfile.python", BASE),
         Image("belay-torch", "dev/images/Dockerfile.torch", "belay-python"),
+        Image("belay-torch-cuda", "dev/images/Dockerfile.torch-cuda", "belay-python"),
         Image("belay-operator", "operator/Dockerfile", "belay-python", cluster=True),
         Image("belay-logbook", "logbook/Dockerfile", "belay-python", cluster=True),
         Image("belay-trainer", "trainer_image/Dockerfile", "belay-torch", cluster=True),
         Image("belay-trainer-simulators", "trainer_image/Dockerfile", "belay-torch", target="simulators", cluster=True),
+        Image("belay-trainer-cuda", "trainer_image/Dockerfile", "belay-torch-cuda", cluster=True),
         Image("belay-handler", "handlers/Dockerfile", "belay-torch", cluster=True),
         Image("belay-trainer-test", "trainer_image/Dockerfile", "belay-torch", target="test"),
         Image("belay-handler-test", "handlers/Dockerfile", "belay-torch", target="test"),

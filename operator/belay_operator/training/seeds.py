@@ -78,6 +78,7 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "steps_per_second": None if rate is None else rounded(rate),
             "resumed_from": report.resumed_from,
             "preset": report.preset,
+            "gpu": report.gpu,
             "random": report.random,
             "artifact": report.artifact,
             "code": report.code,
