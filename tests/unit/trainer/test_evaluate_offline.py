@@ -109,6 +109,7 @@ def test_judged(softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert told["dataset"] == {"path": str(log), "episodes": EPISODES, "timesteps": EPISODES}
     assert (tmp_path / "out/report.png").read_bytes().startswith(b"\x89PNG")
     assert "report.png" in (tmp_path / "out/report.md").read_text()
+    assert "report.png" in (tmp_path / "out/report.html").read_text()
     assert "The policy returns" in capsys.readouterr().out
 
 

@@ -12,7 +12,8 @@ from tests.chance import most_by_chance
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope import ESTIMATORS, Judgement, Logged, judge
-from belay_trainer.ope.report import Subject, as_json, as_markdown, as_text
+from belay_trainer.ope.report import Subject, as_json, as_text, document
+from belay_trainer.reporting.document import markdown
 
 WORLD = small_world()
 TRUTH = WORLD.value(TARGET, DISCOUNT)
@@ -200,7 +201,7 @@ def test_a_report_shows_no_number_that_does_not_count() -> None:
     assert told["judged"] is False
     assert told["return"] is None
     assert all(one["return"] is None and one["reason"] for one in told["estimates"])
-    for text in (as_text(never, SUBJECT), as_markdown(never, SUBJECT, picture=None)):
+    for text in (as_text(never, SUBJECT), markdown(document(never, SUBJECT, picture=None))):
         assert "cannot be judged offline" in text
         assert "A note." in text
     assert "\nwdr, dr, wpdis, wis, pdis, is: π/b" in as_text(never, SUBJECT), "one reason is told once"
@@ -214,5 +215,5 @@ def test_a_report_says_what_was_found() -> None:
     assert told["return"]["value"] == found.headline.found.value
     value = f"{found.headline.found.value:.4g}"
     assert value in as_text(found, SUBJECT)
-    assert value in as_markdown(found, SUBJECT, picture="report.png")
-    assert "(report.png)" in as_markdown(found, SUBJECT, picture="report.png")
+    assert value in markdown(document(found, SUBJECT, picture="report.png"))
+    assert "(report.png)" in markdown(document(found, SUBJECT, picture="report.png"))

@@ -1,11 +1,10 @@
 """Judge a policy by episodes that another policy was logged in, without playing one of its own.
 
-Prints a table; --out writes report.json, report.md and report.png as well.
+Prints a table; --out writes report.json, report.md, report.html and a picture as well.
 Exit codes: 0 judged · 5 cannot be judged offline · 3 bad input.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from belay_trainer.errors import BadConfiguration
 HELP = "judge a policy by logged episodes of another one"
 EXIT_JUDGED = 0
 EXIT_NOT_JUDGED = 5  # an outcome, no failure: the log does not hold what the policy does
-JSON, MARKDOWN, PICTURE = "report.json", "report.md", "report.png"
+PICTURE = "report.png"
 ACTIONS = ("greedy", "sampled")
 
 DATASET = "logged episodes: Parquet, HDF5, or a folder of Minari's"
@@ -48,7 +47,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from belay_trainer.ope import ESTIMATORS, Logged, judge  # noqa: PLC0415
     from belay_trainer.ope.artifact_policy import ArtifactPolicy  # noqa: PLC0415
     from belay_trainer.ope.plot import draw  # noqa: PLC0415
-    from belay_trainer.ope.report import Subject, as_json, as_markdown, as_text  # noqa: PLC0415
+    from belay_trainer.ope.report import Subject, as_text, document  # noqa: PLC0415
+    from belay_trainer.reporting.document import write  # noqa: PLC0415
 
     if not 0 < options.discount <= 1:
         raise BadConfiguration(f"--discount is {options.discount:g}, wanted more than 0 and at most 1.")
@@ -76,7 +76,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         picture = PICTURE if draw(judgement, options.out / PICTURE) else None
-        (options.out / JSON).write_text(json.dumps(as_json(judgement, subject), indent=1, allow_nan=False) + "\n")
-        (options.out / MARKDOWN).write_text(as_markdown(judgement, subject, picture=picture))
+        write(document(judgement, subject, picture=picture), options.out)
         print(f"\nreports are in {options.out}")
     return EXIT_JUDGED if judgement.headline else EXIT_NOT_JUDGED

@@ -1,10 +1,11 @@
-"""A judgement as a table for the terminal, as Markdown and as JSON. Estimates that do not count show no number."""
+"""A judgement as a table for the terminal and as a report. Estimates that do not count show no number."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from belay_trainer.ope.estimators import ESTIMATORS
 from belay_trainer.ope.judge import Estimate, Interval, Judgement
+from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table
 
 NOT_JUDGED = "cannot be judged offline"
 
@@ -75,35 +76,38 @@ def as_text(judgement: Judgement, subject: Subject) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(judgement: Judgement, subject: Subject, *, picture: str | None) -> str:
-    """Return the report as Markdown.
+def document(judgement: Judgement, subject: Subject, *, picture: str | None) -> Document:
+    """Return the report for people and programs.
 
     Args:
         picture: Name of a file beside it; None: there is none.
     """
-    percent = f"{judgement.confidence:.0%}"
-    lines = [
-        "# Off-policy evaluation",
-        "",
-        f"**{_sentence(judgement)}**",
-        "",
-        f"* Policy `{subject.policy}` ({subject.digest}), trained for {subject.environment}, acting {subject.acts}.",
-        f"* Log `{subject.dataset}`: {judgement.episodes} episodes, {subject.timesteps} timesteps.",
-        "",
-        f"| estimator | return | {percent} interval | effective episodes | |",
-        "|---|---|---|---|---|",
+    rows = [
+        (
+            f"{one.estimator}, {ESTIMATORS[one.estimator].TITLE}",
+            _number(one.found),
+            _between(one.found),
+            _size(one, judgement),
+            f"{NOT_JUDGED}: {one.reason}" if one.reason else "",
+        )
+        for one in judgement.estimates
     ]
-    for one in judgement.estimates:
-        title = f"`{one.estimator}`, {ESTIMATORS[one.estimator].TITLE}"
-        said = f"{NOT_JUDGED}: {one.reason}" if one.reason else ""
-        lines.append(f"| {title} | {_number(one.found)} | {_between(one.found)} | {_size(one, judgement)} | {said} |")
     logged = judgement.logged
-    lines.append(f"| the logged policy itself | {_number(logged)} | {_between(logged)} | {judgement.episodes} | |")
+    rows.append(("the logged policy itself", _number(logged), _between(logged), str(judgement.episodes), ""))
+    header = ("estimator", "return", f"{judgement.confidence:.0%} interval", "effective episodes", "")
+    parts: list[Part] = [
+        Paragraph(_sentence(judgement)),
+        Paragraph(
+            f"Policy {subject.policy} ({subject.digest}), trained for {subject.environment}, acting {subject.acts}. "
+            f"Log {subject.dataset}: {judgement.episodes} episodes, {subject.timesteps} timesteps."
+        ),
+        Table(header, rows),
+    ]
     if picture:
-        lines += ["", f"![returns by estimator]({picture})"]
+        parts.append(Picture(picture, "Returns by estimator, with their intervals."))
     if notes := [*subject.notes, *judgement.notes]:
-        lines += ["", "## Notes", "", *(f"* {note}" for note in notes)]
-    return "\n".join(lines) + "\n"
+        parts += [Heading("Notes"), *map(Paragraph, notes)]
+    return Document("Off-policy evaluation", parts, facts=as_json(judgement, subject))
 
 
 def _sentence(judgement: Judgement) -> str:
