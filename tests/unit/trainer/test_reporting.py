@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainer_support import make_config
 
+from belay_api.findings import Finding
 from belay_api.summary import interquartile_mean, interval
+from belay_api.training import TrainingReport
+from belay_trainer.local.folder import RunFolder
 from belay_trainer.reporting.curves import band, draw, series_of, write_table
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Picture, Table, Verbatim, markdown, page
-from belay_trainer.reporting.training import standard_error, told_apart
+from belay_trainer.reporting.training import Result, document, finding_lines, standard_error, told_apart
 from belay_trainer.trackers.json_lines import Row
 
 SEEDS = {
@@ -73,7 +77,7 @@ def test_the_picture_shows_every_metric(tmp_path: Path) -> None:
 
 
 def test_a_report_reads_the_same_in_both_forms() -> None:
-    document = Document(
+    report = Document(
         "Training a|b <1>",
         [
             Heading("Result"),
@@ -83,14 +87,28 @@ def test_a_report_reads_the_same_in_both_forms() -> None:
             Verbatim("spec:\n  budget: 1\n"),
         ],
     )
-    assert markdown(document) == (
+    assert markdown(report) == (
         "# Training a|b <1>\n\n## Result\n\nOne < two.\n\n| seed | said |\n| --- | --- |\n| 0 | loss\\|is nan |\n\n"
         "![how it went](curves.png)\n\n*how it went*\n\n```\nspec:\n  budget: 1\n```\n"
     )
-    shown = page(document)
+    shown = page(report)
     assert "<h1>Training a|b &lt;1&gt;</h1>" in shown
     assert "<tr><td>0</td><td>loss|is\nnan</td></tr>" in shown
     assert "<pre>spec:\n  budget: 1\n</pre>" in shown
+
+
+def test_what_the_diagnosis_found_stands_in_the_report_and_on_the_terminal(tmp_path: Path) -> None:
+    found = Finding(reason="RewardConstant", message="All 900 returns are 0.", advice="Look at the reward.")
+    reports = {
+        0: TrainingReport(outcome="Succeeded", index=0, seed=7),
+        1: TrainingReport(outcome="Succeeded", index=1, seed=8, findings=[found]),
+    }
+    result = Result(make_config(seeds={"count": 2, "first": 7}), reports, None, None)
+    shown = markdown(document(result, RunFolder(tmp_path), pictured=False))
+    assert "| 8 | RewardConstant | All 900 returns are 0. | Look at the reward. |" in shown
+    assert finding_lines(result) == ["Seed 8, RewardConstant: All 900 returns are 0. Look at the reward."]
+    silent = Result(result.config, {0: reports[0]}, None, None)
+    assert "Findings" not in markdown(document(silent, RunFolder(tmp_path), pictured=False))
 
 
 def test_a_standard_error_is_that_of_a_mean() -> None:

@@ -9,7 +9,7 @@ from belay_trainer.local.display import Display, display_for
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.manifest import Manifest, read_manifest
 from belay_trainer.local.seeds import Asked, Seeds, exit_code, places
-from belay_trainer.reporting.training import POLICY, result_of, sentences, write_report
+from belay_trainer.reporting.training import POLICY, finding_lines, result_of, sentences, write_report
 
 STOPPED_AT_ONCE = 130  # 128 + SIGINT, as a process that ctrl-C killed
 
@@ -55,7 +55,7 @@ def _report(
 ) -> None:
     result = result_of(config, reports, folder)
     write_report(result, folder)
-    for line in sentences(result):
+    for line in [*sentences(result), *finding_lines(result)]:
         print(line)
     print(f"Report: {folder.report / 'report.md'}")
     if result.aggregate is not None:

@@ -84,6 +84,7 @@ def document(result: Result, folder: RunFolder, *, pictured: bool) -> Document:
             "return: of the evaluation that chose the checkpoint, and so higher than the policy is worth."
         ),
         *_failures(reports),
+        *_findings(reports),
         Heading("What was trained"),
         Table(("what", "is"), _origin(result)),
         Paragraph("Without defaults, the spec was:"),
@@ -170,6 +171,15 @@ def told_apart(gain: float, errors: Sequence[float], *, chosen_from: int) -> boo
     return abs(gain) > limit * sqrt(sum(error**2 for error in errors))
 
 
+def finding_lines(result: Result) -> list[str]:
+    """Return what the diagnosis tells, a line each, for a terminal."""
+    return [
+        f"Seed {report.seed}, {one.reason}: {one.message} {one.advice}"
+        for _, report in sorted(result.reports.items())
+        for one in report.findings
+    ]
+
+
 def _beside_random(result: Result, found: Aggregate) -> str:
     """Return how the best policy compares with random actions."""
     best = found.best
@@ -221,6 +231,12 @@ def _row(report: TrainingReport, folder: RunFolder) -> list[str]:
 def _failures(reports: Sequence[TrainingReport]) -> list[Part]:
     said = [[str(report.seed), report.message] for report in reports if report.message]
     return [Table(("seed", "what it said"), said)] if said else []
+
+
+def _findings(reports: Sequence[TrainingReport]) -> list[Part]:
+    """Return what the diagnosis tells, of every seed that it tells something of."""
+    told = [[str(report.seed), one.reason, one.message, one.advice] for report in reports for one in report.findings]
+    return [Heading("Findings"), Table(("seed", "finding", "what was seen", "what to try"), told)] if told else []
 
 
 def _origin(result: Result) -> list[list[str]]:
