@@ -283,6 +283,7 @@ class Loop:
         self.state.saved_at = step
         state = self.learner.state(collecting_since=step if collecting else None)
         state |= {"random": random_state(), "loop": self.state, "diagnosis": self.diagnosis.state()}
+        state |= {"code": self._run.code}
         whole = self._run.spec.checkpoint.environment and not collecting
         self._keeper.save(step, checkpoint.pack(state, self.learner.collection() if whole else None))
 

@@ -13,7 +13,7 @@ from belay_api.wire import CheckpointRef
 from belay_trainer import checkpoint, environments, gpu, learners
 from belay_trainer.checkpoint import Checkpoint
 from belay_trainer.config import Run
-from belay_trainer.errors import Diverged, GivenUp, TrainerError
+from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, TrainerError
 from belay_trainer.evaluate import Evaluator
 from belay_trainer.export import rehearse
 from belay_trainer.heartbeat import ProgressSink
@@ -90,6 +90,8 @@ def train(
 
     try:
         resume = _newest(keeper, stop, patience_s)
+        if resume is not None:
+            _check_code(run, resume.state)
         # In every life: torch numbers what it traces, and the number stands in the file that is published.
         _rehearse(learner, run)
         loop = begin(learner, resume, collection=resume.kept.collection() if resume is not None else None)
@@ -143,6 +145,15 @@ def _rehearse(learner: Learner, run: Run) -> None:
     environment = environments.maker(run.spec.environment)()
     rehearse(learner, environment)
     environment.close()
+
+
+def _check_code(run: Run, state: dict[str, Any]) -> None:
+    began = state.get("code", run.code)  # a checkpoint of an earlier trainer does not say
+    if began != run.code:
+        raise BadConfiguration(
+            f"runtime.code: it was {began or 'nothing'} when this seed began and is {run.code or 'nothing'} now, and a "
+            "policy of both could not be compared with any. Put it back, or create an RLTrainingJob of another name."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,3 +91,26 @@ def test_a_stopped_pod_goes_on_in_the_same_episodes_of_an_environment_from_git(p
     assert following.report.resumed_from is not None
     assert following.report.code == f"git:{commit}"
     assert "new episodes" not in following.log
+
+
+def test_code_that_changed_since_the_seed_began_is_refused(pods: Pods, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "thermostat.py").write_text((EXAMPLE / "thermostat.py").read_text())
+    config = make_config(
+        environment={"id": "thermostat:Thermostat-v0"},
+        runtime={"code": {"configMap": {"name": "thermostat"}}},
+        budget={"steps": 1_000_000},
+        checkpoint={"every": 2_000},
+    )
+    pod = pods.start(config, code=code)
+    until(lambda: pods.stored() or pod.process.poll() is not None)
+    pod.process.terminate()
+    assert pod.wait(60) == 143, pod.log
+    began = files_digest(code)
+    (code / "thermostat.py").write_text((EXAMPLE / "thermostat.py").read_text() + "\n# another reward\n")
+
+    following = pods.run(config, code=code)
+
+    assert (following.wait(), following.report.outcome) == (3, "BadConfiguration"), following.log
+    assert f"runtime.code: it was {began}" in following.report.message
