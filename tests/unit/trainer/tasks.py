@@ -129,6 +129,14 @@ class Session(CartPoleEnv):
         return super().step(action)
 
 
+class Heavy(CartPoleEnv):
+    """A pole that another gravity pulls."""
+
+    def __init__(self, gravity: float = 9.8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gravity = gravity
+
+
 class Unhurried(CartPoleEnv):
     """Takes its time while the file named by SLOW_WHILE exists: what is to be stopped half way is not over before."""
 
@@ -289,6 +297,7 @@ for name, task, cap in (
     ("Steering", Steering, 50),
     ("Stubborn", Stubborn, 500),
     ("Session", Session, 500),
+    ("Heavy", Heavy, 500),
     ("Unhurried", Unhurried, 500),
     ("Thirsty", Thirsty, 500),
     ("Odd", Odd, 50),

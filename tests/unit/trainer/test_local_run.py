@@ -172,6 +172,8 @@ def test_the_report_says_what_the_seeds_said(whole: tuple[Shell, str, str]) -> N
     assert best.random is not None
     assert f"Random actions return {number(best.random.mean)} ({best.random.episodes} episodes)" in text
     assert (folder.report / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder.report / "episode.gif").read_bytes().startswith(b"GIF89a")
+    assert "(episode.gif)" in text
     assert f"Best: seed {best.seed}" in printed
 
 

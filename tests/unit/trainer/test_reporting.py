@@ -104,11 +104,11 @@ def test_what_the_diagnosis_found_stands_in_the_report_and_on_the_terminal(tmp_p
         1: TrainingReport(outcome="Succeeded", index=1, seed=8, findings=[found]),
     }
     result = Result(make_config(seeds={"count": 2, "first": 7}), reports, None, None)
-    shown = markdown(document(result, RunFolder(tmp_path), pictured=False))
+    shown = markdown(document(result, RunFolder(tmp_path)))
     assert "| 8 | RewardConstant | All 900 returns are 0. | Look at the reward. |" in shown
     assert finding_lines(result) == ["Seed 8, RewardConstant: All 900 returns are 0. Look at the reward."]
     silent = Result(result.config, {0: reports[0]}, None, None)
-    assert "Findings" not in markdown(document(silent, RunFolder(tmp_path), pictured=False))
+    assert "Findings" not in markdown(document(silent, RunFolder(tmp_path)))
 
 
 def test_a_standard_error_is_that_of_a_mean() -> None:

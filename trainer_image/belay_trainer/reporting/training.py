@@ -1,5 +1,6 @@
 """The report of a training on this machine: what was trained, what came of each seed and of all, and how it went."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -16,13 +17,16 @@ from belay_api.training import Aggregate, ArtifactRef, SeedPhase, SeedStatus, Tr
 from belay_trainer import files
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.progress import number
+from belay_trainer.ope.artifact_policy import ArtifactPolicy
+from belay_trainer.recording import Recorded, played, record
 from belay_trainer.reporting import curves
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table, Verbatim, write
 from belay_trainer.trackers.json_lines import read_rows
 
-PICTURE, POLICY = "curves.png", "policy.yaml"
+PICTURE, EPISODE, POLICY = "curves.png", "episode.gif", "policy.yaml"
 WRONG = 0.05  # of reports on a policy no better than random actions say that it differs
 _DIGITS = 6  # of the digest, in the policy's name, as the operator has it
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +60,18 @@ def write_report(result: Result, folder: RunFolder) -> None:
     if result.aggregate is not None and result.manifest is not None:
         text = yaml.safe_dump(policy(result, result.aggregate), sort_keys=False)
         files.write_atomically(folder.report / POLICY, text.encode())
-    write(document(result, folder, pictured=pictured), folder.report)
+    write(document(result, folder, pictured=pictured, recorded=_record(result, folder)), folder.report)
 
 
-def document(result: Result, folder: RunFolder, *, pictured: bool) -> Document:
+def document(
+    result: Result, folder: RunFolder, *, pictured: bool = False, recorded: Recorded | None = None
+) -> Document:
     """Return the report of a training.
 
     Args:
         folder: Where its artifacts lie.
         pictured: There is a picture of its curves.
+        recorded: An episode of the best policy; None: there is no recording.
     """
     config, spec = result.config, result.config.spec
     reports = [result.reports[index] for index in sorted(result.reports)]
@@ -76,6 +83,7 @@ def document(result: Result, folder: RunFolder, *, pictured: bool) -> Document:
         Heading("Result"),
         *_result(result, folder),
         *([Picture(PICTURE, "Small pictures: mean over seeds, band from lowest to highest.")] if pictured else []),
+        *([Picture(EPISODE, f"The best policy from seed {recorded.seed}: {played(recorded)}.")] if recorded else []),
         Heading("Seeds"),
         Table(_HEADER, [_row(report, folder) for report in reports]),
         Paragraph(
@@ -231,6 +239,19 @@ def _row(report: TrainingReport, folder: RunFolder) -> list[str]:
 def _failures(reports: Sequence[TrainingReport]) -> list[Part]:
     said = [[str(report.seed), report.message] for report in reports if report.message]
     return [Table(("seed", "what it said"), said)] if said else []
+
+
+def _record(result: Result, folder: RunFolder) -> Recorded | None:
+    """Record an episode of the best policy; None: there is none, or its environment cannot be drawn here."""
+    if result.aggregate is None or result.manifest is None or result.manifest.evaluation is None:
+        return None
+    artifact, first = folder.artifact(result.aggregate.best.artifact), result.manifest.evaluation.first_seed
+    task = result.config.spec.environment
+    try:
+        return record(ArtifactPolicy(artifact, greedy=True), task, folder.report / EPISODE, seed=first)
+    except Exception as error:  # whatever a renderer raises without a screen: the training is over, and is reported
+        log.info("no episode is recorded: %s", error)
+        return None
 
 
 def _findings(reports: Sequence[TrainingReport]) -> list[Part]:

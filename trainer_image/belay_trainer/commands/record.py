@@ -1,0 +1,60 @@
+"""Record an episode of a policy as a moving picture.
+
+    belay-trainer record runs/cartpole/artifacts/7f3a9c.../ --out cartpole.gif
+
+The policy acts as it is served, in the environment it was trained for, from a start it was measured at. Exit codes:
+0 done · 3 something is wrong with what was given.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from belay_trainer.errors import BadConfiguration
+
+HELP = "record an episode of a policy as a GIF"
+FORMATS = (".gif", ".webp", ".png")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is recorded, and where to."""
+    parser.add_argument("policy", metavar="DIR", type=Path, help="the folder of an artifact")
+    parser.add_argument("--out", metavar="FILE", type=_moving, required=True, help=f"ends in {', '.join(FORMATS)}")
+    parser.add_argument("--seed", type=int, help="of the reset (default: the first it was measured at, or 0)")
+    parser.add_argument("--environment", metavar="ID", help="Gymnasium id (default: what it was trained for)")
+    parser.add_argument("--environment-kwargs", metavar="JSON", type=_kwargs, help="keyword arguments, with an ID")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Record and return the exit code."""
+    from belay_trainer.ope.artifact_policy import ArtifactPolicy  # noqa: PLC0415  help needs none of this
+    from belay_trainer.recording import played, record, task_of  # noqa: PLC0415
+
+    try:
+        policy = ArtifactPolicy(options.policy, greedy=True)
+        task = task_of(options.policy, policy.manifest, id=options.environment, kwargs=options.environment_kwargs)
+        measured = policy.manifest.evaluation
+        seed = options.seed if options.seed is not None else measured.first_seed if measured else 0
+        recorded = record(policy, task, options.out, seed=seed)
+    except BadConfiguration as error:
+        print(f"belay-trainer record: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{options.out}, from seed {seed}: {played(recorded)}")
+    return 0
+
+
+def _moving(text: str) -> Path:
+    if Path(text).suffix not in FORMATS:
+        raise argparse.ArgumentTypeError(f"{text}, wanted a file that ends in {', '.join(FORMATS)}")
+    return Path(text)
+
+
+def _kwargs(text: str) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"{text}, wanted a JSON object")
+    return found
