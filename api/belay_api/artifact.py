@@ -13,12 +13,13 @@ The artifact's digest is the sha256 of the canonical manifest, so one digest cov
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from belay_api.model import Model
 from belay_api.outcomes import KnownOutcome
+from belay_api.spaces import ArraySpace, BoxSpace, DiscreteSpace, Space, space_model  # noqa: F401  known from here too
 
 MANIFEST = "manifest.json"
 CRITIC_FILE = "critic.onnx"
@@ -27,39 +28,18 @@ FORMAT_VERSION: Literal[1] = 1
 _CHUNK = 1 << 20
 
 
-class BoxSpace(Model):
-    """Bounded or unbounded numbers."""
-
-    kind: Literal["box"] = "box"
-    shape: list[int]
-    """Without batch dimension."""
-    dtype: str
-    """numpy name, e.g. `float32`."""
-    low: list[float | None]
-    """Flattened, row-major; None: unbounded."""
-    high: list[float | None]
-    """Flattened, row-major; None: unbounded."""
-
-    def __str__(self) -> str:
-        return f"Box({', '.join(map(str, self.shape))}{',' if len(self.shape) == 1 else ''}) {self.dtype}"
-
-
-class DiscreteSpace(Model):
-    """One of n choices: start, start + 1, ..."""
-
-    kind: Literal["discrete"] = "discrete"
-    n: int
-    """How many."""
-    start: int = 0
-    """The first."""
-
-    def __str__(self) -> str:
-        return f"Discrete({self.n})"
-
-
-Space = Annotated[BoxSpace | DiscreteSpace, Field(discriminator="kind")]
-
-Output = Literal["logits", "q-values", "choice", "mean", "gaussian", "squashed-gaussian"]
+Output = Literal[
+    "logits",
+    "q-values",
+    "choice",
+    "mean",
+    "gaussian",
+    "squashed-gaussian",
+    "multi-categorical",
+    "bernoulli",
+    "masked-logits",
+    "masked-multi-categorical",
+]
 """What a network's outputs mean; `belay_heads` has a file for each."""
 
 
@@ -155,13 +135,15 @@ class Manifest(Model):
     """Gymnasium id; None: imported, and nobody said."""
     observation: Space
     """What goes in."""
-    action: Space
+    action: ArraySpace
     """What comes out."""
     output: Output
     """What the network answers. For a discrete space one number per action: `logits`, whose softmax are probabilities,
     or `q-values`; or one number, the action itself: `choice`. For a box: `mean`, the action itself; or the means of all
     dimensions and then the logs of their standard deviations, of numbers that are clipped to the bounds (`gaussian`) or
-    pressed between them by tanh (`squashed-gaussian`)."""
+    pressed between them by tanh (`squashed-gaussian`). For several choices at once the logits of each, one choice
+    behind the other: `multi-categorical`; for switches the logit of each being on: `bernoulli`. With `masked-` in front
+    only those actions are chosen that the request's mask allows."""
     normaliser: NormaliserConstants | None = None
     """Running statistics as the training left them, folded into the networks, which take raw observations; None: the
     policy was trained without."""
@@ -288,25 +270,3 @@ def _read_manifest(folder: Path, *, wanted: str) -> Manifest:
     if not path.is_file():
         raise ArtifactInvalid(f"{MANIFEST} is missing")
     return parse_manifest(path.read_bytes(), wanted=wanted)
-
-
-def space_model(space: Any) -> BoxSpace | DiscreteSpace:
-    """Return the model of a Gymnasium space, by its attributes so that this room needs no Gymnasium.
-
-    Raises: ValueError for a space that cannot be served yet; use Box or Discrete.
-    """
-    name = type(space).__name__
-    if name == "Discrete":
-        return DiscreteSpace(n=int(space.n), start=int(space.start))
-    if name == "Box":
-        return BoxSpace(
-            shape=[int(size) for size in space.shape],
-            dtype=str(space.dtype),
-            low=[_finite(value) for value in space.low.ravel().tolist()],
-            high=[_finite(value) for value in space.high.ravel().tolist()],
-        )
-    raise ValueError(f"{name} spaces cannot be served: wrap the environment so that it has Box or Discrete spaces")
-
-
-def _finite(value: float) -> float | None:
-    return value if abs(value) < 1e30 else None  # CartPole's float32 bounds of 3.4e38 mean "unbounded"

@@ -48,20 +48,24 @@ class Prediction(Model):
     """One observation to act on. Unknown keys are refused: a misspelt `episode` would lose the episode."""
 
     observation: Any
-    """Nested lists of numbers in the shape of the policy's observation space."""
+    """Nested lists of numbers in the shape of the policy's observation space; of a dict an object with the same keys,
+    of a tuple a list of its parts."""
     episode: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Id of the episode, chosen by the client; unset: the decision belongs to none and cannot be judged."""
     step: Annotated[int, Field(ge=0)] | None = None
     """Timestep within the episode; 0 starts it. Unset with an episode: 0."""
     deterministic: bool = True
     """True: the best action; false: sampled, where the policy has more than one for an observation (`belay_heads`)."""
+    mask: list[int | bool] | None = None
+    """Which actions are allowed now, 0 or 1 for each: needed by a policy that was trained with masks, and taken by no
+    other. Of several choices at once those of the first, then those of the second, and so on."""
 
 
 class Action(Model):
     """One answer. The same position in the list as its observation."""
 
     action: Any
-    """A number for Discrete, nested lists for Box."""
+    """A number for Discrete, else nested lists in the shape of the action space."""
     policy: str
     """Name of the RLPolicy that acted."""
     receipt: str | None = None

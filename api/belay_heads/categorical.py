@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from belay_api.artifact import Space
+from belay_api.spaces import Space
 from belay_heads.spaces import discrete
 
 
@@ -14,6 +14,7 @@ class Categorical:
 
     output = "logits"
     stochastic = True
+    masks: tuple[int, ...] = ()
 
     def __init__(self, action: Space) -> None:
         space = discrete(action, output=self.output)

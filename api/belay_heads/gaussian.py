@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from belay_api.artifact import Space
+from belay_api.spaces import Space
 from belay_heads import normal
 from belay_heads.spaces import Box
 
@@ -18,6 +18,7 @@ class Gaussian:
 
     output = "gaussian"
     stochastic = True
+    masks: tuple[int, ...] = ()
 
     def __init__(self, action: Space) -> None:
         self._box = Box(action, output=self.output)

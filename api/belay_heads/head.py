@@ -12,11 +12,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from belay_api.artifact import ArtifactInvalid, Space
+from belay_api.artifact import ArtifactInvalid
+from belay_api.spaces import Space
+from belay_heads.bernoulli import Bernoulli
 from belay_heads.categorical import Categorical
 from belay_heads.choice import Choice
 from belay_heads.gaussian import Gaussian
+from belay_heads.masked import MaskedCategorical, MaskedMultiCategorical
 from belay_heads.mean import Mean
+from belay_heads.multi_categorical import MultiCategorical
 from belay_heads.q_values import QValues
 from belay_heads.squashed import SquashedGaussian
 
@@ -26,13 +30,16 @@ class Head(Protocol):
 
     Outputs are (batch, width); one that is not finite is the caller's matter, here it spoils its own row only. Actions
     are new arrays in the units of the space: (batch,) whole numbers from `start` on for a discrete one, (batch, *shape)
-    for a box, in its dtype.
+    for any other, in its dtype.
     """
 
     output: str
     """Name in the manifest."""
     stochastic: bool
     """False: the policy has one action for an observation, and `sample` returns it."""
+    masks: tuple[int, ...]
+    """What a mask says of each observation, which outputs may be chosen: how many of them each choice has, in their
+    order; empty: it takes none. Else whoever asks it puts the mask into the outputs, see `masked.allowed`."""
     width: int
     """Outputs per observation."""
 
@@ -58,6 +65,10 @@ HEADS: dict[str, Callable[[Space], Head]] = {
     Mean.output: Mean,
     Gaussian.output: Gaussian,
     SquashedGaussian.output: SquashedGaussian,
+    MultiCategorical.output: MultiCategorical,
+    Bernoulli.output: Bernoulli,
+    MaskedCategorical.output: MaskedCategorical,
+    MaskedMultiCategorical.output: MaskedMultiCategorical,
 }
 """By name in the manifest."""
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from belay_api.artifact import Space
+from belay_api.spaces import Space
 from belay_heads.spaces import Box
 
 TOLERANCE = 1e-4  # absolute and relative: what an exported network may differ from the model it was made of
@@ -16,6 +16,7 @@ class Mean:
 
     output = "mean"
     stochastic = False
+    masks: tuple[int, ...] = ()
 
     def __init__(self, action: Space) -> None:
         self._box = Box(action, output=self.output)

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from belay_api.artifact import ArtifactInvalid, BoxSpace, DiscreteSpace, Space
+from belay_api.artifact import ArtifactInvalid
+from belay_api.spaces import BoxSpace, DiscreteSpace, MultiBinarySpace, MultiDiscreteSpace, Space
 
 
 def discrete(action: Space, *, output: str) -> DiscreteSpace:
@@ -14,6 +15,42 @@ def discrete(action: Space, *, output: str) -> DiscreteSpace:
     if not isinstance(action, DiscreteSpace):
         raise _misfit(action, output, wanted="a discrete one")
     return action
+
+
+def switches(action: Space, *, output: str) -> MultiBinarySpace:
+    """Return the action space of a head that switches. Raises: ArtifactInvalid for any other."""
+    if not isinstance(action, MultiBinarySpace):
+        raise _misfit(action, output, wanted="a multi-binary one")
+    return action
+
+
+class Choices:
+    """Several choices at once, row by row: (batch, choice) inside a head, (batch, *shape) outside.
+
+    Switches are choices of two: policies that act under masks have logits for both.
+    """
+
+    def __init__(self, action: Space, *, output: str) -> None:
+        """Raises: ArtifactInvalid for a space of another kind, or one without choices."""
+        if isinstance(action, MultiDiscreteSpace):
+            self.sizes, self.starts, self._shape = tuple(action.nvec), tuple(action.start), (len(action.nvec),)
+            self._dtype = np.dtype(np.intp)
+        elif isinstance(action, MultiBinarySpace):
+            switches = math.prod(action.shape)
+            self.sizes, self.starts, self._shape = (2,) * switches, (0,) * switches, tuple(action.shape)
+            self._dtype = np.dtype(np.int8)
+        else:
+            raise _misfit(action, output, wanted="a multi-discrete or multi-binary one")
+        if not self.sizes or min(self.sizes) < 1 or len(self.starts) != len(self.sizes):
+            raise ArtifactInvalid(f"the manifest's action space {action} has a choice of nothing, or a start too few")
+
+    def actions(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return (batch, *shape) in the space's dtype."""
+        return rows.astype(self._dtype, copy=False).reshape(-1, *self._shape)
+
+    def rows(self, actions: ArrayLike) -> NDArray[Any]:
+        """Return (batch, choice)."""
+        return np.asarray(actions).reshape(-1, len(self.sizes))
 
 
 class Box:

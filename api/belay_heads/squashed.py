@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from belay_api.artifact import ArtifactInvalid, Space
+from belay_api.artifact import ArtifactInvalid
+from belay_api.spaces import Space
 from belay_heads import normal
 from belay_heads.spaces import Box
 
@@ -19,6 +20,7 @@ class SquashedGaussian:
 
     output = "squashed-gaussian"
     stochastic = True
+    masks: tuple[int, ...] = ()
 
     def __init__(self, action: Space) -> None:
         self._box = box = Box(action, output=self.output)

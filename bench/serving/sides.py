@@ -18,15 +18,8 @@ from typing import Any
 import psutil
 import torch
 
-from belay_api.artifact import (
-    MANIFEST,
-    BoxSpace,
-    DiscreteSpace,
-    EvaluationReport,
-    Lineage,
-    Manifest,
-    file_entries,
-)
+from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries
+from belay_api.spaces import BoxSpace, DiscreteSpace
 
 HERE = Path(__file__).parent
 START_S = 60.0

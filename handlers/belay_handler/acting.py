@@ -11,6 +11,7 @@ import numpy as np
 from belay_api.artifact import ArtifactInvalid, Manifest
 from belay_handler.networks import Network
 from belay_heads import head_of
+from belay_heads.masked import allowed
 
 
 class NotFinite(Exception):
@@ -26,15 +27,18 @@ class Actor:
         self._generator = generator
         self._head = head_of(manifest.output, manifest.action)
         self.stochastic = self._head.stochastic  # else there is nothing to sample from
+        self.masks = self._head.masks  # as the head has it; empty: it takes none
 
-    def act(self, observations: np.ndarray, deterministic: list[bool]) -> list[Any]:
+    def act(self, observations: np.ndarray, deterministic: list[bool], masks: np.ndarray | None = None) -> list[Any]:
         """Return one action per observation, or `NotFinite` in its place.
 
         Args:
             observations: (batch, *observation) of the space's dtype, finite.
             deterministic: Per observation; False samples.
+            masks: (batch, outputs), True where an action is allowed; None: the head takes none.
         """
-        outputs = self._outputs(observations)
+        answered = self._outputs(observations)
+        outputs = answered if masks is None else allowed(answered, masks)
         chosen = self._head.greedy(outputs)
         if not all(deterministic):
             sampled = ~np.asarray(deterministic)
@@ -42,8 +46,8 @@ class Actor:
         actions: list[Any] = chosen.tolist()
         # Both: an argmax hides NaN, a bound infinity, and a draw may lie beyond all numbers though the outputs do not.
         # As a whole first, which takes half of the time of row by row.
-        if not (np.isfinite(outputs).all() and np.isfinite(chosen).all()):
-            finite = np.isfinite(outputs).all(axis=1) & np.isfinite(chosen).reshape(len(chosen), -1).all(axis=1)
+        if not (np.isfinite(answered).all() and np.isfinite(chosen).all()):
+            finite = np.isfinite(answered).all(axis=1) & np.isfinite(chosen).reshape(len(chosen), -1).all(axis=1)
             for index in np.flatnonzero(~finite):
                 actions[index] = NotFinite()
         return actions

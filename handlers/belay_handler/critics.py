@@ -18,19 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from belay_api.artifact import (
-    CRITIC_FILE,
-    MANIFEST,
-    ArtifactError,
-    BoxSpace,
-    Manifest,
-    Space,
-    check_file,
-    parse_manifest,
-)
+from belay_api.artifact import CRITIC_FILE, MANIFEST, ArtifactError, Manifest, check_file, parse_manifest
 from belay_api.receipts import FORESEEN_LEVELS
+from belay_api.spaces import Space
 from belay_handler.networks import Network, load_onnx
 from belay_handler.stores import Store, StoreError
+from belay_heads.observations import blank
 
 HELD = 4  # critics at once: of the rollouts that a policy is in
 LARGEST = 16 << 20  # bytes; a critic of images has about 7 MB
@@ -150,7 +143,7 @@ def fetched_critic(store: Store, baseline: str, space: Space, *, batch: int) -> 
 def _tried(path: Path, space: Space, *, batch: int) -> Network:
     """Load a critic and ask it as it will be asked. Raises: ArtifactError, and whatever onnxruntime raises."""
     critic = load_onnx(path)
-    one = np.zeros(space.shape, space.dtype) if isinstance(space, BoxSpace) else np.asarray(space.start, np.int64)
+    one = blank(space)
     took = []
     for _ in range(4):  # the first pass plans its memory
         began = time.perf_counter()

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from belay_api.artifact import BoxSpace, Manifest, verify_served
+from belay_api.artifact import Manifest, verify_served
 from belay_handler import exporter, frames
 from belay_handler.acting import Actor
 from belay_handler.critics import Critics, fetched_critic, own_critic
@@ -26,6 +26,7 @@ from belay_handler.slow import SlowLog
 from belay_handler.starts import StartReporter
 from belay_handler.stores import LogbookStore
 from belay_handler.torchserve import Layout
+from belay_heads.observations import blank
 
 CRITIC_PATIENCE_S = 20.0  # without a single byte; episodes are judged without meanwhile
 
@@ -41,8 +42,8 @@ class PolicyHandler:
         # Again: the volume outlived the init container.
         manifest = verify_served(settings.artifact_dir, wanted=settings.digest)
         actor = Actor(manifest, load_network(manifest, settings.artifact_dir), np.random.default_rng())
-        reader = Reader(manifest.observation, stochastic=actor.stochastic)
-        _warm_up(actor, manifest, reader.dtype, settings.batch_size)
+        reader = Reader(manifest.observation, stochastic=actor.stochastic, masks=actor.masks)
+        _warm_up(actor, manifest, settings.batch_size)
         starts = _start_reporter(settings)
         critics = _critics(settings, manifest)
         key_file = settings.receipt_key_file
@@ -81,12 +82,12 @@ class PolicyHandler:
         return answers
 
 
-def _warm_up(actor: Actor, manifest: Manifest, dtype: np.dtype, largest: int) -> None:
+def _warm_up(actor: Actor, manifest: Manifest, largest: int) -> None:
     """Run every batch size once: the first pass of each plans its memory, and no user should pay for that."""
-    space = manifest.observation
-    zero = np.zeros(space.shape, dtype) if isinstance(space, BoxSpace) else np.asarray(space.start, dtype)
+    zero = blank(manifest.observation)
+    anything = np.ones((largest, sum(actor.masks)), dtype=np.bool_) if actor.masks else None
     for size in range(1, largest + 1):
-        actor.act(np.stack([zero] * size), [True] * size)
+        actor.act(np.stack([zero] * size), [True] * size, None if anything is None else anything[:size])
 
 
 def _critics(settings: Settings, manifest: Manifest) -> Critics:

@@ -10,17 +10,10 @@ import numpy as np
 import orjson
 from pydantic import ValidationError
 
-from belay_api.artifact import BoxSpace, DiscreteSpace, Space
+from belay_api.spaces import Space
 from belay_api.wire import MAX_BATCH, Prediction
-
-
-class BadInput(ValueError):
-    """The caller sent something the policy cannot act on; answered with 400."""
-
-    def __init__(self, message: str, *, field: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field  # e.g. `items[3].observation`
+from belay_handler.numbers import BadInput, numbers_of
+from belay_heads.masked import first_without_choice
 
 
 def read_body(body: bytes | bytearray) -> Any:
@@ -49,15 +42,15 @@ def check_list(items: list[Any]) -> None:
 class Reader:
     """Reads items for a policy with one observation space."""
 
-    def __init__(self, space: Space, *, stochastic: bool) -> None:
-        self._space = space
+    def __init__(self, space: Space, *, stochastic: bool, masks: tuple[int, ...] = ()) -> None:
+        """Set up.
+
+        Args:
+            masks: How many actions each choice has of which a mask says whether they are allowed; empty: none is taken.
+        """
+        self._numbers = numbers_of(space)
         self._stochastic = stochastic
-        if isinstance(space, BoxSpace):
-            self._shape = tuple(space.shape)
-            self.dtype = np.dtype(space.dtype)
-        else:
-            self._shape = ()
-            self.dtype = np.dtype(np.int64)
+        self._masks = masks
 
     def read(self, item: Any, *, path: str = "") -> tuple[Prediction, np.ndarray]:
         """Return the message and its observation as it came: numbers in the right shape, not yet known to be finite.
@@ -75,7 +68,35 @@ class Reader:
                 "deterministic is false, but this policy has no probabilities to sample from; leave it out",
                 field=f"{path}deterministic",
             )
-        return prediction, self._numbers(prediction.observation, f"{path}observation")
+        return prediction, self._numbers.read(prediction.observation, f"{path}observation")
+
+    def mask(self, prediction: Prediction, *, path: str = "") -> np.ndarray | None:
+        """Return what is allowed, (outputs,) of booleans; None: the policy chooses among all actions.
+
+        Raises: BadInput where there is a mask and should be none, or none and should be one, or one that fits nothing.
+        """
+        sent, field = prediction.mask, f"{path}mask"
+        if not self._masks:
+            if sent is not None:
+                raise BadInput(f"{field} is set, but this policy was trained without masks; leave it out", field=field)
+            return None
+        width = sum(self._masks)
+        wanted = f"a list of {width} zeros and ones, one for each action" + (
+            f" of its choices of {list(self._masks)}" if len(self._masks) > 1 else ""
+        )
+        if sent is None:
+            raise BadInput(
+                f"{field} is missing: this policy chooses among the actions that are allowed now; wanted {wanted}",
+                field=field,
+            )
+        if len(sent) != width or any(one not in (0, 1) for one in sent):
+            raise BadInput(f"{field} is {_shortened(sent)}; wanted {wanted}", field=field)
+        mask = np.array(sent, dtype=np.bool_)
+        choice = first_without_choice(mask, self._masks)
+        if choice is not None:
+            of = f" of choice {choice}" if len(self._masks) > 1 else ""
+            raise BadInput(f"{field} allows no action{of}: allow at least one", field=field)
+        return mask
 
     def gather(self, observations: list[np.ndarray], paths: list[str]) -> tuple[np.ndarray, dict[int, BadInput]]:
         """Return the batch of the space's dtype, and who in it is refused; a refused one's row is zero.
@@ -88,49 +109,16 @@ class Reader:
             paths: Of each, as given to `read`.
         """
         try:
-            return self._cast(np.array(observations), "observation"), {}
+            return self._numbers.cast(np.array(observations), "observation"), {}
         except BadInput:
-            batch = np.zeros((len(observations), *self._shape), self.dtype)
+            batch = np.zeros((len(observations), *self._numbers.shape), self._numbers.dtype)
             refused = {}
             for index, (observation, path) in enumerate(zip(observations, paths, strict=True)):
                 try:
-                    batch[index] = self._cast(observation, f"{path}observation")
+                    batch[index] = self._numbers.cast(observation, f"{path}observation")
                 except BadInput as error:
                     refused[index] = error
             return batch, refused
-
-    def _numbers(self, value: Any, field: str) -> np.ndarray:
-        try:
-            seen = np.asarray(value)
-        except (ValueError, OverflowError) as error:
-            raise BadInput(f"{field} is ragged; wanted {self._wanted()}", field=field) from error
-        if seen.dtype.kind not in "iuf":  # text, booleans, null, objects, integers beyond 64 bits
-            raise BadInput(f"{field} holds something that is no number; wanted {self._wanted()}", field=field)
-        if seen.shape != self._shape:
-            raise BadInput(f"{field} has shape {list(seen.shape)}; wanted {self._wanted()}", field=field)
-        return seen
-
-    def _cast(self, seen: np.ndarray, field: str) -> np.ndarray:
-        """Return numbers, of one observation or of a batch, in the space's dtype. Raises: BadInput."""
-        if not np.isfinite(seen).all():
-            raise BadInput(f"{field} holds NaN or infinity; wanted {self._wanted()}, all finite", field=field)
-        with np.errstate(over="ignore", invalid="ignore"):
-            cast = seen.astype(self.dtype, copy=False)
-        if self.dtype.kind in "iu":
-            if not np.array_equal(cast, seen):
-                raise BadInput(f"{field} holds numbers that are no {self.dtype}; wanted {self._wanted()}", field=field)
-        elif not np.isfinite(cast).all():
-            raise BadInput(f"{field} holds numbers too large for {self.dtype}; wanted {self._wanted()}", field=field)
-        if isinstance(self._space, DiscreteSpace):
-            choice = cast - self._space.start
-            if not ((choice >= 0) & (choice < self._space.n)).all():
-                raise BadInput(f"{field} is {cast.tolist()}; wanted {self._wanted()}", field=field)
-        return cast
-
-    def _wanted(self) -> str:
-        if isinstance(self._space, DiscreteSpace):
-            return f"a whole number from {self._space.start} to {self._space.start + self._space.n - 1}"
-        return f"numbers of shape {list(self._shape)} ({self._space})"
 
 
 def _as_bad_input(error: ValidationError, path: str) -> BadInput:
@@ -145,3 +133,7 @@ def _as_bad_input(error: ValidationError, path: str) -> BadInput:
     else:
         message = f"{field or 'the body'}: {first['msg']}"
     return BadInput(message, field=field or None)
+
+
+def _shortened(sent: list[Any]) -> str:
+    return f"a list of {len(sent)}" if len(sent) > 16 else str(sent)

@@ -58,6 +58,7 @@ class _Slot:
     foreseen: Foreseen | None = None  # what it said
     prediction: Prediction | None = None  # None: refused
     observation: np.ndarray | None = None
+    mask: np.ndarray | None = None  # None: the policy takes none
     result: dict[str, Any] = field(default_factory=dict)  # the answer as JSON
     status: int = 200
 
@@ -141,7 +142,9 @@ class Server:
     def _slot(self, item: Any, path: str, route: _Slot) -> _Slot:
         slot = _Slot(path, route.rollout, route.baseline)
         try:
-            slot.prediction, slot.observation = self._reader.read(item, path=path)
+            prediction, slot.observation = self._reader.read(item, path=path)
+            slot.mask = self._reader.mask(prediction, path=path)
+            slot.prediction = prediction
         except BadInput as error:
             slot.refuse(error)
         return slot
@@ -152,7 +155,8 @@ class Server:
         observations = [slot.observation for slot in slots if slot.observation is not None]
         batch, refused = self._reader.gather(observations, [slot.path for slot in slots])
         deterministic = [slot.prediction.deterministic for slot in slots if slot.prediction]
-        actions = self._actor.act(batch, deterministic)
+        masks = [slot.mask for slot in slots if slot.mask is not None]
+        actions = self._actor.act(batch, deterministic, np.stack(masks) if masks else None)
         for index, error in refused.items():
             slots[index].refuse(error)
         self._ask_critics(slots, batch)

@@ -13,7 +13,7 @@ from gymnasium.wrappers.utils import RunningMeanStd
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from belay_api.artifact import space_model
+from belay_api.spaces import space_model
 from belay_api.training import MOST_COPIES, EnvironmentSpec, RewardRange
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.imports import Imported, import_module_of

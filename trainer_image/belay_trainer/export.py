@@ -24,9 +24,9 @@ from belay_api.artifact import (
     Lineage,
     Manifest,
     file_entries,
-    space_model,
 )
 from belay_api.outcomes import KnownOutcome
+from belay_api.spaces import space_model
 from belay_heads import Head, head_of
 from belay_trainer import gpu
 from belay_trainer.config import Run

@@ -5,16 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from belay_api.artifact import (
-    MANIFEST,
-    BoxSpace,
-    DiscreteSpace,
-    EvaluationReport,
-    Lineage,
-    Manifest,
-    Space,
-    file_entries,
-)
+from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries
+from belay_api.spaces import BoxSpace, DiscreteSpace, Space
 
 WEIGHTS = np.array([[1.0, -1.0], [0.5, 0.25], [-2.0, 2.0], [0.0, 1.0]], dtype=np.float32)
 BIAS = np.array([0.1, 0.0], dtype=np.float32)

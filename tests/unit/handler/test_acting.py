@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from tests.unit.handler.artifacts import manifest, outputs
 
-from belay_api.artifact import ArtifactInvalid, BoxSpace, DiscreteSpace
+from belay_api.artifact import ArtifactInvalid
+from belay_api.spaces import BoxSpace, DiscreteSpace
 from belay_handler.acting import Actor, NotFinite
 
 

@@ -12,15 +12,8 @@ from tests.unit.handler.artifacts import CARTPOLE, manifest, outputs, write
 from tests.unit.handler.test_server import KEY, LEFT, NOW, RIGHT, body
 
 from belay_api import receipts
-from belay_api.artifact import (
-    CRITIC_FILE,
-    MANIFEST,
-    ArtifactError,
-    DigestMismatch,
-    DiscreteSpace,
-    FileEntry,
-    verify_served,
-)
+from belay_api.artifact import CRITIC_FILE, MANIFEST, ArtifactError, DigestMismatch, FileEntry, verify_served
+from belay_api.spaces import DiscreteSpace
 from belay_handler import critics
 from belay_handler.acting import Actor
 from belay_handler.critics import HELD, LARGEST, RETRY_S, Critics, fetched_critic, own_critic

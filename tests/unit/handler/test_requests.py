@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.unit.handler.artifacts import CARTPOLE
 
-from belay_api.artifact import BoxSpace, DiscreteSpace
+from belay_api.spaces import BoxSpace, DiscreteSpace
 from belay_api.wire import Prediction
 from belay_handler.requests import BadInput, Reader, read_body
 

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.handler.artifacts import CARTPOLE, TWO_ACTIONS, manifest, outputs
 
 from belay_api import receipts
-from belay_api.artifact import BoxSpace, Space
+from belay_api.spaces import BoxSpace, Space
 from belay_api.wire import Action, ErrorAnswer
 from belay_handler.acting import Actor
 from belay_handler.requests import Reader

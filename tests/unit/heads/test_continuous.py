@@ -7,7 +7,7 @@ import pytest
 from tests.chance import most_by_chance
 from tests.unit.heads.spaces import furthest_by_chance, one_dimension
 
-from belay_api.artifact import BoxSpace
+from belay_api.spaces import BoxSpace
 from belay_heads import Head, head_of
 
 DRAWS = 40_000

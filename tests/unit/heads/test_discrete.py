@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.unit.heads.spaces import furthest_by_chance, some_outputs
 
-from belay_api.artifact import DiscreteSpace
+from belay_api.spaces import DiscreteSpace
 from belay_heads import head_of
 
 DRAWS = 40_000

@@ -4,16 +4,35 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from tests.unit.heads.spaces import ALL, FITTING, STOCHASTIC, THREE, TWO_BY_TWO, one_dimension, some_outputs
+from tests.unit.heads.spaces import (
+    ALL,
+    CHOICES,
+    FITTING,
+    STOCHASTIC,
+    SWITCHES,
+    THREE,
+    TWO_BY_TWO,
+    one_dimension,
+    some_outputs,
+)
 
-from belay_api.artifact import ArtifactInvalid, BoxSpace, Output, Space
+from belay_api.artifact import ArtifactInvalid, Output
+from belay_api.spaces import BoxSpace, MultiDiscreteSpace, Space
 from belay_heads import HEADS, head_of
 
 
 def test_every_output_a_manifest_may_name_has_its_head() -> None:
     assert list(HEADS) == list(get_args(Output))
     assert {name: head_of(name, FITTING[name]).output for name in ALL} == {name: name for name in ALL}
-    assert STOCHASTIC == ["gaussian", "logits", "squashed-gaussian"]
+    assert STOCHASTIC == [
+        "bernoulli",
+        "gaussian",
+        "logits",
+        "masked-logits",
+        "masked-multi-categorical",
+        "multi-categorical",
+        "squashed-gaussian",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +47,16 @@ def test_every_output_a_manifest_may_name_has_its_head() -> None:
         ("squashed-gaussian", one_dimension(-1.0, None), r"Box\(1,\) float64: a lower bound below an upper one"),
         ("squashed-gaussian", one_dimension(None, 1.0), "is needed in every dimension"),
         ("squashed-gaussian", one_dimension(1.0, 1.0), "is needed in every dimension"),
+        (
+            "multi-categorical",
+            THREE,
+            "output is multi-categorical for a discrete action space: a multi-discrete or multi",
+        ),
+        ("masked-multi-categorical", TWO_BY_TWO, "for a box action space: a multi-discrete or multi-binary one"),
+        ("multi-categorical", MultiDiscreteSpace(nvec=[2, 0], start=[0, 0]), "a choice of nothing, or a start too few"),
+        ("multi-categorical", MultiDiscreteSpace(nvec=[2, 2], start=[0]), "a choice of nothing, or a start too few"),
+        ("bernoulli", CHOICES, "output is bernoulli for a multi-discrete action space: a multi-binary one is needed"),
+        ("masked-logits", CHOICES, "output is masked-logits for a multi-discrete action space: a discrete one"),
         ("beta", TWO_BY_TWO, "output is 'beta': known are logits, q-values, choice, mean, gaussian, squashed-gaussian"),
         ("mean", BoxSpace(shape=[2], dtype="float32", low=[0.0], high=[1.0, 1.0]), "1 lower and 2 upper bounds"),
         ("mean", one_dimension(1.0, -1.0), "lower bounds above its upper"),
@@ -48,6 +77,14 @@ def test_actions_are_the_spaces(output: str) -> None:
             assert actions.shape == (200,)
             assert actions.dtype.kind == "i"
             assert set(actions.tolist()) == {5, 6, 7}
+        elif FITTING[output] == CHOICES:
+            assert actions.shape == (200, 3)
+            assert actions.dtype.kind == "i"
+            assert [set(column) for column in actions.T.tolist()] == [{0, 1, 2}, {5, 6}, {-1, 0, 1, 2}]
+        elif FITTING[output] == SWITCHES:
+            assert actions.shape == (200, 2, 2)
+            assert actions.dtype == np.int8
+            assert set(actions.ravel().tolist()) == {0, 1}
         else:
             assert actions.shape == (200, 2, 2)
             assert actions.dtype == np.float32
@@ -96,7 +133,7 @@ def test_the_generator_is_all_that_draws_depend_on(output: str) -> None:
 def test_greedy_is_what_draws_come_to_as_the_spread_vanishes(output: str) -> None:
     head = head_of(output, FITTING[output])
     outputs = some_outputs(head, 300)
-    if output == "logits":
+    if FITTING[output] != TWO_BY_TWO:
         outputs *= 1e5
     else:
         outputs[:, head.width // 2 :] = -16.0

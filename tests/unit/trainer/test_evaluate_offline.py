@@ -8,16 +8,8 @@ import pytest
 import torch
 from dataset_files import dataset_columns, parquet
 
-from belay_api.artifact import (
-    MANIFEST,
-    BoxSpace,
-    DiscreteSpace,
-    EvaluationReport,
-    Lineage,
-    Manifest,
-    Space,
-    file_entries,
-)
+from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries
+from belay_api.spaces import BoxSpace, DiscreteSpace, Space
 from belay_trainer.__main__ import main
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.export import write_networks

@@ -11,7 +11,8 @@ import torch
 from stable_baselines3 import PPO
 from trainer_support import make_config
 
-from belay_api.artifact import EvaluationReport, Manifest, space_model, verify
+from belay_api.artifact import EvaluationReport, Manifest, verify
+from belay_api.spaces import space_model
 from belay_heads import head_of
 from belay_trainer.config import Run
 from belay_trainer.environments import maker

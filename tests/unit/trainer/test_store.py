@@ -11,7 +11,8 @@ import httpx
 import pytest
 from trainer_support import NAMESPACE, UID, LogbookServer
 
-from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, space_model, verify
+from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, verify
+from belay_api.spaces import space_model
 from belay_trainer.errors import StoreRefused, StoreUnavailable
 from belay_trainer.files import reference
 from belay_trainer.logbook import connect

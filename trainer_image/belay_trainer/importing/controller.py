@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from belay_api.artifact import BoxSpace, DiscreteSpace, Imported, Space, file_sha256, space_model
+from belay_api.artifact import Imported, file_sha256
+from belay_api.spaces import BoxSpace, DiscreteSpace, Space, space_model
 from belay_heads import head_of
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import write_onnx

@@ -9,7 +9,8 @@ import gymnasium
 import numpy as np
 import torch
 
-from belay_api.artifact import ArtifactInvalid, Imported, NormaliserConstants, Space
+from belay_api.artifact import ArtifactInvalid, Imported, NormaliserConstants
+from belay_api.spaces import Space
 from belay_heads import HEADS, Head, head_of
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Policy

@@ -13,7 +13,8 @@ import onnx
 import onnxruntime
 from google.protobuf.message import DecodeError, Message
 
-from belay_api.artifact import BoxSpace, Imported, Space, space_model
+from belay_api.artifact import Imported
+from belay_api.spaces import BoxSpace, Space, space_model
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import ONNX, ONNX_DTYPES, Network
 from belay_trainer.importing import spaces

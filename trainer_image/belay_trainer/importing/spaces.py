@@ -14,7 +14,8 @@ import gymnasium
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from belay_api.artifact import BoxSpace, DiscreteSpace, NormaliserConstants, Space
+from belay_api.artifact import NormaliserConstants
+from belay_api.spaces import BoxSpace, DiscreteSpace, Space
 from belay_trainer.errors import BadConfiguration
 
 MOST_NUMBERS = 1 << 18  # in all observations that are made up at once, or it would take a minute for images

@@ -21,7 +21,8 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
-from belay_api.artifact import TRAINING_FILE, Imported, space_model
+from belay_api.artifact import TRAINING_FILE, Imported
+from belay_api.spaces import space_model
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import write_networks
 from belay_trainer.importing import archives, spaces

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from belay_api.artifact import Imported, space_model
+from belay_api.artifact import Imported
+from belay_api.spaces import space_model
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import ONNX, TOLERANCE, TORCHSCRIPT, Network, load_onnx, write_onnx
 from belay_trainer.importing import spaces

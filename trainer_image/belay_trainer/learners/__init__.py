@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from belay_api.artifact import space_model
+from belay_api.spaces import space_model
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration

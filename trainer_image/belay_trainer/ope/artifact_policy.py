@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belay_api.artifact import MANIFEST, ArtifactError, Manifest, Space, file_sha256, verify
+from belay_api.artifact import MANIFEST, ArtifactError, Manifest, file_sha256, verify
+from belay_api.spaces import Space
 from belay_heads import head_of
 from belay_heads.mean import TOLERANCE
 from belay_trainer.datasets.dataset import Dataset, Floats
