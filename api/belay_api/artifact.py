@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from belay_api.dataset import Floor, OfflineEstimate
 from belay_api.model import Model
 from belay_api.outcomes import KnownOutcome
 from belay_api.spaces import ArraySpace, BoxSpace, DiscreteSpace, Space, space_model  # noqa: F401  known from here too
@@ -95,6 +96,8 @@ class Lineage(Model):
     """Digest of the modules in `runtime.code`: `git:<commit>` or `sha256:<hex>` of the files; None: there are none."""
     gpu: str | None = None
     """What the GPU that it was trained on is called; None: it was a CPU."""
+    dataset: str | None = None
+    """`sha256:<hex>` of the file it learned from; None: it learned in an environment."""
 
 
 class Imported(Model):
@@ -132,7 +135,7 @@ class Manifest(Model):
     algorithm: str | None
     """As `spec.algorithm` names it; None: imported from something that does not say."""
     environment: str | None
-    """Gymnasium id; None: imported, and nobody said."""
+    """Gymnasium id; None: learned from a dataset or imported, and nobody said."""
     observation: Space
     """What goes in."""
     action: ArraySpace
@@ -150,10 +153,16 @@ class Manifest(Model):
     max_episode_steps: int | None = None
     """Cap of the environment; None: none."""
     evaluation: EvaluationReport | None
-    """How it was measured, in episodes that chose nothing; None: imported, and nobody measured it."""
+    """How it was measured, in episodes that chose nothing; None: nobody has played it, as it was imported, or learned
+    from a dataset without a simulator."""
     selection: EvaluationReport | None = None
     """The evaluation that chose this checkpoint, best of all; None: an older trainer, whose `evaluation` it was, or the
     policy was imported."""
+    estimate: OfflineEstimate | None = None
+    """What held-out episodes that chose nothing say of it, where it was learned without a simulator: no return."""
+    floor: Floor | None = None
+    """How it compares with behaviour cloning of the same dataset; None: it is that itself, or learned in an
+    environment."""
     outcomes: dict[str, KnownOutcome] = Field(default_factory=dict)
     """What is known of `return` and `length`; empty in artifacts of earlier versions, and where nobody measured."""
     lineage: Lineage | None

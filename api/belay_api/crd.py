@@ -71,6 +71,7 @@ RESOURCES = (
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Algorithm", ".status.algorithm", wide=True),
             Column("Environment", ".spec.environment.id", wide=True),
+            Column("Dataset", ".spec.dataset.path", wide=True),
             Column("ETA", ".status.progress.eta", wide=True),
             Column("Message", _condition("Ready", "message"), wide=True),
         ),

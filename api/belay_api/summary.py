@@ -6,6 +6,7 @@ that is too short: of normal returns, the true value lies in it with 2 seeds in 
 """
 
 import functools
+import math
 import random
 from collections.abc import Sequence
 
@@ -20,27 +21,42 @@ _SEED = 20_211_108  # any constant: the same returns always give the same interv
 def aggregate(seeds: Sequence[SeedStatus]) -> Aggregate | None:
     """Return the result over the seeds that have a published checkpoint; None when none has.
 
-    The best is the one with the highest return; the lowest index wins a tie, so that every pass finds the same.
+    The best is the one with the highest return, or estimate where nobody has played them; the lowest index wins a tie,
+    so that every pass finds the same.
     """
-    best: SeedStatus | None = None
-    returns = []
-    for seed in sorted(seeds, key=lambda seed: seed.index):
-        if seed.artifact is None or seed.return_ is None:
-            continue
-        returns.append(seed.return_)
-        if best is None or best.return_ is None or seed.return_ > best.return_:
-            best = seed
-    if best is None or best.artifact is None or best.return_ is None:
+    done = [seed for seed in sorted(seeds, key=lambda seed: seed.index) if measured(seed)]
+    if not done:
         return None
+    best = max(done, key=_worth)
+    returns = [seed.return_ for seed in done if seed.return_ is not None]
     return Aggregate(
-        seeds=len(returns),
-        mean=sum(returns) / len(returns),
-        iqm=interquartile_mean(returns),
+        seeds=len(done),
+        mean=sum(returns) / len(returns) if returns else None,
+        iqm=interquartile_mean(returns) if returns else None,
         ci95=list(interval(tuple(returns))) if len(returns) >= FEWEST_SEEDS else None,
         best=BestSeed(
-            seed=best.seed, return_=best.return_, step=best.best_step, random=best.random, artifact=best.artifact
+            seed=best.seed,
+            return_=best.return_,
+            estimate=best.estimate,
+            floor=best.floor,
+            step=best.best_step,
+            random=best.random,
+            artifact=best.artifact,
         ),
     )
+
+
+def measured(seed: SeedStatus) -> bool:
+    """Whether a seed left a checkpoint of which it is known what it is worth, or that the log cannot tell."""
+    return seed.artifact is not None and (seed.return_ is not None or seed.estimate is not None)
+
+
+def _worth(seed: SeedStatus) -> float:
+    """What the best is chosen by. The seeds of a job either have returns or have none."""
+    if seed.return_ is not None:
+        return seed.return_
+    value = seed.estimate.value if seed.estimate else None
+    return -math.inf if value is None else value
 
 
 def interquartile_mean(values: Sequence[float]) -> float:

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from belay_api.algorithms import AlgorithmSpec
+from belay_api.algorithms import FROM_DATASET, AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
+from belay_api.dataset import DatasetSpec, Floor, OfflineEstimate
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
@@ -77,7 +78,7 @@ class BudgetSpec(Model):
     """How much each seed may use."""
 
     steps: Annotated[int, Field(ge=1, le=10_000_000_000)]
-    """Environment timesteps per seed."""
+    """Environment timesteps per seed; with `dataset`, gradient steps."""
     deadline: Duration | None = None
     """Wall-clock limit of the whole job, counted from its start and again from each resume; unset: none."""
 
@@ -123,6 +124,9 @@ class StopLossSpec(Model):
 class EvaluationSpec(Model):
     """How a policy under training is measured: greedy, in a separate environment, on held-out seeds."""
 
+    environment: EnvironmentSpec | None = None
+    """Only beside `dataset`: where its policies are played. Unset: nowhere, and no return is told; checkpoints are
+    judged by held-out episodes."""
     every: Annotated[int, Field(ge=1)] = 10_000
     """Timesteps between evaluations; one more happens at the end. The checkpoint with the best one is published."""
     episodes: Annotated[int, Field(ge=1, le=MOST_EPISODES)] = 20
@@ -228,7 +232,6 @@ class PublishSpec(Model):
 
 
 _FROZEN = (
-    "environment",
     "normalize",
     "algorithm",
     "budget",
@@ -238,6 +241,9 @@ _FROZEN = (
     "runtime",
     "failure",
 )
+
+
+_ONE_FROZEN = ("environment", "dataset")
 
 
 class RLTrainingJobSpec(Model):
@@ -251,6 +257,38 @@ class RLTrainingJobSpec(Model):
                     f"spec.{name} is frozen: results would not be comparable; create an RLTrainingJob of another name",
                 )
                 for name in _FROZEN
+            ),
+            *(
+                rule(
+                    f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+                    f"spec.{name} is frozen: results would not be comparable; create an RLTrainingJob of another name",
+                )
+                for name in _ONE_FROZEN
+            ),
+            rule(
+                "has(self.environment) != has(self.dataset)",
+                "a training learns from exactly one of environment and dataset: set one and leave the other out; an "
+                "environment that policies learned from a dataset are played in is evaluation.environment",
+            ),
+            rule(
+                f"has(self.dataset) == ({' || '.join(f'has(self.algorithm.{name})' for name in FROM_DATASET)})",
+                f"{', '.join(FROM_DATASET[:-1])} and {FROM_DATASET[-1]} learn from a dataset, and all other algorithms "
+                "in an environment: change algorithm, or what it learns from",
+            ),
+            rule(
+                "has(self.dataset) || !has(self.evaluation.environment)",
+                "evaluation.environment is where policies learned from a dataset are played: others are played in "
+                "environment, so leave it out",
+            ),
+            rule(
+                "!has(self.dataset) || has(self.evaluation.environment)"
+                " || !has(self.evaluation.target) && !has(self.evaluation.stopLoss)",
+                "evaluation.target and evaluation.stopLoss are returns, and without evaluation.environment there is "
+                "none: set it, or leave them out",
+            ),
+            rule(
+                "!has(self.dataset) || !has(self.evaluation.environment) || !has(self.dataset.actions)",
+                "dataset.actions: which actions there are is for evaluation.environment to say: leave one of them out",
             ),
             rule(
                 "self.seeds.count == oldSelf.seeds.count && self.seeds.first == oldSelf.seeds.first"
@@ -266,8 +304,10 @@ class RLTrainingJobSpec(Model):
         )
     }
 
-    environment: EnvironmentSpec
-    """The task to learn."""
+    environment: EnvironmentSpec | None = None
+    """The task to learn in; or `dataset`."""
+    dataset: DatasetSpec | None = None
+    """Logged episodes to learn from, without an environment."""
     normalize: NormalizeSpec = NormalizeSpec()
     """What is scaled by running statistics."""
     algorithm: AlgorithmSpec
@@ -290,6 +330,11 @@ class RLTrainingJobSpec(Model):
     """True ends the pods after they saved a checkpoint; false resumes from it."""
     publish: PublishSpec | None = None
     """Make an RLPolicy of the best seed on success; unset: only the artifact."""
+
+    @property
+    def played_in(self) -> EnvironmentSpec | None:
+        """Where its policies are played; None: nowhere, they are judged by logged episodes alone."""
+        return self.environment if self.dataset is None else self.evaluation.environment
 
 
 class SeedPhase(StrEnum):
@@ -328,6 +373,10 @@ class SeedStatus(StatusModel):
     selection_return: float | None = None
     """The best mean return of an evaluation, so far or at the end: it chose the checkpoint, and is higher than what the
     policy is worth."""
+    estimate: OfflineEstimate | None = None
+    """What held-out episodes say of the published checkpoint, where there is no simulator and so no return."""
+    floor: Floor | None = None
+    """How it compares with behaviour cloning; absent for `bc` itself, and for all that learn in an environment."""
     best_step: int | None = None
     """Timestep of the published checkpoint, once the seed succeeded."""
     steps_per_second: float | None = None
@@ -353,12 +402,17 @@ class SeedStatus(StatusModel):
 
 
 class BestSeed(StatusModel):
-    """The seed whose published checkpoint has the highest return; the lowest index wins a tie."""
+    """The seed whose published checkpoint has the highest return, or estimate where there are no returns; the lowest
+    index wins a tie."""
 
     seed: int
     """Its seed."""
-    return_: float = Field(alias="return")
-    """Its mean return."""
+    return_: float | None = Field(default=None, alias="return")
+    """Its mean return; absent: nobody has played it."""
+    estimate: OfflineEstimate | None = None
+    """What held-out episodes say of it, where nobody has played it."""
+    floor: Floor | None = None
+    """How it compares with behaviour cloning, where it was learned from a dataset."""
     step: int | None = None
     """Timestep of its checkpoint."""
     random: RandomReturn | None = None
@@ -372,9 +426,9 @@ class Aggregate(StatusModel):
 
     seeds: int
     """How many seeds went in."""
-    mean: float
-    """Mean over seeds of their returns."""
-    iqm: float
+    mean: float | None = None
+    """Mean over seeds of their returns; absent: nobody has played them."""
+    iqm: float | None = None
     """Interquartile mean over seeds: robust against one lucky or broken seed."""
     ci95: list[float] | None = None
     """95 % percentile bootstrap interval of the interquartile mean: [low, high]. Unset with fewer than five seeds:
@@ -471,6 +525,10 @@ class TrainingReport(Model):
     """Mean greedy return of the published checkpoint in episodes that chose nothing."""
     selection_return: float | None = None
     """Mean return at the evaluation that chose it."""
+    estimate: OfflineEstimate | None = None
+    """What held-out episodes say of the published checkpoint, where there is no simulator and so no return."""
+    floor: Floor | None = None
+    """How it compares with behaviour cloning; absent for `bc` itself, and for all that learn in an environment."""
     best_step: int | None = None
     """Timestep of the published checkpoint."""
     random: RandomReturn | None = None

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -43,8 +43,35 @@ class Policy(Protocol):
 class Evaluation:
     """What came of an evaluation."""
 
-    report: EvaluationReport
+    report: EvaluationReport | None  # None: nobody played
     played: dict[str, Played]  # by outcome: return and length
+    score: float | None  # what checkpoints are compared by, the mean return where there is one; None: cannot be judged
+    returns: np.ndarray | None = None  # (episodes,)
+
+
+class Chooser(Protocol):
+    """What the loop chooses among checkpoints by."""
+
+    environment: Environment
+    """One like those that policies are played in, or one that shows what was logged."""
+
+    def __call__(self, policy: Any, *, step: int | None, stop: Callable[[], bool]) -> Evaluation:
+        """Return how `policy` does; see `Evaluator`."""
+
+    def random(self, *, seed: int, budget: int, stop: Callable[[], bool]) -> dict[str, Played] | None:
+        """Return what random actions come to; None: not known."""
+
+    def known(
+        self,
+        played: dict[str, Played],
+        *,
+        random: dict[str, Played] | None,
+        reach: dict[str, tuple[float, float]],
+    ) -> dict[str, KnownOutcome]:
+        """Return what is known of outcomes."""
+
+    def close(self) -> None:
+        """Free what it holds."""
 
 
 class Uniform:
@@ -131,7 +158,7 @@ class Evaluator:
             max=float(returns.max()),
             cut=cut,
         )
-        return Evaluation(report, _played(returns, lengths))
+        return Evaluation(report, _played(returns, lengths), score=report.mean, returns=returns)
 
     def random(
         self,

@@ -25,6 +25,7 @@ from belay_api.artifact import (
     Manifest,
     file_entries,
 )
+from belay_api.dataset import Floor, OfflineEstimate
 from belay_api.outcomes import KnownOutcome
 from belay_api.spaces import space_model
 from belay_heads import Head, head_of
@@ -63,8 +64,11 @@ class ExportFailed(TrainerError):
 class Evaluations:
     """How the policy, with the weights it has now, did."""
 
-    measured: EvaluationReport  # where nothing was chosen
-    selection: EvaluationReport  # where it was chosen
+    measured: EvaluationReport | None  # where nothing was chosen; None: nobody played it
+    selection: EvaluationReport | None  # where it was chosen; None: nobody played it
+    step: int  # timestep of it
+    estimate: OfflineEstimate | None = None  # None: it was played
+    floor: Floor | None = None  # None: it learned in an environment, or is behaviour cloning
 
 
 def export(
@@ -87,15 +91,17 @@ def export(
     networks = learner.networks()
     write_networks(networks.actor, _nothing(environment, batch=2), folder)
     head = head_of(networks.output, space_model(environment.action_space))
-    check_agreement(learner.policy, head, folder, environment, first_seed=evaluations.measured.first_seed)
-    write_critic(Critic(networks.value).eval(), environment, folder)
+    first_seed = evaluations.measured.first_seed if evaluations.measured else 0
+    check_agreement(learner.policy, head, folder, environment, first_seed=first_seed)
+    if networks.value is not None:
+        write_critic(Critic(networks.value).eval(), environment, folder)
     learner.save(folder / TRAINING_FILE)
     (folder / CONFIG).write_text(json.dumps(run.spec.said(), sort_keys=True, indent=1) + "\n")
     task = environment.spec
     packages = (*learner.packages, "gymnasium", "numpy")
     manifest = Manifest(
         algorithm=learner.algorithm,
-        environment=run.spec.environment.id,
+        environment=run.spec.played_in.id if run.spec.played_in else None,
         observation=space_model(environment.observation_space),
         action=space_model(environment.action_space),
         output=networks.output,
@@ -103,14 +109,17 @@ def export(
         max_episode_steps=task.max_episode_steps if task else None,
         evaluation=evaluations.measured,
         selection=evaluations.selection,
+        estimate=evaluations.estimate,
+        floor=evaluations.floor,
         outcomes=dict(outcomes or {}),
         lineage=Lineage(
             seed=run.seed,
-            step=evaluations.measured.step,
+            step=evaluations.step,
             config_hash=run.config.config_hash,
             packages={"python": platform.python_version()} | {name: version(name) for name in packages} | run.packages,
             code=run.code,
             gpu=gpu.name(),
+            dataset=f"sha256:{learner.from_dataset.data.sha256}" if learner.from_dataset else None,
         ),
         files=file_entries(folder),
     )

@@ -39,6 +39,11 @@ class History:
         """Tell how an evaluation went."""
         self._tell(step, {"return": mean_return, "length": mean_length})
 
+    def estimate(self, step: int, score: float | None) -> None:
+        """Tell by what a checkpoint was judged where nobody played; None: it cannot be."""
+        if score is not None:
+            self._tell(step, {"score": score})
+
     def close(self) -> None:
         """Write what is left."""
         for tracker in self._trackers:

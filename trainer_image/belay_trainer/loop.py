@@ -23,7 +23,7 @@ from belay_trainer import checkpoint, early, environments
 from belay_trainer.config import Run
 from belay_trainer.diagnosis.diagnosis import Diagnosis
 from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, Interrupted
-from belay_trainer.evaluate import ENDLESS, Evaluator, Stopped
+from belay_trainer.evaluate import ENDLESS, Chooser, Evaluation, Stopped
 from belay_trainer.heartbeat import PERIOD_S, ProgressSink
 from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
@@ -40,9 +40,11 @@ FLUSHING = 2 / 3  # of it, for bringing the last checkpoint to the store; the re
 class Best:
     """The best evaluated policy so far."""
 
-    report: EvaluationReport
+    report: EvaluationReport | None  # None: nobody played it
     weights: dict[str, Any]
     played: dict[str, Played]  # by outcome
+    step: int  # timestep of it
+    score: float | None  # see `Evaluation`
 
 
 @dataclass(slots=True)
@@ -73,7 +75,7 @@ class Loop:
         run: Run,
         learner: Learner,
         *,
-        evaluator: Evaluator,
+        evaluator: Chooser,
         keeper: Keeper,
         heartbeat: ProgressSink,
         stop: Stop,
@@ -134,7 +136,25 @@ class Loop:
         """Evaluate the policy as it is now, and return the best so far. Raises: Stopped, Diverged."""
         self._check_weights()
         found = self._evaluator(self.learner.policy, step=self.learner.timesteps, stop=self._must_go)
-        report = found.report
+        step = self.learner.timesteps
+        if found.report is not None:
+            self._note_returns(found.report, found)
+        else:
+            self._history.estimate(step, found.score)
+        # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest. What cannot be
+        # judged is no better than anything.
+        best, score = self.state.best, -math.inf if found.score is None else found.score
+        highest = -math.inf if best is None or best.score is None else best.score
+        if found.score is not None:
+            self.state.without_gain = 0 if best is None or score > highest else self.state.without_gain + 1
+        if best is None or score >= highest:
+            best = self.state.best = Best(found.report, self.learner.weights(), found.played, step, found.score)
+        self.state.evaluated_at = step
+        self.diagnose(found.played.get("length"))
+        self.tell()
+        return best
+
+    def _note_returns(self, report: EvaluationReport, found: Evaluation) -> None:
         if report.cut and not self.learner.episodes():
             raise BadConfiguration(
                 f"environment.id: no episode has ended, in training or in {ENDLESS} timesteps of an evaluation, and "
@@ -145,16 +165,6 @@ class Loop:
         )
         self.state.seen(found.played)
         self._history.evaluation(report.step, mean_return=report.mean, mean_length=found.played["length"].mean)
-        # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
-        best = self.state.best
-        gained = best is None or report.mean > best.report.mean
-        self.state.without_gain = 0 if gained else self.state.without_gain + 1
-        if best is None or report.mean >= best.report.mean:
-            best = self.state.best = Best(report, self.learner.weights(), found.played)
-        self.state.evaluated_at = report.step
-        self.diagnose(found.played["length"])
-        self.tell()
-        return best
 
     def diagnose(self, length: Played | None = None) -> None:
         """Look what is wrong with the training. Args: length: Of episodes in a new evaluation; None: there is none."""
@@ -179,7 +189,7 @@ class Loop:
                 attempt=config.attempt,
                 step=min(self.learner.timesteps, config.spec.budget.steps),
                 total=config.spec.budget.steps,
-                best_return=best.report.mean if best else None,
+                best_return=best.report.mean if best and best.report else None,
                 steps_per_second=self.steps_per_second,
                 resumed_from=self.resumed_from,
                 life=self._life,
@@ -217,11 +227,11 @@ class Loop:
 
     def _end_early(self, best: Best) -> None:
         """See whether the evaluation just played ends the training. Raises: GivenUp."""
-        spec, newest = self._run.spec.evaluation, self.state.evaluation
-        if words := early.hopeless(spec, step=newest.step, best=best.report.mean):
+        spec, newest, step = self._run.spec.evaluation, self.state.evaluation, self.state.evaluated_at
+        if words := early.hopeless(spec, step=step, best=best.report.mean if best.report else None):
             raise GivenUp(words)
-        gain = self.state.without_gain
-        self.enough = early.enough(spec, step=newest.step, mean=newest.mean, without_gain=gain)
+        mean, gain = newest.mean if newest else None, self.state.without_gain
+        self.enough = early.enough(spec, step=step, mean=mean, without_gain=gain)
 
     def _next_due(self) -> int:
         spec = self._run.spec
@@ -232,7 +242,9 @@ class Loop:
 
     def _play_random(self) -> None:
         self.tell()
-        self.diagnosis.begin(environments.maker(self._run.spec.environment), seed=self._run.seed)
+        played_in = self._run.spec.played_in
+        if played_in is not None:
+            self.diagnosis.begin(environments.maker(played_in), seed=self._run.seed)
         self.state.random = self._evaluator.random(
             seed=self._run.seed, budget=self._run.spec.budget.steps, stop=self._must_go
         )

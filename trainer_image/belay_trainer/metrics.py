@@ -20,6 +20,7 @@ class Metric:
 METRICS = (
     Metric("return", "Mean return of the greedy episodes of an evaluation."),
     Metric("length", "Mean length of these episodes, in timesteps."),
+    Metric("score", "What held-out episodes say of a checkpoint where nobody plays; see `chosenBy`."),
     Metric("collection/return", "Mean return of the latest episodes of collection, at most 100."),
     Metric("collection/length", "Mean length of these episodes, in timesteps."),
     Metric(
@@ -45,6 +46,8 @@ METRICS = (
     Metric("temperature", "Weight of the entropy in the objective.", "train/ent_coef"),
     Metric("temperature_loss", "What the temperature minimised.", "train/ent_coef_loss"),
     Metric("action_std", "Mean standard deviation of the actions.", "train/std"),
+    Metric("cloning_loss", "What behaviour cloning minimised: minus the mean log probability of logged actions."),
+    Metric("conservative_loss", "How far CQL's values of all actions lie above those of logged ones, both critics."),
     Metric("learning_rate", "Step size of the optimiser.", "train/learning_rate"),
     Metric("updates", "Gradient steps, or passes over the data, so far.", "train/n_updates"),
 )

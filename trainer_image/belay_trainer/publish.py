@@ -5,14 +5,13 @@ import tempfile
 from pathlib import Path
 
 from belay_api.training import ArtifactRef
-from belay_trainer import environments
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted, StoreUnavailable
 from belay_trainer.export import Evaluations, export
 from belay_trainer.measure import Measured
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store
-from belay_trainer.train import Trained
+from belay_trainer.train import Trained, shown
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 log = logging.getLogger(__name__)
@@ -26,14 +25,16 @@ def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, wor
         measured: How that policy does.
     Raises: ExportFailed, StoreRefused, Interrupted.
     """
-    environment = environments.maker(run.spec.environment)()
+    environment = shown(run, trained.learner)
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="artifact-") as name:
         folder = Path(name)
         manifest = export(
             trained.learner,
             run,
             environment=environment,
-            evaluations=Evaluations(measured.report, selection=trained.best.report),
+            evaluations=Evaluations(
+                measured.report, trained.best.report, trained.best.step, measured.estimate, measured.floor
+            ),
             outcomes=measured.outcomes,
             folder=folder,
         )

@@ -13,14 +13,16 @@ from belay_api.wire import CheckpointRef
 from belay_trainer import checkpoint, environments, gpu, learners
 from belay_trainer.checkpoint import Checkpoint
 from belay_trainer.config import Run
+from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, TrainerError
-from belay_trainer.evaluate import Evaluator
+from belay_trainer.evaluate import Chooser, Evaluator
 from belay_trainer.export import rehearse
 from belay_trainer.heartbeat import ProgressSink
 from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners.learner import Learner
 from belay_trainer.loop import Best, Loop
+from belay_trainer.offline.held_out import HeldOut
 from belay_trainer.randomness import untouched
 from belay_trainer.stop import Stop
 
@@ -47,6 +49,8 @@ def build(run: Run) -> Learner:
     runtime = run.spec.runtime
     torch.set_num_threads(runtime.threads or 1)
     gpu.take(runtime, index=run.index)
+    if run.spec.environment is None:
+        return learners.build_from_dataset(run)
     make = environments.maker(run.spec.environment)
     probe = make()
     environments.check_spaces(probe)
@@ -74,9 +78,8 @@ def train(
         patience_s: How long to wait for a store that does not tell its checkpoints.
     Raises: BadConfiguration, Diverged, GivenUp, Interrupted; Stopped in the last evaluation.
     """
-    task = run.spec.environment
     learner, ended_early = build(run), ""
-    evaluator = Evaluator.held_out(environments.maker(task), task, run.spec.evaluation)
+    evaluator = _chooser(run, learner)
 
     def begin(learner: Learner, resume: "_Resume | None", *, collection: Any | None) -> Loop:
         learner.start()
@@ -135,6 +138,21 @@ def train(
     )
 
 
+def shown(run: Run, learner: Learner) -> Environment:
+    """Return an environment that was not trained in: one to play in, or what shows the log where there is none."""
+    played_in, logged = run.spec.played_in, learner.from_dataset
+    if played_in is None and logged is not None:
+        return logged.data.replay()
+    return environments.maker(played_in)()
+
+
+def _chooser(run: Run, learner: Learner) -> Chooser:
+    task, logged = run.spec.played_in, learner.from_dataset
+    if task is None and logged is not None:
+        return HeldOut(logged, discount=learner.discount)
+    return Evaluator.held_out(environments.maker(task), task, run.spec.evaluation)
+
+
 def _run(loop: Loop) -> None:
     began = time.monotonic()
     loop.run()
@@ -142,7 +160,7 @@ def _run(loop: Loop) -> None:
 
 
 def _rehearse(learner: Learner, run: Run) -> None:
-    environment = environments.maker(run.spec.environment)()
+    environment = shown(run, learner)
     rehearse(learner, environment)
     environment.close()
 

@@ -5,13 +5,17 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from belay_api.algorithms.a2c import A2CSettings
+from belay_api.algorithms.bc import BCSettings
 from belay_api.algorithms.common import Settings
+from belay_api.algorithms.cql import CQLSettings
 from belay_api.algorithms.crossq import CrossQSettings
 from belay_api.algorithms.dqn import DQNSettings
+from belay_api.algorithms.iql import IQLSettings
 from belay_api.algorithms.ppo import PPOSettings
 from belay_api.algorithms.qrdqn import QRDQNSettings
 from belay_api.algorithms.sac import SACSettings
 from belay_api.algorithms.td3 import TD3Settings
+from belay_api.algorithms.td3bc import TD3BCSettings
 from belay_api.algorithms.tqc import TQCSettings
 from belay_api.model import Model, rule, rules
 from belay_api.units import FreeForm
@@ -39,6 +43,14 @@ class AlgorithmSpec(Model):
     """Truncated quantile critics, through Stable-Baselines3 Contrib."""
     crossq: CrossQSettings | None = None
     """Soft actor-critic with batch normalisation instead of target networks, through Stable-Baselines3 Contrib."""
+    bc: BCSettings | None = None
+    """Behaviour cloning, from a dataset: Belay's own."""
+    td3bc: TD3BCSettings | None = Field(default=None, alias="td3bc")
+    """TD3 with behaviour cloning, from a dataset: Belay's own."""
+    iql: IQLSettings | None = None
+    """Implicit Q-learning, from a dataset: Belay's own."""
+    cql: CQLSettings | None = None
+    """Conservative Q-learning, from a dataset: Belay's own."""
     name: str | None = None
     """No more: the algorithm is a field of its own."""
     hyperparameters: FreeForm | None = None
@@ -72,6 +84,8 @@ class AlgorithmSpec(Model):
 
 
 ALGORITHMS = tuple(name for name in AlgorithmSpec.model_fields if name not in _NO_MORE)
+FROM_DATASET = ("bc", "td3bc", "iql", "cql")
+"""Those that learn from a dataset; all others learn in an environment."""
 _EXACTLY_ONE = f"an algorithm is exactly one of {', '.join(ALGORITHMS[:-1])} and {ALGORITHMS[-1]}: {_FORM}"
 AlgorithmSpec.model_config["json_schema_extra"] = rules(
     rule(

@@ -54,12 +54,17 @@ class Settings(Model):
     """Step size of the optimiser at the first timestep."""
     gamma: Gamma | None = None
     """Discount per timestep."""
+
+
+class LibrarySettings(Settings):
+    """What algorithms of Stable-Baselines3 have."""
+
     policy_kwargs: FreeForm | None = None
     """Further keyword arguments of Stable-Baselines3's policy class, those that have no field here, such as
     `optimizer_kwargs`. A class is written `package.module:Class`."""
 
 
-class OnPolicySettings(Settings):
+class OnPolicySettings(LibrarySettings):
     """What algorithms have that learn from their newest experience alone."""
 
     learning_rate_schedule: Schedule | None = None
@@ -72,7 +77,7 @@ class OnPolicySettings(Settings):
     """Weight of the entropy bonus."""
 
 
-class OffPolicySettings(Settings):
+class OffPolicySettings(LibrarySettings):
     """What algorithms have that learn from a buffer of past experience."""
 
     batch_size: BatchSize | None = None

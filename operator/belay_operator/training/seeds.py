@@ -7,6 +7,7 @@ recorded as succeeded is never asked again, and every other field only changes w
 from collections.abc import Sequence
 
 from belay_api.reasons import TrainingReason
+from belay_api.summary import measured
 from belay_api.training import SeedPhase, SeedStatus, TrainingReport
 from belay_operator.training.findings import seed_findings
 from belay_operator.training.observed import Observed, SeedView, WorkloadView
@@ -40,7 +41,7 @@ def unread(view: WorkloadView, seeds: Sequence[SeedStatus]) -> list[int]:
 
 def published(seed: SeedStatus) -> bool:
     """Whether the seed left a checkpoint that can be published."""
-    return seed.phase == SeedPhase.SUCCEEDED and seed.artifact is not None and seed.return_ is not None
+    return seed.phase == SeedPhase.SUCCEEDED and measured(seed)
 
 
 def rounded(rate: float) -> float:
@@ -74,6 +75,8 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "step": report.step,
             "return_": report.return_,
             "selection_return": report.selection_return,
+            "estimate": report.estimate,
+            "floor": report.floor,
             "best_step": report.best_step,
             "steps_per_second": None if rate is None else rounded(rate),
             "resumed_from": report.resumed_from,

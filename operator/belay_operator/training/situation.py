@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from belay_api import names
 from belay_api.conditions import get_condition
 from belay_api.reasons import TrainingReason
-from belay_api.training import Aggregate, RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
+from belay_api.training import Aggregate, BestSeed, RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_api.units import format_duration
 from belay_operator.engine.blocked import calls_invalid, words_about
 from belay_operator.pods import over_quota
@@ -208,9 +208,7 @@ def _pending(observed: Observed) -> Situation:
 
 
 def _words_of(result: Aggregate, observed: Observed, status: RLTrainingJobStatus) -> str:
-    best, random = f"{result.best.return_:g}", result.best.random
-    if random is not None:
-        best = f"{best}, where random actions return {random.mean:.3g}"
+    best = _worth(result.best)
     said = (
         f"{result.seeds} of {observed.spec.seeds.count} seeds succeeded; seed {result.best.seed} is best with {best}."
     )
@@ -218,6 +216,19 @@ def _words_of(result: Aggregate, observed: Observed, status: RLTrainingJobStatus
         said = f"{said} They trained with different code: it was changed meanwhile; status.seeds[].code says which."
     lost = [s for s in status.seeds if s.phase == SeedPhase.SUCCEEDED and not published(s)]
     return f"{said} The final report of {len(lost)} more could not be read." if lost else said
+
+
+def _worth(best: BestSeed) -> str:
+    """What is known of the best seed, as the end of a sentence."""
+    parts = []
+    if best.return_ is not None:
+        random = f", where random actions return {best.random.mean:.3g}" if best.random else ""
+        parts.append(f"{best.return_:g}{random}")
+    elif best.estimate is not None:
+        parts.append(best.estimate.words())
+    if best.floor is not None:
+        parts.append(best.floor.words())
+    return "; ".join(parts)
 
 
 def _quoted(seeds: list[SeedStatus]) -> str:

@@ -7,7 +7,7 @@ contract: `docs/reference/dataset.md`.
 from collections.abc import Callable
 from pathlib import Path
 
-from belay_trainer.datasets import hdf5, parquet
+from belay_trainer.datasets import hdf5, minari, parquet
 from belay_trainer.datasets.check import check
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.errors import BadConfiguration
@@ -29,18 +29,15 @@ def read(path: Path) -> tuple[Dataset, list[str]]:
     Returns: The dataset, and a sentence for each thing that is no error: outliers, copies, what was left out.
     Raises: BadConfiguration, naming the column and the nearest known name.
     """
-    file = path / hdf5.MINARI_FILE if path.is_dir() else path
-    if not file.is_file():
+    if not path.exists():
         raise BadConfiguration(f"dataset {path}: {_absent(path)}")
-    if file.suffix not in READERS:
-        raise BadConfiguration(f"dataset {path}: its suffix is {file.suffix!r}, wanted one of {', '.join(READERS)}.")
-    dataset = READERS[file.suffix](file)
+    if path.is_file() and path.suffix not in READERS:
+        raise BadConfiguration(f"dataset {path}: its suffix is {path.suffix!r}, wanted one of {', '.join(READERS)}.")
+    dataset = minari.read(path) if path.is_dir() else READERS[path.suffix](path)
     return dataset, [*dataset.notes, *check(dataset, name=str(path))]
 
 
 def _absent(path: Path) -> str:
-    if path.is_dir():
-        return f"there is no {hdf5.MINARI_FILE} in this folder: name a file, or the folder of a Minari dataset in HDF5."
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     close = nearest(path.name, beside)
     return f"there is no such file; beside it lies {close!r}." if close else "there is no such file."

@@ -48,12 +48,19 @@ def copies(dataset: Dataset) -> NDArray[np.intp]:
     return found
 
 
+def place(dataset: Dataset, at: NDArray[np.bool_]) -> str:
+    """Return in words where the first of the timesteps is that `at`, (timesteps,), marks."""
+    row = int(np.argmax(at))
+    episode = int(np.searchsorted(dataset.starts, row, side="right")) - 1
+    return f"step {row - int(dataset.starts[episode])} of episode `{dataset.ids[episode]}`"
+
+
 def _numbers(dataset: Dataset, name: str, column: str, values: NDArray[Any]) -> None:
     bad = ~np.isfinite(values.reshape(len(values), math.prod(values.shape[1:]))).all(axis=1)
     if bad.any():
         raise BadConfiguration(
             f"dataset {name}: column `{column}` is not finite in {int(bad.sum())} of {len(values)} timesteps, first at "
-            f"{_place(dataset, bad)}: {_short(values[np.argmax(bad)])}. Mend them or leave those episodes out."
+            f"{place(dataset, bad)}: {_short(values[np.argmax(bad)])}. Mend them or leave those episodes out."
         )
 
 
@@ -77,7 +84,7 @@ def _propensities(dataset: Dataset, name: str) -> None:
     if bad.any():
         wanted = "above 0 and at most 1" if dataset.discrete else "above 0 and finite (densities of continuous actions)"
         raise BadConfiguration(
-            f"dataset {name}: column `propensity` is {found[np.argmax(bad)]:g} at {_place(dataset, bad)}, and so in "
+            f"dataset {name}: column `propensity` is {found[np.argmax(bad)]:g} at {place(dataset, bad)}, and so in "
             f"{int(bad.sum())} of {len(found)} timesteps: wanted {wanted}. An action that was taken had a probability."
         )
 
@@ -99,7 +106,7 @@ def _outliers(dataset: Dataset) -> list[str]:
     at[worst] = True
     return [
         f"{int(far.sum())} rewards lie over {FAR:g} interquartile ranges from the median {middle:g}; the furthest, "
-        f"{dataset.rewards[worst]:g}, is at {_place(dataset, at)}."
+        f"{dataset.rewards[worst]:g}, is at {place(dataset, at)}."
     ]
 
 
@@ -130,12 +137,6 @@ def _copies(dataset: Dataset) -> list[str]:
         f"`{dataset.ids[first[one]]}`): unless task and policy draw nothing, they are the same evidence counted twice, "
         "and intervals are too narrow. Remove them."
     ]
-
-
-def _place(dataset: Dataset, at: NDArray[np.bool_]) -> str:
-    row = int(np.argmax(at))
-    episode = int(np.searchsorted(dataset.starts, row, side="right")) - 1
-    return f"step {row - int(dataset.starts[episode])} of episode `{dataset.ids[episode]}`"
 
 
 def _short(value: Any) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from belay_api.artifact import Space
+
 Floats = NDArray[np.float64]
 
 
@@ -39,6 +41,8 @@ class Dataset:
     """(episodes,); False: that row of `last_observations` is unknown. None: all are as `last_observations` is."""
     times: Floats | None = None
     """(episodes,); when each began, seconds since 1970. None: unknown."""
+    action: Space | None = None
+    """Which actions there are, where its source says; None: it says nothing."""
     notes: tuple[str, ...] = ()
     """What the reader met and left out, in sentences."""
 
@@ -100,5 +104,6 @@ class Dataset:
             last_observations=None if self.last_observations is None else self.last_observations[chosen],
             last_known=None if self.last_known is None else self.last_known[chosen],
             times=None if self.times is None else self.times[chosen],
+            action=self.action,
             notes=self.notes,
         )

@@ -1,7 +1,8 @@
 """What the training loop asks of whatever learns.
 
-The loop decides when to evaluate, to save and to go; a learner gathers experience and learns from it. One file per
-algorithm, each behind this protocol. What a learner hands out as its state is pickled part by part, so no two parts may
+The loop decides when to evaluate, to save and to go; a learner gathers experience and learns from it, or learns from
+what was logged: then there is no collection, and its timesteps are gradient steps. One file per algorithm, each behind
+this protocol. What a learner hands out as its state is pickled part by part, so no two parts may
 share an object.
 """
 
@@ -17,6 +18,7 @@ from belay_api.artifact import NormaliserConstants
 from belay_trainer.diagnosis.recorder import Recorder
 from belay_trainer.environments import Environment
 from belay_trainer.evaluate import Policy
+from belay_trainer.offline.from_dataset import FromDataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Networks:
 
     actor: torch.nn.Module  # -> what the head named `output` reads
     output: str  # as in the manifest
-    value: torch.nn.Module  # -> expected discounted return (batch,)
+    value: torch.nn.Module | None  # -> expected discounted return (batch,); None: it has no critic
     normaliser: NormaliserConstants | None  # what both networks do to observations first; None: nothing
 
 
@@ -51,6 +53,8 @@ class Learner(Protocol):
     """Distributions that decide what it learns, for the artifact's lineage."""
     discount: float
     """Of rewards, per timestep."""
+    from_dataset: FromDataset | None
+    """What it has more where it learns from a dataset; None: it learns in an environment."""
     recorder: Recorder | None
     """Told of steps and updates while it has room; None: nobody wants to know."""
 

@@ -68,6 +68,7 @@ class StableBaselines(ABC):
     counters: ClassVar[tuple[str, ...]] = COUNTERS
     output: str
     packages = LIBRARY
+    from_dataset = None
 
     def __init__(self, run: Run, make: Callable[[], Environment], probe: Environment) -> None:
         spec, space = run.spec, probe.action_space

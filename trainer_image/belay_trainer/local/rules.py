@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from belay_api.algorithms import FROM_DATASET
 from belay_api.units import parse_duration
 
 Twin = Callable[[Mapping[str, Any]], bool]
@@ -29,6 +30,28 @@ TWINS: dict[str, Twin] = {
         lambda it: "low" not in it or "high" not in it or it["low"] <= it["high"]
     ),
     "!has(self.name) && !has(self.hyperparameters)": lambda it: "name" not in it and "hyperparameters" not in it,
+    "has(self.environment) != has(self.dataset)": lambda it: ("environment" in it) != ("dataset" in it),
+    f"has(self.dataset) == ({' || '.join(f'has(self.algorithm.{name})' for name in FROM_DATASET)})": (
+        lambda it: ("dataset" in it) == any(name in it["algorithm"] for name in FROM_DATASET)
+    ),
+    "has(self.dataset) || !has(self.evaluation.environment)": (
+        lambda it: "dataset" in it or "environment" not in it.get("evaluation", {})
+    ),
+    "!has(self.dataset) || has(self.evaluation.environment)"
+    " || !has(self.evaluation.target) && !has(self.evaluation.stopLoss)": (
+        lambda it: "dataset" not in it
+        or "environment" in it.get("evaluation", {})
+        or not {"target", "stopLoss"} & it.get("evaluation", {}).keys()
+    ),
+    "!has(self.dataset) || !has(self.evaluation.environment) || !has(self.dataset.actions)": (
+        lambda it: "actions" not in it.get("dataset", {}) or "environment" not in it.get("evaluation", {})
+    ),
+    "has(self.low) == has(self.high) && has(self.low) != has(self.choices)": (
+        lambda it: ("low" in it) == ("high" in it) != ("choices" in it)
+    ),
+    "!has(self.low) || !has(self.high) || size(self.low) == size(self.high)": (
+        lambda it: "low" not in it or "high" not in it or len(it["low"]) == len(it["high"])
+    ),
     "!has(self.required) || self.required <= self.count": (
         lambda it: "required" not in it or it["required"] <= it["count"]
     ),

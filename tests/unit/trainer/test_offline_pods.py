@@ -1,0 +1,79 @@
+"""Whole trainings from a dataset, as pods run them: with a simulator, and without one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from offline_worlds import play, strays, write
+from trainer_support import Pod, Pods, make_config
+
+from belay_api.artifact import Manifest, verify
+from belay_api.dataset import ChosenBy, FloorVerdict
+
+QUICK = {"net_arch": [32], "learning_rate": 3e-3, "batch_size": 64}
+SIMULATOR = {"id": "offline_worlds:Corridor-v0"}
+EVERY = {"every": 200, "episodes": 4, "finalEpisodes": 12}
+
+Train = Callable[..., Pod]
+
+
+@pytest.fixture
+def train(pods: Pods, tmp_path: Path) -> Train:
+    """Train from a log of somebody who goes right too seldom."""
+    log = write(tmp_path / "log.parquet", play("offline_worlds:Corridor-v0", [(strays(0.45), 1500)]))
+
+    def start(algorithm: str, *, simulator: bool, **spec: Any) -> Pod:
+        evaluation = EVERY | ({"environment": SIMULATOR} if simulator else {})
+        return pods.run(
+            make_config(
+                environment=None,
+                dataset={"path": str(log)},
+                algorithm={algorithm: QUICK},
+                evaluation=evaluation,
+                budget={"steps": 400},
+                checkpoint={"every": 200},
+                **spec,
+            )
+        )
+
+    return start
+
+
+def published(pod: Pod, pods: Pods) -> Manifest:
+    """The manifest of what a pod published, every byte of which was checked."""
+    digest = pod.report.artifact.digest
+    return verify(pods.volume / "artifacts" / digest.removeprefix("sha256:"), wanted=digest)
+
+
+@pytest.mark.parametrize("algorithm", ["iql", "cql"])
+def test_with_a_simulator_returns_are_told_and_the_floor_is_beaten(train: Train, pods: Pods, algorithm: str) -> None:
+    pod = train(algorithm, simulator=True)
+    assert pod.wait() == 0, pod.log
+    report = pod.report
+    assert (report.return_, report.step, report.estimate) == (1.0, 400, None)
+    assert (report.floor.return_, report.floor.verdict) == (0.0, FloorVerdict.BETTER)
+    manifest = published(pod, pods)
+    assert (manifest.evaluation.mean, manifest.environment) == (1.0, SIMULATOR["id"])
+    assert manifest.floor == report.floor
+    assert manifest.lineage.dataset.startswith("sha256:")
+
+
+def test_without_a_simulator_no_return_is_told(train: Train, pods: Pods) -> None:
+    pod = train("iql", simulator=False)
+    assert pod.wait() == 0, pod.log
+    report, manifest = pod.report, published(pod, pods)
+    assert report.return_ is report.selection_return is report.random is None
+    assert manifest.evaluation is manifest.selection is manifest.environment is None
+    assert not manifest.outcomes
+    assert "evaluation" in manifest.absent
+    assert manifest.estimate == report.estimate
+    print(report.estimate, report.floor)
+
+
+def test_behaviour_cloning_is_chosen_by_likelihood_and_has_no_floor(train: Train, pods: Pods) -> None:
+    pod = train("bc", simulator=False)
+    assert pod.wait() == 0, pod.log
+    assert pod.report.estimate.chosen_by is ChosenBy.LOG_LIKELIHOOD
+    assert pod.report.floor is None
+    assert published(pod, pods).output == "logits"
