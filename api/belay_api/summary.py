@@ -18,9 +18,10 @@ _SEED = 20_211_108  # any constant: the same returns always give the same interv
 
 
 def aggregate(seeds: Sequence[SeedStatus]) -> Aggregate | None:
-    """Return the result over the seeds that have a published checkpoint; None when none has.
+    """Return the result over the seeds that have a published checkpoint; None when none has, or none passed its gates.
 
-    The best is the one with the highest return; the lowest index wins a tie, so that every pass finds the same.
+    The best is the one with the highest return of those that passed; the lowest index wins a tie, so that every pass
+    finds the same. Seeds that did not pass are part of the mean all the same: they are what the training gives.
     """
     best: SeedStatus | None = None
     returns = []
@@ -28,6 +29,8 @@ def aggregate(seeds: Sequence[SeedStatus]) -> Aggregate | None:
         if seed.artifact is None or seed.return_ is None:
             continue
         returns.append(seed.return_)
+        if seed.validation is not None and not seed.validation.passed:
+            continue
         if best is None or best.return_ is None or seed.return_ > best.return_:
             best = seed
     if best is None or best.artifact is None or best.return_ is None:

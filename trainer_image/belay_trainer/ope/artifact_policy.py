@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belay_api.artifact import MANIFEST, ArtifactError, Manifest, Space, file_sha256, verify
-from belay_heads import head_of
+from belay_api.artifact import Space
 from belay_heads.mean import TOLERANCE
 from belay_trainer.datasets.dataset import Dataset, Floats
 from belay_trainer.errors import BadConfiguration
+from belay_trainer.served import read_artifact
 
 ONNX = "policy.onnx"
 ROWS = 8_192  # observations in one forward pass
@@ -34,17 +34,11 @@ class ArtifactPolicy:
         """
         import onnxruntime  # noqa: PLC0415  slow, and only for artifacts
 
-        try:
-            self.digest = "sha256:" + file_sha256(folder / MANIFEST)
-            self.manifest: Manifest = verify(folder, wanted=self.digest)
-            self._head = head_of(self.manifest.output, self.manifest.action)
-            if ONNX not in {entry.path for entry in self.manifest.files}:
-                raise BadConfiguration(f"policy {folder}: there is no {ONNX} in it, which is what is judged.")
-            session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
-        except FileNotFoundError as error:
-            raise BadConfiguration(f"policy {folder}: there is no {MANIFEST}: name an artifact's folder.") from error
-        except ArtifactError as error:
-            raise BadConfiguration(f"policy {folder}: {error}. Fetch the artifact again.") from error
+        artifact = read_artifact(folder)
+        self.digest, self.manifest, self._head = artifact.digest, artifact.manifest, artifact.head
+        if ONNX not in {entry.path for entry in self.manifest.files}:
+            raise BadConfiguration(f"policy {folder}: there is no {ONNX} in it, which is what is judged.")
+        session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
         if not greedy and not self._head.stochastic:
             raise BadConfiguration(
                 f"policy {folder}: it has one action for an observation (output `{self.manifest.output}`), so there is "
