@@ -58,5 +58,5 @@ class ServedPolicy:
         outputs = self._network(observation).reshape(len(observation), self._head.width)
         actions = self._head.greedy(outputs)
         if not (np.isfinite(outputs).all() and np.isfinite(actions).all()):
-            raise NotFinite("the network answers numbers that are not finite, and serving refuses such requests")
+            raise NotFinite("the network answers numbers that are not finite, and serving refuses such requests.")
         return actions, None

@@ -7,7 +7,7 @@ Gates are those of an RLTrainingJob, as a YAML list, under `gates:`, or in the R
 those that the artifact was trained with. Environment and keyword arguments are those it was trained in, unless others
 are named. --out writes report.json, report.md, report.html and a picture.
 Exit codes: 0 passed · 6 a gate failed · 5 no gate failed, and at least one cannot tell or has nothing to measure ·
-3 bad input · 4 returns are no numbers.
+3 bad input.
 """
 
 import argparse
@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from belay_api import names
 from belay_api.reasons import Verdict
-from belay_trainer.errors import BadConfiguration, TrainerError
+from belay_trainer.errors import EXIT_GATES_FAILED, BadConfiguration, TrainerError
 
 if TYPE_CHECKING:
     from belay_trainer.validation.report import Validated
 
 HELP = "run gates on the policy in an artifact"
 EXIT_CANNOT_TELL = 5  # as `evaluate-offline`: an outcome, no failure
-EXIT_FAILED = 6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +73,7 @@ def _exit_code(validated: "Validated") -> int:
     if validated.passed:
         return names.EXIT_DONE
     failed = any(one.verdict is Verdict.FAIL for one in validated.results)
-    return EXIT_FAILED if failed else EXIT_CANNOT_TELL
+    return EXIT_GATES_FAILED if failed else EXIT_CANNOT_TELL
 
 
 def _kwargs(text: str | None) -> dict[str, Any] | None:

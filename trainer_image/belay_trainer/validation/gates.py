@@ -11,7 +11,7 @@ from belay_api.reasons import Verdict
 from belay_api.training import EnvironmentSpec
 from belay_trainer import environments
 from belay_trainer.environments import Environment
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.served import Artifact, NotFinite
 from belay_trainer.validation.check import Check, Measured
 from belay_trainer.validation.checks import (
@@ -79,7 +79,7 @@ def run_gates(
     Args:
         stop: Asked before every timestep.
         tell: Hears of each as it ends.
-    Raises: BadConfiguration, Diverged, Stopped.
+    Raises: BadConfiguration, Stopped.
     """
     costs = [key for gate in gates if gate.constraints is not None for key in gate.constraints.costs]
     subject = Subject(artifact, task, stop=stop, costs=list(dict.fromkeys(costs)))
@@ -136,8 +136,8 @@ def _size(space: Space) -> tuple[object, ...]:
 def _measured(gate: Gate, subject: Subject) -> Measured:
     try:
         return CHECKS[gate.kind].measure(settings_of(gate), subject)
-    except NotFinite as error:
-        return Measured((Measurement(gate.kind, Verdict.FAIL, f"{gate.kind}: {error}."),))
+    except (NotFinite, Diverged) as error:
+        return Measured((Measurement(gate.kind, Verdict.FAIL, f"{gate.kind}: {error}"),))
 
 
 def _failure(result: GateResult) -> GateFailure:

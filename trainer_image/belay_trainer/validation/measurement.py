@@ -73,8 +73,8 @@ class Judged:
                 words = f"{mean} {over}, {above if self.at_most else below}: {field} {limit} is not kept."
             case _:
                 words = (
-                    f"{mean} {over}, which could be {low} to {high}: that does not tell whether {field} {limit} is kept. "
-                    f"{self._advice()}"
+                    f"{mean} {over}, which could be {low} to {high}: that does not tell whether {field} {limit} is "
+                    f"kept. {self._advice()}"
                 )
         return Measurement(
             name, self.verdict, f"{name}: {words}", self.mean, self.low, self.high, self.limit, self.episodes

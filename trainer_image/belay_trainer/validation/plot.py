@@ -2,19 +2,17 @@
 
 import io
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
-from belay_trainer import files
 from belay_trainer.validation.bounds import Floats
 
 DOT, MEAN = "#1f6feb", "#d1242f"
 HEIGHT = 0.25  # of a row's cloud of dots, in rows
 
 
-def draw(returns: Mapping[str, Floats], path: Path, *, title: str) -> None:
-    """Write a PNG. Args: returns: By what was disturbed, the undisturbed ones first."""
+def picture(returns: Mapping[str, Floats], *, title: str) -> bytes:
+    """Return a PNG. Args: returns: By what was disturbed, the undisturbed ones first."""
     from matplotlib.figure import Figure  # noqa: PLC0415 - takes a second, and only who draws needs it
 
     figure = Figure(figsize=(8, 1.2 + 0.45 * len(returns)), layout="constrained")
@@ -28,6 +26,6 @@ def draw(returns: Mapping[str, Floats], path: Path, *, title: str) -> None:
     axes.set_xlabel("return of an episode")
     axes.set_title(title, loc="left", fontsize=10)
     axes.legend(loc="best", frameon=False, fontsize=8)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    files.write_atomically(path, picture.getvalue())
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    return drawn.getvalue()

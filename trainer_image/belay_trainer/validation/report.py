@@ -8,11 +8,12 @@ from typing import Any
 
 from belay_api.reasons import Verdict
 from belay_api.training import EnvironmentSpec
-from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table, write
+from belay_trainer import files
+from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table, as_json, page, write
 from belay_trainer.served import Artifact
 from belay_trainer.validation.gates import GateResult, settings_of
 from belay_trainer.validation.measurement import Measurement
-from belay_trainer.validation.plot import draw
+from belay_trainer.validation.plot import picture
 from belay_trainer.validation.subject import first_seed
 
 PICTURE = "returns.png"
@@ -38,12 +39,20 @@ class Validated:
         return all(one.verdict is Verdict.PASS for one in self.results)
 
 
+def documents(validated: Validated) -> dict[str, bytes]:
+    """Return the report for people, a page with its picture inside, and the one for programs, by file name."""
+    returns = _returns(validated.results)
+    told = document(validated, pictured=bool(returns))
+    pictures = {PICTURE: picture(returns, title=validated.task.id)} if returns else {}
+    return {"report.html": page(told, pictures).encode(), "report.json": as_json(told)}
+
+
 def write_report(validated: Validated, folder: Path) -> None:
     """Write report.md, report.html, report.json and the picture into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     returns = _returns(validated.results)
     if returns:
-        draw(returns, folder / PICTURE, title=validated.task.id)
+        files.write_atomically(folder / PICTURE, picture(returns, title=validated.task.id))
     write(document(validated, pictured=bool(returns)), folder)
 
 
