@@ -51,6 +51,11 @@ class TrainingReason(StrEnum):
     """A pod cannot start on its node: a missing image or other input; the message repeats the kubelet's words."""
     REPORT_LOST = "ReportLost"
     """The Job succeeded but a seed's final report cannot be read; nothing is published from that seed."""
+    GATES_PASSED = "GatesPassed"
+    """Of the condition GatesPassed: the policy of the best seed passed all of `spec.gates`."""
+    GATES_FAILED = "GatesFailed"
+    """Enough seeds were trained, and the policy of none passed `spec.gates`; the message names the gate, what was
+    measured and the limit. Nothing is published; the artifacts stay, `status.seeds` says where."""
 
 
 class PolicyReason(StrEnum):

@@ -18,16 +18,21 @@ _DRAWS = 200_000  # at most, over all resamples: a thousand seeds must not hold 
 _SEED = 20_211_108  # any constant: the same returns always give the same interval
 
 
-def aggregate(seeds: Sequence[SeedStatus]) -> Aggregate | None:
-    """Return the result over the seeds that have a published checkpoint; None when none has.
+def aggregate(seeds: Sequence[SeedStatus], *, gated: bool = False) -> Aggregate | None:
+    """Return the result over the seeds that have a published checkpoint; None when none has, or none passed its gates.
 
-    The best is the one with the highest return, or estimate where nobody has played them; the lowest index wins a tie,
-    so that every pass finds the same.
+    The best is the one with the highest return of those that passed, or estimate where nobody has played them; the
+    lowest index wins a tie, so that every pass finds the same. Seeds that did not pass are part of the mean all the
+    same: they are what the training gives.
+
+    Args:
+        gated: There are gates: a seed of which nobody says that it passed did not.
     """
     done = [seed for seed in sorted(seeds, key=lambda seed: seed.index) if measured(seed)]
-    if not done:
+    passed = [seed for seed in done if not gated or (seed.validation is not None and seed.validation.passed)]
+    if not passed:
         return None
-    best = max(done, key=_worth)
+    best = max(passed, key=_worth)
     returns = [seed.return_ for seed in done if seed.return_ is not None]
     return Aggregate(
         seeds=len(done),

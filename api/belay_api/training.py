@@ -9,6 +9,7 @@ from belay_api.algorithms import FROM_DATASET, AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
 from belay_api.dataset import DatasetSpec, Floor, OfflineEstimate
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
+from belay_api.gates import Gates, Validation
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
@@ -297,9 +298,12 @@ class RLTrainingJobSpec(Model):
                 "spec.seeds is frozen but for parallelism: results would not be comparable; create an RLTrainingJob of "
                 "another name",
             ),
-            rule(
-                "has(self.publish) == has(oldSelf.publish) && (!has(self.publish) || self.publish == oldSelf.publish)",
-                "spec.publish is frozen: create an RLTrainingJob of another name",
+            *(
+                rule(
+                    f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+                    f"spec.{name} is frozen: create an RLTrainingJob of another name",
+                )
+                for name in ("gates", "publish")
             ),
         )
     }
@@ -328,6 +332,9 @@ class RLTrainingJobSpec(Model):
     """What a failure costs."""
     suspend: bool = False
     """True ends the pods after they saved a checkpoint; false resumes from it."""
+    gates: Gates | None = None
+    """What the policy of a seed must show before it can be published: the best of the seeds that pass all of them is.
+    Unset: nothing."""
     publish: PublishSpec | None = None
     """Make an RLPolicy of the best seed on success; unset: only the artifact."""
 
@@ -399,11 +406,13 @@ class SeedStatus(StatusModel):
     """Why it failed, or ended early, in the trainer's words."""
     findings: list[str] | None = None
     """Reasons of what the diagnosis finds, the first one first; absent: nothing."""
+    validation: Validation | None = None
+    """What came of the gates, once the seed succeeded; absent: there are none."""
 
 
 class BestSeed(StatusModel):
-    """The seed whose published checkpoint has the highest return, or estimate where there are no returns; the lowest
-    index wins a tie."""
+    """Of the seeds that passed all gates, the one whose published checkpoint has the highest return, or estimate where
+    there are no returns; the lowest index wins a tie."""
 
     seed: int
     """Its seed."""
@@ -551,4 +560,6 @@ class TrainingReport(Model):
     """What went wrong, for people."""
     findings: list[Finding] = Field(default_factory=list)
     """What the diagnosis finds at the end, the first one first."""
+    validation: Validation | None = None
+    """What came of the gates; None: there are none."""
     model_config = {"extra": "ignore"}

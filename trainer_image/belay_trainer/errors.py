@@ -14,6 +14,8 @@ TrainerError
 from belay_api import names
 from belay_api.findings import Finding
 
+EXIT_GATES_FAILED = 6  # of commands: nothing went wrong, and the policy did not pass
+
 
 class TrainerError(Exception):
     """The message is the report's message: which field, seen and wanted, what the reader can do."""

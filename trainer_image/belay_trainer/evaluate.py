@@ -145,9 +145,7 @@ class Evaluator:
         """
         with untouched():
             returns, lengths, cut = self._play(policy, stop, self._seeds)
-        if not np.isfinite(returns).all():
-            at = "" if step is None else f" at timestep {step}"
-            raise Diverged(f"an evaluation return{at} is not finite: look at the environment's rewards.")
+        _check_finite(returns, at="" if step is None else f" at timestep {step}")
         report = EvaluationReport(
             step=step,
             episodes=len(returns),
@@ -159,6 +157,16 @@ class Evaluator:
             cut=cut,
         )
         return Evaluation(report, _played(returns, lengths), score=report.mean, returns=returns)
+
+    def returns(self, policy: Policy, seeds: range, *, stop: Callable[[], bool] = lambda: False) -> np.ndarray:
+        """Return the return of each episode that begins at one of these reset seeds, in their order.
+
+        Raises: as a call.
+        """
+        with untouched():
+            returns, _, _ = self._play(policy, stop, seeds)
+        _check_finite(returns)
+        return returns
 
     def random(
         self,
@@ -294,6 +302,11 @@ class Evaluator:
             "the environment says that rewards lie within %s to %s, and one is %g: that is ignored", low, high, reward
         )
         self.rewards = None
+
+
+def _check_finite(returns: np.ndarray, *, at: str = "") -> None:
+    if not np.isfinite(returns).all():
+        raise Diverged(f"an evaluation return{at} is not finite: look at the environment's rewards.")
 
 
 def _played(returns: np.ndarray, lengths: np.ndarray) -> dict[str, Played]:

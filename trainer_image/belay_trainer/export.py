@@ -190,8 +190,10 @@ def loaded(folder: Path) -> dict[str, Network]:
 
 
 def load_onnx(path: Path) -> Network:
-    """Return a network of one input, whose dtype observations are brought to, and one output."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    """Return a network of one input, whose dtype observations are brought to, and one output, on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (taken,), (answered,) = session.get_inputs(), session.get_outputs()
     dtype = ONNX_DTYPES[taken.type]
     return lambda batch: session.run([answered.name], {taken.name: batch.astype(dtype, copy=False)})[0]

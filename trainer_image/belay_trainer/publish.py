@@ -1,29 +1,46 @@
-"""The last part of a training: export the best evaluated policy and bring it to the store, however long that takes."""
+"""The last part of a training: export the best evaluated policy, bring it to the store, however long that takes, and
+run its gates. One that does not pass them stays in the store, but no RLPolicy is made of it.
+"""
 
 import logging
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from belay_api.gates import Validation
 from belay_api.training import ArtifactRef
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted, StoreUnavailable
 from belay_trainer.export import Evaluations, export
 from belay_trainer.measure import Measured
+from belay_trainer.randomness import untouched
+from belay_trainer.served import read_artifact
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store
 from belay_trainer.train import Trained, shown
+from belay_trainer.validation.gates import run_gates, summary
+from belay_trainer.validation.report import Validated, documents, sentence
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 log = logging.getLogger(__name__)
 
 
-def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, work_dir: Path, stop: Stop) -> ArtifactRef:
-    """Return where the best evaluated policy lies now.
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A policy in the store."""
+
+    artifact: ArtifactRef
+    validation: Validation | None  # what came of its gates; None: there are none
+
+
+def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, work_dir: Path, stop: Stop) -> Published:
+    """Return where the best evaluated policy lies now, and what came of its gates.
 
     Args:
         trained: Its learner has that policy's weights.
         measured: How that policy does.
-    Raises: ExportFailed, StoreRefused, Interrupted.
+    Raises: ExportFailed, StoreRefused, Interrupted, BadConfiguration; Stopped while gates are run.
     """
     environment = shown(run, trained.learner)
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="artifact-") as name:
@@ -39,12 +56,33 @@ def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, wor
             folder=folder,
         )
         environment.close()
-        wait = FIRST_WAIT_S
-        while True:
-            try:
-                return ArtifactRef(uri=store.publish(folder, manifest), digest=manifest.digest())
-            except StoreUnavailable as error:
-                log.warning("the artifact waits for the store, %.0f s: %s", wait, error)
-                if stop.wait(wait):
-                    raise Interrupted(f"asked to stop while the artifact waited for the store: {error}") from error
-                wait = min(2 * wait, LONGEST_WAIT_S)
+        uri = _kept("the artifact", lambda: store.publish(folder, manifest), stop)
+        validation = _validated(folder, run, store, stop) if run.spec.gates else None
+    return Published(ArtifactRef(uri=uri, digest=manifest.digest()), validation)
+
+
+def _validated(folder: Path, run: Run, store: Store, stop: Stop) -> Validation:
+    """Run the gates, and keep the report: apart from the artifact, for times in it differ from run to run."""
+    artifact, task = read_artifact(folder), run.spec.environment
+    with untouched():
+        results = run_gates(run.spec.gates or (), artifact, task, stop=lambda: stop.asked)
+    validated = Validated(artifact, task, results)
+    log.info("%s", sentence(validated))
+    report, facts = (
+        _kept(f"the report {name}", lambda name=name, content=content: store.keep(name, content), stop)
+        for name, content in documents(validated).items()
+    )
+    return summary(results).model_copy(update={"report": report, "facts": facts})
+
+
+def _kept(what: str, keep: Callable[[], str], stop: Stop) -> str:
+    """Return what `keep` returns, once the store answers. Raises: StoreRefused, Interrupted."""
+    wait = FIRST_WAIT_S
+    while True:
+        try:
+            return keep()
+        except StoreUnavailable as error:
+            log.warning("%s waits for the store, %.0f s: %s", what, wait, error)
+            if stop.wait(wait):
+                raise Interrupted(f"asked to stop while {what} waited for the store: {error}") from error
+            wait = min(2 * wait, LONGEST_WAIT_S)

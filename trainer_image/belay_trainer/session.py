@@ -1,4 +1,4 @@
-"""The life of a training pod in reading order: open the store, train, measure, publish, say so."""
+"""The life of a training pod in reading order: open the store, train, measure, publish, validate, say so."""
 
 from pathlib import Path
 
@@ -49,10 +49,10 @@ def train_in(
         trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop, history=history)
         weights = trained.learner.weights_sha256()
         measured = measure(trained, run, stop=stop)
-        artifact = publish(trained, measured, run, store, work_dir=work_dir, stop=stop)
+        published = publish(trained, measured, run, store, work_dir=work_dir, stop=stop)
     except Stopped as error:
         raise Interrupted(
-            "asked to stop during the last evaluation; the next pod goes on from a checkpoint."
+            "asked to stop during the last evaluation or the gates; the next pod goes on from a checkpoint."
         ) from error
     finally:
         keeper.close()
@@ -68,7 +68,7 @@ def train_in(
         floor=measured.floor,
         best_step=trained.best.step,
         random=_random(trained),
-        artifact=artifact,
+        artifact=published.artifact,
         steps_per_second=trained.steps_per_second,
         resumed_from=trained.resumed_from,
         preset=trained.learner.preset,
@@ -77,6 +77,7 @@ def train_in(
         weights_sha256=weights,
         message=trained.ended_early,
         findings=list(trained.findings),
+        validation=published.validation,
     )
 
 

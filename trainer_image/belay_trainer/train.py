@@ -25,6 +25,7 @@ from belay_trainer.loop import Best, Loop
 from belay_trainer.offline.held_out import HeldOut
 from belay_trainer.randomness import untouched
 from belay_trainer.stop import Stop
+from belay_trainer.validation.gates import check_gates
 
 PATIENCE_S = 60.0  # for the store's list of checkpoints, before a seed starts without it
 log = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ def build(run: Run) -> Learner:
     with untouched():
         environments.try_out(probe)
     learner = learners.build(run, make, probe)
+    with untouched():
+        check_gates(run.spec.gates or (), probe, run.spec.environment)
     probe.close()
     return learner
 

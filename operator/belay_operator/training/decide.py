@@ -20,9 +20,9 @@ from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
 from belay_operator.training.findings import finding_notes, job_findings
 from belay_operator.training.observed import Observed
-from belay_operator.training.seeds import published, seed_statuses, unread
+from belay_operator.training.seeds import complete, seed_statuses, unread
 from belay_operator.training.situation import Situation, situation
-from belay_operator.training.status import acknowledged, over, progress, with_situation
+from belay_operator.training.status import acknowledged, over, progress, with_gates, with_situation
 from belay_operator.training.workloads import workload
 
 REPORT_GRACE = timedelta(seconds=30)
@@ -42,6 +42,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
         status = _with_result(observed, status)
     seen = situation(observed, status, settled=not waiting)
     status = with_situation(status, seen, generation=observed.owner.generation, now=now)
+    status = with_gates(status, seen, generation=observed.owner.generation, now=now)
     if seen.over:
         status = status.model_copy(update={"finished_at": _ended_at(observed, now)})
     return _status_plan(
@@ -81,11 +82,8 @@ def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJ
     """Return `status` with the result, once it is final: nothing that happens to the pods afterwards changes it."""
     if status.aggregate is not None:
         return status
-    view = observed.workload
-    # Of a workload deleted by hand the result is known all the same, if its pods' reports were read in time.
-    enough = sum(map(published, status.seeds)) >= observed.required
-    final = view.end is not None and view.end.reason == TrainingReason.SUCCEEDED if view.ours else enough
-    result = aggregate(status.seeds) if final else None
+    gated = observed.spec.gates is not None
+    result = aggregate(status.seeds, gated=gated) if complete(observed, status.seeds) else None
     if result is None:
         return status
     publish = observed.spec.publish

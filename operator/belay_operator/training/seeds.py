@@ -40,8 +40,17 @@ def unread(view: WorkloadView, seeds: Sequence[SeedStatus]) -> list[int]:
 
 
 def published(seed: SeedStatus) -> bool:
-    """Whether the seed left a checkpoint that can be published."""
+    """Whether the seed left a checkpoint that can be published, if it passed the gates."""
     return seed.phase == SeedPhase.SUCCEEDED and measured(seed)
+
+
+def complete(observed: Observed, seeds: Sequence[SeedStatus]) -> bool:
+    """Whether enough seeds succeeded, and nothing that happens to the pods afterwards changes the result."""
+    view = observed.workload
+    if view.ours:
+        return view.end is not None and view.end.reason == TrainingReason.SUCCEEDED
+    # Of a workload deleted by hand the result is known all the same, if its pods' reports were read in time.
+    return sum(map(published, seeds)) >= observed.required
 
 
 def rounded(rate: float) -> float:
@@ -85,6 +94,7 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "random": report.random,
             "artifact": report.artifact,
             "code": report.code,
+            "validation": report.validation,
             "message": report.message or None,
         }
     )

@@ -14,7 +14,7 @@ from belay_api.units import format_duration
 from belay_operator.engine.blocked import calls_invalid, words_about
 from belay_operator.pods import over_quota
 from belay_operator.training.observed import Observed
-from belay_operator.training.seeds import published
+from belay_operator.training.seeds import complete, published
 
 _NAMED = 3  # seeds whose failure is quoted in a message; status.seeds has all
 
@@ -43,7 +43,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         status: As read in this pass.
         settled: False: the workload is over, but a pod's last word is still on its way, so no end is declared yet.
     """
-    ends: tuple[_Link, ...] = (_published, _succeeded, _report_lost, _failed) if settled else ()
+    ends: tuple[_Link, ...] = (_published, _succeeded, _gates_failed, _report_lost, _failed) if settled else ()
     chain = (
         *ends,
         _refused,
@@ -78,6 +78,19 @@ def _succeeded(observed: Observed, status: RLTrainingJobStatus) -> Situation | N
         "" if done else f" RLPolicy {status.published_policy} is being made."
     )
     return Situation(TrainingPhase.SUCCEEDED, TrainingReason.SUCCEEDED, message, ready=done)
+
+
+def _gates_failed(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    """Recognise a training of which enough seeds succeeded, without a result: none of them passed its gates."""
+    trained = [seed for seed in status.seeds if published(seed)]
+    if not trained or not complete(observed, status.seeds):
+        return None
+    said = _quoted(trained, word=_missed_gate)
+    message = (
+        f"{len(trained)} of {observed.spec.seeds.count} seeds succeeded and none passed spec.gates: {said}. "
+        "Nothing is published; status.seeds says where artifacts and reports lie."
+    )
+    return Situation(TrainingPhase.FAILED, TrainingReason.GATES_FAILED, message, stalled=True)
 
 
 def _report_lost(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
@@ -214,6 +227,8 @@ def _words_of(result: Aggregate, observed: Observed, status: RLTrainingJobStatus
     )
     if len({seed.code for seed in status.seeds if published(seed)}) > 1:
         said = f"{said} They trained with different code: it was changed meanwhile; status.seeds[].code says which."
+    if missed := [s for s in status.seeds if s.validation is not None and not s.validation.passed]:
+        said = f"{said} {len(missed)} did not pass spec.gates and cannot be published."
     lost = [s for s in status.seeds if s.phase == SeedPhase.SUCCEEDED and not published(s)]
     return f"{said} The final report of {len(lost)} more could not be read." if lost else said
 
@@ -231,6 +246,11 @@ def _worth(best: BestSeed) -> str:
     return "; ".join(parts)
 
 
-def _quoted(seeds: list[SeedStatus]) -> str:
-    said = "; ".join(f"seed {s.seed}: {s.message or 'no word'}" for s in seeds[:_NAMED])
+def _quoted(seeds: list[SeedStatus], *, word: Callable[[SeedStatus], str | None] = lambda seed: seed.message) -> str:
+    said = "; ".join(f"seed {s.seed}: {word(s) or 'no word'}" for s in seeds[:_NAMED])
     return f"{said}; and {len(seeds) - _NAMED} more" if len(seeds) > _NAMED else said
+
+
+def _missed_gate(seed: SeedStatus) -> str | None:
+    failure = seed.validation.failure if seed.validation is not None else None
+    return None if failure is None else f"{failure.gate} ({failure.verdict.value}): {failure.message.rstrip('.')}"

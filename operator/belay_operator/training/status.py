@@ -30,6 +30,24 @@ def with_situation(
     return status.model_copy(update={"phase": seen.phase, "conditions": conditions, "observed_generation": generation})
 
 
+def with_gates(status: RLTrainingJobStatus, seen: Situation, *, generation: int, now: datetime) -> RLTrainingJobStatus:
+    """Return `status` with the condition GatesPassed, once it is known whether a policy passed; without gates never."""
+    best = status.aggregate.best.seed if status.aggregate is not None else None
+    passed = next((seed.validation for seed in status.seeds if seed.seed == best and seed.validation is not None), None)
+    if passed is None and seen.reason is not TrainingReason.GATES_FAILED:
+        return status
+    conditions = set_condition(
+        status.conditions,
+        "GatesPassed",
+        passed is not None,
+        reason=TrainingReason.GATES_FAILED if passed is None else TrainingReason.GATES_PASSED,
+        message=seen.message if passed is None else f"The policy of seed {best} passed all {passed.gates} gates.",
+        generation=generation,
+        now=now,
+    )
+    return status.model_copy(update={"conditions": conditions})
+
+
 def invalid_status(status: RLTrainingJobStatus, message: str, *, generation: int, now: datetime) -> RLTrainingJobStatus:
     """Return `status` saying that the spec cannot be run."""
     conditions = clear_condition(status.conditions, "Reconciling")

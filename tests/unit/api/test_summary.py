@@ -5,6 +5,7 @@ import statistics
 
 import pytest
 
+from belay_api.gates import Validation
 from belay_api.summary import FEWEST_SEEDS, aggregate, interquartile_mean, interval
 from belay_api.training import ArtifactRef, SeedPhase, SeedStatus
 
@@ -33,6 +34,22 @@ def test_one_broken_seed_moves_the_mean_and_not_the_iqm() -> None:
     assert result is not None
     assert result.mean == pytest.approx(395.8)
     assert result.iqm > 460
+
+
+def test_the_best_is_one_that_passed_its_gates_and_the_result_is_of_all() -> None:
+    said = {0: False, 1: True, 2: True, 3: None}  # the last one says nothing, as an image of somebody else may
+    seeds = [
+        seed(index, 500.0 - 10 * abs(index - 3)).model_copy(
+            update={"validation": None if passed is None else Validation(passed=passed, gates=1)}
+        )
+        for index, passed in said.items()
+    ]
+    result, ungated = aggregate(seeds, gated=True), aggregate(seeds)
+    assert result is not None
+    assert ungated is not None
+    assert (result.best.seed, ungated.best.seed) == (12, 13)
+    assert (result.seeds, result.mean) == (ungated.seeds, ungated.mean) == (4, 485.0)
+    assert aggregate([seeds[0], seeds[3]], gated=True) is None
 
 
 def test_the_interval_holds_the_iqm_and_is_the_same_every_time() -> None:

@@ -286,6 +286,55 @@ class Luck(gymnasium.Env[np.ndarray, int]):
         return self.np_random.normal(size=2).astype(np.float32)
 
 
+class Sides(gymnasium.Env[np.ndarray, int]):
+    """Ten timesteps with an observation N(`level`, 1) and a number that is always 5; action 1 pays 1 where the first is
+    above 0, action 0 elsewhere. A timestep where it is below `edge` costs 1, unless it always costs `costs`. Option
+    `start`: the first observation.
+    """
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, level: float = 0.0, edge: float = -np.inf, costs: Any = None) -> None:
+        self.level, self.edge, self.costs = level, edge, costs
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.left = 10
+        return self._observation((options or {}).get("start")), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        paid, cost = float(action == (self.first > 0)), float(self.first < self.edge)
+        self.left -= 1
+        info = {"cost": cost if self.costs is None else self.costs}
+        return self._observation(None), paid, self.left == 0, False, info
+
+    def _observation(self, start: float | None) -> np.ndarray:
+        self.first = self.np_random.normal(self.level) if start is None else start
+        return np.array([self.first, 5.0], np.float32)
+
+
+class Aim(gymnasium.Env[np.ndarray, np.ndarray]):
+    """Ten timesteps; pays what the action is, times the sign of the first number of the observation."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.left = 10
+        return self._observation(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        paid = float(action[0] * np.sign(self.first))
+        self.left -= 1
+        return self._observation(), paid, self.left == 0, False, {}
+
+    def _observation(self) -> np.ndarray:
+        self.first = self.np_random.choice([-0.5, 0.5])
+        return np.array([self.first, 5.0], np.float32)
+
+
 for name, task, cap in (
     ("Countdown", Countdown, 50),
     ("Promising", Promising, 50),
@@ -312,5 +361,7 @@ for name, task, cap in (
     ("Normalised", Normalised, 50),
     ("Cliff", Cliff, 50),
     ("Skilful", Skilful, None),
+    ("Sides", Sides, 10),
+    ("Aim", Aim, 10),
 ):
     gymnasium.register(id=f"{name}-v0", entry_point=task, max_episode_steps=cap)

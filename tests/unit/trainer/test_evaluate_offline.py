@@ -5,47 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from dataset_files import dataset_columns, parquet
+from linear_policies import PUSH, TWO, artifact
 
-from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries
-from belay_api.spaces import BoxSpace, DiscreteSpace, Space
 from belay_trainer.__main__ import main
 from belay_trainer.datasets.dataset import Dataset
-from belay_trainer.export import write_networks
 from belay_trainer.ope.artifact_policy import ArtifactPolicy
 
 EPISODES = 1_000
 TARGET, LOGGING = 2.0, 0.5  # how steeply the first number of the observation decides
-SEEN = BoxSpace(shape=[2], dtype="float32", low=[None, None], high=[None, None])
-TWO = DiscreteSpace(n=2)
-PUSH = BoxSpace(shape=[1], dtype="float32", low=[-1.0], high=[1.0])
-
-
-def artifact(
-    folder: Path, weights: list[list[float]], *, output: str, action: Space, bias: tuple[float, ...] = (0.0, 0.0)
-) -> Path:
-    """An artifact whose network is linear, with two outputs."""
-    folder.mkdir()
-    network = torch.nn.Linear(2, 2).eval()
-    with torch.no_grad():
-        network.weight.copy_(torch.tensor(weights))
-        network.bias.copy_(torch.tensor(bias))
-    write_networks(network, np.zeros((2, 2), dtype=np.float32), folder)
-    report = EvaluationReport(step=1, episodes=1, first_seed=0, mean=0, std=0, min=0, max=0)
-    manifest = Manifest(
-        algorithm="ppo",
-        environment="Sides-v0",
-        observation=SEEN,
-        action=action,
-        output=output,
-        max_episode_steps=1,
-        evaluation=report,
-        lineage=Lineage(seed=0, step=1, config_hash="0"),
-        files=file_entries(folder),
-    )
-    (folder / MANIFEST).write_bytes(manifest.canonical())
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from trainer_support import NAMESPACE, UID, LogbookServer
 
 from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, verify
 from belay_api.spaces import space_model
+from belay_api.wire import API_PREFIX
 from belay_trainer.errors import StoreRefused, StoreUnavailable
 from belay_trainer.files import reference
 from belay_trainer.logbook import connect
@@ -80,6 +81,21 @@ def test_an_artifact_is_named_by_its_digest_and_published_once(store: Store, tmp
     uris = {store.publish(folder, manifest) for _ in range(2)}
     assert len(uris) == 1
     assert uris.pop().endswith(manifest.digest().removeprefix("sha256:"))
+
+
+def test_a_document_is_kept_beside_artifacts_once(store: Store, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    content = b"<!doctype html>"
+    uris = {store.keep("report.html", content) for _ in range(2)}
+    [uri] = uris
+    digest = hashlib.sha256(content).hexdigest()
+    if isinstance(store, FolderStore):
+        assert uri == f"pvc://policies/documents/{digest}/report.html"
+        assert (tmp_path / "volume" / uri.removeprefix("pvc://policies/")).read_bytes() == content
+    else:
+        assert uri == f"store://sha256/{digest}"
+        server: LogbookServer = request.getfixturevalue("logbook")
+        address = f"{server.url}{API_PREFIX}/namespaces/{NAMESPACE}/blobs/{digest}"
+        assert httpx.get(address, trust_env=False).content == content
 
 
 def test_a_folder_holds_the_artifact_where_its_uri_says(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ only when it runs: help and bad arguments are told at once.
 import argparse
 from typing import Protocol
 
-from belay_trainer.commands import evaluate_offline, import_policy, pod, record, run, verify
+from belay_trainer.commands import evaluate_offline, import_policy, pod, record, run, validate, verify
 
 
 class Command(Protocol):
@@ -31,4 +31,5 @@ COMMANDS: dict[str, Command] = {
     "verify": verify,
     "evaluate-offline": evaluate_offline,
     "record": record,
+    "validate": validate,
 }

@@ -2,8 +2,8 @@
 
 Every seed trains in a process of its own, into a folder that holds checkpoints, policies, curves and a report. The same
 command goes on where an earlier one stopped. Ctrl-C saves first; a second one ends at once.
-Exit codes: 0 enough seeds succeeded · 3 bad configuration · 4 diverged · 143 stopped after a save · 130 stopped at
-once · 1 anything else.
+Exit codes: 0 enough seeds succeeded · 3 bad configuration · 4 diverged · 6 enough seeds succeeded, and none passed its
+gates · 143 stopped after a save · 130 stopped at once · 1 anything else.
 """
 
 import argparse

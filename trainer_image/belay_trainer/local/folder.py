@@ -8,6 +8,7 @@ seed-0/progress.json      its newest heartbeat
 seed-0/report.json        its TrainingReport, once it has ended
 seed-0/log                what it printed
 artifacts/<digest>/       the policies, one per seed that succeeded
+documents/<sha256>/       reports of their gates
 curves.csv                the curves of all seeds in one table
 report/                   what to look at: report.md, report.html, report.json, curves.png, policy.yaml
 """

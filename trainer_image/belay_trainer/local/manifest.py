@@ -196,6 +196,9 @@ def _broken_rules(schema: Mapping[str, Any], said: Any, whole: Any, path: str) -
         said: As written; None: not at all.
         whole: With defaults.
     """
+    if isinstance(whole, list):
+        for place, item in enumerate(whole):
+            yield from _broken_rules(schema.get("items", {}), _item(said, place), item, f"{path}[{place}]")
     if not isinstance(whole, dict):
         return
     seen = {**whole, **{key: value for key, value in _mapping(said).items() if value is not None}}
@@ -227,6 +230,10 @@ def _rules(schema: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _of_runtime(said: Mapping[str, Any]) -> list[str]:
     return [f"runtime.{key}" for key in _mapping(said.get("runtime")) if key not in USED_OF_RUNTIME]
+
+
+def _item(said: Any, place: int) -> Any:
+    return said[place] if isinstance(said, list) and place < len(said) else None
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:

@@ -16,6 +16,7 @@ from belay_api.units import parse_duration
 Twin = Callable[[Mapping[str, Any]], bool]
 """Whether an object (`self` in CEL: as the YAML has it, with defaults) keeps a rule."""
 
+_ANY_OF = re.compile(r"^(has\(self\.\w+\)(?: \|\| has\(self\.\w+\))+)$")
 _ONE_OF = re.compile(r"^(has\(self\.name\) \|\| )?\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.exists_one\(x, x\)$")
 _MATCHES_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 SHORTEST_GRACE, LONGEST_GRACE = timedelta(seconds=10), timedelta(hours=1)
@@ -25,7 +26,6 @@ TWINS: dict[str, Twin] = {
     "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')": (
         lambda it: bool(_MATCHES_NAME.fullmatch(it["metadata"]["name"]))
     ),
-    "has(self.low) || has(self.high)": lambda it: "low" in it or "high" in it,
     "!has(self.low) || !has(self.high) || self.low <= self.high": (
         lambda it: "low" not in it or "high" not in it or it["low"] <= it["high"]
     ),
@@ -73,4 +73,7 @@ def twin(rule: str) -> Twin | None:
     if one_of := _ONE_OF.match(rule):
         names, old_form = re.findall(r"self\.(\w+)", one_of[2]), one_of[1] is not None
         return lambda it: (old_form and "name" in it) or sum(name in it for name in names) == 1
+    if _ANY_OF.match(rule):
+        names = re.findall(r"self\.(\w+)", rule)
+        return lambda it: any(name in it for name in names)
     return TWINS.get(rule)

@@ -4,12 +4,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from belay_api import names
 from belay_api.training import TrainingConfig, TrainingReport
+from belay_trainer.errors import EXIT_GATES_FAILED
 from belay_trainer.local.display import Display, display_for
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.manifest import Manifest, read_manifest
 from belay_trainer.local.seeds import Asked, Seeds, exit_code, places
-from belay_trainer.reporting.training import POLICY, finding_lines, result_of, sentences, write_report
+from belay_trainer.reporting.training import POLICY, Result, finding_lines, result_of, sentences, write_report
 
 STOPPED_AT_ONCE = 130  # 128 + SIGINT, as a process that ctrl-C killed
 
@@ -38,9 +40,10 @@ def run_here(config_file: Path, *, name: str | None, out: Path | None, parallel:
             display.close()
         if asked.times > 1:
             return STOPPED_AT_ONCE
-        _report(config, seeds.reports, folder, config_file)
+        result = _report(config, seeds.reports, folder, config_file)
     spec = config.spec.seeds
-    return exit_code(seeds.codes, count=spec.count, required=spec.required or spec.count)
+    code = exit_code(seeds.codes, count=spec.count, required=spec.required or spec.count)
+    return EXIT_GATES_FAILED if code == names.EXIT_DONE and result.aggregate is None else code
 
 
 def _say_what_is_left_out(manifest: Manifest, display: Display) -> None:
@@ -52,7 +55,7 @@ def _say_what_is_left_out(manifest: Manifest, display: Display) -> None:
 
 def _report(
     config: TrainingConfig, reports: Mapping[int, TrainingReport], folder: RunFolder, config_file: Path
-) -> None:
+) -> Result:
     result = result_of(config, reports, folder)
     write_report(result, folder)
     for line in [*sentences(result), *finding_lines(result)]:
@@ -61,3 +64,4 @@ def _report(
     if result.aggregate is not None:
         print(f"Policy: {folder.artifact(result.aggregate.best.artifact)}, as an RLPolicy: {folder.report / POLICY}")
         print(f"Next:   kubectl apply -f {config_file}  (trains the same in a cluster, and publishes the policy there)")
+    return result

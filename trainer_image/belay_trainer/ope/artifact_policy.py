@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belay_api.artifact import MANIFEST, ArtifactError, Manifest, file_sha256, verify
-from belay_heads import head_of
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.datasets.fit import fitted
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.head_policy import HeadPolicy
+from belay_trainer.served import read_artifact
 
 ONNX = "policy.onnx"
 ROWS = 8_192  # observations in one forward pass
@@ -29,17 +28,11 @@ class ArtifactPolicy(HeadPolicy):
         """
         import onnxruntime  # noqa: PLC0415  slow, and only for artifacts
 
-        try:
-            self.digest = "sha256:" + file_sha256(folder / MANIFEST)
-            self.manifest: Manifest = verify(folder, wanted=self.digest)
-            head = head_of(self.manifest.output, self.manifest.action)
-            if ONNX not in {entry.path for entry in self.manifest.files}:
-                raise BadConfiguration(f"policy {folder}: there is no {ONNX} in it, which is what is judged.")
-            session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
-        except FileNotFoundError as error:
-            raise BadConfiguration(f"policy {folder}: there is no {MANIFEST}: name an artifact's folder.") from error
-        except ArtifactError as error:
-            raise BadConfiguration(f"policy {folder}: {error}. Fetch the artifact again.") from error
+        artifact = read_artifact(folder)
+        self.digest, self.manifest, head = artifact.digest, artifact.manifest, artifact.head
+        if ONNX not in {entry.path for entry in self.manifest.files}:
+            raise BadConfiguration(f"policy {folder}: there is no {ONNX} in it, which is what is judged.")
+        session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
         if not greedy and not head.stochastic:
             raise BadConfiguration(
                 f"policy {folder}: it has one action for an observation (output `{self.manifest.output}`), so there is "

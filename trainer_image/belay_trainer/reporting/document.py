@@ -1,8 +1,9 @@
 """A report as people read it (Markdown, HTML) and as programs do (JSON), from one description."""
 
+import base64
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,12 @@ def write(document: Document, folder: Path) -> None:
     """Write report.md, report.html and report.json into a folder; its pictures are there already."""
     files.write_atomically(folder / "report.md", markdown(document).encode())
     files.write_atomically(folder / "report.html", page(document).encode())
-    files.write_atomically(
-        folder / "report.json", (json.dumps(document.facts, indent=1, sort_keys=True) + "\n").encode()
-    )
+    files.write_atomically(folder / "report.json", as_json(document))
+
+
+def as_json(document: Document) -> bytes:
+    """Return what a report tells programs."""
+    return (json.dumps(document.facts, indent=1, sort_keys=True) + "\n").encode()
 
 
 def markdown(document: Document) -> str:
@@ -78,10 +82,14 @@ def markdown(document: Document) -> str:
     return "\n\n".join([f"# {document.title}", *map(_markdown, document.parts)]) + "\n"
 
 
-def page(document: Document) -> str:
-    """Return a report as one HTML page."""
+def page(document: Document, pictures: Mapping[str, bytes] | None = None) -> str:
+    """Return a report as one HTML page.
+
+    Args:
+        pictures: PNG files by name that become part of the page; others stay beside it.
+    """
     title = html.escape(document.title)
-    body = "\n".join(map(_html, document.parts))
+    body = "\n".join(_html(part, pictures or {}) for part in document.parts)
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>\n'
         f"<h1>{title}</h1>\n{body}\n</html>\n"
@@ -103,7 +111,7 @@ def _markdown(part: Part) -> str:
             return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
 
 
-def _html(part: Part) -> str:
+def _html(part: Part, pictures: Mapping[str, bytes]) -> str:
     match part:
         case Heading():
             return f"<h2>{html.escape(part.text)}</h2>"
@@ -112,8 +120,10 @@ def _html(part: Part) -> str:
         case Verbatim():
             return f"<pre>{html.escape(part.text)}</pre>"
         case Picture():
-            caption = html.escape(part.caption)
-            image = f'<img src="{html.escape(part.file)}" alt="{caption}">'
+            caption, source = html.escape(part.caption), html.escape(part.file)
+            if part.file in pictures:
+                source = f"data:image/png;base64,{base64.b64encode(pictures[part.file]).decode()}"
+            image = f'<img src="{source}" alt="{caption}">'
             return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
         case Table():
             head = "".join(f"<th>{html.escape(cell)}</th>" for cell in part.header)

@@ -41,7 +41,7 @@ class Result:
 
 def result_of(config: TrainingConfig, reports: Mapping[int, TrainingReport], folder: RunFolder) -> Result:
     """Return what came of a run, summed up by the operator's own formulas."""
-    found = aggregate([_status(report) for report in reports.values()])
+    found = aggregate([_status(report) for report in reports.values()], gated=config.spec.gates is not None)
     return Result(config, reports, found, _manifest(folder, found.best.artifact) if found else None)
 
 
@@ -142,8 +142,9 @@ def policy(result: Result, found: Aggregate) -> dict[str, Any]:
 def sentences(result: Result) -> list[str]:
     """Return the result in a few lines, for a terminal as well."""
     found = result.aggregate
+    gates = [_gates(one) for _, one in sorted(result.reports.items()) if one.validation is not None]
     if found is None:
-        return ["No seed has published a policy, so there is no result."]
+        return ["No seed has a policy that can be published, so there is no result.", *gates]
     if found.ci95 is not None:
         span = f"95 % interval {number(found.ci95[0])} to {number(found.ci95[1])}"
     else:
@@ -154,7 +155,16 @@ def sentences(result: Result) -> list[str]:
         f"Best: seed {found.best.seed}, return {number(found.best.return_)}"
         + (f" at timestep {found.best.step:,}." if found.best.step is not None else "."),
     ]
-    return [*lines, _beside_random(result, found)]
+    return [*lines, _beside_random(result, found), *gates]
+
+
+def _gates(report: TrainingReport) -> str:
+    """Return what came of the gates of a seed."""
+    found = report.validation
+    if found is None or found.failure is None:
+        return f"Seed {report.seed} passed its gates."
+    missed = found.failure
+    return f"Seed {report.seed} did not pass {missed.gate} ({missed.verdict.value}): {missed.message}"
 
 
 def standard_error(std: float, episodes: int) -> float | None:
@@ -279,6 +289,7 @@ def _status(report: TrainingReport) -> SeedStatus:
         best_step=report.best_step,
         random=report.random,
         artifact=report.artifact if succeeded else None,
+        validation=report.validation,
     )
 
 

@@ -36,6 +36,13 @@ class Store(Protocol):
     def publish(self, folder: Path, manifest: Manifest) -> str:
         """Keep an artifact for good and return its uri. Its manifest appears last: where it is, all files are."""
 
+    def keep(self, name: str, content: bytes) -> str:
+        """Keep a document for good, beside artifacts and part of none, and return its uri.
+
+        Args:
+            name: Of its file, where the store has names.
+        """
+
 
 def open_store(run: Run, *, pvc_dir: Path, logbook: httpx.Client | None) -> Store:
     """Return the store `spec.storage` names. Raises: BadConfiguration when there is none."""

@@ -2,9 +2,11 @@
 
 checkpoints/<uid>/<index>/<step>-<sha256>.ckpt
 artifacts/<hex of the digest>/manifest.json …
+documents/<sha256>/<name>
 """
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -43,6 +45,7 @@ class FolderStore:
 
     def __init__(self, root: Path, *, claim: str, seed: str) -> None:
         self._artifacts = root / "artifacts"
+        self._documents = root / "documents"
         self._checkpoints = root / "checkpoints" / seed
         self._claim = claim
 
@@ -72,6 +75,18 @@ class FolderStore:
     def publish(self, folder: Path, manifest: Manifest) -> str:
         """Keep an artifact for good."""
         return f"pvc://{self._claim}/artifacts/{keep_artifact(self._artifacts, folder, manifest)}"
+
+    @_translated
+    def keep(self, name: str, content: bytes) -> str:
+        """Keep a document for good."""
+        return f"pvc://{self._claim}/documents/{keep_document(self._documents, name, content)}"
+
+
+def keep_document(documents: Path, name: str, content: bytes) -> str:
+    """Write a file into a folder that is called after its bytes, and return both names. Raises: OSError."""
+    place = Path(hashlib.sha256(content).hexdigest()) / name
+    files.write_atomically(documents / place, content)
+    return str(place)
 
 
 def keep_artifact(artifacts: Path, folder: Path, manifest: Manifest) -> str:

@@ -1,11 +1,13 @@
 """The store of a run on one machine: the trainer's own folder outlives it, so checkpoints stay where they are."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from belay_api.artifact import Manifest
 from belay_api.wire import CheckpointRef
 from belay_trainer.errors import StoreRefused
-from belay_trainer.store.folder import keep_artifact
+from belay_trainer.store.folder import keep_artifact, keep_document
 
 
 class LocalStore:
@@ -17,7 +19,7 @@ class LocalStore:
         Args:
             address: Of artifacts, without the digest, once somebody has brought them to a cluster.
         """
-        self._artifacts, self._address = root / "artifacts", address
+        self._artifacts, self._documents, self._address = root / "artifacts", root / "documents", address
 
     def checkpoints(self) -> list[CheckpointRef]:
         """None but those that the keeper has."""
@@ -35,7 +37,19 @@ class LocalStore:
 
     def publish(self, folder: Path, manifest: Manifest) -> str:
         """Keep an artifact for good."""
-        try:
+        with _refused():
             return f"{self._address}/{keep_artifact(self._artifacts, folder, manifest)}"
-        except OSError as error:  # no volume that comes back by itself: whoever runs this is sitting in front of it
-            raise StoreRefused(f"--out: {error}. Mend that and run the command again, which goes on.") from error
+
+    def keep(self, name: str, content: bytes) -> str:
+        """Keep a document for good; it is addressed by its path."""
+        with _refused():
+            return str(self._documents / keep_document(self._documents, name, content))
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """The one door for errors of a folder: no volume that comes back by itself, and somebody sits in front of it."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreRefused(f"--out: {error}. Mend that and run the command again, which goes on.") from error

@@ -1,0 +1,88 @@
+"""Run gates on the policy in an artifact: in episodes of its environment, through the network that serving pods load.
+
+    belay-trainer validate cartpole/ --gates gates.yaml
+    belay-trainer validate cartpole/ --gates job.yaml --environment my_tasks:Windy-v0 --out report/
+
+Gates are those of an RLTrainingJob, as a YAML list, under `gates:`, or in the RLTrainingJob itself; without --gates,
+those that the artifact was trained with. Environment and keyword arguments are those it was trained in, unless others
+are named. --out writes report.json, report.md, report.html and a picture.
+Exit codes: 0 passed · 6 a gate failed · 5 no gate failed, and at least one cannot tell or has nothing to measure ·
+3 bad input.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from belay_api import names
+from belay_api.reasons import Verdict
+from belay_trainer.errors import EXIT_GATES_FAILED, BadConfiguration, TrainerError
+
+if TYPE_CHECKING:
+    from belay_trainer.validation.report import Validated
+
+HELP = "run gates on the policy in an artifact"
+EXIT_CANNOT_TELL = 5  # as `evaluate-offline`: an outcome, no failure
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is validated, by what, and where."""
+    parser.add_argument("folder", metavar="DIR", type=Path, help="the folder of an artifact")
+    parser.add_argument("--gates", type=Path, metavar="FILE", help="YAML; default: what it was trained with")
+    parser.add_argument("--environment", metavar="ID", help="Gymnasium id; default: where it was trained")
+    parser.add_argument("--environment-kwargs", metavar="JSON", help="of gymnasium.make; default: as it was trained")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where reports are written (default: nowhere)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Validate, print, write, and return the exit code."""
+    try:
+        return _validate(options)
+    except TrainerError as error:
+        print(f"belay-trainer validate: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _validate(options: argparse.Namespace) -> int:
+    # Help and bad arguments are told at once: all of this is slow.
+    from belay_trainer.served import read_artifact  # noqa: PLC0415
+    from belay_trainer.validation import asked  # noqa: PLC0415
+    from belay_trainer.validation.gates import run_gates  # noqa: PLC0415
+    from belay_trainer.validation.report import Validated, sentence, write_report  # noqa: PLC0415
+
+    artifact = read_artifact(options.folder)
+    task = asked.task(artifact, id=options.environment, kwargs=_kwargs(options.environment_kwargs))
+    gates = asked.gates(artifact, options.gates)
+    results = run_gates(gates, artifact, task, tell=_say)
+    validated = Validated(artifact, task, results)
+    print(sentence(validated))
+    if options.out is not None:
+        write_report(validated, options.out)
+        print(f"Report: {options.out / 'report.md'}")
+    return _exit_code(validated)
+
+
+def _say(result: Any) -> None:
+    for one in result.measured.measurements:
+        print(f"{one.verdict.value:<17} {one.message}", flush=True)
+
+
+def _exit_code(validated: "Validated") -> int:
+    if validated.passed:
+        return names.EXIT_DONE
+    failed = any(one.verdict is Verdict.FAIL for one in validated.results)
+    return EXIT_GATES_FAILED if failed else EXIT_CANNOT_TELL
+
+
+def _kwargs(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise BadConfiguration(f"--environment-kwargs is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BadConfiguration(f'--environment-kwargs is {text}, wanted an object such as {{"length": 0.7}}.')
+    return found

@@ -1,0 +1,152 @@
+"""All gates of a policy: are they such that can be measured, and what came of each."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from belay_api.artifact import BoxSpace, Space, space_model
+from belay_api.gates import LONGEST, Gate, GateFailure, Validation
+from belay_api.reasons import Verdict
+from belay_api.training import EnvironmentSpec
+from belay_trainer import environments
+from belay_trainer.environments import Environment
+from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.served import Artifact, NotFinite
+from belay_trainer.validation.check import Check, Measured
+from belay_trainer.validation.checks import (
+    constraints,
+    dynamics,
+    edge_cases,
+    latency,
+    performance,
+    robustness,
+    worst_case,
+)
+from belay_trainer.validation.measurement import Measurement, worst
+from belay_trainer.validation.subject import Subject
+
+CHECKS: dict[str, Check] = {
+    "performance": performance,
+    "constraints": constraints,
+    "robustness": robustness,
+    "worstCase": worst_case,
+    "edgeCases": edge_cases,
+    "dynamics": dynamics,
+    "latency": latency,
+}
+"""By the kind of the gate, as a resource spells it; in the order of the checklist."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What came of one gate."""
+
+    name: str  # its kind, with its place among several of that kind
+    gate: Gate
+    measured: Measured
+
+    @property
+    def title(self) -> str:
+        """The kind for people."""
+        return CHECKS[self.gate.kind].TITLE
+
+    @property
+    def verdict(self) -> Verdict:
+        """Pass where every measurement passed, else the gravest."""
+        return worst([one.verdict for one in self.measured.measurements])
+
+
+def check_gates(gates: Sequence[Gate], environment: Environment, task: EnvironmentSpec) -> None:
+    """Check that every gate can be measured, before anything is trained for it. Raises: BadConfiguration."""
+    for name, gate in named(gates):
+        try:
+            CHECKS[gate.kind].fit(settings_of(gate), environment, task)
+        except BadConfiguration as error:
+            raise BadConfiguration(f"gates: {name}: {error}") from error
+
+
+def run_gates(
+    gates: Sequence[Gate],
+    artifact: Artifact,
+    task: EnvironmentSpec,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    tell: Callable[[GateResult], None] = lambda _: None,
+) -> list[GateResult]:
+    """Return what came of every gate: all are run, whatever comes of the first.
+
+    Args:
+        stop: Asked before every timestep.
+        tell: Hears of each as it ends.
+    Raises: BadConfiguration, Stopped.
+    """
+    costs = [key for gate in gates if gate.constraints is not None for key in gate.constraints.costs]
+    subject = Subject(artifact, task, stop=stop, costs=list(dict.fromkeys(costs)))
+    results = []
+    try:
+        _check_spaces(artifact, subject.environment)
+        check_gates(gates, subject.environment, task)
+        for name, gate in named(gates):
+            results.append(GateResult(name, gate, _measured(gate, subject)))
+            tell(results[-1])
+    finally:
+        subject.close()
+    return results
+
+
+def summary(results: Sequence[GateResult]) -> Validation:
+    """Return what came of all gates, as a report and a status tell it."""
+    failed = next((one for one in results if one.verdict is not Verdict.PASS), None)
+    return Validation(passed=failed is None, gates=len(results), failure=None if failed is None else _failure(failed))
+
+
+def named(gates: Sequence[Gate]) -> list[tuple[str, Gate]]:
+    """Return the gates with their names: the kind, and the place among several of one kind."""
+    kinds, seen = Counter(gate.kind for gate in gates), Counter[str]()
+    found = []
+    for gate in gates:
+        kind = gate.kind
+        found.append((f"{kind}[{seen[kind]}]" if kinds[kind] > 1 else kind, gate))
+        seen[kind] += 1
+    return found
+
+
+def settings_of(gate: Gate) -> Any:
+    """Return what was asked of a gate."""
+    return next(value for _, value in gate if value is not None)
+
+
+def _check_spaces(artifact: Artifact, environment: Environment) -> None:
+    environments.check_spaces(environment)
+    wanted = (artifact.manifest.observation, artifact.manifest.action)
+    found = (space_model(environment.observation_space), space_model(environment.action_space))
+    if [_size(one) for one in found] != [_size(one) for one in wanted]:
+        raise BadConfiguration(
+            f"environment: its observations are {found[0]} and its actions {found[1]}, the policy is for {wanted[0]} "
+            f"and {wanted[1]}."
+        )
+
+
+def _size(space: Space) -> tuple[object, ...]:
+    """What must be equal: bounds of a later version of a task may differ."""
+    return (space.shape, space.dtype) if isinstance(space, BoxSpace) else (space.n, space.start)
+
+
+def _measured(gate: Gate, subject: Subject) -> Measured:
+    try:
+        return CHECKS[gate.kind].measure(settings_of(gate), subject)
+    except (NotFinite, Diverged) as error:
+        return Measured((Measurement(gate.kind, Verdict.FAIL, f"{gate.kind}: {error}"),))
+
+
+def _failure(result: GateResult) -> GateFailure:
+    gravest = next(one for one in result.measured.measurements if one.verdict is result.verdict)
+    message = gravest.message
+    return GateFailure(
+        gate=result.name,
+        verdict=gravest.verdict,
+        measured=gravest.value,
+        limit=gravest.limit,
+        message=message if len(message) <= LONGEST else message[: LONGEST - 1] + "…",
+    )

@@ -1,0 +1,151 @@
+"""The policy that is validated, where it acts, and what all checks share: its undisturbed episodes, played once."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from belay_api.outcomes import KnownOutcome
+from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
+from belay_trainer import environments
+from belay_trainer.environments import Environment
+from belay_trainer.evaluate import Policy
+from belay_trainer.randomness import untouched
+from belay_trainer.served import Artifact, ServedPolicy
+from belay_trainer.validation.bounds import Floats
+from belay_trainer.validation.episodes import Player
+
+BEHIND = 3 * MOST_EPISODES
+"""Reset seeds between the first one of the last evaluation and ours. Evaluations, the last one and random actions have
+10,000 each behind `evaluation.firstSeed`, and training begins at 2^31: no start is any of theirs."""
+
+
+class Subject:
+    """One policy in one environment."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        task: EnvironmentSpec,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        costs: Sequence[str] = (),
+    ) -> None:
+        """Load the policy.
+
+        Args:
+            stop: Asked before every timestep.
+            costs: Keys of `info` whose positive values are violations.
+        Raises: BadConfiguration.
+        """
+        self.artifact, self.task, self.stop = artifact, task, stop
+        self.first_seed = first_seed(artifact)
+        self.policy = ServedPolicy(artifact)
+        self._watched = _Watched(self.policy)
+        self._players: list[Player] = []
+        self.reference = self.player(self._watched, costs=costs)
+
+    def player(
+        self,
+        policy: Policy,
+        *,
+        kwargs: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+        costs: Sequence[str] = (),
+    ) -> Player:
+        """Return what plays `policy` from the same starts.
+
+        Args:
+            kwargs: Of `gymnasium.make`, over those of the task.
+            options: Of every reset.
+        """
+        made = Player(
+            with_kwargs(self.task, kwargs or {}),
+            policy,
+            first_seed=self.first_seed,
+            stop=self.stop,
+            options=options,
+            costs=costs,
+        )
+        self._players.append(made)
+        return made
+
+    @cached_property
+    def environment(self) -> Environment:
+        """A copy that nothing is played in."""
+        with untouched():
+            return environments.maker(self.task)()
+
+    @property
+    def observation(self) -> np.ndarray:
+        """One observation as the environment shows it, as a batch of one."""
+        observation, _ = self.environment.reset(seed=self.first_seed)
+        return np.stack([observation])
+
+    def spread(self, episodes: int) -> Floats:
+        """Return the standard deviation of each number of an observation, in its shape, over undisturbed episodes."""
+        self.reference.returns(episodes)
+        return self._watched.std
+
+    def reach(self, *played: Floats) -> tuple[float, float]:
+        """Return the lowest and the highest return seen of any policy: in training, of random actions, and here."""
+        known = self._known
+        low, high = (known.low, known.high) if known is not None else (np.inf, -np.inf)
+        return min(low, *(one.min() for one in played)), max(high, *(one.max() for one in played))
+
+    @property
+    def foreseen(self) -> bool:
+        """Whether anything but the policy's own episodes tells how far returns reach."""
+        return self._known is not None
+
+    def close(self) -> None:
+        """Free all environments."""
+        for player in self._players:
+            player.close()
+        if "environment" in vars(self):
+            self.environment.close()
+
+    @property
+    def _known(self) -> KnownOutcome | None:
+        manifest = self.artifact.manifest
+        return manifest.outcomes.get("return") if manifest.environment == self.task.id else None
+
+
+def first_seed(artifact: Artifact) -> int:
+    """Return the reset seed of the first episode of a validation."""
+    measured = artifact.manifest.evaluation
+    # What nobody measured was imported, and an import would have measured it from there.
+    begun = measured.first_seed if measured is not None else EvaluationSpec().first_seed + MOST_EPISODES
+    return begun + BEHIND
+
+
+def with_kwargs(task: EnvironmentSpec, kwargs: dict[str, Any]) -> EnvironmentSpec:
+    """Return the task made with further keyword arguments. What is said of its rewards need not hold there."""
+    if not kwargs:
+        return task
+    return task.model_copy(update={"kwargs": {**task.kwargs, **kwargs}, "reward_range": None})
+
+
+class _Watched:
+    """A policy that keeps mean and variance of what it is shown.
+
+    Source: Chan, Golub & LeVeque, "Algorithms for computing the sample variance", The American Statistician 37 (1983),
+        the pairwise update.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._count, self._mean, self._squares = 0, np.zeros(()), np.zeros(())
+
+    @property
+    def std(self) -> Floats:
+        return np.sqrt(self._squares / self._count)
+
+    def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
+        batch, count = observation.astype(np.float64), len(observation)
+        mean = batch.mean(axis=0)
+        apart, total = mean - self._mean, self._count + count
+        self._squares = self._squares + ((batch - mean) ** 2).sum(axis=0) + apart**2 * (self._count * count / total)
+        self._mean, self._count = self._mean + apart * (count / total), total
+        return self._policy.predict(observation, deterministic=deterministic)
