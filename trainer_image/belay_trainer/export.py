@@ -87,7 +87,8 @@ def export(
     write_networks(networks.actor, _nothing(environment, batch=2), folder)
     head = head_of(networks.output, space_model(environment.action_space))
     check_agreement(learner.policy, head, folder, environment, first_seed=evaluations.measured.first_seed)
-    write_critic(Critic(networks.value).eval(), environment, folder)
+    if networks.value is not None:
+        write_critic(Critic(networks.value).eval(), environment, folder)
     learner.save(folder / TRAINING_FILE)
     (folder / CONFIG).write_text(json.dumps(run.spec.said(), sort_keys=True, indent=1) + "\n")
     task = environment.spec

@@ -25,7 +25,7 @@ class Networks:
 
     actor: torch.nn.Module  # -> what the head named `output` reads
     output: str  # as in the manifest
-    value: torch.nn.Module  # -> expected discounted return (batch,)
+    value: torch.nn.Module | None  # -> expected discounted return (batch,); None: there is no critic
     normaliser: NormaliserConstants | None  # what both networks do to observations first; None: nothing
 
 
@@ -45,8 +45,8 @@ class Learner(Protocol):
 
     algorithm: str
     """As the spec names it."""
-    preset: str
-    """Of which environment its preset is."""
+    preset: str | None
+    """Of which environment its preset is; None: it has none."""
     packages: tuple[str, ...]
     """Distributions that decide what it learns, for the artifact's lineage."""
     discount: float
