@@ -5,6 +5,7 @@ TrainerError
 |- Diverged           exit 4: repeats with the same seed, fails that seed
 |- GivenUp            exit 4: as it was asked for, fails that seed
 |- Interrupted        exit 143: asked to stop; a checkpoint is saved, another pod goes on
+|- AlgorithmFailed    exit 1: the user's own algorithm raised something; may be the machine's fault, so tried again
 |- Unreachable        exit 1: a package index or a repository does not answer; waited for, then worth another pod
 `- StoreError         exit 1: worth another pod
    |- StoreUnavailable   does not answer now; waited for where it may be
@@ -52,6 +53,10 @@ class Interrupted(TrainerError):
 
     exit_code = 143  # 128 + SIGTERM, as a process that the signal killed
     outcome = "Interrupted"
+
+
+class AlgorithmFailed(TrainerError):
+    """The user's own algorithm raised an error while it learned."""
 
 
 class Unreachable(TrainerError):

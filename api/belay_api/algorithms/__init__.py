@@ -9,6 +9,7 @@ from belay_api.algorithms.bc import BCSettings
 from belay_api.algorithms.common import Settings
 from belay_api.algorithms.cql import CQLSettings
 from belay_api.algorithms.crossq import CrossQSettings
+from belay_api.algorithms.custom import CustomSettings
 from belay_api.algorithms.dqn import DQNSettings
 from belay_api.algorithms.iql import IQLSettings
 from belay_api.algorithms.ppo import PPOSettings
@@ -51,6 +52,8 @@ class AlgorithmSpec(Model):
     """Implicit Q-learning, from a dataset: Belay's own."""
     cql: CQLSettings | None = None
     """Conservative Q-learning, from a dataset: Belay's own."""
+    custom: CustomSettings | None = None
+    """An algorithm of your own, by the name of a function."""
     name: str | None = None
     """No more: the algorithm is a field of its own."""
     hyperparameters: FreeForm | None = None
@@ -59,17 +62,17 @@ class AlgorithmSpec(Model):
     @property
     def chosen(self) -> str:
         """The algorithm's name."""
-        return next(name for name in ALGORITHMS if getattr(self, name) is not None)
+        return next(name for name in _ALL if getattr(self, name) is not None)
 
     @property
     def settings(self) -> Settings:
-        """What was asked of it."""
+        """What was asked of it, where it is one of `ALGORITHMS`."""
         found: Settings = getattr(self, self.chosen)
         return found
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if sum(getattr(self, name) is not None for name in ALGORITHMS) != 1:
+        if sum(getattr(self, name) is not None for name in _ALL) != 1:
             raise ValueError(_EXACTLY_ONE)
         return self
 
@@ -83,14 +86,16 @@ class AlgorithmSpec(Model):
         return value
 
 
-ALGORITHMS = tuple(name for name in AlgorithmSpec.model_fields if name not in _NO_MORE)
+_ALL = tuple(name for name in AlgorithmSpec.model_fields if name not in _NO_MORE)
+ALGORITHMS = tuple(name for name in _ALL if name != "custom")
+"""Those that Belay brings."""
 FROM_DATASET = ("bc", "td3bc", "iql", "cql")
 """Those that learn from a dataset; all others learn in an environment."""
-_EXACTLY_ONE = f"an algorithm is exactly one of {', '.join(ALGORITHMS[:-1])} and {ALGORITHMS[-1]}: {_FORM}"
+_EXACTLY_ONE = f"an algorithm is exactly one of {', '.join(_ALL[:-1])} and {_ALL[-1]}: {_FORM}"
 AlgorithmSpec.model_config["json_schema_extra"] = rules(
     rule(
         "!has(self.name) && !has(self.hyperparameters)",
         f"algorithm.name and algorithm.hyperparameters are no more: {_FORM}",
     ),
-    rule(f"has(self.name) || [{', '.join(f'has(self.{name})' for name in ALGORITHMS)}].exists_one(x, x)", _EXACTLY_ONE),
+    rule(f"has(self.name) || [{', '.join(f'has(self.{name})' for name in _ALL)}].exists_one(x, x)", _EXACTLY_ONE),
 )

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer_support import Pod, Pods, make_config, until
+from trainer_support import ROOT, Pod, Pods, make_config, until
 
 from belay_api.algorithms import ALGORITHMS
+from belay_api.training import TrainingConfig
 
 KILLS = 10
 SMALL = {"net_arch": [32, 32], "batch_size": 64, "learning_starts": 200}
@@ -32,21 +33,37 @@ assert set(SPECS) == set(ALGORITHMS), "every algorithm is killed"
 def test_ten_kills_change_no_bit(tmp_path: Path, algorithm: str, *, scaled: bool) -> None:
     settings = SMALL if SPECS[algorithm].get("environment") == PENDULUM["environment"] else {}
     spec = SPECS[algorithm] | {"algorithm": {algorithm: settings}, "normalize": {"observation": scaled}}
-    config, lots = make_config(**{"evaluation": {"every": 10_000, "episodes": 2}} | spec), random.Random(algorithm)
+    config = make_config(**{"evaluation": {"every": 10_000, "episodes": 2}} | spec)
+    _kill_ten_times(tmp_path, config, random.Random(algorithm))
+
+
+@pytest.mark.parametrize("entrypoint", ["reinforce:Reinforce", "cem:CEM"])
+def test_ten_kills_change_no_bit_of_a_users_own_algorithm(tmp_path: Path, entrypoint: str) -> None:
+    config = make_config(
+        algorithm={"custom": {"entrypoint": entrypoint}},
+        runtime={"code": {"configMap": {"name": "mine"}}},
+        budget={"steps": 200_000},
+        checkpoint={"every": 2_048},
+        evaluation={"every": 20_000, "episodes": 2},
+    )
+    _kill_ten_times(tmp_path, config, random.Random(entrypoint), code=ROOT / "examples" / "your-own-algorithm")
+
+
+def _kill_ten_times(tmp_path: Path, config: TrainingConfig, lots: random.Random, *, code: Path | None = None) -> None:
     (tmp_path / "whole").mkdir()
     (tmp_path / "pieces").mkdir()
-    whole = Pods(tmp_path / "whole").run(config)
+    whole = Pods(tmp_path / "whole").run(config, code=code)
     assert whole.wait() == 0, whole.log
     pods, last = Pods(tmp_path / "pieces"), 0
     for kill in range(KILLS):
-        pod = pods.start(config)
+        pod = pods.start(config, code=code)
         until(lambda pod=pod, last=last: pod.process.poll() is not None or _newest(pods) > last)
         time.sleep(lots.random() * 0.5)  # an arbitrary place between two checkpoints
         pod.signal(signal.SIGKILL)
         assert pod.wait() == -signal.SIGKILL, f"ended before kill {kill + 1}: {pod.log}"
         last = _newest(pods)
-        print(f"{algorithm}: killed beyond timestep {last}", flush=True)
-    survivor: Pod = pods.run(config)
+        print(f"{config.spec.algorithm.chosen}: killed beyond timestep {last}", flush=True)
+    survivor: Pod = pods.run(config, code=code)
     assert survivor.wait() == 0, survivor.log
     assert survivor.report.resumed_from == last
     assert survivor.report.weights_sha256 == whole.report.weights_sha256

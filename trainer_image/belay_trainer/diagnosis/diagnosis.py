@@ -128,7 +128,8 @@ class Diagnosis:
             return
         # Sums of squares of weights that exploded would be infinite in their own 32 bits.
         began = start.weights.astype(np.float64)
-        moved = np.linalg.norm(internals.weights - began) / np.linalg.norm(began)
+        size = np.linalg.norm(began)  # 0: some algorithms begin with nothing
+        moved = np.linalg.norm(internals.weights - began) / size if size else math.inf
         memory.movement = float(moved) if math.isfinite(moved) else math.inf
         memory.movement_steps = internals.gradient_steps - start.gradient_steps
         if memory.movement_steps >= FEWEST_STEPS:

@@ -11,6 +11,7 @@ from belay_trainer.learners.a2c import A2C
 from belay_trainer.learners.bc import BC
 from belay_trainer.learners.cql import CQL
 from belay_trainer.learners.crossq import CrossQ
+from belay_trainer.learners.custom import Custom
 from belay_trainer.learners.dqn import DQN
 from belay_trainer.learners.iql import IQL
 from belay_trainer.learners.learner import Learner, LearnerClass
@@ -45,6 +46,8 @@ def build(run: Run, make: Callable[[], Environment], probe: Environment) -> Lear
         probe: One that was made.
     Raises: BadConfiguration.
     """
+    if run.spec.algorithm.custom is not None:
+        return Custom(run, make, probe)
     name, kind = run.spec.algorithm.chosen, space_model(probe.action_space).kind
     fitting = {other: learner for other, learner in LEARNERS.items() if kind in learner.actions}
     if name not in fitting:

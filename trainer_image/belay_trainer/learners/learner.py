@@ -47,8 +47,8 @@ class Learner(Protocol):
 
     algorithm: str
     """As the spec names it."""
-    preset: str
-    """Of which environment its preset is."""
+    preset: str | None
+    """Of which environment its preset is; None: it has none."""
     packages: tuple[str, ...]
     """Distributions that decide what it learns, for the artifact's lineage."""
     discount: float

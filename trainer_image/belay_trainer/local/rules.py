@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from belay_api.algorithms import FROM_DATASET
+from belay_api.algorithms.custom import ENTRYPOINT_RULE
 from belay_api.units import parse_duration
 
 Twin = Callable[[Mapping[str, Any]], bool]
@@ -18,6 +19,7 @@ Twin = Callable[[Mapping[str, Any]], bool]
 
 _ANY_OF = re.compile(r"^(has\(self\.\w+\)(?: \|\| has\(self\.\w+\))+)$")
 _ONE_OF = re.compile(r"^(has\(self\.name\) \|\| )?\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.exists_one\(x, x\)$")
+_ENTRYPOINT = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*")
 _MATCHES_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 SHORTEST_GRACE, LONGEST_GRACE = timedelta(seconds=10), timedelta(hours=1)
 
@@ -29,6 +31,7 @@ TWINS: dict[str, Twin] = {
     "!has(self.low) || !has(self.high) || self.low <= self.high": (
         lambda it: "low" not in it or "high" not in it or it["low"] <= it["high"]
     ),
+    ENTRYPOINT_RULE: lambda it: bool(_ENTRYPOINT.fullmatch(it["entrypoint"])),
     "!has(self.name) && !has(self.hyperparameters)": lambda it: "name" not in it and "hyperparameters" not in it,
     "has(self.environment) != has(self.dataset)": lambda it: ("environment" in it) != ("dataset" in it),
     f"has(self.dataset) == ({' || '.join(f'has(self.algorithm.{name})' for name in FROM_DATASET)})": (
