@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from belay_api.environment import CostReport, WrapperSpec
 from belay_api.model import Model
 from belay_api.outcomes import KnownOutcome
 
@@ -95,6 +96,8 @@ class EvaluationReport(Model):
     """Highest return."""
     cut: int = 0
     """Episodes that had not ended after 100,000 timesteps of an environment without a cap: their returns so far."""
+    costs: list[CostReport] = Field(default_factory=list)
+    """What `environment.constraints` cost; empty: there are none."""
 
 
 class Lineage(Model):
@@ -151,6 +154,9 @@ class Manifest(Model):
     """As `spec.algorithm` names it; None: imported from something that does not say."""
     environment: str | None
     """Gymnasium id; None: imported, and nobody said."""
+    wrappers: list[WrapperSpec] = Field(default_factory=list)
+    """Layers around that environment, the innermost first: what goes in and comes out is what the outermost shows and
+    takes."""
     observation: Space
     """What goes in."""
     action: Space

@@ -38,7 +38,12 @@ def aggregate(seeds: Sequence[SeedStatus]) -> Aggregate | None:
         iqm=interquartile_mean(returns),
         ci95=list(interval(tuple(returns))) if len(returns) >= FEWEST_SEEDS else None,
         best=BestSeed(
-            seed=best.seed, return_=best.return_, step=best.best_step, random=best.random, artifact=best.artifact
+            seed=best.seed,
+            return_=best.return_,
+            step=best.best_step,
+            random=best.random,
+            costs=best.costs,
+            artifact=best.artifact,
         ),
     )
 

@@ -95,6 +95,7 @@ def export(
     manifest = Manifest(
         algorithm=learner.algorithm,
         environment=run.spec.environment.id,
+        wrappers=run.spec.environment.wrappers,
         observation=space_model(environment.observation_space),
         action=space_model(environment.action_space),
         output=networks.output,

@@ -144,7 +144,9 @@ class Loop:
             step=report.step, mean=report.mean, std=report.std, episodes=report.episodes
         )
         self.state.seen(found.played)
-        self._history.evaluation(report.step, mean_return=report.mean, mean_length=found.played["length"].mean)
+        self._history.evaluation(
+            report.step, mean_return=report.mean, mean_length=found.played["length"].mean, costs=report.costs
+        )
         # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
         best = self.state.best
         gained = best is None or report.mean > best.report.mean

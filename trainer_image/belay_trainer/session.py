@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 
+from belay_api.environment import CostStatus
 from belay_api.outcomes import RandomReturn
 from belay_api.training import TrainingReport
 from belay_trainer.config import Run
@@ -12,7 +13,7 @@ from belay_trainer.evaluate import Stopped
 from belay_trainer.heartbeat import Heartbeat, ProgressSink
 from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
-from belay_trainer.measure import measure
+from belay_trainer.measure import Measured, measure
 from belay_trainer.publish import publish
 from belay_trainer.seal import Seal
 from belay_trainer.stop import Stop
@@ -65,6 +66,7 @@ def train_in(
         selection_return=trained.best.report.mean,
         best_step=measured.report.step,
         random=_random(trained),
+        costs=_costs(measured),
         artifact=artifact,
         steps_per_second=trained.steps_per_second,
         resumed_from=trained.resumed_from,
@@ -74,6 +76,14 @@ def train_in(
         message=trained.ended_early,
         findings=list(trained.findings),
     )
+
+
+def _costs(measured: Measured) -> list[CostStatus] | None:
+    told = [
+        CostStatus(name=one.name, per_episode=one.per_episode, per_step=one.per_step, over_limit=one.over_limit)
+        for one in measured.report.costs
+    ]
+    return told or None
 
 
 def _random(trained: Trained) -> RandomReturn | None:

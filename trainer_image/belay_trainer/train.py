@@ -24,6 +24,7 @@ from belay_trainer.learners.learner import Learner
 from belay_trainer.loop import Best, Loop
 from belay_trainer.randomness import untouched
 from belay_trainer.stop import Stop
+from belay_trainer.wrapping.info import check_keys
 
 PATIENCE_S = 60.0  # for the store's list of checkpoints, before a seed starts without it
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def build(run: Run) -> Learner:
     environments.check_wrappers(probe)
     with untouched():
         environments.try_out(probe)
+        check_keys(probe, run.spec.environment)
     learner = learners.build(run, make, probe)
     probe.close()
     return learner

@@ -79,6 +79,7 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "resumed_from": report.resumed_from,
             "preset": report.preset,
             "random": report.random,
+            "costs": report.costs,
             "artifact": report.artifact,
             "code": report.code,
             "message": report.message or None,
