@@ -1,5 +1,6 @@
 """Environments that tell more than a reward, wrappers and potentials of a user's own; as `layered_tasks:<Id>-v0`."""
 
+import itertools
 from typing import Any
 
 import gymnasium
@@ -111,6 +112,18 @@ def undefined(observation: np.ndarray) -> float:
     """No number."""
     return float("nan")
 
+
+def always(observation: np.ndarray) -> int:
+    """A controller that takes action 1."""
+    return 1
+
+
+def whim(observation: np.ndarray) -> int:
+    """A controller that does as it likes."""
+    return next(_whims)
+
+
+_whims = itertools.cycle([0, 1, 1])
 
 for name, task in (("Heater", Heater), ("Unnumbered", Unnumbered), ("Noise", Noise), ("Maze", Maze)):
     gymnasium.register(id=f"{name}-v0", entry_point=task, max_episode_steps=50)

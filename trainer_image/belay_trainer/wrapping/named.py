@@ -22,6 +22,7 @@ def imported(name: str, *, field: str, what: str, fits: Callable[[Any], bool]) -
         raise BadConfiguration(f"{field} is {name!r}, wanted {what}: write package.module:name.")
     try:
         content = vars(import_module(module))
+        place = content.get("__file__") or "built in"
     except (OSError, MemoryError):  # the machine's
         raise
     except (Exception, SystemExit) as error:  # whatever a user's module raises
@@ -34,6 +35,6 @@ def imported(name: str, *, field: str, what: str, fits: Callable[[Any], bool]) -
         near = nearest(attribute, (other for other, value in content.items() if fits(value)))
         seen = f"{attribute} is a {type(found).__name__}" if attribute in content else f"there is no {attribute}"
         raise BadConfiguration(
-            f"{field}: in {module} {seen}, wanted {what}" + (f": did you mean {near}?" if near else ".")
+            f"{field}: in {module} ({place}) {seen}, wanted {what}" + (f": did you mean {near}?" if near else ".")
         )
     return found
