@@ -18,6 +18,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from belay_api.dataset import Floor, OfflineEstimate
+from belay_api.environment import CostReport, WrapperSpec
 from belay_api.model import Model
 from belay_api.outcomes import KnownOutcome
 from belay_api.spaces import ArraySpace, BoxSpace, DiscreteSpace, Space, space_model  # noqa: F401  known from here too
@@ -76,6 +77,8 @@ class EvaluationReport(Model):
     """Highest return."""
     cut: int = 0
     """Episodes that had not ended after 100,000 timesteps of an environment without a cap: their returns so far."""
+    costs: list[CostReport] = Field(default_factory=list)
+    """What `environment.constraints` cost; empty: there are none."""
 
 
 class Lineage(Model):
@@ -136,6 +139,9 @@ class Manifest(Model):
     """As `spec.algorithm` names it; None: imported from something that does not say."""
     environment: str | None
     """Gymnasium id; None: learned from a dataset or imported, and nobody said."""
+    wrappers: list[WrapperSpec] = Field(default_factory=list)
+    """Layers around that environment, the innermost first: what goes in and comes out is what the outermost shows and
+    takes."""
     observation: Space
     """What goes in."""
     action: ArraySpace

@@ -46,6 +46,7 @@ def aggregate(seeds: Sequence[SeedStatus], *, gated: bool = False) -> Aggregate 
             floor=best.floor,
             step=best.best_step,
             random=best.random,
+            costs=best.costs,
             artifact=best.artifact,
         ),
     )

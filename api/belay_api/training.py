@@ -8,6 +8,7 @@ from pydantic import Field
 from belay_api.algorithms import FROM_DATASET, AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
 from belay_api.dataset import DatasetSpec, Floor, OfflineEstimate
+from belay_api.environment import ConstraintSpec, CostStatus, DrawSpec, RewardSpec, WrapperSpec
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.gates import Gates, Validation
 from belay_api.model import Model, StatusModel, rule, rules
@@ -56,6 +57,22 @@ class EnvironmentSpec(Model):
     """Gymnasium id such as `CartPole-v1`; `package.module:Id-v0` imports the module first."""
     kwargs: FreeForm = Field(default_factory=dict)
     """Keyword arguments of `gymnasium.make`."""
+    wrappers: Annotated[list[WrapperSpec], Field(max_length=32)] = Field(default_factory=list)
+    """Layers around the environment, the innermost first. They are part of the task: the served policy takes what the
+    outermost shows, and whoever asks it has them around the own environment as well."""
+    randomize: Annotated[dict[str, DrawSpec], Field(max_length=32)] = Field(default_factory=dict)
+    """What is drawn anew for each episode, by keyword argument of the environment or else by attribute: domain
+    randomisation. Each has one of `uniform: [low, high]`, `log: [low, high]` and `choice: [...]`. Training and
+    evaluations both draw, each from reset seeds of its own."""
+    constraints: Annotated[
+        list[ConstraintSpec],
+        Field(
+            max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+        ),
+    ] = Field(default_factory=list)
+    """Costs that are counted beside the reward. They change nothing that is learned, unless `reward` names them."""
+    reward: RewardSpec = RewardSpec()
+    """The reward that is learned from; unset: the environment's own."""
     vector: VectorSpec = VectorSpec()
     """Parallel copies for collection; evaluation has copies of its own."""
     reward_range: RewardRange | None = None
@@ -396,6 +413,9 @@ class SeedStatus(StatusModel):
     """Which environment's preset it ran with, once the seed succeeded; `default`: the one for all without their own."""
     random: RandomReturn | None = None
     """What random actions return, once the seed succeeded; absent where that was not measured."""
+    costs: list[CostStatus] | None = None
+    """What the published checkpoint cost by `environment.constraints`, once the seed succeeded; absent: there are
+    none."""
     artifact: ArtifactRef | None = None
     """The best evaluated checkpoint, once the seed succeeded."""
     code: str | None = None
@@ -426,6 +446,8 @@ class BestSeed(StatusModel):
     """Timestep of its checkpoint."""
     random: RandomReturn | None = None
     """What random actions return in the same environment, to compare; absent where that was not measured."""
+    costs: list[CostStatus] | None = None
+    """What it cost by `environment.constraints`; absent: there are none."""
     artifact: ArtifactRef
     """Its artifact."""
 
@@ -542,6 +564,8 @@ class TrainingReport(Model):
     """Timestep of the published checkpoint."""
     random: RandomReturn | None = None
     """What random actions return; None: not measured."""
+    costs: list[CostStatus] | None = None
+    """What the published checkpoint cost by `environment.constraints`; None: there are none."""
     artifact: ArtifactRef | None = None
     """The published checkpoint."""
     steps_per_second: float | None = None

@@ -12,6 +12,7 @@ from gymnasium import spaces
 WANTED = 20.0  # °C
 HEATER = 1.5  # °C it adds in a quarter of an hour
 LEAK = 0.05  # share of the difference to the outside that is lost in that time
+COLD = 18.0  # °C below which people put a coat on
 PRICE = 0.1  # of a quarter of an hour's heating, in °C of comfort
 
 
@@ -21,6 +22,9 @@ class Thermostat(gymnasium.Env):
     observation_space = spaces.Box(-60.0, 60.0, (3,), np.float32)  # inside, outside, hours until midnight
     action_space = spaces.Discrete(2)  # 0: off, 1: on
 
+    def __init__(self, leak=LEAK):
+        self.leak = leak
+
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.quarter = 0
@@ -29,16 +33,22 @@ class Thermostat(gymnasium.Env):
         return self._observation(), {}
 
     def step(self, action):
-        self.inside += HEATER * float(action) - LEAK * (self.inside - self._outside())
+        self.inside += HEATER * float(action) - self.leak * (self.inside - self._outside())
         self.quarter += 1
         reward = -min(abs(self.inside - WANTED), 10.0) - PRICE * float(action)
-        return self._observation(), reward, False, self.quarter == 96, {}
+        told = {"cold": float(self.inside < COLD), "heating": float(action)}
+        return self._observation(), reward, False, self.quarter == 96, told
 
     def _outside(self):
         return self.mean_outside - 5.0 * math.cos(2 * math.pi * self.quarter / 96)
 
     def _observation(self):
         return np.array([self.inside, self._outside(), 24.0 - self.quarter / 4], np.float32)
+
+
+def comfort(observation):
+    """How near the room is to 20 °C, as a potential; of the latest of several stacked observations."""
+    return -abs(float(observation[-3]) - WANTED)
 
 
 gymnasium.register(id="Thermostat-v0", entry_point=Thermostat, max_episode_steps=96)

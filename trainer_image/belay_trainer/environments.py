@@ -5,7 +5,8 @@ that were trained on. Evaluations begin at reset seeds below 2^31, copies at one
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -16,39 +17,24 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from belay_api.spaces import space_model
 from belay_api.training import MOST_COPIES, EnvironmentSpec, RewardRange
 from belay_trainer.errors import BadConfiguration
+from belay_trainer.faults import USER_FAULTS
 from belay_trainer.imports import Imported, import_module_of
+from belay_trainer.wrapping.randomized import Randomized
+from belay_trainer.wrapping.wrappers import wrap
 
 Environment = gymnasium.Env[Any, Any]
 
 TRAINING_SEEDS = 2**31  # from here on; NumPy's older generators take 32 bits and no more
 
-# What a wrong id, module or keyword raises while an environment is made. Anything else may be the machine's fault and
-# is worth another pod.
-_USER_FAULTS = (
-    gymnasium.error.Error, ImportError, TypeError, ValueError, AttributeError, LookupError, AssertionError,
-    NotImplementedError,
-)  # fmt: skip
-
 
 def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
-    """Return what makes one copy of the environment.
+    """Return what makes one copy of the task: the environment in its wrappers, with its draws for each episode.
 
-    Its Raises: BadConfiguration when the id, its module or its keyword arguments do not give an environment.
+    Its Raises: BadConfiguration when the id, its module, its keyword arguments, its wrappers or its draws do not give
+        an environment.
     """
-
-    def make() -> Environment:
-        imported = import_module_of(spec.id)
-        try:
-            return gymnasium.make(spec.id, **spec.kwargs)
-        except gymnasium.error.UnregisteredEnv as error:
-            raise BadConfiguration(_unregistered(spec.id, imported, error)) from error
-        except _USER_FAULTS as error:
-            raise BadConfiguration(
-                f"environment.id {spec.id!r} with kwargs {spec.kwargs} cannot be made: "
-                f"{type(error).__name__}: {error}. Correct environment.kwargs or the environment."
-            ) from error
-
-    return make
+    made = partial(_made, spec)
+    return (lambda: Randomized(made, spec.randomize)) if spec.randomize else partial(made, {})
 
 
 def check_spaces(environment: Environment) -> None:
@@ -89,7 +75,7 @@ def try_out(environment: Environment) -> None:
             raise TypeError(
                 f"step() returned {len(stepped)} values, wanted (observation, reward, terminated, truncated, info)"
             )
-    except _USER_FAULTS as error:
+    except USER_FAULTS as error:
         raise BadConfiguration(
             f"environment.id: the first reset and step failed: {type(error).__name__}: {error}. Environments of Gym's "
             "old API need a wrapper that speaks Gymnasium's (`shimmy` has one)."
@@ -156,9 +142,30 @@ def reset_seeds(seed: int, copies: int) -> list[int]:
     return [TRAINING_SEEDS + (seed * MOST_COPIES + copy) % TRAINING_SEEDS for copy in range(copies)]
 
 
-def vectorised(make: Callable[[], Environment], copies: int) -> Copies:
-    """Return `copies` environments, each counting its episode returns."""
-    return Copies([lambda: RewardMonitor(make()) for _ in range(copies)])
+def vectorised(
+    make: Callable[[], Environment], copies: int, *, around: Callable[[Environment], Environment] = lambda it: it
+) -> Copies:
+    """Return `copies` environments, each counting its episode returns.
+
+    Args:
+        around: What stands around each of them; returns are counted within.
+    """
+    return Copies([lambda: around(RewardMonitor(make())) for _ in range(copies)])
+
+
+def _made(spec: EnvironmentSpec, drawn: Mapping[str, Any]) -> Environment:
+    """Return the environment in its wrappers. Args: drawn: Keyword arguments over those of the spec."""
+    imported, kwargs = import_module_of(spec.id), spec.kwargs | drawn
+    try:
+        made = gymnasium.make(spec.id, **kwargs)
+    except gymnasium.error.UnregisteredEnv as error:
+        raise BadConfiguration(_unregistered(spec.id, imported, error)) from error
+    except USER_FAULTS as error:
+        raise BadConfiguration(
+            f"environment.id {spec.id!r} with kwargs {kwargs} cannot be made: "
+            f"{type(error).__name__}: {error}. Correct environment.kwargs or the environment."
+        ) from error
+    return wrap(made, spec.wrappers)
 
 
 def _unregistered(id: str, imported: Imported | None, error: Exception) -> str:

@@ -22,6 +22,7 @@ from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.randomness import untouched
+from belay_trainer.wrapping.costs import Tally
 
 COPIES = 16  # where nobody asks for another number; more gain little and cost an environment each
 ENDLESS = 100_000  # timesteps; an episode of an environment without a cap is cut there, and counts as it stands
@@ -44,7 +45,7 @@ class Evaluation:
     """What came of an evaluation."""
 
     report: EvaluationReport | None  # None: nobody played
-    played: dict[str, Played]  # by outcome: return and length
+    played: dict[str, Played]  # by outcome: return, length, and the cost of each constraint
     score: float | None  # what checkpoints are compared by, the mean return where there is one; None: cannot be judged
     returns: np.ndarray | None = None  # (episodes,)
 
@@ -113,6 +114,7 @@ class Evaluator:
             copies: Played side by side; None: the usual number.
         """
         self._seeds, self._declared = range(first_seed, first_seed + episodes), task.reward_range is not None
+        self._constraints = task.constraints
         with untouched():
             self._environments = [make() for _ in range(min(copies or COPIES, episodes))]
         self.rewards = environments.reward_range(self._environments[0], task)
@@ -144,7 +146,7 @@ class Evaluator:
             reward lies outside environment.rewardRange.
         """
         with untouched():
-            returns, lengths, cut = self._play(policy, stop, self._seeds)
+            returns, lengths, costs, cut = self._play(policy, stop, self._seeds)
         _check_finite(returns, at="" if step is None else f" at timestep {step}")
         report = EvaluationReport(
             step=step,
@@ -155,8 +157,9 @@ class Evaluator:
             min=float(returns.min()),
             max=float(returns.max()),
             cut=cut,
+            costs=costs.reports(self._seeds, timesteps=int(lengths.sum())),
         )
-        return Evaluation(report, _played(returns, lengths), score=report.mean, returns=returns)
+        return Evaluation(report, _played(returns, lengths, costs), score=report.mean, returns=returns)
 
     def returns(self, policy: Policy, seeds: range, *, stop: Callable[[], bool] = lambda: False) -> np.ndarray:
         """Return the return of each episode that begins at one of these reset seeds, in their order.
@@ -164,7 +167,7 @@ class Evaluator:
         Raises: as a call.
         """
         with untouched():
-            returns, _, _ = self._play(policy, stop, seeds)
+            returns, *_ = self._play(policy, stop, seeds)
         _check_finite(returns)
         return returns
 
@@ -198,13 +201,13 @@ class Evaluator:
 
         with untouched():
             try:
-                returns, lengths, _ = self._play(
+                returns, lengths, costs, _ = self._play(
                     Uniform(self._environments[0], seed), stop, range(first, first + RANDOM_EPISODES), begins, waits
                 )
             except _Unfinished:
                 log.info("episodes of random actions do not end soon: what they return is not known")
                 return None
-        return _played(returns, lengths) if np.isfinite(returns).all() else None
+        return _played(returns, lengths, costs) if np.isfinite(returns).all() else None
 
     def known(
         self,
@@ -231,7 +234,7 @@ class Evaluator:
                 evaluated=one,
                 low=reach[name][0],
                 high=reach[name][1],
-                certain=certain[name],
+                certain=certain.get(name),
             )
             for name, one in played.items()
         }
@@ -248,8 +251,8 @@ class Evaluator:
         seeds: range,
         begins: Callable[[int], bool] = lambda _: True,
         waits: Callable[[int], bool] = lambda _: True,
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return the returns and lengths of the episodes with these reset seeds, and how many were cut.
+    ) -> tuple[np.ndarray, np.ndarray, Tally, int]:
+        """Return the returns, lengths and costs of the episodes with these reset seeds, and how many were cut.
 
         Args:
             begins: Whether another episode may begin after so many timesteps in all; the first ones always do.
@@ -257,7 +260,7 @@ class Evaluator:
         Raises: _Unfinished when `waits` says no.
         """
         returns, lengths, steps, cut = [0.0] * len(seeds), [0] * len(seeds), 0, 0
-        waiting = iter(range(len(seeds)))
+        waiting, costs = iter(range(len(seeds))), Tally(self._constraints, len(seeds))
         under_way = [_start(e, episode, seeds) for e, episode in zip(self._environments, waiting, strict=False)]
         begun = len(under_way)
         while under_way:
@@ -268,8 +271,9 @@ class Evaluator:
             actions, _ = policy.predict(np.stack([observation for _, _, observation in under_way]), deterministic=True)
             going_on = []
             for (environment, episode, _), action in zip(under_way, actions, strict=True):
-                observation, reward, terminated, truncated, _ = environment.step(action)
+                observation, reward, terminated, truncated, info = environment.step(action)
                 self._check(float(reward))
+                costs.add(info, episode=episode, step=lengths[episode])
                 returns[episode] += float(reward)
                 lengths[episode] += 1
                 steps += 1
@@ -281,7 +285,7 @@ class Evaluator:
                     going_on.append(_start(environment, following, seeds))
                     begun += 1
             under_way = going_on
-        return np.asarray(returns[:begun]), np.asarray(lengths[:begun]), cut
+        return np.asarray(returns[:begun]), np.asarray(lengths[:begun]), costs, cut
 
     def _check(self, reward: float) -> None:
         """Hold a reward against what is said of all of them. Raises: BadConfiguration."""
@@ -309,7 +313,7 @@ def _check_finite(returns: np.ndarray, *, at: str = "") -> None:
         raise Diverged(f"an evaluation return{at} is not finite: look at the environment's rewards.")
 
 
-def _played(returns: np.ndarray, lengths: np.ndarray) -> dict[str, Played]:
+def _played(returns: np.ndarray, lengths: np.ndarray, costs: Tally) -> dict[str, Played]:
     return {
         name: Played(
             episodes=len(values),
@@ -318,7 +322,7 @@ def _played(returns: np.ndarray, lengths: np.ndarray) -> dict[str, Played]:
             min=float(values.min()),
             max=float(values.max()),
         )
-        for name, values in (("return", returns), ("length", lengths))
+        for name, values in {"return": returns, "length": lengths, **costs.totals(len(returns))}.items()
     }
 
 

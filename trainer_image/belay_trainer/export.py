@@ -102,6 +102,7 @@ def export(
     manifest = Manifest(
         algorithm=learner.algorithm,
         environment=run.spec.played_in.id if run.spec.played_in else None,
+        wrappers=run.spec.played_in.wrappers if run.spec.played_in else [],
         observation=space_model(environment.observation_space),
         action=space_model(environment.action_space),
         output=networks.output,

@@ -6,6 +6,8 @@ that was not: what a lost life told beyond its last checkpoint is void, and told
 
 from collections.abc import Mapping, Sequence
 
+from belay_api.environment import CostReport
+from belay_trainer.metrics import COST, RATE
 from belay_trainer.trackers.tracker import Tracker
 
 ROWS = 1000  # of updates; a picture has no more pixels, and each costs about a tenth of a millisecond
@@ -35,9 +37,13 @@ class History:
         self._next = self._after(step)
         self._tell(step, metrics)
 
-    def evaluation(self, step: int, *, mean_return: float, mean_length: float) -> None:
+    def evaluation(
+        self, step: int, *, mean_return: float, mean_length: float, costs: Sequence[CostReport] = ()
+    ) -> None:
         """Tell how an evaluation went."""
-        self._tell(step, {"return": mean_return, "length": mean_length})
+        found = {"return": mean_return, "length": mean_length}
+        found |= {f"{COST}{one.name}": one.per_episode for one in costs}
+        self._tell(step, found | {f"{RATE}{one.name}": one.per_step for one in costs})
 
     def estimate(self, step: int, score: float | None) -> None:
         """Tell by what a checkpoint was judged where nobody played; None: it cannot be."""

@@ -164,7 +164,9 @@ class Loop:
             step=report.step, mean=report.mean, std=report.std, episodes=report.episodes
         )
         self.state.seen(found.played)
-        self._history.evaluation(report.step, mean_return=report.mean, mean_length=found.played["length"].mean)
+        self._history.evaluation(
+            report.step, mean_return=report.mean, mean_length=found.played["length"].mean, costs=report.costs
+        )
 
     def diagnose(self, length: Played | None = None) -> None:
         """Look what is wrong with the training. Args: length: Of episodes in a new evaluation; None: there is none."""

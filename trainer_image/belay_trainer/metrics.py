@@ -3,8 +3,11 @@
 A library has names of its own; whoever looks at curves meets these, whichever library learned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+COST, RATE = "cost/", "cost_rate/"
+"""Before the name of a constraint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,13 @@ METRICS = (
     Metric(
         "collection/success_rate", "Share of them that ended with `is_success`; only where the environment says so."
     ),
+    Metric("cost/NAME", "Mean cost of the episodes of an evaluation by the constraint NAME."),
+    Metric("cost_rate/NAME", "Their costs over their timesteps."),
+    Metric("collection/cost/NAME", "Mean cost of the latest episodes of collection by the constraint NAME."),
+    Metric("collection/cost_rate/NAME", "Their costs over their timesteps."),
+    Metric("collection/shaped_return", "Mean return of these episodes in the rewards that are learned from, unscaled."),
+    Metric("collection/component/NAME", "Its part by the component NAME of the reward, weighted; `reward`: the own."),
+    Metric("collection/potential", "Its part by the potential."),
     Metric("steps_per_second", "Timesteps per second of this life, evaluations and checkpoints included."),
     Metric("loss", "What the last gradient step minimised.", "train/loss"),
     Metric("policy_loss", "Its part that improves the policy.", "train/policy_loss"),
@@ -52,6 +62,24 @@ METRICS = (
     Metric("updates", "Gradient steps, or passes over the data, so far.", "train/n_updates"),
 )
 _BY_LIBRARY = {metric.library: metric for metric in METRICS if metric.library}
+
+
+def of_episodes(episodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return what figures of episodes of collection come to: costs, and parts of the reward that is learned from.
+
+    Args:
+        episodes: At least one; `r`, `l` and `t` are its return, length and time.
+
+    >>> of_episodes([{"r": 1.0, "l": 10, "t": 0.1, "cost/heat": 2.0}, {"r": 1.0, "l": 30, "t": 0.2, "cost/heat": 4.0}])
+    {'collection/cost/heat': 3.0, 'collection/cost_rate/heat': 0.15}
+    """
+    found, timesteps = {}, sum(episode["l"] for episode in episodes)
+    for name in sorted(episodes[-1].keys() - {"r", "l", "t"}):
+        total = float(sum(episode[name] for episode in episodes))
+        found[f"collection/{name}"] = total / len(episodes)
+        if name.startswith(COST):
+            found[f"collection/{RATE}{name.removeprefix(COST)}"] = total / timesteps
+    return found
 
 
 def named(metrics: Mapping[str, float]) -> dict[str, float]:

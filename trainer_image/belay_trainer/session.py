@@ -4,6 +4,7 @@ from pathlib import Path
 
 import httpx
 
+from belay_api.environment import CostStatus
 from belay_api.outcomes import RandomReturn
 from belay_api.training import TrainingReport
 from belay_trainer import gpu
@@ -13,7 +14,7 @@ from belay_trainer.evaluate import Stopped
 from belay_trainer.heartbeat import Heartbeat, ProgressSink
 from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
-from belay_trainer.measure import measure
+from belay_trainer.measure import Measured, measure
 from belay_trainer.publish import publish
 from belay_trainer.seal import Seal
 from belay_trainer.stop import Stop
@@ -68,6 +69,7 @@ def train_in(
         floor=measured.floor,
         best_step=trained.best.step,
         random=_random(trained),
+        costs=_costs(measured),
         artifact=published.artifact,
         steps_per_second=trained.steps_per_second,
         resumed_from=trained.resumed_from,
@@ -79,6 +81,14 @@ def train_in(
         findings=list(trained.findings),
         validation=published.validation,
     )
+
+
+def _costs(measured: Measured) -> list[CostStatus] | None:
+    told = [
+        CostStatus(name=one.name, per_episode=one.per_episode, per_step=one.per_step, over_limit=one.over_limit)
+        for one in (measured.report.costs if measured.report else ())
+    ]
+    return told or None
 
 
 def _random(trained: Trained) -> RandomReturn | None:

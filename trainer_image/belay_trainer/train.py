@@ -26,6 +26,7 @@ from belay_trainer.offline.held_out import HeldOut
 from belay_trainer.randomness import untouched
 from belay_trainer.stop import Stop
 from belay_trainer.validation.gates import check_gates
+from belay_trainer.wrapping.info import check_keys
 
 PATIENCE_S = 60.0  # for the store's list of checkpoints, before a seed starts without it
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def build(run: Run) -> Learner:
     environments.check_wrappers(probe)
     with untouched():
         environments.try_out(probe)
+        check_keys(probe, run.spec.environment)
     learner = learners.build(run, make, probe)
     with untouched():
         check_gates(run.spec.gates or (), probe, run.spec.environment)

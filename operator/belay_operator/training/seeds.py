@@ -92,6 +92,7 @@ def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
             "preset": report.preset,
             "gpu": report.gpu,
             "random": report.random,
+            "costs": report.costs,
             "artifact": report.artifact,
             "code": report.code,
             "validation": report.validation,

@@ -29,6 +29,13 @@ CONTINUOUS = {
     "evaluation": {"every": 400, "episodes": 1},
     "checkpoint": {"every": 200},
 }
+LAYERED = {
+    "id": "layered_tasks:Heater-v0",
+    "wrappers": [{"name": "FrameStackObservation", "kwargs": {"stack_size": 2}}, {"name": "FlattenObservation"}],
+    "randomize": {"heat": {"uniform": [0, 1]}},
+    "constraints": [{"name": "heat"}],
+    "reward": {"components": {"cost": -0.5}, "potential": "layered_tasks:time_left"},
+}
 BRIEF = CONTINUOUS | {"budget": {"steps": 400}}
 
 
@@ -89,6 +96,9 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
         (BRIEF | {"algorithm": {"tqc": SMALL}}, (300,)),
         # Running statistics of layers, which the updates themselves use after a while.
         (BRIEF | {"algorithm": {"crossq": SMALL | {"policy_kwargs": {"renorm_warmup_steps": 100}}}}, (500,)),
+        # Layers that hold functions, draws for each episode by keyword and by attribute, and another reward.
+        (SHORT | {"environment": LAYERED, "normalize": {"reward": True}}, (4,)),
+        ({"environment": {"id": "CartPole-v1", "randomize": {"gravity": {"uniform": [5, 15]}}}}, (3,)),
         (
             SHORT
             | {"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}},

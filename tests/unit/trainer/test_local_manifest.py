@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 EXAMPLES = [
     path
     for path in sorted((ROOT / "examples").rglob("*.yaml"))
-    if any(one and one["kind"] == "RLTrainingJob" for one in yaml.safe_load_all(path.read_text()))
+    if any(one and one.get("kind") == "RLTrainingJob" for one in yaml.safe_load_all(path.read_text()))
 ]
 assert len(EXAMPLES) >= 5, "no examples: this test would pass by testing nothing"
 

@@ -171,6 +171,6 @@ def world_of(given: Mapping[str, Any]) -> World:
 def _pod(said: Mapping[str, Any]) -> Json:
     words = dict(said)
     if "return" in words:  # short for a seed that succeeded
-        more = {name: words.pop(name) for name in ("random", "code", "validation") if name in words}
+        more = {name: words.pop(name) for name in ("random", "costs", "code", "validation") if name in words}
         words |= {"phase": "Succeeded", "report": report(words["index"], words.pop("return"), **more)}
     return pod(**words)

@@ -7,7 +7,7 @@ only when it runs: help and bad arguments are told at once.
 import argparse
 from typing import Protocol
 
-from belay_trainer.commands import evaluate_offline, import_policy, pod, record, run, validate, verify
+from belay_trainer.commands import collect, evaluate_offline, import_policy, pod, record, run, validate, verify
 
 
 class Command(Protocol):
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "run": run,
     "import": import_policy,
     "verify": verify,
+    "collect": collect,
     "evaluate-offline": evaluate_offline,
     "record": record,
     "validate": validate,

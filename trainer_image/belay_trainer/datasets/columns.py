@@ -34,8 +34,14 @@ COLUMNS = {
         False, "as `observation`: what followed; needed only in the last row of a truncated episode, null elsewhere"
     ),
     "time": Column(False, "timestamp, or number of seconds since 1970: when the action was taken"),
+    "policy": Column(False, "text: which policy acted, for people; not read"),
+    "seed": Column(False, "whole number: reset seed of the episode, for people; not read"),
 }
 """In the order of the reference page."""
+FOR_PEOPLE = ("policy", "seed")
+"""Columns that nothing is computed from."""
+COST = "cost."
+"""Before the name of a constraint: a column of what each timestep cost by it. Kept, and not read."""
 
 
 def other_columns(present: Iterable[str], *, source: str) -> list[str]:
@@ -44,7 +50,7 @@ def other_columns(present: Iterable[str], *, source: str) -> list[str]:
     Raises: BadConfiguration when a required column is missing, or an optional one is and another has nearly its name.
     """
     found = list(present)
-    unknown = [name for name in found if name not in COLUMNS]
+    unknown = [name for name in found if name not in COLUMNS and not name.startswith(COST)]
     for name, column in COLUMNS.items():
         if name in found:
             continue
@@ -52,7 +58,7 @@ def other_columns(present: Iterable[str], *, source: str) -> list[str]:
         if column.required:
             hint = f"there is `{close}`: rename it." if close else f"there are {', '.join(found) or 'none'}."
             raise BadConfiguration(f"{source}: column `{name}` ({column.holds}) is missing; {hint}")
-        if close:
+        if close and name not in FOR_PEOPLE:
             raise BadConfiguration(
                 f"{source}: column `{close}` is not known; did you mean `{name}` ({column.holds})? "
                 "Rename it, or give it a name that is less like it."

@@ -93,7 +93,7 @@ class Learner(Protocol):
 
         Args:
             observations: Raw ones, (observation, *shape).
-        Returns: None where there is no critic of single observations.
+        Returns: None where there is no critic of single observations, or it learns from other rewards.
         """
 
     def finite(self) -> bool:

@@ -36,7 +36,9 @@ from belay_trainer.evaluate import Policy
 from belay_trainer.learners import archive, policy_kwargs
 from belay_trainer.learners.learner import Internals, Networks
 from belay_trainer.learners.networks import Preprocessed
+from belay_trainer.metrics import of_episodes
 from belay_trainer.presets.preset import Asked, Model
+from belay_trainer.wrapping import shaping
 
 # Found by leaving out one at a time and comparing final weights; the few that made no difference depend on where the
 # cut falls, and are kept.
@@ -69,6 +71,7 @@ class StableBaselines(ABC):
     output: str
     packages = LIBRARY
     from_dataset = None
+    shaped = False  # it learns from other rewards than the environment's own
 
     def __init__(self, run: Run, make: Callable[[], Environment], probe: Environment) -> None:
         spec, space = run.spec, probe.action_space
@@ -86,7 +89,9 @@ class StableBaselines(ABC):
         )
         self.preset = preset.preset
         self._steps = spec.budget.steps
-        tasks: VecEnv = environments.vectorised(make, preset.copies)
+        task, discount, clip = spec.environment, float(preset.arguments["gamma"]), spec.environment.reward.clip
+        around = shaping.around(task, discount=discount, scaled=preset.scaled.reward)
+        tasks: VecEnv = environments.vectorised(make, preset.copies, around=around)
         if preset.scaled.observation and not _scalable(probe):
             raise BadConfiguration(
                 f"normalize.observation: observations of this task, {probe.observation_space}, have no scale of their "
@@ -95,7 +100,11 @@ class StableBaselines(ABC):
         if preset.scaled:
             scaled = preset.scaled
             tasks = VecNormalize(
-                tasks, norm_obs=scaled.observation, norm_reward=scaled.reward, gamma=preset.arguments["gamma"]
+                tasks,
+                norm_obs=scaled.observation,
+                norm_reward=scaled.reward,
+                gamma=discount,
+                **({"clip_reward": clip} if clip is not None else {}),
             )
         network, field = _network(probe), f"algorithm.{self.algorithm}"
         further = policy_kwargs.read(spec.algorithm.settings, self.library.policy_aliases[network], field=field)
@@ -106,7 +115,7 @@ class StableBaselines(ABC):
             raise BadConfiguration(f"{field} refuses its settings or the task: {error}") from error
         policy_kwargs.check_kept(further, self.model.policy_kwargs, field=field)
         self.model.set_logger(Logger(folder=None, output_formats=[]))  # numbers are read from it, nothing is printed
-        self.discount = float(preset.arguments["gamma"])
+        self.discount, self.shaped = discount, task.reward.shapes
         self._hook = _Hook()
         self._unstarted = copy.deepcopy({name: getattr(self.model, name) for name in ("_last_obs", *_COLLECTION)})
 
@@ -175,6 +184,7 @@ class StableBaselines(ABC):
         if episodes := self.model.ep_info_buffer:
             found["collection/return"] = float(np.mean([episode["r"] for episode in episodes]))
             found["collection/length"] = float(np.mean([episode["l"] for episode in episodes]))
+            found |= of_episodes(episodes)
         if successes := self.model.ep_success_buffer:
             found["collection/success_rate"] = float(np.mean(successes))
         return found
@@ -194,6 +204,8 @@ class StableBaselines(ABC):
 
     def values(self, observations: np.ndarray) -> np.ndarray | None:
         """See `Learner.values`."""
+        if self.shaped:
+            return None
         policy, device = self.model.policy, self.model.device
         policy.set_training_mode(False)  # as collecting does: nothing may learn from this
         shape = list(self.model.observation_space.shape or ())
@@ -383,7 +395,7 @@ class _Hook(BaseCallback):
     def _record(self, recorder: Recorder) -> None:
         seen, normaliser = self.locals, self.model.get_vec_normalize_env()
         recorder.step(
-            rewards=seen["rewards"] if normaliser is None else normaliser.old_reward,
+            rewards=shaping.own(seen["rewards"] if normaliser is None else normaliser.old_reward, seen["infos"]),
             dones=seen["dones"],
             infos=seen["infos"],
             observations=seen["new_obs"] if normaliser is None else normaliser.old_obs,

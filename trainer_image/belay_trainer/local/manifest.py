@@ -55,10 +55,10 @@ def read_manifest(path: Path, *, name: str | None = None) -> Manifest:
         name: Which, where the file has several; None: it has one.
     Raises: BadConfiguration naming every fault.
     """
-    body = _chosen(_documents(path), path, name)
+    body = _chosen(documents(path), path, name)
     schema = definition(next(kind for kind in RESOURCES if kind.kind == KIND))
     schema = schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    _refuse(path, _shape_faults(schema, body, ""))
+    _refuse(path, shape_faults(schema, body, ""))
     spec = _spec(path, schema, body)
     whole = {**body, "spec": spec.dump()}
     _refuse(path, _broken_rules(schema, body, whole, ""))
@@ -106,7 +106,8 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _documents(path: Path) -> list[Any]:
+def documents(path: Path) -> list[Any]:
+    """Return what stands in a YAML file, without empty documents. Raises: BadConfiguration."""
     try:
         text = path.read_text(encoding="utf-8")
         return [document for document in yaml.load_all(text, _Loader) if document is not None]
@@ -137,7 +138,7 @@ def _chosen(documents: list[Any], path: Path, name: str | None) -> dict[str, Any
 
 
 # --- what is wrong with it --------------------------------------------------------------------------------------------
-def _shape_faults(schema: Mapping[str, Any], said: Any, path: str) -> Iterator[str]:
+def shape_faults(schema: Mapping[str, Any], said: Any, path: str) -> Iterator[str]:
     """Yield what does not exist or is of another type."""
     if said is None:
         return  # the API server drops it
@@ -151,7 +152,7 @@ def _shape_faults(schema: Mapping[str, Any], said: Any, path: str) -> Iterator[s
         yield from _field_faults(schema, said, path)
     elif isinstance(said, list) and "items" in schema:
         for place, item in enumerate(said):
-            yield from _shape_faults(schema["items"], item, f"{path}[{place}]")
+            yield from shape_faults(schema["items"], item, f"{path}[{place}]")
 
 
 def _field_faults(schema: Mapping[str, Any], said: Mapping[Any, Any], path: str) -> Iterator[str]:
@@ -159,11 +160,11 @@ def _field_faults(schema: Mapping[str, Any], said: Mapping[Any, Any], path: str)
     for key, value in said.items():
         here = f"{path}.{key}".lstrip(".")
         if fields is not None and key in fields:
-            yield from _shape_faults(fields[key], value, here)
+            yield from shape_faults(fields[key], value, here)
         elif fields is not None:
             yield f"{here} is no field{_advice(str(key), list(fields))}"
         elif isinstance(values, dict):
-            yield from _shape_faults(values, value, here)
+            yield from shape_faults(values, value, here)
     for key in schema.get("required", ()):
         if said.get(key) is None:
             yield f"{path}.{key} is missing".lstrip(".")

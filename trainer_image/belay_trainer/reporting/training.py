@@ -11,6 +11,7 @@ import yaml
 
 from belay_api import names
 from belay_api.artifact import MANIFEST, Manifest
+from belay_api.environment import CostReport
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.summary import FEWEST_SEEDS, aggregate
 from belay_api.training import Aggregate, ArtifactRef, SeedPhase, SeedStatus, TrainingConfig, TrainingReport
@@ -91,6 +92,7 @@ def document(
             "is over those episodes: it says how well this one policy is known, not how far seeds differ. Choosing "
             "return: of the evaluation that chose the checkpoint, and so higher than the policy is worth."
         ),
+        *_costs(result),
         *_failures(reports),
         *_findings(reports),
         Heading("What was trained"),
@@ -244,6 +246,22 @@ def _row(report: TrainingReport, folder: RunFolder) -> list[str]:
         f"{report.steps_per_second:,.0f}" if report.steps_per_second else "–",
         report.preset or "–",
     ]
+
+
+def _costs(result: Result) -> list[Part]:
+    found = result.manifest.evaluation.costs if result.manifest and result.manifest.evaluation else []
+    if not found:
+        return []
+    header = ("cost", "an episode", "a timestep", "episodes with any", "limit", "episodes above it")
+    rows = [
+        (one.name, number(one.per_episode), number(one.per_step), str(one.costly_episodes), *_limit(one))
+        for one in found
+    ]
+    return [Heading("Costs of the best seed's policy"), Table(header, rows)]
+
+
+def _limit(cost: CostReport) -> tuple[str, str]:
+    return ("", "") if cost.limit is None else (number(cost.limit), str(cost.over_limit))
 
 
 def _failures(reports: Sequence[TrainingReport]) -> list[Part]:

@@ -1,0 +1,226 @@
+"""Collections: propensities are the probabilities, cuts change no byte, and what is written can be judged by."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from arro3.io import read_parquet
+from trainer_support import make_config
+
+from belay_api.artifact import EvaluationReport
+from belay_trainer import datasets, environments
+from belay_trainer.__main__ import main
+from belay_trainer.collecting.collect import Collected, collect
+from belay_trainer.collecting.collection import CollectionSpec
+from belay_trainer.collecting.play import play
+from belay_trainer.collecting.policies import player_of
+from belay_trainer.config import Run
+from belay_trainer.errors import BadConfiguration
+from belay_trainer.export import Evaluations, export
+from belay_trainer.ope import Logged, judge
+from belay_trainer.ope.artifact_policy import ArtifactPolicy
+from belay_trainer.train import build
+
+REPORT = EvaluationReport(step=7, episodes=1, first_seed=0, mean=1.0, std=0.0, min=1.0, max=1.0)
+HEATER = {"id": "layered_tasks:Heater-v0", "constraints": [{"name": "heat"}, {"name": "wear", "info": "wear"}]}
+
+
+def _spec(*policies: dict[str, Any], environment: dict[str, Any] | None = None, **more: Any) -> CollectionSpec:
+    parts = {"environment": environment or HEATER, "policies": list(policies), "episodes": 250}
+    return CollectionSpec.model_validate(parts | more)
+
+
+def _artifact(folder: Path, id: str) -> Path:
+    """An untrained PPO as an artifact."""
+    folder.mkdir()
+    run = Run(make_config(environment={"id": id}, algorithm={"ppo": {"net_arch": [8]}}), index=0, seed=0)
+    learner = build(run)
+    learner.start()
+    environment = environments.maker(run.spec.environment)()
+    export(learner, run, environment=environment, evaluations=Evaluations(REPORT, selection=REPORT), folder=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def countdown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _artifact(tmp_path_factory.mktemp("artifacts") / "countdown", "tasks:Countdown-v0")
+
+
+@pytest.fixture(scope="module")
+def pendulum(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _artifact(tmp_path_factory.mktemp("artifacts") / "pendulum", "Pendulum-v1")
+
+
+def _column(path: Path, name: str) -> list[Any]:
+    found: list[Any] = read_parquet(path).read_all()[name].combine_chunks().to_pylist()
+    return found
+
+
+# --- what is played ---------------------------------------------------------------------------------------------------
+def test_a_propensity_is_how_often_an_action_is_taken(countdown: Path) -> None:
+    """Of the mixture that explores, of the network, and of chance: each is asked 4,000 times at one observation."""
+    spec = _spec(
+        {"policy": "random"},
+        {"policy": str(countdown)},
+        {"policy": str(countdown), "name": "greedy", "actions": "greedy", "epsilon": 0.3},
+        {"policy": "layered_tasks:always", "epsilon": 0.1},
+    )
+    environment, generator, count = environments.maker(spec.environment)(), np.random.default_rng(0), 4000
+    observation = environment.reset(seed=3)[0]
+    for place, one in enumerate(spec.policies):
+        player = player_of(one, environment, field="policies")
+        likely = [player.propensity(observation, action) for action in range(2)]
+        assert sum(likely) == pytest.approx(1)
+        taken = np.bincount([player.act(observation, generator) for _ in range(count)], minlength=2) / count
+        assert abs(taken[0] - likely[0]) < 4 * np.sqrt(likely[0] * likely[1] / count), place
+        assert min(likely) > 0
+
+
+def test_policies_play_by_their_weights() -> None:
+    spec = _spec({"policy": "random"}, {"policy": "layered_tasks:always", "weight": 3})
+    environment = environments.maker(spec.environment)()
+    players = [player_of(one, environment, field="policies") for one in spec.policies]
+    played = [play(number, spec, players, environment) for number in range(1000)]
+    share = np.mean([one.policy == "random" for one in played])
+    assert abs(share - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 1000)
+    assert len({one.seed for one in played}) == 1000
+    assert min(one.seed for one in played) >= 2**31, "nothing is learned where policies are evaluated"
+
+
+def test_uniform_actions_of_a_box_have_a_density(pendulum: Path) -> None:
+    environment = environments.maker(_spec({"policy": "random"}, environment={"id": "Pendulum-v1"}).environment)()
+    player = player_of(_spec({"policy": "random"}).policies[0], environment, field="policies")
+    assert player.propensity(None, None) == 0.25
+    drawn = np.array([player.act(None, np.random.default_rng(seed))[0] for seed in range(400)])
+    assert drawn.dtype == np.float32
+    assert np.abs(np.sort(drawn) / 4 + 0.5 - (np.arange(400) + 0.5) / 400).max() < 0.11  # one in 10,000 by chance
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+def test_what_is_written_is_what_happened(tmp_path: Path) -> None:
+    spec = _spec({"policy": "random"}, {"policy": "layered_tasks:always"}, episodes=120)
+    out = tmp_path / "log.parquet"
+    assert collect(spec, out) == Collected(120, 0)
+    dataset, notes = datasets.read(out)
+    assert (dataset.episodes, dataset.discrete, dataset.terminated.all()) == (120, True, True)
+    assert dataset.propensities is not None
+    assert not any("not known" in note for note in notes), "every column is one of the contract"
+    actions = np.array(_column(out, "action"))
+    assert (np.array(_column(out, "cost.heat")) == 0.5 * actions).all()
+    assert np.sum(_column(out, "cost.wear")) == 1200
+    assert (dataset.rewards == actions).all(), "a reward has no cost in it"
+    always = np.array(_column(out, "policy")) == "layered_tasks:always"
+    assert (actions[always] == 1).all()
+    assert (dataset.propensities == np.where(always, 1.0, 0.5)).all()
+    assert set(_column(out, "next_observation")) == {None}
+    left = dataset.observations[dataset.starts[:-1], 0]
+    assert (left == dataset.lengths).all(), "an episode of Countdown shows its length at the start"
+
+
+def test_truncated_episodes_have_what_followed(tmp_path: Path) -> None:
+    wrapper = {"name": "TimeLimit", "kwargs": {"max_episode_steps": 6}}
+    task = {"id": "CartPole-v1", "wrappers": [wrapper], "randomize": {"gravity": {"uniform": [5, 15]}}}
+    collect(_spec({"policy": "random"}, environment=task, episodes=20), tmp_path / "log.parquet")
+    dataset, _ = datasets.read(tmp_path / "log.parquet")
+    assert set(dataset.lengths) == {6}
+    following, known = dataset.follows()
+    assert known.all()
+    before = dataset.observations[dataset.starts[1:] - 1]
+    np.testing.assert_allclose(following[:, 0], before[:, 0] + 0.02 * before[:, 1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("parts", "there"), [(1, 100), (2, 200), (3, 250)])  # in the middle, and before the end
+def test_a_cut_changes_no_byte(tmp_path: Path, parts: int, there: int) -> None:
+    spec = _spec({"policy": "random"}, {"policy": "layered_tasks:always", "epsilon": 0.5})
+    whole, pieces = tmp_path / "whole.parquet", tmp_path / "pieces.parquet"
+    collect(spec, whole)
+    told: list[int] = []
+
+    def leave(count: int) -> None:
+        told.append(count)
+        if len(told) == parts:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        collect(spec, pieces, told=leave)
+    assert not pieces.exists()
+    assert told[-1] == there
+    assert collect(spec, pieces) == Collected(250 - there, there)
+    assert pieces.read_bytes() == whole.read_bytes()
+    assert collect(spec, pieces) == Collected(0, 250)
+    assert [path.name for path in tmp_path.iterdir() if "parts" in path.name] == []
+
+
+def test_another_collection_in_the_same_place_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "log.parquet"
+    collect(_spec({"policy": "random"}, episodes=10), out)
+    with pytest.raises(BadConfiguration, match="log.parquet holds another collection"):
+        collect(_spec({"policy": "random"}, episodes=10, seed=1), out)
+
+
+# --- what it is good for ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("task", ["tasks:Countdown-v0", "Pendulum-v1"])
+def test_a_policy_judged_by_its_own_log_is_worth_what_it_returned(
+    task: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder: Path = request.getfixturevalue(task.rpartition(":")[2].partition("-")[0].lower())
+    short = {"id": task, "wrappers": [{"name": "TimeLimit", "kwargs": {"max_episode_steps": 40}}]}
+    asked = {"environment": short, "policies": [{"policy": str(folder)}], "episodes": 40}
+    (tmp_path / "log.yaml").write_text(yaml.safe_dump(asked))
+    assert main(["collect", "--config", str(tmp_path / "log.yaml"), "--out", str(tmp_path / "log.parquet")]) == 0
+    dataset, _ = datasets.read(tmp_path / "log.parquet")
+    policy = ArtifactPolicy(folder, greedy=False)
+    logged = Logged(policy.fitted(dataset, name="log"), policy, discount=0.99)
+    np.testing.assert_allclose(logged.log_ratios, 0, atol=1e-5)
+    judgement = judge(logged, estimators=("is",))
+    assert judgement.headline is not None
+    assert judgement.headline.found is not None
+    assert judgement.headline.found.value == pytest.approx(logged.returns.mean(), rel=1e-3)
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (lambda it: it.update(policies=[]), "policies"),
+        (lambda it: it.update(polices=it.pop("policies")), "polices is no field: did you mean policies?"),
+        (lambda it: it["policies"][0].update(weight=0), "policies.0.weight is 0"),
+        (lambda it: it["policies"].append({"policy": "random"}), "two are called 'random'"),
+        (lambda it: it["policies"].append({"policy": "layered_tasks:allways"}), r"policies\[1\].*did you mean always"),
+        (
+            lambda it: it["policies"].append({"policy": "layered_tasks:time_left"}),
+            "answers 9.0, wanted an action of Discrete",
+        ),
+        (lambda it: it["policies"].append({"policy": "layered_tasks:whim"}), "and then .* to the same observation"),
+        (
+            lambda it: it["policies"].append({"policy": "layered_tasks:height"}),
+            "layered_tasks:height fails: IndexError",
+        ),
+        (lambda it: it["policies"].append({"policy": "nowhere"}), "policy nowhere: there is no manifest.json"),
+        (lambda it: it["policies"][0].update(actions="greedy"), "actions is for artifacts"),
+        (lambda it: it["environment"].update(id="Pendulum-v1", constraints=[]), "epsilon: actions are Box"),
+        (lambda it: it["environment"]["constraints"].append({"name": "x", "info": "coast"}), "did you mean 'cost'"),
+        (lambda it: it["environment"].update(id="tasks:Explosive-v0", constraints=[]), "the reward is inf at step 0"),
+    ],
+)
+def test_bad_input_is_told(
+    change: Callable[[dict[str, Any]], None], wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = _spec({"policy": "random", "epsilon": 0.5}, episodes=9).dump()
+    change(asked)
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(asked))
+    assert main(["collect", "--config", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "log.parquet")]) == 3
+    told = " ".join(capsys.readouterr().err.split())
+    assert re.search(wanted, told), told
+    assert not (tmp_path / "log.parquet").exists()
+
+
+def test_an_artifact_of_another_task_is_refused(countdown: Path) -> None:
+    spec = _spec({"policy": str(countdown)}, environment={"id": "CartPole-v1"})
+    environment = environments.maker(spec.environment)()
+    with pytest.raises(BadConfiguration, match=r"observations of .* are Box\(2,\).*of the environment Box\(4,\)"):
+        player_of(spec.policies[0], environment, field="policies[0]")

@@ -1,0 +1,101 @@
+"""Episodes as Parquet, in the columns of `docs/reference/dataset.md`; costs stand beside, one column for each."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from belay_trainer.collecting.play import Episode
+from belay_trainer.datasets.columns import COST
+from belay_trainer.files import sync_folder
+
+COMPRESSION = "zstd(3)"
+
+
+def as_parquet(episodes: Sequence[Episode], constraints: Sequence[str], *, metadata: dict[str, str]) -> bytes:
+    """Return a file. Args: constraints: Their names. metadata: What the file says of itself, by key."""
+    from arro3.core import Array, DataType, Table  # noqa: PLC0415  only where a file is written
+    from arro3.io import write_parquet  # noqa: PLC0415
+
+    lengths = [one.length for one in episodes]
+
+    def text(values: list[str]) -> Any:
+        return Array(
+            [value for value, length in zip(values, lengths, strict=True) for _ in range(length)], DataType.utf8()
+        )
+
+    last = np.concatenate([np.arange(length) == length - 1 for length in lengths])
+    terminated = np.repeat([one.terminated for one in episodes], lengths)
+    columns = {
+        "episode": text([f"{one.number:08d}" for one in episodes]),
+        "step": Array.from_numpy(np.concatenate([np.arange(length) for length in lengths])),
+        "observation": _rows(np.concatenate([one.observations[:-1] for one in episodes])),
+        "action": _rows(np.concatenate([one.actions for one in episodes])),
+        "reward": Array.from_numpy(np.concatenate([one.rewards for one in episodes])),
+        "terminated": Array.from_numpy(last & terminated),
+        "truncated": Array.from_numpy(last & ~terminated),
+        "propensity": Array.from_numpy(np.concatenate([one.propensities for one in episodes])),
+        "next_observation": _following(
+            np.stack([one.observations[-1] for one in episodes]), last & ~terminated, lengths
+        ),
+        "policy": text([one.policy for one in episodes]),
+        "seed": Array.from_numpy(np.repeat([one.seed for one in episodes], lengths)),
+    }
+    for place, name in enumerate(constraints):
+        columns[f"{COST}{name}"] = Array.from_numpy(np.concatenate([one.costs[:, place] for one in episodes]).copy())
+    table = Table.from_arrays(list(columns.values()), names=list(columns), metadata=metadata)
+    written = io.BytesIO()
+    write_parquet(table, written, compression=COMPRESSION)
+    return written.getvalue()
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a file says of itself, by key."""
+    from arro3.io import read_parquet  # noqa: PLC0415
+
+    return {key.decode(): value.decode() for key, value in read_parquet(path).schema.metadata.items()}
+
+
+def join(parts: Sequence[Path], path: Path) -> None:
+    """Write the rows of all files into one that is whole or absent."""
+    from arro3.core import RecordBatchReader  # noqa: PLC0415
+    from arro3.io import read_parquet, write_parquet  # noqa: PLC0415
+
+    def batches() -> Iterator[Any]:
+        for part in parts:
+            yield from read_parquet(part).read_all().to_batches()
+
+    temporary = path.with_name(f".{path.name}.tmp")
+    reader = RecordBatchReader.from_batches(read_parquet(parts[0]).schema, batches())
+    write_parquet(reader, temporary, compression=COMPRESSION)
+    temporary.rename(path)
+    sync_folder(path.parent)
+
+
+def _rows(values: np.ndarray) -> Any:
+    """Return a column of numbers, or of lists of numbers, row-major."""
+    from arro3.core import Array, fixed_size_list_array  # noqa: PLC0415
+
+    if values.ndim == 1:
+        return Array.from_numpy(values)
+    flat = np.ascontiguousarray(values.reshape(len(values), -1))
+    return fixed_size_list_array(Array.from_numpy(flat.ravel()), flat.shape[1])
+
+
+def _following(last: np.ndarray, known: np.ndarray, lengths: list[int]) -> Any:
+    """Return `next_observation`, null where it is not needed.
+
+    Args:
+        last: (episodes, *observation).
+        known: (rows,); where the column has a value: in the last row of some episodes.
+    """
+    from arro3.core import Array, list_array  # noqa: PLC0415
+
+    ends = np.cumsum(lengths) - 1
+    values = last.reshape(len(last), -1)[known[ends]]
+    offsets = np.concatenate([[0], np.cumsum(known) * last[0].size]).astype(np.int32)
+    return list_array(
+        Array.from_numpy(offsets), Array.from_numpy(np.ascontiguousarray(values.ravel())), mask=Array.from_numpy(~known)
+    )

@@ -1,0 +1,180 @@
+"""Who plays: each answers an action, and how likely it is to take one: a probability or, for a box, a density.
+
+A policy that has one action for an observation takes it with probability 1 (decision 030).
+"""
+
+import inspect
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+
+from belay_api.artifact import BoxSpace, DiscreteSpace, Space, file_sha256, space_model
+from belay_heads import head_of
+from belay_trainer.collecting.collection import RANDOM, PolicySpec
+from belay_trainer.errors import BadConfiguration
+from belay_trainer.ope.artifact_policy import ArtifactPolicy
+from belay_trainer.wrapping.named import imported
+
+
+class Player(Protocol):
+    """Acts, one observation at a time."""
+
+    source: str
+    """Digest of what it is, such as `sha256:...`; empty: its name says it all."""
+
+    def act(self, observation: Any, generator: np.random.Generator) -> Any:
+        """Return an action in the form that the environment takes."""
+
+    def propensity(self, observation: Any, action: Any) -> float:
+        """Return how likely it is to take this action."""
+
+
+def player_of(spec: PolicySpec, environment: gymnasium.Env[Any, Any], *, field: str) -> Player:
+    """Return who plays. Args: field: Of the collection, for messages. Raises: BadConfiguration."""
+    action = space_model(environment.action_space)
+    found: Player
+    if spec.policy == RANDOM:
+        found = Uniform(action, field)
+    elif ":" in spec.policy:
+        found = Controller(spec.policy, action, environment, field)
+    else:
+        found = Artifact(spec, environment, field)
+    if spec.actions is not None and not isinstance(found, Artifact):
+        raise BadConfiguration(f"{field}.actions is for artifacts, and {spec.policy} is none: leave it out.")
+    if not spec.epsilon:
+        return found
+    if not isinstance(action, DiscreteSpace):
+        raise BadConfiguration(
+            f"{field}.epsilon: actions are {action}; a density and a probability cannot be mixed. Add a policy "
+            f"`{RANDOM}` with a weight instead, or sample from one that draws its actions."
+        )
+    return Exploring(found, spec.epsilon, action.n)
+
+
+class Uniform:
+    """Every action as likely."""
+
+    source = ""
+
+    def __init__(self, action: Space, field: str) -> None:
+        self._action = action
+        if isinstance(action, DiscreteSpace):
+            self._propensity = 1 / action.n
+            return
+        if not isinstance(action, BoxSpace) or None in (*action.low, *action.high):
+            raise BadConfiguration(
+                f"{field}: nothing is uniform over actions without bounds, {action}: put a wrapper around the "
+                "environment that has bounds, such as RescaleAction, or take another policy."
+            )
+        self._low, self._high = (np.array(end, np.float64).reshape(action.shape) for end in (action.low, action.high))
+        self._propensity = float(1 / np.prod(self._high - self._low))
+
+    def act(self, observation: Any, generator: np.random.Generator) -> Any:
+        """See `Player`."""
+        if isinstance(self._action, DiscreteSpace):
+            return int(generator.integers(self._action.n))
+        return generator.uniform(self._low, self._high).astype(self._action.dtype)
+
+    def propensity(self, observation: Any, action: Any) -> float:
+        """See `Player`."""
+        return self._propensity
+
+
+class Artifact:
+    """The policy in an artifact, as it would be served."""
+
+    def __init__(self, spec: PolicySpec, environment: gymnasium.Env[Any, Any], field: str) -> None:
+        folder = Path(spec.policy)
+        policy = ArtifactPolicy(folder, greedy=True)
+        manifest, observation = policy.manifest, space_model(environment.observation_space)
+        for name, wanted, found in (
+            ("observations", manifest.observation, observation),
+            ("actions", manifest.action, space_model(environment.action_space)),
+        ):
+            if str(wanted) != str(found):
+                raise BadConfiguration(
+                    f"{field}: the {name} of {folder} are {wanted}, those of the environment {found}. It was trained "
+                    f"in {manifest.environment}, with wrappers {[one.name for one in manifest.wrappers]}: "
+                    "set environment to the same."
+                )
+        stochastic = head_of(manifest.output, manifest.action).stochastic
+        if spec.actions == "sampled" and not stochastic:
+            raise BadConfiguration(
+                f"{field}.actions: {folder} has one action for an observation (output `{manifest.output}`): leave it "
+                "out, or set epsilon."
+            )
+        self._policy = ArtifactPolicy(folder, greedy=False) if stochastic and spec.actions != "greedy" else policy
+        self.source = policy.digest
+        self._discrete = isinstance(manifest.action, DiscreteSpace)
+        self._dtype = np.dtype(manifest.observation.dtype if isinstance(observation, BoxSpace) else np.int64)
+
+    def act(self, observation: Any, generator: np.random.Generator) -> Any:
+        """See `Player`."""
+        action = self._policy.sample(self._batch(observation), generator)[0]
+        return int(action) if self._discrete else action
+
+    def propensity(self, observation: Any, action: Any) -> float:
+        """See `Player`."""
+        return float(np.exp(self._policy.log_propensity(self._batch(observation), np.asarray(action)[None])[0]))
+
+    def _batch(self, observation: Any) -> np.ndarray:
+        return np.asarray(observation)[None].astype(self._dtype, copy=False)
+
+
+class Controller:
+    """A Python function of one observation that returns the action."""
+
+    def __init__(self, name: str, action: Space, environment: gymnasium.Env[Any, Any], field: str) -> None:
+        self._name, self._field, self._space, self._action = name, field, environment.action_space, action
+        self._function = imported(name, field=f"{field}.policy", what="a function of one observation", fits=callable)
+        file = inspect.getsourcefile(inspect.unwrap(self._function)) if inspect.isfunction(self._function) else None
+        self.source = f"sha256:{file_sha256(Path(file))}" if file else ""
+
+    def act(self, observation: Any, generator: np.random.Generator) -> Any:
+        """See `Player`. Raises: BadConfiguration when the function fails, or answers no action, or not always one."""
+        first, again = self._answer(observation), self._answer(observation)
+        if not np.array_equal(first, again):
+            raise BadConfiguration(
+                f"{self._field}: {self._name} answers {first} and then {again} to the same observation, so how likely "
+                "each is is not known. Leave out chance, time and memory; epsilon explores."
+            )
+        return first
+
+    def propensity(self, observation: Any, action: Any) -> float:
+        """See `Player`."""
+        return float(np.array_equal(self._answer(observation), action))
+
+    def _answer(self, observation: Any) -> Any:
+        try:
+            given = observation.copy() if isinstance(observation, np.ndarray) else observation
+            found = np.asarray(self._function(given))
+            if isinstance(self._action, DiscreteSpace):
+                action: Any = int(found.reshape(()))
+                right = bool(found == action)
+            else:
+                action, right = found.astype(self._space.dtype).reshape(self._space.shape), True
+        except Exception as error:  # whatever a user's function raises, or answers
+            raise BadConfiguration(f"{self._field}: {self._name} fails: {type(error).__name__}: {error}") from error
+        if not right or not self._space.contains(action):
+            raise BadConfiguration(f"{self._field}: {self._name} answers {found}, wanted an action of {self._space}.")
+        return action
+
+
+class Exploring:
+    """Another policy that takes a uniform action in a share of timesteps."""
+
+    def __init__(self, policy: Player, epsilon: float, actions: int) -> None:
+        self._policy, self._epsilon, self._actions = policy, epsilon, actions
+        self.source = policy.source
+
+    def act(self, observation: Any, generator: np.random.Generator) -> Any:
+        """See `Player`."""
+        if generator.random() < self._epsilon:
+            return int(generator.integers(self._actions))
+        return self._policy.act(observation, generator)
+
+    def propensity(self, observation: Any, action: Any) -> float:
+        """See `Player`: of the mixture, whichever of the two drew the action."""
+        return (1 - self._epsilon) * self._policy.propensity(observation, action) + self._epsilon / self._actions
