@@ -1,9 +1,9 @@
 """RLTrainingJob: what is trained, on what budget, with which seeds; and what came of it."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from belay_api.algorithms import AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
@@ -12,6 +12,7 @@ from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
 from belay_api.runtime import RuntimeSpec
+from belay_api.search import SearchSpec, SearchStatus, check
 from belay_api.units import Duration, FreeForm, Instant, duration_default
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -263,6 +264,10 @@ class RLTrainingJobSpec(Model):
                 "has(self.publish) == has(oldSelf.publish) && (!has(self.publish) || self.publish == oldSelf.publish)",
                 "spec.publish is frozen: create an RLTrainingJob of another name",
             ),
+            rule(
+                "has(self.search) == has(oldSelf.search) && (!has(self.search) || self.search == oldSelf.search)",
+                "spec.search is frozen: trials would not be comparable; create an RLTrainingJob of another name",
+            ),
         )
     }
 
@@ -290,6 +295,14 @@ class RLTrainingJobSpec(Model):
     """True ends the pods after they saved a checkpoint; false resumes from it."""
     publish: PublishSpec | None = None
     """Make an RLPolicy of the best seed on success; unset: only the artifact."""
+    search: SearchSpec | None = None
+    """Find settings first and train the seeds with the best ones; unset: with the preset's and those in `algorithm`."""
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> Self:
+        if self.search is not None:
+            check(self.search, self.algorithm)
+        return self
 
 
 class SeedPhase(StrEnum):
@@ -385,7 +398,7 @@ class Progress(StatusModel):
     """How far the job is; written at most every few seconds."""
 
     percent: int
-    """Timesteps done over timesteps asked for, all seeds, 0 to 100."""
+    """Timesteps done over timesteps asked for, all seeds, 0 to 100. While it searches: trials."""
     steps_per_second: float | None = None
     """Sum over running seeds."""
     eta: Duration | None = None
@@ -396,6 +409,7 @@ class TrainingPhase(StrEnum):
     """The job in one word, for people; programs read conditions."""
 
     PENDING = "Pending"
+    SEARCHING = "Searching"
     RUNNING = "Running"
     SUSPENDED = "Suspended"
     SUCCEEDED = "Succeeded"
@@ -406,13 +420,17 @@ class RLTrainingJobStatus(ConditionedStatus):
     """What is true of the job now."""
 
     phase: TrainingPhase | None = None
-    """Pending, Running, Suspended, Succeeded or Failed."""
+    """Pending, Searching, Running, Suspended, Succeeded or Failed."""
     attempt: int | None = None
     """Which life of the pods this is; part of the child Job's name."""
     algorithm: str | None = None
     """Which algorithm learns."""
     template_hash: str | None = None
     """Hash of the frozen spec the Job was built from."""
+    search: SearchStatus | None = None
+    """How far the search is, and what it found; absent: there is none, or no pod of it has told anything."""
+    searched_at: Instant | None = None
+    """When the search ended: from then on seeds train with the settings in `search.best`."""
     seeds: list[SeedStatus] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["index"]},
@@ -489,4 +507,6 @@ class TrainingReport(Model):
     """What went wrong, for people."""
     findings: list[Finding] = Field(default_factory=list)
     """What the diagnosis finds at the end, the first one first."""
+    search: SearchStatus | None = None
+    """How far the search was when this pod of it ended; None: the pod trained a seed."""
     model_config = {"extra": "ignore"}

@@ -42,6 +42,7 @@ class Action(StrEnum):
     ARTIFACTS = "read artifacts"
     UPLOAD = "upload to the store"
     CHECKPOINTS = "use checkpoints"
+    JOURNALS = "use journals of searches"
 
 
 class Role(StrEnum):
@@ -63,7 +64,7 @@ class Role(StrEnum):
 
 _KEY_MAY = frozenset({Action.OUTCOMES, Action.STATISTICS})
 _ACCOUNT_MAY = _KEY_MAY | {Action.CURVES, Action.STARTS, Action.ARTIFACTS}
-_TRAINING = frozenset({Action.PROGRESS, Action.UPLOAD, Action.CHECKPOINTS})
+_TRAINING = frozenset({Action.PROGRESS, Action.UPLOAD, Action.CHECKPOINTS, Action.JOURNALS})
 MAY = {
     Role.OPERATOR: frozenset(Action),
     Role.TRAINING_POD: _ACCOUNT_MAY | _TRAINING,
