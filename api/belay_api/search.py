@@ -15,7 +15,7 @@ from belay_api.algorithms import AlgorithmSpec
 from belay_api.algorithms.common import Settings
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.units import FreeForm
-from belay_api.words import did_you_mean
+from belay_api.words import nearest
 
 MOST_TRIALS = 1000
 MOST_WORKERS = 100
@@ -161,9 +161,9 @@ def check(search: SearchSpec, algorithm: AlgorithmSpec) -> None:
     for name, values in search.space.items():
         field = f"search.space.{name}"
         if name not in known:
-            raise ValueError(
-                f"{field}: {title} has no setting of that name to be searched; {did_you_mean(name, known)}"
-            )
+            near = nearest(name, known)
+            words = f"the nearest is {near}" if near else f"there are {', '.join(known)}"
+            raise ValueError(f"{field}: {title} has no setting of that name to be searched; {words}")
         if getattr(settings, name) is not None:
             raise ValueError(f"{field}: {title} sets {name} to one value already: leave one of the two out")
         if values.ends is not None and kind_of(type(settings), name) not in (int, float):

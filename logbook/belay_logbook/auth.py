@@ -4,7 +4,8 @@ What a role may is `MAY`. A pod's token says its account, and all pods of a name
 a proof of a job's key comes from a pod of that job. `jobs.py` says whose checkpoints a training pod may touch.
 
 A Job that an earlier version made has pods without a key. They are told by their names, which the token's review gives
-and nobody in a pod can choose: `<job>-a<attempt>-<index>-<five characters>`. A Deployment's pods are called otherwise.
+and nobody in a pod can choose: `<job>-a<attempt>-<index>-<five characters>`, or `s` in place of `a` for a search. A
+Deployment's pods are called otherwise.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from belay_logbook.proofs import read_proof
 from belay_logbook.tokenreview import Account
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
-_TRAINING_POD = re.compile(r".+-a\d+-\d{1,5}-[a-z0-9]{5}")
+_TRAINING_POD = re.compile(r".+-[as]\d+-\d{1,5}-[a-z0-9]{5}")
 _ABSENT = (0, 0)  # in place of a key file's time and size
 
 
