@@ -29,6 +29,10 @@ class TrainingReason(StrEnum):
     """The API server refuses an object that this needs, and is asked again; the message repeats its words."""
     PENDING = "Pending"
     """No pod runs yet; the message says what the job waits for."""
+    SEARCHING = "Searching"
+    """Trials look for settings; `status.search` says how far. The seeds train afterwards, with the best ones."""
+    SEARCH_FAILED = "SearchFailed"
+    """The search found no settings to train with; the message says why."""
     TRAINING = "Training"
     """At least one seed is running."""
     SUSPENDED = "Suspended"
@@ -205,6 +209,10 @@ class FindingReason(StrEnum):
 class EventReason(StrEnum):
     """Reasons of the Events Belay posts; each is posted once per change of situation."""
 
+    SEARCH_STARTED = "SearchStarted"
+    """The first pod of the search runs."""
+    SEARCH_ENDED = "SearchEnded"
+    """The search is over, and seeds train with the best settings."""
     TRAINING_STARTED = "TrainingStarted"
     """The first pod of the Job runs."""
     TRAINING_SUCCEEDED = "TrainingSucceeded"

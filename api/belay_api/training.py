@@ -1,9 +1,9 @@
 """RLTrainingJob: what is trained, on what budget, with which seeds; and what came of it."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from belay_api.algorithms import FROM_DATASET, AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
@@ -15,6 +15,7 @@ from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
 from belay_api.runtime import RuntimeSpec
+from belay_api.search import SearchSpec, SearchStatus, check
 from belay_api.units import Duration, FreeForm, Instant, duration_default
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -320,7 +321,7 @@ class RLTrainingJobSpec(Model):
                     f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
                     f"spec.{name} is frozen: create an RLTrainingJob of another name",
                 )
-                for name in ("gates", "publish")
+                for name in ("search", "gates", "publish")
             ),
         )
     }
@@ -354,6 +355,14 @@ class RLTrainingJobSpec(Model):
     Unset: nothing."""
     publish: PublishSpec | None = None
     """Make an RLPolicy of the best seed on success; unset: only the artifact."""
+    search: SearchSpec | None = None
+    """Find settings first and train the seeds with the best ones; unset: with the preset's and those in `algorithm`."""
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> Self:
+        if self.search is not None:
+            check(self.search, self.algorithm)
+        return self
 
     @property
     def played_in(self) -> EnvironmentSpec | None:
@@ -472,7 +481,7 @@ class Progress(StatusModel):
     """How far the job is; written at most every few seconds."""
 
     percent: int
-    """Timesteps done over timesteps asked for, all seeds, 0 to 100."""
+    """Timesteps done over timesteps asked for, all seeds, 0 to 100. While it searches: trials."""
     steps_per_second: float | None = None
     """Sum over running seeds."""
     eta: Duration | None = None
@@ -483,6 +492,7 @@ class TrainingPhase(StrEnum):
     """The job in one word, for people; programs read conditions."""
 
     PENDING = "Pending"
+    SEARCHING = "Searching"
     RUNNING = "Running"
     SUSPENDED = "Suspended"
     SUCCEEDED = "Succeeded"
@@ -493,13 +503,17 @@ class RLTrainingJobStatus(ConditionedStatus):
     """What is true of the job now."""
 
     phase: TrainingPhase | None = None
-    """Pending, Running, Suspended, Succeeded or Failed."""
+    """Pending, Searching, Running, Suspended, Succeeded or Failed."""
     attempt: int | None = None
     """Which life of the pods this is; part of the child Job's name."""
     algorithm: str | None = None
     """Which algorithm learns."""
     template_hash: str | None = None
     """Hash of the frozen spec the Job was built from."""
+    search: SearchStatus | None = None
+    """How far the search is, and what it found; absent: there is none, or no pod of it has told anything."""
+    searched_at: Instant | None = None
+    """When the search ended: from then on seeds train with the settings in `search.best`."""
     seeds: list[SeedStatus] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["index"]},
@@ -586,4 +600,6 @@ class TrainingReport(Model):
     """What the diagnosis finds at the end, the first one first."""
     validation: Validation | None = None
     """What came of the gates; None: there are none."""
+    search: SearchStatus | None = None
+    """How far the search was when this pod of it ended; None: the pod trained a seed."""
     model_config = {"extra": "ignore"}

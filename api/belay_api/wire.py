@@ -23,6 +23,8 @@ are their job's, and only they upload. The operator's own service account may re
     GET    /namespaces/{ns}/checkpoints/{uid}/{index}           -> CheckpointList, newest step first
     PUT    /namespaces/{ns}/checkpoints/{uid}/{index}/{step}    CheckpointRef; the blob must be complete
     DELETE /namespaces/{ns}/checkpoints/{uid}/{index}/{step}
+    POST   /namespaces/{ns}/journals/{uid}           JournalLines -> JournalPage without lines  pods of a search
+    GET    /namespaces/{ns}/journals/{uid}?from=N    -> JournalPage: lines N, N + 1, …
     GET    /healthz, /readyz, /metrics               open
 
 Sizes travel in the header `Upload-Length` of the first PATCH. A request as a whole is refused only when nothing in it
@@ -35,6 +37,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from belay_api.findings import MOST_FINDINGS, Finding
 from belay_api.model import Model
+from belay_api.search import SearchStatus
 from belay_api.units import Instant
 
 API_PREFIX = "/v1"
@@ -142,6 +145,8 @@ class SeedProgress(Model):
     """The algorithm's own numbers at this step."""
     findings: Annotated[list[Finding], Field(max_length=MOST_FINDINGS)] | None = None
     """What the diagnosis finds now, the first one first; None: nothing."""
+    search: SearchStatus | None = None
+    """How far the search is, told by one of its pods: then `index` is the pod's, and steps are trials. None: a seed."""
 
 
 class RunEvaluation(Model):
@@ -326,6 +331,26 @@ class CheckpointList(Model):
     """A seed's checkpoints, newest step first."""
 
     items: list[CheckpointRef]
+
+
+class JournalLines(Model):
+    """Lines to append to the journal of a search, all of them or none."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    """Any text of the caller's for these very lines: sent again they change nothing."""
+    lines: Annotated[list[Annotated[str, Field(max_length=65536)]], Field(min_length=1, max_length=1000)]
+    """What they say is the caller's."""
+
+
+class JournalPage(Model):
+    """Lines of a journal in the order in which they were appended, which is the same for everybody."""
+
+    lines: list[str]
+    """At most 1,000: ask again from `next` on."""
+    next: int
+    """Number of the line after the last of these; numbers begin at 0."""
+    end: int
+    """Number of the line that will be appended next."""
 
 
 class ApiKey(Model):

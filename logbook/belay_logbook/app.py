@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from belay_api.job_keys import UID
 from belay_api.receipts import namespace_key
-from belay_api.wire import API_PREFIX, CheckpointRef
+from belay_api.wire import API_PREFIX, CheckpointRef, JournalLines
 from belay_logbook import metrics
 from belay_logbook.auth import Action, Caller, Gate, KeyFile
 from belay_logbook.batch import parse_one, read_body, result_of
@@ -29,6 +29,7 @@ from belay_logbook.db import Database
 from belay_logbook.episodes import parse_outcomes, parse_starts, record_outcomes, record_starts
 from belay_logbook.errors import BadRequest, LogbookError
 from belay_logbook.jobs import Jobs
+from belay_logbook.journals import append_lines, read_lines
 from belay_logbook.longpoll import Feed
 from belay_logbook.look import Looks, episodes_topic, parse_look, parse_wait
 from belay_logbook.offload import in_thread
@@ -95,6 +96,8 @@ def make_app(logbook: Logbook) -> ASGIApp:
         Route(checkpoints, list_checkpoints, methods=["GET"]),
         Route(checkpoints + "/{step}", put_checkpoint, methods=["PUT"]),
         Route(checkpoints + "/{step}", delete_checkpoint, methods=["DELETE"]),
+        Route(space + "/journals/{uid}", post_journal, methods=["POST"]),
+        Route(space + "/journals/{uid}", get_journal, methods=["GET"]),
         *(Route(prefix + "/healthz", healthz) for prefix in ("", API_PREFIX)),
         *(Route(prefix + "/readyz", readyz) for prefix in ("", API_PREFIX)),
         *(Route(prefix + "/metrics", get_metrics) for prefix in ("", API_PREFIX)),
@@ -224,14 +227,14 @@ async def patch_blob(request: Request) -> Response:
 
 async def list_checkpoints(request: Request) -> Response:
     """A seed's checkpoints, newest step first."""
-    logbook, namespace, uid, _ = await _enter_job(request)
+    logbook, namespace, uid, _ = await _enter_job(request, Action.CHECKPOINTS)
     index = int(param(request, "index", NUMBER))
     return json_answer(await logbook.store.checkpoints(namespace, uid, index))
 
 
 async def put_checkpoint(request: Request) -> Response:
     """Record a checkpoint whose blob is here."""
-    logbook, namespace, uid, caller = await _enter_job(request)
+    logbook, namespace, uid, caller = await _enter_job(request, Action.CHECKPOINTS)
     index, step = int(param(request, "index", NUMBER)), int(param(request, "step", NUMBER))
     body = await read_body(request)
     check_body(caller.proof, body)
@@ -246,10 +249,29 @@ async def put_checkpoint(request: Request) -> Response:
 
 async def delete_checkpoint(request: Request) -> Response:
     """Forget a checkpoint."""
-    logbook, namespace, uid, _ = await _enter_job(request)
+    logbook, namespace, uid, _ = await _enter_job(request, Action.CHECKPOINTS)
     index = int(param(request, "index", NUMBER))
     await logbook.store.delete_checkpoint(namespace, uid, index, int(param(request, "step", NUMBER)))
     return Response(status_code=204)
+
+
+# --- searches ---------------------------------------------------------------------------------------------------------
+async def post_journal(request: Request) -> Response:
+    """JournalLines -> JournalPage without lines."""
+    logbook, namespace, uid, caller = await _enter_job(request, Action.JOURNALS)
+    body = await read_body(request)
+    check_body(caller.proof, body)
+    said = parse_one(body, JournalLines)
+    return json_answer(await logbook.database.write(lambda c, _: append_lines(c, namespace, uid, said)))
+
+
+async def get_journal(request: Request) -> Response:
+    """The lines of a journal from a number on."""
+    logbook, namespace, uid, _ = await _enter_job(request, Action.JOURNALS)
+    first = request.query_params.get("from", "0")
+    if not NUMBER.fullmatch(first):
+        raise BadRequest(f"from is {first[:80]!r}, wanted the number of a line, from 0", field="from")
+    return json_answer(await logbook.database.read(lambda c: read_lines(c, namespace, uid, int(first))))
 
 
 # --- health -----------------------------------------------------------------------------------------------------------
@@ -279,9 +301,9 @@ async def _enter(request: Request, action: Action) -> tuple[Logbook, str]:
     return logbook, namespace
 
 
-async def _enter_job(request: Request) -> tuple[Logbook, str, str, Caller]:
-    """Admit who asks for the checkpoints of a job."""
-    logbook, namespace, caller = await _identify(request, Action.CHECKPOINTS)
+async def _enter_job(request: Request, action: Action) -> tuple[Logbook, str, str, Caller]:
+    """Admit who asks for what is a job's own."""
+    logbook, namespace, caller = await _identify(request, action)
     uid = param(request, "uid", UID)
     await logbook.jobs.admit(caller, namespace, uid)
     return logbook, namespace, uid, caller

@@ -4,7 +4,8 @@ What a role may is `MAY`. A pod's token says its account, and all pods of a name
 a proof of a job's key comes from a pod of that job. `jobs.py` says whose checkpoints a training pod may touch.
 
 A Job that an earlier version made has pods without a key. They are told by their names, which the token's review gives
-and nobody in a pod can choose: `<job>-a<attempt>-<index>-<five characters>`. A Deployment's pods are called otherwise.
+and nobody in a pod can choose: `<job>-a<attempt>-<index>-<five characters>`, or `s` in place of `a` for a search. A
+Deployment's pods are called otherwise.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from belay_logbook.proofs import read_proof
 from belay_logbook.tokenreview import Account
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
-_TRAINING_POD = re.compile(r".+-a\d+-\d{1,5}-[a-z0-9]{5}")
+_TRAINING_POD = re.compile(r".+-[as]\d+-\d{1,5}-[a-z0-9]{5}")
 _ABSENT = (0, 0)  # in place of a key file's time and size
 
 
@@ -42,6 +43,7 @@ class Action(StrEnum):
     ARTIFACTS = "read artifacts"
     UPLOAD = "upload to the store"
     CHECKPOINTS = "use checkpoints"
+    JOURNALS = "use journals of searches"
 
 
 class Role(StrEnum):
@@ -63,7 +65,7 @@ class Role(StrEnum):
 
 _KEY_MAY = frozenset({Action.OUTCOMES, Action.STATISTICS})
 _ACCOUNT_MAY = _KEY_MAY | {Action.CURVES, Action.STARTS, Action.ARTIFACTS}
-_TRAINING = frozenset({Action.PROGRESS, Action.UPLOAD, Action.CHECKPOINTS})
+_TRAINING = frozenset({Action.PROGRESS, Action.UPLOAD, Action.CHECKPOINTS, Action.JOURNALS})
 MAY = {
     Role.OPERATOR: frozenset(Action),
     Role.TRAINING_POD: _ACCOUNT_MAY | _TRAINING,

@@ -158,7 +158,26 @@ CREATE TABLE keyed_job (namespace TEXT NOT NULL, uid TEXT NOT NULL, PRIMARY KEY 
 CREATE INDEX artifact_manifest ON artifact_file (namespace, manifest);
 """
 
-STEPS = (_INITIAL, _SEALED + _triggers(_DROPS_WINDOWS), _ROLLOUTS, _CHAPTERS, _FORESEEN, _CURVES, _KEYED_JOBS)
+# What searches tell, line by line; journals.py says more.
+_JOURNALS = """
+CREATE TABLE journal (
+    namespace TEXT NOT NULL, uid TEXT NOT NULL, number INTEGER NOT NULL,
+    append TEXT NOT NULL,          -- what the caller named these lines: sent twice, kept once
+    line TEXT NOT NULL,
+    PRIMARY KEY (namespace, uid, number)) WITHOUT ROWID;
+CREATE INDEX journal_append ON journal (namespace, uid, append);
+"""
+
+STEPS = (
+    _INITIAL,
+    _SEALED + _triggers(_DROPS_WINDOWS),
+    _ROLLOUTS,
+    _CHAPTERS,
+    _FORESEEN,
+    _CURVES,
+    _KEYED_JOBS,
+    _JOURNALS,
+)
 
 
 class NewerDatabase(RuntimeError):

@@ -17,8 +17,11 @@ def read_spec(model: type[Spec], body: Mapping[str, Any]) -> Spec:
     try:
         return model.model_validate(body.get("spec") or {})
     except ValidationError as error:
+        # A rule about the spec as a whole names its field itself.
         faults = "; ".join(
             f"spec.{'.'.join(map(str, fault['loc']))}: {fault['input']!r:.60}: {fault['msg']}"
+            if fault["loc"]
+            else f"spec.{fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_url=False, include_context=False)
         )
         raise InvalidSpec(f"{faults}. Nothing is changed until the spec is corrected.") from error

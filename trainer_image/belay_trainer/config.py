@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from belay_api import names
+from belay_api.searched import workers
 from belay_api.training import RLTrainingJobSpec, TrainingConfig
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.seal import read_key
@@ -49,8 +50,10 @@ def read_run(job_file: Path, index: str | None, key_file: Path) -> Run:
         raise BadConfiguration(
             f"{where}: {first['msg']}. Trainer and operator must be of one version: check runtime.image."
         ) from error
-    if place >= config.spec.seeds.count:
+    if config.spec.search is None and place >= config.spec.seeds.count:
         raise BadConfiguration(f"{names.INDEX_ENV} is {place}, but seeds.count is {config.spec.seeds.count}.")
+    if config.spec.search is not None and place >= workers(config.spec):
+        raise BadConfiguration(f"{names.INDEX_ENV} is {place}, but {workers(config.spec)} pods search.")
     return Run(config, index=place, seed=config.spec.seeds.first + place, key=read_key(key_file))
 
 

@@ -12,6 +12,7 @@ then the experience of that collection is dropped and the next pod begins it ane
 import math
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,8 @@ from belay_trainer.metrics import named
 from belay_trainer.randomness import random_state, set_random_state
 from belay_trainer.stop import Stop
 
+Verdict = Callable[[RunEvaluation], str | None]
+"""Asked after each evaluation before the last: why the training ends there; None: it goes on."""
 COLLECTING = 1 / 8  # of a pod's grace, for the end of a collection
 FLUSHING = 2 / 3  # of it, for bringing the last checkpoint to the store; the rest is for the report
 
@@ -80,11 +83,13 @@ class Loop:
         heartbeat: ProgressSink,
         stop: Stop,
         history: History | None = None,
+        verdict: Verdict = lambda _: None,
     ) -> None:
         """Set up at the training's beginning; the learner has started.
 
         Args:
             history: None: nobody keeps the metrics of every timestep.
+            verdict: Of whoever else may end it.
         """
         self.learner = learner
         self.state = LoopState()
@@ -93,7 +98,7 @@ class Loop:
         self.diagnosis = Diagnosis(learner, evaluator.environment, budget=run.spec.budget.steps)
         self.untried = False  # the environments come from a checkpoint, and have not got through a collection here
         self._run, self._evaluator, self._keeper, self._heartbeat, self._stop = run, evaluator, keeper, heartbeat, stop
-        self._history = history or History()
+        self._history, self._verdict = history or History(), verdict
         self._grace_s = run.spec.checkpoint.grace.total_seconds()
         self._began = self._told = time.monotonic()
         self._life = uuid.uuid4().hex  # no part of a checkpoint: of this process
@@ -234,6 +239,7 @@ class Loop:
             raise GivenUp(words)
         mean, gain = newest.mean if newest else None, self.state.without_gain
         self.enough = early.enough(spec, step=step, mean=mean, without_gain=gain)
+        self.enough = self.enough or (self._verdict(newest) if newest else None)
 
     def _next_due(self) -> int:
         spec = self._run.spec

@@ -21,7 +21,7 @@ from belay_trainer.heartbeat import ProgressSink
 from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners.learner import Learner
-from belay_trainer.loop import Best, Loop
+from belay_trainer.loop import Best, Loop, Verdict
 from belay_trainer.offline.held_out import HeldOut
 from belay_trainer.randomness import untouched
 from belay_trainer.stop import Stop
@@ -74,12 +74,14 @@ def train(
     heartbeat: ProgressSink,
     stop: Stop,
     history: History | None = None,
+    verdict: Verdict = lambda _: None,
     patience_s: float = PATIENCE_S,
 ) -> Trained:
     """Train one seed to the end of its budget.
 
     Args:
         history: Keeps the metrics by timestep; None: nobody does.
+        verdict: Of whoever may end it after an evaluation.
         patience_s: How long to wait for a store that does not tell its checkpoints.
     Raises: BadConfiguration, Diverged, GivenUp, Interrupted; Stopped in the last evaluation.
     """
@@ -88,7 +90,16 @@ def train(
 
     def begin(learner: Learner, resume: "_Resume | None", *, collection: Any | None) -> Loop:
         learner.start()
-        loop = Loop(run, learner, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=stop, history=history)
+        loop = Loop(
+            run,
+            learner,
+            evaluator=evaluator,
+            keeper=keeper,
+            heartbeat=heartbeat,
+            stop=stop,
+            history=history,
+            verdict=verdict,
+        )
         if resume is not None:
             loop.resume(resume.ref, resume.state, collection)
         log.info(

@@ -8,7 +8,8 @@ from typing import Any
 from belay_api import names
 from belay_api.content import frozen, spec_hash
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
-from belay_api.training import ArtifactRef, BestSeed, PublishSpec, TrainingConfig
+from belay_api.searched import with_settings
+from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
 from belay_operator import children
 from belay_operator.training import job_key, runtime
 from belay_operator.training.observed import Observed
@@ -20,17 +21,33 @@ _UID_DIGITS = 8  # of ours, in names
 _NAME_DIGITS = (6, 12)  # of the digest in a policy's name; more only where six are taken by other bytes
 
 
-def workload_name(job: str, attempt: int) -> str:
-    """Return the name of the object that runs an attempt's pods."""
-    return f"{job}-a{attempt}"
+def workload_name(job: str, attempt: int, *, searching: bool = False) -> str:
+    """Return the name of the object that runs an attempt's pods. Args: searching: Those of its search."""
+    return f"{job}-{'s' if searching else 'a'}{attempt}"
 
 
-def config_name(owner: children.Owner, attempt: int) -> str:
-    """Return the name of an attempt's ConfigMap.
+def config_name(observed: Observed) -> str:
+    """Return the name of the ConfigMap that an attempt's pods read.
 
     It is nobody else's: a deleted namesake's may outlast its workload for a while, and pods would read a foreign one.
     """
-    return f"{workload_name(owner.name, attempt)}-{owner.uid[:_UID_DIGITS]}"
+    name = workload_name(observed.owner.name, observed.attempt, searching=observed.searching)
+    return f"{name}-{observed.owner.uid[:_UID_DIGITS]}"
+
+
+def trained_spec(observed: Observed) -> RLTrainingJobSpec:
+    """Return the spec that pods read: after a search, the one that its best settings make of the user's."""
+    search, spec = observed.status.search, frozen(observed.spec)
+    if observed.spec.search is None or observed.searching or search is None or search.best is None:
+        return spec
+    return with_settings(spec, search.best.settings)
+
+
+def config_hash(observed: Observed) -> str:
+    """Return the hash of the spec that pods read."""
+    if observed.spec.search is not None:
+        return spec_hash(trained_spec(observed))
+    return observed.status.template_hash or spec_hash(observed.spec)
 
 
 def config_map(observed: Observed) -> dict[str, Any]:
@@ -41,13 +58,13 @@ def config_map(observed: Observed) -> dict[str, Any]:
         job=owner.name,
         uid=owner.uid,
         attempt=observed.attempt,
-        spec=frozen(observed.spec),
-        config_hash=observed.status.template_hash or spec_hash(observed.spec),
+        spec=trained_spec(observed),
+        config_hash=config_hash(observed),
     )
     return owner.child(
         "v1",
         "ConfigMap",
-        config_name(owner, observed.attempt),
+        config_name(observed),
         _labels(observed),
         # Without what is the default anyway: a trainer of another version refuses fields that it does not know.
         data={_CONFIG_KEY: json.dumps(config.said(), sort_keys=True)},
@@ -56,7 +73,7 @@ def config_map(observed: Observed) -> dict[str, Any]:
 
 def workload_object(observed: Observed, api_version: str, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the object that runs the attempt's pods."""
-    name = workload_name(observed.owner.name, observed.attempt)
+    name = workload_name(observed.owner.name, observed.attempt, searching=observed.searching)
     made = observed.owner.child(api_version, kind, name, _labels(observed), spec=spec)
     if annotations := job_key.annotations(observed.owner, observed.settings):
         made["metadata"]["annotations"] = annotations
@@ -88,7 +105,7 @@ def policy(observed: Observed, publish: PublishSpec, name: str, best: BestSeed) 
             uid=observed.owner.uid,
             seed=best.seed,
             step=best.step,
-            config_hash=observed.status.template_hash or spec_hash(observed.spec),
+            config_hash=config_hash(observed),
         ),
         serving=publish.serving,
     )
@@ -117,7 +134,7 @@ def _labels(observed: Observed) -> dict[str, str]:
 def _pod(observed: Observed) -> dict[str, Any]:
     asked = observed.spec.runtime
     volumes = [
-        {"name": "config", "configMap": {"name": config_name(observed.owner, observed.attempt)}},
+        {"name": "config", "configMap": {"name": config_name(observed)}},
         children.token_volume(),
         *job_key.volumes(observed.owner, observed.settings),
         *children.empty_dirs(["work", "tmp"]),

@@ -1,11 +1,12 @@
 """Decide what a training job still needs: what runs its pods, its result, its policy.
 
     (nothing) ─▶ Pending ─▶ Running ⇄ Suspended ─▶ Succeeded ─▶ Succeeded, policy published
-                                          └──────▶ Failed
+                    └▶ Searching ─┘       └──────▶ Failed
 
 Every pass reads the whole situation anew and asks for whatever is missing. The result goes into status before the
 policy is made of it, so an operator that dies in between publishes the same policy afterwards, whatever became of the
-pods meanwhile. A job that is over costs nothing: the plan is empty.
+pods meanwhile. So do the settings that a search found, before anything is trained with them. A job that is over costs
+nothing: the plan is empty.
 """
 
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
 from belay_operator.training.findings import finding_notes, job_findings
 from belay_operator.training.observed import Observed
+from belay_operator.training.search import search_ended, search_progress, search_status, words_missing
 from belay_operator.training.seeds import complete, seed_statuses, unread
 from belay_operator.training.situation import Situation, situation
 from belay_operator.training.status import acknowledged, over, progress, with_gates, with_situation
@@ -39,7 +41,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     status = _read_world(observed)
     waiting = _waits_for_reports(observed, status, now)
     if not waiting:
-        status = _with_result(observed, status)
+        status = _with_result(observed, _with_settings(observed, status))
     seen = situation(observed, status, settled=not waiting)
     status = with_situation(status, seen, generation=observed.owner.generation, now=now)
     status = with_gates(status, seen, generation=observed.owner.generation, now=now)
@@ -57,16 +59,18 @@ def decide(observed: Observed, now: datetime) -> Plan:
 def _read_world(observed: Observed) -> RLTrainingJobStatus:
     before = observed.status
     seeds = before.seeds if before.aggregate is not None else seed_statuses(observed)  # the result is final
+    search = search_status(observed)
     return before.model_copy(
         update={
             "attempt": observed.attempt,
             "algorithm": observed.spec.algorithm.chosen,
             "template_hash": before.template_hash or spec_hash(observed.spec),
+            "search": search,
             "seeds": seeds,
             "running": sum(seed.phase == SeedPhase.RUNNING for seed in seeds),
-            "progress": progress(observed, seeds),
+            "progress": search_progress(search) if observed.searching else progress(observed, seeds),
             "findings": job_findings(observed, seeds),
-            "started_at": before.started_at or observed.workload.started_at,
+            "started_at": before.started_at or (None if observed.searching else observed.workload.started_at),
         }
     )
 
@@ -75,12 +79,21 @@ def _waits_for_reports(observed: Observed, status: RLTrainingJobStatus, now: dat
     end = observed.workload.end
     if end is None or status.aggregate is not None:
         return False
-    return bool(unread(observed.workload, status.seeds)) and now - end.at < REPORT_GRACE
+    unheard = words_missing(observed) if observed.searching else bool(unread(observed.workload, status.seeds))
+    return unheard and now - end.at < REPORT_GRACE
+
+
+def _with_settings(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJobStatus:
+    """Return `status` with the search's end, once it has found settings: the next pass trains seeds with them."""
+    end = observed.workload.end
+    if end is None or not search_ended(observed, status):
+        return status
+    return status.model_copy(update={"searched_at": end.at})
 
 
 def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJobStatus:
     """Return `status` with the result, once it is final: nothing that happens to the pods afterwards changes it."""
-    if status.aggregate is not None:
+    if status.aggregate is not None or observed.searching:
         return status
     gated = observed.spec.gates is not None
     result = aggregate(status.seeds, gated=gated) if complete(observed, status.seeds) else None
@@ -104,7 +117,7 @@ def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -
     if seen.over or not view.ours or view.deleting or view.end is not None:
         return {}
     changed = _workload(observed) if view.outdated else ()
-    if status.started_at is not None:
+    if status.started_at is not None or view.started_at is not None:
         return {"apply": changed}
     # The workload may have been made without what its pods mount: what the API server refuses stops nothing else.
     return _with_mounts(observed, *changed)
@@ -116,7 +129,7 @@ def _with_mounts(observed: Observed, *workload_objects: Manifest) -> dict[str, t
 
 
 def _workload(observed: Observed) -> tuple[Manifest, ...]:
-    return workload(observed.spec).objects(observed)
+    return workload(searching=observed.searching).objects(observed)
 
 
 def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> tuple[Note, ...]:
@@ -127,6 +140,12 @@ def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) ->
     if observed.status.started_at is None and status.started_at is not None:
         words = f"{observed.workload.title} trains {observed.spec.seeds.count} seeds"
         notes.append(Note(EventReason.TRAINING_STARTED, words))
+    if observed.status.search is None and status.search is not None:
+        notes.append(
+            Note(EventReason.SEARCH_STARTED, f"{observed.workload.title} tries {status.search.trials} settings")
+        )
+    if observed.status.searched_at is None and status.searched_at is not None:
+        notes.append(Note(EventReason.SEARCH_ENDED, seen.message))
     if seen.reason == was:
         return tuple(notes)
     if seen.phase == TrainingPhase.FAILED:

@@ -36,7 +36,8 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     status = RLTrainingJobStatus.model_validate(body.get("status") or {})
     _check(owner, spec)
 
-    view = workload(spec).view(owner, spec, reader, attempt=attempt_of(status))
+    searching = spec.search is not None and status.searched_at is None
+    view = workload(searching=searching).view(owner, spec, reader, attempt=attempt_of(status))
     # Each change of a published policy wakes its job, long after that is over: it must not read all the others then.
     # A job whose workload was deleted by hand may end as well, by what its status holds.
     ended = status.aggregate is not None or view.end is not None or not view.ours
@@ -46,6 +47,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         spec=spec,
         status=status,
         workload=view,
+        searching=searching,
         settings=job_key.settings_of(view.annotations, settings) if view.ours else settings,
         strays=not view.exists and _strays(body, reader),
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
@@ -71,7 +73,8 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
 
 
 def _check(owner: Owner, spec: RLTrainingJobSpec) -> None:
-    workload(spec).check(owner, spec)
+    for searching in (False, True):
+        workload(searching=searching).check(owner, spec)
     if spec.seeds.required is not None and spec.seeds.required > spec.seeds.count:
         raise InvalidSpec(
             f"spec.seeds.required: {spec.seeds.required} of {spec.seeds.count} seeds cannot succeed. Nothing is "

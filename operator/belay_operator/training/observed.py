@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from belay_api.reasons import TrainingReason
+from belay_api.search import SearchStatus
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus, SeedPhase, TrainingReport
 from belay_api.wire import RunProgressRecord
 from belay_operator.children import Owner
@@ -80,6 +81,7 @@ class Observed:
     status: RLTrainingJobStatus  # as last written: holds what pods said before they were removed
     workload: WorkloadView  # of this attempt
     settings: Settings
+    searching: bool = False  # settings are still looked for: the workload is the search's, and its seeds are workers
     strays: bool = False  # the workload was deleted and is gone, but not all its pods are: they may still write
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
@@ -93,15 +95,22 @@ class Observed:
     def heartbeat(self, index: int) -> RunProgressRecord | None:
         """Return a seed's newest heartbeat; None: there is none of this attempt."""
         beat = self.progress.get(index)
-        # A job of the same name that was deleted may still be on record, and so may an earlier attempt.
-        ours = beat is not None and beat.uid == self.owner.uid and beat.attempt == self.attempt
-        return beat if ours else None
+        return beat if beat is not None and beat.search is None and self._is_ours(beat) else None
+
+    def search_heartbeats(self) -> list[SearchStatus]:
+        """Return what pods of this attempt's search told last."""
+        beats = [beat for beat in self.progress.values() if self._is_ours(beat)]
+        return [beat.search for beat in beats if beat.search is not None]
 
     @property
     def required(self) -> int:
         """Seeds that must succeed."""
         seeds = self.spec.seeds
         return seeds.count if seeds.required is None else seeds.required
+
+    def _is_ours(self, beat: RunProgressRecord) -> bool:
+        # A job of the same name that was deleted may still be on record, and so may an earlier attempt.
+        return beat.uid == self.owner.uid and beat.attempt == self.attempt
 
 
 def attempt_of(status: RLTrainingJobStatus) -> int:

@@ -19,10 +19,8 @@ def seed_statuses(observed: Observed) -> list[SeedStatus]:
     """Return the status of every seed, in the order of the indexes."""
     before = {seed.index: seed for seed in observed.status.seeds}
     spec = observed.spec.seeds
-    return [
-        _seed(observed, before.get(index) or SeedStatus(index=index, seed=spec.first + index))
-        for index in range(spec.count)
-    ]
+    seeds = [before.get(index) or SeedStatus(index=index, seed=spec.first + index) for index in range(spec.count)]
+    return seeds if observed.searching else [_seed(observed, seed) for seed in seeds]
 
 
 def unread(view: WorkloadView, seeds: Sequence[SeedStatus]) -> list[int]:

@@ -43,14 +43,16 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         status: As read in this pass.
         settled: False: the workload is over, but a pod's last word is still on its way, so no end is declared yet.
     """
-    ends: tuple[_Link, ...] = (_published, _succeeded, _gates_failed, _report_lost, _failed) if settled else ()
+    of_seeds = (_published, _succeeded, _gates_failed, _report_lost, _failed)
+    of_search = (_searched, _search_failed)
+    ends: tuple[_Link, ...] = (of_search if observed.searching else of_seeds) if settled else ()
     chain = (
         *ends,
         _refused,
         _old_workload,
         _old_pods,
         _suspended,
-        _training,
+        _searching if observed.searching else _training,
         _cannot_start,
         _unschedulable,
         _cannot_be_made,
@@ -127,6 +129,50 @@ def _failed(observed: Observed, status: RLTrainingJobStatus) -> Situation | None
         f"{_quoted(failed) or end.message}. status.seeds says why each did."
     )
     return Situation(TrainingPhase.FAILED, TrainingReason.TOO_FEW_SEEDS, message, stalled=True)
+
+
+def _searched(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    search = status.search
+    if status.searched_at is None or search is None or search.best is None:
+        return None
+    best, count = search.best, observed.spec.seeds.count
+    settings = ", ".join(f"{name} {value}" for name, value in best.settings.items())
+    message = (
+        f"{search.ended} of {search.trials} trials are over ({search.pruned} pruned, {search.failed} failed); trial "
+        f"{best.trial} is best with {best.value:g}: {settings}. {count} seeds train with that."
+    )
+    return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
+
+
+def _search_failed(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    end = observed.workload.end
+    if end is None:
+        return None
+    words = next((one.failure for _, one in sorted(observed.workload.seeds.items()) if one.failure), end.message)
+    if end.reason == TrainingReason.BAD_CONFIGURATION:
+        message = f"A pod of the search refused its configuration: {words}. Correct it in a job of another name."
+        return Situation(TrainingPhase.FAILED, end.reason, message, stalled=True)
+    if end.reason == TrainingReason.DEADLINE_EXCEEDED and observed.spec.budget.deadline is not None:
+        message = (
+            f"spec.budget.deadline: {format_duration(observed.spec.budget.deadline)} passed before the search was "
+            "over. Nothing is trained. Create a job of another name with more time, or fewer search.trials."
+        )
+        return Situation(TrainingPhase.FAILED, end.reason, message, stalled=True)
+    message = (
+        f"The search found no settings: {words or 'no pod of it left a word'}. Nothing is trained. Correct "
+        "search.space, or train without a search, in a job of another name."
+    )
+    return Situation(TrainingPhase.FAILED, TrainingReason.SEARCH_FAILED, message, stalled=True)
+
+
+def _searching(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    if status.search is None:
+        return None
+    message = (
+        f"{observed.workload.title} tries {status.search.trials} settings in {len(observed.workload.seeds)} pods; "
+        f"status.search says how far. Then {observed.spec.seeds.count} seeds train with the best."
+    )
+    return Situation(TrainingPhase.SEARCHING, TrainingReason.SEARCHING, message)
 
 
 def _refused(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:

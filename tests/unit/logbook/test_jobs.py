@@ -76,10 +76,12 @@ class Pod:
             "write": (await self.save(data, uid=uid, step=2)).status_code,
             "replace": (await self.save(data, uid=uid)).status_code,
             "delete": (await self.ask("DELETE", f"/checkpoints/{uid}/0/2")).status_code,
+            "append": (await self.ask("POST", f"/journals/{uid}", body=b'{"id": "a", "lines": ["1"]}')).status_code,
+            "journal": (await self.ask("GET", f"/journals/{uid}")).status_code,
         }
 
 
-ALL = {"list": 200, "read": 200, "write": 200, "replace": 200, "delete": 204}
+ALL = {"list": 200, "read": 200, "write": 200, "replace": 200, "delete": 204, "append": 200, "journal": 200}
 NOTHING = dict.fromkeys(ALL, 403)
 
 
@@ -287,7 +289,7 @@ def test_the_table_in_the_docs_is_what_roles_may() -> None:
         {Action.OUTCOMES, Action.STATISTICS},
         {Action.STARTS, Action.ARTIFACTS, Action.CURVES},
         {Action.UPLOAD},
-        {Action.PROGRESS, Action.CHECKPOINTS},
+        {Action.PROGRESS, Action.CHECKPOINTS, Action.JOURNALS},
     )
     assert set().union(*columns) == set(Action) - {Action.READ_ALL}
     text = (ROOT / "docs" / "reference" / "logbook-api.md").read_text()

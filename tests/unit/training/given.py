@@ -12,9 +12,10 @@ from belay_operator.training.job_key import KEY_ANNOTATION
 
 NAME = "cartpole"
 UID = "uid-cartpole"
-JOB_UID = "uid-job"
+SEARCH = f"{NAME}-s1"  # the Job of its search
+JOB_UID, SEARCH_UID = "uid-job", "uid-search"
 MADE = "2026-05-04T09:00:00Z"
-GIVEN = ("metadata", "spec", "status", "job", "pods", "progress", "policies", "starting")
+GIVEN = ("metadata", "spec", "status", "job", "pods", "searchJob", "searchPods", "progress", "policies", "starting")
 
 Json = dict[str, Any]
 
@@ -70,14 +71,16 @@ def child_job(
     owner: str = UID,
     deleting: bool = False,
     keyed: bool = True,
+    name: str = f"{NAME}-a1",
+    uid: str = JOB_UID,
 ) -> Json:
     """The child Job; `ended` is its Complete or Failed condition; not `keyed`: made by a version before keys."""
     made: Json = {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": f"{NAME}-a1",
-            "uid": JOB_UID,
+            "name": name,
+            "uid": uid,
             "creationTimestamp": MADE,
             "labels": {names.TRAINING_JOB_LABEL: NAME},
             "annotations": {KEY_ANNOTATION: f"{NAME}-uid-cart-key"} if keyed else {},
@@ -106,6 +109,7 @@ def pod(
     unschedulable: str | None = None,
     rejected: str | None = None,
     owner: str = JOB_UID,
+    job: str = f"{NAME}-a1",
 ) -> Json:
     """A pod of one seed; `life` numbers the pods of an index, oldest first."""
     state: Json = {}
@@ -126,14 +130,14 @@ def pod(
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": f"{NAME}-a1-{index}-{life}",
+            "name": f"{job}-{index}-{life}",
             "creationTimestamp": f"2026-05-04T09:{life:02d}:00Z",
             "labels": {names.TRAINING_JOB_LABEL: NAME, names.ATTEMPT_LABEL: "1"},
             "annotations": {
                 "batch.kubernetes.io/job-completion-index": str(index),
                 "batch.kubernetes.io/job-index-failure-count": str(failures),
             },
-            "ownerReferences": [{"kind": "Job", "name": f"{NAME}-a1", "uid": owner, "controller": True}],
+            "ownerReferences": [{"kind": "Job", "name": job, "uid": owner, "controller": True}],
         },
         "status": status,
     }
@@ -155,6 +159,8 @@ def world_of(given: Mapping[str, Any]) -> World:
         training_job(given.get("spec"), metadata=given.get("metadata"), status=given.get("status")),
         *([child_job(**given["job"])] if "job" in given else []),
         *(_pod(said) for said in given.get("pods", [])),
+        *([child_job(**{"name": SEARCH, "uid": SEARCH_UID, **given["searchJob"]})] if "searchJob" in given else []),
+        *(pod(**{"job": SEARCH, "owner": SEARCH_UID, **said}) for said in given.get("searchPods", [])),
         *(policy(name, of) for name, of in given.get("policies", {}).items()),
     ]
     beats: Any = {index: heartbeat(index, **said) for index, said in given.get("progress", {}).items()}

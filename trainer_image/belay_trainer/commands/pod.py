@@ -1,4 +1,5 @@
-"""Train one seed, publish its best policy, leave a report, exit with a meaning.
+"""Train one seed, publish its best policy, leave a report, exit with a meaning; or search for settings, where the spec
+that is mounted still has a search.
 
 Everything it needs is mounted or set by the operator; the flags exist for people and tests outside a cluster.
 Exit codes: 0 published · 3 bad configuration · 4 diverged or given up · 143 stopped after a save · 1 anything else,
@@ -78,17 +79,23 @@ def _watch(run: Run, options: argparse.Namespace, stop: Stop) -> None:
 def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
     # torch takes seconds to import; bad input is told before.
     if options.local is not None:
-        from belay_trainer.local.seed import train_here  # noqa: PLC0415
+        if run.spec.search is not None:
+            from belay_trainer.local.worker import search_here as live_here  # noqa: PLC0415
+        else:
+            from belay_trainer.local.seed import train_here as live_here  # noqa: PLC0415
 
         _watch(run, options, stop)
         stop.follow(sys.stdin.fileno())  # whoever runs us
-        return train_here(run, options.local, stop=stop)
-    from belay_trainer.session import train_and_publish  # noqa: PLC0415
+        return live_here(run, options.local, stop=stop)
+    if run.spec.search is not None:
+        from belay_trainer.search.worker import search_in_pod as live  # noqa: PLC0415
+    else:
+        from belay_trainer.session import train_and_publish as live  # noqa: PLC0415
 
     _watch(run, options, stop)
     url, token = options.logbook_url, options.token_file
     logbook = connect(url, token, key=run.key, uid=run.config.uid) if url else None
-    return train_and_publish(run, work_dir=options.work_dir, pvc_dir=options.pvc_dir, logbook=logbook, stop=stop)
+    return live(run, work_dir=options.work_dir, pvc_dir=options.pvc_dir, logbook=logbook, stop=stop)
 
 
 def _failure(run: Run | None, index: str | None, outcome: str, message: str) -> TrainingReport:

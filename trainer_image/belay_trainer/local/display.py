@@ -1,20 +1,35 @@
-"""What a run shows while it goes: a bar per seed in a terminal, a line per evaluation elsewhere."""
+"""What a run shows while it goes: a bar per seed, or one for its search, in a terminal; lines of news elsewhere."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
 
-from belay_trainer.local.progress import Phase, SeedState, words
-
 _FORMAT = "{desc} {percentage:3.0f}%|{bar}| {words}"
+
+
+class Shown(Protocol):
+    """One thing that a run shows: a seed, or the search."""
+
+    title: str
+    """What it is called."""
+    step: int
+    """Units done."""
+    total: int
+    """Units asked for."""
+    unit: str
+    """What is counted: timestep or trial."""
+    news: object
+    """A line is written when this changes; None: there is none to tell."""
+    text: str
+    """What is said beside the bar."""
 
 
 class Display(Protocol):
     """Shows a run to somebody."""
 
-    def show(self, seeds: Sequence[SeedState]) -> None:
-        """Show how far the seeds are, the same ones in the same order every time."""
+    def show(self, shown: Sequence[Shown]) -> None:
+        """Show how far things are, the same ones in the same order every time."""
 
     def say(self, line: str) -> None:
         """Show a line that stays."""
@@ -29,30 +44,30 @@ def display_for(stream: TextIO) -> Display:
 
 
 class Bars:
-    """A bar per seed, drawn in place; see `Display`."""
+    """A bar for each thing, drawn in place; see `Display`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._bars: list[_Bar] = []
 
-    def show(self, seeds: Sequence[SeedState]) -> None:
+    def show(self, shown: Sequence[Shown]) -> None:
         """Draw the bars."""
         if not self._bars:
-            width = max(len(str(one.seed)) for one in seeds)
+            width = max(len(one.title) for one in shown)
             self._bars = [
                 _Bar(
                     total=one.total,
-                    desc=f"seed {one.seed:>{width}}",
+                    desc=one.title.ljust(width),
                     position=place,
                     bar_format=_FORMAT,
                     dynamic_ncols=True,
                     file=self._stream,
                 )
-                for place, one in enumerate(seeds)
+                for place, one in enumerate(shown)
             ]
-        for bar, one in zip(self._bars, seeds, strict=True):
+        for bar, one in zip(self._bars, shown, strict=True):
             bar.n = one.step
-            bar.words = _short(words(one))
+            bar.words = _short(one.text)
             bar.refresh()
 
     def say(self, line: str) -> None:
@@ -66,19 +81,18 @@ class Bars:
 
 
 class Lines:
-    """A line when something happened to a seed; see `Display`."""
+    """A line when something happened; see `Display`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._shown: dict[int, tuple[Phase, int | None]] = {}
+        self._told: dict[str, object] = {}  # the latest news by title
 
-    def show(self, seeds: Sequence[SeedState]) -> None:
-        """Write a line for each seed that has begun, was evaluated or has ended since the last look."""
-        for one in seeds:
-            news = (one.phase, one.evaluation.step if one.evaluation else None)
-            if one.phase is not Phase.WAITS and news != self._shown.get(one.seed):
-                self._shown[one.seed] = news
-                self.say(f"seed {one.seed}: timestep {one.step:,} of {one.total:,}: {words(one)}")
+    def show(self, shown: Sequence[Shown]) -> None:
+        """Write a line for each thing that has news since the last look."""
+        for one in shown:
+            if one.news is not None and one.news != self._told.get(one.title):
+                self._told[one.title] = one.news
+                self.say(f"{one.title}: {one.unit} {one.step:,} of {one.total:,}: {one.text}")
 
     def say(self, line: str) -> None:
         """Write a line."""

@@ -1,6 +1,9 @@
 """Where everything of a run lies, and that only one process at a time works there.
 
-job.json                  what is trained: the TrainingConfig of every seed
+job.json                  what is trained: the TrainingConfig of every seed, or of the search before them
+search/journal.jsonl      the trials of the search, as all its workers tell them
+search/worker-0/          of one process that searches: progress.json, report.json and log, as of a seed
+seeds.json                after a search: the TrainingConfig of every seed, with the best settings in it
 seed-0/checkpoints/       what the seed goes on from
 seed-0/curves.jsonl       its metrics by timestep
 seed-0/tensorboard/       the same, for `tensorboard --logdir`
@@ -104,6 +107,16 @@ class RunFolder:
         return self.root / "job.json"
 
     @property
+    def seeds_file(self) -> Path:
+        """What every seed reads after a search; absent before its end."""
+        return self.root / "seeds.json"
+
+    @property
+    def journal(self) -> Path:
+        """The trials of the search."""
+        return self.root / "search" / "journal.jsonl"
+
+    @property
     def curves(self) -> Path:
         """The table of all curves."""
         return self.root / "curves.csv"
@@ -116,6 +129,10 @@ class RunFolder:
     def seed(self, seed: int) -> SeedFolder:
         """Return the folder of a seed."""
         return SeedFolder(self.root / f"seed-{seed}")
+
+    def worker(self, index: int) -> SeedFolder:
+        """Return the folder of a process that searches."""
+        return SeedFolder(self.root / "search" / f"worker-{index}")
 
     def artifact(self, ref: ArtifactRef) -> Path:
         """Return where an artifact's files lie."""

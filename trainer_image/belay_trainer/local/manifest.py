@@ -182,8 +182,11 @@ def _spec(path: Path, schema: Mapping[str, Any], body: Mapping[str, Any]) -> RLT
     try:
         return RLTrainingJobSpec.model_validate(body["spec"])
     except ValidationError as error:
+        # A rule about the spec as a whole names its field itself.
         faults = (
             f"spec.{'.'.join(map(str, fault['loc']))} is {fault['input']!r:.60}: {fault['msg']}"
+            if fault["loc"]
+            else f"spec.{fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_url=False, include_context=False)
         )
         _refuse(path, faults)

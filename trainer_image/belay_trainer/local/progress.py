@@ -34,6 +34,24 @@ class SeedState:
     steps_per_second: float | None = None
     report: TrainingReport | None = None  # once it has ended
 
+    unit = "timestep"
+
+    @property
+    def title(self) -> str:
+        """What the bar is of."""
+        return f"seed {self.seed}"
+
+    @property
+    def news(self) -> object:
+        """What a line is written for: that it has begun, was evaluated or has ended. None: nothing yet."""
+        evaluated = self.evaluation.step if self.evaluation else None
+        return None if self.phase is Phase.WAITS else (self.phase, evaluated)
+
+    @property
+    def text(self) -> str:
+        """What is said beside the bar."""
+        return words(self)
+
 
 def seed_state(
     seed: int, total: int, *, at_work: bool, heartbeat: RunProgress | None, report: TrainingReport | None

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from belay_api import names
 from belay_api.training import TrainingConfig, TrainingReport
-from belay_trainer.errors import EXIT_GATES_FAILED
+from belay_trainer.errors import EXIT_GATES_FAILED, Interrupted
 from belay_trainer.local.display import Display, display_for
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.manifest import Manifest, read_manifest
 from belay_trainer.local.seeds import Asked, Seeds, exit_code, places
+from belay_trainer.local.workers import Workers, search
 from belay_trainer.reporting.training import POLICY, Result, finding_lines, result_of, sentences, write_report
 
 STOPPED_AT_ONCE = 130  # 128 + SIGINT, as a process that ctrl-C killed
@@ -33,7 +34,16 @@ def run_here(config_file: Path, *, name: str | None, out: Path | None, parallel:
         config = folder.take_up(manifest)
         display = display_for(sys.stderr)
         _say_what_is_left_out(manifest, display)
-        seeds = Seeds(folder, config, lock)
+        seeds_read = folder.config_file
+        if config.spec.search is not None:
+            try:
+                found, workers = search(folder, config, lock, parallel=parallel, asked=asked, display=display)
+            finally:
+                display.close()
+            if found is None:
+                return _nothing_found(workers, asked)
+            config, seeds_read, display = found, folder.seeds_file, display_for(sys.stderr)
+        seeds = Seeds(folder, config, seeds_read, lock)
         try:
             seeds.train(parallel=places(manifest.spec, parallel), asked=asked, display=display)
         finally:
@@ -44,6 +54,15 @@ def run_here(config_file: Path, *, name: str | None, out: Path | None, parallel:
     spec = config.spec.seeds
     code = exit_code(seeds.codes, count=spec.count, required=spec.required or spec.count)
     return EXIT_GATES_FAILED if code == names.EXIT_DONE and result.aggregate is None else code
+
+
+def _nothing_found(workers: Workers, asked: Asked) -> int:
+    """Say why a search ended without settings, and return the run's exit code."""
+    if asked.times:
+        return STOPPED_AT_ONCE if asked.times > 1 else Interrupted.exit_code
+    for words in dict.fromkeys(report.message for report in workers.reports.values() if report.message):
+        print(f"belay-trainer run: {words}", file=sys.stderr)
+    return exit_code(workers.codes, count=len(workers.codes), required=len(workers.codes) + 1)
 
 
 def _say_what_is_left_out(manifest: Manifest, display: Display) -> None:

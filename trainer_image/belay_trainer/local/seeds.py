@@ -12,14 +12,15 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 
 from belay_api import names
 from belay_api.training import RLTrainingJobSpec, TrainingConfig, TrainingReport
 from belay_trainer.errors import Interrupted
-from belay_trainer.local.display import Display
-from belay_trainer.local.folder import RunFolder
-from belay_trainer.local.progress import SeedState, seed_state
+from belay_trainer.local.display import Display, Shown
+from belay_trainer.local.folder import RunFolder, SeedFolder
+from belay_trainer.local.progress import seed_state
 
 LOOK_S = 0.2  # between two looks at the seeds
 
@@ -45,6 +46,7 @@ class Seeds:
 
     folder: RunFolder
     config: TrainingConfig
+    config_file: Path  # where it stands
     lock: int  # descriptor that a seed inherits, so that the folder is taken while it lives
     reports: dict[int, TrainingReport] = field(default_factory=dict)  # by index, of those that have ended
     codes: dict[int, int] = field(default_factory=dict)  # their exit codes; 0 of those that were finished before
@@ -85,6 +87,10 @@ class Seeds:
         """Return the seed of an index."""
         return self.config.spec.seeds.first + index
 
+    def place(self, index: int) -> SeedFolder:
+        """Return where the process of an index works."""
+        return self.folder.seed(self.seed(index))
+
     def _unfinished(self) -> Sequence[int]:
         for index in range(self.config.spec.seeds.count):
             if (report := self.folder.finished(self.seed(index))) is not None:
@@ -92,11 +98,11 @@ class Seeds:
         return [index for index in range(self.config.spec.seeds.count) if index not in self.reports]
 
     def _begin(self, index: int) -> None:
-        folder = self.folder.seed(self.seed(index))
+        folder = self.place(index)
         folder.begin()
         self._begun.add(index)
         flags = {
-            "job-file": self.folder.config_file,
+            "job-file": self.config_file,
             "index": index,
             "local": self.folder.root,
             "termination-log": folder.report,
@@ -128,7 +134,7 @@ class Seeds:
             self.codes[index] = code
             if process.stdin is not None:
                 process.stdin.close()
-            folder = self.folder.seed(self.seed(index))
+            folder = self.place(index)
             self.reports[index] = folder.read_report() or TrainingReport(
                 outcome="Error",
                 index=index,
@@ -146,14 +152,14 @@ class Seeds:
             return f"budget.deadline, {deadline}, has passed: the seeds save and end."
         return None
 
-    def _states(self) -> list[SeedState]:
+    def _states(self) -> Sequence[Shown]:
         total = self.config.spec.budget.steps
         return [
             seed_state(
                 self.seed(index),
                 total,
                 at_work=index in self._at_work,
-                heartbeat=self.folder.seed(self.seed(index)).read_heartbeat() if index in self._begun else None,
+                heartbeat=self.place(index).read_heartbeat() if index in self._begun else None,
                 report=self.reports.get(index),
             )
             for index in range(self.config.spec.seeds.count)
@@ -172,7 +178,7 @@ def places(spec: RLTrainingJobSpec, asked_for: int | None) -> int:
         asked_for: By --parallel; None: as many as the cores have room for, each with its threads.
     """
     most = min(spec.seeds.count, spec.seeds.parallelism or spec.seeds.count)
-    return max(1, min(most, asked_for or _cores() // (spec.runtime.threads or 1)))
+    return max(1, min(most, asked_for or cores() // (spec.runtime.threads or 1)))
 
 
 def exit_code(codes: Mapping[int, int], *, count: int, required: int) -> int:
@@ -194,7 +200,7 @@ def exit_code(codes: Mapping[int, int], *, count: int, required: int) -> int:
     return names.EXIT_DIVERGED if failed == {names.EXIT_DIVERGED} else 1
 
 
-def _cores() -> int:
+def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -21,6 +21,7 @@ from belay_trainer.local.progress import number
 from belay_trainer.ope.artifact_policy import ArtifactPolicy
 from belay_trainer.recording import Recorded, played, record
 from belay_trainer.reporting import curves
+from belay_trainer.reporting import search as searching
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table, Verbatim, write
 from belay_trainer.trackers.json_lines import read_rows
 
@@ -38,12 +39,14 @@ class Result:
     reports: Mapping[int, TrainingReport]  # last words by index; of a seed that never began there is none
     aggregate: Aggregate | None  # over the seeds that succeeded; None: none has
     manifest: Manifest | None  # of the best seed's artifact
+    search: searching.Search | None = None  # before the training; None: there was none
 
 
 def result_of(config: TrainingConfig, reports: Mapping[int, TrainingReport], folder: RunFolder) -> Result:
     """Return what came of a run, summed up by the operator's own formulas."""
     found = aggregate([_status(report) for report in reports.values()], gated=config.spec.gates is not None)
-    return Result(config, reports, found, _manifest(folder, found.best.artifact) if found else None)
+    manifest = _manifest(folder, found.best.artifact) if found else None
+    return Result(config, reports, found, manifest, searching.read_search(folder))
 
 
 def write_report(result: Result, folder: RunFolder) -> None:
@@ -58,6 +61,8 @@ def write_report(result: Result, folder: RunFolder) -> None:
         random = best.random.mean if best and best.random else None
         told = {seed: rows for seed, rows in seeds.items() if any("return" in row.metrics for row in rows)}
         curves.draw(told, folder.report / PICTURE, title=result.config.job, random=random)
+    if result.search is not None:
+        searching.draw(result.search, folder.report / searching.PICTURE)
     if result.aggregate is not None and result.manifest is not None:
         text = yaml.safe_dump(policy(result, result.aggregate), sort_keys=False)
         files.write_atomically(folder.report / POLICY, text.encode())
@@ -95,6 +100,7 @@ def document(
         *_costs(result),
         *_failures(reports),
         *_findings(reports),
+        *(searching.parts(result.search) if result.search else []),
         Heading("What was trained"),
         Table(("what", "is"), _origin(result)),
         Paragraph("Without defaults, the spec was:"),
@@ -112,6 +118,7 @@ def facts(result: Result) -> dict[str, Any]:
         "spec": result.config.spec.said(),
         "seeds": [result.reports[index].dump() for index in sorted(result.reports)],
         "aggregate": result.aggregate.dump() if result.aggregate else None,
+        "search": result.search.status.dump() if result.search else None,
         "packages": dict(result.manifest.lineage.packages) if result.manifest else {},
         "evaluation": result.manifest.evaluation.dump() if result.manifest else None,
     }

@@ -12,12 +12,12 @@ import httpx
 from pydantic import ValidationError
 
 from belay_api.artifact import MANIFEST, Manifest
-from belay_api.wire import API_PREFIX, CheckpointList, CheckpointRef, ErrorAnswer
+from belay_api.wire import API_PREFIX, CheckpointList, CheckpointRef
 from belay_trainer.errors import StoreRefused, StoreUnavailable
+from belay_trainer.logbook import ask
 
 CHUNK = 1 << 18
 OFFSET, LENGTH = "Upload-Offset", "Upload-Length"
-_PATIENCE = (401, 408, 425, 429)  # 401: a token that is being renewed; the others ask for it
 
 
 class LogbookStore:
@@ -98,24 +98,7 @@ class LogbookStore:
         return int(answer.headers[OFFSET])
 
     def _ask(self, method: str, path: str, *, also: tuple[int, ...] = (), **kwargs: object) -> httpx.Response:
-        """Return the answer of a request that was taken, or whose status is in `also`."""
-        try:
-            answer = self._client.request(method, path, **kwargs)  # type: ignore[arg-type]
-        except httpx.TransportError as error:
-            raise StoreUnavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
-        if answer.is_success or answer.status_code in also:
-            return answer
-        told = f"{method} {path}: {answer.status_code} {_message(answer)}"
-        if answer.is_server_error or answer.status_code in _PATIENCE:
-            raise StoreUnavailable(told)
-        raise StoreRefused(told)
-
-
-def _message(answer: httpx.Response) -> str:
-    try:
-        return ErrorAnswer.model_validate_json(answer.content).error.message
-    except ValidationError:
-        return answer.text[:200]
+        return ask(self._client, method, path, also=also, **kwargs)
 
 
 def _chunks(content: bytes, start: int) -> Iterator[bytes]:

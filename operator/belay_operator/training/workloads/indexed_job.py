@@ -38,9 +38,26 @@ _NEVER = "0001-01-01T00:00:00Z"
 class IndexedJob:
     """See `Workload`."""
 
+    searching = False
+
+    def count(self, spec: RLTrainingJobSpec) -> int:
+        """Return how many indexes there are."""
+        return spec.seeds.count
+
+    def changeable(self, spec: RLTrainingJobSpec) -> dict[str, Any]:
+        """Return the fields of the Job that follow what may change in the training's spec."""
+        seeds = spec.seeds
+        return {"suspend": spec.suspend, "parallelism": min(seeds.parallelism or seeds.count, seeds.count)}
+
+    def ends(self, observed: Observed) -> dict[str, Any]:
+        """Return the fields of the Job that say when it is over."""
+        count, required = observed.spec.seeds.count, observed.required
+        early = {"successPolicy": {"rules": [{"succeededCount": required}]}} if required < count else {}
+        return {"maxFailedIndexes": count - required, **early}
+
     def check(self, owner: Owner, spec: RLTrainingJobSpec) -> None:
         """See `Workload.check`: pods must get a host name."""
-        last = f"{build.workload_name(owner.name, 1)}-{spec.seeds.count - 1}"
+        last = f"{build.workload_name(owner.name, 1, searching=self.searching)}-{self.count(spec) - 1}"
         if not _LABEL.fullmatch(owner.name) or len(last) > _LABEL_LENGTH:
             raise InvalidSpec(
                 f"metadata.name: {owner.name} cannot name pods: {last} must be a DNS label of at most {_LABEL_LENGTH} "
@@ -49,11 +66,11 @@ class IndexedJob:
 
     def view(self, owner: Owner, spec: RLTrainingJobSpec, reader: Reader, *, attempt: int) -> WorkloadView:
         """See `Workload.view`."""
-        name = build.workload_name(owner.name, attempt)
+        name = build.workload_name(owner.name, attempt, searching=self.searching)
         job = reader.get(KIND, owner.namespace, name)
         if job is None or not owner.owns(job):
             return WorkloadView(KIND, name, exists=job is not None)
-        status, wanted = job.get("status") or {}, _changeable(spec)
+        status, wanted = job.get("status") or {}, self.changeable(spec)
         held = {"suspend": False, **job["spec"]}
         outdated = any(held.get(name, value) != value for name, value in wanted.items())
         pods = trainer_pods(reader.owned("Pod", job["metadata"]["uid"]))
@@ -69,7 +86,7 @@ class IndexedJob:
             spec=whole and whole["spec"],
             end=_end(status),
             started_at=min((pod.started_at for pod in pods if pod.started_at is not None), default=None),
-            seeds=_seeds(spec.seeds.count, status, pods),
+            seeds=_seeds(self.count(spec), status, pods),
             cannot_be_made=None if pods else reader.fact("creation", owner.namespace, owner.name),
             cannot_start=_cannot_start(pods, reader.fact("starting", owner.namespace, owner.name)),
             unschedulable=min((words for pod in pods if (words := pod.view.unschedulable)), default=None),
@@ -78,8 +95,24 @@ class IndexedJob:
     def objects(self, observed: Observed) -> tuple[Manifest, ...]:
         """See `Workload.objects`. Hardly a field of a Job may change, and its pods' template least of all."""
         held = observed.workload.spec
-        body = _new(observed) if held is None else {**held, **_changeable(observed.spec)}
+        body = self._new(observed) if held is None else {**held, **self.changeable(observed.spec)}
         return (build.workload_object(observed, API_VERSION, KIND, body),)
+
+    def _new(self, observed: Observed) -> dict[str, Any]:
+        spec = observed.spec
+        body: dict[str, Any] = {
+            **self.changeable(spec),
+            "completionMode": "Indexed",
+            "completions": self.count(spec),
+            "backoffLimitPerIndex": spec.failure.retries_per_seed,
+            "podFailurePolicy": _pod_failure_policy(),
+            "podReplacementPolicy": "Failed",  # the next pod starts when the last is gone: one writer per index
+            "template": build.pod_template(observed),
+            **self.ends(observed),
+        }
+        if spec.budget.deadline is not None:
+            body["activeDeadlineSeconds"] = max(1, math.ceil(spec.budget.deadline.total_seconds()))
+        return body
 
 
 def indexes(ranges: str) -> frozenset[int]:
@@ -93,31 +126,6 @@ def indexes(ranges: str) -> frozenset[int]:
         first, _, last = part.partition("-")
         found.update(range(int(first), int(last or first) + 1))
     return frozenset(found)
-
-
-def _changeable(spec: RLTrainingJobSpec) -> dict[str, Any]:
-    """Return the fields of the Job that follow what may change in the training's spec."""
-    seeds = spec.seeds
-    return {"suspend": spec.suspend, "parallelism": min(seeds.parallelism or seeds.count, seeds.count)}
-
-
-def _new(observed: Observed) -> dict[str, Any]:
-    spec, seeds = observed.spec, observed.spec.seeds
-    body: dict[str, Any] = {
-        **_changeable(spec),
-        "completionMode": "Indexed",
-        "completions": seeds.count,
-        "backoffLimitPerIndex": spec.failure.retries_per_seed,
-        "maxFailedIndexes": seeds.count - observed.required,
-        "podFailurePolicy": _pod_failure_policy(),
-        "podReplacementPolicy": "Failed",  # a seed's next pod starts when the last is gone: one writer per checkpoint
-        "template": build.pod_template(observed),
-    }
-    if observed.required < seeds.count:
-        body["successPolicy"] = {"rules": [{"succeededCount": observed.required}]}
-    if spec.budget.deadline is not None:
-        body["activeDeadlineSeconds"] = max(1, math.ceil(spec.budget.deadline.total_seconds()))
-    return body
 
 
 def _pod_failure_policy() -> dict[str, Any]:

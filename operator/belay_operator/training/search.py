@@ -1,0 +1,50 @@
+"""How far a training's search is, from the last words and the heartbeats of its pods; and when it is over.
+
+Each pod tells the whole study as it sees it, so the one that saw most is right, and one word is enough. Heartbeats make
+the running numbers; where every last word is lost they also stand for those.
+"""
+
+from belay_api.reasons import TrainingReason
+from belay_api.search import SearchStatus
+from belay_api.training import Progress, RLTrainingJobStatus
+from belay_operator.training.observed import Observed
+
+
+def search_status(observed: Observed) -> SearchStatus | None:
+    """Return how far the search is; None: there is none, or nothing of it has begun. What was found stays."""
+    before, search = observed.status.search, observed.spec.search
+    if not observed.searching or search is None:
+        return before
+    begun = any(worker.at_work or worker.end for worker in observed.workload.seeds.values())
+    told = [*([before] if before else []), *observed.search_heartbeats(), *last_words(observed)]
+    # A pod's last word knows what mattered, and a heartbeat of as many trials does not.
+    newest = max(told, key=lambda one: (one.ended, one.importance is not None), default=None)
+    return newest or (SearchStatus(trials=search.trials) if begun else None)
+
+
+def last_words(observed: Observed) -> list[SearchStatus]:
+    """Return what pods of the search said at their end."""
+    reports = [report for worker in observed.workload.seeds.values() for report in worker.reports]
+    return [report.search for report in reports if report.search is not None]
+
+
+def search_ended(observed: Observed, status: RLTrainingJobStatus) -> bool:
+    """Whether the search is over and has found settings. Call it once last words are no longer waited for."""
+    end, found = observed.workload.end, status.search
+    if not observed.searching or end is None or found is None or found.best is None:
+        return False
+    if end.reason == TrainingReason.SUCCEEDED:
+        return True
+    # Some workers failed for good, and others found that nothing was left to do.
+    return end.reason == TrainingReason.TOO_FEW_SEEDS and bool(last_words(observed))
+
+
+def words_missing(observed: Observed) -> bool:
+    """Whether the search is over and nobody has said yet what it found, or why it failed."""
+    end, workers = observed.workload.end, observed.workload.seeds.values()
+    return end is not None and not last_words(observed) and all(worker.failure is None for worker in workers)
+
+
+def search_progress(status: SearchStatus | None) -> Progress | None:
+    """Return how far the search is, as the job's progress; None: nothing of it is over."""
+    return Progress(percent=100 * status.ended // status.trials) if status is not None and status.ended else None
