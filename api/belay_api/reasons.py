@@ -53,6 +53,31 @@ class TrainingReason(StrEnum):
     """The Job succeeded but a seed's final report cannot be read; nothing is published from that seed."""
 
 
+class AttemptEnd(StrEnum):
+    """Why an attempt at a seed ended, in `status.history` of an RLTrainingJob."""
+
+    SUCCEEDED = "Succeeded"
+    """The seed is done."""
+    FAILED = "Failed"
+    """It failed, or stood still; costs a retry."""
+    OUT_OF_MEMORY = "OutOfMemory"
+    """It used more memory than `runtime.resources.limits` allows; costs a retry."""
+    BAD_CONFIGURATION = "BadConfiguration"
+    """It refused its configuration (exit code 3), which fails the job."""
+    DIVERGED = "Diverged"
+    """The training diverged (exit code 4), which fails the seed."""
+    GIVEN_UP = "GivenUp"
+    """`evaluation.stopLoss` gave the seed up (exit code 4), which fails the seed."""
+    DISRUPTED = "Disrupted"
+    """Its node was drained or lost, or a more important pod took its place."""
+    SUSPENDED = "Suspended"
+    """The job was suspended, by a person or by its budget."""
+    STOPPED = "Stopped"
+    """The job was over: enough other seeds had succeeded, it had failed, or its deadline had passed."""
+    REMOVED = "Removed"
+    """The pod was deleted: by hand, with its Job, or because fewer seeds were to train at once."""
+
+
 class PolicyReason(StrEnum):
     """Reasons of RLPolicy conditions."""
 

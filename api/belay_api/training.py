@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from belay_api.algorithms import AlgorithmSpec
+from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord
 from belay_api.conditions import ConditionedStatus
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.model import Model, StatusModel, rule, rules
@@ -428,6 +429,10 @@ class RLTrainingJobStatus(ConditionedStatus):
         default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]}
     )
     """What the diagnosis finds, over all seeds; the three to look at first. Absent: nothing."""
+    history: Annotated[list[AttemptRecord], Field(max_length=MOST_ATTEMPTS)] | None = Field(
+        default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["pod"]}
+    )
+    """The attempts that ended last, and as many of those at work as there is room for; by their start."""
     published_policy: str | None = None
     """Name of the RLPolicy made of the best seed."""
     started_at: Instant | None = None

@@ -19,6 +19,7 @@ from belay_api.training import RLTrainingJobStatus, SeedPhase, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
 from belay_operator.training.findings import finding_notes, job_findings
+from belay_operator.training.history import history
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import published, seed_statuses, unread
 from belay_operator.training.situation import Situation, situation
@@ -36,7 +37,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     if over(observed.status):
         return _status_plan(observed, acknowledged(observed.status, observed.owner.generation))
 
-    status = _read_world(observed)
+    status = _read_world(observed, now)
     waiting = _waits_for_reports(observed, status, now)
     if not waiting:
         status = _with_result(observed, status)
@@ -53,7 +54,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
     )
 
 
-def _read_world(observed: Observed) -> RLTrainingJobStatus:
+def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
     before = observed.status
     seeds = before.seeds if before.aggregate is not None else seed_statuses(observed)  # the result is final
     return before.model_copy(
@@ -65,6 +66,7 @@ def _read_world(observed: Observed) -> RLTrainingJobStatus:
             "running": sum(seed.phase == SeedPhase.RUNNING for seed in seeds),
             "progress": progress(observed, seeds),
             "findings": job_findings(observed, seeds),
+            "history": history(observed, now),
             "started_at": before.started_at or observed.workload.started_at,
         }
     )

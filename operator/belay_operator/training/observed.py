@@ -5,11 +5,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from belay_api.reasons import TrainingReason
+from belay_api.reasons import AttemptEnd, TrainingReason
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus, SeedPhase, TrainingReport
 from belay_api.wire import RunProgressRecord
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One attempt at a seed: a pod that a node has taken, as it is now."""
+
+    pod: str
+    node: str | None
+    began_at: datetime  # when the node took it
+    over: bool  # none of it runs any more
+    ended_at: datetime | None  # when its trainer ended; None: it has not, or nobody knows when
+    leaving: bool  # it is asked to go
+    end: AttemptEnd | None  # how it ended by its own account and Kubernetes'; None: it runs, or was only asked to go
+    message: str | None  # more about that
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +37,7 @@ class SeedView:
     report_elsewhere: str | None = None  # where the report of its success lies, if that cannot be read; None: it can
     obstacle: str | None = None  # why its newest pod cannot start, or has no place to run
     failure: str | None = None  # why the last of its pods that failed did
+    lives: tuple[Life, ...] = ()  # of its pods that are still there, oldest first
 
     @property
     def success(self) -> TrainingReport | None:
@@ -55,6 +70,7 @@ class WorkloadView:
     annotations: Mapping[str, str] = field(default_factory=dict)  # of the object: what the pods were made with
     spec: Mapping[str, Any] | None = None  # as it is, to be repeated; None: it does not exist, or need not change
     end: WorkloadEnd | None = None  # None: not yet
+    ending: bool = False  # how it ends is certain, and what pods it still has are asked to go
     started_at: datetime | None = None  # when a pod of it first ran, as far as pods still tell
     seeds: Mapping[int, SeedView] = field(default_factory=dict)  # by index; without one: nothing is known of it
     cannot_be_made: str | None = None  # why it has no pods, in the words of its controller

@@ -105,6 +105,10 @@ def pod(
     waiting: Mapping[str, Any] | None = None,
     unschedulable: str | None = None,
     rejected: str | None = None,
+    node: str | None = None,
+    ended: str | None = None,
+    leaving: bool = False,
+    disrupted: str | None = None,
     owner: str = JOB_UID,
 ) -> Json:
     """A pod of one seed; `life` numbers the pods of an index, oldest first."""
@@ -114,6 +118,8 @@ def pod(
     elif phase in ("Succeeded", "Failed"):
         message = report if isinstance(report, str) else json.dumps(report) if report else ""
         state = {"terminated": {"exitCode": exit, "reason": reason, "message": message, "startedAt": MADE}}
+        if ended:
+            state["terminated"]["finishedAt"] = ended
     elif waiting:
         state = {"waiting": dict(waiting)}
     status: Json = {"phase": phase, "containerStatuses": [{"name": "trainer", "state": state}]}
@@ -122,10 +128,15 @@ def pod(
     if unschedulable:
         said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}
         status["conditions"] = [said]
+    if disrupted:
+        said = {"type": "DisruptionTarget", "status": "True", "reason": disrupted, "message": "of node n1"}
+        status["conditions"] = [said]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
+        "spec": {"nodeName": node} if node else {},
         "metadata": {
+            **({"deletionTimestamp": "2026-05-04T10:01:00Z"} if leaving else {}),
             "name": f"{NAME}-a1-{index}-{life}",
             "creationTimestamp": f"2026-05-04T09:{life:02d}:00Z",
             "labels": {names.TRAINING_JOB_LABEL: NAME, names.ATTEMPT_LABEL: "1"},

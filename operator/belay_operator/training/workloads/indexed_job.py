@@ -68,6 +68,7 @@ class IndexedJob:
             annotations=job["metadata"].get("annotations") or {},
             spec=whole and whole["spec"],
             end=_end(status),
+            ending=_ending(status),
             started_at=min((pod.started_at for pod in pods if pod.started_at is not None), default=None),
             seeds=_seeds(spec.seeds.count, status, pods),
             cannot_be_made=None if pods else reader.fact("creation", owner.namespace, owner.name),
@@ -148,6 +149,14 @@ def _end(status: Mapping[str, Any]) -> WorkloadEnd | None:
     return None
 
 
+def _ending(status: Mapping[str, Any]) -> bool:
+    """Whether the Job will complete or fail: its controller first asks its pods to go, and says the end after them."""
+    return any(
+        c["type"] in ("SuccessCriteriaMet", "FailureTarget") and c.get("status") == "True"
+        for c in status.get("conditions") or ()
+    )
+
+
 def _seeds(count: int, status: Mapping[str, Any], pods: Sequence[TrainerPod]) -> dict[int, SeedView]:
     completed, failed = indexes(status.get("completedIndexes", "")), indexes(status.get("failedIndexes", ""))
     lives = _by_index(pods)
@@ -168,6 +177,7 @@ def _seed(pods: Sequence[TrainerPod], *, completed: bool, failed: bool) -> SeedV
         report_elsewhere=next((pod.report_elsewhere for pod in pods if pod.report_elsewhere), None),
         obstacle=pods[-1].obstacle if pods else None,
         failure=next((pod.failure for pod in reversed(pods) if pod.failure is not None), None),
+        lives=tuple(life for pod in pods if (life := pod.life) is not None),
     )
 
 
