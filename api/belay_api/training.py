@@ -7,6 +7,7 @@ from pydantic import Field
 
 from belay_api.algorithms import AlgorithmSpec
 from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord
+from belay_api.cleanup import CleanupSpec, CleanupStatus
 from belay_api.conditions import ConditionedStatus
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.model import Model, StatusModel, rule, rules
@@ -291,6 +292,8 @@ class RLTrainingJobSpec(Model):
     """True ends the pods after they saved a checkpoint; false resumes from it."""
     publish: PublishSpec | None = None
     """Make an RLPolicy of the best seed on success; unset: only the artifact."""
+    cleanup: CleanupSpec = CleanupSpec()
+    """What of it is removed, some time after its end."""
 
 
 class SeedPhase(StrEnum):
@@ -439,6 +442,8 @@ class RLTrainingJobStatus(ConditionedStatus):
     """When the Job first had a running pod."""
     finished_at: Instant | None = None
     """When the job succeeded or failed for good."""
+    cleanup: CleanupStatus | None = None
+    """What becomes of what it left behind; absent: that stays, or the job is not over."""
 
 
 class TrainingConfig(Model):

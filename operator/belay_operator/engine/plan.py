@@ -24,6 +24,14 @@ class Ref:
     name: str
     uid: str  # precondition: a successor of the same name is left alone
 
+    @classmethod
+    def of(cls, api_version: str, obj: Mapping[str, Any]) -> "Ref | None":
+        """Return the reference to an object as the cache has it; None: it goes already."""
+        meta = obj["metadata"]
+        if "deletionTimestamp" in meta:
+            return None
+        return cls(api_version, obj["kind"], meta["namespace"], meta["name"], meta["uid"])
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

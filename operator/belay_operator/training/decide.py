@@ -5,9 +5,10 @@
 
 Every pass reads the whole situation anew and asks for whatever is missing. The result goes into status before the
 policy is made of it, so an operator that dies in between publishes the same policy afterwards, whatever became of the
-pods meanwhile. A job that is over costs nothing: the plan is empty.
+pods meanwhile. A job that is over costs nothing: the plan is empty until what it leaves behind is to be cleaned up.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from belay_api.summary import aggregate
 from belay_api.training import RLTrainingJobStatus, SeedPhase, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
+from belay_operator.training.cleanup import cleanup
 from belay_operator.training.findings import finding_notes, job_findings
 from belay_operator.training.history import history
 from belay_operator.training.observed import Observed
@@ -35,7 +37,10 @@ def decide(observed: Observed, now: datetime) -> Plan:
     if observed.owner.deleting:
         return EMPTY
     if over(observed.status):
-        return _status_plan(observed, acknowledged(observed.status, observed.owner.generation))
+        status = acknowledged(observed.status, observed.owner.generation)
+        stage, plan = cleanup(observed, status, now)
+        status = status.model_copy(update={"cleanup": stage})
+        return replace(plan, status=None if status == observed.status else status.dump())
 
     status = _read_world(observed, now)
     waiting = _waits_for_reports(observed, status, now)

@@ -17,7 +17,7 @@ from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.pods import pod_view
 from belay_operator.specs import InvalidSpec, read_spec
-from belay_operator.training import job_key
+from belay_operator.training import job_key, remover
 from belay_operator.training.decide import decide
 from belay_operator.training.observed import Observed, attempt_of
 from belay_operator.training.status import invalid_status, over
@@ -46,8 +46,10 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         spec=spec,
         status=status,
         workload=view,
-        settings=job_key.settings_of(view.annotations, settings) if view.ours else settings,
+        # The pod of a cleanup has the job's key, also where those that trained had none.
+        settings=job_key.settings_of(view.annotations, settings) if view.ours and not over(status) else settings,
         strays=not view.exists and _strays(body, reader),
+        remover=remover.view(owner, reader) if over(status) else None,
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
     )

@@ -9,7 +9,7 @@ from belay_api.reasons import AttemptEnd, TrainingReason
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus, SeedPhase, TrainingReport
 from belay_api.wire import RunProgressRecord
 from belay_operator.children import Owner
-from belay_operator.engine.plan import Settings
+from belay_operator.engine.plan import Ref, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class WorkloadView:
     exists: bool = False  # False: never made, or deleted
     ours: bool = False  # False: made by a job of our name that was deleted; the garbage collector still works on it
     deleting: bool = False
+    ref: Ref | None = None  # of the object, to delete it; None: it is not ours, or goes already
     outdated: bool = False  # it exists, and what may change in it is not as the training's spec has it
     annotations: Mapping[str, str] = field(default_factory=dict)  # of the object: what the pods were made with
     spec: Mapping[str, Any] | None = None  # as it is, to be repeated; None: it does not exist, or need not change
@@ -88,6 +89,16 @@ class WorkloadView:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoverView:
+    """The Job that removes the checkpoints of a training that is over, as the cache has it."""
+
+    name: str
+    complete: bool
+    failed: str | None  # why, once it will not be tried again; None: it has not failed
+    ref: Ref | None  # to delete it; None: it goes already
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One training job and its world."""
 
@@ -97,6 +108,7 @@ class Observed:
     workload: WorkloadView  # of this attempt
     settings: Settings
     strays: bool = False  # the workload was deleted and is gone, but not all its pods are: they may still write
+    remover: RemoverView | None = None  # None: there is none
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
     # read where the job may publish

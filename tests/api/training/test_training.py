@@ -412,3 +412,23 @@ def test_a_namespace_with_a_job_that_retries_by_index_ends_when_the_job_is_delet
 
     kube.run("delete", "job", "plain", "--wait=false")
     eventually(lambda: kube.get("namespace", kube.namespace) is None, what="the namespace is gone", timeout_s=30)
+
+
+def test_what_a_job_leaves_behind_is_removed_after_a_while(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}, cleanup={"afterSuccess": "1s"}, storage={"pvc": {"claim": "policies"}}))
+    succeed(kube, 0, 100.0)
+    mine = {"batch.kubernetes.io/job-name": "cartpole-cleanup"}
+
+    def pod_of_the_cleanup() -> str | None:
+        found = (p for p in kube.all("pods") if mine.items() <= p["metadata"]["labels"].items())
+        return next((str(p["metadata"]["name"]) for p in found), None)
+
+    name = eventually(pod_of_the_cleanup, what="the pod that removes the checkpoints")
+    assert kube.get("job", "cartpole-a1") is not None, "the training's own Job goes last"
+    kube.patch_status("pod", name, {"phase": "Succeeded"})
+    eventually(lambda: "doneAt" in status(kube).get("cleanup", {}), what="the cleanup is done")
+    eventually(lambda: not kube.all("jobs") and not kube.all("pods"), what="Jobs and pods are gone")
+    told = status(kube)
+    assert (told["phase"], ready(kube)["status"], told["aggregate"]["mean"]) == ("Succeeded", "True", 100.0)
+    assert kube.get("rlpolicy", told["publishedPolicy"]) is not None
+    assert {"CleanupPlanned", "CleanedUp"} <= {event["reason"] for event in kube.all("events")}

@@ -14,7 +14,7 @@ NAME = "cartpole"
 UID = "uid-cartpole"
 JOB_UID = "uid-job"
 MADE = "2026-05-04T09:00:00Z"
-GIVEN = ("metadata", "spec", "status", "job", "pods", "progress", "policies", "starting")
+GIVEN = ("metadata", "spec", "status", "job", "pods", "progress", "policies", "starting", "remover")
 
 Json = dict[str, Any]
 
@@ -150,6 +150,32 @@ def pod(
     }
 
 
+def remover(ended: str | None = None) -> Json:
+    """The Job that removes checkpoints, and its last pod; `ended` is its Complete or Failed condition."""
+    conditions = [{"type": ended, "status": "True"}] if ended else []
+    owner = {"kind": "RLTrainingJob", "name": NAME, "uid": UID, "controller": True}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": f"{NAME}-cleanup", "uid": "uid-remover", "ownerReferences": [owner]},
+        "status": {"conditions": conditions},
+    }
+
+
+def remover_pod(words: str) -> Json:
+    state = {"terminated": {"exitCode": 1, "reason": "Error", "message": words, "startedAt": MADE}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{NAME}-cleanup-x",
+            "creationTimestamp": MADE,
+            "ownerReferences": [{"kind": "Job", "name": f"{NAME}-cleanup", "uid": "uid-remover", "controller": True}],
+        },
+        "status": {"phase": "Failed", "containerStatuses": [{"name": "remover", "state": state}]},
+    }
+
+
 def heartbeat(index: int, step: int, **more: Any) -> RunProgressRecord:
     said = {"namespace": "default", "job": NAME, "uid": UID, "index": index, "seed": index, "total": 1000, "at": MADE}
     return RunProgressRecord.model_validate({**said, "step": step, **more})
@@ -166,6 +192,7 @@ def world_of(given: Mapping[str, Any]) -> World:
         training_job(given.get("spec"), metadata=given.get("metadata"), status=given.get("status")),
         *([child_job(**given["job"])] if "job" in given else []),
         *(_pod(said) for said in given.get("pods", [])),
+        *_remover(given.get("remover")),
         *(policy(name, of) for name, of in given.get("policies", {}).items()),
     ]
     beats: Any = {index: heartbeat(index, **said) for index, said in given.get("progress", {}).items()}
@@ -177,6 +204,12 @@ def world_of(given: Mapping[str, Any]) -> World:
     job = made.objects["RLTrainingJob", "default", NAME]
     job.setdefault("status", {}).setdefault("templateHash", "frozen")
     return made
+
+
+def _remover(said: Mapping[str, str] | None) -> list[Json]:
+    if said is None:
+        return []
+    return [remover(said.get("ended")), *([remover_pod(said["words"])] if "words" in said else [])]
 
 
 def _pod(said: Mapping[str, Any]) -> Json:

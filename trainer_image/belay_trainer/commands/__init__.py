@@ -7,7 +7,7 @@ only when it runs: help and bad arguments are told at once.
 import argparse
 from typing import Protocol
 
-from belay_trainer.commands import evaluate_offline, import_policy, pod, run, verify
+from belay_trainer.commands import evaluate_offline, import_policy, pod, remove_checkpoints, run, verify
 
 
 class Command(Protocol):
@@ -30,4 +30,5 @@ COMMANDS: dict[str, Command] = {
     "import": import_policy,
     "verify": verify,
     "evaluate-offline": evaluate_offline,
+    "remove-checkpoints": remove_checkpoints,
 }

@@ -17,7 +17,7 @@ from belay_api.training import RLTrainingJobSpec, SeedPhase
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.kind import Reader
-from belay_operator.engine.plan import Manifest
+from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.specs import InvalidSpec
 from belay_operator.training import build
 from belay_operator.training.observed import Observed, SeedView, WorkloadEnd, WorkloadView
@@ -64,6 +64,7 @@ class IndexedJob:
             exists=True,
             ours=True,
             deleting="deletionTimestamp" in job["metadata"],
+            ref=Ref.of(API_VERSION, job),
             outdated=outdated,
             annotations=job["metadata"].get("annotations") or {},
             spec=whole and whole["spec"],
