@@ -72,6 +72,7 @@ RESOURCES = (
             Column("Algorithm", ".status.algorithm", wide=True),
             Column("Environment", ".spec.environment.id", wide=True),
             Column("ETA", ".status.progress.eta", wide=True),
+            Column("Cost", ".status.cost.price", "number", wide=True),
             Column("Message", _condition("Ready", "message"), wide=True),
         ),
         scale={"specReplicasPath": ".spec.seeds.parallelism", "statusReplicasPath": ".status.running"},

@@ -9,6 +9,7 @@ from belay_api.algorithms import AlgorithmSpec
 from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord
 from belay_api.cleanup import CleanupSpec, CleanupStatus
 from belay_api.conditions import ConditionedStatus
+from belay_api.cost import CostSpec, JobCost, SeedCost
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
@@ -292,6 +293,8 @@ class RLTrainingJobSpec(Model):
     """True ends the pods after they saved a checkpoint; false resumes from it."""
     publish: PublishSpec | None = None
     """Make an RLPolicy of the best seed on success; unset: only the artifact."""
+    cost: CostSpec = CostSpec()
+    """What its hours cost, and how much it may cost."""
     cleanup: CleanupSpec = CleanupSpec()
     """What of it is removed, some time after its end."""
 
@@ -352,6 +355,8 @@ class SeedStatus(StatusModel):
     """Why it failed, or ended early, in the trainer's words."""
     findings: list[str] | None = None
     """Reasons of what the diagnosis finds, the first one first; absent: nothing."""
+    cost: SeedCost | None = None
+    """What it has cost so far; absent: it never ran."""
 
 
 class BestSeed(StatusModel):
@@ -432,6 +437,8 @@ class RLTrainingJobStatus(ConditionedStatus):
         default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]}
     )
     """What the diagnosis finds, over all seeds; the three to look at first. Absent: nothing."""
+    cost: JobCost | None = None
+    """What the job has cost so far; absent: it never ran."""
     history: Annotated[list[AttemptRecord], Field(max_length=MOST_ATTEMPTS)] | None = Field(
         default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["pod"]}
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from belay_api.units import parse_instant
+from belay_api.units import parse_instant, parse_quantity
 
 # Waiting for one of these does not end without somebody's help; ContainerCreating and PodInitializing do.
 _CANNOT_START = frozenset(
@@ -72,6 +72,7 @@ class PodView:
         str | None
     )  # why Kubernetes ends it through no fault of its own: a drain, a preemption; None: it does not
     containers: tuple[ContainerView, ...]  # init containers first
+    requests: Mapping[str, float]  # of all its containers, by resource, in its unit: CPUs, bytes, pieces
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
 
@@ -107,6 +108,7 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         rejected=_rejected(status),
         disruption=_disruption(conditions.get("DisruptionTarget") or {}),
         containers=tuple(_containers(status)),
+        requests=_requests(pod.get("spec") or {}),
         labels=meta.get("labels") or {},
         annotations=meta.get("annotations") or {},
     )
@@ -125,6 +127,14 @@ def shorten(text: str) -> str:
     """Return foreign words in one line, cut where they would drown ours."""
     line = " ".join(text.split())
     return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"
+
+
+def _requests(spec: Mapping[str, Any]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for container in spec.get("containers") or ():
+        for resource, value in container["resources"]["requests"].items():
+            total[resource] = total.get(resource, 0.0) + parse_quantity(value)
+    return total
 
 
 def _rejected(status: Mapping[str, Any]) -> str | None:

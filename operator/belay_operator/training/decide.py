@@ -20,6 +20,7 @@ from belay_api.training import RLTrainingJobStatus, SeedPhase, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
 from belay_operator.training.cleanup import cleanup
+from belay_operator.training.cost import job_cost, time_left, with_costs
 from belay_operator.training.findings import finding_notes, job_findings
 from belay_operator.training.history import history
 from belay_operator.training.observed import Observed
@@ -55,13 +56,15 @@ def decide(observed: Observed, now: datetime) -> Plan:
         status,
         **_missing(observed, status, seen),
         events=_events(observed, status, seen),
-        requeue_after=REPORT_GRACE if waiting else None,
+        requeue_after=REPORT_GRACE if waiting else time_left(observed, seeds=status.seeds, now=now),
     )
 
 
 def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
     before = observed.status
     seeds = before.seeds if before.aggregate is not None else seed_statuses(observed)  # the result is final
+    seeds = with_costs(observed, seeds, now)
+    best = None if before.aggregate is None else before.aggregate.best
     return before.model_copy(
         update={
             "attempt": observed.attempt,
@@ -72,6 +75,7 @@ def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
             "progress": progress(observed, seeds),
             "findings": job_findings(observed, seeds),
             "history": history(observed, now),
+            "cost": job_cost(observed, seeds, best),
             "started_at": before.started_at or observed.workload.started_at,
         }
     )
@@ -97,7 +101,8 @@ def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJ
         return status
     publish = observed.spec.publish
     name = publish and build.policy_name(publish.family, result.best.artifact.digest, observed.policies)
-    return status.model_copy(update={"aggregate": result, "published_policy": name})
+    cost = job_cost(observed, status.seeds, result.best)
+    return status.model_copy(update={"aggregate": result, "published_policy": name, "cost": cost})
 
 
 def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> dict[str, tuple[Manifest, ...]]:
@@ -138,6 +143,8 @@ def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) ->
         notes.append(Note(EventReason.TRAINING_STARTED, words))
     if seen.reason == was:
         return tuple(notes)
+    if seen.reason == TrainingReason.BUDGET_SPENT:
+        notes.append(Note(EventReason.BUDGET_SPENT, seen.message, warning=True))
     if seen.phase == TrainingPhase.FAILED:
         notes.append(Note(EventReason.TRAINING_FAILED, seen.message, warning=True))
     if seen.phase == TrainingPhase.SUCCEEDED and observed.status.aggregate is None:

@@ -50,7 +50,7 @@ def _record(observed: Observed, index: int, life: Life, before: AttemptRecord | 
 def _why_asked_to_go(observed: Observed) -> AttemptEnd:
     if observed.workload.ending or observed.workload.end is not None:
         return AttemptEnd.STOPPED
-    return AttemptEnd.SUSPENDED if observed.spec.suspend else AttemptEnd.REMOVED
+    return AttemptEnd.SUSPENDED if observed.suspended else AttemptEnd.REMOVED
 
 
 def _weight(record: AttemptRecord) -> tuple[bool, datetime, str]:

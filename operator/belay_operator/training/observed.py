@@ -24,6 +24,7 @@ class Life:
     leaving: bool  # it is asked to go
     end: AttemptEnd | None  # how it ended by its own account and Kubernetes'; None: it runs, or was only asked to go
     message: str | None  # more about that
+    requests: Mapping[str, float]  # what it holds while it is there, by resource, in its unit: CPUs, bytes, pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class Observed:
     status: RLTrainingJobStatus  # as last written: holds what pods said before they were removed
     workload: WorkloadView  # of this attempt
     settings: Settings
+    spent: bool = False  # the job has cost what it may
     strays: bool = False  # the workload was deleted and is gone, but not all its pods are: they may still write
     remover: RemoverView | None = None  # None: there is none
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
@@ -117,6 +119,11 @@ class Observed:
     def attempt(self) -> int:
         """Which life of the pods this is."""
         return attempt_of(self.status)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether no pod is to run."""
+        return self.spec.suspend or self.spent
 
     def heartbeat(self, index: int) -> RunProgressRecord | None:
         """Return a seed's newest heartbeat; None: there is none of this attempt."""

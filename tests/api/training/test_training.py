@@ -249,6 +249,22 @@ def test_who_is_asked_to_go_has_not_failed(kube: Kube, operator: OperatorProcess
     assert (kube.get("job", "cartpole-a1") or {})["status"]["failedIndexes"] == ""
 
 
+def test_a_spent_budget_pauses_the_job_until_it_is_raised(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}, cost={"cpuHour": 1.0, "currency": "EUR", "budget": 0.5}))
+    place(kube, 0)
+    run(kube, 0)  # since May
+    leave(kube)
+    eventually(lambda: ready(kube).get("reason") == "BudgetSpent", what="that it is spent")
+    assert (kube.get("job", "cartpole-a1") or {})["spec"]["suspend"] is True
+    told = status(kube)
+    assert told["cost"]["price"] == told["seeds"][0]["cost"]["price"] > 0.5
+    assert [one["reason"] for one in told["history"]] == ["Suspended"]
+
+    kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", '{"spec": {"cost": {"budget": 1000000}}}')
+    run(kube, 0)
+    eventually(lambda: ready(kube).get("reason") == "Training", what="it goes on")
+
+
 def _ends(kube: Kube) -> dict[str, str]:
     return {one["pod"]: one["reason"] for one in status(kube).get("history", []) if "endedAt" in one}
 

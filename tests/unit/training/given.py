@@ -106,6 +106,8 @@ def pod(
     unschedulable: str | None = None,
     rejected: str | None = None,
     node: str | None = None,
+    requests: Mapping[str, str] | None = None,
+    taken: str | None = None,
     ended: str | None = None,
     leaving: bool = False,
     disrupted: str | None = None,
@@ -128,13 +130,18 @@ def pod(
     if unschedulable:
         said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}
         status["conditions"] = [said]
+    if taken:
+        status["startTime"] = taken
     if disrupted:
         said = {"type": "DisruptionTarget", "status": "True", "reason": disrupted, "message": "of node n1"}
         status["conditions"] = [said]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "spec": {"nodeName": node} if node else {},
+        "spec": {
+            **({"nodeName": node} if node else {}),
+            "containers": [{"name": "trainer", "resources": {"requests": dict(requests or {})}}],
+        },
         "metadata": {
             **({"deletionTimestamp": "2026-05-04T10:01:00Z"} if leaving else {}),
             "name": f"{NAME}-a1-{index}-{life}",

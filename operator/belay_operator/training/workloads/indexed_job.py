@@ -47,13 +47,15 @@ class IndexedJob:
                 "characters. Nothing is started. Create the job under a shorter name without dots."
             )
 
-    def view(self, owner: Owner, spec: RLTrainingJobSpec, reader: Reader, *, attempt: int) -> WorkloadView:
+    def view(
+        self, owner: Owner, spec: RLTrainingJobSpec, reader: Reader, *, attempt: int, suspended: bool
+    ) -> WorkloadView:
         """See `Workload.view`."""
         name = build.workload_name(owner.name, attempt)
         job = reader.get(KIND, owner.namespace, name)
         if job is None or not owner.owns(job):
             return WorkloadView(KIND, name, exists=job is not None)
-        status, wanted = job.get("status") or {}, _changeable(spec)
+        status, wanted = job.get("status") or {}, _changeable(spec, suspended=suspended)
         held = {"suspend": False, **job["spec"]}
         outdated = any(held.get(name, value) != value for name, value in wanted.items())
         pods = trainer_pods(reader.owned("Pod", job["metadata"]["uid"]))
@@ -80,7 +82,7 @@ class IndexedJob:
     def objects(self, observed: Observed) -> tuple[Manifest, ...]:
         """See `Workload.objects`. Hardly a field of a Job may change, and its pods' template least of all."""
         held = observed.workload.spec
-        body = _new(observed) if held is None else {**held, **_changeable(observed.spec)}
+        body = _new(observed) if held is None else {**held, **_changeable(observed.spec, suspended=observed.suspended)}
         return (build.workload_object(observed, API_VERSION, KIND, body),)
 
 
@@ -97,16 +99,16 @@ def indexes(ranges: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def _changeable(spec: RLTrainingJobSpec) -> dict[str, Any]:
+def _changeable(spec: RLTrainingJobSpec, *, suspended: bool) -> dict[str, Any]:
     """Return the fields of the Job that follow what may change in the training's spec."""
     seeds = spec.seeds
-    return {"suspend": spec.suspend, "parallelism": min(seeds.parallelism or seeds.count, seeds.count)}
+    return {"suspend": suspended, "parallelism": min(seeds.parallelism or seeds.count, seeds.count)}
 
 
 def _new(observed: Observed) -> dict[str, Any]:
     spec, seeds = observed.spec, observed.spec.seeds
     body: dict[str, Any] = {
-        **_changeable(spec),
+        **_changeable(spec, suspended=observed.suspended),
         "completionMode": "Indexed",
         "completions": seeds.count,
         "backoffLimitPerIndex": spec.failure.retries_per_seed,

@@ -90,6 +90,7 @@ class TrainerPod:
             over=over,
             ended_at=None if self._ended is None else self._ended.at,
             leaving=self.view.deleting,
+            requests=self.view.requests,
             end=end,
             message=self.view.disruption if end == AttemptEnd.DISRUPTED else self.failure or self._last_message,
         )
