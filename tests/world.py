@@ -17,6 +17,7 @@ from belay_api.units import format_instant
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.plan import Key, Manifest, Note, Plan, Settings
 from belay_operator.engine.resources import policies_named
+from belay_operator.engine.slim import pod_spec
 
 SETTINGS = Settings(
     trainer_image="belay-trainer:test",
@@ -251,7 +252,7 @@ def _as_cached(held: Json) -> Json:
     if seen["kind"] in ("Job", "Deployment"):
         seen.get("spec", {}).pop("template", None)
     if seen["kind"] == "Pod" and "spec" in seen:
-        seen["spec"] = {k: v for k, v in seen["spec"].items() if k == "nodeName"}
+        seen["spec"] = pod_spec(seen["spec"])
     return seen
 
 

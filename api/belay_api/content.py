@@ -4,6 +4,8 @@ import hashlib
 import json
 from typing import Any
 
+from belay_api.cleanup import CleanupSpec
+from belay_api.cost import CostSpec
 from belay_api.training import RLTrainingJobSpec
 
 _HEX = 16  # of a hash in names and labels: enough that nobody meets a collision
@@ -16,9 +18,10 @@ def content_hash(value: Any) -> str:
 
 
 def frozen(spec: RLTrainingJobSpec) -> RLTrainingJobSpec:
-    """Return the spec without what may change: whether its pods run, and how many at once."""
+    """Return the spec without what may change at any time and says nothing about what is trained."""
     seeds = spec.seeds.model_copy(update={"parallelism": None})
-    return spec.model_copy(update={"suspend": False, "seeds": seeds})
+    free = {"suspend": False, "seeds": seeds, "cost": CostSpec(), "cleanup": CleanupSpec()}
+    return spec.model_copy(update=free)
 
 
 def spec_hash(spec: RLTrainingJobSpec) -> str:

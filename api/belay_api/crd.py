@@ -73,6 +73,7 @@ RESOURCES = (
             Column("Environment", ".spec.environment.id", wide=True),
             Column("Dataset", ".spec.dataset.path", wide=True),
             Column("ETA", ".status.progress.eta", wide=True),
+            Column("Cost", ".status.cost.price", "number", wide=True),
             Column("Message", _condition("Ready", "message"), wide=True),
         ),
         scale={"specReplicasPath": ".spec.seeds.parallelism", "statusReplicasPath": ".status.running"},

@@ -37,6 +37,8 @@ class TrainingReason(StrEnum):
     """At least one seed is running."""
     SUSPENDED = "Suspended"
     """`spec.suspend` is true: pods are gone, checkpoints stay; set it to false to resume from them."""
+    BUDGET_SPENT = "BudgetSpent"
+    """`cost.budget` is spent: pods are asked to save and go, checkpoints stay; raise it to resume from them."""
     SUCCEEDED = "Succeeded"
     """Enough seeds succeeded and the best one's artifact is known."""
     PUBLISHED = "Published"
@@ -60,6 +62,31 @@ class TrainingReason(StrEnum):
     GATES_FAILED = "GatesFailed"
     """Enough seeds were trained, and the policy of none passed `spec.gates`; the message names the gate, what was
     measured and the limit. Nothing is published; the artifacts stay, `status.seeds` says where."""
+
+
+class AttemptEnd(StrEnum):
+    """Why an attempt at a seed ended, in `status.history` of an RLTrainingJob."""
+
+    SUCCEEDED = "Succeeded"
+    """The seed is done."""
+    FAILED = "Failed"
+    """It failed, or stood still; costs a retry."""
+    OUT_OF_MEMORY = "OutOfMemory"
+    """It used more memory than `runtime.resources.limits` allows; costs a retry."""
+    BAD_CONFIGURATION = "BadConfiguration"
+    """It refused its configuration (exit code 3), which fails the job."""
+    DIVERGED = "Diverged"
+    """The training diverged (exit code 4), which fails the seed."""
+    GIVEN_UP = "GivenUp"
+    """`evaluation.stopLoss` gave the seed up (exit code 4), which fails the seed."""
+    DISRUPTED = "Disrupted"
+    """Its node was drained or lost, or a more important pod took its place."""
+    SUSPENDED = "Suspended"
+    """The job was suspended, by a person or by its budget."""
+    STOPPED = "Stopped"
+    """The job was over: enough other seeds had succeeded, it had failed, or its deadline had passed."""
+    REMOVED = "Removed"
+    """The pod was deleted: by hand, with its Job, or because fewer seeds were to train at once."""
 
 
 class PolicyReason(StrEnum):
@@ -219,10 +246,16 @@ class EventReason(StrEnum):
     """Enough seeds succeeded."""
     TRAINING_FAILED = "TrainingFailed"
     """The job cannot succeed any more."""
+    BUDGET_SPENT = "BudgetSpent"
+    """The job has cost what it may; it stands still until its budget is raised."""
     FINDING_REPORTED = "FindingReported"
     """The diagnosis found something that it had not found before; `status.findings` has all."""
     POLICY_PUBLISHED = "PolicyPublished"
     """The best seed's artifact became an RLPolicy."""
+    CLEANUP_PLANNED = "CleanupPlanned"
+    """The job is over; the message says when its Job, pods and checkpoints are removed."""
+    CLEANED_UP = "CleanedUp"
+    """They are removed."""
     DIGEST_MISMATCH = "DigestMismatch"
     """A pod found other bytes than the policy names and did not serve them."""
     ROLLOUT_STARTED = "RolloutStarted"

@@ -6,7 +6,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from belay_api.algorithms import FROM_DATASET, AlgorithmSpec
+from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord
+from belay_api.cleanup import CleanupSpec, CleanupStatus
 from belay_api.conditions import ConditionedStatus
+from belay_api.cost import CostSpec, JobCost, SeedCost
 from belay_api.dataset import DatasetSpec, Floor, OfflineEstimate
 from belay_api.environment import ConstraintSpec, CostStatus, DrawSpec, RewardSpec, WrapperSpec
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
@@ -357,6 +360,10 @@ class RLTrainingJobSpec(Model):
     """Make an RLPolicy of the best seed on success; unset: only the artifact."""
     search: SearchSpec | None = None
     """Find settings first and train the seeds with the best ones; unset: with the preset's and those in `algorithm`."""
+    cost: CostSpec = CostSpec()
+    """What its hours cost, and how much it may cost."""
+    cleanup: CleanupSpec = CleanupSpec()
+    """What of it is removed, some time after its end."""
 
     @model_validator(mode="after")
     def _search_fits(self) -> Self:
@@ -437,6 +444,8 @@ class SeedStatus(StatusModel):
     """Reasons of what the diagnosis finds, the first one first; absent: nothing."""
     validation: Validation | None = None
     """What came of the gates, once the seed succeeded; absent: there are none."""
+    cost: SeedCost | None = None
+    """What it has cost so far; absent: it never ran."""
 
 
 class BestSeed(StatusModel):
@@ -529,12 +538,20 @@ class RLTrainingJobStatus(ConditionedStatus):
         default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["reason"]}
     )
     """What the diagnosis finds, over all seeds; the three to look at first. Absent: nothing."""
+    cost: JobCost | None = None
+    """What the job has cost so far; absent: it never ran."""
+    history: Annotated[list[AttemptRecord], Field(max_length=MOST_ATTEMPTS)] | None = Field(
+        default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["pod"]}
+    )
+    """The attempts that ended last, and as many of those at work as there is room for; by their start."""
     published_policy: str | None = None
     """Name of the RLPolicy made of the best seed."""
     started_at: Instant | None = None
     """When the Job first had a running pod."""
     finished_at: Instant | None = None
     """When the job succeeded or failed for good."""
+    cleanup: CleanupStatus | None = None
+    """What becomes of what it left behind; absent: that stays, or the job is not over."""
 
 
 class TrainingConfig(Model):

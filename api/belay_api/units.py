@@ -132,6 +132,26 @@ Quantity = Annotated[
 ]
 """A Kubernetes quantity such as `500m`, `2Gi` or `1`; a fraction is text, as decision 013 says."""
 
+_SCALES = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0}
+_SCALES |= {unit: 10.0 ** (3 * power) for power, unit in enumerate("kMGTPE", start=1)}
+_SCALES |= {f"{unit}i": 2.0 ** (10 * power) for power, unit in enumerate("KMGTPE", start=1)}
+_QUANTITY = re.compile(r"\+?([0-9.]+(?:[eE][+-]?[0-9]{1,2})?)([a-zA-Z]*)")
+
+
+def parse_quantity(value: int | str) -> float:
+    """Return a Kubernetes quantity as a number.
+
+    Raises: ValueError for text that is none.
+
+    >>> parse_quantity("500m"), parse_quantity("2Gi"), parse_quantity(1), parse_quantity("1e3")
+    (0.5, 2147483648.0, 1.0, 1000.0)
+    """
+    found = _QUANTITY.fullmatch(str(value))
+    if found is None or found[2] not in _SCALES:
+        raise ValueError(f"{value!r} is no quantity; write e.g. 500m, 2Gi or 1")
+    return float(found[1]) * _SCALES[found[2]]
+
+
 FreeForm = Annotated[
     dict[str, Any],
     WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from belay_api.units import parse_instant
+from belay_api.units import parse_instant, parse_quantity
 
 # Waiting for one of these does not end without somebody's help; ContainerCreating and PodInitializing do.
 _CANNOT_START = frozenset(
@@ -35,6 +35,7 @@ class Ended:
     exit_code: int
     reason: str  # the kubelet's: Completed, Error, OOMKilled, ...
     message: str  # the container's own last word, from its termination message; empty: it said nothing
+    at: datetime | None  # None: the kubelet does not know
 
     @property
     def words(self) -> str:
@@ -60,12 +61,18 @@ class PodView:
 
     name: str
     created_at: datetime
+    node: str | None  # where the scheduler put it; None: nowhere yet
+    taken_at: datetime | None  # when its node took it: from then on it holds what it requests; None: none has
     phase: str  # Pending, Running, Succeeded, Failed or Unknown
     deleting: bool
     ready: bool
     unschedulable: str | None  # the scheduler's words: it waits for room, or for what it must be placed beside
     rejected: str | None  # why it failed before any of its containers was made, in the kubelet's words
+    disruption: (
+        str | None
+    )  # why Kubernetes ends it through no fault of its own: a drain, a preemption; None: it does not
     containers: tuple[ContainerView, ...]  # init containers first
+    requests: Mapping[str, float]  # of all its containers, by resource, in its unit: CPUs, bytes, pieces
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
 
@@ -90,6 +97,8 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
     return PodView(
         name=meta["name"],
         created_at=parse_instant(meta["creationTimestamp"]),
+        node=(pod.get("spec") or {}).get("nodeName"),
+        taken_at=_instant(status.get("startTime")),
         phase=status.get("phase", "Pending"),
         deleting="deletionTimestamp" in meta,
         ready=ready.get("status") == "True",
@@ -97,7 +106,9 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         if stuck and "deletionTimestamp" not in meta
         else None,
         rejected=_rejected(status),
+        disruption=_disruption(conditions.get("DisruptionTarget") or {}),
         containers=tuple(_containers(status)),
+        requests=_requests(pod.get("spec") or {}),
         labels=meta.get("labels") or {},
         annotations=meta.get("annotations") or {},
     )
@@ -118,10 +129,24 @@ def shorten(text: str) -> str:
     return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"
 
 
+def _requests(spec: Mapping[str, Any]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for container in spec.get("containers") or ():
+        for resource, value in container["resources"]["requests"].items():
+            total[resource] = total.get(resource, 0.0) + parse_quantity(value)
+    return total
+
+
 def _rejected(status: Mapping[str, Any]) -> str | None:
     if status.get("phase") != "Failed" or status.get("containerStatuses") or not status.get("reason"):
         return None
     return shorten(f"{status['reason']}: {status.get('message', '')}")
+
+
+def _disruption(condition: Mapping[str, Any]) -> str | None:
+    if condition.get("status") != "True":
+        return None
+    return shorten(f"{condition.get('reason', '')}: {condition.get('message', '')}").rstrip(".: ")
 
 
 def _containers(status: Mapping[str, Any]) -> Iterator[ContainerView]:
@@ -134,7 +159,7 @@ def _containers(status: Mapping[str, Any]) -> Iterator[ContainerView]:
             name=said["name"],
             ready=bool(said.get("ready")),
             running=running is not None,
-            started_at=parse_instant(started) if started else None,
+            started_at=_instant(started),
             ended=_ended(ended) if ended else None,
             waiting=_waiting(state.get("waiting") or {}),
         )
@@ -145,7 +170,12 @@ def _ended(terminated: Mapping[str, Any]) -> Ended:
         exit_code=terminated.get("exitCode", 0),
         reason=terminated.get("reason", ""),
         message=terminated.get("message", ""),
+        at=_instant(terminated.get("finishedAt")),
     )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return parse_instant(text) if text else None
 
 
 def _waiting(waiting: Mapping[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from belay_api import names
+from belay_api.cost import Rates
 from belay_operator.engine.election import Terms
 from belay_operator.engine.health import PORT
 from belay_operator.engine.plan import Settings
@@ -57,6 +58,7 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Installation:
             logbook_url=env.get(names.LOGBOOK_URL_ENV) or None,
             image_pull_policy=env.get("BELAY_IMAGE_PULL_POLICY") or "IfNotPresent",
             package_index=env.get("BELAY_PACKAGE_INDEX") or None,
+            rates=_rates(env),
         ),
         namespace=env.get("BELAY_SYSTEM_NAMESPACE") or "belay-system",
         watch=tuple(part.strip() for part in env.get("BELAY_WATCH_NAMESPACES", "").split(",") if part.strip()),
@@ -82,6 +84,16 @@ def _terms(env: Mapping[str, str]) -> Terms | None:
     except ValueError:
         raise BadSetting(f"BELAY_LEADER_ELECTION={text}: wanted on, off, or three seconds like 15/10/2") from None
     return Terms(lease, renew, retry)
+
+
+def _rates(env: Mapping[str, str]) -> Rates:
+    """Read what trainings pay; 0, as the chart has it, is a rate that nobody has set."""
+    return Rates(
+        cpu_hour=_number(env, "BELAY_CPU_HOUR", 0, least=0) or None,
+        gpu_hour=_number(env, "BELAY_GPU_HOUR", 0, least=0) or None,
+        memory_gib_hour=_number(env, "BELAY_MEMORY_GIB_HOUR", 0, least=0) or None,
+        currency=env.get("BELAY_CURRENCY") or None,
+    )
 
 
 def _number(env: Mapping[str, str], name: str, default: float, *, least: float) -> float:

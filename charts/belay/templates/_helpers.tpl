@@ -46,7 +46,7 @@ collector; our own specs are never written. tests/unit/dev/test_chart.py holds t
 - apiGroups: [belay.dev]  # publish: a training job's best seed becomes a new RLPolicy
   resources: [rlpolicies]
   verbs: [create, patch]
-- apiGroups: [batch]  # deleted where it is a rollout step's and its step is over
+- apiGroups: [batch]  # deleted where it is a rollout step's and its step is over, or a training's after its end
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]  # deleted where a deleted policy left it to rollouts, and none needs it any more

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from belay_api.cost import Rates
+
 Manifest = Mapping[str, Any]
 """A Kubernetes object as a plain dict: apiVersion, kind, metadata.name, metadata.namespace and only fields we own."""
 
@@ -23,6 +25,14 @@ class Ref:
     namespace: str
     name: str
     uid: str  # precondition: a successor of the same name is left alone
+
+    @classmethod
+    def of(cls, api_version: str, obj: Mapping[str, Any]) -> "Ref | None":
+        """Return the reference to an object as the cache has it; None: it goes already."""
+        meta = obj["metadata"]
+        if "deletionTimestamp" in meta:
+            return None
+        return cls(api_version, obj["kind"], meta["namespace"], meta["name"], meta["uid"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +85,5 @@ class Settings:
     image_pull_policy: str = "IfNotPresent"
     package_index: str | None = None  # where training pods install `runtime.packages` from; None: pip's own default
     receipt_master: bytes | None = None  # 32 bytes; each namespace's receipt key derives from it; None: no receipts
+    rates: Rates = field(default_factory=Rates)  # of what trainings use, where a job does not say its own
     labels: Mapping[str, str] = field(default_factory=dict)  # added to every child

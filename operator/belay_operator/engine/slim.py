@@ -107,8 +107,7 @@ def _entry(kind: str, raw: Mapping[str, Any]) -> Entry:
         meta["annotations"] = {key: value for key, value in meta["annotations"].items() if key not in _NOISE}
     fingerprint, template = b"", None
     if kind == "Pod":
-        spec = obj.pop("spec", {})
-        obj["spec"] = {"nodeName": spec["nodeName"]} if "nodeName" in spec else {}
+        obj["spec"] = pod_spec(obj.get("spec") or {})
         if "status" in obj:
             obj["status"] = _pod_status(obj["status"])
     else:
@@ -126,6 +125,14 @@ def _entry(kind: str, raw: Mapping[str, Any]) -> Entry:
         fingerprint=fingerprint,
         template=template,
     )
+
+
+def pod_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a Pod's spec: its node, and what its containers request."""
+    kept = {"nodeName": spec["nodeName"]} if "nodeName" in spec else {}
+    asked = [(one.get("resources") or {}).get("requests") for one in spec.get("containers") or ()]
+    requests = [{"resources": {"requests": one}} for one in asked if one]
+    return {**kept, "containers": requests} if requests else kept
 
 
 def whole(entry: Entry) -> Mapping[str, Any]:

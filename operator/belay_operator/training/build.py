@@ -16,7 +16,7 @@ from belay_operator.training.observed import Observed
 
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
 CONTAINER = "trainer"
-_CONFIG_DIR, _, _CONFIG_KEY = names.JOB_FILE.rpartition("/")
+CONFIG_DIR, _, _CONFIG_KEY = names.JOB_FILE.rpartition("/")
 _UID_DIGITS = 8  # of ours, in names
 _NAME_DIGITS = (6, 12)  # of the digest in a policy's name; more only where six are taken by other bytes
 
@@ -141,7 +141,7 @@ def _pod(observed: Observed) -> dict[str, Any]:
         *runtime.volumes(observed.spec),
     ]
     mounts = [
-        {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
+        {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
         children.token_mount(),
         *job_key.mounts(observed.settings),
         {"name": "work", "mountPath": names.WORK_DIR},

@@ -6,9 +6,10 @@
 Every pass reads the whole situation anew and asks for whatever is missing. The result goes into status before the
 policy is made of it, so an operator that dies in between publishes the same policy afterwards, whatever became of the
 pods meanwhile. So do the settings that a search found, before anything is trained with them. A job that is over costs
-nothing: the plan is empty.
+nothing: the plan is empty until what it leaves behind is to be cleaned up.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +20,10 @@ from belay_api.summary import aggregate
 from belay_api.training import RLTrainingJobStatus, SeedPhase, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
+from belay_operator.training.cleanup import cleanup
+from belay_operator.training.cost import job_cost, time_left, with_costs
 from belay_operator.training.findings import finding_notes, job_findings
+from belay_operator.training.history import history
 from belay_operator.training.observed import Observed
 from belay_operator.training.search import search_ended, search_progress, search_status, words_missing
 from belay_operator.training.seeds import complete, seed_statuses, unread
@@ -36,9 +40,12 @@ def decide(observed: Observed, now: datetime) -> Plan:
     if observed.owner.deleting:
         return EMPTY
     if over(observed.status):
-        return _status_plan(observed, acknowledged(observed.status, observed.owner.generation))
+        status = acknowledged(observed.status, observed.owner.generation)
+        stage, plan = cleanup(observed, status, now)
+        status = status.model_copy(update={"cleanup": stage})
+        return replace(plan, status=None if status == observed.status else status.dump())
 
-    status = _read_world(observed)
+    status = _read_world(observed, now)
     waiting = _waits_for_reports(observed, status, now)
     if not waiting:
         status = _with_result(observed, _with_settings(observed, status))
@@ -52,14 +59,16 @@ def decide(observed: Observed, now: datetime) -> Plan:
         status,
         **_missing(observed, status, seen),
         events=_events(observed, status, seen),
-        requeue_after=REPORT_GRACE if waiting else None,
+        requeue_after=REPORT_GRACE if waiting else time_left(observed, seeds=status.seeds, now=now),
     )
 
 
-def _read_world(observed: Observed) -> RLTrainingJobStatus:
+def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
     before = observed.status
     seeds = before.seeds if before.aggregate is not None else seed_statuses(observed)  # the result is final
     search = search_status(observed)
+    seeds = with_costs(observed, seeds, now)
+    best = None if before.aggregate is None else before.aggregate.best
     return before.model_copy(
         update={
             "attempt": observed.attempt,
@@ -70,6 +79,8 @@ def _read_world(observed: Observed) -> RLTrainingJobStatus:
             "running": sum(seed.phase == SeedPhase.RUNNING for seed in seeds),
             "progress": search_progress(search) if observed.searching else progress(observed, seeds),
             "findings": job_findings(observed, seeds),
+            "history": history(observed, now),
+            "cost": job_cost(observed, seeds, best),
             "started_at": before.started_at or (None if observed.searching else observed.workload.started_at),
         }
     )
@@ -101,7 +112,8 @@ def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJ
         return status
     publish = observed.spec.publish
     name = publish and build.policy_name(publish.family, result.best.artifact.digest, observed.policies)
-    return status.model_copy(update={"aggregate": result, "published_policy": name})
+    cost = job_cost(observed, status.seeds, result.best)
+    return status.model_copy(update={"aggregate": result, "published_policy": name, "cost": cost})
 
 
 def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> dict[str, tuple[Manifest, ...]]:
@@ -148,6 +160,8 @@ def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) ->
         notes.append(Note(EventReason.SEARCH_ENDED, seen.message))
     if seen.reason == was:
         return tuple(notes)
+    if seen.reason == TrainingReason.BUDGET_SPENT:
+        notes.append(Note(EventReason.BUDGET_SPENT, seen.message, warning=True))
     if seen.phase == TrainingPhase.FAILED:
         notes.append(Note(EventReason.TRAINING_FAILED, seen.message, warning=True))
     if seen.phase == TrainingPhase.SUCCEEDED and observed.status.aggregate is None:

@@ -17,7 +17,8 @@ from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.pods import pod_view
 from belay_operator.specs import InvalidSpec, read_spec
-from belay_operator.training import job_key
+from belay_operator.training import job_key, remover
+from belay_operator.training.cost import is_priced, is_spent, rates_of
 from belay_operator.training.decide import decide
 from belay_operator.training.observed import Observed, attempt_of
 from belay_operator.training.status import invalid_status, over
@@ -34,10 +35,12 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     owner = Owner.of(body)
     spec = read_spec(RLTrainingJobSpec, body)
     status = RLTrainingJobStatus.model_validate(body.get("status") or {})
-    _check(owner, spec)
+    _check(owner, spec, settings)
 
     searching = spec.search is not None and status.searched_at is None
-    view = workload(searching=searching).view(owner, spec, reader, attempt=attempt_of(status))
+    spent = is_spent(spec, status, settings)
+    suspended = spec.suspend or spent
+    view = workload(searching=searching).view(owner, spec, reader, attempt=attempt_of(status), suspended=suspended)
     # Each change of a published policy wakes its job, long after that is over: it must not read all the others then.
     # A job whose workload was deleted by hand may end as well, by what its status holds.
     ended = status.aggregate is not None or view.end is not None or not view.ours
@@ -48,8 +51,11 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         status=status,
         workload=view,
         searching=searching,
-        settings=job_key.settings_of(view.annotations, settings) if view.ours else settings,
+        # The pod of a cleanup has the job's key, also where those that trained had none.
+        settings=job_key.settings_of(view.annotations, settings) if view.ours and not over(status) else settings,
+        spent=spent,
         strays=not view.exists and _strays(body, reader),
+        remover=remover.view(owner, reader) if over(status) else None,
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
     )
@@ -72,13 +78,18 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     return ()
 
 
-def _check(owner: Owner, spec: RLTrainingJobSpec) -> None:
+def _check(owner: Owner, spec: RLTrainingJobSpec, settings: Settings) -> None:
     for searching in (False, True):
         workload(searching=searching).check(owner, spec)
     if spec.seeds.required is not None and spec.seeds.required > spec.seeds.count:
         raise InvalidSpec(
             f"spec.seeds.required: {spec.seeds.required} of {spec.seeds.count} seeds cannot succeed. Nothing is "
             "started. Lower seeds.required or raise seeds.count."
+        )
+    if spec.cost.budget is not None and not is_priced(rates_of(spec.cost, settings.rates)):
+        raise InvalidSpec(
+            f"spec.cost.budget: {spec.cost.budget:g} would never be spent, for nothing has a price. Nothing is "
+            "changed. Set cost.cpuHour, cost.gpuHour or cost.memoryGibHour, or the chart's operator.rates."
         )
 
 

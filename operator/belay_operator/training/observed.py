@@ -5,12 +5,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from belay_api.reasons import TrainingReason
+from belay_api.reasons import AttemptEnd, TrainingReason
 from belay_api.search import SearchStatus
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus, SeedPhase, TrainingReport
 from belay_api.wire import RunProgressRecord
 from belay_operator.children import Owner
-from belay_operator.engine.plan import Settings
+from belay_operator.engine.plan import Ref, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One attempt at a seed: a pod that a node has taken, as it is now."""
+
+    pod: str
+    node: str | None
+    began_at: datetime  # when the node took it
+    over: bool  # none of it runs any more
+    ended_at: datetime | None  # when its trainer ended; None: it has not, or nobody knows when
+    leaving: bool  # it is asked to go
+    end: AttemptEnd | None  # how it ended by its own account and Kubernetes'; None: it runs, or was only asked to go
+    message: str | None  # more about that
+    requests: Mapping[str, float]  # what it holds while it is there, by resource, in its unit: CPUs, bytes, pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +39,7 @@ class SeedView:
     report_elsewhere: str | None = None  # where the report of its success lies, if that cannot be read; None: it can
     obstacle: str | None = None  # why its newest pod cannot start, or has no place to run
     failure: str | None = None  # why the last of its pods that failed did
+    lives: tuple[Life, ...] = ()  # of its pods that are still there, oldest first
 
     @property
     def success(self) -> TrainingReport | None:
@@ -52,10 +68,12 @@ class WorkloadView:
     exists: bool = False  # False: never made, or deleted
     ours: bool = False  # False: made by a job of our name that was deleted; the garbage collector still works on it
     deleting: bool = False
+    ref: Ref | None = None  # of the object, to delete it; None: it is not ours, or goes already
     outdated: bool = False  # it exists, and what may change in it is not as the training's spec has it
     annotations: Mapping[str, str] = field(default_factory=dict)  # of the object: what the pods were made with
     spec: Mapping[str, Any] | None = None  # as it is, to be repeated; None: it does not exist, or need not change
     end: WorkloadEnd | None = None  # None: not yet
+    ending: bool = False  # how it ends is certain, and what pods it still has are asked to go
     started_at: datetime | None = None  # when a pod of it first ran, as far as pods still tell
     seeds: Mapping[int, SeedView] = field(default_factory=dict)  # by index; without one: nothing is known of it
     cannot_be_made: str | None = None  # why it has no pods, in the words of its controller
@@ -73,6 +91,16 @@ class WorkloadView:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoverView:
+    """The Job that removes the checkpoints of a training that is over, as the cache has it."""
+
+    name: str
+    complete: bool
+    failed: str | None  # why, once it will not be tried again; None: it has not failed
+    ref: Ref | None  # to delete it; None: it goes already
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One training job and its world."""
 
@@ -82,7 +110,9 @@ class Observed:
     workload: WorkloadView  # of this attempt
     settings: Settings
     searching: bool = False  # settings are still looked for: the workload is the search's, and its seeds are workers
+    spent: bool = False  # the job has cost what it may
     strays: bool = False  # the workload was deleted and is gone, but not all its pods are: they may still write
+    remover: RemoverView | None = None  # None: there is none
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
     # read where the job may publish
@@ -91,6 +121,11 @@ class Observed:
     def attempt(self) -> int:
         """Which life of the pods this is."""
         return attempt_of(self.status)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether no pod is to run."""
+        return self.spec.suspend or self.spent
 
     def heartbeat(self, index: int) -> RunProgressRecord | None:
         """Return a seed's newest heartbeat; None: there is none of this attempt."""

@@ -52,6 +52,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         _old_workload,
         _old_pods,
         _suspended,
+        _budget_spent,
         _searching if observed.searching else _training,
         _cannot_start,
         _unschedulable,
@@ -217,6 +218,18 @@ def _suspended(observed: Observed, status: RLTrainingJobStatus) -> Situation | N
         return None
     message = "spec.suspend is true: no pod runs, checkpoints stay. Set it to false to resume from them."
     return Situation(TrainingPhase.SUSPENDED, TrainingReason.SUSPENDED, message, rests=True)
+
+
+def _budget_spent(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    budget, cost = observed.spec.cost.budget, status.cost
+    if not observed.spent or budget is None:
+        return None
+    amount = f"{budget:g} {cost.currency}" if cost is not None and cost.currency else f"{budget:g}"
+    message = (
+        f"spec.cost.budget: {amount} is spent. Pods save and go, checkpoints stay. Raise it to resume from them; "
+        "status.cost says what each seed has cost."
+    )
+    return Situation(TrainingPhase.SUSPENDED, TrainingReason.BUDGET_SPENT, message, rests=True)
 
 
 def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:

@@ -193,6 +193,82 @@ def test_scaled_by_kubectl_as_many_seeds_train_at_once(kube: Kube, operator: Ope
     eventually(lambda: status(kube).get("running") == 3, what="all three are at work")
 
 
+def place(kube: Kube, index: int) -> None:
+    """Play the scheduler: a pod without a node is gone the moment it is deleted."""
+    kube.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "here"}})
+    name = eventually(lambda: pods(kube).get(index), what=f"a pod of index {index}")
+    target = {"apiVersion": "v1", "kind": "Node", "name": "here"}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+    path = f"/api/v1/namespaces/{kube.namespace}/pods/{name}/binding"
+    kube.run("create", "--raw", path, "-f", "-", stdin=json.dumps(binding))
+
+
+def leave(kube: Kube) -> dict[int, str]:
+    """Play the kubelet of pods that were asked to go: they save, end with 143 and are gone; return their names."""
+
+    def going() -> dict[int, str]:
+        found = (p for p in kube.all("pods") if "deletionTimestamp" in p["metadata"])
+        return {int(p["metadata"]["annotations"][INDEX]): p["metadata"]["name"] for p in found}
+
+    names = eventually(going, what="a pod that is asked to go")
+    for index, name in names.items():
+        said = {"outcome": "Interrupted", "index": index, "seed": index, "message": "asked to stop at timestep 512"}
+        at = {"startedAt": "2026-05-04T10:00:00Z", "finishedAt": "2026-05-04T10:05:00Z"}
+        ended = {"exitCode": 143, "reason": "Error", "message": json.dumps(said), **at}
+        container = {"name": "trainer", "image": "x", "imageID": "x", "ready": False, "restartCount": 0}
+        status = [{**container, "state": {"terminated": ended}}]
+        kube.patch_status("pod", name, {"phase": "Failed", "containerStatuses": status})
+        counted = eventually(
+            lambda n=name: not (kube.get("pod", n) or {"metadata": {}})["metadata"].get("finalizers"),  # type: ignore[misc]
+            what="the Job controller has counted it",
+        )
+        assert counted
+        kube.run("delete", "pod", name, "--force", "--grace-period=0", check=False)
+    return names
+
+
+def test_who_is_asked_to_go_has_not_failed(kube: Kube, operator: OperatorProcess) -> None:
+    """Neither `kubectl scale` nor a pause costs a retry: with none left, both would end the seed."""
+    kube.apply(training(seeds={"count": 2}, failure={"retriesPerSeed": 0}))
+    for index in range(2):
+        place(kube, index)
+        run(kube, index)
+    kube.run("scale", "rltj/cartpole", "--replicas=1")
+    (scaled,) = leave(kube).values()
+    kube.run("scale", "rltj/cartpole", "--replicas=2")
+    left = eventually(lambda: pods(kube, phase="Running"), what="the other one")
+    kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", '{"spec": {"suspend": true}}')
+    assert leave(kube) == left
+
+    (suspended,) = left.values()
+    ends = eventually(lambda: len(found := _ends(kube)) == 2 and found, what="both attempts have ended")
+    assert ends == {scaled: "Removed", suspended: "Suspended"}
+    told = status(kube)
+    assert [seed["retries"] for seed in told["seeds"]] == [0, 0]
+    assert {one["node"] for one in told["history"]} == {"here"}
+    assert (kube.get("job", "cartpole-a1") or {})["status"]["failedIndexes"] == ""
+
+
+def test_a_spent_budget_pauses_the_job_until_it_is_raised(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}, cost={"cpuHour": 1.0, "currency": "EUR", "budget": 0.5}))
+    place(kube, 0)
+    run(kube, 0)  # since May
+    leave(kube)
+    eventually(lambda: ready(kube).get("reason") == "BudgetSpent", what="that it is spent")
+    assert (kube.get("job", "cartpole-a1") or {})["spec"]["suspend"] is True
+    told = status(kube)
+    assert told["cost"]["price"] == told["seeds"][0]["cost"]["price"] > 0.5
+    assert [one["reason"] for one in told["history"]] == ["Suspended"]
+
+    kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", '{"spec": {"cost": {"budget": 1000000}}}')
+    run(kube, 0)
+    eventually(lambda: ready(kube).get("reason") == "Training", what="it goes on")
+
+
+def _ends(kube: Kube) -> dict[str, str]:
+    return {one["pod"]: one["reason"] for one in status(kube).get("history", []) if "endedAt" in one}
+
+
 def test_a_job_that_another_version_made_is_suspended_and_resumed(
     controllers: Api, kube: Kube, operator: OperatorProcess, tmp_path: Path
 ) -> None:
@@ -352,3 +428,23 @@ def test_a_namespace_with_a_job_that_retries_by_index_ends_when_the_job_is_delet
 
     kube.run("delete", "job", "plain", "--wait=false")
     eventually(lambda: kube.get("namespace", kube.namespace) is None, what="the namespace is gone", timeout_s=30)
+
+
+def test_what_a_job_leaves_behind_is_removed_after_a_while(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}, cleanup={"afterSuccess": "1s"}, storage={"pvc": {"claim": "policies"}}))
+    succeed(kube, 0, 100.0)
+    mine = {"batch.kubernetes.io/job-name": "cartpole-cleanup"}
+
+    def pod_of_the_cleanup() -> str | None:
+        found = (p for p in kube.all("pods") if mine.items() <= p["metadata"]["labels"].items())
+        return next((str(p["metadata"]["name"]) for p in found), None)
+
+    name = eventually(pod_of_the_cleanup, what="the pod that removes the checkpoints")
+    assert kube.get("job", "cartpole-a1") is not None, "the training's own Job goes last"
+    kube.patch_status("pod", name, {"phase": "Succeeded"})
+    eventually(lambda: "doneAt" in status(kube).get("cleanup", {}), what="the cleanup is done")
+    eventually(lambda: not kube.all("jobs") and not kube.all("pods"), what="Jobs and pods are gone")
+    told = status(kube)
+    assert (told["phase"], ready(kube)["status"], told["aggregate"]["mean"]) == ("Succeeded", "True", 100.0)
+    assert kube.get("rlpolicy", told["publishedPolicy"]) is not None
+    assert {"CleanupPlanned", "CleanedUp"} <= {event["reason"] for event in kube.all("events")}

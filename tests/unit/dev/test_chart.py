@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from belay_api import names
+from belay_api import crd, names
 from belay_operator.engine.resources import OURS, RESOURCES
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +63,13 @@ def test_of_secrets_it_reads_and_changes_only_the_receipt_key() -> None:
     secrets = [rule for rule in operator_rules() if rule["resources"] == ["secrets"]]
     assert [rule["verbs"] for rule in secrets if "resourceNames" not in rule] == [["create"]]
     assert {name for rule in secrets for name in rule.get("resourceNames", ())} == {names.RECEIPT_SECRET}
+
+
+def test_who_may_edit_a_namespace_may_scale_in_it() -> None:
+    roles = yaml.safe_load_all(re.sub(r".*{{.*\n", "", (CHART / "templates" / "user-roles.yaml").read_text()))
+    granted = {right for role in roles for right in rights(role["rules"])}
+    scaled = {f"{resource.plural}/scale" for resource in crd.RESOURCES if resource.scale}
+    assert {(names.GROUP, plural, "patch") for plural in scaled} <= granted
 
 
 def test_nobody_is_granted_a_wildcard() -> None:

@@ -48,6 +48,7 @@ def changes(cache: Cache) -> list[tuple[str | None, str | None]]:
 def test_what_is_kept_and_what_is_dropped() -> None:
     cache = Cache()
     raw = pod("p", 5)
+    raw["spec"]["containers"].append({"name": "d", "image": "i", "resources": {"requests": {"cpu": "1"}, "limits": {}}})
     containers = [{"name": "c", "ready": True, "imageID": "i", "user": {"linux": {"uid": 1}}}]
     raw["status"] |= {"podIP": "10.0.0.1", "podIPs": [{"ip": "10.0.0.1"}], "containerStatuses": containers}
     cache.put("Pod", raw)
@@ -56,7 +57,7 @@ def test_what_is_kept_and_what_is_dropped() -> None:
     left = [{"name": "c", "ready": True}]
     assert kept["status"] == {"phase": "Running", "podIP": "10.0.0.1", "containerStatuses": left}
     assert len(raw["status"]["containerStatuses"][0]) == 4, "the raw object stays as it is"
-    assert kept["spec"] == {"nodeName": "n"}
+    assert kept["spec"] == {"nodeName": "n", "containers": [{"resources": {"requests": {"cpu": "1"}}}]}
     assert "managedFields" not in kept["metadata"]
 
 

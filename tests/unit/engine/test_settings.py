@@ -27,12 +27,16 @@ def test_what_the_chart_sets() -> None:
         "BELAY_LEADER_ELECTION": "3/2/1",
         "BELAY_QPS": "500",
         "BELAY_PACKAGE_INDEX": "https://pypi.example.com/simple",
+        "BELAY_CPU_HOUR": "0.04",
+        "BELAY_GPU_HOUR": "0",
+        "BELAY_CURRENCY": "EUR",
     }
     made = from_environment(env | {"BELAY_QPS": "500"})
     assert made.watch == ("a", "b")
     assert made.kinds.logbook_url is None
     assert made.kinds.package_index == "https://pypi.example.com/simple"
     assert from_environment({"BELAY_PACKAGE_INDEX": ""}).kinds.package_index is None
+    assert made.kinds.rates.said() == {"cpuHour": 0.04, "currency": "EUR"}
     assert made.terms is not None
     assert made.terms.lease == timedelta(seconds=3)
     assert made.rate_per_s == 500
@@ -41,7 +45,13 @@ def test_what_the_chart_sets() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("BELAY_QPS", "fast"), ("BELAY_WORKERS", "0"), ("BELAY_LEADER_ELECTION", "15"), ("BELAY_BURST", "-1")],
+    [
+        ("BELAY_QPS", "fast"),
+        ("BELAY_WORKERS", "0"),
+        ("BELAY_LEADER_ELECTION", "15"),
+        ("BELAY_BURST", "-1"),
+        ("BELAY_GPU_HOUR", "-2"),
+    ],
 )
 def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=name):

@@ -55,6 +55,14 @@ def test_another_checkpoint_of_the_same_step_takes_its_place(store: Store) -> No
     assert [store.load(ref) for ref in store.checkpoints()] == [b"second"]
 
 
+def test_what_is_cleared_is_gone_and_clearing_twice_is_fine(store: Store) -> None:
+    for step in (5, 6):
+        store.save(reference(step, b"%d" % step), b"%d" % step)
+    for _ in range(2):
+        store.clear()
+        assert store.checkpoints() == []
+
+
 def test_saving_twice_is_saving_once(store: Store) -> None:
     for _ in range(2):
         store.save(reference(5, b"same"), b"same")

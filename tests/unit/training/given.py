@@ -15,7 +15,10 @@ UID = "uid-cartpole"
 SEARCH = f"{NAME}-s1"  # the Job of its search
 JOB_UID, SEARCH_UID = "uid-job", "uid-search"
 MADE = "2026-05-04T09:00:00Z"
-GIVEN = ("metadata", "spec", "status", "job", "pods", "searchJob", "searchPods", "progress", "policies", "starting")
+GIVEN = (
+    "metadata", "spec", "status", "job", "pods", "searchJob", "searchPods", "progress", "policies", "starting",
+    "remover",
+)  # fmt: skip
 
 Json = dict[str, Any]
 
@@ -108,6 +111,12 @@ def pod(
     waiting: Mapping[str, Any] | None = None,
     unschedulable: str | None = None,
     rejected: str | None = None,
+    node: str | None = None,
+    requests: Mapping[str, str] | None = None,
+    taken: str | None = None,
+    ended: str | None = None,
+    leaving: bool = False,
+    disrupted: str | None = None,
     owner: str = JOB_UID,
     job: str = f"{NAME}-a1",
 ) -> Json:
@@ -118,6 +127,8 @@ def pod(
     elif phase in ("Succeeded", "Failed"):
         message = report if isinstance(report, str) else json.dumps(report) if report else ""
         state = {"terminated": {"exitCode": exit, "reason": reason, "message": message, "startedAt": MADE}}
+        if ended:
+            state["terminated"]["finishedAt"] = ended
     elif waiting:
         state = {"waiting": dict(waiting)}
     status: Json = {"phase": phase, "containerStatuses": [{"name": "trainer", "state": state}]}
@@ -126,10 +137,20 @@ def pod(
     if unschedulable:
         said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}
         status["conditions"] = [said]
+    if taken:
+        status["startTime"] = taken
+    if disrupted:
+        said = {"type": "DisruptionTarget", "status": "True", "reason": disrupted, "message": "of node n1"}
+        status["conditions"] = [said]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
+        "spec": {
+            **({"nodeName": node} if node else {}),
+            "containers": [{"name": "trainer", "resources": {"requests": dict(requests or {})}}],
+        },
         "metadata": {
+            **({"deletionTimestamp": "2026-05-04T10:01:00Z"} if leaving else {}),
             "name": f"{job}-{index}-{life}",
             "creationTimestamp": f"2026-05-04T09:{life:02d}:00Z",
             "labels": {names.TRAINING_JOB_LABEL: NAME, names.ATTEMPT_LABEL: "1"},
@@ -140,6 +161,32 @@ def pod(
             "ownerReferences": [{"kind": "Job", "name": job, "uid": owner, "controller": True}],
         },
         "status": status,
+    }
+
+
+def remover(ended: str | None = None) -> Json:
+    """The Job that removes checkpoints, and its last pod; `ended` is its Complete or Failed condition."""
+    conditions = [{"type": ended, "status": "True"}] if ended else []
+    owner = {"kind": "RLTrainingJob", "name": NAME, "uid": UID, "controller": True}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": f"{NAME}-cleanup", "uid": "uid-remover", "ownerReferences": [owner]},
+        "status": {"conditions": conditions},
+    }
+
+
+def remover_pod(words: str) -> Json:
+    state = {"terminated": {"exitCode": 1, "reason": "Error", "message": words, "startedAt": MADE}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{NAME}-cleanup-x",
+            "creationTimestamp": MADE,
+            "ownerReferences": [{"kind": "Job", "name": f"{NAME}-cleanup", "uid": "uid-remover", "controller": True}],
+        },
+        "status": {"phase": "Failed", "containerStatuses": [{"name": "remover", "state": state}]},
     }
 
 
@@ -161,6 +208,7 @@ def world_of(given: Mapping[str, Any]) -> World:
         *(_pod(said) for said in given.get("pods", [])),
         *([child_job(**{"name": SEARCH, "uid": SEARCH_UID, **given["searchJob"]})] if "searchJob" in given else []),
         *(pod(**{"job": SEARCH, "owner": SEARCH_UID, **said}) for said in given.get("searchPods", [])),
+        *_remover(given.get("remover")),
         *(policy(name, of) for name, of in given.get("policies", {}).items()),
     ]
     beats: Any = {index: heartbeat(index, **said) for index, said in given.get("progress", {}).items()}
@@ -172,6 +220,12 @@ def world_of(given: Mapping[str, Any]) -> World:
     job = made.objects["RLTrainingJob", "default", NAME]
     job.setdefault("status", {}).setdefault("templateHash", "frozen")
     return made
+
+
+def _remover(said: Mapping[str, str] | None) -> list[Json]:
+    if said is None:
+        return []
+    return [remover(said.get("ended")), *([remover_pod(said["words"])] if "words" in said else [])]
 
 
 def _pod(said: Mapping[str, Any]) -> Json:

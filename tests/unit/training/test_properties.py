@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from tests.unit.training.given import NAME
 from tests.unit.training.simulation import JOB, Cluster
 from tests.world import START
 
+from belay_api.attempts import MOST_ATTEMPTS
 from belay_operator.training.observe import KIND
 
 SEEDS = 3
@@ -26,6 +28,7 @@ def test_every_course_ends_settled_and_publishes_at_most_once(
 ) -> None:
     cluster = Cluster(values, needed)
     recorded: dict[int, float] = {}
+    ended: dict[str, Any] = {}
     for action, index, crash in course:
         getattr(cluster, action)(index)
         cluster.look(crash)
@@ -34,7 +37,13 @@ def test_every_course_ends_settled_and_publishes_at_most_once(
                 recorded[seed["index"]] = seed["return"]
             if seed["index"] in recorded:
                 assert (seed["phase"], seed["return"]) == ("Succeeded", recorded[seed["index"]]), "a report is lost"
+        attempts = {one["pod"]: one for one in cluster.status.get("history", [])}
+        assert len(attempts) == len(cluster.status.get("history", [])) <= MOST_ATTEMPTS
+        assert all(attempts.get(name, one) == one for name, one in ended.items()), "an attempt that ended is over"
+        ended = {name: one for name, one in attempts.items() if "endedAt" in one}
+        assert all("reason" in one for one in ended.values())
     cluster.finish()
+    assert all("endedAt" in one for one in cluster.status.get("history", []) if _pod_is_gone(cluster, one["pod"]))
 
     status = cluster.status
     made = [said for said in cluster.world.log if said.startswith("apply RLPolicy")]
@@ -132,6 +141,10 @@ def test_how_many_seeds_train_at_once_may_change_and_nothing_else_does() -> None
         cluster.look()
         assert cluster.world.objects[JOB]["spec"] == {**made, "parallelism": min(parallelism, SEEDS)}
     assert _config(cluster) == read, "what pods read decides what they learn"
+
+
+def _pod_is_gone(cluster: Cluster, name: str) -> bool:
+    return ("Pod", "default", name) not in cluster.world.objects
 
 
 def _config(cluster: Cluster) -> list[object]:

@@ -7,7 +7,17 @@ only when it runs: help and bad arguments are told at once.
 import argparse
 from typing import Protocol
 
-from belay_trainer.commands import collect, evaluate_offline, import_policy, pod, record, run, validate, verify
+from belay_trainer.commands import (
+    collect,
+    evaluate_offline,
+    import_policy,
+    pod,
+    record,
+    remove_checkpoints,
+    run,
+    validate,
+    verify,
+)
 
 
 class Command(Protocol):
@@ -33,4 +43,5 @@ COMMANDS: dict[str, Command] = {
     "evaluate-offline": evaluate_offline,
     "record": record,
     "validate": validate,
+    "remove-checkpoints": remove_checkpoints,
 }

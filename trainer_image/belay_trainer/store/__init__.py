@@ -33,6 +33,9 @@ class Store(Protocol):
     def delete(self, ref: CheckpointRef) -> None:
         """Forget a checkpoint; one that is not there is no error."""
 
+    def clear(self) -> None:
+        """Forget all checkpoints of this seed. Artifacts stay."""
+
     def publish(self, folder: Path, manifest: Manifest) -> str:
         """Keep an artifact for good and return its uri. Its manifest appears last: where it is, all files are."""
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -70,6 +71,14 @@ class FolderStore:
     def delete(self, ref: CheckpointRef) -> None:
         """Forget a checkpoint."""
         files.delete_checkpoints(self._checkpoints, ref.step)
+
+    @_translated
+    def clear(self) -> None:
+        """Remove the seed's folder, and the job's with the last one."""
+        if self._checkpoints.exists():
+            shutil.rmtree(self._checkpoints)
+        with suppress(OSError):  # other seeds have theirs in it
+            self._checkpoints.parent.rmdir()
 
     @_translated
     def publish(self, folder: Path, manifest: Manifest) -> str:

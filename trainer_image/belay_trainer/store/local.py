@@ -35,6 +35,9 @@ class LocalStore:
     def delete(self, ref: CheckpointRef) -> None:
         """Leave it to the keeper."""
 
+    def clear(self) -> None:
+        """Leave it to the keeper."""
+
     def publish(self, folder: Path, manifest: Manifest) -> str:
         """Keep an artifact for good."""
         with _refused():

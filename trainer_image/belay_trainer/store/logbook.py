@@ -52,6 +52,11 @@ class LogbookStore:
         """Forget a checkpoint."""
         self._ask("DELETE", f"{self._seed}/{ref.step}", also=(404,))
 
+    def clear(self) -> None:
+        """Forget all checkpoints."""
+        for ref in self.checkpoints():
+            self.delete(ref)
+
     def publish(self, folder: Path, manifest: Manifest) -> str:
         """Keep an artifact for good."""
         for entry in manifest.files:

@@ -17,7 +17,7 @@ from belay_api.training import RLTrainingJobSpec, SeedPhase
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.kind import Reader
-from belay_operator.engine.plan import Manifest
+from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.specs import InvalidSpec
 from belay_operator.training import build
 from belay_operator.training.observed import Observed, SeedView, WorkloadEnd, WorkloadView
@@ -44,10 +44,10 @@ class IndexedJob:
         """Return how many indexes there are."""
         return spec.seeds.count
 
-    def changeable(self, spec: RLTrainingJobSpec) -> dict[str, Any]:
+    def changeable(self, spec: RLTrainingJobSpec, *, suspended: bool) -> dict[str, Any]:
         """Return the fields of the Job that follow what may change in the training's spec."""
         seeds = spec.seeds
-        return {"suspend": spec.suspend, "parallelism": min(seeds.parallelism or seeds.count, seeds.count)}
+        return {"suspend": suspended, "parallelism": min(seeds.parallelism or seeds.count, seeds.count)}
 
     def ends(self, observed: Observed) -> dict[str, Any]:
         """Return the fields of the Job that say when it is over."""
@@ -64,13 +64,15 @@ class IndexedJob:
                 "characters. Nothing is started. Create the job under a shorter name without dots."
             )
 
-    def view(self, owner: Owner, spec: RLTrainingJobSpec, reader: Reader, *, attempt: int) -> WorkloadView:
+    def view(
+        self, owner: Owner, spec: RLTrainingJobSpec, reader: Reader, *, attempt: int, suspended: bool
+    ) -> WorkloadView:
         """See `Workload.view`."""
         name = build.workload_name(owner.name, attempt, searching=self.searching)
         job = reader.get(KIND, owner.namespace, name)
         if job is None or not owner.owns(job):
             return WorkloadView(KIND, name, exists=job is not None)
-        status, wanted = job.get("status") or {}, self.changeable(spec)
+        status, wanted = job.get("status") or {}, self.changeable(spec, suspended=suspended)
         held = {"suspend": False, **job["spec"]}
         outdated = any(held.get(name, value) != value for name, value in wanted.items())
         pods = trainer_pods(reader.owned("Pod", job["metadata"]["uid"]))
@@ -81,10 +83,12 @@ class IndexedJob:
             exists=True,
             ours=True,
             deleting="deletionTimestamp" in job["metadata"],
+            ref=Ref.of(API_VERSION, job),
             outdated=outdated,
             annotations=job["metadata"].get("annotations") or {},
             spec=whole and whole["spec"],
             end=_end(status),
+            ending=_ending(status),
             started_at=min((pod.started_at for pod in pods if pod.started_at is not None), default=None),
             seeds=_seeds(self.count(spec), status, pods),
             cannot_be_made=None if pods else reader.fact("creation", owner.namespace, owner.name),
@@ -95,13 +99,14 @@ class IndexedJob:
     def objects(self, observed: Observed) -> tuple[Manifest, ...]:
         """See `Workload.objects`. Hardly a field of a Job may change, and its pods' template least of all."""
         held = observed.workload.spec
-        body = self._new(observed) if held is None else {**held, **self.changeable(observed.spec)}
+        changed = self.changeable(observed.spec, suspended=observed.suspended)
+        body = self._new(observed) if held is None else {**held, **changed}
         return (build.workload_object(observed, API_VERSION, KIND, body),)
 
     def _new(self, observed: Observed) -> dict[str, Any]:
         spec = observed.spec
         body: dict[str, Any] = {
-            **self.changeable(spec),
+            **self.changeable(spec, suspended=observed.suspended),
             "completionMode": "Indexed",
             "completions": self.count(spec),
             "backoffLimitPerIndex": spec.failure.retries_per_seed,
@@ -156,6 +161,14 @@ def _end(status: Mapping[str, Any]) -> WorkloadEnd | None:
     return None
 
 
+def _ending(status: Mapping[str, Any]) -> bool:
+    """Whether the Job will complete or fail: its controller first asks its pods to go, and says the end after them."""
+    return any(
+        c["type"] in ("SuccessCriteriaMet", "FailureTarget") and c.get("status") == "True"
+        for c in status.get("conditions") or ()
+    )
+
+
 def _seeds(count: int, status: Mapping[str, Any], pods: Sequence[TrainerPod]) -> dict[int, SeedView]:
     completed, failed = indexes(status.get("completedIndexes", "")), indexes(status.get("failedIndexes", ""))
     lives = _by_index(pods)
@@ -176,6 +189,7 @@ def _seed(pods: Sequence[TrainerPod], *, completed: bool, failed: bool) -> SeedV
         report_elsewhere=next((pod.report_elsewhere for pod in pods if pod.report_elsewhere), None),
         obstacle=pods[-1].obstacle if pods else None,
         failure=next((pod.failure for pod in reversed(pods) if pod.failure is not None), None),
+        lives=tuple(life for pod in pods if (life := pod.life) is not None),
     )
 
 

@@ -23,9 +23,9 @@ class SearchJob(IndexedJob):
         """Return how many workers there are."""
         return max(1, workers(spec))
 
-    def changeable(self, spec: RLTrainingJobSpec) -> dict[str, Any]:
+    def changeable(self, spec: RLTrainingJobSpec, *, suspended: bool) -> dict[str, Any]:
         """Return the fields of the Job that follow what may change: how many seeds train at once does not matter."""
-        return {"suspend": spec.suspend, "parallelism": self.count(spec)}
+        return {"suspend": suspended, "parallelism": self.count(spec)}
 
     def ends(self, observed: Observed) -> dict[str, Any]:
         """Return nothing: the last workers are waited for, for they may have the best trial."""

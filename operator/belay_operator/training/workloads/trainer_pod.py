@@ -6,10 +6,18 @@ from datetime import datetime
 from typing import Any
 
 from belay_api import names
+from belay_api.reasons import AttemptEnd
 from belay_api.reports import ReportsRef, read_reports
 from belay_api.training import TrainingReport
 from belay_operator.pods import ContainerView, Ended, PodView, pod_view, shorten
 from belay_operator.training.build import CONTAINER
+from belay_operator.training.observed import Life
+
+_ENDS = {
+    names.EXIT_DONE: AttemptEnd.SUCCEEDED,
+    names.EXIT_BAD_CONFIG: AttemptEnd.BAD_CONFIGURATION,
+    names.EXIT_DIVERGED: AttemptEnd.DIVERGED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,45 @@ class TrainerPod:
             return f"pod {self.view.name} {how} and {_elsewhere(self.last_word)}"
         own = next((report.message for report in self.last_word if report.message), None)
         return shorten(own) if own is not None else f"pod {self.view.name} {how}"
+
+    @property
+    def life(self) -> Life | None:
+        """The attempt that it is, or was; None: no node has taken it."""
+        over = self.view.phase in ("Succeeded", "Failed") or self._ended is not None
+        began_at = self.view.taken_at or self.started_at
+        if began_at is None and not over:
+            return None
+        end = self._end
+        return Life(
+            pod=self.view.name,
+            node=self.view.node,
+            began_at=began_at or self.view.created_at,
+            over=over,
+            ended_at=None if self._ended is None else self._ended.at,
+            leaving=self.view.deleting,
+            requests=self.view.requests,
+            end=end,
+            message=self.view.disruption if end == AttemptEnd.DISRUPTED else self.failure or self._last_message,
+        )
+
+    @property
+    def _end(self) -> AttemptEnd | None:
+        """How it ended. As in the Job's rules, an exit code of its own counts before a disruption that came with it."""
+        ended = self._ended
+        if ended is not None and ended.exit_code in _ENDS:
+            given_up = any(report.outcome == "GivenUp" for report in self.reports)
+            return AttemptEnd.GIVEN_UP if given_up else _ENDS[ended.exit_code]
+        if self.view.disruption is not None:
+            return AttemptEnd.DISRUPTED
+        if self.view.deleting:
+            return None
+        if ended is not None and ended.reason == "OOMKilled":
+            return AttemptEnd.OUT_OF_MEMORY
+        return AttemptEnd.FAILED if self.view.phase == "Failed" or ended is not None else None
+
+    @property
+    def _last_message(self) -> str | None:
+        return next((shorten(report.message) for report in reversed(self.reports) if report.message), None)
 
     @property
     def _container(self) -> ContainerView | None:

@@ -19,8 +19,13 @@ class Workload(Protocol):
     def check(self, owner: Owner, spec: RLTrainingJobSpec) -> None:
         """Raise InvalidSpec for what it cannot run, though the API server let it pass."""
 
-    def view(self, owner: Owner, spec: RLTrainingJobSpec, reader: Reader, *, attempt: int) -> WorkloadView:
-        """Return what runs the attempt's pods now, and what became of each seed."""
+    def view(
+        self, owner: Owner, spec: RLTrainingJobSpec, reader: Reader, *, attempt: int, suspended: bool
+    ) -> WorkloadView:
+        """Return what runs the attempt's pods now, and what became of each seed.
+
+        Args: suspended: no pod is to run.
+        """
 
     def objects(self, observed: Observed) -> tuple[Manifest, ...]:
         """Return the objects that run the pods: suspended or not, and as many at once, as the spec says.
