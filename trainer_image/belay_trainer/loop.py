@@ -232,7 +232,7 @@ class Loop:
 
     def _play_random(self) -> None:
         self.tell()
-        self.diagnosis.begin(environments.maker(self._run.spec.environment), seed=self._run.seed)
+        self.diagnosis.begin(environments.maker_for(self._run.spec), seed=self._run.seed)
         self.state.random = self._evaluator.random(
             seed=self._run.seed, budget=self._run.spec.budget.steps, stop=self._must_go
         )

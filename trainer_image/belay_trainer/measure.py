@@ -26,7 +26,7 @@ def measure(trained: Trained, run: Run, *, stop: Stop) -> Measured:
     """
     trained.learner.take(trained.best.weights)
     task = run.spec.environment
-    evaluator = Evaluator.fresh(environments.maker(task), task, run.spec.evaluation)
+    evaluator = Evaluator.fresh(environments.maker_for(run.spec), task, run.spec.evaluation)
     try:
         found = evaluator(trained.learner.policy, step=trained.best.report.step, stop=lambda: stop.asked)
     finally:

@@ -26,7 +26,7 @@ def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, wor
         measured: How that policy does.
     Raises: ExportFailed, StoreRefused, Interrupted.
     """
-    environment = environments.maker(run.spec.environment)()
+    environment = environments.maker_for(run.spec)()
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="artifact-") as name:
         folder = Path(name)
         manifest = export(

@@ -48,7 +48,7 @@ def build(run: Run) -> Learner:
     runtime = run.spec.runtime
     torch.set_num_threads(runtime.threads or 1)
     _look_for_gpu(runtime)
-    make = environments.maker(run.spec.environment)
+    make = environments.maker_for(run.spec)
     probe = make()
     environments.check_spaces(probe)
     environments.check_wrappers(probe)
@@ -77,7 +77,7 @@ def train(
     """
     task = run.spec.environment
     learner, ended_early = build(run), ""
-    evaluator = Evaluator.held_out(environments.maker(task), task, run.spec.evaluation)
+    evaluator = Evaluator.held_out(environments.maker_for(run.spec), task, run.spec.evaluation)
 
     def begin(learner: Learner, resume: "_Resume | None", *, collection: Any | None) -> Loop:
         learner.start()
@@ -141,7 +141,7 @@ def _run(loop: Loop) -> None:
 
 
 def _rehearse(learner: Learner, run: Run) -> None:
-    environment = environments.maker(run.spec.environment)()
+    environment = environments.maker_for(run.spec)()
     rehearse(learner, environment)
     environment.close()
 

@@ -8,6 +8,7 @@ from belay_api.algorithms.a2c import A2CSettings
 from belay_api.algorithms.common import Settings
 from belay_api.algorithms.crossq import CrossQSettings
 from belay_api.algorithms.dqn import DQNSettings
+from belay_api.algorithms.maskable_ppo import MaskablePPOSettings
 from belay_api.algorithms.ppo import PPOSettings
 from belay_api.algorithms.qrdqn import QRDQNSettings
 from belay_api.algorithms.sac import SACSettings
@@ -39,6 +40,8 @@ class AlgorithmSpec(Model):
     """Truncated quantile critics, through Stable-Baselines3 Contrib."""
     crossq: CrossQSettings | None = None
     """Soft actor-critic with batch normalisation instead of target networks, through Stable-Baselines3 Contrib."""
+    maskable_ppo: MaskablePPOSettings | None = Field(default=None, alias="maskablePPO")
+    """Proximal policy optimisation under action masks, through Stable-Baselines3 Contrib."""
     name: str | None = None
     """No more: the algorithm is a field of its own."""
     hyperparameters: FreeForm | None = None
@@ -46,18 +49,18 @@ class AlgorithmSpec(Model):
 
     @property
     def chosen(self) -> str:
-        """The algorithm's name."""
-        return next(name for name in ALGORITHMS if getattr(self, name) is not None)
+        """The algorithm's name, as the spec has it."""
+        return next(name for name, field in _FIELDS.items() if getattr(self, field) is not None)
 
     @property
     def settings(self) -> Settings:
         """What was asked of it."""
-        found: Settings = getattr(self, self.chosen)
+        found: Settings = getattr(self, _FIELDS[self.chosen])
         return found
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if sum(getattr(self, name) is not None for name in ALGORITHMS) != 1:
+        if sum(getattr(self, field) is not None for field in _FIELDS.values()) != 1:
             raise ValueError(_EXACTLY_ONE)
         return self
 
@@ -71,7 +74,8 @@ class AlgorithmSpec(Model):
         return value
 
 
-ALGORITHMS = tuple(name for name in AlgorithmSpec.model_fields if name not in _NO_MORE)
+_FIELDS = {info.alias or name: name for name, info in AlgorithmSpec.model_fields.items() if name not in _NO_MORE}
+ALGORITHMS = tuple(_FIELDS)
 _EXACTLY_ONE = f"an algorithm is exactly one of {', '.join(ALGORITHMS[:-1])} and {ALGORITHMS[-1]}: {_FORM}"
 AlgorithmSpec.model_config["json_schema_extra"] = rules(
     rule(

@@ -102,9 +102,7 @@ def test_an_artifact_of_an_earlier_version_keeps_its_digest(artifact: tuple[Path
 def test_an_output_that_nobody_knows_is_refused_by_name(artifact: tuple[Path, str]) -> None:
     folder, _ = artifact
     content = (folder / MANIFEST).read_bytes().replace(b'"output":"logits"', b'"output":"beta"')
-    with pytest.raises(
-        ArtifactInvalid, match="'logits', 'q-values', 'choice', 'mean', 'gaussian', .*'bernoulli'"
-    ):
+    with pytest.raises(ArtifactInvalid, match="'logits', 'q-values', 'choice', 'mean', 'gaussian', .*'bernoulli'"):
         parse_manifest(content, wanted="sha256:" + hashlib.sha256(content).hexdigest())
 
 

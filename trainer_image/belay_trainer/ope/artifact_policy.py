@@ -55,6 +55,15 @@ class ArtifactPolicy:
         action = self.manifest.action
         if action.kind not in ("discrete", "box"):
             raise BadConfiguration(f"policy {folder}: actions in {action} cannot be judged offline yet.")
+        if self.manifest.observation.kind not in ("discrete", "box"):
+            raise BadConfiguration(
+                f"policy {folder}: observations {self.manifest.observation} cannot be judged offline yet."
+            )
+        if self._head.masks:
+            raise BadConfiguration(
+                f"policy {folder}: it chooses among the actions that a mask allows (output "
+                f"`{self.manifest.output}`), and a log has no masks: it cannot be judged offline."
+            )
         self._greedy = greedy
         self.choices = np.arange(action.start, action.start + action.n) if action.kind == "discrete" else None
         self.stochastic = not greedy
