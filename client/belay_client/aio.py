@@ -21,9 +21,9 @@ class AsyncEpisode(ReportedEpisode):
         super().__init__(client, memory)
         self._client = client
 
-    async def act(self, observation: Any) -> Answer:
+    async def act(self, observation: Any, *, mask: Any = None) -> Answer:
         """Return the action for an observation; see `belay_client.sync.Episode.act`."""
-        [answer] = await self._client._ask(self._client._about([self.memory], [observation]))
+        [answer] = await self._client._ask(self._client._about([self.memory], [observation], [mask]))
         return answer
 
 
@@ -51,16 +51,24 @@ class AsyncClient(BaseClient):
         """Begin an episode: all its decisions are made by one version, unless that version is taken back."""
         yield AsyncEpisode(self, EpisodeMemory(episode_id, deterministic=deterministic))
 
-    async def predict(self, observations: Sequence[Any], *, deterministic: bool = True) -> list[Answer]:
+    async def predict(
+        self, observations: Sequence[Any], *, masks: Sequence[Any] | None = None, deterministic: bool = True
+    ) -> list[Answer]:
         """Return one answer per observation, in one request; they belong to no episode and cannot be judged."""
-        return await self._ask(self._about_none(observations, deterministic=deterministic)) if len(observations) else []
+        return (
+            await self._ask(self._about_none(observations, masks, deterministic=deterministic))
+            if len(observations)
+            else []
+        )
 
-    async def act_many(self, episodes: Sequence[AsyncEpisode], observations: Sequence[Any]) -> list[Answer]:
+    async def act_many(
+        self, episodes: Sequence[AsyncEpisode], observations: Sequence[Any], *, masks: Sequence[Any] | None = None
+    ) -> list[Answer]:
         """Return one answer per episode, in one request per version; first decisions go alone. For vectorised use.
 
         The requests run side by side. Raises: ValueError unless there is one observation of each episode.
         """
-        groups = self._by_version(episodes, observations)
+        groups = self._by_version(episodes, observations, masks)
         asked = await asyncio.gather(*(self._ask(question) for _, question in groups))
         return in_place((places, answers) for (places, _), answers in zip(groups, asked, strict=True))
 

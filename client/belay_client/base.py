@@ -50,27 +50,47 @@ class BaseClient(ABC):
     def _open(self) -> None:
         """Make what sends."""
 
-    def _about(self, memories: Sequence[EpisodeMemory], observations: Sequence[Any]) -> Question:
-        items = [memory.item(observation) for memory, observation in zip(memories, observations, strict=True)]
+    def _about(self, memories: Sequence[EpisodeMemory], observations: Sequence[Any], masks: Sequence[Any]) -> Question:
+        asked = zip(memories, observations, masks, strict=True)
+        items = [memory.item(observation, mask) for memory, observation, mask in asked]
         return Question(items, fallback=self._fallback, memories=memories)
 
-    def _about_none(self, observations: Sequence[Any], *, deterministic: bool) -> Question:
-        items = [{"observation": each, "deterministic": deterministic} for each in observations]
+    def _about_none(self, observations: Sequence[Any], masks: Sequence[Any] | None, *, deterministic: bool) -> Question:
+        items = [
+            {"observation": each, "deterministic": deterministic} | ({} if mask is None else {"mask": mask})
+            for each, mask in zip(observations, _one_each(masks, observations), strict=True)
+        ]
         return Question(items, fallback=self._fallback)
 
     def _by_version(
-        self, episodes: Sequence[ReportedEpisode], observations: Sequence[Any]
+        self, episodes: Sequence[ReportedEpisode], observations: Sequence[Any], masks: Sequence[Any] | None
     ) -> list[tuple[list[int], Question]]:
         """Return a question per version, each with the places its answers belong to."""
         if len(episodes) != len(observations):
             raise ValueError(f"{len(observations)} observations of {len(episodes)} episodes: give one of each")
+        masks = _one_each(masks, observations)
         places: dict[object, list[int]] = {}
         for place, episode in enumerate(episodes):
             places.setdefault(episode.memory.pin, []).append(place)
         return [
-            (group, self._about([episodes[place].memory for place in group], [observations[place] for place in group]))
+            (
+                group,
+                self._about(
+                    [episodes[place].memory for place in group],
+                    [observations[place] for place in group],
+                    [masks[place] for place in group],
+                ),
+            )
             for group in places.values()
         ]
+
+
+def _one_each(masks: Sequence[Any] | None, observations: Sequence[Any]) -> Sequence[Any]:
+    if masks is None:
+        return [None] * len(observations)
+    if len(masks) != len(observations):
+        raise ValueError(f"{len(masks)} masks for {len(observations)} observations: give one of each, or no masks")
+    return masks
 
 
 def in_place(groups: Iterable[tuple[list[int], list[Answer]]]) -> list[Answer]:

@@ -20,7 +20,7 @@ DEFAULT_TIMEOUT_S = 0.1  # an application that acts ten times a second can just 
 class Answer:
     """What to do now."""
 
-    action: Any  # a number for Discrete, nested lists for Box; the fallback action when `fallback`
+    action: Any  # a number for Discrete, else nested lists in the space's shape; the fallback action when `fallback`
     policy: str | None  # name of the RLPolicy that acted; None: none did
     fallback: bool  # True: the policy did not answer in time or not well, and this is the safe default action
     error: str | None = None  # why, when `fallback`
@@ -43,13 +43,15 @@ class EpisodeMemory:
         """Receipt of the first decision; None: nothing was answered with one, so no outcome can be reported."""
         return self._first_receipt
 
-    def item(self, observation: Any) -> dict[str, Any]:
+    def item(self, observation: Any, mask: Any = None) -> dict[str, Any]:
         """Return the request item of the next decision.
 
         `step` counts the decisions a policy made. If the first attempt was lost the next one is step 0 again: an
         episode begins with the first answer that arrived.
         """
         item = {"observation": observation, "episode": self.id, "step": self.decisions}
+        if mask is not None:
+            item["mask"] = mask
         return item if self.deterministic else item | {"deterministic": False}
 
     @property

@@ -24,12 +24,16 @@ class Episode(ReportedEpisode):
         super().__init__(client, memory)
         self._client = client
 
-    def act(self, observation: Any) -> Answer:
-        """Return the action for an observation: nested lists or an array in the shape of the observation space.
+    def act(self, observation: Any, *, mask: Any = None) -> Answer:
+        """Return the action for an observation: nested lists or an array in the shape of the observation space, of a
+        Dict space a dict of those, of a Tuple a list.
 
         Never raises for a policy that does not answer: see `Answer.fallback`.
+
+        Args:
+            mask: Which actions are allowed now, 0 or 1 for each; None: the policy was trained without masks.
         """
-        [answer] = self._client._ask(self._client._about([self.memory], [observation]))
+        [answer] = self._client._ask(self._client._about([self.memory], [observation], [mask]))
         return answer
 
 
@@ -55,17 +59,23 @@ class Client(BaseClient):
         """Begin an episode: all its decisions are made by one version, unless that version is taken back."""
         yield Episode(self, EpisodeMemory(episode_id, deterministic=deterministic))
 
-    def predict(self, observations: Sequence[Any], *, deterministic: bool = True) -> list[Answer]:
+    def predict(
+        self, observations: Sequence[Any], *, masks: Sequence[Any] | None = None, deterministic: bool = True
+    ) -> list[Answer]:
         """Return one answer per observation, in one request; they belong to no episode and cannot be judged."""
-        return self._ask(self._about_none(observations, deterministic=deterministic)) if len(observations) else []
+        return (
+            self._ask(self._about_none(observations, masks, deterministic=deterministic)) if len(observations) else []
+        )
 
-    def act_many(self, episodes: Sequence[Episode], observations: Sequence[Any]) -> list[Answer]:
+    def act_many(
+        self, episodes: Sequence[Episode], observations: Sequence[Any], *, masks: Sequence[Any] | None = None
+    ) -> list[Answer]:
         """Return one answer per episode, in one request per version; first decisions go alone. For vectorised use.
 
         The requests follow each other, each within the timeout. Raises: ValueError unless there is one observation of
         each episode.
         """
-        groups = self._by_version(episodes, observations)
+        groups = self._by_version(episodes, observations, masks)
         return in_place([(places, self._ask(question)) for places, question in groups])
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:

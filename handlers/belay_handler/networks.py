@@ -23,6 +23,7 @@ _ONNX_DTYPES = {
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
     "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
 }
 
 

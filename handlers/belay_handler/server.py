@@ -143,7 +143,8 @@ class Server:
         slot = _Slot(path, route.rollout, route.baseline)
         try:
             prediction, slot.observation = self._reader.read(item, path=path)
-            slot.mask = self._reader.mask(prediction, path=path)
+            if prediction.mask is not None or self._actor.masks:
+                slot.mask = self._reader.mask(prediction, path=path)
             slot.prediction = prediction
         except BadInput as error:
             slot.refuse(error)
@@ -155,8 +156,8 @@ class Server:
         observations = [slot.observation for slot in slots if slot.observation is not None]
         batch, refused = self._reader.gather(observations, [slot.path for slot in slots])
         deterministic = [slot.prediction.deterministic for slot in slots if slot.prediction]
-        masks = [slot.mask for slot in slots if slot.mask is not None]
-        actions = self._actor.act(batch, deterministic, np.stack(masks) if masks else None)
+        masks = np.stack([slot.mask for slot in slots if slot.mask is not None]) if self._actor.masks else None
+        actions = self._actor.act(batch, deterministic, masks)
         for index, error in refused.items():
             slots[index].refuse(error)
         self._ask_critics(slots, batch)

@@ -14,6 +14,8 @@ import torch
 
 from belay_api.artifact import CRITIC_FILE
 from belay_api.receipts import FORESEEN_LEVELS
+from belay_api.spaces import space_model
+from belay_heads.observations import numbers, parts
 from belay_trainer.environments import Environment
 
 FIRST_OBSERVATIONS = 256  # resets; a fifth is known to about 3 % of the episodes then
@@ -71,7 +73,8 @@ def write_critic(critic: Critic, environment: Environment, folder: Path) -> bool
 
 def first_observations(environment: Environment) -> np.ndarray:
     """Return what episodes begin with, (episode, *observation)."""
-    return np.stack([environment.reset(seed=seed)[0] for seed in range(FIRST_OBSERVATIONS)])
+    found = parts(space_model(environment.observation_space))
+    return np.stack([numbers(environment.reset(seed=seed)[0], found) for seed in range(FIRST_OBSERVATIONS)])
 
 
 def _agrees(path: Path, critic: Critic, observations: torch.Tensor) -> bool:

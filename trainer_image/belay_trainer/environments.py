@@ -10,12 +10,15 @@ from functools import partial
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.wrappers.utils import RunningMeanStd
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from belay_api.spaces import space_model
-from belay_api.training import MOST_COPIES, EnvironmentSpec, RewardRange
+from belay_api.spaces import array_space, space_model
+from belay_api.training import MOST_COPIES, EnvironmentSpec, RewardRange, RLTrainingJobSpec
+from belay_heads.observations import parts
+from belay_trainer import masks
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.faults import USER_FAULTS
 from belay_trainer.imports import Imported, import_module_of
@@ -37,17 +40,28 @@ def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
     return (lambda: Randomized(made, spec.randomize)) if spec.randomize else partial(made, {})
 
 
+def maker_for(spec: RLTrainingJobSpec) -> Callable[[], Environment]:
+    """Return what makes one copy of where the spec's policies are played, as its algorithm needs it.
+
+    Its Raises: as `maker`'s.
+    """
+    make = maker(spec.played_in)
+    return (lambda: masks.Masking(make())) if spec.algorithm.chosen == "maskablePPO" else make
+
+
 def check_spaces(environment: Environment) -> None:
     """Check that what goes in and out can be served. Raises: BadConfiguration."""
     try:
-        space_model(environment.observation_space)
-        action = space_model(environment.action_space)
+        observation = space_model(environment.observation_space)
+        action = array_space(environment.action_space)
     except ValueError as error:
         raise BadConfiguration(f"environment.id: {error}") from error
-    if action.kind == "discrete" and action.start != 0:
-        raise BadConfiguration(
-            f"actions start at {action.start}, wanted 0: shift them in a wrapper of the environment."
-        )
+    observed = {f"observations {part.key!r}": part.space for part in parts(observation)}
+    for name, space in ({"actions": action} | (observed or {"observations": observation})).items():
+        if space.kind in ("discrete", "multi-discrete") and np.any(space.start):
+            raise BadConfiguration(
+                f"environment.id: {name} start at {space.start}, wanted 0: shift them in a wrapper of the environment."
+            )
 
 
 def check_wrappers(environment: Environment) -> None:
@@ -70,7 +84,7 @@ def try_out(environment: Environment) -> None:
         started = environment.reset(seed=0)
         if not (isinstance(started, tuple) and len(started) == 2):
             raise TypeError(f"reset() returned {type(started).__name__}, wanted (observation, info)")
-        stepped = environment.step(environment.action_space.sample())
+        stepped = environment.step(_any_action(environment, *started))
         if len(stepped) != 5:
             raise TypeError(
                 f"step() returned {len(stepped)} values, wanted (observation, reward, terminated, truncated, info)"
@@ -108,6 +122,13 @@ def reward_range(environment: Environment, spec: EnvironmentSpec) -> RewardRange
     if not low <= high or not (math.isfinite(low) or math.isfinite(high)):
         return None
     return RewardRange(low=low if math.isfinite(low) else None, high=high if math.isfinite(high) else None)
+
+
+class _WholeSwitches(gymnasium.ActionWrapper[Any, Any, Any]):
+    """A task of switches: the library has their sides as fractions, and in service they are whole."""
+
+    def action(self, action: Any) -> Any:
+        return np.asarray(action).astype(np.int8)
 
 
 class Copies(DummyVecEnv):
@@ -165,7 +186,17 @@ def _made(spec: EnvironmentSpec, drawn: Mapping[str, Any]) -> Environment:
             f"environment.id {spec.id!r} with kwargs {kwargs} cannot be made: "
             f"{type(error).__name__}: {error}. Correct environment.kwargs or the environment."
         ) from error
-    return wrap(made, spec.wrappers)
+    task = wrap(made, spec.wrappers)
+    return _WholeSwitches(task) if isinstance(task.action_space, gymnasium.spaces.MultiBinary) else task
+
+
+def _any_action(environment: Environment, observation: Any, info: dict[str, Any]) -> Any:
+    """Return an action that the task allows, where it says which ones it does: any other may be an error there."""
+    told = masks.said(environment, observation, info)
+    if told is None or array_space(environment.action_space).kind not in masks.OUTPUTS:
+        return environment.action_space.sample()
+    head = masks.masked_head(environment)
+    return masks.drawn(head, masks.checked(told, head.masks)[None], np.random.default_rng(0))[0]
 
 
 def _unregistered(id: str, imported: Imported | None, error: Exception) -> str:

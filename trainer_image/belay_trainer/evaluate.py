@@ -17,10 +17,13 @@ import numpy as np
 
 from belay_api.artifact import EvaluationReport
 from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_return
+from belay_api.spaces import space_model
 from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
+from belay_heads.observations import numbers, parts
 from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.masks import Masking, drawn, masked_head, now
 from belay_trainer.randomness import untouched
 from belay_trainer.wrapping.costs import Tally
 
@@ -37,7 +40,12 @@ class Policy(Protocol):
     """What can be evaluated."""
 
     def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
-        """Return one action per observation of the batch, and what we do not use."""
+        """Return one action per observation of the batch, and what we do not use.
+
+        Args:
+            observation: As networks take them (`belay_heads.observations`), (batch, *observation).
+        A policy that acts under masks is given `action_masks` (batch, outputs) as well.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +89,16 @@ class Uniform:
     def __init__(self, environment: Environment, seed: int) -> None:
         self._space = copy.deepcopy(environment.action_space)  # the environment's own generator is left alone
         self._space.seed(seed)
+        self._generator = np.random.default_rng(seed)
+        self._head = masked_head(environment) if isinstance(environment, Masking) else None
 
-    def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
+    def predict(
+        self, observation: np.ndarray, *, deterministic: bool, action_masks: np.ndarray | None = None
+    ) -> tuple[np.ndarray, object]:
         """Return one action per observation, which it does not look at."""
         del deterministic
+        if self._head is not None and action_masks is not None:
+            return drawn(self._head, action_masks, self._generator), None
         return np.stack([self._space.sample() for _ in observation]), None
 
 
@@ -117,6 +131,7 @@ class Evaluator:
         self._constraints = task.constraints
         with untouched():
             self._environments = [make() for _ in range(min(copies or COPIES, episodes))]
+        self._parts = parts(space_model(self._environments[0].observation_space))
         self.rewards = environments.reward_range(self._environments[0], task)
         self.cap = environments.cap(self._environments[0])
 
@@ -261,14 +276,16 @@ class Evaluator:
         """
         returns, lengths, steps, cut = [0.0] * len(seeds), [0] * len(seeds), 0, 0
         waiting, costs = iter(range(len(seeds))), Tally(self._constraints, len(seeds))
-        under_way = [_start(e, episode, seeds) for e, episode in zip(self._environments, waiting, strict=False)]
+        under_way = [self._start(e, episode, seeds) for e, episode in zip(self._environments, waiting, strict=False)]
         begun = len(under_way)
         while under_way:
             if stop():
                 raise Stopped
             if not waits(steps):
                 raise _Unfinished
-            actions, _ = policy.predict(np.stack([observation for _, _, observation in under_way]), deterministic=True)
+            observed = np.stack([observation for _, _, observation in under_way])
+            masks = now([environment for environment, _, _ in under_way])
+            actions, _ = policy.predict(observed, deterministic=True, **masks)
             going_on = []
             for (environment, episode, _), action in zip(under_way, actions, strict=True):
                 observation, reward, terminated, truncated, info = environment.step(action)
@@ -280,12 +297,16 @@ class Evaluator:
                 endless = not (terminated or truncated) and lengths[episode] >= ENDLESS and not self.cap
                 cut += endless
                 if not (terminated or truncated or endless):
-                    going_on.append((environment, episode, observation))
+                    going_on.append((environment, episode, numbers(observation, self._parts)))
                 elif begins(steps) and (following := next(waiting, None)) is not None:
-                    going_on.append(_start(environment, following, seeds))
+                    going_on.append(self._start(environment, following, seeds))
                     begun += 1
             under_way = going_on
         return np.asarray(returns[:begun]), np.asarray(lengths[:begun]), costs, cut
+
+    def _start(self, environment: Environment, episode: int, seeds: range) -> tuple[Environment, int, np.ndarray]:
+        observation, _ = environment.reset(seed=seeds[episode])
+        return environment, episode, numbers(observation, self._parts)
 
     def _check(self, reward: float) -> None:
         """Hold a reward against what is said of all of them. Raises: BadConfiguration."""
@@ -324,8 +345,3 @@ def _played(returns: np.ndarray, lengths: np.ndarray, costs: Tally) -> dict[str,
         )
         for name, values in {"return": returns, "length": lengths, **costs.totals(len(returns))}.items()
     }
-
-
-def _start(environment: Environment, episode: int, seeds: range) -> tuple[Environment, int, np.ndarray]:
-    observation, _ = environment.reset(seed=seeds[episode])
-    return environment, episode, observation

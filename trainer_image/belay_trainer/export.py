@@ -27,8 +27,10 @@ from belay_api.artifact import (
 )
 from belay_api.dataset import Floor, OfflineEstimate
 from belay_api.outcomes import KnownOutcome
-from belay_api.spaces import space_model
+from belay_api.spaces import array_space, space_model
 from belay_heads import Head, head_of
+from belay_heads.masked import allowed
+from belay_heads.observations import blank, numbers, parts
 from belay_trainer import gpu
 from belay_trainer.config import Run
 from belay_trainer.critic import Critic, write_critic
@@ -36,6 +38,7 @@ from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, TrainerError
 from belay_trainer.evaluate import Policy
 from belay_trainer.learners.learner import Learner
+from belay_trainer.masks import METHOD, now
 from belay_trainer.randomness import untouched
 
 ONNX, TORCHSCRIPT, CONFIG = "policy.onnx", "policy.pt", "config.json"
@@ -51,6 +54,7 @@ ONNX_DTYPES = {  # as serving has them
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
     "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
 }
 
 Network = Callable[[np.ndarray], np.ndarray]
@@ -89,8 +93,9 @@ def export(
     Raises: ExportFailed when a network in the folder would act differently from the policy.
     """
     networks = learner.networks()
-    write_networks(networks.actor, _nothing(environment, batch=2), folder)
-    head = head_of(networks.output, space_model(environment.action_space))
+    observation, action = space_model(environment.observation_space), array_space(environment.action_space)
+    write_networks(networks.actor, np.stack([blank(observation)] * 2), folder)
+    head = head_of(networks.output, action)
     first_seed = evaluations.measured.first_seed if evaluations.measured else 0
     check_agreement(learner.policy, head, folder, environment, first_seed=first_seed)
     if networks.value is not None:
@@ -103,8 +108,8 @@ def export(
         algorithm=learner.algorithm,
         environment=run.spec.played_in.id if run.spec.played_in else None,
         wrappers=run.spec.played_in.wrappers if run.spec.played_in else [],
-        observation=space_model(environment.observation_space),
-        action=space_model(environment.action_space),
+        observation=observation,
+        action=action,
         output=networks.output,
         normaliser=networks.normaliser,
         max_episode_steps=task.max_episode_steps if task else None,
@@ -133,13 +138,14 @@ def rehearse(learner: Learner, environment: Environment) -> None:
 
     Raises: BadConfiguration.
     """
-    space = environment.observation_space
+    space, nothing = environment.observation_space, blank(space_model(environment.observation_space))
     with untouched(), tempfile.TemporaryDirectory(prefix="rehearsal-") as name:
         try:
             networks = learner.networks()
-            write_networks(networks.actor, _nothing(environment, batch=2), Path(name))
-            head = head_of(networks.output, space_model(environment.action_space))
-            check_step(learner.policy, head, loaded(Path(name)), _nothing(environment, batch=1)[0])
+            write_networks(networks.actor, np.stack([nothing] * 2), Path(name))
+            head = head_of(networks.output, array_space(environment.action_space))
+            everything = np.ones((1, head.width), dtype=np.bool_) if head.masks else None
+            check_step(learner.policy, head, loaded(Path(name)), nothing, masks=everything)
         except (ExportFailed, ArtifactInvalid, RuntimeError, ValueError, TypeError, LookupError) as error:
             raise BadConfiguration(
                 f"environment.id: a policy for actions {environment.action_space} and observations {space} cannot be "
@@ -156,32 +162,46 @@ def check_agreement(policy: Policy, head: Head, folder: Path, environment: Envir
         first_seed: Reset seed of the first episode.
     Raises: ExportFailed.
     """
-    networks, steps = loaded(folder), 0
+    networks, steps, found = loaded(folder), 0, parts(space_model(environment.observation_space))
     for episode in range(EPISODES):
         if steps >= TIMESTEPS:
             return
         observation, _ = environment.reset(seed=first_seed + episode)
         ended = False
         while not ended and steps < 2 * TIMESTEPS:
-            action = check_step(policy, head, networks, observation)
+            masks = now([environment]).get(METHOD)
+            action = check_step(policy, head, networks, numbers(observation, found), masks=masks)
             observation, _, terminated, truncated, _ = environment.step(action)
             ended = bool(terminated or truncated)
             steps += 1
 
 
-def check_step(policy: Policy, head: Head, networks: Mapping[str, Network], observation: np.ndarray) -> np.ndarray:
-    """Return the greedy action at one observation after checking that all agree on it. Raises: ExportFailed."""
+def check_step(
+    policy: Policy,
+    head: Head,
+    networks: Mapping[str, Network],
+    observation: np.ndarray,
+    *,
+    masks: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return the greedy action at one observation after checking that all agree on it.
+
+    Args:
+        observation: As networks take it.
+        masks: What is allowed, (1, outputs); None: everything.
+    Raises: ExportFailed.
+    """
     batch = np.stack([observation])
-    wanted, _ = policy.predict(batch, deterministic=True)
+    wanted, _ = policy.predict(batch, deterministic=True, **({} if masks is None else {METHOD: masks}))
     outputs = {name: network(batch).reshape(1, head.width) for name, network in networks.items()}
     reference = next(iter(outputs.values()))
     for name, output in outputs.items():
         if not np.allclose(output, reference, rtol=TOLERANCE, atol=TOLERANCE):
             worst = float(np.abs(output - reference).max())
             raise ExportFailed(f"{name} differs from the other network by up to {worst:.3g}: nothing is published.")
-        if not _same_action(head.greedy(output), np.asarray(wanted), output):
+        if not _same_action(head, output if masks is None else allowed(output, masks), np.asarray(wanted)):
             raise ExportFailed(f"{name} chooses another action than the policy's predict: nothing is published.")
-    return np.asarray(head.greedy(reference))[0]
+    return np.asarray(head.greedy(reference if masks is None else allowed(reference, masks)))[0]
 
 
 def loaded(folder: Path) -> dict[str, Network]:
@@ -239,17 +259,16 @@ def write_onnx(network: torch.nn.Module, example: np.ndarray, folder: Path) -> N
         )
 
 
-def _nothing(environment: Environment, *, batch: int) -> np.ndarray:
-    """Return observations of the right shape and dtype, finite whatever the environment shows."""
-    space = environment.observation_space
-    return np.zeros((batch, *(space.shape or ())), dtype=space.dtype)
-
-
-def _same_action(chosen: np.ndarray, wanted: np.ndarray, output: np.ndarray) -> bool:
-    if wanted.dtype.kind == "f":
+def _same_action(head: Head, output: np.ndarray, wanted: np.ndarray) -> bool:
+    chosen = head.greedy(output)
+    if chosen.dtype.kind == "f":
         return bool(np.allclose(chosen, wanted, rtol=TOLERANCE, atol=TOLERANCE))
     if np.array_equal(chosen, wanted):
         return True
-    # Of two outputs that are equal up to rounding either may win; an output that is the action itself has no second.
+    # Of two that are equal up to rounding either may win.
+    if head.stochastic:
+        best, other = (head.log_propensity(output, action)[0] for action in (chosen, wanted))
+        return bool(best - other <= TOLERANCE * (1 + np.abs(output[np.isfinite(output)]).max()))
+    # An output that is the action itself has no second.
     scores = output.reshape(-1)
     return bool(scores.size > 1 and scores.max() - scores[int(wanted[0])] <= TOLERANCE * (1 + abs(scores.max())))

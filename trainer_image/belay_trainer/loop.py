@@ -250,9 +250,8 @@ class Loop:
 
     def _play_random(self) -> None:
         self.tell()
-        played_in = self._run.spec.played_in
-        if played_in is not None:
-            self.diagnosis.begin(environments.maker(played_in), seed=self._run.seed)
+        if self._run.spec.played_in is not None:
+            self.diagnosis.begin(environments.maker_for(self._run.spec), seed=self._run.seed)
         self.state.random = self._evaluator.random(
             seed=self._run.seed, budget=self._run.spec.budget.steps, stop=self._must_go
         )

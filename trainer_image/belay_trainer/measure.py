@@ -43,7 +43,7 @@ def measure(trained: Trained, run: Run, *, stop: Stop) -> Measured:
 
 def _played(trained: Trained, run: Run, task: EnvironmentSpec, *, stop: Callable[[], bool]) -> Measured:
     learner = trained.learner
-    evaluator = Evaluator.fresh(environments.maker(task), task, run.spec.evaluation)
+    evaluator = Evaluator.fresh(environments.maker_for(run.spec), task, run.spec.evaluation)
     try:
         found = evaluator(learner.policy, step=trained.best.step, stop=stop)
         floor_policy = learner.from_dataset.floor if learner.from_dataset else None

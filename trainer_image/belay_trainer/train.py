@@ -53,7 +53,7 @@ def build(run: Run) -> Learner:
     gpu.take(runtime, index=run.index)
     if run.spec.environment is None:
         return learners.build_from_dataset(run)
-    make = environments.maker(run.spec.environment)
+    make = environments.maker_for(run.spec)
     probe = make()
     environments.check_spaces(probe)
     environments.check_wrappers(probe)
@@ -159,14 +159,14 @@ def shown(run: Run, learner: Learner) -> Environment:
     played_in, logged = run.spec.played_in, learner.from_dataset
     if played_in is None and logged is not None:
         return logged.data.replay()
-    return environments.maker(played_in)()
+    return environments.maker_for(run.spec)()
 
 
 def _chooser(run: Run, learner: Learner) -> Chooser:
     task, logged = run.spec.played_in, learner.from_dataset
     if task is None and logged is not None:
         return HeldOut(logged, discount=learner.discount)
-    return Evaluator.held_out(environments.maker(task), task, run.spec.evaluation)
+    return Evaluator.held_out(environments.maker_for(run.spec), task, run.spec.evaluation)
 
 
 def _run(loop: Loop) -> None:

@@ -12,6 +12,7 @@ from belay_api.algorithms.crossq import CrossQSettings
 from belay_api.algorithms.custom import CustomSettings
 from belay_api.algorithms.dqn import DQNSettings
 from belay_api.algorithms.iql import IQLSettings
+from belay_api.algorithms.maskable_ppo import MaskablePPOSettings
 from belay_api.algorithms.ppo import PPOSettings
 from belay_api.algorithms.qrdqn import QRDQNSettings
 from belay_api.algorithms.sac import SACSettings
@@ -54,6 +55,8 @@ class AlgorithmSpec(Model):
     """Conservative Q-learning, from a dataset: Belay's own."""
     custom: CustomSettings | None = None
     """An algorithm of your own, by the name of a function."""
+    maskable_ppo: MaskablePPOSettings | None = Field(default=None, alias="maskablePPO")
+    """Proximal policy optimisation under action masks, through Stable-Baselines3 Contrib."""
     name: str | None = None
     """No more: the algorithm is a field of its own."""
     hyperparameters: FreeForm | None = None
@@ -61,18 +64,18 @@ class AlgorithmSpec(Model):
 
     @property
     def chosen(self) -> str:
-        """The algorithm's name."""
-        return next(name for name in _ALL if getattr(self, name) is not None)
+        """The algorithm's name, as the spec has it."""
+        return next(name for name, field in _FIELDS.items() if getattr(self, field) is not None)
 
     @property
     def settings(self) -> Settings:
         """What was asked of it, where it is one of `ALGORITHMS`."""
-        found: Settings = getattr(self, self.chosen)
+        found: Settings = getattr(self, _FIELDS[self.chosen])
         return found
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
-        if sum(getattr(self, name) is not None for name in _ALL) != 1:
+        if sum(getattr(self, field) is not None for field in _FIELDS.values()) != 1:
             raise ValueError(_EXACTLY_ONE)
         return self
 
@@ -86,16 +89,16 @@ class AlgorithmSpec(Model):
         return value
 
 
-_ALL = tuple(name for name in AlgorithmSpec.model_fields if name not in _NO_MORE)
-ALGORITHMS = tuple(name for name in _ALL if name != "custom")
+_FIELDS = {info.alias or name: name for name, info in AlgorithmSpec.model_fields.items() if name not in _NO_MORE}
+ALGORITHMS = tuple(name for name in _FIELDS if name != "custom")
 """Those that Belay brings."""
 FROM_DATASET = ("bc", "td3bc", "iql", "cql")
 """Those that learn from a dataset; all others learn in an environment."""
-_EXACTLY_ONE = f"an algorithm is exactly one of {', '.join(_ALL[:-1])} and {_ALL[-1]}: {_FORM}"
+_EXACTLY_ONE = f"an algorithm is exactly one of {', '.join([*_FIELDS][:-1])} and {[*_FIELDS][-1]}: {_FORM}"
 AlgorithmSpec.model_config["json_schema_extra"] = rules(
     rule(
         "!has(self.name) && !has(self.hyperparameters)",
         f"algorithm.name and algorithm.hyperparameters are no more: {_FORM}",
     ),
-    rule(f"has(self.name) || [{', '.join(f'has(self.{name})' for name in _ALL)}].exists_one(x, x)", _EXACTLY_ONE),
+    rule(f"has(self.name) || [{', '.join(f'has(self.{name})' for name in _FIELDS)}].exists_one(x, x)", _EXACTLY_ONE),
 )

@@ -24,7 +24,13 @@ SPECS: dict[str, dict[str, Any]] = {
     "td3": PENDULUM | {"budget": {"steps": 12_000}, "checkpoint": {"every": 100}},
     "tqc": PENDULUM | {"budget": {"steps": 10_000}, "checkpoint": {"every": 128}},  # which it learns 64 by 64
     "crossq": PENDULUM | {"budget": {"steps": 10_000}, "checkpoint": {"every": 100}},
+    "maskablePPO": {
+        "environment": {"id": "panels:Panel-v0", "kwargs": {"action": "dials", "masks": "info"}},
+        "budget": {"steps": 60_000},
+        "checkpoint": {"every": 512},
+    },
 }
+_SCALES = {"maskablePPO": "reward"}  # its observations are choices
 assert set(SPECS) == set(ALGORITHMS), "every algorithm is killed"
 
 
@@ -32,7 +38,10 @@ assert set(SPECS) == set(ALGORITHMS), "every algorithm is killed"
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
 def test_ten_kills_change_no_bit(tmp_path: Path, algorithm: str, *, scaled: bool) -> None:
     settings = SMALL if SPECS[algorithm].get("environment") == PENDULUM["environment"] else {}
-    spec = SPECS[algorithm] | {"algorithm": {algorithm: settings}, "normalize": {"observation": scaled}}
+    spec = SPECS[algorithm] | {
+        "algorithm": {algorithm: settings},
+        "normalize": {_SCALES.get(algorithm, "observation"): scaled},
+    }
     config = make_config(**{"evaluation": {"every": 10_000, "episodes": 2}} | spec)
     _kill_ten_times(tmp_path, config, random.Random(algorithm))
 

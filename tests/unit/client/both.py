@@ -29,11 +29,11 @@ class Blocking:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
-    def predict(self, *args: Any) -> Any:
-        return self._do(self._client.predict(*args))
+    def predict(self, *args: Any, **how: Any) -> Any:
+        return self._do(self._client.predict(*args, **how))
 
-    def act_many(self, episodes: Any, observations: Any) -> Any:
-        return self._do(self._client.act_many([episode._episode for episode in episodes], observations))
+    def act_many(self, episodes: Any, observations: Any, **how: Any) -> Any:
+        return self._do(self._client.act_many([episode._episode for episode in episodes], observations, **how))
 
     def close(self) -> None:
         self._do(self._client.close())
@@ -61,8 +61,8 @@ class _Episode:
     def __init__(self, owner: Blocking, episode: Any) -> None:
         self._owner, self._episode = owner, episode
 
-    def act(self, observation: Any) -> Any:
-        return self._owner._do(self._episode.act(observation))
+    def act(self, observation: Any, **how: Any) -> Any:
+        return self._owner._do(self._episode.act(observation, **how))
 
     def report(self, **outcomes: Any) -> None:
         async def inside_the_loop() -> None:

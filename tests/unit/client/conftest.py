@@ -86,7 +86,8 @@ def served() -> Iterator[Served]:
 
 
 def _answer(item: dict, version: str) -> dict:
-    if any(math.isnan(value) for value in item["observation"]):
+    seen = item["observation"]
+    if isinstance(seen, list) and any(isinstance(value, float) and math.isnan(value) for value in seen):
         return {"error": {"status": 400, "message": "observation holds NaN: send finite numbers"}}
     answer = {"action": 1, "policy": version, "fallback": False}
     if "episode" in item:

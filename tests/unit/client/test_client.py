@@ -77,6 +77,34 @@ def test_many_episodes_share_a_request_per_version(make, served: Served) -> None
     assert [answer.policy for answer in answers] == ["v1", "v1"]
 
 
+def test_several_parts_and_masks_travel_as_the_task_has_them(make, served: Served) -> None:
+    parts = {"position": np.array([0.5, 1.0], np.float32), "gear": np.int64(2)}
+    sent, mask = {"position": [0.5, 1.0], "gear": 2}, np.array([True, False, True])
+    with make(served.url) as client, client.episode() as one, client.episode() as two:
+        one.act(parts, mask=mask)
+        two.act((np.array([0.5]), 1), mask=[0, 1])
+        one.act(OBSERVATION)
+        client.predict([OBSERVATION, parts], masks=[mask, [1, 1, 0]])
+        client.act_many([one, two], [parts, parts], masks=[[1, 0, 0], [0, 0, 1]])
+        for wrong in (
+            client.predict,
+            lambda observations, masks: client.act_many([one, two], observations, masks=masks),
+        ):
+            with pytest.raises(ValueError, match="1 masks for 2 observations"):
+                wrong([parts, parts], masks=[[1, 1, 1]])
+    assert [item["observation"] for item in served.items] == [
+        sent,
+        [[0.5], 1],
+        OBSERVATION,
+        OBSERVATION,
+        sent,
+        sent,
+        sent,
+    ]
+    masks = [item.get("mask") for item in served.items]
+    assert masks == [[True, False, True], [0, 1], None, [True, False, True], [1, 1, 0], [1, 0, 0], [0, 0, 1]]
+
+
 def test_outcomes_arrive_and_survive_a_logbook_that_is_away(make, served: Served, logbook: RunningLogbook) -> None:
     options = {"logbook_url": logbook.url, "logbook_namespace": NAMESPACE, "credentials": ApiKey("any")}
     with make(served.url, **options) as client:

@@ -161,7 +161,7 @@ class Thirsty(CartPoleEnv):
 class Odd(Countdown):
     """A space that cannot be served."""
 
-    observation_space = spaces.Dict({"a": spaces.Discrete(2)})
+    observation_space = spaces.Dict({"a": spaces.Dict({"b": spaces.Discrete(2)})})
 
 
 class Endless(Countdown):

@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from test_checkpoint import StopAfter, _train
-from trainer_support import LogbookServer, Pods, make_config
+from trainer_support import LogbookServer, Pods, make_config, task_for
 
 from belay_api.findings import Finding
 from belay_api.reasons import FindingReason as R
@@ -140,10 +140,10 @@ def test_what_was_found_outlives_the_pod(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("algorithm", LEARNERS)
 def test_every_learner_tells_what_the_diagnosis_reads(algorithm: str) -> None:
-    task = CARTPOLE if "discrete" in LEARNERS[algorithm].actions else PENDULUM
+    task = task_for(algorithm)
     learner = build(Run(make_config(environment=task, algorithm={algorithm: {}}), index=0, seed=0))
     environment = maker(make_config(environment=task).spec.environment)()
-    observations = np.stack([environment.reset(seed=seed)[0] for seed in range(3)])
+    observations = np.stack([np.asarray(environment.reset(seed=seed)[0]) for seed in range(3)])
     internals, values = learner.internals(), learner.values(observations)
     assert internals.gradient_steps == 0
     assert internals.weights.ndim == 1

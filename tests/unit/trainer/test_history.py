@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
-from trainer_support import make_config
+from trainer_support import make_config, task_for
 
 from belay_trainer.config import Run
 from belay_trainer.history import ROWS, History
@@ -94,12 +94,10 @@ def test_tensorboard_begins_anew_without_the_curves_of_a_run_before(tmp_path: Pa
 
 @pytest.mark.parametrize("algorithm", LEARNERS)
 def test_everything_an_algorithm_tells_has_a_name_and_a_definition(algorithm: str) -> None:
-    task = "CartPole-v1" if "discrete" in LEARNERS[algorithm].actions else "Pendulum-v1"
-    learner = build(
-        Run(make_config(environment={"id": task}, algorithm={algorithm: {"net_arch": [16, 16]}}), index=0, seed=0)
-    )
+    task = task_for(algorithm)
+    learner = build(Run(make_config(environment=task, algorithm={algorithm: {"net_arch": [16, 16]}}), index=0, seed=0))
     learner.start()
-    steps = 2100 if algorithm == "ppo" else 220
+    steps = 2100 if algorithm in ("ppo", "maskablePPO") else 220
     learner.advance(steps, leave=lambda: False, on_step=lambda: None)
     told = named(learner.metrics())
     assert set(told) <= {metric.name for metric in METRICS}

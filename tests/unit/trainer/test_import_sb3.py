@@ -8,10 +8,13 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import panels  # noqa: F401 - registers its environment
 import pytest
+import sb3_contrib
 import stable_baselines3
 import tasks
 from import_support import Imports, seen_in, served
+from sb3_contrib.common.wrappers import ActionMasker
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from belay_api.artifact import TRAINING_FILE
@@ -31,6 +34,9 @@ CASES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "sac": ("SAC", "Pendulum-v1", BUFFERED, "squashed-gaussian"),
     "sac, noise by state": ("SAC", "Pendulum-v1", BUFFERED | {"use_sde": True}, "mean"),
     "td3": ("TD3", "Pendulum-v1", BUFFERED, "mean"),
+    "qrdqn": ("QRDQN", "CartPole-v1", BUFFERED, "q-values"),
+    "tqc": ("TQC", "Pendulum-v1", BUFFERED, "squashed-gaussian"),
+    "crossq": ("CrossQ", "Pendulum-v1", BUFFERED, "squashed-gaussian"),
 }
 BEHIND_STATISTICS = ["ppo", "ppo, continuous", "a2c", "dqn", "sac", "td3", "ppo, noise by state"]
 
@@ -41,7 +47,7 @@ def _train(case: str, folder: Path, *, behind_statistics: bool = False) -> tuple
     tasks = DummyVecEnv([lambda: gymnasium.make(environment)])
     if behind_statistics:
         tasks = VecNormalize(tasks)
-    model = getattr(stable_baselines3, name)("MlpPolicy", tasks, seed=1, device="cpu", **copy.deepcopy(settings))
+    model = _library(name)("MlpPolicy", tasks, seed=1, device="cpu", **copy.deepcopy(settings))
     model.learn(64)
     path, statistics = folder / "model.zip", folder / "statistics.pkl"
     model.save(path)
@@ -50,13 +56,17 @@ def _train(case: str, folder: Path, *, behind_statistics: bool = False) -> tuple
     return path, statistics, environment
 
 
+def _library(name: str) -> Any:
+    return getattr(stable_baselines3, name, None) or getattr(sb3_contrib, name)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_it_acts_as_predict(case: str, imports: Imports, tmp_path: Path) -> None:
     path, _, environment = _train(case, tmp_path)
     folder, manifest = imports.artifact(path, "--trust")
 
     observations = seen_in(gymnasium.make(environment), 200)
-    model = getattr(stable_baselines3, CASES[case][0]).load(path, device="cpu")
+    model = _library(CASES[case][0]).load(path, device="cpu")
     wanted, _ = model.predict(observations, deterministic=True)
     np.testing.assert_allclose(served(folder, manifest, observations), wanted, atol=1e-4)
     assert manifest.output == CASES[case][3]
@@ -79,6 +89,30 @@ def test_behind_statistics_it_acts_as_predict_does_behind_them(case: str, import
     np.testing.assert_allclose(served(folder, manifest, observations), wanted, atol=1e-4)
     assert manifest.normaliser is not None
     np.testing.assert_allclose(manifest.normaliser.mean, scaled.obs_rms.mean)
+
+
+def test_a_policy_under_masks_is_measured_under_them(imports: Imports, tmp_path: Path) -> None:
+    settings = {"n_steps": 32, "batch_size": 32, "n_epochs": 1, "seed": 0, "device": "cpu"}
+    task = gymnasium.make("panels:Panel-v0", action="dials", shows="dict", masks="observation")
+    panel = ActionMasker(task, lambda environment: environment.unwrapped.mask)
+    model = sb3_contrib.MaskablePPO("MultiInputPolicy", panel, policy_kwargs={"net_arch": [16]}, **settings)
+    model.learn(64)
+    model.save(tmp_path / "model.zip")
+    kwargs = '{"action": "dials", "shows": "dict", "masks": "observation"}'
+    folder, manifest = imports.artifact(
+        tmp_path / "model.zip",
+        "--trust",
+        "--environment",
+        "panels:Panel-v0",
+        "--environment-kwargs",
+        kwargs,
+        "--episodes",
+        "5",
+    )
+    assert (manifest.algorithm, manifest.output) == ("maskablePPO", "masked-multi-categorical")
+    assert manifest.observation.kind == "dict"
+    assert manifest.evaluation is not None  # the panel raises for an action that is not allowed
+    assert (folder / TRAINING_FILE).exists()
 
 
 def test_pictures_go_in_as_the_environment_shows_them(imports: Imports, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from belay_trainer.learners import LEARNERS
 from belay_trainer.presets import a2c
 from belay_trainer.presets.preset import ACTIVATIONS, Asked, Model
 
-FILES: dict[str, ModuleType] = {name: import_module(f"belay_trainer.presets.{name}") for name in ALGORITHMS}
+FILES: dict[str, ModuleType] = {name: import_module(learner.settings.__module__) for name, learner in LEARNERS.items()}
 USUAL_RATES = {
     "ppo": 3e-4,
     "a2c": 7e-4,
@@ -24,6 +24,7 @@ USUAL_RATES = {
     "qrdqn": 5e-5,
     "tqc": 3e-4,
     "crossq": 1e-3,
+    "maskablePPO": 3e-4,
 }
 
 

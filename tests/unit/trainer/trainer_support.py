@@ -45,6 +45,13 @@ def make_config(**spec: Any) -> TrainingConfig:
     )
 
 
+def task_for(algorithm: str) -> dict[str, Any]:
+    """Return an environment that an algorithm learns in, as a spec has it."""
+    if algorithm == "maskablePPO":
+        return {"id": "panels:Panel-v0", "kwargs": {"masks": "info"}}
+    return {"id": "Pendulum-v1" if algorithm in ("sac", "td3", "tqc", "crossq") else "CartPole-v1"}
+
+
 @dataclass
 class Pod:
     """One life of a training pod: a process with its own scratch folder."""

@@ -11,13 +11,16 @@ from gymnasium import spaces
 
 from belay_api.findings import MOST_FINDINGS, Finding
 from belay_api.outcomes import Played
+from belay_api.spaces import space_model
 from belay_api.wire import RunEvaluation
+from belay_heads.observations import bounds
 from belay_trainer.diagnosis import conclude, suspicions
 from belay_trainer.diagnosis.checks.learning import FEWEST_STEPS
 from belay_trainer.diagnosis.evidence import Contract, Evidence, Task, Updates, Values
 from belay_trainer.diagnosis.probe import Environment, probe
 from belay_trainer.diagnosis.recorder import Latest, Recorder, Totals
 from belay_trainer.learners.learner import Internals, Learner
+from belay_trainer.masks import Masking
 from belay_trainer.randomness import untouched
 
 CERTAIN = 0.01  # of the largest entropy there is, or as a standard deviation in parts of half an action's range
@@ -51,7 +54,7 @@ class Diagnosis:
         """
         self._learner = learner
         self._task = _task(environment, learner, budget)
-        low, high = _bounds(environment.observation_space)
+        low, high = bounds(space_model(environment.observation_space))
         self._recorder = learner.recorder = Recorder(discount=learner.discount, low=low, high=high)
         self._memory = Memory(self._recorder.totals)
         self._start: Internals | None = None  # the weights' beginning, until it is known how they move
@@ -171,16 +174,9 @@ def _task(environment: Environment, learner: Learner, budget: int) -> Task:
         discount=learner.discount,
         cap=spec.max_episode_steps if spec else None,
         solved_at=spec.reward_threshold if spec else None,
-        least_entropy=_least_entropy(environment.action_space),
+        # Under masks there may be one action left, of which any policy is certain.
+        least_entropy=None if isinstance(environment, Masking) else _least_entropy(environment.action_space),
     )
-
-
-def _bounds(space: spaces.Space[Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    if isinstance(space, spaces.Discrete):
-        return np.array([space.start]), np.array([space.start + space.n - 1])
-    if isinstance(space, spaces.Box):
-        return space.low, space.high
-    return None, None
 
 
 def _least_entropy(space: spaces.Space[Any]) -> float | None:
@@ -191,6 +187,10 @@ def _least_entropy(space: spaces.Space[Any]) -> float | None:
     """
     if isinstance(space, spaces.Discrete):
         return CERTAIN * math.log(space.n) if space.n > 1 else None
+    if isinstance(space, spaces.MultiDiscrete):
+        return CERTAIN * float(np.log(space.nvec).sum()) or None
+    if isinstance(space, spaces.MultiBinary):
+        return CERTAIN * math.log(2) * math.prod(space.shape)
     if not isinstance(space, spaces.Box):
         return None
     deviation = CERTAIN * (space.high.astype(float) - space.low.astype(float)) / 2

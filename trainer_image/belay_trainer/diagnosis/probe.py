@@ -17,7 +17,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from belay_api.spaces import space_model
+from belay_heads.observations import Part, numbers, parts
 from belay_trainer.diagnosis.evidence import Contract
+from belay_trainer.masks import Masking
 
 Environment = gymnasium.Env[Any, Any]
 STEPS = 64  # timesteps of one course
@@ -39,7 +42,7 @@ class _Moment:
 def probe(
     make: Callable[[], Environment], *, seed: int, clock: Callable[[], float] = time.monotonic
 ) -> Contract | None:
-    """Return what was found; None: observations are no arrays of one kind, and are not compared.
+    """Return what was found; None: which actions are allowed is known only on the way, so no course can be planned.
 
     Args:
         make: Makes one copy.
@@ -47,8 +50,7 @@ def probe(
     """
     one, other = make(), make()
     try:
-        space = one.observation_space
-        if not isinstance(space, gymnasium.spaces.Box | gymnasium.spaces.Discrete):
+        if isinstance(one, Masking):
             return None
         actions, *others = (_actions(one, seed=number) for number in range(3))
         deadline = clock() + SECONDS
@@ -84,18 +86,24 @@ def _course(
     environment: Environment, actions: list[Any], seed: int, stop: Callable[[], bool] = lambda: False
 ) -> list[_Moment]:
     """Play the actions, in as many episodes as it takes."""
+    found = parts(space_model(environment.observation_space))
     observation, _ = environment.reset(seed=seed)
-    moments = [_Moment(0, np.array(observation))]  # a copy: an environment may hand out the same array again
+    moments = [_Moment(0, _copied(observation, found))]
     for steps, action in enumerate(actions, start=1):
         observation, reward, terminated, truncated, _ = environment.step(action)
-        moments.append(_Moment(steps, np.array(observation), float(reward), (bool(terminated), bool(truncated))))
+        ended = bool(terminated), bool(truncated)
+        moments.append(_Moment(steps, _copied(observation, found), float(reward), ended))
         if terminated or truncated:
             seed += 1
             observation, _ = environment.reset(seed=seed)
-            moments.append(_Moment(steps, np.array(observation)))
+            moments.append(_Moment(steps, _copied(observation, found)))
         if stop():
             break
     return moments
+
+
+def _copied(observation: Any, found: list[Part]) -> np.ndarray:
+    return np.array(numbers(observation, found))  # a copy: an environment may hand out the same array again
 
 
 def _difference(one: list[_Moment], other: list[_Moment]) -> str | None:

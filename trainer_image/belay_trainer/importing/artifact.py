@@ -16,6 +16,7 @@ from belay_trainer.evaluate import Evaluator
 from belay_trainer.export import TOLERANCE, Network, check_agreement, check_step, loaded
 from belay_trainer.importing import spaces
 from belay_trainer.importing.found import Found
+from belay_trainer.masks import Masking
 
 OBSERVATIONS = 256  # made up, at which what is written must act as what was found
 BATCH = 7  # no size that anything was exported with
@@ -43,8 +44,10 @@ def write_artifact(found: Found, folder: Path, *, task: EnvironmentSpec | None, 
         found.observation, count=spaces.enough(found.observation, OBSERVATIONS), normaliser=found.normaliser
     )
     networks = _loaded(found, head, folder, made_up[:BATCH])
-    for observation in made_up:
-        check_step(found.policy, head, networks, observation)
+    masks = _some_masks(head, len(made_up)) if head.masks else None
+    for place, observation in enumerate(made_up):
+        under = None if masks is None else masks[place : place + 1]
+        check_step(found.policy, head, networks, observation, masks=under)
     measured = _Measured() if task is None else _measure(found, head, folder, task, episodes)
     manifest = Manifest(
         algorithm=found.algorithm,
@@ -92,9 +95,17 @@ def _loaded(found: Found, head: Head, folder: Path, observations: np.ndarray) ->
     return networks
 
 
+def _some_masks(head: Head, count: int) -> np.ndarray:
+    """Return made-up masks (count, outputs), the same at every call; the first of each choice is always allowed."""
+    masks = np.random.default_rng(0).integers(0, 2, (count, head.width)).astype(np.bool_)
+    masks[:, np.cumsum([0, *head.masks[:-1]])] = True
+    return masks
+
+
 def _measure(found: Found, head: Head, folder: Path, task: EnvironmentSpec, episodes: int) -> _Measured:
     """Play with what was written, then measure; from where a training's last evaluation starts."""
-    make = environments.maker(task)
+    maker = environments.maker(task)
+    make = (lambda: Masking(maker())) if head.masks else maker
     environment = make()
     spec = EvaluationSpec(final_episodes=episodes)
     evaluator = Evaluator.fresh(make, task, spec)

@@ -36,6 +36,12 @@ def read(name: str, asked: Asked) -> Found:
     require_trust(asked, name, "is Python code, which runs here")
     observation = space_model(require_space(asked.observation, "--observation-space", name))
     action = space_model(require_space(asked.action, "--action-space", name))
+    for flag, space in (("--observation-space", observation), ("--action-space", action)):
+        if not isinstance(space, BoxSpace | DiscreteSpace):
+            raise BadConfiguration(
+                f"{flag}: {name} would have to be traced for {space}, and functions of Box and Discrete spaces can be: "
+                "flatten it in a wrapper of the environment, or write a network of it as ONNX."
+            )
     function, file = _imported(name)
     output = "choice" if isinstance(action, DiscreteSpace) else "mean"
     if asked.output not in (None, output):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from belay_api.artifact import ArtifactInvalid, Imported, NormaliserConstants
-from belay_api.spaces import Space
+from belay_api.spaces import ArraySpace, Space
 from belay_heads import HEADS, Head, head_of
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Policy
@@ -44,7 +44,7 @@ class Found:
 
     imported: Imported
     observation: Space
-    action: Space
+    action: ArraySpace
     output: str  # as in the manifest
     policy: Policy  # acts as what was found does; takes raw observations
     write: Callable[

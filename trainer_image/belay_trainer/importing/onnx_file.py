@@ -14,7 +14,8 @@ import onnxruntime
 from google.protobuf.message import DecodeError, Message
 
 from belay_api.artifact import Imported
-from belay_api.spaces import BoxSpace, Space, space_model
+from belay_api.spaces import BoxSpace, Space, array_space, space_model
+from belay_heads import observations
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import ONNX, ONNX_DTYPES, Network
 from belay_trainer.importing import spaces
@@ -30,7 +31,7 @@ def read(source: Source, asked: Asked) -> Found:
     session = _session(source, model)
     dtype = _dtype(source, session)
     observation = _observation(source, taken, dtype, asked)
-    action = space_model(require_space(asked.action, "--action-space", source.name))
+    action = array_space(require_space(asked.action, "--action-space", source.name))
 
     def one_by_one(batch: np.ndarray) -> np.ndarray:
         rows = [session.run([answered.name], {taken.name: row[None].astype(dtype)})[0] for row in batch]
@@ -129,7 +130,7 @@ def _observation(source: Source, taken: onnx.ValueInfoProto, dtype: np.dtype, as
         size = int(np.prod(dims[1:]))
         return BoxSpace(shape=dims[1:], dtype=dtype.name, low=[None] * size, high=[None] * size)
     space = space_model(require_space(asked.observation, "--observation-space", source.name))
-    shape = list(space.shape) if isinstance(space, BoxSpace) else []
+    shape = list(observations.shape(space))
     if dims and (len(dims) != len(shape) + 1 or any(a and a != b for a, b in zip(dims[1:], shape, strict=True))):
         wanted = ", ".join(str(dim or "any") for dim in dims)
         raise BadConfiguration(

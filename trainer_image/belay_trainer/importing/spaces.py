@@ -15,11 +15,12 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from belay_api.artifact import NormaliserConstants
-from belay_api.spaces import BoxSpace, DiscreteSpace, Space
+from belay_api.spaces import BoxSpace, DictSpace, DiscreteSpace, MultiBinarySpace, MultiDiscreteSpace, Space, TupleSpace
+from belay_heads.observations import numbers, parts, shape
 from belay_trainer.errors import BadConfiguration
 
 MOST_NUMBERS = 1 << 18  # in all observations that are made up at once, or it would take a minute for images
-_SPACE: TypeAdapter[BoxSpace | DiscreteSpace] = TypeAdapter(Space)
+_SPACE: TypeAdapter[Space] = TypeAdapter(Space)
 
 
 def parse(text: str, flag: str) -> gymnasium.Space[Any]:
@@ -41,8 +42,17 @@ def parse(text: str, flag: str) -> gymnasium.Space[Any]:
 
 def gym_space(space: Space) -> gymnasium.Space[Any]:
     """Return a space of a manifest as Gymnasium has it."""
-    if isinstance(space, DiscreteSpace):
-        return gymnasium.spaces.Discrete(space.n, start=space.start)
+    match space:
+        case DiscreteSpace():
+            return gymnasium.spaces.Discrete(space.n, start=space.start)
+        case MultiDiscreteSpace():
+            return gymnasium.spaces.MultiDiscrete(space.nvec, start=space.start)
+        case MultiBinarySpace():
+            return gymnasium.spaces.MultiBinary(space.shape)
+        case DictSpace():
+            return gymnasium.spaces.Dict({key: gym_space(part) for key, part in space.spaces.items()})
+        case TupleSpace():
+            return gymnasium.spaces.Tuple([gym_space(part) for part in space.spaces])
     dtype = np.dtype(space.dtype)
     least, most = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     low, high = (
@@ -60,29 +70,29 @@ def observations(space: Space, *, count: int, normaliser: NormaliserConstants | 
     """
     if isinstance(space, BoxSpace) and normaliser is not None:
         drawn = np.random.default_rng(0).standard_normal((count, *space.shape))
-        mean, variance = (np.reshape(numbers, space.shape) for numbers in (normaliser.mean, normaliser.variance))
+        mean, variance = (np.reshape(values, space.shape) for values in (normaliser.mean, normaliser.variance))
         return (mean + np.sqrt(variance) * drawn).astype(space.dtype)
-    source = gym_space(space)
+    source, found = gym_space(space), parts(space)
     source.seed(0)
-    return np.stack([source.sample() for _ in range(count)])
+    return np.stack([numbers(source.sample(), found) for _ in range(count)])
 
 
 def enough(space: Space, count: int) -> int:
     """Return `count`, or fewer where observations are large."""
-    size = math.prod(space.shape) if isinstance(space, BoxSpace) else 1
+    size = math.prod(shape(space))
     return max(32, min(count, MOST_NUMBERS // max(size, 1)))
 
 
 def _short(text: str) -> Space:
-    kind, *parts = text.split(":")
-    if kind == "discrete" and len(parts) == 1:
-        return DiscreteSpace(n=int(parts[0]))
-    if kind != "box" or len(parts) not in (1, 3, 4):
+    kind, *words = text.split(":")
+    if kind == "discrete" and len(words) == 1:
+        return DiscreteSpace(n=int(words[0]))
+    if kind != "box" or len(words) not in (1, 3, 4):
         raise ValueError("it is neither a box nor a discrete space")
-    shape = [int(size) for size in parts[0].split("x")]
-    ends = [float(end) for end in parts[1:3]] or [-math.inf, math.inf]
-    low, high = ([None if math.isinf(end) else end] * math.prod(shape) for end in ends)
-    return BoxSpace(shape=shape, dtype=parts[3] if len(parts) == 4 else "float32", low=low, high=high)
+    sizes = [int(size) for size in words[0].split("x")]
+    ends = [float(end) for end in words[1:3]] or [-math.inf, math.inf]
+    low, high = ([None if math.isinf(end) else end] * math.prod(sizes) for end in ends)
+    return BoxSpace(shape=sizes, dtype=words[3] if len(words) == 4 else "float32", low=low, high=high)
 
 
 def _check(space: Space) -> None:
@@ -91,8 +101,18 @@ def _check(space: Space) -> None:
         if space.n < 1 or space.start != 0:
             raise ValueError("a discrete space has at least one value, and its first is 0")
         return
+    if isinstance(space, DictSpace | TupleSpace):
+        for part in parts(space):
+            _check(part.space)
+        return
+    if isinstance(space, MultiDiscreteSpace):
+        if not space.nvec or min(space.nvec) < 1 or len(space.start) != len(space.nvec) or any(space.start):
+            raise ValueError("each choice has at least one value, and its first is 0")
+        return
     if not all(size >= 1 for size in space.shape):
         raise ValueError("every size of a shape is at least 1")
+    if isinstance(space, MultiBinarySpace):
+        return
     if np.dtype(space.dtype).kind not in "iuf":
         raise ValueError(f"{space.dtype} is no dtype of numbers")
     size = math.prod(space.shape)

@@ -22,7 +22,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from belay_api.artifact import TRAINING_FILE, Imported
-from belay_api.spaces import space_model
+from belay_api.spaces import array_space, space_model
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import write_networks
 from belay_trainer.importing import archives, spaces
@@ -38,6 +38,13 @@ MARKS = {
     "sac": "target_entropy",
     "td3": "target_policy_noise",
     "a2c": "gae_lambda",
+}
+# Of the Contrib's algorithms the policies have modules of their own.
+CONTRIB = {
+    "sb3_contrib.qrdqn.": "qrdqn",
+    "sb3_contrib.tqc.": "tqc",
+    "sb3_contrib.crossq.": "crossq",
+    "sb3_contrib.common.maskable.": "maskablePPO",
 }
 # Not needed to act, so these pickles are not opened. They are also those that most often cannot be: schedules are
 # functions, pickled as byte-code of the Python that saved them. A buffer would be made in the size that it had.
@@ -77,7 +84,7 @@ def read(source: Source, asked: Asked) -> Found:
     taken = model.observation_space if asked.observation is None else asked.observation
     acts = model.action_space if asked.action is None else asked.action
     try:
-        observation, action = space_model(taken), space_model(acts)
+        observation, action = space_model(taken), array_space(acts)
     except ValueError as error:
         raise BadConfiguration(f"{source.name}: {error}.") from error
     _set_environment(source, model, taken, acts, asked.statistics)
@@ -126,11 +133,15 @@ def _told(source: Source) -> tuple[dict[str, Any], dict[str, str]]:
 def _algorithm(source: Source, settings: dict[str, Any]) -> str:
     policy = settings.get("policy_class")
     module = policy.get("__module__", "") if isinstance(policy, dict) else ""
-    found = next((name for name, mark in MARKS.items() if mark in settings), None)
-    if found is None or str(module).startswith("sb3_contrib"):
+    if str(module).startswith("sb3_contrib."):
+        found = next((name for prefix, name in CONTRIB.items() if module.startswith(prefix)), None)
+    else:
+        found = next((name for name, mark in MARKS.items() if mark in settings), None)
+    if found is None:
         raise BadConfiguration(
             f"{source.name} is of an algorithm that cannot be imported (its policy is of "
-            f"{module or 'an unknown module'}): {', '.join(MARKS)} can be. Write the network as ONNX and import that."
+            f"{module or 'an unknown module'}): {', '.join((*MARKS, *CONTRIB.values()))} can be. Write the network as "
+            "ONNX and import that."
         )
     return found
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from belay_api.artifact import Imported
-from belay_api.spaces import space_model
+from belay_api.spaces import array_space, space_model
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import ONNX, TOLERANCE, TORCHSCRIPT, Network, load_onnx, write_onnx
 from belay_trainer.importing import spaces
@@ -26,7 +26,7 @@ def read(source: Source, asked: Asked) -> Found:
     """Return the policy in a file. Raises: BadConfiguration."""
     require_trust(asked, source.name, "is TorchScript, which is a program of its author's that runs when it is asked")
     observation = space_model(require_space(asked.observation, "--observation-space", source.name))
-    action = space_model(require_space(asked.action, "--action-space", source.name))
+    action = array_space(require_space(asked.action, "--action-space", source.name))
     try:
         script = torch.jit.load(str(source.path), map_location="cpu").eval()
     except (RuntimeError, ValueError, OSError) as error:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from belay_api.spaces import space_model
+from belay_api.spaces import array_space
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
@@ -15,11 +15,12 @@ from belay_trainer.learners.custom import Custom
 from belay_trainer.learners.dqn import DQN
 from belay_trainer.learners.iql import IQL
 from belay_trainer.learners.learner import Learner, LearnerClass
+from belay_trainer.learners.maskable_ppo import MaskablePPO
 from belay_trainer.learners.offline.learner import OfflineLearner
 from belay_trainer.learners.ppo import PPO
 from belay_trainer.learners.qrdqn import QRDQN
 from belay_trainer.learners.sac import SAC
-from belay_trainer.learners.stable_baselines import convolved
+from belay_trainer.learners.stable_baselines import convolved, several
 from belay_trainer.learners.td3 import TD3
 from belay_trainer.learners.td3bc import TD3BC
 from belay_trainer.learners.tqc import TQC
@@ -35,6 +36,7 @@ LEARNERS: dict[str, LearnerClass] = {
     "qrdqn": QRDQN,
     "tqc": TQC,
     "crossq": CrossQ,
+    "maskablePPO": MaskablePPO,
 }
 
 
@@ -48,11 +50,17 @@ def build(run: Run, make: Callable[[], Environment], probe: Environment) -> Lear
     """
     if run.spec.algorithm.custom is not None:
         return Custom(run, make, probe)
-    name, kind = run.spec.algorithm.chosen, space_model(probe.action_space).kind
+    name, kind = run.spec.algorithm.chosen, array_space(probe.action_space).kind
     fitting = {other: learner for other, learner in LEARNERS.items() if kind in learner.actions}
     if name not in fitting:
         raise BadConfiguration(
             f"algorithm.{name} does not learn for the actions of this task, {probe.action_space}: use {_any(fitting)}."
+        )
+    if several(probe) and not LEARNERS[name].combines:
+        combining = [other for other, learner in fitting.items() if learner.combines]
+        raise BadConfiguration(
+            f"algorithm.{name} has no network for observations of several parts, {probe.observation_space}: use "
+            f"{_any(combining)}, or flatten them in a wrapper of the environment, Gymnasium's FlattenObservation."
         )
     if convolved(probe) and not LEARNERS[name].convolves:
         convolving = [other for other, learner in fitting.items() if learner.convolves]

@@ -16,6 +16,7 @@ class CrossQ(MaximumEntropy):
 
     algorithm = "crossq"
     convolves = False
+    combines = False
     library = sb3_contrib.CrossQ
     settings = staticmethod(crossq.model)
     packages = CONTRIB

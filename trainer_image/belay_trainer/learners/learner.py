@@ -23,7 +23,10 @@ from belay_trainer.offline.from_dataset import FromDataset
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """What an artifact serves: networks that take raw observations (batch, *observation), on the CPU."""
+    """What an artifact serves: networks that take raw observations (batch, *observation), on the CPU.
+
+    Observations are arrays here and everywhere outside of the libraries, see `belay_heads.observations`.
+    """
 
     actor: torch.nn.Module  # -> what the head named `output` reads
     output: str  # as in the manifest
@@ -133,9 +136,11 @@ class LearnerClass(Protocol):
     """How a learner is made."""
 
     actions: frozenset[str]
-    """Kinds of action spaces it learns for: `discrete`, `box`."""
+    """Kinds of action spaces it learns for, as in the manifest: `discrete`, `box`, `multi-discrete`, `multi-binary`."""
     convolves: bool
     """Whether it has a convolutional network for images."""
+    combines: bool
+    """Whether it has a network for observations of several parts."""
 
     def __call__(self, run: Any, make: Callable[[], Environment], probe: Environment) -> Learner:
         """Return an untrained one. Raises: BadConfiguration."""

@@ -28,7 +28,7 @@ class OffPolicy(StableBaselines):
         """See `Learner.state`."""
         buffer: Any = self.model.replay_buffer
         rows = buffer.size()  # what lies beyond was never written, and is never read before it is
-        arrays = {name: value[:rows] for name, value in vars(buffer).items() if isinstance(value, np.ndarray)}
+        arrays = {name: value[:rows] for name, value in _arrays(buffer).items()}
         replay = {"arrays": arrays, "pos": buffer.pos, "full": buffer.full}
         return super().state(collecting_since=collecting_since) | {"replay": replay}
 
@@ -36,6 +36,18 @@ class OffPolicy(StableBaselines):
         super()._restore(state)
         buffer: Any = self.model.replay_buffer
         saved = state["replay"]
+        arrays = _arrays(buffer)
         for name, rows in saved["arrays"].items():
-            getattr(buffer, name)[: len(rows)] = rows
+            arrays[name][: len(rows)] = rows
         buffer.pos, buffer.full = saved["pos"], saved["full"]
+
+
+def _arrays(buffer: Any) -> dict[str, np.ndarray]:
+    """Return what a replay buffer keeps, by name; of observations with several parts each by itself."""
+    found = {}
+    for name, value in vars(buffer).items():
+        if isinstance(value, np.ndarray):
+            found[name] = value
+        elif isinstance(value, dict):
+            found |= {f"{name}/{key}": part for key, part in value.items() if isinstance(part, np.ndarray)}
+    return found

@@ -1,23 +1,32 @@
 """PPO and A2C: an update uses what was collected since the one before, then forgets it."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
 from belay_trainer.learners.stable_baselines import StableBaselines
 
+OUTPUTS = {
+    "discrete": "logits",
+    "box": "gaussian",
+    "multi-discrete": "multi-categorical",
+    "multi-binary": "bernoulli",
+}  # by kind of action
+
 
 class OnPolicy(StableBaselines):
     """Actor-critics that share one network for both, or the observations alone."""
 
-    actions = frozenset({"discrete", "box"})
+    actions = frozenset(OUTPUTS)
+    outputs: ClassVar[Mapping[str, str]] = OUTPUTS
 
     @property
     def output(self) -> str:
         """What the actor's outputs are."""
-        return "logits" if self.discrete else "gaussian"
+        return self.outputs[self.kind]
 
     def _iterate(self) -> None:
         model: Any = self.model
@@ -30,14 +39,14 @@ class OnPolicy(StableBaselines):
         return model._n_updates * math.ceil(model.n_steps * model.n_envs / model.batch_size)
 
     def _actor(self, policy: Any) -> torch.nn.Module:
-        return _Actor(policy, gaussian=not self.discrete)
+        return _Actor(policy, gaussian=self.kind == "box")
 
     def _value(self, policy: Any) -> torch.nn.Module:
         return _Value(policy)
 
 
 class _Actor(torch.nn.Module):
-    """Observations to logits, or to means and logarithms of standard deviations."""
+    """Observations to logits, of all choices behind one another, or to means and logarithms of standard deviations."""
 
     def __init__(self, policy: Any, *, gaussian: bool) -> None:
         super().__init__()

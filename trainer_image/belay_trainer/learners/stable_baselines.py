@@ -12,28 +12,32 @@ import copy
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.running_mean_std import RunningMeanStd
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize, VecTransposeImage, is_vecenv_wrapped
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize, VecTransposeImage, unwrap_vec_wrapper
 
 from belay_api.artifact import NormaliserConstants
+from belay_api.spaces import array_space, space_model
+from belay_heads import observations
+from belay_heads.observations import Part
 from belay_trainer import environments
 from belay_trainer.config import Run
 from belay_trainer.diagnosis.recorder import Recorder
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.evaluate import Policy
-from belay_trainer.learners import archive, policy_kwargs
+from belay_trainer.learners import archive, parts, policy_kwargs
 from belay_trainer.learners.learner import Internals, Networks
 from belay_trainer.learners.networks import Preprocessed
 from belay_trainer.metrics import of_episodes
@@ -65,17 +69,20 @@ class StableBaselines(ABC):
     algorithm: ClassVar[str]
     actions: ClassVar[frozenset[str]]
     convolves: ClassVar[bool] = True
+    combines: ClassVar[bool] = True
     library: ClassVar[type[BaseAlgorithm]]
     settings: ClassVar[Callable[[Any, Asked], Model]]
     counters: ClassVar[tuple[str, ...]] = COUNTERS
     output: str
     packages = LIBRARY
+    kind: str  # of actions, as in the manifest
     from_dataset = None
     shaped = False  # it learns from other rewards than the environment's own
+    _parts: list[Part]  # of an observation; empty: it is one array
 
     def __init__(self, run: Run, make: Callable[[], Environment], probe: Environment) -> None:
         spec, space = run.spec, probe.action_space
-        self.discrete = hasattr(space, "n")
+        self.kind, self._parts = array_space(space).kind, observations.parts(space_model(probe.observation_space))
         preset = type(self).settings(
             spec.algorithm.settings,
             Asked(
@@ -91,11 +98,11 @@ class StableBaselines(ABC):
         self._steps = spec.budget.steps
         task, discount, clip = spec.environment, float(preset.arguments["gamma"]), spec.environment.reward.clip
         around = shaping.around(task, discount=discount, scaled=preset.scaled.reward)
-        tasks: VecEnv = environments.vectorised(make, preset.copies, around=around)
+        tasks: VecEnv = environments.vectorised(parts.named(make), preset.copies, around=around)
         if preset.scaled.observation and not _scalable(probe):
             raise BadConfiguration(
-                f"normalize.observation: observations of this task, {probe.observation_space}, have no scale of their "
-                "own or are images, which are scaled anyway: set it to false."
+                f"normalize.observation: observations of this task, {probe.observation_space}, have several parts, "
+                "have no scale of their own, or are images, which are scaled anyway: set it to false."
             )
         if preset.scaled:
             scaled = preset.scaled
@@ -111,12 +118,12 @@ class StableBaselines(ABC):
         arguments = preset.arguments | {"policy_kwargs": preset.arguments["policy_kwargs"] | further}
         try:
             self.model = self.library(network, tasks, seed=run.seed, **arguments)
-        except (AssertionError, ValueError, TypeError) as error:
+        except (AssertionError, ValueError, TypeError, KeyError) as error:  # the last for keys that torch reserves
             raise BadConfiguration(f"{field} refuses its settings or the task: {error}") from error
         policy_kwargs.check_kept(further, self.model.policy_kwargs, field=field)
         self.model.set_logger(Logger(folder=None, output_formats=[]))  # numbers are read from it, nothing is printed
         self.discount, self.shaped = discount, task.reward.shapes
-        self._hook = _Hook()
+        self._hook = _Hook(self._parts)
         self._unstarted = copy.deepcopy({name: getattr(self.model, name) for name in ("_last_obs", *_COLLECTION)})
 
     @classmethod
@@ -127,7 +134,8 @@ class StableBaselines(ABC):
             model: With an environment, whose wrappers are taken for those of its training.
         """
         learner = cls.__new__(cls)
-        learner.model, learner.discrete = model, hasattr(model.action_space, "n")
+        learner.model, learner.kind = model, array_space(model.action_space).kind
+        learner._parts = observations.parts(space_model(model.observation_space))
         return learner
 
     @property
@@ -139,7 +147,8 @@ class StableBaselines(ABC):
     def policy(self) -> Policy:
         """See `Learner.policy`."""
         normaliser = self._normaliser
-        return self.model.policy if normaliser is None else _Normalised(self.model.policy, normaliser)
+        policy = self.model.policy if normaliser is None else _Normalised(self.model.policy, normaliser)
+        return parts.OfRows(policy, self._parts) if self._parts else policy
 
     @property
     def recorder(self) -> Recorder | None:
@@ -208,8 +217,7 @@ class StableBaselines(ABC):
             return None
         policy, device = self.model.policy, self.model.device
         policy.set_training_mode(False)  # as collecting does: nothing may learn from this
-        shape = list(self.model.observation_space.shape or ())
-        critic = Preprocessed(self._value(policy), self._constants(), channels_last=False, shape=shape).to(device)
+        critic = self._preprocessed(self._value(policy), None).to(device)
         with torch.no_grad():
             found = critic(torch.from_numpy(observations).to(device))
         return found.cpu().numpy() * self._reward_scale()
@@ -230,7 +238,7 @@ class StableBaselines(ABC):
     def collection(self) -> Any:
         """See `Learner.collection`."""
         return {
-            "observation": _with_layout(self.model._last_obs),
+            "observation": _of_each(_with_layout, self.model._last_obs),
             "attributes": {name: getattr(self.model, name) for name in _COLLECTION},
             "layers": [_own_state(layer) for layer in self._layers()],
         }
@@ -241,7 +249,7 @@ class StableBaselines(ABC):
         if collection is None:
             self._begin_episodes()
             return
-        self._set({"_last_obs": _laid_out(*collection["observation"]), **collection["attributes"]})
+        self._set({"_last_obs": _of_each(_laid_out, collection["observation"]), **collection["attributes"]})
         for layer, saved in zip(self._layers(), collection["layers"], strict=True):
             vars(layer).update(saved)  # in place: the model holds this very object
 
@@ -267,16 +275,12 @@ class StableBaselines(ABC):
         policy = copy.deepcopy(self.model.policy).cpu()
         policy.set_training_mode(False)
         policy.requires_grad_(False)
-        normaliser = self._constants()
-        shape = {
-            "channels_last": is_vecenv_wrapped(self.model.env, VecTransposeImage),
-            "shape": list(self.model.env.observation_space.shape or ()),
-        }
+        transposed = unwrap_vec_wrapper(self.model.env, VecTransposeImage)
         return Networks(
-            actor=Preprocessed(self._actor(policy), normaliser, **shape).eval(),
+            actor=self._preprocessed(self._actor(policy), transposed),
             output=self.output,
-            value=Preprocessed(self._value(policy), normaliser, **shape).eval(),
-            normaliser=normaliser,
+            value=self._preprocessed(self._value(policy), transposed),
+            normaliser=self._constants(),
         )
 
     def save(self, path: Path) -> None:
@@ -294,6 +298,19 @@ class StableBaselines(ABC):
     @abstractmethod
     def _value(self, policy: Any) -> torch.nn.Module:
         """Return the network from observations to the expected discounted return (batch,)."""
+
+    def _preprocessed(self, network: torch.nn.Module, transposed: VecTransposeImage | None) -> torch.nn.Module:
+        """Return a network that takes what tasks show.
+
+        Args:
+            transposed: What has turned images before they were learned from; None: nothing has.
+        """
+        space = self.model.observation_space
+        if self._parts:
+            turned = transposed.image_space_keys if transposed is not None else ()
+            return parts.Separated(network, self._parts, space=space, channels_last=turned or ()).eval()
+        shape, turned = list(space.shape or ()), transposed is not None
+        return Preprocessed(network, self._constants(), channels_last=turned, shape=shape).eval()
 
     def _gradient_steps(self) -> int:
         """Return how often the optimiser has stepped."""
@@ -365,7 +382,8 @@ class StableBaselines(ABC):
         if not self.finite():
             raise Diverged(f"weights are not finite at timestep {self.timesteps}: lower learning_rate.") from error
         seen = self.model._last_obs
-        if seen is not None and not np.isfinite(np.asarray(seen)).all():
+        arrays = seen.values() if isinstance(seen, dict) else () if seen is None else (seen,)
+        if not all(np.isfinite(np.asarray(array)).all() for array in arrays):
             raise Diverged(f"an observation at timestep {self.timesteps} is not finite: {error}") from error
 
     @property
@@ -386,6 +404,10 @@ class _Hook(BaseCallback):
     each: Callable[[], None]
     recorder: Recorder | None = None
 
+    def __init__(self, found: Sequence[Part]) -> None:
+        super().__init__()
+        self._parts = found  # of observations; empty: they are arrays
+
     def _on_step(self) -> bool:
         self.each()
         if self.recorder is not None and self.recorder.wants_steps:
@@ -394,11 +416,12 @@ class _Hook(BaseCallback):
 
     def _record(self, recorder: Recorder) -> None:
         seen, normaliser = self.locals, self.model.get_vec_normalize_env()
+        shown = seen["new_obs"] if normaliser is None else normaliser.old_obs
         recorder.step(
             rewards=shaping.own(seen["rewards"] if normaliser is None else normaliser.old_reward, seen["infos"]),
             dones=seen["dones"],
             infos=seen["infos"],
-            observations=seen["new_obs"] if normaliser is None else normaliser.old_obs,
+            observations=parts.joined(shown, self._parts) if self._parts else shown,
             actions=seen["actions"],
         )
 
@@ -410,9 +433,14 @@ class _Normalised:
         self._policy = policy
         self._normaliser = normaliser
 
-    def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
+    def predict(self, observation: np.ndarray, **how: Any) -> tuple[np.ndarray, object]:
         """Return one action per observation."""
-        return self._policy.predict(self._normaliser.normalize_obs(observation), deterministic=deterministic)
+        return self._policy.predict(self._normaliser.normalize_obs(observation), **how)
+
+
+def several(probe: Environment) -> bool:
+    """Return whether observations have several parts."""
+    return isinstance(probe.observation_space, spaces.Dict | spaces.Tuple)
 
 
 def convolved(probe: Environment) -> bool:
@@ -422,7 +450,17 @@ def convolved(probe: Environment) -> bool:
 
 
 def _network(probe: Environment) -> str:
-    """Return which of the library's networks fits the observations."""
+    """Return which of the library's networks fits the observations. Raises: BadConfiguration for one that none fits."""
+    if several(probe):
+        for part in observations.parts(space_model(probe.observation_space)):
+            space = probe.observation_space[part.key]
+            if is_image_space(space) and min(_sides(space)) < _CONVOLVED:
+                raise BadConfiguration(
+                    f"environment.id: images of {'x'.join(map(str, _sides(space)))}, observation key {part.key!r}, are "
+                    f"too small for a convolutional network, which takes {_CONVOLVED} pixels a side: flatten that part "
+                    "in a wrapper of the environment, or show it larger."
+                )
+        return "MultiInputPolicy"
     if convolved(probe):
         return "CnnPolicy"
     if is_image_space(probe.observation_space):
@@ -439,7 +477,7 @@ def _sides(space: Any) -> list[int]:
 
 def _scalable(probe: Environment) -> bool:
     space = probe.observation_space
-    return not hasattr(space, "n") and not is_image_space(space)
+    return isinstance(space, spaces.Box) and not is_image_space(space)
 
 
 def _own_state(layer: Any) -> dict[str, Any]:
@@ -448,6 +486,13 @@ def _own_state(layer: Any) -> dict[str, Any]:
     return {
         name: value for name, value in vars(layer).items() if name not in ("venv", "class_attributes", *_STATISTICS)
     }
+
+
+def _of_each(function: Callable[[Any], Any], observation: Any) -> Any:
+    """Return what a function makes of an observation, or of each of its parts by key."""
+    if isinstance(observation, dict):
+        return {key: function(part) for key, part in observation.items()}
+    return function(observation)
 
 
 def _with_layout(array: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -459,8 +504,9 @@ def _with_layout(array: np.ndarray) -> tuple[np.ndarray, list[int]]:
     return np.ascontiguousarray(array.transpose(order)), order
 
 
-def _laid_out(numbers: np.ndarray, order: list[int]) -> np.ndarray:
+def _laid_out(kept: tuple[np.ndarray, list[int]]) -> np.ndarray:
     """Return the array that `_with_layout` was given."""
+    numbers, order = kept
     return numbers.transpose(np.argsort(order))
 
 

@@ -43,6 +43,15 @@ class ArtifactPolicy(HeadPolicy):
         action = self.manifest.action
         if action.kind not in ("discrete", "box"):
             raise BadConfiguration(f"policy {folder}: actions in {action} cannot be judged offline yet.")
+        if self.manifest.observation.kind not in ("discrete", "box"):
+            raise BadConfiguration(
+                f"policy {folder}: observations {self.manifest.observation} cannot be judged offline yet."
+            )
+        if head.masks:
+            raise BadConfiguration(
+                f"policy {folder}: it chooses among the actions that a mask allows (output "
+                f"`{self.manifest.output}`), and a log has no masks: it cannot be judged offline."
+            )
         super().__init__(head, action, self._run, greedy=greedy)
 
     def fitted(self, dataset: Dataset, *, name: str) -> Dataset:
