@@ -107,7 +107,7 @@ def test_the_expectile_is_of_q_less_v(expectile: float) -> None:
 def test_an_action_counts_at_most_max_weight_in_iql() -> None:
     # Choice 1 is better by 100 and taken once in 50: without a bound it would have all the probability.
     log = choices((0.98, 0.02), (0.0, 100.0))
-    settings = {"steps": 400, "batch_size": 512, "normalize": {"reward": False}}
+    settings = {"steps": 250, "batch_size": 256, "normalize": {"reward": False}}
     bounded = learn(log, "iql", max_weight=1.0, **settings)
     assert action_of(bounded) == 0
     assert action_of(learn(log, "iql", max_weight=1000.0, **settings)) == 1
@@ -222,7 +222,7 @@ def test_what_follows_is_the_next_row_or_what_was_logged_behind_the_last() -> No
 
 def test_values_are_in_the_rewards_own_unit() -> None:
     log = choices((0.5, 0.5), (400.0, 600.0))
-    iql = learn(log, "iql", steps=500, expectile=0.5, batch_size=256)
+    iql = learn(log, "iql", steps=300, expectile=0.5, tau=0.1)
     assert iql.reward_scale == pytest.approx(500)
     assert iql.values(np.zeros((1, 1), np.float32))[0] == pytest.approx(500, rel=0.05)
 

@@ -39,9 +39,11 @@ TWINS: dict[str, Twin] = {
     ),
     "!has(self.dataset) || has(self.evaluation.environment)"
     " || !has(self.evaluation.target) && !has(self.evaluation.stopLoss)": (
-        lambda it: "dataset" not in it
-        or "environment" in it.get("evaluation", {})
-        or not {"target", "stopLoss"} & it.get("evaluation", {}).keys()
+        lambda it: (
+            "dataset" not in it
+            or "environment" in it.get("evaluation", {})
+            or not {"target", "stopLoss"} & it.get("evaluation", {}).keys()
+        )
     ),
     "!has(self.dataset) || !has(self.evaluation.environment) || !has(self.dataset.actions)": (
         lambda it: "actions" not in it.get("dataset", {}) or "environment" not in it.get("evaluation", {})
