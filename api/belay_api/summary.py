@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from belay_api.training import Aggregate, BestSeed, SeedStatus
+from belay_api.training import Aggregate, BestSeed, SeedStatus, TrainingReport
 
 FEWEST_SEEDS = 5  # that have an interval
 RESAMPLES = 2000  # Monte Carlo error of a 95 % bound: about 0.5 % of the bootstrap distribution's mass
@@ -52,7 +52,7 @@ def aggregate(seeds: Sequence[SeedStatus], *, gated: bool = False) -> Aggregate 
     )
 
 
-def measured(seed: SeedStatus) -> bool:
+def measured(seed: SeedStatus | TrainingReport) -> bool:
     """Whether a seed left a checkpoint of which it is known what it is worth, or that the log cannot tell."""
     return seed.artifact is not None and (seed.return_ is not None or seed.estimate is not None)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from belay_api.reasons import AttemptEnd, TrainingReason
 from belay_api.search import SearchStatus
+from belay_api.summary import measured
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus, SeedPhase, TrainingReport
 from belay_api.wire import RunProgressRecord
 from belay_operator.children import Owner
@@ -45,7 +46,7 @@ class SeedView:
     def success(self) -> TrainingReport | None:
         """The report of a pod that left a checkpoint that can be published; None: there is none."""
         return next(
-            (one for one in self.reports if one.outcome == "Succeeded" and one.artifact and one.return_ is not None),
+            (one for one in self.reports if one.outcome == "Succeeded" and measured(one)),
             None,
         )
 

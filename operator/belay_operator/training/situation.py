@@ -280,10 +280,8 @@ def _pending(observed: Observed) -> Situation:
 
 
 def _words_of(result: Aggregate, observed: Observed, status: RLTrainingJobStatus) -> str:
-    best = _worth(result.best)
-    said = (
-        f"{result.seeds} of {observed.spec.seeds.count} seeds succeeded; seed {result.best.seed} is best with {best}."
-    )
+    best = f"seed {result.best.seed} is best{_worth(result.best)}"
+    said = f"{result.seeds} of {observed.spec.seeds.count} seeds succeeded; {best}."
     if len({seed.code for seed in status.seeds if published(seed)}) > 1:
         said = f"{said} They trained with different code: it was changed meanwhile; status.seeds[].code says which."
     if missed := [s for s in status.seeds if s.validation is not None and not s.validation.passed]:
@@ -294,15 +292,13 @@ def _words_of(result: Aggregate, observed: Observed, status: RLTrainingJobStatus
 
 def _worth(best: BestSeed) -> str:
     """What is known of the best seed, as the end of a sentence."""
-    parts = []
+    said = ""
     if best.return_ is not None:
         random = f", where random actions return {best.random.mean:.3g}" if best.random else ""
-        parts.append(f"{best.return_:g}{random}")
+        said = f" with {best.return_:g}{random}"
     elif best.estimate is not None:
-        parts.append(best.estimate.words())
-    if best.floor is not None:
-        parts.append(best.floor.words())
-    return "; ".join(parts)
+        said = f": {best.estimate.words()}"
+    return f"{said}; {best.floor.words()}" if best.floor else said
 
 
 def _quoted(seeds: list[SeedStatus], *, word: Callable[[SeedStatus], str | None] = lambda seed: seed.message) -> str:

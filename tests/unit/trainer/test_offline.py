@@ -63,13 +63,13 @@ def choices(shares: tuple[float, ...], rewards: tuple[float, ...], n: int = 2000
 
 def action_of(learner: OfflineLearner[Any]) -> float:
     """What it does in the one observation of a bandit."""
-    return float(learner.policy.predict(np.zeros((1, 1), np.float32), deterministic=True)[0][0])
+    return float(learner.policy.predict(np.zeros((1, 1), np.float32), deterministic=True)[0].item())
 
 
 # --- each algorithm's own answer -------------------------------------------------------------------------------------
 def test_bc_is_as_likely_to_take_an_action_as_the_log() -> None:
     shares = (0.6, 0.3, 0.1)
-    bc = learn(choices(shares, (0.0, 0.0, 1.0)), "bc", steps=300, batch_size=512, choices=3)
+    bc = learn(choices(shares, (0.0, 0.0, 1.0)), "bc", steps=200, batch_size=256, learning_rate=0.01, choices=3)
     with torch.no_grad():
         logits = bc.networks().actor(torch.zeros(1, 1))
     assert torch.softmax(logits, dim=1)[0].tolist() == pytest.approx(shares, abs=0.03)
@@ -78,7 +78,9 @@ def test_bc_is_as_likely_to_take_an_action_as_the_log() -> None:
 
 def test_bc_of_numbers_has_the_logs_mean_and_spread() -> None:
     actions = np.random.default_rng(1).normal(0.2, 0.25, (2000, 1)).clip(-1, 1)
-    bc = learn(one_step(actions.astype(np.float32), np.zeros(2000)), "bc", steps=400, batch_size=512)
+    bc = learn(
+        one_step(actions.astype(np.float32), np.zeros(2000)), "bc", steps=250, batch_size=256, learning_rate=0.01
+    )
     with torch.no_grad():
         mean, log_std = bc.networks().actor(torch.zeros(1, 1))[0].tolist()
     assert (mean, math.exp(log_std)) == pytest.approx((actions.mean(), actions.std()), abs=0.03)
@@ -107,7 +109,7 @@ def test_the_expectile_is_of_q_less_v(expectile: float) -> None:
 def test_an_action_counts_at_most_max_weight_in_iql() -> None:
     # Choice 1 is better by 100 and taken once in 50: without a bound it would have all the probability.
     log = choices((0.98, 0.02), (0.0, 100.0))
-    settings = {"steps": 400, "batch_size": 512, "normalize": {"reward": False}}
+    settings = {"steps": 150, "batch_size": 128, "learning_rate": 0.01, "normalize": {"reward": False}}
     bounded = learn(log, "iql", max_weight=1.0, **settings)
     assert action_of(bounded) == 0
     assert action_of(learn(log, "iql", max_weight=1000.0, **settings)) == 1
@@ -118,8 +120,8 @@ def test_the_better_of_the_logged_numbers_are_found(algorithm: str) -> None:
     # The mean of the log is 0, which is what a copy does; .5 pays best. CQL with alpha 1 is nearly a copy here, where
     # rewards differ by less than its pull.
     settings = {"cql": {"alpha": 0.05, "actor_learning_rate": 3e-3, "n_actions": 4}, "iql": {"temperature": 10.0}}
-    learner = learn(bandit(), algorithm, steps=400, **settings.get(algorithm, {}))
-    copied = float(learner.from_dataset.floor.predict(np.zeros((1, 1), np.float32), deterministic=True)[0][0])
+    learner = learn(bandit(), algorithm, steps=250, learning_rate=0.005, **settings.get(algorithm, {}))
+    copied = float(learner.from_dataset.floor.predict(np.zeros((1, 1), np.float32), deterministic=True)[0].item())
     assert abs(copied) < 0.12
     assert action_of(learner) > copied + 0.15
 
@@ -135,7 +137,7 @@ def test_what_was_never_logged_is_worth_less_in_cql() -> None:
 
 def test_cqls_values_lie_below_what_the_log_has_earned() -> None:
     log = play("offline_worlds:Corridor-v0", [(strays(1.0), 200)])
-    cql = learn(log, "cql", steps=400, alpha=1.0)
+    cql = learn(log, "cql", steps=200, alpha=1.0, tau=0.05)
     starts = cql.data.learning.observations[cql.data.learning.starts[:-1]]
     earned = 0.99  # it takes two timesteps: 1 at the second
     assert float(cql.values(starts).mean()) < earned
@@ -222,7 +224,7 @@ def test_what_follows_is_the_next_row_or_what_was_logged_behind_the_last() -> No
 
 def test_values_are_in_the_rewards_own_unit() -> None:
     log = choices((0.5, 0.5), (400.0, 600.0))
-    iql = learn(log, "iql", steps=500, expectile=0.5, batch_size=256)
+    iql = learn(log, "iql", steps=150, expectile=0.5, tau=0.1, learning_rate=0.01)
     assert iql.reward_scale == pytest.approx(500)
     assert iql.values(np.zeros((1, 1), np.float32))[0] == pytest.approx(500, rel=0.05)
 
@@ -257,7 +259,7 @@ def test_an_estimate_from_held_out_episodes_holds_the_truth(tmp_path: Path) -> N
     log = play("offline_worlds:Corridor-v0", [(strays(0.45), 1500)])
     spec = SPEC | {"dataset": {"path": str(write(tmp_path / "log.parquet", log))}, "algorithm": {"iql": QUICK}}
     iql = build_from_dataset(Run(make_config(**spec), 0, 0))
-    iql.advance(300, leave=lambda: False, on_step=lambda: None)
+    iql.advance(200, leave=lambda: False, on_step=lambda: None)
     parts = iql.data.held_out
     assert sorted([*parts.choosing.ids, *parts.measuring.ids, *iql.data.learning.ids]) == sorted(log.ids)
     found = held_out.judged(parts.measuring, iql.policy, discount=iql.discount)

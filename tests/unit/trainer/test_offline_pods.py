@@ -13,7 +13,7 @@ from belay_api.dataset import ChosenBy, FloorVerdict
 
 QUICK = {"net_arch": [32], "learning_rate": 3e-3, "batch_size": 64}
 SIMULATOR = {"id": "offline_worlds:Corridor-v0"}
-EVERY = {"every": 200, "episodes": 4, "finalEpisodes": 12}
+EVERY = {"every": 150, "episodes": 4, "finalEpisodes": 12}
 
 Train = Callable[..., Pod]
 
@@ -31,8 +31,8 @@ def train(pods: Pods, tmp_path: Path) -> Train:
                 dataset={"path": str(log)},
                 algorithm={algorithm: QUICK},
                 evaluation=evaluation,
-                budget={"steps": 400},
-                checkpoint={"every": 200},
+                budget={"steps": 300},
+                checkpoint={"every": 150},
                 **spec,
             )
         )
@@ -46,12 +46,11 @@ def published(pod: Pod, pods: Pods) -> Manifest:
     return verify(pods.volume / "artifacts" / digest.removeprefix("sha256:"), wanted=digest)
 
 
-@pytest.mark.parametrize("algorithm", ["iql", "cql"])
-def test_with_a_simulator_returns_are_told_and_the_floor_is_beaten(train: Train, pods: Pods, algorithm: str) -> None:
-    pod = train(algorithm, simulator=True)
+def test_with_a_simulator_returns_are_told_and_the_floor_is_beaten(train: Train, pods: Pods) -> None:
+    pod = train("iql", simulator=True)
     assert pod.wait() == 0, pod.log
     report = pod.report
-    assert (report.return_, report.step, report.estimate) == (1.0, 400, None)
+    assert (report.return_, report.step, report.estimate) == (1.0, 300, None)
     assert (report.floor.return_, report.floor.verdict) == (0.0, FloorVerdict.BETTER)
     manifest = published(pod, pods)
     assert (manifest.evaluation.mean, manifest.environment) == (1.0, SIMULATOR["id"])
@@ -60,7 +59,7 @@ def test_with_a_simulator_returns_are_told_and_the_floor_is_beaten(train: Train,
 
 
 def test_without_a_simulator_no_return_is_told(train: Train, pods: Pods) -> None:
-    pod = train("iql", simulator=False)
+    pod = train("cql", simulator=False)
     assert pod.wait() == 0, pod.log
     report, manifest = pod.report, published(pod, pods)
     assert report.return_ is report.selection_return is report.random is None
@@ -68,12 +67,6 @@ def test_without_a_simulator_no_return_is_told(train: Train, pods: Pods) -> None
     assert not manifest.outcomes
     assert "evaluation" in manifest.absent
     assert manifest.estimate == report.estimate
-    print(report.estimate, report.floor)
-
-
-def test_behaviour_cloning_is_chosen_by_likelihood_and_has_no_floor(train: Train, pods: Pods) -> None:
-    pod = train("bc", simulator=False)
-    assert pod.wait() == 0, pod.log
-    assert pod.report.estimate.chosen_by is ChosenBy.LOG_LIKELIHOOD
-    assert pod.report.floor is None
-    assert published(pod, pods).output == "logits"
+    assert report.estimate.chosen_by is ChosenBy.FITTED_Q
+    assert report.estimate.low <= 0.99 <= report.estimate.high, "two steps to the right: 1, discounted once"
+    assert (report.floor.verdict, report.floor.return_) == (FloorVerdict.BETTER, None)

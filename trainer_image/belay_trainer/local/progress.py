@@ -97,6 +97,8 @@ def time_left(progress: SeedState) -> timedelta | None:
 def words(progress: SeedState) -> str:
     """Return what is said of a seed beside its bar."""
     report = progress.report
+    if report is not None and report.outcome == "Succeeded" and report.estimate is not None:
+        return report.estimate.words()
     if report is not None and report.outcome == "Succeeded":
         return f"return {number(report.return_)} at timestep {report.best_step:,}"
     if report is not None:

@@ -14,7 +14,15 @@ from belay_api.artifact import MANIFEST, Manifest
 from belay_api.environment import CostReport
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.summary import FEWEST_SEEDS, aggregate
-from belay_api.training import Aggregate, ArtifactRef, SeedPhase, SeedStatus, TrainingConfig, TrainingReport
+from belay_api.training import (
+    Aggregate,
+    ArtifactRef,
+    RLTrainingJobSpec,
+    SeedPhase,
+    SeedStatus,
+    TrainingConfig,
+    TrainingReport,
+)
 from belay_trainer import files
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.progress import number
@@ -83,7 +91,7 @@ def document(
     reports = [result.reports[index] for index in sorted(result.reports)]
     parts: list[Part] = [
         Paragraph(
-            f"{spec.algorithm.chosen} on {spec.environment.id}, {spec.budget.steps:,} timesteps for each of "
+            f"{spec.algorithm.chosen} on {_task(spec)} for each of "
             f"{spec.seeds.count} seeds. {sum(map(_succeeded, reports))} succeeded; {_required(config)} had to."
         ),
         Heading("Result"),
@@ -92,11 +100,7 @@ def document(
         *([Picture(EPISODE, f"The best policy from seed {recorded.seed}: {played(recorded)}.")] if recorded else []),
         Heading("Seeds"),
         Table(_HEADER, [_row(report, folder) for report in reports]),
-        Paragraph(
-            "Return: greedy episodes of the published checkpoint, from starts that chose nothing. Its standard error "
-            "is over those episodes: it says how well this one policy is known, not how far seeds differ. Choosing "
-            "return: of the evaluation that chose the checkpoint, and so higher than the policy is worth."
-        ),
+        Paragraph(_HOW_JUDGED if spec.played_in is None else _HOW_PLAYED),
         *_costs(result),
         *_failures(reports),
         *_findings(reports),
@@ -109,8 +113,20 @@ def document(
     return Document(f"Training {config.job}", parts, facts=facts(result))
 
 
+_HOW_PLAYED = (
+    "Return: greedy episodes of the published checkpoint, from starts that chose nothing. Its standard error is over "
+    "those episodes: it says how well this one policy is known, not how far seeds differ. Choosing return: of the evaluation "
+    "that chose the checkpoint, and so higher than the policy is worth."
+)
+_HOW_JUDGED = (
+    "There is no return: nobody has played these policies. What is told are estimates of the mean discounted return, "
+    "from logged episodes that were held back and chose nothing."
+)
+
+
 def facts(result: Result) -> dict[str, Any]:
     """Return the report for programs, in the words of the API."""
+    manifest = result.manifest
     return {
         "job": result.config.job,
         "namespace": result.config.namespace,
@@ -120,7 +136,9 @@ def facts(result: Result) -> dict[str, Any]:
         "aggregate": result.aggregate.dump() if result.aggregate else None,
         "search": result.search.status.dump() if result.search else None,
         "packages": dict(result.manifest.lineage.packages) if result.manifest else {},
-        "evaluation": result.manifest.evaluation.dump() if result.manifest else None,
+        "evaluation": manifest.evaluation.dump() if manifest and manifest.evaluation else None,
+        "estimate": manifest.estimate.dump() if manifest and manifest.estimate else None,
+        "floor": manifest.floor.dump() if manifest and manifest.floor else None,
     }
 
 
@@ -154,6 +172,10 @@ def sentences(result: Result) -> list[str]:
     gates = [_gates(one) for _, one in sorted(result.reports.items()) if one.validation is not None]
     if found is None:
         return ["No seed has a policy that can be published, so there is no result.", *gates]
+    best, below = found.best, [f"It is {found.best.floor.words()}."] if found.best.floor else []
+    if best.return_ is None or found.mean is None or found.iqm is None:
+        judged = f": {best.estimate.words()}" if best.estimate else ""
+        return [f"{found.seeds} seed{'s' if found.seeds > 1 else ''}. Best: seed {best.seed}{judged}.", *below]
     if found.ci95 is not None:
         span = f"95 % interval {number(found.ci95[0])} to {number(found.ci95[1])}"
     else:
@@ -161,10 +183,10 @@ def sentences(result: Result) -> list[str]:
     lines = [
         f"Return over {found.seeds} seed{'s' if found.seeds > 1 else ''}: mean {number(found.mean)}, "
         f"interquartile mean {number(found.iqm)}, {span}.",
-        f"Best: seed {found.best.seed}, return {number(found.best.return_)}"
-        + (f" at timestep {found.best.step:,}." if found.best.step is not None else "."),
+        f"Best: seed {best.seed}, return {number(best.return_)}"
+        + (f" at timestep {best.step:,}." if best.step is not None else "."),
     ]
-    return [*lines, _beside_random(result, found), *gates]
+    return [*lines, _beside_random(result, best.return_, found), *below, *gates]
 
 
 def _gates(report: TrainingReport) -> str:
@@ -207,12 +229,12 @@ def finding_lines(result: Result) -> list[str]:
     ]
 
 
-def _beside_random(result: Result, found: Aggregate) -> str:
+def _beside_random(result: Result, best_return: float, found: Aggregate) -> str:
     """Return how the best policy compares with random actions."""
     best = found.best
     if best.random is None:
         return "What random actions return is not known: such episodes did not end in reasonable time."
-    gain = best.return_ - best.random.mean
+    gain = best_return - best.random.mean
     told = f"Random actions return {number(best.random.mean)} ({best.random.episodes} episodes): the best policy is "
     known = result.manifest.outcomes.get("return") if result.manifest else None
     played = [one for one in (known.evaluated, known.random) if one is not None] if known else []
@@ -311,11 +333,20 @@ def _status(report: TrainingReport) -> SeedStatus:
         seed=report.seed,
         phase=SeedPhase.SUCCEEDED if succeeded else SeedPhase.FAILED,
         return_=report.return_ if succeeded else None,
+        estimate=report.estimate if succeeded else None,
+        floor=report.floor if succeeded else None,
         best_step=report.best_step,
         random=report.random,
         artifact=report.artifact if succeeded else None,
         validation=report.validation,
     )
+
+
+def _task(spec: RLTrainingJobSpec) -> str:
+    """What is learned from, and for how long."""
+    if spec.dataset is not None:
+        return f"{spec.dataset.path}, {spec.budget.steps:,} gradient steps"
+    return f"{spec.environment.id if spec.environment else '?'}, {spec.budget.steps:,} timesteps"
 
 
 def _succeeded(report: TrainingReport) -> bool:

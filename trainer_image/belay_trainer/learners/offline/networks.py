@@ -62,15 +62,15 @@ class Range(nn.Module):
         self.all_bounded = bool(bounded.all())
         self.register_buffer("bounded", torch.from_numpy(bounded))
         self.register_buffer("centre", torch.tensor(centre, dtype=torch.float32))
-        self.register_buffer("half", torch.tensor(half, dtype=torch.float32))
+        self.register_buffer("half_range", torch.tensor(half, dtype=torch.float32))
 
     def to_units(self, number: torch.Tensor) -> torch.Tensor:
         """Return actions."""
-        return self.centre + number * self.half
+        return self.centre + number * self.half_range
 
     def from_units(self, action: torch.Tensor) -> torch.Tensor:
         """Return numbers about -1 to 1."""
-        return (action - self.centre) / self.half
+        return (action - self.centre) / self.half_range
 
     def require_bounds(self, algorithm: str) -> None:
         """Check that every number of an action has bounds. Raises: BadConfiguration."""
@@ -117,7 +117,7 @@ class Gaussian(nn.Module):
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         """Return means, then logs of standard deviations, in the units of the space."""
         mean = self.range.to_units(self._mean(observation))
-        log_std = self._log_std() + torch.log(self.range.half)
+        log_std = self._log_std() + torch.log(self.range.half_range)
         return torch.cat([mean, log_std.expand_as(mean)], dim=1)
 
     def log_likelihood(self, observation: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
