@@ -1,10 +1,12 @@
 """Collections: propensities are the probabilities, cuts change no byte, and what is written can be judged by."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -104,7 +106,8 @@ def test_uniform_actions_of_a_box_have_a_density(pendulum: Path) -> None:
 def test_what_is_written_is_what_happened(tmp_path: Path) -> None:
     spec = _spec({"policy": "random"}, {"policy": "layered_tasks:always"}, episodes=120)
     out = tmp_path / "log.parquet"
-    assert collect(spec, out) == Collected(120, 0)
+    done = collect(spec, out)
+    assert (done.played, done.found) == (120, 0)
     dataset, notes = datasets.read(out)
     assert (dataset.episodes, dataset.discrete, dataset.terminated.all()) == (120, True, True)
     assert dataset.propensities is not None
@@ -116,7 +119,7 @@ def test_what_is_written_is_what_happened(tmp_path: Path) -> None:
     always = np.array(_column(out, "policy")) == "layered_tasks:always"
     assert (actions[always] == 1).all()
     assert (dataset.propensities == np.where(always, 1.0, 0.5)).all()
-    assert set(_column(out, "next_observation")) == {None}
+    assert np.array([value is not None for value in _column(out, "next_observation")]).sum() == 120
     left = dataset.observations[dataset.starts[:-1], 0]
     assert (left == dataset.lengths).all(), "an episode of Countdown shows its length at the start"
 
@@ -149,10 +152,42 @@ def test_a_cut_changes_no_byte(tmp_path: Path, parts: int, there: int) -> None:
         collect(spec, pieces, told=leave)
     assert not pieces.exists()
     assert told[-1] == there
-    assert collect(spec, pieces) == Collected(250 - there, there)
+    done = collect(spec, pieces)
+    assert (done.played, done.found) == (250 - there, there)
     assert pieces.read_bytes() == whole.read_bytes()
     assert collect(spec, pieces) == Collected(0, 250)
     assert [path.name for path in tmp_path.iterdir() if "parts" in path.name] == []
+
+
+def test_the_summary_has_means_and_standard_errors_by_policy(tmp_path: Path) -> None:
+    done = collect(_spec({"policy": "layered_tasks:always"}, episodes=30), tmp_path / "log.parquet")
+    lengths = np.diff(datasets.read(tmp_path / "log.parquet")[0].starts)
+    error = lengths.std(ddof=1) / np.sqrt(30)
+    assert done.summary == (
+        f"layered_tasks:always: 30 episodes, return {lengths.mean():.3g} ± {error:.3g}, "
+        f"cost.heat {lengths.mean() / 2:.3g} ± {error / 2:.3g}, cost.wear 10.0 ± 0.0.",
+    )
+
+
+def test_minaris_layout_holds_the_same(tmp_path: Path) -> None:
+    spec = _spec({"policy": "random"}, {"policy": "layered_tasks:always"}, episodes=120)
+    collect(spec, tmp_path / "log.parquet")
+    collect(spec, tmp_path / "log")
+    (one, _), (other, notes) = datasets.read(tmp_path / "log.parquet"), datasets.read(tmp_path / "log")
+    for name in ("observations", "actions", "rewards", "starts", "terminated", "propensities", "last_observations"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+        assert getattr(one, name).dtype == getattr(other, name).dtype
+    assert not any("not known" in note for note in notes)
+    metadata = json.loads((tmp_path / "log" / "data" / "metadata.json").read_text())
+    assert (metadata["total_episodes"], metadata["total_steps"]) == (120, one.timesteps)
+    assert json.loads(metadata["action_space"]) == {"type": "Discrete", "dtype": "int64", "start": 0, "n": 2}
+    with h5py.File(tmp_path / "log" / "data" / "main_data.hdf5") as file:
+        infos = file["episode_7/infos"]
+        assert infos["cost.wear"][()].tolist() == [0.0] * int(one.lengths[7]) + [10.0]
+        assert file["episode_7"].attrs["policy"] in ("random", "layered_tasks:always")
+    assert collect(spec, tmp_path / "log").found == 120
+    with pytest.raises(BadConfiguration, match="log holds another collection"):
+        collect(spec.model_copy(update={"seed": 9}), tmp_path / "log")
 
 
 def test_another_collection_in_the_same_place_is_refused(tmp_path: Path) -> None:
@@ -204,6 +239,7 @@ def test_a_policy_judged_by_its_own_log_is_worth_what_it_returned(
         (lambda it: it["policies"][0].update(actions="greedy"), "actions is for artifacts"),
         (lambda it: it["environment"].update(id="Pendulum-v1", constraints=[]), "epsilon: actions are Box"),
         (lambda it: it["environment"]["constraints"].append({"name": "x", "info": "coast"}), "did you mean 'cost'"),
+        (lambda it: it["policies"][0].update(epsilon="much"), "wanted a number without quotes"),
         (lambda it: it["environment"].update(id="tasks:Explosive-v0", constraints=[]), "the reward is inf at step 0"),
     ],
 )

@@ -4,7 +4,8 @@
     log.parquet.parts/00000000.parquet   the first hundred episodes, and so on; each whole or absent
     log.parquet                          all of them, once there are all; the parts are gone then
 
-A part plays in an environment of its own, so a part is the same whoever plays it.
+The last may be a folder of Minari's instead. A part plays in an environment of its own, so a part is the same whoever
+plays it.
 """
 
 import json
@@ -13,20 +14,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from belay_trainer import environments
+from belay_trainer.collecting import minari, parquet
 from belay_trainer.collecting.collection import CollectionSpec
-from belay_trainer.collecting.parquet import as_parquet, join, read_metadata
-from belay_trainer.collecting.play import play
+from belay_trainer.collecting.play import Episode, Log, play
 from belay_trainer.collecting.policies import Player, player_of
+from belay_trainer.collecting.summary import summary
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.files import write_atomically
 from belay_trainer.wrapping.info import check_keys
 
 PART = 100  # episodes
-METADATA = "belay.collection"
-"""Key in the file under which stands what was collected, as JSON."""
 _COLLECTION = "collection.json"
 
 
@@ -36,39 +35,42 @@ class Collected:
 
     played: int  # episodes, in this call
     found: int  # episodes that were there
+    summary: tuple[str, ...] = ()  # what the policies came to, a line each; empty: all was there before
 
 
 def collect(spec: CollectionSpec, out: Path, *, told: Callable[[int], None] = lambda _: None) -> Collected:
     """Write the collection to `out`, or what is left of it to play.
 
     Args:
+        out: A Parquet file, by its suffix, or else the folder of a Minari dataset.
         told: Called with how many episodes are there, after each part.
     Raises: BadConfiguration, also when another collection lies there.
     """
-    players = _players(spec)
-    said = json.dumps(_said(spec, players), sort_keys=True)
+    players, log = _prepare(spec)
+    layout = parquet if out.suffix == parquet.SUFFIX else minari
     parts = out.with_name(f"{out.name}.parts")
     if out.exists():
-        _check_same(read_metadata(out).get(METADATA), said, out)
+        _check_same(layout.said(out), log, out)
         shutil.rmtree(parts, ignore_errors=True)  # of a process that was killed before it could
         return Collected(0, spec.episodes)
-    _begin(parts, said)
+    _begin(parts, log)
     found, paths = 0, []
     for first in range(0, spec.episodes, PART):
-        numbers, path = range(first, min(first + PART, spec.episodes)), parts / f"{first:08d}.parquet"
+        numbers, path = range(first, min(first + PART, spec.episodes)), parts / f"{first:08d}{parquet.SUFFIX}"
         paths.append(path)
         if path.exists():
             found += len(numbers)
         else:
-            write_atomically(path, _part(numbers, spec, players, said))
+            write_atomically(path, parquet.as_parquet(_play(numbers, spec, players), log))
         told(numbers.stop)
-    join(paths, out)
+    told_of = summary(paths)
+    layout.join(paths, out, log)
     shutil.rmtree(parts)
-    return Collected(spec.episodes - found, found)
+    return Collected(spec.episodes - found, found, told_of)
 
 
-def _players(spec: CollectionSpec) -> list[Player]:
-    """Return who plays, by policy, after a look at the environment."""
+def _prepare(spec: CollectionSpec) -> tuple[list[Player], Log]:
+    """Return who plays, by policy, and what the file says of itself, after a look at the environment."""
     probe = environments.maker(spec.environment)()
     environments.check_spaces(probe)
     environments.check_wrappers(probe)
@@ -76,35 +78,32 @@ def _players(spec: CollectionSpec) -> list[Player]:
     check_keys(probe, spec.environment)
     players = [player_of(one, probe, field=f"policies[{place}]") for place, one in enumerate(spec.policies)]
     probe.close()
-    return players
-
-
-def _part(numbers: range, spec: CollectionSpec, players: list[Player], said: str) -> bytes:
-    environment = environments.maker(spec.environment)()
-    episodes = [play(number, spec, players, environment) for number in numbers]
-    environment.close()
-    return as_parquet(episodes, [one.name for one in spec.environment.constraints], metadata={METADATA: said})
-
-
-def _said(spec: CollectionSpec, players: list[Player]) -> dict[str, Any]:
-    """Return what decides every bit of the collection."""
-    return {
+    said = {
         "collection": spec.said(),
         "sources": {one.label: player.source for one, player in zip(spec.policies, players, strict=True)},
         "packages": {name: version(name) for name in ("gymnasium", "numpy")},
     }
+    names = tuple(one.name for one in spec.environment.constraints)
+    return players, Log(probe.observation_space, probe.action_space, names, json.dumps(said, sort_keys=True))
 
 
-def _begin(parts: Path, said: str) -> None:
+def _play(numbers: range, spec: CollectionSpec, players: list[Player]) -> list[Episode]:
+    environment = environments.maker(spec.environment)()
+    episodes = [play(number, spec, players, environment) for number in numbers]
+    environment.close()
+    return episodes
+
+
+def _begin(parts: Path, log: Log) -> None:
     kept = parts / _COLLECTION
     if kept.exists():
-        _check_same(kept.read_text(), said, parts)
+        _check_same(kept.read_text(), log, parts)
     else:
-        write_atomically(kept, said.encode())
+        write_atomically(kept, log.said.encode())
 
 
-def _check_same(there: str | None, said: str, path: Path) -> None:
-    if there != said:
+def _check_same(there: str | None, log: Log, path: Path) -> None:
+    if there != log.said:
         raise BadConfiguration(
             f"--out: {path} holds another collection, or the same with other policies or versions: name another file, "
             "or delete it."

@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from belay_trainer.collecting.play import Episode
+from belay_trainer.collecting.play import Episode, Log
 from belay_trainer.datasets.columns import COST
 from belay_trainer.files import sync_folder
 
+SUFFIX = ".parquet"
 COMPRESSION = "zstd(3)"
+SAID = "belay.collection"
+"""Key in the file's metadata under which stands what was collected."""
 
 
-def as_parquet(episodes: Sequence[Episode], constraints: Sequence[str], *, metadata: dict[str, str]) -> bytes:
-    """Return a file. Args: constraints: Their names. metadata: What the file says of itself, by key."""
+def as_parquet(episodes: Sequence[Episode], log: Log) -> bytes:
+    """Return a file."""
     from arro3.core import Array, DataType, Table  # noqa: PLC0415  only where a file is written
     from arro3.io import write_parquet  # noqa: PLC0415
 
@@ -37,29 +40,28 @@ def as_parquet(episodes: Sequence[Episode], constraints: Sequence[str], *, metad
         "terminated": Array.from_numpy(last & terminated),
         "truncated": Array.from_numpy(last & ~terminated),
         "propensity": Array.from_numpy(np.concatenate([one.propensities for one in episodes])),
-        "next_observation": _following(
-            np.stack([one.observations[-1] for one in episodes]), last & ~terminated, lengths
-        ),
+        "next_observation": _following(np.stack([one.observations[-1] for one in episodes]), lengths),
         "policy": text([one.policy for one in episodes]),
         "seed": Array.from_numpy(np.repeat([one.seed for one in episodes], lengths)),
     }
-    for place, name in enumerate(constraints):
+    for place, name in enumerate(log.constraints):
         columns[f"{COST}{name}"] = Array.from_numpy(np.concatenate([one.costs[:, place] for one in episodes]).copy())
-    table = Table.from_arrays(list(columns.values()), names=list(columns), metadata=metadata)
+    table = Table.from_arrays(list(columns.values()), names=list(columns), metadata={SAID: log.said})
     written = io.BytesIO()
     write_parquet(table, written, compression=COMPRESSION)
     return written.getvalue()
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return what a file says of itself, by key."""
+def said(path: Path) -> str | None:
+    """Return what a file says was collected; None: nothing, it is of somebody else."""
     from arro3.io import read_parquet  # noqa: PLC0415
 
-    return {key.decode(): value.decode() for key, value in read_parquet(path).schema.metadata.items()}
+    found: bytes | None = read_parquet(path).schema.metadata.get(SAID.encode())
+    return None if found is None else found.decode()
 
 
-def join(parts: Sequence[Path], path: Path) -> None:
-    """Write the rows of all files into one that is whole or absent."""
+def join(parts: Sequence[Path], path: Path, log: Log) -> None:
+    """Write the rows of all parts into one file, that is whole or absent. What it says of itself they say as well."""
     from arro3.core import RecordBatchReader  # noqa: PLC0415
     from arro3.io import read_parquet, write_parquet  # noqa: PLC0415
 
@@ -84,18 +86,13 @@ def _rows(values: np.ndarray) -> Any:
     return fixed_size_list_array(Array.from_numpy(flat.ravel()), flat.shape[1])
 
 
-def _following(last: np.ndarray, known: np.ndarray, lengths: list[int]) -> Any:
-    """Return `next_observation`, null where it is not needed.
-
-    Args:
-        last: (episodes, *observation).
-        known: (rows,); where the column has a value: in the last row of some episodes.
-    """
+def _following(last: np.ndarray, lengths: list[int]) -> Any:
+    """Return `next_observation`: in the last row of each episode, null elsewhere. Args: last: (episodes, *shape)."""
     from arro3.core import Array, list_array  # noqa: PLC0415
 
-    ends = np.cumsum(lengths) - 1
-    values = last.reshape(len(last), -1)[known[ends]]
+    known = np.zeros(sum(lengths), dtype=bool)
+    known[np.cumsum(lengths) - 1] = True
     offsets = np.concatenate([[0], np.cumsum(known) * last[0].size]).astype(np.int32)
     return list_array(
-        Array.from_numpy(offsets), Array.from_numpy(np.ascontiguousarray(values.ravel())), mask=Array.from_numpy(~known)
+        Array.from_numpy(offsets), Array.from_numpy(np.ascontiguousarray(last.ravel())), mask=Array.from_numpy(~known)
     )

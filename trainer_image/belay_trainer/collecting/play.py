@@ -16,6 +16,16 @@ from belay_trainer.wrapping.costs import read_costs
 _SEEDS = (2**31, 2**32)  # of resets; evaluations begin below, so that nothing is measured where it was learned
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What a file says of itself."""
+
+    observation: gymnasium.Space[Any]
+    action: gymnasium.Space[Any]
+    constraints: tuple[str, ...]  # their names
+    said: str  # what was collected, as JSON: everything that decides its bits
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Episode:
     """What happened in one episode of T timesteps."""

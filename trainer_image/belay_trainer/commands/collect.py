@@ -1,6 +1,7 @@
 """Play policies in an environment and log what they do, as a dataset with propensities and costs.
 
     belay-trainer collect --config collect.yaml --out log.parquet
+    belay-trainer collect --config collect.yaml --out log             a folder in Minari's layout
 
 The same command goes on where an earlier one stopped, with the same bits. What is written is read back and checked as
 every dataset is. Exit codes: 0 collected · 3 bad configuration · 130 ctrl-C: what was played is kept.
@@ -15,6 +16,7 @@ from belay_trainer.errors import BadConfiguration
 
 HELP = "log episodes of policies, as a dataset with propensities"
 EXIT_STOPPED = 130
+PARQUET = ".parquet"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="YAML: environment, policies, episodes"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="a file that ends in .parquet")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="log.parquet, or a folder for Minari's layout"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,10 +46,12 @@ def _collect(options: argparse.Namespace) -> int:
     from belay_trainer import datasets  # noqa: PLC0415
     from belay_trainer.collecting.collect import collect  # noqa: PLC0415
     from belay_trainer.collecting.collection import read_collection  # noqa: PLC0415
-    from belay_trainer.collecting.summary import summary  # noqa: PLC0415
 
-    if options.out.suffix != ".parquet":
-        raise BadConfiguration(f"--out is {options.out}, wanted a name that ends in .parquet.")
+    if options.out.suffix not in ("", PARQUET):
+        raise BadConfiguration(
+            f"--out is {options.out}, wanted a name that ends in {PARQUET}, or one without an ending for a folder "
+            "of Minari's."
+        )
     sys.path.append(os.getcwd())  # for a module of the user's own, as `python3 -m` has it
     spec = read_collection(options.config)
     if spec.environment.reward.said() or spec.environment.vector.said():
@@ -55,6 +61,6 @@ def _collect(options: argparse.Namespace) -> int:
     done = collect(spec, options.out, told=lambda count: print(f"{count:,} of {spec.episodes:,} episodes", flush=True))
     dataset, notes = datasets.read(options.out)
     print(f"{options.out}: {dataset.episodes:,} episodes, {dataset.timesteps:,} timesteps, {done.found:,} were there.")
-    for line in (*summary(options.out), *notes):
+    for line in (*done.summary, *notes):
         print(line)
     return 0

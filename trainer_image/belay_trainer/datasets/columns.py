@@ -31,7 +31,8 @@ COLUMNS = {
         "number: how likely the policy that acted was to take this action; a probability, or a density for a box",
     ),
     "next_observation": Column(
-        False, "as `observation`: what followed; needed only in the last row of a truncated episode, null elsewhere"
+        False,
+        "as `observation`: what followed; needed only in the last row of a truncated episode, else it may be null",
     ),
     "time": Column(False, "timestamp, or number of seconds since 1970: when the action was taken"),
     "policy": Column(False, "text: which policy acted, for people; not read"),
