@@ -1,4 +1,4 @@
-"""The history of a training: when each attempt at a seed began, on which node, and why it ended."""
+"""The history of a training: when each attempt at a seed, or to search, began, on which node, and why it ended."""
 
 from belay_api.model import StatusModel
 from belay_api.reasons import AttemptEnd
@@ -8,12 +8,12 @@ MOST_ATTEMPTS = 10
 
 
 class AttemptRecord(StatusModel):
-    """One attempt: the life of one pod of one seed."""
+    """One attempt: the life of one pod."""
 
     pod: str
     """Name of the pod."""
-    seed: int
-    """What seeds its training."""
+    seed: int | None = None
+    """What seeds its training; absent: it searched."""
     node: str | None = None
     """Where it ran; absent: nowhere."""
     started_at: Instant

@@ -38,7 +38,7 @@ def _record(observed: Observed, index: int, life: Life, before: AttemptRecord | 
         reason = _why_asked_to_go(observed)
     return AttemptRecord(
         pod=life.pod,
-        seed=observed.spec.seeds.first + index,
+        seed=None if observed.searching else observed.spec.seeds.first + index,
         node=life.node,
         started_at=life.began_at,
         ended_at=(life.ended_at or now) if life.over else None,
