@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from offline_worlds import anyhow, play, swing, write
 from trainer_support import Pod, Pods, make_config, until
 
-from belay_api.algorithms import ALGORITHMS
+from belay_api.algorithms import ALGORITHMS, FROM_DATASET
 
 KILLS = 10
 SMALL = {"net_arch": [32, 32], "batch_size": 64, "learning_starts": 200}
@@ -23,6 +24,16 @@ SPECS: dict[str, dict[str, Any]] = {
     "td3": PENDULUM | {"budget": {"steps": 12_000}, "checkpoint": {"every": 100}},
     "tqc": PENDULUM | {"budget": {"steps": 10_000}, "checkpoint": {"every": 128}},  # which it learns 64 by 64
     "crossq": PENDULUM | {"budget": {"steps": 10_000}, "checkpoint": {"every": 100}},
+} | {
+    algorithm: {
+        "environment": None,
+        "dataset": {"path": "log.parquet"},  # written below
+        "algorithm": {algorithm: {"net_arch": [32, 32], "batch_size": 64}},
+        "evaluation": {"every": 1_000, "episodes": 2, "environment": {"id": "Pendulum-v1"}},
+        "budget": {"steps": 8_000},
+        "checkpoint": {"every": 100},
+    }
+    for algorithm in FROM_DATASET
 }
 assert set(SPECS) == set(ALGORITHMS), "every algorithm is killed"
 
@@ -31,7 +42,10 @@ assert set(SPECS) == set(ALGORITHMS), "every algorithm is killed"
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
 def test_ten_kills_change_no_bit(tmp_path: Path, algorithm: str, *, scaled: bool) -> None:
     settings = SMALL if SPECS[algorithm].get("environment") == PENDULUM["environment"] else {}
-    spec = SPECS[algorithm] | {"algorithm": {algorithm: settings}, "normalize": {"observation": scaled}}
+    spec = {"algorithm": {algorithm: settings}} | SPECS[algorithm] | {"normalize": {"observation": scaled}}
+    if algorithm in FROM_DATASET:
+        log = write(tmp_path / "log.parquet", play("Pendulum-v1", [(swing, 10), (anyhow, 10)]))
+        spec |= {"dataset": {"path": str(log)}}
     config, lots = make_config(**{"evaluation": {"every": 10_000, "episodes": 2}} | spec), random.Random(algorithm)
     (tmp_path / "whole").mkdir()
     (tmp_path / "pieces").mkdir()
