@@ -50,7 +50,7 @@ def build(run: Run) -> Learner:
     runtime = run.spec.runtime
     torch.set_num_threads(runtime.threads or 1)
     _look_for_gpu(runtime)
-    if run.spec.environment is None:
+    if run.spec.environment is None or run.spec.algorithm.chosen in learners.FROM_DATASET:
         return learners.build_from_dataset(run)
     make = environments.maker(run.spec.environment)
     probe = make()
