@@ -6,13 +6,13 @@ after a downgrade and after an upgrade. `tests/api/test_accepted.py` proves the 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
 from hypothesis import strategies as st
 
-from belay_api.algorithms import ALGORITHMS
+from belay_api.algorithms import ALGORITHMS, FROM_DATASET
 from belay_api.crd import Schema, structural
 from belay_api.rollout import RLRolloutSpec
 from belay_api.training import RLTrainingJobSpec
@@ -124,11 +124,26 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
 
 def training_specs() -> st.SearchStrategy[Spec]:
     """Return specs of which an API server accepts a good part: of one algorithm each, other CEL rules not asked."""
+    collecting = [name for name in ALGORITHMS if name not in FROM_DATASET]
+    return _training_specs("environment", collecting) | _training_specs("dataset", FROM_DATASET)
+
+
+def _training_specs(source: str, algorithms: Sequence[str]) -> st.SearchStrategy[Spec]:
+    """Return specs of trainings that learn from an environment, or from a dataset."""
     schema = deepcopy(structural(RLTrainingJobSpec))
-    algorithm = schema["properties"]["algorithm"]
-    one_each = ({name: values(field)} for name, field in algorithm["properties"].items() if name in ALGORITHMS)
-    algorithm["strategy"] = st.one_of(*map(st.fixed_dictionaries, one_each))
-    _rule_runtime(schema["properties"]["runtime"]["properties"])
+    fields = schema["properties"]
+    one_each = ({name: values(fields["algorithm"]["properties"][name])} for name in algorithms)
+    fields["algorithm"]["strategy"] = st.one_of(*map(st.fixed_dictionaries, one_each))
+    for left_out in {"environment", "dataset"} - {source}:
+        del fields[left_out]
+    schema["required"] = [*schema.get("required", ()), source]
+    if source == "environment":
+        del fields["evaluation"]["properties"]["environment"]
+    else:
+        for of_returns in ("target", "stopLoss"):
+            del fields["evaluation"]["properties"][of_returns]
+        del fields["dataset"]["properties"]["actions"]
+    _rule_runtime(fields["runtime"]["properties"])
     return values(schema)
 
 

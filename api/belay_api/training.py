@@ -87,7 +87,8 @@ class EnvironmentSpec(Model):
 
 class NormalizeSpec(Model):
     """What is brought to a common scale by running statistics, one set per seed. They are part of checkpoint and
-    policy, and stand still in evaluations and in service."""
+    policy, and stand still in evaluations and in service. With `dataset` they are those of its episodes, and rewards
+    are divided by their mean size."""
 
     observation: bool | None = None
     """Observations to mean 0 and variance 1, cut at 10 standard deviations; unset: the preset's."""

@@ -51,7 +51,7 @@ def build(run: Run) -> Learner:
     runtime = run.spec.runtime
     torch.set_num_threads(runtime.threads or 1)
     gpu.take(runtime, index=run.index)
-    if run.spec.environment is None:
+    if run.spec.environment is None or run.spec.algorithm.chosen in learners.FROM_DATASET:
         return learners.build_from_dataset(run)
     make = environments.maker_for(run.spec)
     probe = make()

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from offline_worlds import anyhow, play, swing, write
 from trainer_support import ROOT, Pod, Pods, make_config, until
 
-from belay_api.algorithms import ALGORITHMS
+from belay_api.algorithms import ALGORITHMS, FROM_DATASET
 from belay_api.training import TrainingConfig
 
 KILLS = 10
@@ -29,6 +30,16 @@ SPECS: dict[str, dict[str, Any]] = {
         "budget": {"steps": 60_000},
         "checkpoint": {"every": 512},
     },
+} | {
+    algorithm: {
+        "environment": None,
+        "dataset": {"path": "log.parquet"},  # written below
+        "algorithm": {algorithm: {"net_arch": [32, 32], "batch_size": 64}},
+        "evaluation": {"every": 1_000, "episodes": 2, "environment": {"id": "Pendulum-v1"}},
+        "budget": {"steps": 8_000},
+        "checkpoint": {"every": 100},
+    }
+    for algorithm in FROM_DATASET
 }
 _SCALES = {"maskablePPO": "reward"}  # its observations are choices
 assert set(SPECS) == set(ALGORITHMS), "every algorithm is killed"
@@ -38,10 +49,11 @@ assert set(SPECS) == set(ALGORITHMS), "every algorithm is killed"
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
 def test_ten_kills_change_no_bit(tmp_path: Path, algorithm: str, *, scaled: bool) -> None:
     settings = SMALL if SPECS[algorithm].get("environment") == PENDULUM["environment"] else {}
-    spec = SPECS[algorithm] | {
-        "algorithm": {algorithm: settings},
-        "normalize": {_SCALES.get(algorithm, "observation"): scaled},
-    }
+    scales = {"normalize": {_SCALES.get(algorithm, "observation"): scaled}}
+    spec = {"algorithm": {algorithm: settings}} | SPECS[algorithm] | scales
+    if algorithm in FROM_DATASET:
+        log = write(tmp_path / "log.parquet", play("Pendulum-v1", [(swing, 10), (anyhow, 10)]))
+        spec |= {"dataset": {"path": str(log)}}
     config = make_config(**{"evaluation": {"every": 10_000, "episodes": 2}} | spec)
     _kill_ten_times(tmp_path, config, random.Random(algorithm))
 

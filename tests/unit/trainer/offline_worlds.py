@@ -88,6 +88,12 @@ def one_step(actions: np.ndarray, rewards: np.ndarray) -> Dataset:
     )
 
 
+def anyhow(observation: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Turn Pendulum by chance."""
+    del observation
+    return generator.uniform(-2.0, 2.0, 1)
+
+
 def play(id: str, policies: list[tuple[Act, int]], *, seed: int = 0, follows: bool = True) -> Dataset:
     """Log episodes of an environment.
 

@@ -49,7 +49,7 @@ def _run(algorithm: str = "ppo", environment: str = "CartPole-v1", **spec: Any) 
 def _export(run: Run, folder: Path) -> tuple[Learner, Manifest]:
     learner = build(run)
     learner.start()
-    environment, evaluations = maker(run.spec.environment)(), Evaluations(REPORT, selection=REPORT)
+    environment, evaluations = maker(run.spec.environment)(), Evaluations(REPORT, selection=REPORT, step=REPORT.step)
     return learner, export(learner, run, environment=environment, evaluations=evaluations, folder=folder)
 
 

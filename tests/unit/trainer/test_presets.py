@@ -10,11 +10,15 @@ import torch
 from belay_api.algorithms import ALGORITHMS, AlgorithmSpec
 from belay_api.algorithms.common import Activation
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.learners import LEARNERS
+from belay_trainer.learners import FROM_DATASET, LEARNERS
 from belay_trainer.presets import a2c
 from belay_trainer.presets.preset import ACTIVATIONS, Asked, Model
 
-FILES: dict[str, ModuleType] = {name: import_module(learner.settings.__module__) for name, learner in LEARNERS.items()}
+LIBRARYS = tuple(LEARNERS)  # the others are Belay's own
+FILES: dict[str, ModuleType] = {
+    name: import_module(LEARNERS[name].settings.__module__ if name in LEARNERS else f"belay_trainer.presets.{name}")
+    for name in ALGORITHMS
+}
 USUAL_RATES = {
     "ppo": 3e-4,
     "a2c": 7e-4,
@@ -41,13 +45,14 @@ def _arguments(name: str, **how: Any) -> dict[str, Any]:
 
 
 def test_every_algorithm_of_the_api_has_a_learner_and_presets() -> None:
-    assert tuple(LEARNERS) == ALGORITHMS
+    assert (*LEARNERS, *FROM_DATASET) == ALGORITHMS
+    assert {name: learner.algorithm for name, learner in FROM_DATASET.items()} == {name: name for name in FROM_DATASET}
     for name, learner in LEARNERS.items():
         assert learner.algorithm == name
         assert learner.library.__module__.startswith("sb3_contrib") == ("sb3-contrib" in learner.packages)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", LIBRARYS)
 def test_a_task_without_a_preset_of_its_own_gets_the_librarys_settings(algorithm: str) -> None:
     found = _model(algorithm, "Mine-v0")
     assert found.preset == "default"
@@ -95,7 +100,7 @@ def test_every_activation_function_of_the_api_is_known() -> None:
     assert set(ACTIVATIONS) == set(Activation)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", LIBRARYS)
 def test_an_activation_function_is_the_users_to_choose(algorithm: str) -> None:
     assert "activation_fn" not in _model(algorithm, "Mine-v0").arguments["policy_kwargs"]
     found = _model(algorithm, "Mine-v0", activation_fn="leaky_relu")
