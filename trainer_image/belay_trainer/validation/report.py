@@ -1,6 +1,5 @@
 """What came of the gates, as a document: passed or not for each of them, every number, and how it was measured."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +119,7 @@ def _fact(measurement: Measurement) -> dict[str, Any]:
         "low": measurement.low,
         "high": measurement.high,
         "limit": measurement.limit,
+        "unit": measurement.unit,
         "episodes": measurement.episodes,
         "message": measurement.message,
     }
@@ -135,7 +135,7 @@ def _gate(result: GateResult) -> list[Part]:
         [
             one.name,
             WORDS[one.verdict],
-            *(_number(number) for number in (one.value, one.low, one.high, one.limit)),
+            *(_number(number, one.unit) for number in (one.value, one.low, one.high, one.limit)),
             "–" if one.episodes is None else str(one.episodes),
         ]
         for one in result.measured.measurements
@@ -147,8 +147,8 @@ def _gate(result: GateResult) -> list[Part]:
     ]
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.4g}"
+def _number(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:.4g} {unit}".rstrip()
 
 
 def _returns(results: Sequence[GateResult]) -> Mapping[str, Any]:

@@ -71,7 +71,7 @@ def _rate(settings: ConstraintsGate, most: float, subject: Subject) -> Measureme
 
     judged = judge_mean(sample, episodes=settings.episodes, limit=-most, confidence=settings.confidence)
     rate = judged.mapped(scale=-100)
-    return rate.told("episodes with a violation", field="maxRate", confidence=settings.confidence, unit=" %")
+    return rate.told("episodes with a violation", field="maxRate", confidence=settings.confidence, unit="%")
 
 
 def _notes(subject: Subject, settings: ConstraintsGate, episodes: int) -> Iterator[str]:
