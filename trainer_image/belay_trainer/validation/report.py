@@ -10,6 +10,7 @@ from belay_api.training import EnvironmentSpec
 from belay_trainer import files
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table, as_json, page, write
 from belay_trainer.served import Artifact
+from belay_trainer.validation.checklist import checklist
 from belay_trainer.validation.gates import GateResult, settings_of
 from belay_trainer.validation.measurement import Measurement
 from belay_trainer.validation.plot import picture
@@ -66,7 +67,11 @@ def document(validated: Validated, *, pictured: bool) -> Document:
     ]
     for one in results:
         parts += _gate(one)
+    items = checklist(validated.artifact, results)
+    proved = sum(one.evidence is not None for one in items)
     parts += [
+        Heading(f"Checklist: {proved} of {len(items)} are proved"),
+        Table(("category", "claim", "evidence"), [[one.category, one.claim, one.evidence or "none"] for one in items]),
         Heading("How it was validated"),
         Paragraph(
             f"Policy {validated.artifact.digest}, {manifest.algorithm or 'of an algorithm that is not known'}, in "
@@ -107,6 +112,10 @@ def facts(validated: Validated) -> dict[str, Any]:
                 "returns": {name: values.tolist() for name, values in one.measured.returns.items()},
             }
             for one in validated.results
+        ],
+        "checklist": [
+            {"category": one.category, "claim": one.claim, "evidence": one.evidence}
+            for one in checklist(validated.artifact, validated.results)
         ],
     }
 
