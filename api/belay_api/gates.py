@@ -227,9 +227,9 @@ class GateFailure(StatusModel):
     verdict: Verdict
     """Fail, NotEnoughSamples (the episodes do not tell), or NoData (there is nothing to measure)."""
     measured: float | None = None
-    """What was measured, in the unit of the limit; absent: nothing was."""
+    """What was measured: a share in percent, a time in milliseconds; absent: nothing was."""
     limit: float | None = None
-    """What it was held to; absent: nothing was measured."""
+    """What it was held to, in the same unit; absent: nothing was measured."""
     message: Annotated[str, Field(max_length=LONGEST)]
     """Both in words, and what can be done."""
 

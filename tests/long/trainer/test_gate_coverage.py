@@ -42,6 +42,8 @@ def test_bounds_are_wrong_as_seldom_as_they_say(shape: str, count: int) -> None:
         half = T[count] * values.std(ddof=1) / math.sqrt(count)
         t_too_high += values.mean() - half > mean
         t_too_low += values.mean() + half < mean
-    wrong = [round(100 * number / REPLICATIONS, 1) for number in (too_high, too_low, t_too_high, t_too_low)]
-    print(f"{shape}, {count} episodes: lower bound wrong in {wrong[0]} %, upper in {wrong[1]} %; t {wrong[2:]} %")
+    wrong = [f"{100 * int(number) / REPLICATIONS:.1f} %" for number in (too_high, too_low, t_too_high, t_too_low)]
+    print(
+        f"{shape}, {count} episodes: lower bound wrong in {wrong[0]}, upper in {wrong[1]}; t in {wrong[2]}, {wrong[3]}"
+    )
     assert max(too_high, too_low) / REPLICATIONS <= MOST

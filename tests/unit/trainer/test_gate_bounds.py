@@ -113,7 +113,7 @@ def test_a_limit_from_above_is_told_as_one() -> None:
     rate = judged.mapped(scale=-100)
     assert (rate.mean, rate.low, rate.limit, rate.at_most) == (0, 0, 5, True)
     assert rate.high == pytest.approx(100 * (1 - (0.05 / 3) ** 0.01), rel=0.03)
-    told = rate.told("violations", field="maxRate", confidence=0.95, unit=" %")
+    told = rate.told("violations", field="maxRate", confidence=0.95, unit="%")
     assert told.message.startswith("violations: 0 % over 100 episodes, at most 4.0")
 
 

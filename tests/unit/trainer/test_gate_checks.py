@@ -289,7 +289,8 @@ def test_latency_is_held_to_its_limits(right: Path) -> None:
     result = run(right, {"latency": {"p50": "1s", "p99": "0.001ms"}})
     [p50, p99] = result[0].measured.measurements
     assert (p50.verdict, p99.verdict) == (Verdict.PASS, Verdict.FAIL)
-    assert 1e-6 < p50.low <= p50.value <= p50.high < 1.0
+    assert 1e-3 < p50.low <= p50.value <= p50.high < 1000.0
+    assert (p50.limit, p50.unit) == (1000.0, "ms")
     assert "policy.onnx on one thread" in result[0].measured.notes[0]
 
 

@@ -85,6 +85,15 @@ BAD = {
         {"environment": {"id": "CartPole-v1", "rewardRange": {}}},
         ["spec.environment.rewardRange: rewardRange has at least one end"],
     ),
+    "a gate of two kinds": (
+        {"gates": [{"performance": {"minReturn": 1}, "latency": {"p99": "1ms"}}]},
+        ["spec.gates.0", "a gate has exactly one of performance"],
+    ),
+    "a gate without a limit": ({"gates": [{"performance": {}}]}, ["spec.gates.0.performance", "set minReturn"]),
+    "a rule inside a list": (
+        {"gates": [{"edgeCases": {"minReturn": 1, "starts": [{"name": "leaning"}]}}]},
+        ["spec.gates[0].edgeCases.starts[0]: an edge case says how it begins"],
+    ),
     "too little grace": ({"checkpoint": {"grace": "5s"}}, ["spec.checkpoint: checkpoint.grace is from 10s to 1h"]),
     "a day of grace": ({"checkpoint": {"grace": "1d"}}, ["spec.checkpoint: checkpoint.grace is from 10s to 1h"]),
     "no patience at all": ({"failure": {"stallTimeout": "5ms"}}, ["failure.stallTimeout is at least 1s"]),

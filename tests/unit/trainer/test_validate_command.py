@@ -54,6 +54,16 @@ def test_every_kind_of_gate_is_run_and_reported(
     for measurement in (one for gate in told["gates"] for one in gate["measurements"]):
         assert measurement["verdict"] == "Pass"
         assert measurement["limit"] is not None
+    proved = {one["claim"]: one["evidence"] for one in told["checklist"]}
+    assert "at least" in proved["The mean return keeps a stated limit"]
+    assert "better than random actions" in " ".join(proved)
+    assert proved["Constraints are violated in few enough of all episodes"] is None, "a count proves no rate"
+    assert proved["It was measured in episodes that chose nothing"] is None, "nobody says that others chose"
+    assert proved["It can be trained on"] is None
+    assert told["policy"]["digest"] in proved["Every byte is the one that was published"]
+    assert {one["category"] for one in told["checklist"]} == {
+        "performance", "safety", "robustness", "monitoring", "operations",
+    }  # fmt: skip
     assert (out / "returns.png").read_bytes().startswith(b"\x89PNG")
     assert "![Returns" in (out / "report.md").read_text()
     assert "<h2>Worst case: passed</h2>" in (out / "report.html").read_text()
@@ -62,7 +72,11 @@ def test_every_kind_of_gate_is_run_and_reported(
 def test_a_failed_gate_and_one_that_cannot_tell_have_exit_codes_of_their_own(
     policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert validate(policy, "[performance: {minReturn: 11}]", tmp_path) == 6
+    assert validate(policy, "[performance: {minReturn: 11}]", tmp_path, "--out", str(tmp_path / "out")) == 6
+    checklist = json.loads((tmp_path / "out/report.json").read_bytes())["checklist"]
+    assert checklist[0] == {
+        "category": "performance", "claim": "The mean return keeps a stated limit", "evidence": None,
+    }  # fmt: skip
     assert "did not pass 1 of 1 gates: performance (failed)" in capsys.readouterr().out
     assert validate(policy, "[performance: {minReturn: 9.9999}]", tmp_path) == 5
     assert "performance (cannot tell)" in capsys.readouterr().out

@@ -83,4 +83,4 @@ def _drop(name: str, player: Player, settings: DisturbedGate, most: float, subje
     judged = judge_mean(sample, episodes=settings.episodes, limit=0.0, confidence=settings.confidence)
     size = abs(float(subject.reference.returns(judged.episodes).mean()))
     drop = judged.mapped(scale=-100 / size, offset=100 * most)
-    return drop.told(title, field="maxDrop", confidence=settings.confidence, unit=" %")
+    return drop.told(title, field="maxDrop", confidence=settings.confidence, unit="%")

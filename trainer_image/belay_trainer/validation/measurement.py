@@ -35,6 +35,8 @@ class Measurement:
     """In the unit of `value`."""
     episodes: int | None = None
     """Over so many; None: it is not of episodes."""
+    unit: str = ""
+    """Of the numbers: `%`, `ms`, or none, as returns have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,9 @@ class Judged:
         Args:
             name: What the mean is of.
             field: The limit's, e.g. `minReturn`.
-            unit: Behind each number.
+            unit: Of the mean, e.g. `%`.
         """
-        mean, low, high, limit = (f"{x:.4g}{unit}" for x in (self.mean, self.low, self.high, self.limit))
+        mean, low, high, limit = (f"{x:.4g} {unit}".rstrip() for x in (self.mean, self.low, self.high, self.limit))
         sure, over = f"with {100 * confidence:g} % confidence", f"over {self.episodes} episodes"
         above, below = f"at least {low} {sure}", f"at most {high} {sure}"
         match self.verdict:
@@ -77,7 +79,15 @@ class Judged:
                     f"kept. {self._advice()}"
                 )
         return Measurement(
-            name, self.verdict, f"{name}: {words}", self.mean, self.low, self.high, self.limit, self.episodes
+            name,
+            self.verdict,
+            f"{name}: {words}",
+            value=self.mean,
+            low=self.low,
+            high=self.high,
+            limit=self.limit,
+            episodes=self.episodes,
+            unit=unit,
         )
 
     def _advice(self) -> str:

@@ -1,6 +1,5 @@
 """What came of the gates, as a document: passed or not for each of them, every number, and how it was measured."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from belay_api.training import EnvironmentSpec
 from belay_trainer import files
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table, as_json, page, write
 from belay_trainer.served import Artifact
+from belay_trainer.validation.checklist import checklist
 from belay_trainer.validation.gates import GateResult, settings_of
 from belay_trainer.validation.measurement import Measurement
 from belay_trainer.validation.plot import picture
@@ -67,7 +67,11 @@ def document(validated: Validated, *, pictured: bool) -> Document:
     ]
     for one in results:
         parts += _gate(one)
+    items = checklist(validated.artifact, results)
+    proved = sum(one.evidence is not None for one in items)
     parts += [
+        Heading(f"Checklist: {proved} of {len(items)} are proved"),
+        Table(("category", "claim", "evidence"), [[one.category, one.claim, one.evidence or "none"] for one in items]),
         Heading("How it was validated"),
         Paragraph(
             f"Policy {validated.artifact.digest}, {manifest.algorithm or 'of an algorithm that is not known'}, in "
@@ -109,6 +113,10 @@ def facts(validated: Validated) -> dict[str, Any]:
             }
             for one in validated.results
         ],
+        "checklist": [
+            {"category": one.category, "claim": one.claim, "evidence": one.evidence}
+            for one in checklist(validated.artifact, validated.results)
+        ],
     }
 
 
@@ -120,6 +128,7 @@ def _fact(measurement: Measurement) -> dict[str, Any]:
         "low": measurement.low,
         "high": measurement.high,
         "limit": measurement.limit,
+        "unit": measurement.unit,
         "episodes": measurement.episodes,
         "message": measurement.message,
     }
@@ -135,7 +144,7 @@ def _gate(result: GateResult) -> list[Part]:
         [
             one.name,
             WORDS[one.verdict],
-            *(_number(number) for number in (one.value, one.low, one.high, one.limit)),
+            *(_number(number, one.unit) for number in (one.value, one.low, one.high, one.limit)),
             "–" if one.episodes is None else str(one.episodes),
         ]
         for one in result.measured.measurements
@@ -147,8 +156,8 @@ def _gate(result: GateResult) -> list[Part]:
     ]
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.4g}"
+def _number(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:.4g} {unit}".rstrip()
 
 
 def _returns(results: Sequence[GateResult]) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from belay_trainer.words import did_you_mean
 
 TITLE = "Constraints"
 SHOWN = 5  # episodes with violations that are listed
+COUNT, RATE = "violations", "episodes with a violation"  # what is measured
 
 
 def fit(settings: ConstraintsGate, environment: Environment, task: EnvironmentSpec) -> None:
@@ -42,10 +43,10 @@ def _nothing_to_count(unknown: Sequence[str], settings: ConstraintsGate, subject
     known = sorted(subject.reference.keys)
     advice = did_you_mean(unknown[0], known) if known else "It is empty."
     message = (
-        f"violations: in {settings.episodes} episodes `info` never had {', '.join(unknown)}. {advice} The environment "
+        f"{COUNT}: in {settings.episodes} episodes `info` never had {', '.join(unknown)}. {advice} The environment "
         "must tell each cost at every timestep, 0 where nothing is violated."
     )
-    return Measurement("violations", Verdict.NO_DATA, message)
+    return Measurement(COUNT, Verdict.NO_DATA, message)
 
 
 def _count(settings: ConstraintsGate, most: int, subject: Subject) -> Measurement:
@@ -53,9 +54,9 @@ def _count(settings: ConstraintsGate, most: int, subject: Subject) -> Measuremen
     total = sum(len(_timesteps(trace, settings.costs)) for trace in traces)
     kept = total <= most
     words = "is kept" if kept else "is not kept"
-    message = f"violations: {total} timesteps in {len(traces)} episodes: maxViolations {most} {words}."
+    message = f"{COUNT}: {total} timesteps in {len(traces)} episodes: maxViolations {most} {words}."
     return Measurement(
-        "violations",
+        COUNT,
         Verdict.PASS if kept else Verdict.FAIL,
         message,
         value=float(total),
@@ -71,7 +72,7 @@ def _rate(settings: ConstraintsGate, most: float, subject: Subject) -> Measureme
 
     judged = judge_mean(sample, episodes=settings.episodes, limit=-most, confidence=settings.confidence)
     rate = judged.mapped(scale=-100)
-    return rate.told("episodes with a violation", field="maxRate", confidence=settings.confidence, unit=" %")
+    return rate.told(RATE, field="maxRate", confidence=settings.confidence, unit="%")
 
 
 def _notes(subject: Subject, settings: ConstraintsGate, episodes: int) -> Iterator[str]:

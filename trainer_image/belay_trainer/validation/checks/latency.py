@@ -72,21 +72,22 @@ def judge(name: str, seconds: Floats, *, share: float, limit: timedelta, confide
         seconds: Of each call.
         share: Of calls that are to take no longer.
     """
-    low, high = quantile_bounds(seconds, share=share, alpha=1 - confidence)
-    most, value = limit.total_seconds(), float(np.quantile(seconds, share))
+    low, high = (bound * MS for bound in quantile_bounds(seconds, share=share, alpha=1 - confidence))
+    most, value = limit.total_seconds() * MS, float(np.quantile(seconds, share)) * MS
     verdict = Verdict.PASS if high <= most else Verdict.FAIL if low > most else Verdict.NOT_ENOUGH_SAMPLES
-    sure = f"with {100 * confidence:g} % confidence"
+    sure, kept = f"with {100 * confidence:g} % confidence", f"{name} {most:g} ms"
     words = {
-        Verdict.PASS: f"at most {high * MS:.3g} ms {sure}: {name} {most * MS:g} ms is kept.",
-        Verdict.FAIL: f"at least {low * MS:.3g} ms {sure}: {name} {most * MS:g} ms is not kept.",
-        Verdict.NOT_ENOUGH_SAMPLES: f"which does not tell whether {name} {most * MS:g} ms is kept: it is too near.",
+        Verdict.PASS: f"at most {high:.3g} ms {sure}: {kept} is kept.",
+        Verdict.FAIL: f"at least {low:.3g} ms {sure}: {kept} is not kept.",
+        Verdict.NOT_ENOUGH_SAMPLES: f"which does not tell whether {kept} is kept: it is too near.",
     }[verdict]
     return Measurement(
         f"latency {name}",
         verdict,
-        f"latency {name}: {value * MS:.3g} ms over {len(seconds)} calls, {words}",
+        f"latency {name}: {value:.3g} ms over {len(seconds)} calls, {words}",
         value=value,
-        low=max(low, 0.0),
+        low=low if np.isfinite(low) else None,
         high=high if np.isfinite(high) else None,
         limit=most,
+        unit="ms",
     )

@@ -17,6 +17,7 @@ from belay_trainer.validation.subject import Subject
 TITLE = "Performance"
 RANDOM_SEED = 0  # of the random actions
 POLICY, RANDOM = "the policy", "random actions"
+RETURN, OVER_RANDOM = "return", "return over that of random actions"  # what is measured
 
 
 def fit(settings: PerformanceGate, environment: Environment, task: EnvironmentSpec) -> None:
@@ -50,7 +51,7 @@ def _least(settings: PerformanceGate, limit: float, subject: Subject) -> Measure
         return returns, *subject.reach(returns)
 
     judged = judge_mean(sample, episodes=settings.episodes, limit=limit, confidence=settings.confidence)
-    return judged.told("return", field="minReturn", confidence=settings.confidence)
+    return judged.told(RETURN, field="minReturn", confidence=settings.confidence)
 
 
 def _better_than_random(settings: PerformanceGate, subject: Subject, returns: dict[str, Floats]) -> Measurement:
@@ -64,9 +65,7 @@ def _better_than_random(settings: PerformanceGate, subject: Subject, returns: di
 
     above_zero = float(np.nextafter(0.0, 1.0))  # returns that are always equal are not better
     judged = judge_mean(sample, episodes=settings.episodes, limit=above_zero, confidence=settings.confidence)
-    return replace(judged, limit=0.0).told(
-        "return over that of random actions", field="betterThan", confidence=settings.confidence
-    )
+    return replace(judged, limit=0.0).told(OVER_RANDOM, field="betterThan", confidence=settings.confidence)
 
 
 def _basis(subject: Subject, played: Floats) -> str:
