@@ -110,7 +110,7 @@ class SearchSpec(Model):
     steps: Annotated[int, Field(ge=10)] | None = None
     """Timesteps of one trial, in which it is evaluated ten times; unset: a quarter of `budget.steps`."""
     parallelism: Annotated[int, Field(ge=1, le=MOST_WORKERS)] | None = None
-    """Trials at work at once, each in a pod; unset: as many as seeds train at once."""
+    """Trials at work at once, each in a pod; unset: one for each seed, and `seeds.parallelism` of them at once."""
 
 
 class BestTrial(StatusModel):

@@ -172,6 +172,17 @@ def test_a_search_that_cannot_be_ends_with_one_sentence(
     assert words in str(ended.value)
 
 
+def test_a_trial_that_diverges_after_good_evaluations_has_failed(worker: Worker) -> None:
+    """A seed would publish the best that it had before."""
+    asked = config(environment={"id": "tasks:Cliff-v0"}, search=SEARCH | {"steps": 3000, "trials": 1})
+    with pytest.raises(GivenUp, match="none of 1 trials of the search came to its end; the last failure: trial 0: "):
+        worker.search(asked)
+    [(_, end, value, _)] = worker.rows(asked)
+    assert (end, value) == ("failed", None)
+    [line] = [line for line in worker.lines.read() if '"op_code":6' in line]
+    assert '"values":[' in line, "what it counts as, for the sampler: it was evaluated before it diverged"
+
+
 def test_trials_share_no_episode_with_what_is_published() -> None:
     spec = config(seeds={"count": 1000, "first": 2_000_000_000}, search=SEARCH | {"trials": 1000}).spec
     first = spec.seeds.first
