@@ -4,6 +4,7 @@ import json
 import signal
 from pathlib import Path
 
+from test_local_run import JOB as PLAIN
 from test_local_run import Shell
 from trainer_support import until
 
@@ -14,18 +15,14 @@ from belay_api.training import TrainingConfig
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.reporting.search import read_search
 
-JOB = """
-apiVersion: belay.dev/v1alpha1
-kind: RLTrainingJob
-metadata: {name: cartpole, namespace: demo}
-spec:
-  environment: {id: "tasks:Unhurried-v0"}
-  algorithm: {ppo: {n_epochs: 3, n_steps: 32}}
-  budget: {steps: 600}
-  seeds: {count: 1, first: 7}
-  evaluation: {every: 1000, episodes: 4, finalEpisodes: 10}
-  search: {trials: 3, steps: 300, pruner: none, dimensions: 1, space: {gamma: {choices: [0.9, 0.99]}}}
-"""
+JOB = (
+    PLAIN.replace("{steps: 3000}", "{steps: 600}")
+    .replace("{count: 2, first: 7}", "{count: 1, first: 7}")
+    .replace(
+        "checkpoint: {every: 250}",
+        "search: {trials: 3, steps: 300, pruner: none, dimensions: 1, space: {gamma: {choices: [0.9, 0.99]}}}",
+    )
+)
 
 
 def found(folder: RunFolder) -> SearchStatus:
