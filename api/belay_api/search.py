@@ -102,15 +102,15 @@ class SearchSpec(Model):
     pruner: Pruner = Pruner.MEDIAN
     """`none`, `median`, `asha` or `hyperband`."""
     space: Annotated[dict[str, Values], Field(max_length=32)] = Field(default_factory=dict)
-    """What settings of the algorithm may be, by name, in place of what the ready space says of them or beside it. A
+    """What settings of the algorithm may be, by name: in place of what the ready space says of them, or beside it. A
     setting that `algorithm` sets itself is not searched."""
     dimensions: Annotated[int, Field(ge=0, le=32)] | None = None
-    """How many settings of the algorithm's ready space are searched, the most important ones first, those in `space`
-    not counted; unset: all."""
+    """How many settings of the algorithm's ready space are searched, the most important ones first; unset: all. Those
+    in `space` are searched in any case."""
     steps: Annotated[int, Field(ge=10)] | None = None
     """Timesteps of one trial, in which it is evaluated ten times; unset: a quarter of `budget.steps`."""
     parallelism: Annotated[int, Field(ge=1, le=MOST_WORKERS)] | None = None
-    """Trials at work at once, each in a pod; unset: as many as seeds train at once."""
+    """Trials at work at once, each in a pod; unset: one for each seed, and `seeds.parallelism` of them at once."""
 
 
 class BestTrial(StatusModel):

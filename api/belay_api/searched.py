@@ -1,4 +1,4 @@
-"""What a search leaves to the training: who works on it, and the spec that its seeds train with."""
+"""Who works on a search, and what it leaves to the training: the spec that its seeds train with."""
 
 from typing import Any
 
@@ -6,11 +6,15 @@ from belay_api.training import RLTrainingJobSpec
 
 
 def workers(spec: RLTrainingJobSpec) -> int:
-    """Return how many pods search at once; 0: the spec has no search."""
-    if spec.search is None:
-        return 0
-    seeds = min(spec.seeds.parallelism or spec.seeds.count, spec.seeds.count)
-    return min(spec.search.parallelism or seeds, spec.search.trials)
+    """Return how many workers a search has, which never changes; 0: the spec has no search."""
+    return min(spec.search.parallelism or spec.seeds.count, spec.search.trials) if spec.search else 0
+
+
+def workers_at_once(spec: RLTrainingJobSpec) -> int:
+    """Return how many of them work at once. Those whose turn comes late find nothing left to do, and end."""
+    all_, search = workers(spec), spec.search
+    chosen = search is not None and search.parallelism is not None
+    return all_ if chosen else min(spec.seeds.parallelism or all_, all_)
 
 
 def with_settings(spec: RLTrainingJobSpec, found: dict[str, Any]) -> RLTrainingJobSpec:

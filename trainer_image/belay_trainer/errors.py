@@ -3,7 +3,7 @@
 TrainerError
 |- BadConfiguration   exit 3: the same for every seed and every retry, fails the job
 |- Diverged           exit 4: repeats with the same seed, fails that seed
-|- GivenUp            exit 4: as it was asked for, fails that seed
+|- GivenUp            exit 4: as it was asked for, fails that seed; or a search of which nothing comes
 |- Interrupted        exit 143: asked to stop; a checkpoint is saved, another pod goes on
 |- AlgorithmFailed    exit 1: the user's own algorithm raised something; may be the machine's fault, so tried again
 |- Unreachable        exit 1: a package index or a repository does not answer; waited for, then worth another pod
@@ -42,7 +42,7 @@ class Diverged(TrainerError):
 
 
 class GivenUp(TrainerError):
-    """The seed came to less than `evaluation.stopLoss` wants."""
+    """The seed came to less than `evaluation.stopLoss` wants, or no trial of a search came to its end."""
 
     exit_code = names.EXIT_DIVERGED
     outcome = "GivenUp"

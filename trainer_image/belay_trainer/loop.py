@@ -84,15 +84,17 @@ class Loop:
         stop: Stop,
         history: History | None = None,
         verdict: Verdict = lambda _: None,
+        beside_random: bool = True,
     ) -> None:
         """Set up at the training's beginning; the learner has started.
 
         Args:
             history: None: nobody keeps the metrics of every timestep.
             verdict: Of whoever else may end it.
+            beside_random: Probe the environment and play random actions, to compare with; False: nobody compares.
         """
         self.learner = learner
-        self.state = LoopState()
+        self.state = LoopState(random_asked=not beside_random)
         self.resumed_from: int | None = None
         self.enough: str | None = None  # why the training ended before its budget
         self.diagnosis = Diagnosis(learner, evaluator.environment, budget=run.spec.budget.steps)

@@ -75,6 +75,7 @@ def train(
     stop: Stop,
     history: History | None = None,
     verdict: Verdict = lambda _: None,
+    beside_random: bool = True,
     patience_s: float = PATIENCE_S,
 ) -> Trained:
     """Train one seed to the end of its budget.
@@ -82,6 +83,7 @@ def train(
     Args:
         history: Keeps the metrics by timestep; None: nobody does.
         verdict: Of whoever may end it after an evaluation.
+        beside_random: Probe the environment and play random actions first, to compare with.
         patience_s: How long to wait for a store that does not tell its checkpoints.
     Raises: BadConfiguration, Diverged, GivenUp, Interrupted; Stopped in the last evaluation.
     """
@@ -99,6 +101,7 @@ def train(
             stop=stop,
             history=history,
             verdict=verdict,
+            beside_random=beside_random,
         )
         if resume is not None:
             loop.resume(resume.ref, resume.state, collection)

@@ -170,8 +170,8 @@ def _searching(observed: Observed, status: RLTrainingJobStatus) -> Situation | N
     if status.search is None:
         return None
     message = (
-        f"{observed.workload.title} tries {status.search.trials} settings in {len(observed.workload.seeds)} pods; "
-        f"status.search says how far. Then {observed.spec.seeds.count} seeds train with the best."
+        f"{observed.workload.title} tries {status.search.trials} settings; status.search says how far. Then "
+        f"{observed.spec.seeds.count} seeds train with the best."
     )
     return Situation(TrainingPhase.SEARCHING, TrainingReason.SEARCHING, message)
 

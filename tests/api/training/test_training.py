@@ -141,6 +141,42 @@ def test_two_of_three_seeds_are_enough_and_the_best_is_published(kube: Kube, ope
     assert kube.get("rlpolicy", "cartpole-333333") is not None, "a policy outlives its training"
 
 
+def test_a_search_comes_first_and_its_settings_reach_the_seeds(
+    controllers: Api, kube: Kube, operator: OperatorProcess, tmp_path: Path
+) -> None:
+    kube.apply(training(seeds={"count": 1}, search={"trials": 8, "parallelism": 2}))
+    run(kube, 0)
+    run(kube, 1)
+    eventually(lambda: status(kube).get("phase") == "Searching", what="the job searches")
+    assert kube.get("job", "cartpole-a1") is None, "seeds wait for their settings"
+    # One worker fails for good, which alone would fail a training: exit 4 is not tried again.
+    end(kube, 1, code=4, report={"outcome": "GivenUp", "index": 1, "seed": 0, "message": "it had no luck"})
+    best = {"trial": 5, "value": 480.5, "settings": {"learning_rate": 3e-4, "net_arch": [64, 64]}}
+    found = {"trials": 8, "finished": 6, "pruned": 2, "best": best, "importance": {"learning_rate": 1.0}}
+    operator.kill()  # whatever it was about
+    end(kube, 0, code=0, report={"outcome": "Succeeded", "index": 0, "seed": 1000, "search": found})
+    eventually(lambda: _ended(kube, "cartpole-s1"), what="the Job of the search is over", timeout_s=60)
+
+    again = OperatorProcess(controllers.kubeconfig, kube.namespace, tmp_path, number=1, env=ENV).ready()
+    try:
+        eventually(lambda: kube.get("job", "cartpole-a1"), what="the Job of the seeds")
+        assert status(kube)["search"]["best"] == best
+        [read] = [
+            c["data"]["job.json"] for c in kube.all("configmaps") if c["metadata"]["name"].startswith("cartpole-a1")
+        ]
+        assert json.loads(read)["spec"]["algorithm"] == {"ppo": best["settings"]}
+        succeed(kube, 0, 400.0)
+        eventually(lambda: ready(kube).get("reason") == "Published", what="the policy is published")
+    finally:
+        again.kill()
+    assert status(kube)["aggregate"]["best"]["return"] == 400.0
+
+
+def _ended(kube: Kube, name: str) -> bool:
+    conditions = ((kube.get("job", name) or {}).get("status") or {}).get("conditions", [])
+    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
+
+
 def test_a_failed_seed_is_retried_and_counted(kube: Kube, operator: OperatorProcess) -> None:
     kube.apply(training(seeds={"count": 1}, failure={"retriesPerSeed": 1}))
     run(kube, 0)

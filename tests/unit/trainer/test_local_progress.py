@@ -191,5 +191,5 @@ def test_a_run_ends_as_its_seeds_did(codes: list[int], required: int, code: int)
 def test_as_many_seeds_are_at_work_as_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch, spec: dict[str, object], asked_for: int | None, wanted: int
 ) -> None:
-    monkeypatch.setattr(local_seeds, "_cores", lambda: 4)
+    monkeypatch.setattr(local_seeds, "cores", lambda: 4)
     assert places(make_config(**spec).spec, asked_for) == wanted

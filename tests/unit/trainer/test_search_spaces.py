@@ -38,6 +38,7 @@ def test_the_most_important_settings_come_first_and_the_users_words_go_over_them
     order = ["learning_rate", "net_arch", "batch_size", "gamma", "ent_coef"]
     assert names({"ppo": {}})[:5] == order
     assert names({"ppo": {}}, dimensions=2) == order[:2]
+    assert names({"ppo": {}}, dimensions=2, space={"learning_rate": {"log": [1e-5, 1e-2]}}) == order[:2]
     assert names({"ppo": {"net_arch": [64]}}, dimensions=2) == ["learning_rate", "batch_size"], "one that is set is not"
     space = {"vf_coef": {"range": [0.1, 1]}, "gamma": {"choices": [0.9, 0.99]}}
     assert names({"a2c": {}}, dimensions=1, space=space) == ["learning_rate", "gamma", "vf_coef"]

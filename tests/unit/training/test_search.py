@@ -65,6 +65,16 @@ def test_seeds_train_once_and_with_what_was_recorded(effects: int | None, reaped
     assert policy["spec"]["lineage"]["configHash"] == read["configHash"], "of what its seeds read"
 
 
+def test_scaling_changes_how_many_work_at_once_and_nobody_elses_place() -> None:
+    world = World([training_job({"seeds": {"count": 5, "parallelism": 2}, "search": {"trials": 30}})])
+    key = key_of(world.objects["RLTrainingJob", "default", NAME])
+    for at_once in (2, 4, 1):
+        world.patch("RLTrainingJob", NAME, {"spec": {"seeds": {"parallelism": at_once}}})
+        world.settle(KIND, key, now=START)
+        job = world.objects["Job", "default", SEARCH]["spec"]
+        assert (job["completions"], job["parallelism"]) == (5, at_once)
+
+
 def test_a_search_job_that_was_deleted_by_hand_comes_back() -> None:
     world = World([training_job(SPEC)])
     key = key_of(world.objects["RLTrainingJob", "default", NAME])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from belay_api.content import spec_hash
 from belay_api.search import SearchStatus
-from belay_api.searched import with_settings, workers
+from belay_api.searched import with_settings, workers, workers_at_once
 from belay_api.training import TrainingConfig, TrainingReport
 from belay_trainer import files
 from belay_trainer.local.display import Display
@@ -70,7 +70,7 @@ class Workers(Seeds):
 
 def places(config: TrainingConfig, asked_for: int | None) -> int:
     """Return how many trials are at work at once. Args: asked_for: By --parallel; None: as many as cores allow."""
-    return max(1, min(workers(config.spec), asked_for or cores() // (config.spec.runtime.threads or 1)))
+    return max(1, min(workers_at_once(config.spec), asked_for or cores() // (config.spec.runtime.threads or 1)))
 
 
 def search(

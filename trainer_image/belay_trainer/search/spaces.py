@@ -73,8 +73,8 @@ def space_of(search: SearchSpec, algorithm: AlgorithmSpec) -> Space:
     """Return what a search tries of an algorithm. Raises: BadConfiguration when that is nothing."""
     settings, chosen = algorithm.settings, algorithm.chosen
     ready = ready_space(chosen, type(settings))
-    open_ = [name for name in ready if name not in search.space and getattr(settings, name) is None]
-    tried = {name: ready[name] for name in open_[: search.dimensions]} | search.space
+    left_open = [name for name in ready if getattr(settings, name) is None]
+    tried = {name: ready[name] for name in left_open[: search.dimensions]} | search.space
     found = {name: tried[name] for name in sorted(tried, key=list(ready | search.space).index)}
     if not any(_varies(values) for values in found.values()):
         raise BadConfiguration(

@@ -16,6 +16,7 @@ from belay_api.searched import with_settings
 from belay_api.training import MOST_EPISODES, RLTrainingJobSpec
 from belay_api.wire import RunEvaluation, RunProgress
 from belay_trainer.config import Run
+from belay_trainer.errors import Diverged
 from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
 from belay_trainer.search.study import EVALUATIONS, Study, Trial
@@ -82,10 +83,15 @@ def play(run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop) ->
                 stop=stop,
                 history=History([watch], budget=spec.budget.steps),
                 verdict=watch.verdict,
+                beside_random=False,
             )
         finally:
             keeper.close()
-    return None if trained.ended_early == PRUNED else worth(watch.means)
+    if trained.ended_early == PRUNED:
+        return None
+    if trained.ended_early:  # a seed would publish the best it had before; its settings are no good all the same
+        raise Diverged(trained.ended_early)
+    return worth(watch.means)
 
 
 def trial_spec(spec: RLTrainingJobSpec, settings: dict[str, Any]) -> RLTrainingJobSpec:

@@ -8,7 +8,7 @@ A worker that fails for good leaves its trials to the others, so the Job's failu
 
 from typing import Any
 
-from belay_api.searched import workers
+from belay_api.searched import workers, workers_at_once
 from belay_api.training import RLTrainingJobSpec
 from belay_operator.training.observed import Observed
 from belay_operator.training.workloads.indexed_job import IndexedJob
@@ -24,8 +24,8 @@ class SearchJob(IndexedJob):
         return max(1, workers(spec))
 
     def changeable(self, spec: RLTrainingJobSpec, *, suspended: bool) -> dict[str, Any]:
-        """Return the fields of the Job that follow what may change: how many seeds train at once does not matter."""
-        return {"suspend": suspended, "parallelism": self.count(spec)}
+        """Return the fields of the Job that follow what may change in the training's spec."""
+        return {"suspend": suspended, "parallelism": max(1, workers_at_once(spec))}
 
     def ends(self, observed: Observed) -> dict[str, Any]:
         """Return nothing: the last workers are waited for, for they may have the best trial."""
