@@ -32,6 +32,8 @@ class Choices:
 
     def __init__(self, action: Space, *, output: str) -> None:
         """Raises: ArtifactInvalid for a space of another kind, or one without choices."""
+        self._shape: tuple[int, ...]
+        self._dtype: np.dtype[Any]
         if isinstance(action, MultiDiscreteSpace):
             self.sizes, self.starts, self._shape = tuple(action.nvec), tuple(action.start), (len(action.nvec),)
             self._dtype = np.dtype(np.intp)

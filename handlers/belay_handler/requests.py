@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from belay_api.spaces import Space
 from belay_api.wire import MAX_BATCH, Prediction
-from belay_handler.numbers import BadInput, numbers_of
+from belay_handler.observing import BadInput, numbers_of
 from belay_heads.masked import first_without_choice
 
 

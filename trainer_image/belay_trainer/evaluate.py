@@ -42,9 +42,10 @@ class Policy(Protocol):
     def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
         """Return one action per observation of the batch, and what we do not use.
 
+        A policy that acts under masks is given `action_masks` (batch, outputs) as well.
+
         Args:
             observation: As networks take them (`belay_heads.observations`), (batch, *observation).
-        A policy that acts under masks is given `action_masks` (batch, outputs) as well.
         """
 
 

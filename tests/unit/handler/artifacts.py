@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,11 +42,11 @@ def manifest(
     )
 
 
-def write(folder: Path, files: Mapping[str, bytes], *, output: str = "logits") -> Manifest:
+def write(folder: Path, files: Mapping[str, bytes], **spaces: Any) -> Manifest:
     """Write an artifact of `files` into `folder` and return its manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    written = manifest(folder, output=output)
+    written = manifest(folder, **spaces)
     (folder / MANIFEST).write_bytes(written.canonical())
     return written

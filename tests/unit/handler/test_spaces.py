@@ -17,7 +17,7 @@ from belay_api.spaces import (
     TupleSpace,
 )
 from belay_handler.acting import Actor
-from belay_handler.numbers import BadInput
+from belay_handler.observing import BadInput
 from belay_handler.requests import Reader
 from belay_handler.server import Answer, Ask, Server
 from belay_heads.observations import blank, numbers, parts

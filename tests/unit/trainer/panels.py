@@ -126,11 +126,12 @@ class Nested(Panel):
 
 
 class Counted(Panel):
-    """A part that is counted from 1."""
+    """A goal that is counted from 1."""
 
-    def __init__(self) -> None:
-        super().__init__(shows="dict")
-        self.observation_space = spaces.Dict({"goal": spaces.Discrete(4, start=1)})
+    def __init__(self, shows: str = "plain") -> None:
+        super().__init__(shows=shows)
+        goal = spaces.Discrete(4, start=1)
+        self.observation_space = goal if shows == "plain" else spaces.Dict({"goal": goal})
 
 
 for name, task in (("Panel", Panel), ("Nested", Nested), ("Counted", Counted)):

@@ -192,11 +192,11 @@ def test_one_of_another_library_is_told_by_name(imports: Imports, tmp_path: Path
     path, _, _ = _train("ppo", tmp_path)
 
     def contrib(settings: dict[str, Any]) -> None:
-        settings["policy_class"]["__module__"] = "sb3_contrib.ppo_mask.policies"
+        settings["policy_class"]["__module__"] = "sb3_contrib.common.recurrent.policies"
 
     told = imports.refused(_changed(path, tmp_path / "mask.zip", contrib), "--trust")
-    assert "sb3_contrib.ppo_mask.policies" in told
-    assert "ppo, dqn, sac, td3, a2c can be" in told
+    assert "sb3_contrib.common.recurrent.policies" in told
+    assert "ppo, dqn, sac, td3, a2c, qrdqn, tqc, crossq, maskablePPO can be" in told
 
 
 def test_an_environment_that_it_was_not_trained_in_is_refused(imports: Imports, tmp_path: Path) -> None:

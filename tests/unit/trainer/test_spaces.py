@@ -199,7 +199,12 @@ def test_propensities_are_the_librarys_probabilities(case: str) -> None:
             {"id": "panels:Nested-v0"},
             "key 'arm' of the observation: Dict spaces cannot be served: .*Flatten it in",
         ),
-        ("ppo", {"id": "panels:Counted-v0"}, "observations 'goal' start at 1, wanted 0: shift them in a wrapper"),
+        ("ppo", {"id": "panels:Counted-v0"}, "observations start at 1, wanted 0: shift them in a wrapper"),
+        (
+            "ppo",
+            {"id": "panels:Counted-v0", "kwargs": {"shows": "dict"}},
+            "observations 'goal' start at 1, wanted 0: shift them in a wrapper",
+        ),
         (
             "dqn",
             {"action": "dials"},

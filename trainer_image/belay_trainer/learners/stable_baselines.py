@@ -307,10 +307,10 @@ class StableBaselines(ABC):
         """
         space = self.model.observation_space
         if self._parts:
-            turned = transposed.image_space_keys if transposed is not None else ()
-            return parts.Separated(network, self._parts, space=space, channels_last=turned or ()).eval()
-        shape, turned = list(space.shape or ()), transposed is not None
-        return Preprocessed(network, self._constants(), channels_last=turned, shape=shape).eval()
+            keys = transposed.image_space_keys if transposed is not None else ()
+            return parts.Separated(network, self._parts, space=space, channels_last=keys or ()).eval()
+        shape = list(space.shape or ())
+        return Preprocessed(network, self._constants(), channels_last=transposed is not None, shape=shape).eval()
 
     def _gradient_steps(self) -> int:
         """Return how often the optimiser has stepped."""

@@ -1,7 +1,9 @@
-"""MaskablePPO's presets: those of PPO for tasks of nobody's. No task of Gymnasium's own is known better.
+"""MaskablePPO's preset: PPO's for tasks without one of their own, whatever the task.
 
-Source: RL Baselines3 Zoo names none either; Stable-Baselines3 Contrib's settings are those of PPO.
+Source: RL Baselines3 Zoo has none, and Stable-Baselines3 Contrib's own settings are those of PPO.
 """
+
+from dataclasses import replace
 
 from belay_api.algorithms.ppo import PPOSettings
 from belay_trainer.presets import ppo
@@ -12,4 +14,4 @@ PRESETS = {ELSEWHERE: ppo.PRESETS[ELSEWHERE]}
 
 def model(settings: PPOSettings, asked: Asked) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    return ppo.model(settings, asked, presets=PRESETS)
+    return ppo.model(settings, replace(asked, environment=ELSEWHERE))

@@ -6,9 +6,6 @@ Source: RL Baselines3 Zoo, hyperparams/ppo.yml.
 Departs: Pendulum-v1 without state-dependent exploration.
 """
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from belay_api.algorithms.common import Schedule
 from belay_api.algorithms.ppo import PPOSettings
 from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, Scaled, choose, scheduled
@@ -48,11 +45,9 @@ PRESETS = {
 }
 
 
-def model(
-    settings: PPOSettings, asked: Asked, *, presets: Mapping[str, Preset[PPOSettings]] = MappingProxyType(PRESETS)
-) -> Model:
+def model(settings: PPOSettings, asked: Asked) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(presets, settings, asked)
+    chosen = choose(PRESETS, settings, asked)
     found = chosen.settings
     experience = found.n_steps * chosen.copies
     # Fewer copies or steps than the preset's gather less than its batch, which cannot be larger than all there is.
