@@ -113,6 +113,8 @@ class Lineage(Model):
     `runtime.packages` brought."""
     code: str | None = None
     """Digest of the modules in `runtime.code`: `git:<commit>` or `sha256:<hex>` of the files; None: there are none."""
+    initial: str | None = None
+    """Digest of the artifact whose weights it began with; None: it began anew."""
 
 
 class Imported(Model):

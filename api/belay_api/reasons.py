@@ -29,6 +29,9 @@ class TrainingReason(StrEnum):
     """The API server refuses an object that this needs, and is asked again; the message repeats its words."""
     PENDING = "Pending"
     """No pod runs yet; the message says what the job waits for."""
+    WAITING_FOR_POLICY = "WaitingForPolicy"
+    """The RLPolicy that `initFrom` names does not exist, or its artifact is known to be broken. The job starts by
+    itself once that is mended."""
     TRAINING = "Training"
     """At least one seed is running."""
     SUSPENDED = "Suspended"

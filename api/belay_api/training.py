@@ -8,6 +8,7 @@ from pydantic import Field
 from belay_api.algorithms import AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
+from belay_api.init_from import InitFromSpec, InitialPolicy
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
@@ -260,6 +261,11 @@ class RLTrainingJobSpec(Model):
                 "another name",
             ),
             rule(
+                "has(self.initFrom) == has(oldSelf.initFrom)"
+                " && (!has(self.initFrom) || self.initFrom == oldSelf.initFrom)",
+                "spec.initFrom is frozen: results would not be comparable; create an RLTrainingJob of another name",
+            ),
+            rule(
                 "has(self.publish) == has(oldSelf.publish) && (!has(self.publish) || self.publish == oldSelf.publish)",
                 "spec.publish is frozen: create an RLTrainingJob of another name",
             ),
@@ -272,6 +278,8 @@ class RLTrainingJobSpec(Model):
     """What is scaled by running statistics."""
     algorithm: AlgorithmSpec
     """How it is learned."""
+    init_from: InitFromSpec | None = None
+    """Whose weights the seeds begin with; unset: nobody's, they begin anew."""
     budget: BudgetSpec
     """How much each seed may use."""
     seeds: SeedsSpec = SeedsSpec()
@@ -413,6 +421,8 @@ class RLTrainingJobStatus(ConditionedStatus):
     """Which algorithm learns."""
     template_hash: str | None = None
     """Hash of the frozen spec the Job was built from."""
+    initial: InitialPolicy | None = None
+    """What the seeds begin with, pinned when the job started; absent: they begin anew, or nothing is known yet."""
     seeds: list[SeedStatus] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["index"]},
@@ -451,6 +461,8 @@ class TrainingConfig(Model):
     """The frozen spec; `suspend` and most of `runtime` mean nothing inside the pod."""
     config_hash: str
     """Hash of the spec, for the artifact's lineage."""
+    initial: InitialPolicy | None = None
+    """What the seeds begin with; None: nothing."""
 
 
 class TrainingReport(Model):

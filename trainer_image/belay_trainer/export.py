@@ -110,6 +110,7 @@ def export(
             config_hash=run.config.config_hash,
             packages={"python": platform.python_version()} | {name: version(name) for name in packages} | run.packages,
             code=run.code,
+            initial=run.config.initial.digest if run.config.initial is not None else None,
         ),
         files=file_entries(folder),
     )

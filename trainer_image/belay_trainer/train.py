@@ -19,6 +19,7 @@ from belay_trainer.evaluate import Evaluator
 from belay_trainer.export import rehearse
 from belay_trainer.heartbeat import ProgressSink
 from belay_trainer.history import History
+from belay_trainer.initial import Initial, begin_from
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners.learner import Learner
 from belay_trainer.loop import Best, Loop
@@ -66,12 +67,14 @@ def train(
     heartbeat: ProgressSink,
     stop: Stop,
     history: History | None = None,
+    initial: Initial | None = None,
     patience_s: float = PATIENCE_S,
 ) -> Trained:
     """Train one seed to the end of its budget.
 
     Args:
         history: Keeps the metrics by timestep; None: nobody does.
+        initial: What it begins with, where there is no checkpoint; None: it begins anew.
         patience_s: How long to wait for a store that does not tell its checkpoints.
     Raises: BadConfiguration, Diverged, GivenUp, Interrupted; Stopped in the last evaluation.
     """
@@ -82,6 +85,9 @@ def train(
     def begin(learner: Learner, resume: "_Resume | None", *, collection: Any | None) -> Loop:
         learner.start()
         loop = Loop(run, learner, evaluator=evaluator, keeper=keeper, heartbeat=heartbeat, stop=stop, history=history)
+        loop.begins_trained = initial is not None
+        if resume is None and initial is not None:
+            begin_from(initial, learner, evaluator.environment, stop=stop)
         if resume is not None:
             loop.resume(resume.ref, resume.state, collection)
         log.info(

@@ -10,7 +10,7 @@ from belay_api.content import frozen, spec_hash
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.training import ArtifactRef, BestSeed, PublishSpec, TrainingConfig
 from belay_operator import children
-from belay_operator.training import job_key, runtime
+from belay_operator.training import initial, job_key, runtime
 from belay_operator.training.observed import Observed
 
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
@@ -43,6 +43,7 @@ def config_map(observed: Observed) -> dict[str, Any]:
         attempt=observed.attempt,
         spec=frozen(observed.spec),
         config_hash=observed.status.template_hash or spec_hash(observed.spec),
+        initial=observed.initial,
     )
     return owner.child(
         "v1",
@@ -121,7 +122,7 @@ def _pod(observed: Observed) -> dict[str, Any]:
         children.token_volume(),
         *job_key.volumes(observed.owner, observed.settings),
         *children.empty_dirs(["work", "tmp"]),
-        *runtime.volumes(observed.spec),
+        *runtime.volumes(observed.spec, initial.claim(observed.initial)),
     ]
     mounts = [
         {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
@@ -129,7 +130,7 @@ def _pod(observed: Observed) -> dict[str, Any]:
         *job_key.mounts(observed.settings),
         {"name": "work", "mountPath": names.WORK_DIR},
         {"name": "tmp", "mountPath": "/tmp"},
-        *runtime.mounts(observed.spec),
+        *runtime.mounts(observed.spec, initial.claim(observed.initial)),
     ]
     return {
         **children.restricted_pod(),

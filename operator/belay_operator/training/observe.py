@@ -19,6 +19,7 @@ from belay_operator.pods import pod_view
 from belay_operator.specs import InvalidSpec, read_spec
 from belay_operator.training import job_key
 from belay_operator.training.decide import decide
+from belay_operator.training.initial import PolicyView, policy_view, waits_for
 from belay_operator.training.observed import Observed, attempt_of
 from belay_operator.training.status import invalid_status, over
 from belay_operator.training.workloads import workload
@@ -48,6 +49,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         workload=view,
         settings=job_key.settings_of(view.annotations, settings) if view.ours else settings,
         strays=not view.exists and _strays(body, reader),
+        initial_policy=_initial_policy(owner, spec, status, reader),
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
     )
@@ -66,8 +68,12 @@ def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
 
 
 def related(change: Change, reader: Reader) -> Iterable[Key]:
-    """Return nothing: owner references and labels say all there is to say."""
-    return ()
+    """Return the jobs that wait for a policy to begin with, where it is new or the word on its artifact is."""
+    if change.kind != "RLPolicy" or len({policy_view(side) for side in change.sides}) == 1 < len(change.sides):
+        return ()
+    namespace, name = change.name
+    waiting = reader.naming(KIND_NAME, namespace, name)
+    return [Key(KIND_NAME, namespace, body["metadata"]["name"]) for body in waiting]
 
 
 def _check(owner: Owner, spec: RLTrainingJobSpec) -> None:
@@ -77,6 +83,14 @@ def _check(owner: Owner, spec: RLTrainingJobSpec) -> None:
             f"spec.seeds.required: {spec.seeds.required} of {spec.seeds.count} seeds cannot succeed. Nothing is "
             "started. Lower seeds.required or raise seeds.count."
         )
+
+
+def _initial_policy(
+    owner: Owner, spec: RLTrainingJobSpec, status: RLTrainingJobStatus, reader: Reader
+) -> PolicyView | None:
+    name = waits_for(spec, status)
+    body = reader.get("RLPolicy", owner.namespace, name) if name is not None else None
+    return None if body is None else policy_view(body)
 
 
 def _strays(body: Mapping[str, Any], reader: Reader) -> bool:

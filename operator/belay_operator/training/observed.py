@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from belay_api.init_from import InitialPolicy
 from belay_api.reasons import TrainingReason
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus, SeedPhase, TrainingReport
 from belay_api.wire import RunProgressRecord
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Settings
+from belay_operator.training.initial import PolicyView, pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class Observed:
     settings: Settings
     strays: bool = False  # the workload was deleted and is gone, but not all its pods are: they may still write
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
+    initial_policy: PolicyView | None = None  # that the seeds are to begin with; None: none, or it does not exist
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
     # read where the job may publish
 
@@ -96,6 +99,11 @@ class Observed:
         # A job of the same name that was deleted may still be on record, and so may an earlier attempt.
         ours = beat is not None and beat.uid == self.owner.uid and beat.attempt == self.attempt
         return beat if ours else None
+
+    @property
+    def initial(self) -> InitialPolicy | None:
+        """What the seeds begin with; None: nothing, or it is not known yet."""
+        return pinned(self.spec, self.status, self.initial_policy)
 
     @property
     def required(self) -> int:
