@@ -31,6 +31,7 @@ WORK_DIR = "/var/lib/belay"  # emptyDir: scratch, and checkpoints that wait for 
 PVC_DIR = "/store"  # where `storage.pvc` is mounted, in training (rw) and serving (ro) pods
 CODE_DIR = "/code"  # where `runtime.code` is mounted, read-only; not for git, which the trainer fetches
 GIT_CREDENTIALS_DIR = "/etc/belay-git"  # `username` and `password`, from the Secret in `runtime.code.git.credentials`
+INITIAL_DIR = "/initial"  # a claim with the artifact of `initFrom`, read-only
 DATA_DIR = "/data"  # each claim of `runtime.data` read-only, by its name
 TERMINATION_LOG = "/dev/termination-log"
 EXIT_DONE = 0

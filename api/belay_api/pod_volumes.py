@@ -22,6 +22,7 @@ OWN_PATHS = (
     "/etc/belay",
     names.JOB_KEY_FILE.rpartition("/")[0],
     names.GIT_CREDENTIALS_DIR,
+    names.INITIAL_DIR,
     "/opt/belay",
     "/proc",
     "/run/belay",  # what /var/run/belay is on Debian

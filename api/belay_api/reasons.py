@@ -33,6 +33,9 @@ class TrainingReason(StrEnum):
     """Trials look for settings; `status.search` says how far. The seeds train afterwards, with the best ones."""
     SEARCH_FAILED = "SearchFailed"
     """The search found no settings to train with; the message says why."""
+    WAITING_FOR_POLICY = "WaitingForPolicy"
+    """The RLPolicy that `initFrom` names does not exist, or its artifact is known to be broken. The job starts by
+    itself once that is mended."""
     TRAINING = "Training"
     """At least one seed is running."""
     SUSPENDED = "Suspended"

@@ -14,6 +14,7 @@ from belay_api.dataset import DatasetSpec, Floor, OfflineEstimate
 from belay_api.environment import ConstraintSpec, CostStatus, DrawSpec, RewardSpec, WrapperSpec
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.gates import Gates, Validation
+from belay_api.init_from import InitFromSpec, InitialPolicy
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
@@ -314,6 +315,18 @@ class RLTrainingJobSpec(Model):
                 "dataset.actions: which actions there are is for evaluation.environment to say: leave one of them out",
             ),
             rule(
+                "!has(self.initFrom) || has(self.environment)",
+                "initFrom begins a training in an environment, and a dataset is learned from anew: leave initFrom out",
+            ),
+            rule(
+                "!has(self.gates) || has(self.environment) || has(self.evaluation.environment)",
+                "gates are played: name evaluation.environment, to play them in, or leave gates out",
+            ),
+            rule(
+                "!has(self.search) || has(self.environment) || has(self.evaluation.environment)",
+                "a search compares returns: name evaluation.environment, to play trials in, or leave search out",
+            ),
+            rule(
                 "self.seeds.count == oldSelf.seeds.count && self.seeds.first == oldSelf.seeds.first"
                 " && has(self.seeds.required) == has(oldSelf.seeds.required)"
                 " && (!has(self.seeds.required) || self.seeds.required == oldSelf.seeds.required)",
@@ -323,9 +336,9 @@ class RLTrainingJobSpec(Model):
             *(
                 rule(
                     f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
-                    f"spec.{name} is frozen: create an RLTrainingJob of another name",
+                    f"spec.{name} is frozen: results would not be comparable; create an RLTrainingJob of another name",
                 )
-                for name in ("search", "gates", "publish")
+                for name in ("search", "initFrom", "gates", "publish")
             ),
         )
     }
@@ -338,6 +351,8 @@ class RLTrainingJobSpec(Model):
     """What is scaled by running statistics."""
     algorithm: AlgorithmSpec
     """How it is learned."""
+    init_from: InitFromSpec | None = None
+    """Whose weights the seeds begin with; unset: nobody's, they begin anew."""
     budget: BudgetSpec
     """How much each seed may use."""
     seeds: SeedsSpec = SeedsSpec()
@@ -524,6 +539,8 @@ class RLTrainingJobStatus(ConditionedStatus):
     """How far the search is, and what it found; absent: there is none, or no pod of it has told anything."""
     searched_at: Instant | None = None
     """When the search ended: from then on seeds train with the settings in `search.best`."""
+    initial: InitialPolicy | None = None
+    """What the seeds begin with, pinned when the job started; absent: they begin anew, or nothing is known yet."""
     seeds: list[SeedStatus] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["index"]},
@@ -570,6 +587,8 @@ class TrainingConfig(Model):
     """The frozen spec; `suspend` and most of `runtime` mean nothing inside the pod."""
     config_hash: str
     """Hash of the spec, for the artifact's lineage."""
+    initial: InitialPolicy | None = None
+    """What the seeds begin with; None: nothing."""
 
 
 class TrainingReport(Model):

@@ -126,6 +126,7 @@ def export(
             code=run.code,
             gpu=gpu.name(),
             dataset=f"sha256:{learner.from_dataset.data.sha256}" if learner.from_dataset else None,
+            initial=run.config.initial.digest if run.config.initial is not None else None,
         ),
         files=file_entries(folder),
     )

@@ -98,6 +98,7 @@ class Loop:
         self.resumed_from: int | None = None
         self.enough: str | None = None  # why the training ended before its budget
         self.diagnosis = Diagnosis(learner, evaluator.environment, budget=run.spec.budget.steps)
+        self.begins_trained = False  # with the weights of another training, whose return is the first to be beaten
         self.untried = False  # the environments come from a checkpoint, and have not got through a collection here
         self._run, self._evaluator, self._keeper, self._heartbeat, self._stop = run, evaluator, keeper, heartbeat, stop
         self._history, self._verdict = history or History(), verdict
@@ -225,7 +226,8 @@ class Loop:
             with suppress(Stopped):  # we go below
                 self._play_random()
         step = self.learner.timesteps
-        if not self._stop.asked and step >= self._after(self.state.evaluated_at, self._run.spec.evaluation.every):
+        due = step >= self._after(self.state.evaluated_at, self._run.spec.evaluation.every)
+        if not self._stop.asked and (due or (self.begins_trained and self.state.best is None)):
             with suppress(Stopped):  # we go just below
                 self._end_early(self.evaluate())
         if self._stop.asked:

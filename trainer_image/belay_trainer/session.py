@@ -13,6 +13,7 @@ from belay_trainer.errors import Interrupted
 from belay_trainer.evaluate import Stopped
 from belay_trainer.heartbeat import Heartbeat, ProgressSink
 from belay_trainer.history import History
+from belay_trainer.initial import Initial, open_initial
 from belay_trainer.keeper import Keeper
 from belay_trainer.measure import Measured, measure
 from belay_trainer.publish import publish
@@ -23,12 +24,13 @@ from belay_trainer.train import Trained, train
 
 
 def train_and_publish(
-    run: Run, *, work_dir: Path, pvc_dir: Path, logbook: httpx.Client | None, stop: Stop
+    run: Run, *, work_dir: Path, pvc_dir: Path, initial_dir: Path, logbook: httpx.Client | None, stop: Stop
 ) -> TrainingReport:
     """Return the report of a seed that succeeded, in a pod. Raises: TrainerError for every other end."""
     store = open_store(run, pvc_dir=pvc_dir, logbook=logbook)
     heartbeat = Heartbeat(logbook, run.config.namespace)
-    return train_in(run, work_dir=work_dir, store=store, heartbeat=heartbeat, stop=stop)
+    initial = open_initial(run, initial_dir, logbook=logbook)
+    return train_in(run, work_dir=work_dir, store=store, heartbeat=heartbeat, stop=stop, initial=initial)
 
 
 def train_in(
@@ -39,6 +41,7 @@ def train_in(
     heartbeat: ProgressSink,
     stop: Stop,
     history: History | None = None,
+    initial: Initial | None = None,
 ) -> TrainingReport:
     """Return the report of a seed that succeeded, wherever it keeps things and whoever hears of it.
 
@@ -47,7 +50,7 @@ def train_in(
     seal = Seal(run.key, index=run.index)
     keeper = Keeper(work_dir / "checkpoints", store, keep=run.spec.checkpoint.keep, seal=seal)
     try:
-        trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop, history=history)
+        trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop, history=history, initial=initial)
         weights = trained.learner.weights_sha256()
         measured = measure(trained, run, stop=stop)
         published = publish(trained, measured, run, store, work_dir=work_dir, stop=stop)

@@ -19,6 +19,7 @@ from belay_trainer.evaluate import Chooser, Evaluator
 from belay_trainer.export import rehearse
 from belay_trainer.heartbeat import ProgressSink
 from belay_trainer.history import History
+from belay_trainer.initial import Initial, begin_from
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners.learner import Learner
 from belay_trainer.loop import Best, Loop, Verdict
@@ -74,6 +75,7 @@ def train(
     heartbeat: ProgressSink,
     stop: Stop,
     history: History | None = None,
+    initial: Initial | None = None,
     verdict: Verdict = lambda _: None,
     beside_random: bool = True,
     patience_s: float = PATIENCE_S,
@@ -82,6 +84,7 @@ def train(
 
     Args:
         history: Keeps the metrics by timestep; None: nobody does.
+        initial: What it begins with, where there is no checkpoint; None: it begins anew.
         verdict: Of whoever may end it after an evaluation.
         beside_random: Probe the environment and play random actions first, to compare with.
         patience_s: How long to wait for a store that does not tell its checkpoints.
@@ -103,6 +106,9 @@ def train(
             verdict=verdict,
             beside_random=beside_random,
         )
+        loop.begins_trained = initial is not None
+        if resume is None and initial is not None:
+            begin_from(initial, learner, evaluator.environment, stop=stop)
         if resume is not None:
             loop.resume(resume.ref, resume.state, collection)
         log.info(

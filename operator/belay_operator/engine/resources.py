@@ -104,9 +104,13 @@ INDEXED_LABELS = (*PARENT_LABELS, names.FAMILY_LABEL)
 
 def policies_named(kind: str, obj: Mapping[str, Any]) -> set[str]:
     """Return the policies an object names, wanted or in any role of its status: who uses a policy needs no scan."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    if kind == "RLTrainingJob":  # once it is pinned, the name does not count any more
+        name = (spec.get("initFrom") or {}).get("policy")
+        return {name} if name and "initial" not in status else set()
     if kind != "RLRollout":
         return set()
-    wanted, status = (obj.get("spec") or {}).get("policy") or {}, obj.get("status") or {}
+    wanted = spec.get("policy") or {}
     named = {wanted.get("name"), *((status.get(role) or {}).get("policy") for role in _NAMING_ROLES)}
     return {name for name in named if name}
 

@@ -11,7 +11,7 @@ from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.searched import with_settings
 from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
 from belay_operator import children
-from belay_operator.training import job_key, runtime
+from belay_operator.training import initial, job_key, runtime
 from belay_operator.training.observed import Observed
 
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
@@ -60,6 +60,7 @@ def config_map(observed: Observed) -> dict[str, Any]:
         attempt=observed.attempt,
         spec=trained_spec(observed),
         config_hash=config_hash(observed),
+        initial=observed.initial,
     )
     return owner.child(
         "v1",
@@ -138,7 +139,7 @@ def _pod(observed: Observed) -> dict[str, Any]:
         children.token_volume(),
         *job_key.volumes(observed.owner, observed.settings),
         *children.empty_dirs(["work", "tmp"]),
-        *runtime.volumes(observed.spec),
+        *runtime.volumes(observed.spec, initial.claim(observed.initial)),
     ]
     mounts = [
         {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
@@ -146,7 +147,7 @@ def _pod(observed: Observed) -> dict[str, Any]:
         *job_key.mounts(observed.settings),
         {"name": "work", "mountPath": names.WORK_DIR},
         {"name": "tmp", "mountPath": "/tmp"},
-        *runtime.mounts(observed.spec),
+        *runtime.mounts(observed.spec, initial.claim(observed.initial)),
     ]
     return {
         **children.restricted_pod(),

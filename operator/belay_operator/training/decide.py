@@ -75,6 +75,7 @@ def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
             "algorithm": observed.spec.algorithm.chosen,
             "template_hash": before.template_hash or spec_hash(observed.spec),
             "search": search,
+            "initial": observed.initial,
             "seeds": seeds,
             "running": sum(seed.phase == SeedPhase.RUNNING for seed in seeds),
             "progress": search_progress(search) if observed.searching else progress(observed, seeds),
@@ -125,7 +126,8 @@ def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -
             return {}
         return {"apply": (build.policy(observed, publish, name, result.best),)}
     if not view.exists:
-        return {} if observed.strays or seen.over else _with_mounts(observed, *_workload(observed))
+        waits = observed.spec.init_from is not None and status.initial is None
+        return {} if observed.strays or seen.over or waits else _with_mounts(observed, *_workload(observed))
     if seen.over or not view.ours or view.deleting or view.end is not None:
         return {}
     changed = _workload(observed) if view.outdated else ()

@@ -20,6 +20,7 @@ from belay_operator.specs import InvalidSpec, read_spec
 from belay_operator.training import job_key, remover
 from belay_operator.training.cost import is_priced, is_spent, rates_of
 from belay_operator.training.decide import decide
+from belay_operator.training.initial import PolicyView, policy_view, waits_for
 from belay_operator.training.observed import Observed, attempt_of
 from belay_operator.training.status import invalid_status, over
 from belay_operator.training.workloads import workload
@@ -56,6 +57,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         spent=spent,
         strays=not view.exists and _strays(body, reader),
         remover=remover.view(owner, reader) if over(status) else None,
+        initial_policy=_initial_policy(owner, spec, status, reader),
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
     )
@@ -74,8 +76,12 @@ def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
 
 
 def related(change: Change, reader: Reader) -> Iterable[Key]:
-    """Return nothing: owner references and labels say all there is to say."""
-    return ()
+    """Return the jobs that wait for a policy to begin with, where it is new or the word on its artifact is."""
+    if change.kind != "RLPolicy" or len({policy_view(side) for side in change.sides}) == 1 < len(change.sides):
+        return ()
+    namespace, name = change.name
+    waiting = reader.naming(KIND_NAME, namespace, name)
+    return [Key(KIND_NAME, namespace, body["metadata"]["name"]) for body in waiting]
 
 
 def _check(owner: Owner, spec: RLTrainingJobSpec, settings: Settings) -> None:
@@ -91,6 +97,14 @@ def _check(owner: Owner, spec: RLTrainingJobSpec, settings: Settings) -> None:
             f"spec.cost.budget: {spec.cost.budget:g} would never be spent, for nothing has a price. Nothing is "
             "changed. Set cost.cpuHour, cost.gpuHour or cost.memoryGibHour, or the chart's operator.rates."
         )
+
+
+def _initial_policy(
+    owner: Owner, spec: RLTrainingJobSpec, status: RLTrainingJobStatus, reader: Reader
+) -> PolicyView | None:
+    name = waits_for(spec, status)
+    body = reader.get("RLPolicy", owner.namespace, name) if name is not None else None
+    return None if body is None else policy_view(body)
 
 
 def _strays(body: Mapping[str, Any], reader: Reader) -> bool:

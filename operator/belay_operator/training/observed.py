@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from belay_api.init_from import InitialPolicy
 from belay_api.reasons import AttemptEnd, TrainingReason
 from belay_api.search import SearchStatus
 from belay_api.summary import measured
@@ -12,6 +13,7 @@ from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus, SeedPhase
 from belay_api.wire import RunProgressRecord
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Ref, Settings
+from belay_operator.training.initial import PolicyView, pinned
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Observed:
     strays: bool = False  # the workload was deleted and is gone, but not all its pods are: they may still write
     remover: RemoverView | None = None  # None: there is none
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
+    initial_policy: PolicyView | None = None  # that the seeds are to begin with; None: none, or it does not exist
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
     # read where the job may publish
 
@@ -137,6 +140,11 @@ class Observed:
         """Return what pods of this attempt's search told last."""
         beats = [beat for beat in self.progress.values() if self._is_ours(beat)]
         return [beat.search for beat in beats if beat.search is not None]
+
+    @property
+    def initial(self) -> InitialPolicy | None:
+        """What the seeds begin with; None: nothing, or it is not known yet."""
+        return pinned(self.spec, self.status, self.initial_policy)
 
     @property
     def required(self) -> int:

@@ -14,23 +14,27 @@ from belay_api.training import RLTrainingJobSpec
 from belay_operator import children
 from belay_operator.engine.plan import Settings
 
-_CODE, _GIT, _SHM, _STORE = "code", "git", "shm", "store"  # our volumes, when asked for
+_CODE, _GIT, _INITIAL, _SHM, _STORE = "code", "git", "initial", "shm", "store"  # our volumes, when asked for
 _MODE = 0o440  # of credentials: the group is the pod's `fsGroup`
 
 
-def volumes(spec: RLTrainingJobSpec) -> list[dict[str, Any]]:
-    """Return the pod's volumes beyond those that every training pod has."""
+def volumes(spec: RLTrainingJobSpec, initial: str | None = None) -> list[dict[str, Any]]:
+    """Return the pod's volumes beyond those that every training pod has.
+
+    Args:
+        initial: Claim with the artifact that the seeds begin with; None: it lies on none.
+    """
     runtime = spec.runtime
     found = _code_volumes(runtime.code) if runtime.code is not None else []
-    found += [_volume(name, claim, written=name == _STORE) for claim, name in _claims(spec).items()]
+    found += [_volume(name, claim, written=name == _STORE) for claim, name in _claims(spec, initial).items()]
     if runtime.shm is not None:
         found.append({"name": _SHM, "emptyDir": {"medium": "Memory", "sizeLimit": str(runtime.shm)}})
     return [*found, *({**volume.said(), "name": _user(volume.name)} for volume in runtime.volumes)]
 
 
-def mounts(spec: RLTrainingJobSpec) -> list[dict[str, Any]]:
-    """Return where the trainer finds them."""
-    runtime, claims = spec.runtime, _claims(spec)
+def mounts(spec: RLTrainingJobSpec, initial: str | None = None) -> list[dict[str, Any]]:
+    """Return where the trainer finds them; `initial` as in `volumes`."""
+    runtime, claims = spec.runtime, _claims(spec, initial)
     found = _code_mounts(runtime.code, claims) if runtime.code is not None else []
     for one in runtime.data:
         part = {"subPath": one.path} if one.path is not None else {}
@@ -38,6 +42,8 @@ def mounts(spec: RLTrainingJobSpec) -> list[dict[str, Any]]:
         found.append({"name": claims[one.claim], "mountPath": path, "readOnly": True, **part})
     if spec.storage.pvc is not None:
         found.append({"name": _STORE, "mountPath": names.PVC_DIR})
+    if initial is not None:
+        found.append({"name": claims[initial], "mountPath": names.INITIAL_DIR, "readOnly": True})
     if runtime.shm is not None:
         found.append({"name": _SHM, "mountPath": "/dev/shm"})
     return [*found, *({**mount.said(), "name": _user(mount.name)} for mount in runtime.volume_mounts)]
@@ -95,7 +101,7 @@ def _code_mounts(code: CodeSpec, claims: Mapping[str, str]) -> list[dict[str, An
     return []
 
 
-def _claims(spec: RLTrainingJobSpec) -> dict[str, str]:
+def _claims(spec: RLTrainingJobSpec, initial: str | None) -> dict[str, str]:
     """Return the volume of each claim: one for all its mounts, because a kubelet mounts a claim in one way a pod."""
     found: dict[str, str] = {}
     if spec.storage.pvc is not None:
@@ -104,6 +110,8 @@ def _claims(spec: RLTrainingJobSpec) -> dict[str, str]:
         found.setdefault(spec.runtime.code.pvc.claim, _CODE)
     for one in spec.runtime.data:
         found.setdefault(one.claim, f"data-{one.name}")
+    if initial is not None:
+        found.setdefault(initial, _INITIAL)
     return found
 
 

@@ -13,6 +13,7 @@ from belay_api.training import Aggregate, BestSeed, RLTrainingJobStatus, SeedPha
 from belay_api.units import format_duration
 from belay_operator.engine.blocked import calls_invalid, words_about
 from belay_operator.pods import over_quota
+from belay_operator.training.initial import waits_for
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import complete, published
 
@@ -53,6 +54,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         _old_pods,
         _suspended,
         _budget_spent,
+        _waits_for_policy,
         _searching if observed.searching else _training,
         _cannot_start,
         _unschedulable,
@@ -230,6 +232,17 @@ def _budget_spent(observed: Observed, status: RLTrainingJobStatus) -> Situation 
         "status.cost says what each seed has cost."
     )
     return Situation(TrainingPhase.SUSPENDED, TrainingReason.BUDGET_SPENT, message, rests=True)
+
+
+def _waits_for_policy(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    name, policy = waits_for(observed.spec, status), observed.initial_policy
+    if name is None:
+        return None
+    message = f"spec.initFrom.policy: there is no RLPolicy {name} in namespace {observed.owner.namespace}. "
+    if policy is not None:
+        message = f"spec.initFrom.policy: the artifact of RLPolicy {name} is not as it should be: {policy.broken} "
+    message += "No pod is started. The job goes on by itself once it is there and whole."
+    return Situation(TrainingPhase.PENDING, TrainingReason.WAITING_FOR_POLICY, message)
 
 
 def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:

@@ -32,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--index", default=os.environ.get(names.INDEX_ENV), help="completion index")
     parser.add_argument("--work-dir", type=Path, default=Path(names.WORK_DIR), help="scratch and local checkpoints")
     parser.add_argument("--pvc-dir", type=Path, default=Path(names.PVC_DIR), help="where storage.pvc is mounted")
+    parser.add_argument(
+        "--initial-dir", type=Path, default=Path(names.INITIAL_DIR), help="of initFrom: claim or policy"
+    )
     parser.add_argument("--termination-log", type=Path, default=Path(names.TERMINATION_LOG), help="for the report")
     parser.add_argument("--logbook-url", default=os.environ.get(names.LOGBOOK_URL_ENV), help="unset: no logbook")
     parser.add_argument("--token-file", type=Path, default=Path(names.TOKEN_FILE), help="bearer token for the logbook")
@@ -86,7 +89,7 @@ def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
 
         _watch(run, options, stop)
         stop.follow(sys.stdin.fileno())  # whoever runs us
-        return live_here(run, options.local, stop=stop)
+        return live_here(run, options.local, initial_dir=options.initial_dir, stop=stop)
     if run.spec.search is not None:
         from belay_trainer.search.worker import search_in_pod as live  # noqa: PLC0415
     else:
@@ -95,7 +98,8 @@ def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
     _watch(run, options, stop)
     url, token = options.logbook_url, options.token_file
     logbook = connect(url, token, key=run.key, uid=run.config.uid) if url else None
-    return live(run, work_dir=options.work_dir, pvc_dir=options.pvc_dir, logbook=logbook, stop=stop)
+    folders = {"work_dir": options.work_dir, "pvc_dir": options.pvc_dir, "initial_dir": options.initial_dir}
+    return live(run, **folders, logbook=logbook, stop=stop)
 
 
 def _failure(run: Run | None, index: str | None, outcome: str, message: str) -> TrainingReport:

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML with an RLTrainingJob")
     parser.add_argument("--name", help="which one, where the file has several")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/NAME; goes on with what is there")
+    parser.add_argument("--init-from", type=Path, metavar="FOLDER", help="artifact whose weights the seeds begin with")
     parser.add_argument("--parallel", type=_at_least_one, metavar="N", help="seeds at once; default: by cores")
 
 
@@ -29,7 +30,13 @@ def run(options: argparse.Namespace) -> int:
     from belay_trainer.local.run import run_here  # noqa: PLC0415
 
     try:
-        return run_here(options.config, name=options.name, out=options.out, parallel=options.parallel)
+        return run_here(
+            options.config,
+            name=options.name,
+            out=options.out,
+            parallel=options.parallel,
+            init_from=options.init_from,
+        )
     except TrainerError as error:
         print(f"belay-trainer run: {error}", file=sys.stderr)
         return error.exit_code

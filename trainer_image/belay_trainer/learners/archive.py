@@ -1,6 +1,7 @@
 """`training.zip`: what Stable-Baselines3 loads a model from, the same bytes whenever the same training ran."""
 
 import io
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -13,12 +14,16 @@ _ADDRESS = re.compile(rb" at 0x[0-9a-f]+")
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can tell
 
 
-def write(model: BaseAlgorithm, path: Path, *, instead: dict[str, Any]) -> None:
+STATISTICS = "statistics.json"  # which the library leaves out, and a training that begins with the policy needs
+
+
+def write(model: BaseAlgorithm, path: Path, *, instead: dict[str, Any], statistics: dict[str, dict[str, Any]]) -> None:
     """Write the model as the library saves it, without what differs from run to run.
 
     Args:
         instead: What stands in the file in place of attributes that a checkpoint gives back: what was pickled once has
             the same values and is pickled to other bytes.
+        statistics: Running ones of observations and rewards, by name; empty: there are none.
     """
     content, now = io.BytesIO(), {name: getattr(model, name) for name in instead}
     vars(model).update(instead)
@@ -32,3 +37,5 @@ def write(model: BaseAlgorithm, path: Path, *, instead: dict[str, Any]) -> None:
             if name == "data":  # beside every pickled object stand its members in words, with their addresses
                 part = _ADDRESS.sub(b"", part)
             zipped.writestr(zipfile.ZipInfo(name, _LONG_AGO), part)
+        if statistics:
+            zipped.writestr(zipfile.ZipInfo(STATISTICS, _LONG_AGO), json.dumps(statistics, sort_keys=True))

@@ -32,7 +32,8 @@ from belay_trainer.environments import Environment
 from belay_trainer.errors import AlgorithmFailed, BadConfiguration, Diverged, TrainerError
 from belay_trainer.evaluate import Policy
 from belay_trainer.imports import import_own, place
-from belay_trainer.learners.learner import Internals, Networks
+from belay_trainer.learners.fitting import copy_fitting
+from belay_trainer.learners.learner import Internals, Networks, Start
 from belay_trainer.randomness import untouched
 from belay_trainer.words import did_you_mean
 
@@ -154,6 +155,14 @@ class Custom:
             return
         self._task.observations = collection["observations"]
         self._vector.envs[:] = collection["environments"]
+
+    def begin_from(self, start: Start) -> None:
+        """See `Learner.begin_from`. Another algorithm's policy fits where its parameters have the same names."""
+        same = start.algorithm == self.algorithm
+        for name, network in self._networks().items():
+            if name == "policy" or (same and name in start.networks):
+                advice = "Build the same network, or leave initFrom out."
+                copy_fitting(start.networks.get(name, {}), network.state_dict(), title=start.title, advice=advice)
 
     def weights(self) -> dict[str, Any]:
         """See `Learner.weights`: of what is served. What else the algorithm remembers is in `state`."""

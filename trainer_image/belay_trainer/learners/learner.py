@@ -45,6 +45,19 @@ class Internals:
     exploration: float | None = None  # share of actions that are random now; None: it explores by other means
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What was read of a policy that a training is to begin with: tensors and numbers, from whoever made it."""
+
+    title: str  # what sentences call it
+    algorithm: str | None  # as its manifest says; None: it does not
+    normaliser: NormaliserConstants | None  # by which its networks scale observations; None: they do not
+    observations: int  # that the normaliser has seen, about
+    networks: dict[str, dict[str, torch.Tensor]]  # state_dicts by name, such as `policy`
+    variables: dict[str, torch.Tensor]  # trained tensors that are part of no network
+    statistics: dict[str, dict[str, Any]] | None  # as `training.zip` has them; None: it has none
+
+
 class Learner(Protocol):
     """One seed's training in some library."""
 
@@ -115,6 +128,13 @@ class Learner(Protocol):
 
     def restore(self, state: dict[str, Any], collection: Any | None) -> None:
         """Take up what `state` and `collection` returned, after `start`. Without a collection new episodes begin."""
+
+    def begin_from(self, start: Start) -> None:
+        """Take the weights of a policy, after `start`: all of them where it is of the same algorithm, the policy's own
+        network where that has the same parameters. Optimisers begin anew.
+
+        Raises: BadConfiguration naming what does not fit.
+        """
 
     def weights(self) -> dict[str, Any]:
         """Return a copy of what the policy is: every weight, optimiser and running statistic, and its timestep."""

@@ -38,7 +38,8 @@ from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.evaluate import Policy
 from belay_trainer.learners import archive, parts, policy_kwargs
-from belay_trainer.learners.learner import Internals, Networks
+from belay_trainer.learners.fitting import copy_fitting
+from belay_trainer.learners.learner import Internals, Networks, Start
 from belay_trainer.learners.networks import Preprocessed
 from belay_trainer.metrics import of_episodes
 from belay_trainer.presets.preset import Asked, Model
@@ -56,6 +57,10 @@ COUNTERS = (
 )
 _COLLECTION = ("_last_original_obs", "_last_episode_starts", "action_space", "action_noise")
 _STATISTICS = ("obs_rms", "ret_rms")
+_POLICY = (  # beginnings of the names of what acts, in the library's policies
+    "features_extractor.", "pi_features_extractor.", "mlp_extractor.policy_net.", "action_net.", "log_std", "actor.",
+    "q_net.", "quantile_net.",
+)  # fmt: skip
 _ENTROPY = 5.0  # nats an action's number; at most log 2 where it is squashed, and tuned to about -1
 LIBRARY = ("torch", "stable-baselines3")  # distributions, see `Learner.packages`
 CONTRIB = (*LIBRARY, "sb3-contrib")
@@ -253,6 +258,24 @@ class StableBaselines(ABC):
         for layer, saved in zip(self._layers(), collection["layers"], strict=True):
             vars(layer).update(saved)  # in place: the model holds this very object
 
+    def begin_from(self, start: Start) -> None:
+        """See `Learner.begin_from`."""
+        self._check_scaling(start)
+        theirs, ours = start.networks.get("policy", {}), self.model.policy.state_dict()
+        advice = "Set net_arch and policy_kwargs as its config.json has them, or leave initFrom out."
+        if start.algorithm != self.algorithm:
+            ours = {name: tensor for name, tensor in ours.items() if name.startswith(_POLICY)}
+            advice = f"It was trained by {start.algorithm or 'nobody knows what'}: use that algorithm."
+        copy_fitting(theirs, ours, title=start.title, advice=advice)
+        if start.algorithm == self.algorithm:
+            for name, tensor in self._variables().items():
+                if name in start.variables and start.variables[name].shape == tensor.shape:
+                    tensor.data.copy_(start.variables[name])
+        if self._normaliser is not None:
+            self._set_statistics(start)
+            self._begin_episodes()
+            self._set_statistics(start)  # the first observations of the copies are none of what it has seen
+
     def weights(self) -> dict[str, Any]:
         """See `Learner.weights`."""
         return copy.deepcopy(self._weights()) | {"timesteps": self.timesteps}
@@ -285,7 +308,7 @@ class StableBaselines(ABC):
 
     def save(self, path: Path) -> None:
         """See `Learner.save`."""
-        archive.write(self.model, path, instead=self._unstarted)
+        archive.write(self.model, path, instead=self._unstarted, statistics=self._statistics())
 
     @abstractmethod
     def _iterate(self) -> None:
@@ -337,6 +360,39 @@ class StableBaselines(ABC):
         self.model._last_episode_starts = np.ones((self.model.env.num_envs,), dtype=bool)
         if self._normaliser is not None:
             self.model._last_original_obs = self._normaliser.get_original_obs()
+
+    def _statistics(self) -> dict[str, dict[str, Any]]:
+        """Return the running statistics as JSON has them; without a normaliser there are none."""
+        found = (
+            {}
+            if self._normaliser is None
+            else {name: vars(getattr(self._normaliser, name)) for name in _STATISTICS if self._has(name)}
+        )
+        return {
+            name: {key: np.asarray(value).ravel().tolist() for key, value in values.items()}
+            for name, values in found.items()
+        }
+
+    def _set_statistics(self, start: Start) -> None:
+        known = start.statistics or {}
+        if "obs_rms" not in known and start.normaliser is not None:
+            constants = start.normaliser
+            known = known | {
+                "obs_rms": {"mean": constants.mean, "var": constants.variance, "count": start.observations}
+            }
+        for name in (name for name in _STATISTICS if name in known and self._has(name)):
+            running = getattr(self._normaliser, name)
+            for key, values in known[name].items():
+                setattr(running, key, _shaped(values, like=getattr(running, key)))
+
+    def _check_scaling(self, start: Start) -> None:
+        """Check that observations are scaled as the policy's were. Raises: BadConfiguration."""
+        theirs, ours = start.normaliser is not None, self._constants() is not None
+        if theirs != ours:
+            raise BadConfiguration(
+                f"initFrom: {start.title} was trained {'with' if theirs else 'without'} scaled observations, and this "
+                f"training is {'without' if theirs else 'with'}. Set normalize: {{observation: {str(theirs).lower()}}}."
+            )
 
     def _set(self, attributes: dict[str, Any]) -> None:
         for name, value in attributes.items():
@@ -478,6 +534,12 @@ def _sides(space: Any) -> list[int]:
 def _scalable(probe: Environment) -> bool:
     space = probe.observation_space
     return isinstance(space, spaces.Box) and not is_image_space(space)
+
+
+def _shaped(values: Any, *, like: Any) -> Any:
+    """Return numbers of a file in the shape and type of those that they replace."""
+    found = np.asarray(values, dtype=np.float64).reshape(np.shape(like))
+    return found if isinstance(like, np.ndarray) else float(found)
 
 
 def _own_state(layer: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from belay_api.content import frozen, spec_hash
+from belay_api.init_from import InitialPolicy
 from belay_api.training import ArtifactRef, TrainingConfig, TrainingReport
 from belay_api.wire import RunProgress
 from belay_trainer import files
@@ -144,8 +145,11 @@ class RunFolder:
         done = report is not None and report.outcome == "Succeeded" and report.artifact is not None
         return report if done and (self.artifact(report.artifact) / "manifest.json").is_file() else None
 
-    def take_up(self, manifest: Manifest) -> TrainingConfig:
+    def take_up(self, manifest: Manifest, initial: InitialPolicy | None = None) -> TrainingConfig:
         """Return what is trained here, after writing it down.
+
+        Args:
+            initial: What the seeds begin with; None: they begin anew.
 
         Raises: BadConfiguration when something else was begun here before.
         """
@@ -157,6 +161,7 @@ class RunFolder:
             attempt=1,
             spec=spec,
             config_hash=spec_hash(spec),
+            initial=initial,
         )
         if self.config_file.exists():
             self._compare(config)

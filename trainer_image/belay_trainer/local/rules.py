@@ -37,6 +37,13 @@ TWINS: dict[str, Twin] = {
     f"has(self.dataset) == ({' || '.join(f'has(self.algorithm.{name})' for name in FROM_DATASET)})": (
         lambda it: ("dataset" in it) == any(name in it["algorithm"] for name in FROM_DATASET)
     ),
+    "!has(self.initFrom) || has(self.environment)": lambda it: "initFrom" not in it or "environment" in it,
+    "!has(self.gates) || has(self.environment) || has(self.evaluation.environment)": (
+        lambda it: "gates" not in it or _is_played(it)
+    ),
+    "!has(self.search) || has(self.environment) || has(self.evaluation.environment)": (
+        lambda it: "search" not in it or _is_played(it)
+    ),
     "has(self.dataset) || !has(self.evaluation.environment)": (
         lambda it: "dataset" in it or "environment" not in it.get("evaluation", {})
     ),
@@ -71,6 +78,11 @@ TWINS: dict[str, Twin] = {
         lambda it: len(it["family"]) <= 39 and it["family"][:1].islower()
     ),
 }
+
+
+def _is_played(it: Mapping[str, Any]) -> bool:
+    """Whether a job has an environment to play its policies in."""
+    return "environment" in it or "environment" in it.get("evaluation", {})
 
 
 def twin(rule: str) -> Twin | None:

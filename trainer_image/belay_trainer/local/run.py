@@ -1,12 +1,15 @@
 """A run from its YAML to its report, in reading order."""
 
+import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from belay_api import names
+from belay_api.artifact import MANIFEST
+from belay_api.init_from import InitialPolicy
 from belay_api.training import TrainingConfig, TrainingReport
-from belay_trainer.errors import EXIT_GATES_FAILED, Interrupted
+from belay_trainer.errors import EXIT_GATES_FAILED, BadConfiguration, Interrupted
 from belay_trainer.local.display import Display, display_for
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.manifest import Manifest, read_manifest
@@ -17,13 +20,16 @@ from belay_trainer.reporting.training import POLICY, Result, finding_lines, resu
 STOPPED_AT_ONCE = 130  # 128 + SIGINT, as a process that ctrl-C killed
 
 
-def run_here(config_file: Path, *, name: str | None, out: Path | None, parallel: int | None) -> int:
+def run_here(
+    config_file: Path, *, name: str | None, out: Path | None, parallel: int | None, init_from: Path | None = None
+) -> int:
     """Train every seed of an RLTrainingJob that is not finished, report, and return the exit code.
 
     Args:
         name: Which RLTrainingJob, where the file has several.
         out: The run's folder; None: runs/<name>.
         parallel: Seeds at work at once; None: by cores.
+        init_from: Folder of the artifact that the seeds begin with; None: they begin anew.
     Raises: BadConfiguration, InUse.
     """
     manifest = read_manifest(config_file, name=name)
@@ -31,19 +37,20 @@ def run_here(config_file: Path, *, name: str | None, out: Path | None, parallel:
     asked = Asked()
     asked.listen()
     with folder.locked() as lock:
-        config = folder.take_up(manifest)
+        config = folder.take_up(manifest, _initial(manifest, init_from))
         display = display_for(sys.stderr)
         _say_what_is_left_out(manifest, display)
         seeds_read = folder.config_file
         if config.spec.search is not None:
             try:
-                found, workers = search(folder, config, lock, parallel=parallel, asked=asked, display=display)
+                where = {"parallel": parallel, "asked": asked, "display": display, "initial": init_from}
+                found, workers = search(folder, config, lock, **where)
             finally:
                 display.close()
             if found is None:
                 return _nothing_found(workers, asked)
             config, seeds_read, display = found, folder.seeds_file, display_for(sys.stderr)
-        seeds = Seeds(folder, config, seeds_read, lock)
+        seeds = Seeds(folder, config, seeds_read, lock, initial=init_from)
         try:
             seeds.train(parallel=places(manifest.spec, parallel), asked=asked, display=display)
         finally:
@@ -63,6 +70,22 @@ def _nothing_found(workers: Workers, asked: Asked) -> int:
     for words in dict.fromkeys(report.message for report in workers.reports.values() if report.message):
         print(f"belay-trainer run: {words}", file=sys.stderr)
     return exit_code(workers.codes, count=len(workers.codes), required=len(workers.codes) + 1)
+
+
+def _initial(manifest: Manifest, folder: Path | None) -> InitialPolicy | None:
+    """Return the policy in a folder, pinned. Raises: BadConfiguration."""
+    if folder is None:
+        if manifest.spec.init_from is not None:
+            raise BadConfiguration(
+                "spec.initFrom names a policy of a cluster. Name the folder of its artifact with --init-from, such as "
+                "one below artifacts/ of another run."
+            )
+        return None
+    try:
+        content = (folder / MANIFEST).read_bytes()
+    except OSError as error:
+        raise BadConfiguration(f"--init-from {folder} is no artifact: {error}.") from error
+    return InitialPolicy(digest=f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
 def _say_what_is_left_out(manifest: Manifest, display: Display) -> None:

@@ -6,6 +6,7 @@ from belay_api.training import StorageSpec, TrainingReport
 from belay_api.wire import RunProgress
 from belay_trainer.config import Run
 from belay_trainer.history import History
+from belay_trainer.initial import open_initial
 from belay_trainer.local.folder import RunFolder, SeedFolder
 from belay_trainer.session import train_in
 from belay_trainer.stop import Stop
@@ -30,8 +31,11 @@ class NewestHeartbeat:
         """Nothing waits."""
 
 
-def train_here(run: Run, root: Path, *, stop: Stop) -> TrainingReport:
+def train_here(run: Run, root: Path, *, initial_dir: Path, stop: Stop) -> TrainingReport:
     """Return the report of a seed that succeeded, trained in the run's folder `root`.
+
+    Args:
+        initial_dir: With the artifact that it begins with, where it does.
 
     Raises: TrainerError for every other end.
     """
@@ -42,8 +46,9 @@ def train_here(run: Run, root: Path, *, stop: Stop) -> TrainingReport:
     )
     store = LocalStore(root, address=_address(run.spec.storage))
     heartbeat = NewestHeartbeat(folder.heartbeat)
+    also = {"history": history, "initial": open_initial(run, initial_dir)}
     try:
-        return train_in(run, work_dir=folder.path, store=store, heartbeat=heartbeat, stop=stop, history=history)
+        return train_in(run, work_dir=folder.path, store=store, heartbeat=heartbeat, stop=stop, **also)
     finally:
         history.close()
 

@@ -48,6 +48,7 @@ class Seeds:
     config: TrainingConfig
     config_file: Path  # where it stands
     lock: int  # descriptor that a seed inherits, so that the folder is taken while it lives
+    initial: Path | None = None  # folder of the artifact that the seeds begin with; None: they begin anew
     reports: dict[int, TrainingReport] = field(default_factory=dict)  # by index, of those that have ended
     codes: dict[int, int] = field(default_factory=dict)  # their exit codes; 0 of those that were finished before
     _at_work: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -107,6 +108,8 @@ class Seeds:
             "local": self.folder.root,
             "termination-log": folder.report,
         }
+        if self.initial is not None:
+            flags["initial-dir"] = self.initial
         command = [
             sys.executable,
             "-m",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from belay_api.training import TrainingReport
 from belay_trainer.config import Run
+from belay_trainer.initial import open_initial
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.seed import NewestHeartbeat
 from belay_trainer.search.journal import FileLines, Journal
@@ -11,12 +12,15 @@ from belay_trainer.search.worker import search_in
 from belay_trainer.stop import Stop
 
 
-def search_here(run: Run, root: Path, *, stop: Stop) -> TrainingReport:
+def search_here(run: Run, root: Path, *, initial_dir: Path, stop: Stop) -> TrainingReport:
     """Return the report of a worker that has nothing left to do in the run's folder `root`.
 
+    Args:
+        initial_dir: With the artifact that trials begin with, where they do.
     Raises: TrainerError for every other end.
     """
     folder = RunFolder(root)
     place = folder.worker(run.index)
     journal = Journal(FileLines(folder.journal), key=None, stop=stop)
-    return search_in(run, journal, work_dir=place.path, heartbeat=NewestHeartbeat(place.heartbeat), stop=stop)
+    also = {"heartbeat": NewestHeartbeat(place.heartbeat), "initial": open_initial(run, initial_dir)}
+    return search_in(run, journal, work_dir=place.path, stop=stop, **also)

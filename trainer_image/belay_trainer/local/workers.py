@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from belay_api.content import spec_hash
 from belay_api.search import SearchStatus
@@ -74,15 +75,23 @@ def places(config: TrainingConfig, asked_for: int | None) -> int:
 
 
 def search(
-    folder: RunFolder, config: TrainingConfig, lock: int, *, parallel: int | None, asked: Asked, display: Display
+    folder: RunFolder,
+    config: TrainingConfig,
+    lock: int,
+    *,
+    parallel: int | None,
+    asked: Asked,
+    display: Display,
+    initial: Path | None = None,
 ) -> tuple[TrainingConfig | None, Workers]:
     """Return what the seeds train with, found now or by an earlier run, and the processes that searched.
 
     Args:
         parallel: Trials at work at once; None: by cores.
+        initial: Folder of the artifact that trials begin with; None: they begin anew.
     Returns: None: nothing was found, or somebody asked to stop; exit codes and last words of the processes say why.
     """
-    found = Workers(folder, config, folder.config_file, lock)
+    found = Workers(folder, config, folder.config_file, lock, initial=initial)
     if folder.seeds_file.exists():
         return TrainingConfig.model_validate_json(folder.seeds_file.read_bytes()), found
     found.train(parallel=places(config, parallel), asked=asked, display=display)

@@ -18,6 +18,7 @@ from belay_api.wire import RunEvaluation, RunProgress
 from belay_trainer.config import Run
 from belay_trainer.errors import Diverged
 from belay_trainer.history import History
+from belay_trainer.initial import Initial
 from belay_trainer.keeper import Keeper
 from belay_trainer.search.study import EVALUATIONS, Study, Trial
 from belay_trainer.stop import Stop
@@ -63,7 +64,9 @@ class Silent:
         """Nothing waits."""
 
 
-def play(run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop) -> float | None:
+def play(
+    run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, initial: Initial | None = None
+) -> float | None:
     """Return what a trial is worth: see `worth`. None: it was pruned.
 
     Raises: BadConfiguration, Diverged, Interrupted; Stopped in its last evaluation; whatever the environment raises.
@@ -83,6 +86,7 @@ def play(run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop) ->
                 stop=stop,
                 history=History([watch], budget=spec.budget.steps),
                 verdict=watch.verdict,
+                initial=initial,
                 beside_random=False,
             )
         finally:

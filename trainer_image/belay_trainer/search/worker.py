@@ -14,6 +14,7 @@ from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, Interrupted, StoreError, TrainerError
 from belay_trainer.evaluate import Stopped
 from belay_trainer.heartbeat import Heartbeat, ProgressSink
+from belay_trainer.initial import Initial, open_initial
 from belay_trainer.search.journal import Journal, open_lines
 from belay_trainer.search.spaces import space_of
 from belay_trainer.search.study import Study, Trial
@@ -26,18 +27,27 @@ log = logging.getLogger(__name__)
 
 
 def search_in_pod(
-    run: Run, *, work_dir: Path, pvc_dir: Path, logbook: httpx.Client | None, stop: Stop
+    run: Run, *, work_dir: Path, pvc_dir: Path, initial_dir: Path, logbook: httpx.Client | None, stop: Stop
 ) -> TrainingReport:
     """Return the report of a search pod that has nothing left to do. Raises: TrainerError for every other end."""
     journal = Journal(open_lines(run, pvc_dir=pvc_dir, logbook=logbook), key=run.key, stop=stop)
-    return search_in(run, journal, work_dir=work_dir, heartbeat=Heartbeat(logbook, run.config.namespace), stop=stop)
+    heartbeat, initial = Heartbeat(logbook, run.config.namespace), open_initial(run, initial_dir, logbook=logbook)
+    return search_in(run, journal, work_dir=work_dir, heartbeat=heartbeat, stop=stop, initial=initial)
 
 
 def search_in(
-    run: Run, journal: BaseJournalBackend, *, work_dir: Path, heartbeat: ProgressSink, stop: Stop
+    run: Run,
+    journal: BaseJournalBackend,
+    *,
+    work_dir: Path,
+    heartbeat: ProgressSink,
+    stop: Stop,
+    initial: Initial | None = None,
 ) -> TrainingReport:
     """Return the report of a worker that has nothing left to do, wherever its journal lies and whoever hears of it.
 
+    Args:
+        initial: What trials begin with; None: they begin anew.
     Raises: BadConfiguration for a search that cannot be, GivenUp for one whose trials all fail; Interrupted.
     """
     study = open_study(run, journal)
@@ -46,7 +56,7 @@ def search_in(
     try:
         _tell(run, study.status(), heartbeat, life)
         while (trial := study.next()) is not None:
-            _try(run, study, trial, work_dir=work_dir, stop=stop)
+            _try(run, study, trial, work_dir=work_dir, stop=stop, initial=initial)
             _give_up(status := study.status())
             _tell(run, status, heartbeat, life)
         status = study.status(importance=True)
@@ -75,11 +85,13 @@ def open_study(run: Run, journal: BaseJournalBackend) -> Study:
     )
 
 
-def _try(run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop) -> None:
+def _try(
+    run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, initial: Initial | None
+) -> None:
     """Play a trial and note what came of it. Raises: Interrupted, StoreError."""
     log.info("trial %d: %s", trial.number, trial.settings)
     try:
-        value = play(run, study, trial, work_dir=work_dir, stop=stop)
+        value = play(run, study, trial, work_dir=work_dir, stop=stop, initial=initial)
     except (Interrupted, Stopped) as error:
         study.put_back(trial)
         raise Interrupted(f"asked to stop; the next pod in this place begins trial {trial.number} again.") from error
