@@ -28,7 +28,7 @@ from belay_trainer.heartbeat import PERIOD_S, ProgressSink
 from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners.learner import Learner
-from belay_trainer.metrics import named
+from belay_trainer.metrics import named, of_costs
 from belay_trainer.randomness import random_state, set_random_state
 from belay_trainer.stop import Stop
 
@@ -95,6 +95,7 @@ class Loop:
         self._grace_s = run.spec.checkpoint.grace.total_seconds()
         self._began = self._told = time.monotonic()
         self._life = uuid.uuid4().hex  # no part of a checkpoint: of this process
+        self._costs: dict[str, float] = {}  # of this life's latest evaluation, by metric
         self._collecting_since = 0  # timestep
         self._asked_at: float | None = None  # when a collection first saw that the pod must go
 
@@ -144,9 +145,8 @@ class Loop:
             step=report.step, mean=report.mean, std=report.std, episodes=report.episodes
         )
         self.state.seen(found.played)
-        self._history.evaluation(
-            report.step, mean_return=report.mean, mean_length=found.played["length"].mean, costs=report.costs
-        )
+        length, self._costs = found.played["length"], of_costs(report.costs)
+        self._history.evaluation(report.step, mean_return=report.mean, mean_length=length.mean, costs=self._costs)
         # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest.
         best = self.state.best
         gained = best is None or report.mean > best.report.mean
@@ -154,7 +154,7 @@ class Loop:
         if best is None or report.mean >= best.report.mean:
             best = self.state.best = Best(report, self.learner.weights(), found.played)
         self.state.evaluated_at = report.step
-        self.diagnose(found.played["length"])
+        self.diagnose(length)
         self.tell()
         return best
 
@@ -186,7 +186,7 @@ class Loop:
                 resumed_from=self.resumed_from,
                 life=self._life,
                 evaluations=[self.state.evaluation] if self.state.evaluation else [],  # again: one may have been lost
-                metrics=self._metrics(),
+                metrics=self._metrics() | self._costs,
                 findings=list(self.diagnosis.findings) or None,
             )
         )

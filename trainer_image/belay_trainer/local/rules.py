@@ -6,14 +6,14 @@ not passed over: whoever adds a rule need not know of this file.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from belay_api.units import parse_duration
 
-Twin = Callable[[Mapping[str, Any]], bool]
-"""Whether an object (`self` in CEL: as the YAML has it, with defaults) keeps a rule."""
+Twin = Callable[[Any], bool]
+"""Whether a mapping or a list (`self` in CEL: as the YAML has it, with defaults) keeps a rule."""
 
 _ONE_OF = re.compile(r"^(has\(self\.name\) \|\| )?\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.exists_one\(x, x\)$")
 _MATCHES_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -28,6 +28,9 @@ TWINS: dict[str, Twin] = {
     "!has(self.low) || !has(self.high) || self.low <= self.high": (
         lambda it: "low" not in it or "high" not in it or it["low"] <= it["high"]
     ),
+    "!(self.name in ['return', 'length', 'success'])": lambda it: it["name"] not in ("return", "length", "success"),
+    "!has(self.uniform) || !has(self.log)": lambda it: "uniform" not in it or "log" not in it,
+    "self[0] <= self[1]": lambda it: it[0] <= it[1],
     "!has(self.name) && !has(self.hyperparameters)": lambda it: "name" not in it and "hyperparameters" not in it,
     "!has(self.required) || self.required <= self.count": (
         lambda it: "required" not in it or it["required"] <= it["count"]
