@@ -72,7 +72,7 @@ class EnvironmentSpec(Model):
     constraints: Annotated[
         list[ConstraintSpec],
         Field(
-            max_length=16, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+            max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
         ),
     ] = Field(default_factory=list)
     """Costs that are counted beside the reward. They change nothing that is learned, unless `reward` names them."""

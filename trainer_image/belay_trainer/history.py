@@ -6,8 +6,6 @@ that was not: what a lost life told beyond its last checkpoint is void, and told
 
 from collections.abc import Mapping, Sequence
 
-from belay_api.environment import CostReport
-from belay_trainer.metrics import COST, RATE
 from belay_trainer.trackers.tracker import Tracker
 
 ROWS = 1000  # of updates; a picture has no more pixels, and each costs about a tenth of a millisecond
@@ -38,12 +36,10 @@ class History:
         self._tell(step, metrics)
 
     def evaluation(
-        self, step: int, *, mean_return: float, mean_length: float, costs: Sequence[CostReport] = ()
+        self, step: int, *, mean_return: float, mean_length: float, costs: Mapping[str, float] | None = None
     ) -> None:
-        """Tell how an evaluation went."""
-        found = {"return": mean_return, "length": mean_length}
-        found |= {f"{COST}{one.name}": one.per_episode for one in costs}
-        self._tell(step, found | {f"{RATE}{one.name}": one.per_step for one in costs})
+        """Tell how an evaluation went. Args: costs: By metric."""
+        self._tell(step, {"return": mean_return, "length": mean_length, **(costs or {})})
 
     def estimate(self, step: int, score: float | None) -> None:
         """Tell by what a checkpoint was judged where nobody played; None: it cannot be."""

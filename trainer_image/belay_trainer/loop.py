@@ -29,7 +29,7 @@ from belay_trainer.heartbeat import PERIOD_S, ProgressSink
 from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners.learner import Learner
-from belay_trainer.metrics import named
+from belay_trainer.metrics import named, of_costs
 from belay_trainer.randomness import random_state, set_random_state
 from belay_trainer.stop import Stop
 
@@ -105,6 +105,7 @@ class Loop:
         self._grace_s = run.spec.checkpoint.grace.total_seconds()
         self._began = self._told = time.monotonic()
         self._life = uuid.uuid4().hex  # no part of a checkpoint: of this process
+        self._costs: dict[str, float] = {}  # of this life's latest evaluation, by metric
         self._collecting_since = 0  # timestep
         self._asked_at: float | None = None  # when a collection first saw that the pod must go
 
@@ -172,9 +173,9 @@ class Loop:
             step=report.step, mean=report.mean, std=report.std, episodes=report.episodes
         )
         self.state.seen(found.played)
-        self._history.evaluation(
-            report.step, mean_return=report.mean, mean_length=found.played["length"].mean, costs=report.costs
-        )
+        self._costs = of_costs(report.costs)
+        length = found.played["length"].mean
+        self._history.evaluation(report.step, mean_return=report.mean, mean_length=length, costs=self._costs)
 
     def diagnose(self, length: Played | None = None) -> None:
         """Look what is wrong with the training. Args: length: Of episodes in a new evaluation; None: there is none."""
@@ -204,7 +205,7 @@ class Loop:
                 resumed_from=self.resumed_from,
                 life=self._life,
                 evaluations=[self.state.evaluation] if self.state.evaluation else [],  # again: one may have been lost
-                metrics=self._metrics(),
+                metrics=self._metrics() | self._costs,
                 findings=list(self.diagnosis.findings) or None,
             )
         )

@@ -6,6 +6,8 @@ A library has names of its own; whoever looks at curves meets these, whichever l
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from belay_api.environment import CostReport
+
 COST, RATE = "cost/", "cost_rate/"
 """Before the name of a constraint."""
 
@@ -62,6 +64,12 @@ METRICS = (
     Metric("updates", "Gradient steps, or passes over the data, so far.", "train/n_updates"),
 )
 _BY_LIBRARY = {metric.library: metric for metric in METRICS if metric.library}
+
+
+def of_costs(reports: Sequence[CostReport]) -> dict[str, float]:
+    """Return what an evaluation tells of its costs."""
+    found = {f"{COST}{one.name}": one.per_episode for one in reports}
+    return found | {f"{RATE}{one.name}": one.per_step for one in reports}
 
 
 def of_episodes(episodes: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from trainer_support import make_config
 from belay_api.artifact import Manifest
 from belay_api.summary import aggregate
 from belay_api.training import EnvironmentSpec, SeedStatus
+from belay_api.wire import RunProgress
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
 from belay_trainer.errors import BadConfiguration
@@ -18,6 +19,7 @@ from belay_trainer.evaluate import Evaluator
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.history import History
 from belay_trainer.local.folder import RunFolder
+from belay_trainer.metrics import of_costs
 from belay_trainer.reporting.document import markdown
 from belay_trainer.reporting.training import Result, document
 from belay_trainer.session import train_in
@@ -95,7 +97,7 @@ def test_the_curves_have_costs() -> None:
             self.told = dict(metrics)
 
     rows, found = Rows(), _evaluator(_task(WEAR))(Always(1), step=5).report
-    History([rows]).evaluation(5, mean_return=found.mean, mean_length=4.0, costs=found.costs)
+    History([rows]).evaluation(5, mean_return=found.mean, mean_length=4.0, costs=of_costs(found.costs))
     assert rows.told == {"return": 4.0, "length": 4.0, "cost/wear": 10.0, "cost_rate/wear": 2.5}
 
 
@@ -127,7 +129,14 @@ def test_a_training_tells_what_its_policy_costs(tmp_path: Path) -> None:
     )
     store = FolderStore(tmp_path, claim="policies", seed="u/0")
     run = Run(config, index=0, seed=0)
-    report = train_in(run, work_dir=tmp_path, store=store, heartbeat=Heartbeat(None, "demo"), stop=Stop())
+    told: list[RunProgress] = []
+
+    class Beats(Heartbeat):
+        def tell(self, progress: RunProgress) -> None:
+            told.append(progress)
+
+    report = train_in(run, work_dir=tmp_path, store=store, heartbeat=Beats(None, "demo"), stop=Stop())
+    assert told[-1].metrics["cost/wear"] == told[-1].metrics["collection/cost/wear"] == 10
     assert report.costs is not None
     heat, wear = report.costs
     assert (wear.name, wear.per_episode, wear.over_limit) == ("wear", 10, None)

@@ -94,6 +94,18 @@ BAD = {
         {"gates": [{"edgeCases": {"minReturn": 1, "starts": [{"name": "leaning"}]}}]},
         ["spec.gates[0].edgeCases.starts[0]: an edge case says how it begins"],
     ),
+    "a cost called return": (
+        {"environment": {"id": "CartPole-v1", "constraints": [{"name": "heat"}, {"name": "return"}]}},
+        ["spec.environment.constraints[1]: a constraint cannot be called return"],
+    ),
+    "a draw of two kinds": (
+        {"environment": {"id": "CartPole-v1", "randomize": {"gravity": {"uniform": [1, 2], "log": [1, 2]}}}},
+        ["spec.environment.randomize.gravity: a draw has exactly one of"],
+    ),
+    "a draw upside down": (
+        {"environment": {"id": "CartPole-v1", "randomize": {"gravity": {"uniform": [2, 1]}}}},
+        ["spec.environment.randomize.gravity.uniform: a uniform draw has two ends"],
+    ),
     "too little grace": ({"checkpoint": {"grace": "5s"}}, ["spec.checkpoint: checkpoint.grace is from 10s to 1h"]),
     "a day of grace": ({"checkpoint": {"grace": "1d"}}, ["spec.checkpoint: checkpoint.grace is from 10s to 1h"]),
     "no patience at all": ({"failure": {"stallTimeout": "5ms"}}, ["failure.stallTimeout is at least 1s"]),

@@ -82,6 +82,20 @@ def test_a_keyword_of_the_environment_makes_it_anew() -> None:
     assert first == again, "without a seed it goes on from the seed before"
 
 
+def test_the_chance_of_an_environment_that_is_made_anew_follows_from_the_seed_before() -> None:
+    def rewards() -> list[float]:
+        environment = _made({"spread": {"uniform": [1, 2]}}, id="layered_tasks:Noise-v0")
+        environment.reset(seed=4)
+        found = []
+        for _ in range(3):
+            environment.reset()
+            found.append(float(environment.step(0)[1]))
+        return found
+
+    assert rewards() == rewards()
+    assert len(set(rewards())) == 3
+
+
 @pytest.mark.parametrize(
     ("randomize", "wanted"),
     [

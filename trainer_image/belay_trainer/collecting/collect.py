@@ -63,10 +63,10 @@ def collect(spec: CollectionSpec, out: Path, *, told: Callable[[int], None] = la
         else:
             write_atomically(path, parquet.as_parquet(_play(numbers, spec, players), log))
         told(numbers.stop)
-    told_of = summary(paths)
     layout.join(paths, out, log)
+    lines = summary(paths)
     shutil.rmtree(parts)
-    return Collected(spec.episodes - found, found, told_of)
+    return Collected(spec.episodes - found, found, lines)
 
 
 def _prepare(spec: CollectionSpec) -> tuple[list[Player], Log]:

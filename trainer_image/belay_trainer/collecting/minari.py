@@ -9,7 +9,7 @@ Layout: Farama Foundation, Minari 0.5.4, `minari/dataset/minari_storage.py`, `_s
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def join(parts: Sequence[Path], folder: Path, log: Log) -> None:
     sync_folder(folder.parent)
 
 
-def _episodes(part: Path, log: Log) -> Any:
+def _episodes(part: Path, log: Log) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Any]]]:
     """Yield the fields and the attributes of each episode of a part."""
     from arro3.io import read_parquet  # noqa: PLC0415
 
@@ -95,14 +95,8 @@ def _episodes(part: Path, log: Log) -> Any:
         }
         # The reset took no action and cost nothing.
         fields |= {f"infos/{name}": np.append(0.0, values[rows]) for name, values in told.items()}
-        yield (
-            fields,
-            {
-                "total_steps": length,
-                "seed": int(seeds[rows.start]),
-                "policy": policies[rows.start],
-            },
-        )
+        attributes = {"total_steps": length, "seed": int(seeds[rows.start]), "policy": policies[rows.start]}
+        yield fields, attributes
 
 
 def _space(space: spaces.Space[Any]) -> str:

@@ -34,6 +34,8 @@ class Player(Protocol):
 def player_of(spec: PolicySpec, environment: gymnasium.Env[Any, Any], *, field: str) -> Player:
     """Return who plays. Args: field: Of the collection, for messages. Raises: BadConfiguration."""
     action = space_model(environment.action_space)
+    if not isinstance(action, DiscreteSpace | BoxSpace):
+        raise BadConfiguration(f"environment.id: actions in {action} cannot be collected: wanted Discrete or Box.")
     found: Player
     if spec.policy == RANDOM:
         found = Uniform(action, field)
@@ -63,10 +65,10 @@ class Uniform:
         if isinstance(action, DiscreteSpace):
             self._propensity = 1 / action.n
             return
-        if not isinstance(action, BoxSpace) or None in (*action.low, *action.high):
+        if None in (*action.low, *action.high) or np.dtype(action.dtype).kind != "f":
             raise BadConfiguration(
-                f"{field}: nothing is uniform over actions without bounds, {action}: put a wrapper around the "
-                "environment that has bounds, such as RescaleAction, or take another policy."
+                f"{field}: nothing has a uniform density over {action} without bounds, or of whole numbers: put a "
+                "wrapper around the environment that has bounds, or take another policy."
             )
         self._low, self._high = (np.array(end, np.float64).reshape(action.shape) for end in (action.low, action.high))
         self._propensity = float(1 / np.prod(self._high - self._low))

@@ -200,18 +200,31 @@ def _broken_rules(schema: Mapping[str, Any], said: Any, whole: Any, path: str) -
         said: As written; None: not at all.
         whole: With defaults.
     """
-    if isinstance(whole, list):
-        for place, item in enumerate(whole):
-            yield from _broken_rules(schema.get("items", {}), _item(said, place), item, f"{path}[{place}]")
-    if not isinstance(whole, dict):
+    if not isinstance(whole, dict | list):
         return
-    seen = {**whole, **{key: value for key, value in _mapping(said).items() if value is not None}}
+    seen = whole
+    if isinstance(whole, dict):
+        seen = {**whole, **{key: value for key, value in _mapping(said).items() if value is not None}}
     for rule in _rules(schema):
         keeps = twin(rule["rule"])
         if keeps is not None and not keeps(seen):
             yield f"{path}: {rule['message']}".removeprefix(": ")
-    for key, field in schema.get("properties", {}).items():
-        yield from _broken_rules(field, _mapping(said).get(key), whole.get(key), f"{path}.{key}".lstrip("."))
+    for schema_of, key, value in _inside(schema, whole):
+        if isinstance(whole, list):
+            yield from _broken_rules(schema_of, said[key] if said else None, value, f"{path}[{key}]")
+        else:
+            yield from _broken_rules(schema_of, _mapping(said).get(key), value, f"{path}.{key}".lstrip("."))
+
+
+def _inside(schema: Mapping[str, Any], value: Any) -> Iterator[tuple[Mapping[str, Any], Any, Any]]:
+    """Yield schema, key or place, and value of everything inside a mapping or a list."""
+    if isinstance(value, list):
+        yield from ((schema.get("items", {}), place, item) for place, item in enumerate(value))
+        return
+    fields, others = schema.get("properties", {}), schema.get("additionalProperties")
+    yield from ((fields[key], key, inner) for key, inner in value.items() if key in fields)
+    if isinstance(others, dict):
+        yield from ((others, key, inner) for key, inner in value.items() if key not in fields)
 
 
 def _unchecked(schema: Mapping[str, Any], said: Any, path: str) -> Iterator[str]:
@@ -220,11 +233,9 @@ def _unchecked(schema: Mapping[str, Any], said: Any, path: str) -> Iterator[str]
         return
     if any(twin(rule["rule"]) is None for rule in _rules(schema)):
         yield path
-    for key, field in schema.get("properties", {}).items():
-        yield from _unchecked(field, _mapping(said).get(key), f"{path}.{key}")
-    if isinstance(said, list):
-        for item in said:
-            yield from _unchecked(schema.get("items", {}), item, path)
+    if isinstance(said, dict | list):
+        for schema_of, key, inner in _inside(schema, said):
+            yield from _unchecked(schema_of, inner, path if isinstance(said, list) else f"{path}.{key}")
 
 
 def _rules(schema: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -234,10 +245,6 @@ def _rules(schema: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _of_runtime(said: Mapping[str, Any]) -> list[str]:
     return [f"runtime.{key}" for key in _mapping(said.get("runtime")) if key not in USED_OF_RUNTIME]
-
-
-def _item(said: Any, place: int) -> Any:
-    return said[place] if isinstance(said, list) and place < len(said) else None
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:

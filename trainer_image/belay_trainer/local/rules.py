@@ -6,7 +6,7 @@ not passed over: whoever adds a rule need not know of this file.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +14,8 @@ from belay_api.algorithms import FROM_DATASET
 from belay_api.algorithms.custom import ENTRYPOINT_RULE
 from belay_api.units import parse_duration
 
-Twin = Callable[[Mapping[str, Any]], bool]
-"""Whether an object (`self` in CEL: as the YAML has it, with defaults) keeps a rule."""
+Twin = Callable[[Any], bool]
+"""Whether a mapping or a list (`self` in CEL: as the YAML has it, with defaults) keeps a rule."""
 
 _ANY_OF = re.compile(r"^(has\(self\.\w+\)(?: \|\| has\(self\.\w+\))+)$")
 _ONE_OF = re.compile(r"^(has\(self\.name\) \|\| )?\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.exists_one\(x, x\)$")
@@ -32,6 +32,9 @@ TWINS: dict[str, Twin] = {
         lambda it: "low" not in it or "high" not in it or it["low"] <= it["high"]
     ),
     ENTRYPOINT_RULE: lambda it: bool(_ENTRYPOINT.fullmatch(it["entrypoint"])),
+    "!(self.name in ['return', 'length', 'success'])": lambda it: it["name"] not in ("return", "length", "success"),
+    "!has(self.uniform) || !has(self.log)": lambda it: "uniform" not in it or "log" not in it,
+    "self[0] <= self[1]": lambda it: it[0] <= it[1],
     "!has(self.name) && !has(self.hyperparameters)": lambda it: "name" not in it and "hyperparameters" not in it,
     "has(self.environment) != has(self.dataset)": lambda it: ("environment" in it) != ("dataset" in it),
     f"has(self.dataset) == ({' || '.join(f'has(self.algorithm.{name})' for name in FROM_DATASET)})": (

@@ -37,9 +37,8 @@ class Tally:
                 self._totals[place, episode] += cost
                 self._costly[place, episode] = True
                 self._places[place].append((episode, step, cost))
-                if (
-                    len(self._places[place]) > 2 * PLACES
-                ):  # episodes are played side by side: the first are not the earliest
+                # Episodes are played side by side: the places that come first are not the earliest ones.
+                if len(self._places[place]) > 2 * PLACES:
                     self._places[place] = sorted(self._places[place])[:PLACES]
 
     def totals(self, episodes: int) -> dict[str, np.ndarray]:

@@ -63,9 +63,8 @@ class Randomized(gymnasium.Wrapper[Any, Any, Any, Any]):
         drawn = {name: _drawn(draw, self._generator) for name, draw in self._draws.items()}
         if self._keywords:
             self._remake({name: drawn[name] for name in drawn if name in self._keywords})
-            seed = (
-                int(self._generator.integers(*_SEEDS)) if seed is None else seed
-            )  # a new one has no state to go on from
+            if seed is None:  # a new one has no chance of its own to go on with
+                seed = int(self._generator.integers(*_SEEDS))
         for name in drawn.keys() - self._keywords:
             setattr(self.unwrapped, name, drawn[name])
         observation, info = self.env.reset(seed=seed, options=options)
