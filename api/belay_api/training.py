@@ -10,6 +10,7 @@ from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord
 from belay_api.cleanup import CleanupSpec, CleanupStatus
 from belay_api.conditions import ConditionedStatus
 from belay_api.cost import CostSpec, JobCost, SeedCost
+from belay_api.edits import edit_rules
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
@@ -234,17 +235,21 @@ _FROZEN = (
     "environment",
     "normalize",
     "algorithm",
-    "budget",
     "evaluation",
-    "checkpoint",
     "storage",
-    "runtime",
-    "failure",
 )
+_EDITABLE: dict[str, type[Model]] = {
+    "budget": BudgetSpec,
+    "checkpoint": CheckpointSpec,
+    "runtime": RuntimeSpec,
+    "failure": FailureSpec,
+}
 
 
 class RLTrainingJobSpec(Model):
-    """One training, repeated over seeds. Frozen once created, except `suspend` and `seeds.parallelism`."""
+    """One training, repeated over seeds. What decides the result is frozen once it is created. `suspend`,
+    `seeds.parallelism`, `cost` and `cleanup` may change at any time; where and how long its pods run, and how often
+    they save, while it is suspended."""
 
     model_config = {
         "json_schema_extra": rules(
@@ -255,6 +260,7 @@ class RLTrainingJobSpec(Model):
                 )
                 for name in _FROZEN
             ),
+            *(one for part, model in _EDITABLE.items() for one in edit_rules(part, model)),
             rule(
                 "self.seeds.count == oldSelf.seeds.count && self.seeds.first == oldSelf.seeds.first"
                 " && has(self.seeds.required) == has(oldSelf.seeds.required)"

@@ -51,6 +51,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         _old_pods,
         _suspended,
         _budget_spent,
+        _edited,
         _training,
         _cannot_start,
         _unschedulable,
@@ -171,6 +172,16 @@ def _budget_spent(observed: Observed, status: RLTrainingJobStatus) -> Situation 
         "status.cost says what each seed has cost."
     )
     return Situation(TrainingPhase.SUSPENDED, TrainingReason.BUDGET_SPENT, message, rests=True)
+
+
+def _edited(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    if not observed.workload.edited:
+        return None
+    title = observed.workload.title
+    message = (
+        f"The spec was edited: {title} is made anew. Its pods save and go first; seeds go on from their checkpoints."
+    )
+    return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
 
 
 def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
