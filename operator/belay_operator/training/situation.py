@@ -158,7 +158,7 @@ def _old_pods(observed: Observed, status: RLTrainingJobStatus) -> Situation | No
 def _suspended(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
     if not observed.spec.suspend:
         return None
-    message = "spec.suspend is true: no pod runs, checkpoints stay. Set it to false to resume from them."
+    message = "spec.suspend is true: pods save and go, checkpoints stay. Set it to false to resume from them."
     return Situation(TrainingPhase.SUSPENDED, TrainingReason.SUSPENDED, message, rests=True)
 
 

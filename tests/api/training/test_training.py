@@ -294,6 +294,18 @@ def test_a_spent_budget_pauses_the_job_until_it_is_raised(kube: Kube, operator: 
     eventually(lambda: ready(kube).get("reason") == "Training", what="it goes on")
 
 
+def test_a_pod_that_is_deleted_by_hand_saves_and_costs_no_retry(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}, failure={"retriesPerSeed": 0}))
+    place(kube, 0)
+    run(kube, 0)
+    kube.run("delete", "pod", pods(kube, phase="Running")[0], "--wait=false")
+    leave(kube)
+    run(kube, 0)
+    eventually(lambda: status(kube).get("running") == 1, what="the next pod")
+    assert list(_ends(kube).values()) == ["Removed"]
+    assert status(kube)["seeds"][0]["retries"] == 0
+
+
 def _ends(kube: Kube) -> dict[str, str]:
     return {one["pod"]: one["reason"] for one in status(kube).get("history", []) if "endedAt" in one}
 

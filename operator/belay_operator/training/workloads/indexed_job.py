@@ -138,6 +138,7 @@ def _pod_failure_policy() -> dict[str, Any]:
         "rules": [
             exits("FailJob", names.EXIT_BAD_CONFIG),
             exits("FailIndex", names.EXIT_DIVERGED),
+            exits("Ignore", names.EXIT_INTERRUPTED),  # deleted by hand, say, which Kubernetes calls no disruption
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         ]
     }
