@@ -35,7 +35,9 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     owner = Owner.of(body)
     spec = read_spec(RLTrainingJobSpec, body)
     status = RLTrainingJobStatus.model_validate(body.get("status") or {})
-    _check(owner, spec, settings)
+    _check(owner, spec)
+    if not over(status):
+        _check_budget(spec, settings)
 
     spent = is_spent(spec, status, settings)
     view = workload(spec).view(owner, spec, reader, attempt=attempt_of(status), suspended=spec.suspend or spent)
@@ -75,13 +77,16 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     return ()
 
 
-def _check(owner: Owner, spec: RLTrainingJobSpec, settings: Settings) -> None:
+def _check(owner: Owner, spec: RLTrainingJobSpec) -> None:
     workload(spec).check(owner, spec)
     if spec.seeds.required is not None and spec.seeds.required > spec.seeds.count:
         raise InvalidSpec(
             f"spec.seeds.required: {spec.seeds.required} of {spec.seeds.count} seeds cannot succeed. Nothing is "
             "started. Lower seeds.required or raise seeds.count."
         )
+
+
+def _check_budget(spec: RLTrainingJobSpec, settings: Settings) -> None:
     if spec.cost.budget is not None and not is_priced(rates_of(spec.cost, settings.rates)):
         raise InvalidSpec(
             f"spec.cost.budget: {spec.cost.budget:g} would never be spent, for nothing has a price. Nothing is "
