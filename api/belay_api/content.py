@@ -6,6 +6,7 @@ from typing import Any
 
 from belay_api.cleanup import CleanupSpec
 from belay_api.cost import CostSpec
+from belay_api.edits import EDITABLE, editable
 from belay_api.training import RLTrainingJobSpec
 
 _HEX = 16  # of a hash in names and labels: enough that nobody meets a collision
@@ -25,5 +26,13 @@ def frozen(spec: RLTrainingJobSpec) -> RLTrainingJobSpec:
 
 
 def spec_hash(spec: RLTrainingJobSpec) -> str:
-    """Return the hash of what is frozen. Lineages carry it as `configHash`."""
-    return content_hash(frozen(spec).dump())
+    """Return the hash of what is frozen from the start. Lineages carry it as `configHash`."""
+    said = frozen(spec).dump()
+    for part, names in EDITABLE.items():
+        said[part] = {name: value for name, value in said[part].items() if name not in names}
+    return content_hash(said)
+
+
+def edit_hash(spec: RLTrainingJobSpec) -> str:
+    """Return the hash of what may be edited while the job is suspended."""
+    return content_hash(editable(spec))

@@ -37,6 +37,7 @@ TERMINATION_LOG = "/dev/termination-log"
 EXIT_DONE = 0
 EXIT_BAD_CONFIG = 3  # fails the job
 EXIT_DIVERGED = 4  # fails that seed
+EXIT_INTERRUPTED = 143  # asked to go, and saved: costs no retry. 128 + SIGTERM, as a process that the signal killed
 
 # --- files and environment of any pod of ours -------------------------------------------------------------------------
 LOGBOOK_URL_ENV = "BELAY_LOGBOOK_URL"  # http://belay-logbook.<namespace>.svc:8600; unset: no logbook

@@ -11,6 +11,7 @@ from belay_api.cleanup import CleanupSpec, CleanupStatus
 from belay_api.conditions import ConditionedStatus
 from belay_api.cost import CostSpec, JobCost, SeedCost
 from belay_api.dataset import DatasetSpec, Floor, OfflineEstimate
+from belay_api.edits import edit_rules
 from belay_api.environment import ConstraintSpec, CostStatus, DrawSpec, RewardSpec, WrapperSpec
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.gates import Gates, Validation
@@ -255,23 +256,20 @@ class PublishSpec(Model):
     """How that policy is served."""
 
 
-_FROZEN = (
-    "normalize",
-    "algorithm",
-    "budget",
-    "evaluation",
-    "checkpoint",
-    "storage",
-    "runtime",
-    "failure",
-)
-
-
-_ONE_FROZEN = ("environment", "dataset")
+_FROZEN = ("normalize", "algorithm", "evaluation", "storage")
+_FROZEN_IF_SET = ("environment", "dataset", "search", "initFrom", "gates", "publish")
+_EDITABLE: dict[str, type[Model]] = {
+    "budget": BudgetSpec,
+    "checkpoint": CheckpointSpec,
+    "runtime": RuntimeSpec,
+    "failure": FailureSpec,
+}
 
 
 class RLTrainingJobSpec(Model):
-    """One training, repeated over seeds. Frozen once created, except `suspend` and `seeds.parallelism`."""
+    """One training, repeated over seeds. What decides the result is frozen once it is created. `suspend`,
+    `seeds.parallelism`, `cost` and `cleanup` may change at any time; where and how long its pods run, and how often
+    they save, while it is suspended."""
 
     model_config = {
         "json_schema_extra": rules(
@@ -281,13 +279,6 @@ class RLTrainingJobSpec(Model):
                     f"spec.{name} is frozen: results would not be comparable; create an RLTrainingJob of another name",
                 )
                 for name in _FROZEN
-            ),
-            *(
-                rule(
-                    f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
-                    f"spec.{name} is frozen: results would not be comparable; create an RLTrainingJob of another name",
-                )
-                for name in _ONE_FROZEN
             ),
             rule(
                 "has(self.environment) != has(self.dataset)",
@@ -326,6 +317,7 @@ class RLTrainingJobSpec(Model):
                 "!has(self.search) || has(self.environment) || has(self.evaluation.environment)",
                 "a search compares returns: name evaluation.environment, to play trials in, or leave search out",
             ),
+            *(one for part, model in _EDITABLE.items() for one in edit_rules(part, model)),
             rule(
                 "self.seeds.count == oldSelf.seeds.count && self.seeds.first == oldSelf.seeds.first"
                 " && has(self.seeds.required) == has(oldSelf.seeds.required)"
@@ -338,7 +330,7 @@ class RLTrainingJobSpec(Model):
                     f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
                     f"spec.{name} is frozen: results would not be comparable; create an RLTrainingJob of another name",
                 )
-                for name in ("search", "initFrom", "gates", "publish")
+                for name in _FROZEN_IF_SET
             ),
         )
     }

@@ -111,6 +111,26 @@ def test_suspend_is_not_frozen(kube: Kube) -> None:
     kube.run("delete", "rltj/least")
 
 
+def test_what_gets_a_job_going_may_change_while_it_is_suspended(kube: Kube) -> None:
+    [thing] = belay_objects(CASES / "good" / "training_minimal.yaml")
+    kube.run("create", "-f", "-", stdin=json.dumps({**thing, "spec": {**thing["spec"], "suspend": True}}))
+    edit = {
+        "runtime": {"nodeSelector": {"disk": "ssd"}, "tolerations": [{"operator": "Exists"}], "shm": "1Gi"},
+        "budget": {"deadline": "3h"},
+        "failure": {"retriesPerSeed": 7, "stallTimeout": "1h"},
+        "checkpoint": {"every": 77, "keep": 3, "grace": "2m"},
+    }
+    kube.run("patch", "rltj/least", "--type=merge", "-p", json.dumps({"spec": {**edit, "suspend": False}}))
+    kube.run(
+        "patch",
+        "rltj/least",
+        "--type=merge",
+        "-p",
+        '{"spec": {"cost": {"budget": 5}, "cleanup": {"afterSuccess": "1h"}}}',
+    )
+    kube.run("delete", "rltj/least")
+
+
 def test_defaults_are_in_the_schema(kube: Kube) -> None:
     [thing] = belay_objects(CASES / "good" / "training_minimal.yaml")
     kube.run("create", "-f", "-", stdin=json.dumps(thing))

@@ -51,7 +51,7 @@ class GivenUp(TrainerError):
 class Interrupted(TrainerError):
     """SIGTERM: a drain, a preemption, a suspend."""
 
-    exit_code = 143  # 128 + SIGTERM, as a process that the signal killed
+    exit_code = names.EXIT_INTERRUPTED
     outcome = "Interrupted"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from belay_api import names
-from belay_api.content import frozen, spec_hash
+from belay_api.content import edit_hash, frozen, spec_hash
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.searched import with_settings
 from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
@@ -16,6 +16,7 @@ from belay_operator.training.observed import Observed
 
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
 CONTAINER = "trainer"
+EDIT_ANNOTATION = f"{names.GROUP}/edit"  # on what runs the pods: hash of the editable part of the spec it was made of
 CONFIG_DIR, _, _CONFIG_KEY = names.JOB_FILE.rpartition("/")
 _UID_DIGITS = 8  # of ours, in names
 _NAME_DIGITS = (6, 12)  # of the digest in a policy's name; more only where six are taken by other bytes
@@ -76,9 +77,25 @@ def workload_object(observed: Observed, api_version: str, kind: str, spec: Mappi
     """Return the object that runs the attempt's pods."""
     name = workload_name(observed.owner.name, observed.attempt, searching=observed.searching)
     made = observed.owner.child(api_version, kind, name, _labels(observed), spec=spec)
-    if annotations := job_key.annotations(observed.owner, observed.settings):
+    # One that exists keeps what it says of itself: it was made of the spec as it was then.
+    edit = (
+        edit_hash(observed.spec) if not observed.workload.exists else observed.workload.annotations.get(EDIT_ANNOTATION)
+    )
+    annotations = job_key.annotations(observed.owner, observed.settings)
+    if edit is not None:
+        annotations[EDIT_ANNOTATION] = edit
+    if annotations:
         made["metadata"]["annotations"] = annotations
     return made
+
+
+def is_edited(annotations: Mapping[str, str], spec: RLTrainingJobSpec) -> bool:
+    """Whether what runs the pods was made of another spec; never so of one that an earlier version made.
+
+    Args:
+        annotations: Of the object.
+    """
+    return annotations.get(EDIT_ANNOTATION, edit_hash(spec)) != edit_hash(spec)
 
 
 def pod_template(observed: Observed) -> dict[str, Any]:

@@ -20,6 +20,7 @@ _HOUR_S = 3600.0
 _GIB = float(1 << 30)
 _DIGITS = 6  # significant, of a price
 _SOONEST = timedelta(seconds=1)  # a budget that is all but spent is not looked at without a rest
+_LATEST = timedelta(days=1)  # one that lasts for ages is looked at now and then
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -76,7 +77,7 @@ def job_cost(observed: Observed, seeds: Sequence[SeedStatus], best: BestSeed | N
 
 
 def time_left(observed: Observed, *, seeds: Sequence[SeedStatus], now: datetime) -> timedelta | None:
-    """Return how long the budget lasts for the pods that are at work; None: there is no end to it."""
+    """Return when to look at the budget again, as long as pods are at work: when it is spent, or in a day."""
     if observed.spec.cost.budget is None or observed.spent:
         return None
     rates = rates_of(observed.spec.cost, observed.settings.rates)
@@ -84,7 +85,8 @@ def time_left(observed: Observed, *, seeds: Sequence[SeedStatus], now: datetime)
     per_s = sum(_price(_usage(life.requests, seconds=1.0), rates) for life in alive)
     if per_s <= 0:
         return None
-    return max(_SOONEST, timedelta(seconds=_left(observed, _at(observed, seeds, now)) / per_s))
+    left_s = _left(observed, _at(observed, seeds, now)) / per_s
+    return max(_SOONEST, timedelta(seconds=min(left_s, _LATEST.total_seconds())))
 
 
 def _left(observed: Observed, seeds: Sequence[SeedStatus]) -> float:

@@ -17,7 +17,7 @@ from belay_api.conditions import get_condition
 from belay_api.content import spec_hash
 from belay_api.reasons import EventReason, TrainingReason
 from belay_api.summary import aggregate
-from belay_api.training import RLTrainingJobStatus, SeedPhase, TrainingPhase
+from belay_api.training import BestSeed, RLTrainingJobStatus, SeedPhase, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
 from belay_operator.training.cleanup import cleanup
@@ -117,24 +117,30 @@ def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJ
     return status.model_copy(update={"aggregate": result, "published_policy": name, "cost": cost})
 
 
-def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> dict[str, tuple[Manifest, ...]]:
-    """Return what the plan creates and applies."""
-    result, view = status.aggregate, observed.workload
-    if result is not None:
-        publish, name = observed.spec.publish, status.published_policy
-        if publish is None or name is None or observed.policies.get(name) == result.best.artifact.digest:
-            return {}
-        return {"apply": (build.policy(observed, publish, name, result.best),)}
+def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -> dict[str, tuple[Any, ...]]:
+    """Return what the plan creates, applies and deletes."""
+    view = observed.workload
+    if status.aggregate is not None:
+        return _publication(observed, status, status.aggregate.best)
     if not view.exists:
         waits = observed.spec.init_from is not None and status.initial is None
         return {} if observed.strays or seen.over or waits else _with_mounts(observed, *_workload(observed))
     if seen.over or not view.ours or view.deleting or view.end is not None:
         return {}
+    if view.edited and view.at_rest and not view.ending and view.ref is not None:
+        return {"delete": (view.ref,)}  # its pods' template cannot change; seeds go on from their checkpoints
     changed = _workload(observed) if view.outdated else ()
     if status.started_at is not None or view.started_at is not None:
         return {"apply": changed}
     # The workload may have been made without what its pods mount: what the API server refuses stops nothing else.
     return _with_mounts(observed, *changed)
+
+
+def _publication(observed: Observed, status: RLTrainingJobStatus, best: BestSeed) -> dict[str, tuple[Manifest, ...]]:
+    publish, name = observed.spec.publish, status.published_policy
+    if publish is None or name is None or observed.policies.get(name) == best.artifact.digest:
+        return {}
+    return {"apply": (build.policy(observed, publish, name, best),)}
 
 
 def _with_mounts(observed: Observed, *workload_objects: Manifest) -> dict[str, tuple[Manifest, ...]]:

@@ -36,7 +36,9 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     owner = Owner.of(body)
     spec = read_spec(RLTrainingJobSpec, body)
     status = RLTrainingJobStatus.model_validate(body.get("status") or {})
-    _check(owner, spec, settings)
+    _check(owner, spec)
+    if not over(status):
+        _check_budget(spec, settings)
 
     searching = spec.search is not None and status.searched_at is None
     spent = is_spent(spec, status, settings)
@@ -84,7 +86,7 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     return [Key(KIND_NAME, namespace, body["metadata"]["name"]) for body in waiting]
 
 
-def _check(owner: Owner, spec: RLTrainingJobSpec, settings: Settings) -> None:
+def _check(owner: Owner, spec: RLTrainingJobSpec) -> None:
     for searching in (False, True):
         workload(searching=searching).check(owner, spec)
     if spec.seeds.required is not None and spec.seeds.required > spec.seeds.count:
@@ -92,6 +94,9 @@ def _check(owner: Owner, spec: RLTrainingJobSpec, settings: Settings) -> None:
             f"spec.seeds.required: {spec.seeds.required} of {spec.seeds.count} seeds cannot succeed. Nothing is "
             "started. Lower seeds.required or raise seeds.count."
         )
+
+
+def _check_budget(spec: RLTrainingJobSpec, settings: Settings) -> None:
     if spec.cost.budget is not None and not is_priced(rates_of(spec.cost, settings.rates)):
         raise InvalidSpec(
             f"spec.cost.budget: {spec.cost.budget:g} would never be spent, for nothing has a price. Nothing is "

@@ -72,6 +72,8 @@ class WorkloadView:
     ours: bool = False  # False: made by a job of our name that was deleted; the garbage collector still works on it
     deleting: bool = False
     ref: Ref | None = None  # of the object, to delete it; None: it is not ours, or goes already
+    edited: bool = False  # it was made of a spec that was edited since: it is to be made anew, once it is at rest
+    at_rest: bool = False  # it is suspended and none of its pods runs or will
     outdated: bool = False  # it exists, and what may change in it is not as the training's spec has it
     annotations: Mapping[str, str] = field(default_factory=dict)  # of the object: what the pods were made with
     spec: Mapping[str, Any] | None = None  # as it is, to be repeated; None: it does not exist, or need not change
@@ -129,7 +131,7 @@ class Observed:
     @property
     def suspended(self) -> bool:
         """Whether no pod is to run."""
-        return self.spec.suspend or self.spent
+        return self.spec.suspend or self.spent or self.workload.edited
 
     def heartbeat(self, index: int) -> RunProgressRecord | None:
         """Return a seed's newest heartbeat; None: there is none of this attempt."""

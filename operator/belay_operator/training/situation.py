@@ -55,6 +55,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         _suspended,
         _budget_spent,
         _waits_for_policy,
+        _edited,
         _searching if observed.searching else _training,
         _cannot_start,
         _unschedulable,
@@ -218,7 +219,7 @@ def _old_pods(observed: Observed, status: RLTrainingJobStatus) -> Situation | No
 def _suspended(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
     if not observed.spec.suspend:
         return None
-    message = "spec.suspend is true: no pod runs, checkpoints stay. Set it to false to resume from them."
+    message = "spec.suspend is true: pods save and go, checkpoints stay. Set it to false to resume from them."
     return Situation(TrainingPhase.SUSPENDED, TrainingReason.SUSPENDED, message, rests=True)
 
 
@@ -243,6 +244,16 @@ def _waits_for_policy(observed: Observed, status: RLTrainingJobStatus) -> Situat
         message = f"spec.initFrom.policy: the artifact of RLPolicy {name} is not as it should be: {policy.broken} "
     message += "No pod is started. The job goes on by itself once it is there and whole."
     return Situation(TrainingPhase.PENDING, TrainingReason.WAITING_FOR_POLICY, message)
+
+
+def _edited(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    if not observed.workload.edited:
+        return None
+    title = observed.workload.title
+    message = (
+        f"The spec was edited: {title} is made anew. Its pods save and go first; seeds go on from their checkpoints."
+    )
+    return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
 
 
 def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:

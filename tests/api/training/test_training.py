@@ -285,6 +285,35 @@ def test_who_is_asked_to_go_has_not_failed(kube: Kube, operator: OperatorProcess
     assert (kube.get("job", "cartpole-a1") or {})["status"]["failedIndexes"] == ""
 
 
+def test_a_job_that_ran_out_of_memory_gets_more(kube: Kube, operator: OperatorProcess) -> None:
+    limits = {"resources": {"limits": {"memory": "1Gi"}}}
+    kube.apply(training(seeds={"count": 1, "required": 1}, runtime=limits))
+    place(kube, 0)
+    run(kube, 0)
+    before = kube.get("job", "cartpole-a1") or {}
+    more = {"spec": {"runtime": {"resources": {"limits": {"memory": "3Gi"}}}}}
+    with pytest.raises(AssertionError, match="set spec.suspend to true"):
+        kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", json.dumps(more))
+
+    more["spec"] |= {"suspend": True, "budget": {"deadline": "9h"}, "checkpoint": {"every": 77}}  # type: ignore[dict-item]
+    kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", json.dumps(more))
+    leave(kube)
+    made = eventually(
+        lambda: (job := kube.get("job", "cartpole-a1")) and job["metadata"]["uid"] != before["metadata"]["uid"] and job,
+        what="another Job",
+    )
+    assert (made["spec"]["suspend"], made["spec"]["activeDeadlineSeconds"]) == (True, 9 * 3600)
+    kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", '{"spec": {"suspend": false}}')
+    pod = kube.get("pod", eventually(lambda: pods(kube).get(0), what="the next pod")) or {}
+    assert pod["spec"]["containers"][0]["resources"]["limits"] == {"memory": "3Gi"}
+    (name,) = [v["configMap"]["name"] for v in pod["spec"]["volumes"] if "configMap" in v]
+    told = json.loads((kube.get("configmap", name) or {})["data"]["job.json"])
+    assert told["spec"]["checkpoint"]["every"] == 77
+    assert told["configHash"] == status(kube)["templateHash"], "what is trained is the same"
+    succeed(kube, 0, 100.0)
+    eventually(lambda: ready(kube).get("reason") == "Published", what="the job is done")
+
+
 def test_a_spent_budget_pauses_the_job_until_it_is_raised(kube: Kube, operator: OperatorProcess) -> None:
     kube.apply(training(seeds={"count": 1}, cost={"cpuHour": 1.0, "currency": "EUR", "budget": 0.5}))
     place(kube, 0)
@@ -299,6 +328,18 @@ def test_a_spent_budget_pauses_the_job_until_it_is_raised(kube: Kube, operator: 
     kube.run("patch", "rltrainingjob", "cartpole", "--type=merge", "-p", '{"spec": {"cost": {"budget": 1000000}}}')
     run(kube, 0)
     eventually(lambda: ready(kube).get("reason") == "Training", what="it goes on")
+
+
+def test_a_pod_that_is_deleted_by_hand_saves_and_costs_no_retry(kube: Kube, operator: OperatorProcess) -> None:
+    kube.apply(training(seeds={"count": 1}, failure={"retriesPerSeed": 0}))
+    place(kube, 0)
+    run(kube, 0)
+    kube.run("delete", "pod", pods(kube, phase="Running")[0], "--wait=false")
+    leave(kube)
+    run(kube, 0)
+    eventually(lambda: status(kube).get("running") == 1, what="the next pod")
+    assert list(_ends(kube).values()) == ["Removed"]
+    assert status(kube)["seeds"][0]["retries"] == 0
 
 
 def _ends(kube: Kube) -> dict[str, str]:

@@ -8,6 +8,7 @@ from tests.world import World, belay_object
 
 from belay_api import names
 from belay_api.wire import RunProgressRecord
+from belay_operator.training.build import EDIT_ANNOTATION
 from belay_operator.training.job_key import KEY_ANNOTATION
 
 NAME = "cartpole"
@@ -76,8 +77,10 @@ def child_job(
     keyed: bool = True,
     name: str = f"{NAME}-a1",
     uid: str = JOB_UID,
+    edit: str | None = None,
 ) -> Json:
-    """The child Job; `ended` is its Complete or Failed condition; not `keyed`: made by a version before keys."""
+    """The child Job; `ended` is its Complete or Failed condition; not `keyed`: made by a version before keys; `edit`:
+    the hash it says of the editable spec it was made of, None: an earlier version made it."""
     made: Json = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -86,7 +89,10 @@ def child_job(
             "uid": uid,
             "creationTimestamp": MADE,
             "labels": {names.TRAINING_JOB_LABEL: NAME},
-            "annotations": {KEY_ANNOTATION: f"{NAME}-uid-cart-key"} if keyed else {},
+            "annotations": {
+                **({KEY_ANNOTATION: f"{NAME}-uid-cart-key"} if keyed else {}),
+                **({EDIT_ANNOTATION: edit} if edit else {}),
+            },
             "ownerReferences": [{"kind": "RLTrainingJob", "name": NAME, "uid": owner, "controller": True}],
         },
         "spec": {"suspend": suspended},

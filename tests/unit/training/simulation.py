@@ -23,6 +23,7 @@ class Cluster:
     world: World = field(init=False)
     lives: dict[int, int] = field(default_factory=dict)  # pods so far by index
     failures: dict[int, int] = field(default_factory=dict)
+    edits: int = 0
 
     def __post_init__(self) -> None:
         self.world = World(
@@ -96,6 +97,15 @@ class Cluster:
         for one in range(len(self.returns)):
             if job is not None and job["spec"]["suspend"] and (running := self._pod(one, "Running")):
                 self.world.remove("Pod", running["metadata"]["name"])
+
+    def edit(self, index: int) -> None:
+        """The user gives a suspended job more memory; with seed 0 in the change that resumes it."""
+        spec = self.world.objects["RLTrainingJob", "default", NAME]["spec"]
+        if spec.get("suspend"):
+            self.edits += 1
+            resources = {"requests": {"memory": f"{self.edits}Gi"}}
+            suspend = {"suspend": False} if index == 0 else {}
+            self.world.patch("RLTrainingJob", NAME, {"spec": {"runtime": {"resources": resources}, **suspend}})
 
     def reap(self, index: int) -> None:
         """The pod of a seed is removed once its report was read: by a full node, or by hand."""

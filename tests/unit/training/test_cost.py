@@ -53,6 +53,14 @@ def test_a_seed_pays_for_each_second_of_each_attempt_once(
         now += timedelta(seconds=5)
 
 
+def test_a_budget_for_ages_is_looked_at_within_a_day() -> None:
+    spec = {"seeds": {"count": 1}, "cost": {"cpuHour": 1e-12, "budget": 1e12}}
+    taken = format_instant(START)
+    world = World([training_job(spec), child_job(), pod(0, requests={"cpu": "1"}, taken=taken)])
+    plan = world.plan(KIND, key_of(world.objects["RLTrainingJob", "default", NAME]), START)
+    assert plan.requeue_after == timedelta(days=1)
+
+
 @pytest.mark.parametrize(
     ("own", "paid"),
     [

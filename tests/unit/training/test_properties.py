@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 from typing import Any
 
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from belay_api.attempts import MOST_ATTEMPTS
 from belay_operator.training.observe import KIND
 
 SEEDS = 3
-ACTIONS = ("start", "start", "beat", "succeed", "fail", "judge", "toggle", "delete_job", "reap")
+ACTIONS = ("start", "start", "beat", "succeed", "fail", "judge", "toggle", "delete_job", "reap", "edit")
 courses = st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, SEEDS - 1), crashes), max_size=25)
 returns = st.lists(st.integers(0, 500).map(float), min_size=SEEDS, max_size=SEEDS)
 required = st.integers(1, SEEDS)
@@ -59,6 +60,11 @@ def test_every_course_ends_settled_and_publishes_at_most_once(
         assert status["phase"] == "Failed"
         assert made == []
     assert "finishedAt" in status
+    asked = cluster.world.objects["RLTrainingJob", "default", NAME]["spec"].get("runtime", {}).get("resources", {})
+    job = cluster.world.objects.get(JOB)
+    if job is not None and asked and status["phase"] == "Succeeded" and job["spec"]["template"] is not None:
+        held = job["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
+        assert held["memory"] == asked["requests"]["memory"], "an edit is in the pods that ended the job"
     assert cluster.world.plan(KIND, cluster.key, now=START).writes == (), "a finished job costs no call at all"
 
 
@@ -141,6 +147,46 @@ def test_how_many_seeds_train_at_once_may_change_and_nothing_else_does() -> None
         cluster.look()
         assert cluster.world.objects[JOB]["spec"] == {**made, "parallelism": min(parallelism, SEEDS)}
     assert _config(cluster) == read, "what pods read decides what they learn"
+
+
+def test_an_edit_of_a_suspended_job_is_in_its_next_pods_and_in_what_they_read() -> None:
+    cluster = Cluster([100.0, 200.0, 300.0], SEEDS)
+    cluster.world.patch("RLTrainingJob", NAME, {"spec": {"runtime": {"nodeSelector": {"disk": "hdd"}}}})
+    cluster.look()
+    cluster.start(0)
+    first = cluster.world.objects[JOB]["metadata"]["uid"]
+    cluster.toggle(0)
+    cluster.look()
+    assert cluster.world.objects[JOB]["metadata"]["uid"] == first, "a pause alone makes nothing anew"
+    cluster.toggle(0)
+    cluster.look()
+    cluster.start(1)
+    edit = {
+        "suspend": True,
+        "runtime": {"nodeSelector": {"disk": "ssd"}, "resources": {"limits": {"memory": "2Gi"}}},
+        "budget": {"deadline": "3h"},
+        "failure": {"retriesPerSeed": 7},
+        "checkpoint": {"every": 77},
+    }
+    cluster.world.patch("RLTrainingJob", NAME, {"spec": edit})
+    cluster.world.settle(KIND, cluster.key)
+    held = cluster.world.objects[JOB]
+    assert (held["spec"]["suspend"], held["metadata"]["uid"]) == (True, first), "a pod of it still saves"
+
+    cluster.world.remove("Pod", f"{NAME}-a1-1-0")
+    cluster.world.settle(KIND, cluster.key)
+    made = cluster.world.objects[JOB]
+    pod = made["spec"]["template"]["spec"]
+    assert made["metadata"]["uid"] != first
+    assert (made["spec"]["suspend"], made["spec"]["activeDeadlineSeconds"]) == (True, 3 * 3600)
+    assert made["spec"]["backoffLimitPerIndex"] == 7
+    assert (pod["nodeSelector"], pod["containers"][0]["resources"]["limits"]) == ({"disk": "ssd"}, {"memory": "2Gi"})
+    (config,) = _config(cluster)
+    assert json.loads(config["job.json"])["spec"]["checkpoint"]["every"] == 77  # type: ignore[index]
+
+    cluster.toggle(0)
+    cluster.finish()
+    assert cluster.status["phase"] == "Succeeded"
 
 
 def _pod_is_gone(cluster: Cluster, name: str) -> bool:

@@ -23,7 +23,7 @@ from belay_trainer.local.rules import twin
 from belay_trainer.words import nearest
 
 KIND = "RLTrainingJob"
-UNUSED = ("storage", "failure.retriesPerSeed", "suspend", "publish.serving")
+UNUSED = ("storage", "failure.retriesPerSeed", "suspend", "publish.serving", "cost", "cleanup")
 """Fields of a spec that only a cluster has a use for; beside them all of `runtime` but `USED_OF_RUNTIME`."""
 USED_OF_RUNTIME = ("threads",)
 _MOST_NAMES = 12  # listed where none is near

@@ -6,7 +6,7 @@ not passed over: whoever adds a rule need not know of this file.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 

@@ -85,9 +85,7 @@ def open_study(run: Run, journal: BaseJournalBackend) -> Study:
     )
 
 
-def _try(
-    run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, initial: Initial | None
-) -> None:
+def _try(run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, initial: Initial | None) -> None:
     """Play a trial and note what came of it. Raises: Interrupted, StoreError."""
     log.info("trial %d: %s", trial.number, trial.settings)
     try:

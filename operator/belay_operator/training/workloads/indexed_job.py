@@ -72,7 +72,9 @@ class IndexedJob:
         job = reader.get(KIND, owner.namespace, name)
         if job is None or not owner.owns(job):
             return WorkloadView(KIND, name, exists=job is not None)
-        status, wanted = job.get("status") or {}, self.changeable(spec, suspended=suspended)
+        annotations = job["metadata"].get("annotations") or {}
+        edited = build.is_edited(annotations, spec)
+        status, wanted = job.get("status") or {}, self.changeable(spec, suspended=suspended or edited)
         held = {"suspend": False, **job["spec"]}
         outdated = any(held.get(name, value) != value for name, value in wanted.items())
         pods = trainer_pods(reader.owned("Pod", job["metadata"]["uid"]))
@@ -85,7 +87,9 @@ class IndexedJob:
             deleting="deletionTimestamp" in job["metadata"],
             ref=Ref.of(API_VERSION, job),
             outdated=outdated,
-            annotations=job["metadata"].get("annotations") or {},
+            edited=edited,
+            at_rest=held["suspend"] and all(pod.view.phase in ("Succeeded", "Failed") for pod in pods),
+            annotations=annotations,
             spec=whole and whole["spec"],
             end=_end(status),
             ending=_ending(status),
@@ -143,6 +147,7 @@ def _pod_failure_policy() -> dict[str, Any]:
         "rules": [
             exits("FailJob", names.EXIT_BAD_CONFIG),
             exits("FailIndex", names.EXIT_DIVERGED),
+            exits("Ignore", names.EXIT_INTERRUPTED),  # deleted by hand, say, which Kubernetes calls no disruption
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         ]
     }
