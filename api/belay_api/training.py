@@ -7,7 +7,14 @@ from pydantic import Field
 
 from belay_api.algorithms import AlgorithmSpec
 from belay_api.conditions import ConditionedStatus
-from belay_api.environment import ConstraintSpec, CostStatus, DrawSpec, RewardSpec, WrapperSpec
+from belay_api.environment import (
+    MOST_CONSTRAINTS,
+    ConstraintSpec,
+    CostStatus,
+    DrawSpec,
+    RewardSpec,
+    WrapperSpec,
+)
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
@@ -65,7 +72,8 @@ class EnvironmentSpec(Model):
     constraints: Annotated[
         list[ConstraintSpec],
         Field(
-            max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+            max_length=MOST_CONSTRAINTS,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = Field(default_factory=list)
     """Costs that are counted beside the reward. They change nothing that is learned, unless `reward` names them."""
