@@ -14,6 +14,7 @@ from belay_api.units import FreeForm
 
 NAMED_OUTCOMES = ("return", "length", "success")
 """Outcomes of an episode that are no costs."""
+MOST_CONSTRAINTS = 8  # each stands in the last word of a pod, which has 4,096 bytes
 OWN_REWARD = "reward"
 """The environment's own reward among the components of the one that is learned from."""
 Reference = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", max_length=253)]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from belay_api.conditions import ConditionedStatus
+from belay_api.environment import MOST_CONSTRAINTS
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import KnownOutcome
 from belay_api.pods import ResourceRequirements
@@ -107,6 +108,13 @@ class KnownOutcomes(StatusModel):
     """Undiscounted sum of rewards."""
     length: KnownOutcome | None = None
     """Timesteps."""
+    costs: Annotated[dict[str, KnownOutcome], Field(max_length=MOST_CONSTRAINTS)] | None = None
+    """Totals of the costs that the training counted, by the names in its `environment.constraints`; absent: it counted
+    none."""
+
+    def of(self, outcome: str) -> KnownOutcome | None:
+        """Return what is known of an outcome of the logbook; None: nothing."""
+        return {"return": self.return_, "length": self.length, **(self.costs or {})}.get(outcome)
 
 
 class RLPolicyStatus(ConditionedStatus):

@@ -12,7 +12,14 @@ from belay_api.conditions import ConditionedStatus
 from belay_api.cost import CostSpec, JobCost, SeedCost
 from belay_api.dataset import DatasetSpec, Floor, OfflineEstimate
 from belay_api.edits import edit_rules
-from belay_api.environment import ConstraintSpec, CostStatus, DrawSpec, RewardSpec, WrapperSpec
+from belay_api.environment import (
+    MOST_CONSTRAINTS,
+    ConstraintSpec,
+    CostStatus,
+    DrawSpec,
+    RewardSpec,
+    WrapperSpec,
+)
 from belay_api.findings import MOST_FINDINGS, Finding, JobFinding
 from belay_api.gates import Gates, Validation
 from belay_api.init_from import InitFromSpec, InitialPolicy
@@ -73,7 +80,8 @@ class EnvironmentSpec(Model):
     constraints: Annotated[
         list[ConstraintSpec],
         Field(
-            max_length=8, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+            max_length=MOST_CONSTRAINTS,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = Field(default_factory=list)
     """Costs that are counted beside the reward. They change nothing that is learned, unless `reward` names them."""

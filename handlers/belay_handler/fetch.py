@@ -25,6 +25,7 @@ from belay_api.artifact import (
     parse_manifest,
     verify_served,
 )
+from belay_api.environment import MOST_CONSTRAINTS
 from belay_api.policy import KnownOutcomes, LoadReport
 from belay_handler.networks import network_file
 from belay_handler.settings import ARTIFACT_DIGEST_ENV, ARTIFACT_URI_ENV
@@ -127,8 +128,14 @@ def _verified(manifest: Manifest, digest: str) -> LoadReport:
 
 
 def _outcomes(manifest: Manifest) -> KnownOutcomes | None:
-    known = manifest.outcomes
-    return KnownOutcomes(return_=known.get("return"), length=known.get("length")) if known else None
+    known = dict(manifest.outcomes)
+    if not known:
+        return None
+    total, length = known.pop("return", None), known.pop("length", None)
+    # Without what random actions cost: no rollout asks for it, and the kubelet keeps 4,096 bytes.
+    others = sorted(known.items())[:MOST_CONSTRAINTS]
+    costs = {name: one.model_copy(update={"random": None}) for name, one in others}
+    return KnownOutcomes(return_=total, length=length, costs=costs or None)
 
 
 def _imported(manifest: Manifest) -> str | None:

@@ -14,6 +14,7 @@ from tests.unit.handler.artifacts import write
 from tests.unit.handler.web import Request, Response, serving
 
 from belay_api.artifact import MANIFEST, TRAINING_FILE, Imported, Manifest, verify_served
+from belay_api.environment import MOST_CONSTRAINTS
 from belay_api.outcomes import KnownOutcome, Played
 from belay_api.policy import LoadReport
 from belay_handler.fetch import fetch
@@ -141,7 +142,7 @@ def test_what_training_knows_of_outcomes_is_reported(tmp_path: Path) -> None:
     played = Played(episodes=20, mean=480, std=40, min=350, max=500)
     known = {
         "return": KnownOutcome(evaluated=played, low=9, high=500),
-        "later": KnownOutcome(evaluated=played, low=9, high=500),
+        "heat": KnownOutcome(evaluated=played, low=9, high=500, random=played),
     }
     content = (
         written.model_copy(update={"outcomes": known})
@@ -153,7 +154,23 @@ def test_what_training_knows_of_outcomes_is_reported(tmp_path: Path) -> None:
     assert report.reason == "Verified", "what a later version adds is ignored"
     assert report.outcomes is not None
     assert (report.outcomes.return_, report.outcomes.length) == (known["return"], None)
+    assert report.outcomes.of("heat") == KnownOutcome(evaluated=played, low=9, high=500)
+    assert report.outcomes.of("wear") is None
     assert LoadReport.model_validate_json(report.model_dump_json(by_alias=True, exclude_none=True)) == report
+
+
+def test_the_last_word_has_room_for_every_cost(tmp_path: Path) -> None:
+    written = write(tmp_path / "made", {"policy.onnx": b"x"})
+    third = -1 / 3 * 1e100  # as many digits as a number can have
+    played = Played(episodes=10_000, mean=third, std=third, min=third, max=third)
+    one = KnownOutcome(evaluated=played, low=third, high=third, random=played)
+    names = ["return", "length", *(f"{number}{'x' * 62}" for number in range(MOST_CONSTRAINTS))]
+    most = written.model_copy(update={"outcomes": dict.fromkeys(names, one)})
+    (tmp_path / "made" / MANIFEST).write_bytes(most.canonical())
+    report = fetch(VolumeStore(tmp_path / "made"), digest=most.digest(), target=tmp_path / "a")
+    assert report.outcomes is not None
+    assert len(report.outcomes.costs or {}) == MOST_CONSTRAINTS
+    assert len(report.model_dump_json(by_alias=True, exclude_none=True)) < 4096
 
 
 def test_an_imported_artifact_is_served_and_says_what_it_does_not_know(tmp_path: Path) -> None:

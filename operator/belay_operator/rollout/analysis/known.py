@@ -43,9 +43,7 @@ def known(outcome: str, candidate: KnownOutcomes | None, stable: KnownOutcomes |
 
 
 def _of(outcome: str, known: KnownOutcomes | None) -> KnownOutcome | None:
-    if known is None:
-        return None
-    return {"return": known.return_, "length": known.length}.get(outcome)
+    return None if known is None else known.of(outcome)
 
 
 def _agreed(sides: list[KnownOutcome]) -> Range:

@@ -58,7 +58,16 @@ def test_only_what_both_tasks_make_certain_is_taken() -> None:
     assert known("return", _with(0, 500), None).certain == Range()
     assert known("return", _with(0, 500), _without_task()).certain == Range()
     assert known("length", _with(0, 500), _with(0, 500)).certain == Range(), "a client may count otherwise"
-    assert known("steps", _with(0, 500), _with(0, 500)) == Known()
+
+
+def test_a_cost_is_known_by_its_name() -> None:
+    heat = artifact(mean=12, low=0, high=30).return_
+    counted = artifact().model_copy(update={"costs": {"heat": heat}})
+    found = known("heat", counted, counted)
+    assert (found.certain, found.seen) == (Range(), Range(0, 30)), "what a task makes certain is its return"
+    assert found.earlier is not None
+    assert found.earlier.mean == 12
+    assert known("heat", artifact(), artifact()) == Known(), "neither training counted it"
 
 
 def _with(low: float | None, high: float | None) -> KnownOutcomes:
