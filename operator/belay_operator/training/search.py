@@ -6,7 +6,7 @@ the running numbers; where every last word is lost they also stand for those.
 
 from belay_api.reasons import TrainingReason
 from belay_api.search import SearchStatus
-from belay_api.training import Progress, RLTrainingJobStatus
+from belay_api.training import Progress, RLTrainingJobStatus, SeedPhase
 from belay_operator.training.observed import Observed
 
 
@@ -40,9 +40,14 @@ def search_ended(observed: Observed, status: RLTrainingJobStatus) -> bool:
 
 
 def words_missing(observed: Observed) -> bool:
-    """Whether the search is over and nobody has said yet what it found, or why it failed."""
-    end, workers = observed.workload.end, observed.workload.seeds.values()
-    return end is not None and not last_words(observed) and all(worker.failure is None for worker in workers)
+    """Whether the search is over and a last word is on its way: of what was found, or else of why nothing was."""
+    if observed.workload.end is None:
+        return False
+    workers = observed.workload.seeds.values()
+    done = [worker for worker in workers if worker.end == SeedPhase.SUCCEEDED]
+    if done:  # the one whose word is on its way may have seen most
+        return not all(worker.reports for worker in done)
+    return all(worker.failure is None for worker in workers)
 
 
 def search_progress(status: SearchStatus | None) -> Progress | None:

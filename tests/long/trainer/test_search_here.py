@@ -71,3 +71,19 @@ def test_a_search_that_was_stopped_goes_on_and_its_seeds_train_with_the_best(tmp
     assert (folder.report / "search.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((folder.report / "report.json").read_text())["search"]["finished"] == 3
     assert (tmp_path / "job.yaml").name in printed.split("kubectl apply -f ")[1]
+
+
+def test_a_search_that_cannot_be_ends_the_run_with_its_words(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    process = shell.start(JOB.replace("tasks:Unhurried-v0", "CartPol-v1"))
+    printed, shown = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (3, ""), shown
+    assert "belay-trainer run: environment.id" in shown
+    assert not shell.run_folder.seeds_file.exists()
+
+    process = Shell(tmp_path, out="runs/other").start(JOB.replace("{gamma: {", "{gama: {"))
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert (
+        "spec.search.space.gama: algorithm.ppo has no setting of that name to be searched; the nearest is ga" in shown
+    )

@@ -120,6 +120,10 @@ def test_a_search_finds_the_settings_that_learn(whole: tuple[Worker, TrainingRep
     poor = [value for _, _, value, settings in worker.rows(config()) if settings["learning_rate"] == 1e-9]
     assert poor, "only one rate was tried: the test shows nothing"
     assert max(poor) < found.best.value
+    for trial in make_study(worker.lines, spec=config().spec)._trials():
+        evaluations = list(trial.intermediate_values.values())
+        assert len(evaluations) == 7, "at the first update after each tenth of the budget"
+        assert trial.value == pytest.approx(sum(evaluations[3:]) / 4), "the second half, the middle one included"
     assert [beat.search.ended for beat in worker.told.beats if beat.search] == [0, 1, 2, 3, 4, 4]
     assert [path.name for path in worker.folder.iterdir()] == ["journal"], "a trial leaves nothing"
 
