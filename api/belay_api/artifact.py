@@ -21,7 +21,7 @@ from belay_api.dataset import Floor, OfflineEstimate
 from belay_api.environment import CostReport, WrapperSpec
 from belay_api.model import Model
 from belay_api.outcomes import KnownOutcome
-from belay_api.spaces import ArraySpace, BoxSpace, DiscreteSpace, Space, space_model  # noqa: F401  known from here too
+from belay_api.spaces import ArraySpace, Space
 
 MANIFEST = "manifest.json"
 CRITIC_FILE = "critic.onnx"

@@ -6,6 +6,7 @@ constant noise.
 
 import numpy as np
 import torch
+
 from belay_trainer.algorithm import Algorithm, Task
 
 

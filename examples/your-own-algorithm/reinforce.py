@@ -6,6 +6,7 @@ Sutton and Barto, "Reinforcement Learning", 2nd edition, section 13.4.
 
 import numpy as np
 import torch
+
 from belay_trainer.algorithm import Algorithm, Task
 
 

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import gymnasium
 
+from belay_api.words import nearest
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.runtime.importable import is_own, own_modules
-from belay_trainer.words import nearest
 
 _LISTED = 10  # names in a message
 

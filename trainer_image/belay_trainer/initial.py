@@ -20,8 +20,9 @@ from typing import Any
 import httpx
 import torch
 
-from belay_api.artifact import MANIFEST, TRAINING_FILE, ArtifactError, FileEntry, Manifest, parse_manifest, space_model
+from belay_api.artifact import MANIFEST, TRAINING_FILE, ArtifactError, FileEntry, Manifest, parse_manifest
 from belay_api.init_from import InitialPolicy
+from belay_api.spaces import space_model
 from belay_heads import head_of
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment

@@ -6,17 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from belay_api.artifact import (
-    MANIFEST,
-    BoxSpace,
-    DiscreteSpace,
-    EvaluationReport,
-    Lineage,
-    Manifest,
-    Space,
-    file_entries,
-)
+from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries
 from belay_api.outcomes import KnownOutcome, Played
+from belay_api.spaces import BoxSpace, DiscreteSpace, Space
 from belay_trainer.export import write_networks
 
 SEEN = BoxSpace(shape=[2], dtype="float32", low=[None, None], high=[None, None])

@@ -14,8 +14,8 @@ from gymnasium import spaces
 from offline_worlds import one_step, play, strays, write
 from trainer_support import make_config
 
-from belay_api.artifact import BoxSpace
 from belay_api.dataset import FloorVerdict
+from belay_api.spaces import BoxSpace
 from belay_trainer import datasets, train
 from belay_trainer.config import Run
 from belay_trainer.datasets.dataset import Dataset

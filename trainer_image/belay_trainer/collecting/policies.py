@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 
-from belay_api.artifact import BoxSpace, DiscreteSpace, Space, file_sha256, space_model
+from belay_api.artifact import file_sha256
+from belay_api.spaces import BoxSpace, DiscreteSpace, Space, space_model
 from belay_heads import head_of
 from belay_trainer.collecting.collection import RANDOM, PolicySpec
 from belay_trainer.errors import BadConfiguration

@@ -7,11 +7,11 @@ contract: `docs/reference/dataset.md`.
 from collections.abc import Callable
 from pathlib import Path
 
+from belay_api.words import nearest
 from belay_trainer.datasets import hdf5, minari, parquet
 from belay_trainer.datasets.check import check
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.words import nearest
 
 __all__ = ["READERS", "Dataset", "read"]
 

@@ -6,8 +6,8 @@ The names are the vocabulary's; HDF5 has Minari's plural ones, because it is Min
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from belay_api.words import nearest
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.words import nearest
 
 
 @dataclass(frozen=True, slots=True)

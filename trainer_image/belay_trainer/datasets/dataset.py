@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belay_api.artifact import Space
+from belay_api.spaces import Space
 
 Floats = NDArray[np.float64]
 

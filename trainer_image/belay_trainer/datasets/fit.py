@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belay_api.artifact import BoxSpace, DiscreteSpace, Space
+from belay_api.spaces import BoxSpace, DiscreteSpace, Space
 from belay_trainer.datasets.check import place
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.errors import BadConfiguration

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from belay_api.words import did_you_mean
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.words import did_you_mean
 
 if TYPE_CHECKING:
     import h5py

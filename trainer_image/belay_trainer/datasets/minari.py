@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from belay_api.artifact import BoxSpace, DiscreteSpace, Space
+from belay_api.spaces import BoxSpace, DiscreteSpace, Space
 from belay_trainer.datasets import hdf5
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.errors import BadConfiguration

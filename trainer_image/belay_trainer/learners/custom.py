@@ -19,10 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import gymnasium
 import numpy as np
 import torch
 
-from belay_api.artifact import ArtifactInvalid, space_model
+from belay_api.artifact import ArtifactInvalid
+from belay_api.spaces import space_model
+from belay_api.words import did_you_mean
 from belay_heads import HEADS, Head, head_of
 from belay_trainer import environments
 from belay_trainer.algorithm import Algorithm, Step, Task
@@ -34,8 +37,9 @@ from belay_trainer.evaluate import Policy
 from belay_trainer.imports import import_own, place
 from belay_trainer.learners.fitting import copy_fitting
 from belay_trainer.learners.learner import Internals, Networks, Start
+from belay_trainer.metrics import of_episodes
 from belay_trainer.randomness import untouched
-from belay_trainer.words import did_you_mean
+from belay_trainer.wrapping import shaping
 
 FIELD = "algorithm.custom"
 COPIES = 8  # where nobody asks for another number; as most presets have
@@ -54,8 +58,10 @@ class Custom:
     def __init__(self, run: Run, make: Callable[[], Environment], probe: Environment) -> None:
         """Make the user's object and look it over. Raises: BadConfiguration."""
         spec, seed = run.spec, run.seed
-        self._refuse_scaling(run)
-        self._vector = environments.vectorised(make, spec.environment.vector.count or COPIES)
+        _refuse_changed_rewards(run)
+        _refuse_parts(probe)
+        costed = shaping.around(spec.environment, discount=1.0, scaled=True)
+        self._vector = environments.vectorised(make, spec.environment.vector.count or COPIES, around=costed)
         self._vector.seed(seed)
         self._task = Task(self._vector, seed=seed, budget=spec.budget.steps, listener=self._on_task_step)
         self._each: Callable[[], None] = lambda: None
@@ -109,6 +115,7 @@ class Custom:
         if self._episodes:
             found["collection/return"] = float(np.mean([one["episode"]["r"] for one in self._episodes]))
             found["collection/length"] = float(np.mean([one["episode"]["l"] for one in self._episodes]))
+            found |= of_episodes([one["episode"] for one in self._episodes])
         if successes := [one["is_success"] for one in self._episodes if "is_success" in one]:
             found["collection/success_rate"] = float(np.mean(successes))
         return found
@@ -226,14 +233,28 @@ class Custom:
         critic = {} if self._own.critic is None else {"critic": self._own.critic}
         return {"policy": self._own.policy, **critic}
 
-    @staticmethod
-    def _refuse_scaling(run: Run) -> None:
-        asked = run.spec.normalize.model_dump(exclude_none=True)
-        for name in (name for name, wanted in asked.items() if wanted):
-            raise BadConfiguration(
-                f"normalize.{name}: {FIELD} is given observations and rewards as the environment has them. Scale them "
-                "in its own networks, with the statistics as their buffers, and leave normalize out."
-            )
+
+def _refuse_changed_rewards(run: Run) -> None:
+    asked = run.spec.normalize.model_dump(exclude_none=True)
+    for name in (name for name, wanted in asked.items() if wanted):
+        raise BadConfiguration(
+            f"normalize.{name}: {FIELD} is given observations and rewards as the environment has them. Scale them in "
+            "its own networks, with the statistics as their buffers, and leave normalize out."
+        )
+    if run.spec.environment.reward.shapes or run.spec.environment.reward.clip is not None:
+        raise BadConfiguration(
+            f"environment.reward: {FIELD} is given rewards as the environment has them. Make others of them in "
+            "learn(), from the infos of a step, and leave environment.reward out."
+        )
+
+
+def _refuse_parts(probe: Environment) -> None:
+    space = probe.observation_space
+    if isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple):
+        raise BadConfiguration(
+            f"environment.id: {FIELD} is given observations of one array, and this task's have several parts, {space}: "
+            "add the wrapper FlattenObservation to environment.wrappers."
+        )
 
 
 class _Greedy:

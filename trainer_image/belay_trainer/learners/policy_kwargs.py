@@ -13,8 +13,8 @@ import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 
 from belay_api.algorithms.common import Settings
+from belay_api.words import nearest
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.words import nearest
 
 _OURS = ("observation_space", "action_space", "lr_schedule", "use_sde")  # without state-dependent exploration
 _CLASSES = {"features_extractor_class": BaseFeaturesExtractor, "optimizer_class": torch.optim.Optimizer}

@@ -18,9 +18,9 @@ from pydantic.alias_generators import to_camel
 from belay_api.crd import RESOURCES, definition
 from belay_api.names import API_VERSION
 from belay_api.training import RLTrainingJobSpec
+from belay_api.words import nearest
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.local.rules import twin
-from belay_trainer.words import nearest
 
 KIND = "RLTrainingJob"
 UNUSED = ("storage", "failure.retriesPerSeed", "suspend", "publish.serving", "cost", "cleanup")

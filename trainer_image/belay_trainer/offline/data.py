@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from belay_api.artifact import BoxSpace, DiscreteSpace, Space, file_sha256, space_model
+from belay_api.artifact import file_sha256
 from belay_api.dataset import DatasetSpec, LoggedActions
+from belay_api.spaces import BoxSpace, DiscreteSpace, Space, space_model
 from belay_api.training import EnvironmentSpec
 from belay_trainer import datasets, environments
 from belay_trainer.datasets import split

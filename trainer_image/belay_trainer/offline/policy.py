@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from belay_api.artifact import Space
+from belay_api.spaces import Space
 from belay_heads import Head
 from belay_trainer.datasets.dataset import Dataset, Floats
 from belay_trainer.ope.head_policy import HeadPolicy

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from belay_api.artifact import Space
+from belay_api.spaces import Space
 from belay_heads import Head
 from belay_heads.mean import TOLERANCE
 from belay_trainer.datasets.dataset import Floats

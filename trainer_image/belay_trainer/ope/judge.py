@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from belay_api.words import did_you_mean
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.estimators import ESTIMATORS
 from belay_trainer.ope.estimators.estimator import Estimated, Fit, mean_of
 from belay_trainer.ope.logged import Logged, NotJudged
-from belay_trainer.words import did_you_mean
 
 LEAST_EPISODES = 20  # effective ones: a mean of fewer has no interval that holds
 LEAST_SHARE = (

@@ -16,10 +16,10 @@ from dulwich.objects import Commit
 from dulwich.repo import Repo
 
 from belay_api.code import GitCode
+from belay_api.words import nearest
 from belay_trainer.errors import BadConfiguration, Interrupted, TrainerError, Unreachable
 from belay_trainer.runtime.waiting import FIRST_WAIT_S, PATIENCE_S, until_reached
 from belay_trainer.stop import Stop
-from belay_trainer.words import nearest
 
 TIMEOUT_S = 60.0  # without a byte
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -9,10 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 from belay_api.gates import Gate, Gates
 from belay_api.model import alternatives
 from belay_api.training import EnvironmentSpec, RLTrainingJobSpec
+from belay_api.words import did_you_mean
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import CONFIG
 from belay_trainer.served import Artifact
-from belay_trainer.words import did_you_mean
 
 _GATES: TypeAdapter[list[Gate]] = TypeAdapter(Gates)
 

@@ -7,8 +7,9 @@ as who is on call, is not among them.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from belay_api.artifact import CRITIC_FILE, TRAINING_FILE, BoxSpace, Manifest
+from belay_api.artifact import CRITIC_FILE, TRAINING_FILE, Manifest
 from belay_api.reasons import Verdict
+from belay_api.spaces import BoxSpace
 from belay_trainer.export import CONFIG, ONNX, TORCHSCRIPT
 from belay_trainer.served import Artifact
 from belay_trainer.validation.checks.constraints import COUNT, RATE

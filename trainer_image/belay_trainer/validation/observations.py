@@ -6,7 +6,7 @@ from typing import Any, Self
 import gymnasium
 import numpy as np
 
-from belay_api.artifact import BoxSpace, Space
+from belay_api.spaces import BoxSpace, Space
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.validation.bounds import Floats
 

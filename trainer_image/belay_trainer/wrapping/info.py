@@ -14,8 +14,8 @@ import numpy as np
 
 from belay_api.environment import OWN_REWARD
 from belay_api.training import EnvironmentSpec
+from belay_api.words import did_you_mean
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.words import did_you_mean
 
 Environment = gymnasium.Env[Any, Any]
 TRIED = 1_000  # timesteps of random actions, or one episode, or

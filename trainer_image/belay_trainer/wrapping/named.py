@@ -4,8 +4,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from belay_api.words import nearest
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.words import nearest
 
 
 def imported(name: str, *, field: str, what: str, fits: Callable[[Any], bool]) -> Any:

@@ -20,8 +20,8 @@ from gymnasium.envs.registration import load_env_creator
 
 from belay_api.environment import DrawSpec
 from belay_api.model import alternatives
+from belay_api.words import did_you_mean
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.words import did_you_mean
 
 Environment = gymnasium.Env[Any, Any]
 INFO = "randomized"

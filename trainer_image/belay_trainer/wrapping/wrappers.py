@@ -13,9 +13,9 @@ import gymnasium
 import numpy as np
 
 from belay_api.environment import WrapperSpec
+from belay_api.words import did_you_mean
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.faults import USER_FAULTS
-from belay_trainer.words import did_you_mean
 from belay_trainer.wrapping.named import imported
 
 Environment = gymnasium.Env[Any, Any]

@@ -7,13 +7,13 @@ import numpy as np
 from belay_api.gates import ConstraintsGate
 from belay_api.reasons import Verdict
 from belay_api.training import EnvironmentSpec
+from belay_api.words import did_you_mean
 from belay_trainer.environments import Environment
 from belay_trainer.validation.bounds import Floats, mean_bounds
 from belay_trainer.validation.check import Measured
 from belay_trainer.validation.episodes import Trace
 from belay_trainer.validation.measurement import Measurement, judge_mean
 from belay_trainer.validation.subject import Subject
-from belay_trainer.words import did_you_mean
 
 TITLE = "Constraints"
 SHOWN = 5  # episodes with violations that are listed
