@@ -4,7 +4,7 @@ import os
 import re
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -294,9 +294,15 @@ class Sides(gymnasium.Env[np.ndarray, int]):
 
     observation_space = spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = spaces.Discrete(2)
+    alive: ClassVar[list[int]] = [0, 0]  # copies now, and at most
 
     def __init__(self, level: float = 0.0, edge: float = -np.inf, costs: Any = None) -> None:
         self.level, self.edge, self.costs = level, edge, costs
+        self.alive[0] += 1
+        self.alive[1] = max(self.alive)
+
+    def close(self) -> None:
+        self.alive[0] -= 1
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from linear_policies import FIRST_SEED, PUSH, SEEN, TWO, artifact
+from tasks import Sides
 
 from belay_api.gates import Gate
 from belay_api.reasons import Verdict
@@ -307,6 +308,21 @@ def test_gates_of_one_kind_are_told_apart_and_all_are_run(right: Path) -> None:
         ("robustness[0]", Verdict.PASS),
         ("robustness[1]", Verdict.PASS),
     ]
+
+
+def test_few_copies_of_the_environment_are_alive_at_once(right: Path) -> None:
+    """A simulator may fill the memory with a few."""
+    gates: list[dict[str, Any]] = [
+        {"performance": {"betterThan": "random"}},
+        {"robustness": {"noise": [0.1, 0.2, 0.3], "minReturn": 1.0}},
+        {"dynamics": {"shifts": [{"name": name, "kwargs": {"level": 1.0}} for name in "abc"], "minReturn": 1.0}},
+    ]
+    Sides.alive[:] = [0, 0]
+    asked = [Gate.model_validate(one) for one in gates]
+    run_gates(asked, read_artifact(right), EnvironmentSpec(id=SIDES), copies=3)
+    now, most = Sides.alive
+    assert now == 0
+    assert 3 < most <= 2 * 3 + 2, "the reference's, those of what is disturbed, one to look at, and one that is tried"
 
 
 def test_the_same_validation_gives_the_same_numbers(right: Path) -> None:

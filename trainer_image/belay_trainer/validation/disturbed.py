@@ -29,7 +29,9 @@ def held(name: str, player: Player, settings: DisturbedGate, subject: Subject) -
     if settings.min_return is not None:
         found.append(_return(name, player, settings, settings.min_return, subject))
     most = max(one.episodes or settings.episodes for one in found)
-    return Measured(tuple(found), returns={name: player.returns(most)})
+    returns = player.returns(most)
+    player.close()
+    return Measured(tuple(found), returns={name: returns})
 
 
 def unchanged(name: str, player: Player, settings: DisturbedGate, subject: Subject, *, why: str) -> Measurement | None:

@@ -79,16 +79,19 @@ class Player:
         stop: Callable[[], bool],
         options: dict[str, Any] | None = None,
         costs: Sequence[str] = (),
+        copies: int | None = None,
     ) -> None:
         """Set up; environments are made with the first episode.
 
         Args:
+            copies: Of the environment, played side by side; None: the usual number.
             options: Of every reset; None: none.
             costs: Keys of `info` whose positive values are violations.
         """
         self.first_seed = first_seed
         self.keys: set[str] = set()  # of every info seen
         self._task, self._policy, self._stop, self._options, self._costs = task, policy, stop, options, costs
+        self._copies = copies
         self._returns: Floats = np.empty(0)
         self._traces: dict[int, Trace] = {}
         self._evaluator: Evaluator | None = None
@@ -110,9 +113,10 @@ class Player:
         return [self._traces[self.first_seed + episode] for episode in range(count)]
 
     def close(self) -> None:
-        """Free the environments."""
+        """Free the environments; what was played stays, and further episodes make new ones."""
         if self._evaluator is not None:
             self._evaluator.close()
+            self._evaluator = None
 
     def _playing(self, episodes: int) -> Evaluator:
         if self._evaluator is None:
@@ -121,7 +125,9 @@ class Player:
             def recorded() -> Environment:
                 return Recorded(make(), options=self._options, costs=self._costs, traces=self._traces, keys=self.keys)
 
-            self._evaluator = Evaluator(recorded, self._task, episodes=episodes, first_seed=self.first_seed)
+            self._evaluator = Evaluator(
+                recorded, self._task, episodes=episodes, first_seed=self.first_seed, copies=self._copies
+            )
         return self._evaluator
 
 

@@ -73,22 +73,25 @@ def run_gates(
     *,
     stop: Callable[[], bool] = lambda: False,
     tell: Callable[[GateResult], None] = lambda _: None,
+    copies: int | None = None,
 ) -> list[GateResult]:
     """Return what came of every gate: all are run, whatever comes of the first.
 
     Args:
         stop: Asked before every timestep.
         tell: Hears of each as it ends.
+        copies: Of the environment, played side by side; None: the usual number. At most twice as many exist at once.
     Raises: BadConfiguration, Stopped.
     """
     costs = [key for gate in gates if gate.constraints is not None for key in gate.constraints.costs]
-    subject = Subject(artifact, task, stop=stop, costs=list(dict.fromkeys(costs)))
+    subject = Subject(artifact, task, stop=stop, costs=list(dict.fromkeys(costs)), copies=copies)
     results = []
     try:
         _check_spaces(artifact, subject.environment)
         check_gates(gates, subject.environment, task)
         for name, gate in named(gates):
             results.append(GateResult(name, gate, _measured(gate, subject)))
+            subject.end_gate()
             tell(results[-1])
     finally:
         subject.close()

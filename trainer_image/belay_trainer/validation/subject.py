@@ -31,15 +31,18 @@ class Subject:
         *,
         stop: Callable[[], bool] = lambda: False,
         costs: Sequence[str] = (),
+        copies: int | None = None,
     ) -> None:
         """Load the policy.
 
         Args:
+            copies: Of the environment, played side by side; None: the usual number.
             stop: Asked before every timestep.
             costs: Keys of `info` whose positive values are violations.
         Raises: BadConfiguration.
         """
         self.artifact, self.task, self.stop = artifact, task, stop
+        self._copies = copies
         self.first_seed = first_seed(artifact)
         self.policy = ServedPolicy(artifact)
         self._watched = _Watched(self.policy)
@@ -67,6 +70,7 @@ class Subject:
             stop=self.stop,
             options=options,
             costs=costs,
+            copies=self._copies,
         )
         self._players.append(made)
         return made
@@ -98,6 +102,12 @@ class Subject:
     def foreseen(self) -> bool:
         """Whether anything but the policy's own episodes tells how far returns reach."""
         return self._known is not None
+
+    def end_gate(self) -> None:
+        """Free the environments of all players but the reference: a simulator may fill the memory with a few."""
+        for player in self._players:
+            if player is not self.reference:
+                player.close()
 
     def close(self) -> None:
         """Free all environments."""
