@@ -151,12 +151,12 @@ def _served(manifest: Manifest, folder: Path, environment: Any, *, episodes: int
 
 @pytest.mark.parametrize(
     "case",
-    ["parts by key", "values of parts by key", "squashed for parts by place", "masks by a method", "masks in the info"],
+    ["parts by key", "values of parts by key", "quantiles of parts by place", "masks by a method", "masks in the info"],
 )
 def test_a_training_cut_in_two_ends_with_the_same_bits(case: str, tmp_path: Path) -> None:
     spec = _spec(case, budget={"steps": 240}, evaluation={"every": 120, "episodes": 1}, checkpoint={"every": 64})
     whole = _train(tmp_path / "whole", **spec)
-    cut = _in_pieces(tmp_path / "cut", (60 if CASES[case][0] in ("dqn", "tqc") else 20,), **spec)
+    cut = _in_pieces(tmp_path / "cut", (60 if CASES[case][0] in ("dqn", "qrdqn") else 20,), **spec)
     assert cut.resumed_from, "it began anew: this shows nothing"
     assert cut.learner.weights_sha256() == whole.learner.weights_sha256()
     assert cut.best.report == whole.best.report
