@@ -192,11 +192,11 @@ def _made(spec: EnvironmentSpec, drawn: Mapping[str, Any]) -> Environment:
 
 def _any_action(environment: Environment, observation: Any, info: dict[str, Any]) -> Any:
     """Return an action that the task allows, where it says which ones it does: any other may be an error there."""
-    told = masks.said(environment, observation, info)
-    if told is None or array_space(environment.action_space).kind not in masks.OUTPUTS:
+    mask = masks.mask_of(environment, observation, info)
+    if mask is None or array_space(environment.action_space).kind not in masks.OUTPUTS:
         return environment.action_space.sample()
     head = masks.masked_head(environment)
-    return masks.drawn(head, masks.checked(told, head.masks)[None], np.random.default_rng(0))[0]
+    return masks.uniform(head, masks.row_of(mask, head.masks)[None], np.random.default_rng(0))[0]
 
 
 def _unregistered(id: str, imported: Imported | None, error: Exception) -> str:

@@ -20,10 +20,9 @@ from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_retur
 from belay_api.spaces import space_model
 from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
 from belay_heads.observations import numbers, parts
-from belay_trainer import environments
+from belay_trainer import environments, masks
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
-from belay_trainer.masks import Masking, drawn, masked_head, now
 from belay_trainer.randomness import untouched
 from belay_trainer.wrapping.costs import Tally
 
@@ -91,7 +90,7 @@ class Uniform:
         self._space = copy.deepcopy(environment.action_space)  # the environment's own generator is left alone
         self._space.seed(seed)
         self._generator = np.random.default_rng(seed)
-        self._head = masked_head(environment) if isinstance(environment, Masking) else None
+        self._head = masks.masked_head(environment) if isinstance(environment, masks.Masking) else None
 
     def predict(
         self, observation: np.ndarray, *, deterministic: bool, action_masks: np.ndarray | None = None
@@ -99,7 +98,7 @@ class Uniform:
         """Return one action per observation, which it does not look at."""
         del deterministic
         if self._head is not None and action_masks is not None:
-            return drawn(self._head, action_masks, self._generator), None
+            return masks.uniform(self._head, action_masks, self._generator), None
         return np.stack([self._space.sample() for _ in observation]), None
 
 
@@ -285,8 +284,8 @@ class Evaluator:
             if not waits(steps):
                 raise _Unfinished
             observed = np.stack([observation for _, _, observation in under_way])
-            masks = now([environment for environment, _, _ in under_way])
-            actions, _ = policy.predict(observed, deterministic=True, **masks)
+            allowed = masks.arguments([environment for environment, _, _ in under_way])
+            actions, _ = policy.predict(observed, deterministic=True, **allowed)
             going_on = []
             for (environment, episode, _), action in zip(under_way, actions, strict=True):
                 observation, reward, terminated, truncated, info = environment.step(action)

@@ -38,7 +38,7 @@ from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, TrainerError
 from belay_trainer.evaluate import Policy
 from belay_trainer.learners.learner import Learner
-from belay_trainer.masks import METHOD, now
+from belay_trainer.masks import METHOD, arguments
 from belay_trainer.randomness import untouched
 
 ONNX, TORCHSCRIPT, CONFIG = "policy.onnx", "policy.pt", "config.json"
@@ -170,7 +170,7 @@ def check_agreement(policy: Policy, head: Head, folder: Path, environment: Envir
         observation, _ = environment.reset(seed=first_seed + episode)
         ended = False
         while not ended and steps < 2 * TIMESTEPS:
-            masks = now([environment]).get(METHOD)
+            masks = arguments([environment]).get(METHOD)
             action = check_step(policy, head, networks, numbers(observation, found), masks=masks)
             observation, _, terminated, truncated, _ = environment.step(action)
             ended = bool(terminated or truncated)

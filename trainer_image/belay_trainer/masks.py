@@ -49,18 +49,18 @@ class Masking(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def action_masks(self) -> np.ndarray:
         """Return (outputs,) of booleans; the library asks for it by this name. Raises: BadConfiguration."""
-        told = said(self.env, *self._newest)
-        if told is None:
+        mask = mask_of(self.env, *self._newest)
+        if mask is None:
             raise BadConfiguration(
                 "environment.id: algorithm.maskablePPO has to know which actions are allowed, and the task does not "
                 f"say: give it a method {METHOD}(), a key {KEY!r} in a Dict observation, or one in the info of reset "
                 "and step. Where every action is always allowed, use ppo."
             )
-        return checked(told, self._sizes)
+        return row_of(mask, self._sizes)
 
 
-def said(environment: Environment, observation: Any, info: dict[str, Any]) -> Any:
-    """Return what a task says of the actions it allows, as it says it; None: nothing."""
+def mask_of(environment: Environment, observation: Any, info: dict[str, Any]) -> Any:
+    """Return the mask of a task as the task has it; None: it has none."""
     if environment.has_wrapper_attr(METHOD):
         return environment.get_wrapper_attr(METHOD)()
     if isinstance(observation, dict) and KEY in observation:
@@ -68,27 +68,27 @@ def said(environment: Environment, observation: Any, info: dict[str, Any]) -> An
     return info.get(KEY)
 
 
-def checked(told: Any, sizes: tuple[int, ...]) -> np.ndarray:
+def row_of(mask: Any, sizes: tuple[int, ...]) -> np.ndarray:
     """Return a mask (outputs,) of booleans.
 
     Args:
-        told: One array, or one for each choice.
+        mask: As the task has it: one array, or one for each choice.
         sizes: The head's `masks`.
     Raises: BadConfiguration when it has another length, or allows nothing of some choice.
     """
-    parts = told if isinstance(told, tuple | list) else [told]
-    mask = np.concatenate([np.ravel(part) for part in parts])
-    if mask.size != sum(sizes):
+    parts = mask if isinstance(mask, tuple | list) else [mask]
+    row = np.concatenate([np.ravel(part) for part in parts])
+    if row.size != sum(sizes):
         raise BadConfiguration(
-            f"environment.id: a mask has {mask.size} entries, wanted {sum(sizes)}, one for each action"
+            f"environment.id: a mask has {row.size} entries, wanted {sum(sizes)}, one for each action"
             + (f" of its choices of {list(sizes)}." if len(sizes) > 1 else ".")
         )
-    mask = mask.astype(np.bool_)
-    choice = first_without_choice(mask, sizes)
+    row = row.astype(np.bool_)
+    choice = first_without_choice(row, sizes)
     if choice is not None:
         of = f" of choice {choice}" if len(sizes) > 1 else ""
         raise BadConfiguration(f"environment.id: a mask allows no action{of}: end the episode there instead.")
-    return mask
+    return row
 
 
 def masked_head(environment: Environment) -> Head:
@@ -105,13 +105,13 @@ def masked_head(environment: Environment) -> Head:
     return head_of(OUTPUTS[action.kind], action)
 
 
-def now(environments: Sequence[Environment]) -> dict[str, np.ndarray]:
-    """Return what a policy is told beside the observations: `action_masks` (environment, outputs), or nothing."""
+def arguments(environments: Sequence[Environment]) -> dict[str, np.ndarray]:
+    """Return what a policy is given beside observations: `action_masks` (environment, outputs), or nothing."""
     masks = [one.action_masks() for one in environments if isinstance(one, Masking)]
     return {METHOD: np.stack(masks)} if masks else {}
 
 
-def drawn(head: Head, masks: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def uniform(head: Head, masks: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return actions, each drawn uniformly from those its mask allows.
 
     Args:

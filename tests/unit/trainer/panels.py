@@ -134,5 +134,17 @@ class Counted(Panel):
         self.observation_space = goal if shows == "plain" else spaces.Dict({"goal": goal})
 
 
-for name, task in (("Panel", Panel), ("Nested", Nested), ("Counted", Counted)):
+class Reserved(Panel):
+    """A part under a name that torch has taken."""
+
+    def __init__(self) -> None:
+        super().__init__(shows="dict")
+        self.observation_space = spaces.Dict({"values": spaces.Discrete(4)})
+
+    def _next(self) -> tuple[Any, dict[str, Any]]:
+        parts, info = super()._next()
+        return {"values": parts["goal"]}, info
+
+
+for name, task in (("Panel", Panel), ("Nested", Nested), ("Counted", Counted), ("Reserved", Reserved)):
     gymnasium.register(id=f"{name}-v0", entry_point=task, max_episode_steps=50)

@@ -22,7 +22,7 @@ from belay_trainer.environments import maker_for
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Evaluator
 from belay_trainer.export import Evaluations, export, loaded
-from belay_trainer.masks import now
+from belay_trainer.masks import arguments
 from belay_trainer.session import train_and_publish
 from belay_trainer.stop import Stop
 from belay_trainer.train import build
@@ -79,7 +79,7 @@ def test_both_networks_act_as_the_policy_does(case: str, tmp_path: Path) -> None
     found, rows, masks = parts(manifest.observation), [], []
     for seed in range(37):  # no batch size seen at export
         rows.append(numbers(environment.reset(seed=seed)[0], found))
-        masks += [mask[0] for mask in now([environment]).values()]
+        masks += [mask[0] for mask in arguments([environment]).values()]
     batch, told = np.stack(rows), {"action_masks": np.stack(masks)} if masks else {}
     actions = learner.policy.predict(batch, deterministic=True, **told)[0]
     head = head_of(manifest.output, manifest.action)
@@ -141,7 +141,7 @@ def _served(manifest: Manifest, folder: Path, environment: Any, *, episodes: int
         observation, ended, returned = environment.reset(seed=10_000_000 + seed)[0], False, 0.0
         while not ended:
             outputs = network(numbers(observation, found)[None]).reshape(1, -1)
-            if masks := now([environment]):
+            if masks := arguments([environment]):
                 outputs = allowed(outputs, masks["action_masks"])
             observation, reward, terminated, truncated, _ = environment.step(head.greedy(outputs)[0])
             ended, returned = terminated or truncated, returned + reward
@@ -151,12 +151,12 @@ def _served(manifest: Manifest, folder: Path, environment: Any, *, episodes: int
 
 @pytest.mark.parametrize(
     "case",
-    ["parts by key", "values of parts by key", "squashed for parts by place", "masks by a method", "masks in the info"],
+    ["parts by key", "values of parts by key", "quantiles of parts by place", "masks by a method", "masks in the info"],
 )
 def test_a_training_cut_in_two_ends_with_the_same_bits(case: str, tmp_path: Path) -> None:
     spec = _spec(case, budget={"steps": 240}, evaluation={"every": 120, "episodes": 1}, checkpoint={"every": 64})
     whole = _train(tmp_path / "whole", **spec)
-    cut = _in_pieces(tmp_path / "cut", (60 if CASES[case][0] in ("dqn", "tqc") else 20,), **spec)
+    cut = _in_pieces(tmp_path / "cut", (60 if CASES[case][0] in ("dqn", "qrdqn") else 20,), **spec)
     assert cut.resumed_from, "it began anew: this shows nothing"
     assert cut.learner.weights_sha256() == whole.learner.weights_sha256()
     assert cut.best.report == whole.best.report
@@ -170,7 +170,7 @@ def test_propensities_are_the_librarys_probabilities(case: str) -> None:
     found, rows, masks = parts(space_model(environment.observation_space)), [], []
     for seed in range(64):
         rows.append(numbers(environment.reset(seed=seed)[0], found))
-        masks += list(now([environment]).values())
+        masks += list(arguments([environment]).values())
     observations, told = torch.from_numpy(np.stack(rows)), np.concatenate(masks) if masks else None
     with torch.no_grad():
         outputs = learner.networks().actor(observations).numpy()
@@ -205,6 +205,7 @@ def test_propensities_are_the_librarys_probabilities(case: str) -> None:
             {"id": "panels:Counted-v0", "kwargs": {"shows": "dict"}},
             "observations 'goal' start at 1, wanted 0: shift them in a wrapper",
         ),
+        ("ppo", {"id": "panels:Reserved-v0"}, "algorithm.ppo refuses its settings or the task: .*'values' already"),
         (
             "dqn",
             {"action": "dials"},
