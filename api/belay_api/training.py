@@ -13,6 +13,7 @@ from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
 from belay_api.runtime import RuntimeSpec
+from belay_api.tracking import TrackingSpec
 from belay_api.units import Duration, FreeForm, Instant, duration_default
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -266,6 +267,11 @@ class RLTrainingJobSpec(Model):
                 "spec.initFrom is frozen: results would not be comparable; create an RLTrainingJob of another name",
             ),
             rule(
+                "has(self.tracking) == has(oldSelf.tracking)"
+                " && (!has(self.tracking) || self.tracking == oldSelf.tracking)",
+                "spec.tracking is frozen: one curve is kept in one place; create an RLTrainingJob of another name",
+            ),
+            rule(
                 "has(self.publish) == has(oldSelf.publish) && (!has(self.publish) || self.publish == oldSelf.publish)",
                 "spec.publish is frozen: create an RLTrainingJob of another name",
             ),
@@ -290,6 +296,8 @@ class RLTrainingJobSpec(Model):
     """What a killed seed resumes from."""
     storage: StorageSpec = StorageSpec()
     """Where checkpoints and artifacts live."""
+    tracking: TrackingSpec | None = None
+    """Where curves go beside the logbook; unset: nowhere."""
     runtime: RuntimeSpec = RuntimeSpec()
     """Where a seed runs."""
     failure: FailureSpec = FailureSpec()
