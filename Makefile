@@ -10,6 +10,7 @@ VENV := $(CACHE)/venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
 PEERS := $(CACHE)/peers
+TRACKERS := $(CACHE)/trackers
 export PYTHONPATH := api:operator:trainer_image:handlers:logbook:client:dev/cluster:dev/demo:bench
 CLUSTER := $(PY) -m belay_cluster
 ROOMS := api operator trainer_image handlers logbook client dev bench tests
@@ -77,7 +78,7 @@ pictures: setup ## of docs/concepts, drawn with the operator's own functions
 	@$(PY) dev/pictures.py
 
 .PHONY: test-long
-test-long: setup ## what takes too long for every change: promises over thousands of rollouts, simulators, seeds killed ten times
+test-long: setup trackers ## what takes too long for every change: promises over thousands of rollouts, simulators, seeds killed ten times
 	@$(PY) -m pytest tests/long
 	@$(CLUSTER) image-run belay-trainer-test --mount $(CURDIR):/src --workdir /src --env PYTHONPATH=api:trainer_image -- python3 -m pytest -p no:cacheprovider tests/long/trainer
 
@@ -96,6 +97,15 @@ $(PEERS)/.installed: pyproject.toml
 
 .PHONY: peers
 peers: $(PEERS)/.installed ## GrowthBook's and Spotify's statistics, for bench-verdict; Python 3.11
+
+$(TRACKERS)/.installed: pyproject.toml
+	@echo "installing the clients of MLflow and W&B that tests/long talks to into $(TRACKERS), a minute once"
+	@$(PYTHON) -m venv $(TRACKERS)
+	@$(TRACKERS)/bin/python dev/install.py trackers
+	@touch $@
+
+.PHONY: trackers
+trackers: $(TRACKERS)/.installed ## clients of MLflow and W&B, for test-long
 
 bench-verdict: setup ## verdicts in simulated worlds, beside rules of others: make bench-verdict ARGS=--quick
 	@$(if $(findstring --quick,$(ARGS)),,$(MAKE) --no-print-directory peers || echo "going on without them")

@@ -28,6 +28,7 @@ from belay_api.outcomes import RandomReturn
 from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
 from belay_api.runtime import RuntimeSpec
 from belay_api.search import SearchSpec, SearchStatus, check
+from belay_api.tracking import TrackingSpec
 from belay_api.units import Duration, FreeForm, Instant, duration_default
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -265,7 +266,7 @@ class PublishSpec(Model):
 
 
 _FROZEN = ("normalize", "algorithm", "evaluation", "storage")
-_FROZEN_IF_SET = ("environment", "dataset", "search", "initFrom", "gates", "publish")
+_FROZEN_IF_SET = ("environment", "dataset", "search", "initFrom", "tracking", "gates", "publish")
 _EDITABLE: dict[str, type[Model]] = {
     "budget": BudgetSpec,
     "checkpoint": CheckpointSpec,
@@ -363,6 +364,8 @@ class RLTrainingJobSpec(Model):
     """What a killed seed resumes from."""
     storage: StorageSpec = StorageSpec()
     """Where checkpoints and artifacts live."""
+    tracking: TrackingSpec | None = None
+    """Where curves go beside the logbook; unset: nowhere."""
     runtime: RuntimeSpec = RuntimeSpec()
     """Where a seed runs."""
     failure: FailureSpec = FailureSpec()

@@ -20,6 +20,7 @@ from belay_trainer.publish import publish
 from belay_trainer.seal import Seal
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store, open_store
+from belay_trainer.trackers.chosen import chosen, identity_of
 from belay_trainer.train import Trained, train
 
 
@@ -30,7 +31,13 @@ def train_and_publish(
     store = open_store(run, pvc_dir=pvc_dir, logbook=logbook)
     heartbeat = Heartbeat(logbook, run.config.namespace)
     initial = open_initial(run, initial_dir, logbook=logbook)
-    return train_in(run, work_dir=work_dir, store=store, heartbeat=heartbeat, stop=stop, initial=initial)
+    trackers = chosen(run, work_dir / "tracking", identity=identity_of(run))
+    history = History(trackers, budget=run.spec.budget.steps)
+    also = {"history": history, "initial": initial}
+    try:
+        return train_in(run, work_dir=work_dir, store=store, heartbeat=heartbeat, stop=stop, **also)
+    finally:
+        history.close()
 
 
 def train_in(

@@ -11,6 +11,7 @@ from belay_trainer.local.folder import RunFolder, SeedFolder
 from belay_trainer.session import train_in
 from belay_trainer.stop import Stop
 from belay_trainer.store.local import LocalStore
+from belay_trainer.trackers.chosen import chosen
 from belay_trainer.trackers.json_lines import JsonLines
 from belay_trainer.trackers.tensorboard import TensorBoard
 
@@ -41,7 +42,7 @@ def train_here(run: Run, root: Path, *, initial_dir: Path, stop: Stop) -> Traini
     """
     folder: SeedFolder = RunFolder(root).seed(run.seed)
     history = History(
-        [JsonLines(folder.curves), TensorBoard(folder.tensorboard)],
+        [JsonLines(folder.curves), TensorBoard(folder.tensorboard), *chosen(run, folder.path / "tracking")],
         budget=run.spec.budget.steps,
     )
     store = LocalStore(root, address=_address(run.spec.storage))
