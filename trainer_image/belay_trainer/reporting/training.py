@@ -98,8 +98,8 @@ def document(result: Result, folder: RunFolder, *, pictured: bool) -> Document:
 
 _HOW_PLAYED = (
     "Return: greedy episodes of the published checkpoint, from starts that chose nothing. Its standard error is over "
-    "those episodes: it says how well this one policy is known, not how far seeds differ. Choosing return: of the evaluation "
-    "that chose the checkpoint, and so higher than the policy is worth."
+    "those episodes: it says how well this one policy is known, not how far seeds differ. Choosing return: of the "
+    "evaluation that chose the checkpoint, and so higher than the policy is worth."
 )
 _HOW_JUDGED = (
     "There is no return: nobody has played these policies. What is told are estimates of the mean discounted return, "
