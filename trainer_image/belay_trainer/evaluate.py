@@ -10,7 +10,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -55,7 +55,7 @@ class Evaluation:
     report: EvaluationReport | None  # None: nobody played
     played: dict[str, Played]  # by outcome: return, length, and the cost of each constraint
     score: float | None  # what checkpoints are compared by, the mean return where there is one; None: cannot be judged
-    returns: np.ndarray | None = None  # (episodes,)
+    returns: np.ndarray | None = field(default=None, compare=False)  # (episodes,)
 
 
 class Chooser(Protocol):

@@ -1,5 +1,6 @@
 """Algorithms that learn from a dataset, on logs whose right answer is known some other way."""
 
+import dataclasses
 import json
 import math
 import pickle
@@ -25,7 +26,8 @@ from belay_trainer.learners.iql import expectile_loss
 from belay_trainer.learners.offline.learner import OfflineLearner
 from belay_trainer.learners.offline.transitions import Transitions
 from belay_trainer.offline import floor, held_out
-from belay_trainer.offline.data import Data
+from belay_trainer.offline.data import Data, HeldOutParts
+from belay_trainer.offline.from_dataset import FromDataset
 
 QUICK = {"net_arch": [32], "learning_rate": 3e-3, "batch_size": 64}
 SPEC = {"environment": None, "dataset": {"path": "log.parquet"}}
@@ -263,6 +265,18 @@ def test_a_better_and_a_worse_policy_are_told() -> None:
 def test_of_a_few_episodes_nothing_is_told() -> None:
     found = floor.by_returns(np.ones(5), np.zeros(5))
     assert (found.verdict, found.difference, found.low) == (FloorVerdict.NOT_TOLD_APART, 1.0, None)
+
+
+def test_a_copy_is_chosen_by_how_likely_held_out_actions_are() -> None:
+    bc = learn(choices((0.6, 0.4), (0.0, 1.0)), "bc", steps=50)
+    unlike = choices((0.1, 0.9), (0.0, 1.0))
+    data = dataclasses.replace(bc.data, held_out=HeldOutParts(unlike, unlike))
+    chooser = held_out.HeldOut(FromDataset(data, None, bc.chosen_by), discount=bc.discount)
+    with torch.no_grad():
+        chances = torch.log_softmax(bc.networks().actor(torch.zeros(1, 1)), dim=1)[0].tolist()
+    found = chooser(bc.policy, step=50)
+    assert found.score == pytest.approx(0.1 * chances[0] + 0.9 * chances[1], abs=1e-5)
+    assert (found.report, found.played) == (None, {})
 
 
 def test_an_estimate_from_held_out_episodes_holds_the_truth(tmp_path: Path) -> None:

@@ -26,7 +26,6 @@ class HeldOut:
 
     def __init__(self, logged: FromDataset, *, discount: float) -> None:
         """Set up; the data has held-out parts."""
-        assert logged.data.held_out is not None
         self.environment: Environment = logged.data.replay()
         self._dataset, self._chosen_by = logged.data.held_out.choosing, logged.chosen_by
         self._discount = discount
@@ -67,7 +66,7 @@ class Judged:
     """What held-out episodes say of a policy."""
 
     judgement: Judgement
-    contributions: Floats  # (episodes,); their mean is the estimate, whether it counts or not
+    contributions: Floats  # (episodes,); their mean is the estimate. Not numbers where it does not count
 
     @property
     def value(self) -> float | None:

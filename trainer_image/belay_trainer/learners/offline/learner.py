@@ -226,7 +226,6 @@ class OfflineLearner(ABC, Generic[S]):
         shape = {"hidden": self._hidden, "activation": self._activation}
         if self.choices is not None:
             return Categorical(self.inputs, self.choices, **shape)
-        assert self.range is not None
         return Gaussian(self.inputs, self.range, **shape)
 
     def _critics(self) -> Critics:
