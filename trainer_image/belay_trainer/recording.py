@@ -13,12 +13,15 @@ import numpy as np
 from PIL import Image
 
 from belay_api.artifact import Manifest
+from belay_api.spaces import space_model
 from belay_api.training import EnvironmentSpec
-from belay_trainer import environments
+from belay_heads.observations import numbers, parts
+from belay_trainer import environments, masks
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import CONFIG
-from belay_trainer.ope.artifact_policy import ArtifactPolicy
+from belay_trainer.masks import Masking
+from belay_trainer.served import Artifact, ServedPolicy
 
 RGB = "rgb_array"  # Gymnasium's render mode that returns pictures, (height, width, 3) of bytes
 PICTURES_S = 15  # a second, at most
@@ -37,7 +40,7 @@ class Recorded:
     ended: bool = False  # False: the recording is full, and the episode goes on
 
 
-def record(policy: ArtifactPolicy, task: EnvironmentSpec, path: Path, *, seed: int) -> Recorded:
+def record(artifact: Artifact, task: EnvironmentSpec, path: Path, *, seed: int) -> Recorded:
     """Play one episode and write it.
 
     Args:
@@ -54,7 +57,8 @@ def record(policy: ArtifactPolicy, task: EnvironmentSpec, path: Path, *, seed: i
             )
     drawn = task.model_copy(update={"kwargs": task.kwargs | {"render_mode": RGB}})
     recorded = Recorded(seed)
-    with environments.maker(drawn)() as environment:
+    policy, made = ServedPolicy(artifact), environments.maker(drawn)()
+    with Masking(made) if artifact.head.masks else made as environment:
         fps = environment.metadata.get("render_fps") or USUAL_FPS
         stride = max(1, round(fps / PICTURES_S))
         pictures = _played(policy, environment, recorded, stride=stride)
@@ -92,16 +96,16 @@ def task_of(folder: Path, manifest: Manifest, *, id: str | None, kwargs: dict[st
 
 
 def _played(
-    policy: ArtifactPolicy, environment: Environment, recorded: Recorded, *, stride: int
+    policy: ServedPolicy, environment: Environment, recorded: Recorded, *, stride: int
 ) -> Iterator[Image.Image]:
     """Play, and yield a picture of the beginning, of every `stride`-th timestep and of the end."""
-    nobody_draws = np.random.default_rng(0)  # a greedy policy
+    found = parts(space_model(environment.observation_space))
     observation, _ = environment.reset(seed=recorded.seed)
     yield _picture(environment)
     for _ in range(1, MOST_PICTURES):
         for _ in range(stride):
-            action = policy.sample(np.asarray(observation)[None], nobody_draws)[0]
-            observation, reward, terminated, truncated, _ = environment.step(action)
+            actions, _ = policy.predict(numbers(observation, found)[None], **masks.arguments([environment]))
+            observation, reward, terminated, truncated, _ = environment.step(actions[0])
             recorded.timesteps += 1
             recorded.return_ += float(reward)
             recorded.ended = bool(terminated or truncated)

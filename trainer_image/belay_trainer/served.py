@@ -7,6 +7,7 @@ import numpy as np
 
 from belay_api.artifact import MANIFEST, ArtifactError, Manifest, file_sha256, verify
 from belay_heads import Head, head_of
+from belay_heads.masked import allowed
 from belay_trainer.errors import BadConfiguration
 
 
@@ -52,11 +53,18 @@ class ServedPolicy:
         self.file, self._network = next(iter(networks.items()))  # ONNX where there is one, as serving has it
         self._head = artifact.head
 
-    def predict(self, observation: np.ndarray, *, deterministic: bool = True) -> tuple[np.ndarray, object]:
-        """Return one action per observation, and nothing. Raises: NotFinite."""
+    def predict(
+        self, observation: np.ndarray, *, deterministic: bool = True, action_masks: np.ndarray | None = None
+    ) -> tuple[np.ndarray, object]:
+        """Return one action per observation, and nothing.
+
+        Args:
+            action_masks: (batch, outputs), of a policy under masks; None: everything is allowed.
+        Raises: NotFinite.
+        """
         del deterministic
         outputs = self._network(observation).reshape(len(observation), self._head.width)
-        actions = self._head.greedy(outputs)
+        actions = self._head.greedy(outputs if action_masks is None else allowed(outputs, action_masks))
         if not (np.isfinite(outputs).all() and np.isfinite(actions).all()):
             raise NotFinite("the network answers numbers that are not finite, and serving refuses such requests.")
         return actions, None

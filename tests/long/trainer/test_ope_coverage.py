@@ -14,7 +14,6 @@ WORLD = small_world()
 TRUTH = WORLD.value(TARGET, DISCOUNT)
 
 
-@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize(("episodes", "replications"), [(200, 1_000), (1_000, 300)])
 def test_intervals_of_95_percent_cover(episodes: int, replications: int) -> None:
     generator = np.random.default_rng(episodes)

@@ -240,6 +240,14 @@ def test_a_policy_judged_by_its_own_log_is_worth_what_it_returned(
         (lambda it: it["environment"].update(id="Pendulum-v1", constraints=[]), "epsilon: actions are Box"),
         (lambda it: it["environment"]["constraints"].append({"name": "x", "info": "coast"}), "did you mean 'cost'"),
         (lambda it: it["policies"][0].update(epsilon="much"), "wanted a number without quotes"),
+        (
+            lambda it: it["environment"].update(id="panels:Panel-v0", kwargs={"shows": "dict"}, constraints=[]),
+            "observations that are one whole number or one array, and these are Dict.*FlattenObservation",
+        ),
+        (
+            lambda it: it["environment"].update(id="panels:Panel-v0", kwargs={"action": "dials"}, constraints=[]),
+            "actions that are one whole number or one array, and these are MultiDiscrete",
+        ),
         (lambda it: it["environment"].update(id="tasks:Explosive-v0", constraints=[]), "the reward is inf at step 0"),
     ],
 )

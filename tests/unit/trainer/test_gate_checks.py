@@ -335,7 +335,7 @@ def test_the_same_validation_gives_the_same_numbers(right: Path) -> None:
 
 
 UNFIT: dict[str, tuple[str, dict[str, Any], str]] = {
-    "noise on choices": ("tasks:Rooms-v0", {"robustness": {"maxDrop": "10%"}}, "are choices"),
+    "noise on choices": ("tasks:Rooms-v0", {"robustness": {"maxDrop": "10%"}}, "are not one array of numbers"),
     "a gradient of pictures": ("tasks:Picture-v0", {"worstCase": {"maxDrop": "10%"}}, "have no gradient"),
     "a keyword nobody has": (
         SIDES,

@@ -28,15 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Record and return the exit code."""
-    from belay_trainer.ope.artifact_policy import ArtifactPolicy  # noqa: PLC0415  help needs none of this
-    from belay_trainer.recording import played, record, task_of  # noqa: PLC0415
+    from belay_trainer.recording import played, record, task_of  # noqa: PLC0415  help needs none of this
+    from belay_trainer.served import read_artifact  # noqa: PLC0415
 
     try:
-        policy = ArtifactPolicy(options.policy, greedy=True)
-        task = task_of(options.policy, policy.manifest, id=options.environment, kwargs=options.environment_kwargs)
-        measured = policy.manifest.evaluation
+        artifact = read_artifact(options.policy)
+        task = task_of(options.policy, artifact.manifest, id=options.environment, kwargs=options.environment_kwargs)
+        measured = artifact.manifest.evaluation
         seed = options.seed if options.seed is not None else measured.first_seed if measured else 0
-        recorded = record(policy, task, options.out, seed=seed)
+        recorded = record(artifact, task, options.out, seed=seed)
     except BadConfiguration as error:
         print(f"belay-trainer record: {error}", file=sys.stderr)
         return error.exit_code

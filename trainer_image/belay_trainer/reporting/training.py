@@ -26,11 +26,11 @@ from belay_api.training import (
 from belay_trainer import files
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.progress import number
-from belay_trainer.ope.artifact_policy import ArtifactPolicy
 from belay_trainer.recording import Recorded, played, record
 from belay_trainer.reporting import curves
 from belay_trainer.reporting import search as searching
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table, Verbatim, write
+from belay_trainer.served import read_artifact
 from belay_trainer.trackers.json_lines import read_rows
 
 PICTURE, EPISODE, POLICY = "curves.png", "episode.gif", "policy.yaml"
@@ -303,9 +303,9 @@ def _record(result: Result, folder: RunFolder) -> Recorded | None:
     if result.aggregate is None or result.manifest is None or result.manifest.evaluation is None:
         return None
     artifact, first = folder.artifact(result.aggregate.best.artifact), result.manifest.evaluation.first_seed
-    task = result.config.spec.environment
+    task = result.config.spec.played_in
     try:
-        return record(ArtifactPolicy(artifact, greedy=True), task, folder.report / EPISODE, seed=first)
+        return record(read_artifact(artifact), task, folder.report / EPISODE, seed=first)
     except Exception as error:  # whatever a renderer raises without a screen: the training is over, and is reported
         log.info("no episode is recorded: %s", error)
         return None

@@ -10,11 +10,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from belay_api.spaces import space_model
 from belay_api.training import EnvironmentSpec
+from belay_heads.observations import numbers, parts
 from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Evaluator, Policy
+from belay_trainer.masks import Masking
 from belay_trainer.validation.bounds import Floats
 
 
@@ -42,6 +45,7 @@ class Recorded(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(environment)
         self._options, self._costs, self._traces, self._keys = options, costs, traces, keys
         self._trace, self._step = Trace(), 0
+        self._parts = parts(space_model(environment.observation_space))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode."""
@@ -64,7 +68,9 @@ class Recorded(gymnasium.Wrapper[Any, Any, Any, Any]):
         return observation, reward, terminated, truncated, info
 
     def _see(self, observation: Any) -> None:
-        self._trace.checksum = zlib.crc32(np.ascontiguousarray(observation).tobytes(), self._trace.checksum)
+        self._trace.checksum = zlib.crc32(
+            np.ascontiguousarray(numbers(observation, self._parts)).tobytes(), self._trace.checksum
+        )
 
 
 class Player:
@@ -80,10 +86,12 @@ class Player:
         options: dict[str, Any] | None = None,
         costs: Sequence[str] = (),
         copies: int | None = None,
+        masked: bool = False,
     ) -> None:
         """Set up; environments are made with the first episode.
 
         Args:
+            masked: The policy has to be told which actions are allowed.
             copies: Of the environment, played side by side; None: the usual number.
             options: Of every reset; None: none.
             costs: Keys of `info` whose positive values are violations.
@@ -91,7 +99,7 @@ class Player:
         self.first_seed = first_seed
         self.keys: set[str] = set()  # of every info seen
         self._task, self._policy, self._stop, self._options, self._costs = task, policy, stop, options, costs
-        self._copies = copies
+        self._copies, self._masked = copies, masked
         self._returns: Floats = np.empty(0)
         self._traces: dict[int, Trace] = {}
         self._evaluator: Evaluator | None = None
@@ -123,7 +131,9 @@ class Player:
             make = environments.maker(self._task)
 
             def recorded() -> Environment:
-                return Recorded(make(), options=self._options, costs=self._costs, traces=self._traces, keys=self.keys)
+                kept = {"costs": self._costs, "traces": self._traces, "keys": self.keys}
+                environment = Recorded(make(), options=self._options, **kept)
+                return Masking(environment) if self._masked else environment
 
             self._evaluator = Evaluator(
                 recorded, self._task, episodes=episodes, first_seed=self.first_seed, copies=self._copies

@@ -133,7 +133,7 @@ def _check_spaces(artifact: Artifact, environment: Environment) -> None:
 
 def _size(space: Space) -> tuple[object, ...]:
     """What must be equal: bounds of a later version of a task may differ."""
-    return (space.shape, space.dtype) if isinstance(space, BoxSpace) else (space.n, space.start)
+    return (tuple(space.shape), space.dtype) if isinstance(space, BoxSpace) else (str(space),)
 
 
 def _measured(gate: Gate, subject: Subject) -> Measured:

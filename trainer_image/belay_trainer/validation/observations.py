@@ -45,6 +45,8 @@ def require_numbers(space: gymnasium.Space[Any], what: str, *, fractions: bool =
     Raises: BadConfiguration.
     """
     if not isinstance(space, gymnasium.spaces.Box):
-        raise BadConfiguration(f"{what}: observations of {space} are choices, and cannot be changed a little.")
+        raise BadConfiguration(
+            f"{what}: observations of {space} are not one array of numbers, and cannot be changed a little."
+        )
     if fractions and space.dtype.kind != "f":
         raise BadConfiguration(f"{what}: observations are whole numbers ({space.dtype}), and have no gradient.")

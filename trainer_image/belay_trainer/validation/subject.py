@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from belay_api.outcomes import KnownOutcome
+from belay_api.spaces import space_model
 from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
+from belay_heads.observations import numbers, parts
 from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.evaluate import Policy
+from belay_trainer.masks import Masking
 from belay_trainer.randomness import untouched
 from belay_trainer.served import Artifact, ServedPolicy
 from belay_trainer.validation.bounds import Floats
@@ -42,7 +45,7 @@ class Subject:
         Raises: BadConfiguration.
         """
         self.artifact, self.task, self.stop = artifact, task, stop
-        self._copies = copies
+        self._copies, self._masked = copies, bool(artifact.head.masks)
         self.first_seed = first_seed(artifact)
         self.policy = ServedPolicy(artifact)
         self._watched = _Watched(self.policy)
@@ -71,6 +74,7 @@ class Subject:
             options=options,
             costs=costs,
             copies=self._copies,
+            masked=self._masked,
         )
         self._players.append(made)
         return made
@@ -79,13 +83,14 @@ class Subject:
     def environment(self) -> Environment:
         """A copy that nothing is played in."""
         with untouched():
-            return environments.maker(self.task)()
+            environment = environments.maker(self.task)()
+            return Masking(environment) if self._masked else environment
 
     @property
     def observation(self) -> np.ndarray:
         """One observation as the environment shows it, as a batch of one."""
         observation, _ = self.environment.reset(seed=self.first_seed)
-        return np.stack([observation])
+        return np.stack([numbers(observation, parts(space_model(self.environment.observation_space)))])
 
     def spread(self, episodes: int) -> Floats:
         """Return the standard deviation of each number of an observation, in its shape, over undisturbed episodes."""
@@ -152,10 +157,10 @@ class _Watched:
     def std(self) -> Floats:
         return np.sqrt(self._squares / self._count)
 
-    def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
+    def predict(self, observation: np.ndarray, **how: Any) -> tuple[np.ndarray, object]:
         batch, count = observation.astype(np.float64), len(observation)
         mean = batch.mean(axis=0)
         apart, total = mean - self._mean, self._count + count
         self._squares = self._squares + ((batch - mean) ** 2).sum(axis=0) + apart**2 * (self._count * count / total)
         self._mean, self._count = self._mean + apart * (count / total), total
-        return self._policy.predict(observation, deterministic=deterministic)
+        return self._policy.predict(observation, **how)

@@ -1,5 +1,7 @@
 """What is left of the return where every number of every observation has noise?"""
 
+from typing import Any
+
 import numpy as np
 
 from belay_api.gates import NoiseUnit, RobustnessGate
@@ -48,7 +50,7 @@ class Noisy:
         self._policy, self._std, self._limits = policy, std, limits
         self._generator = np.random.default_rng(SEED)
 
-    def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
+    def predict(self, observation: np.ndarray, **how: Any) -> tuple[np.ndarray, object]:
         """Act at what it is shown."""
         noise = self._std * self._generator.standard_normal(observation.shape)
-        return self._policy.predict(self._limits.within(observation + noise), deterministic=deterministic)
+        return self._policy.predict(self._limits.within(observation + noise), **how)

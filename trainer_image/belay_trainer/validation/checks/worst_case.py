@@ -5,7 +5,9 @@ It is one attack, the usual one, not the worst that there is: what survives it m
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 
@@ -15,8 +17,10 @@ from belay_api.reasons import Verdict
 from belay_api.spaces import BoxSpace
 from belay_api.training import EnvironmentSpec
 from belay_trainer.environments import Environment
+from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Policy
 from belay_trainer.export import TORCHSCRIPT
+from belay_trainer.masks import Masking
 from belay_trainer.validation.bounds import Floats
 from belay_trainer.validation.check import Measured
 from belay_trainer.validation.checks.performance import POLICY
@@ -28,6 +32,7 @@ from belay_trainer.validation.subject import Subject
 TITLE = "Worst case"
 STRIDE = 2.5  # of several steps, in radii over their number: enough to reach the edge and to turn back
 BY_CHOICE = ("logits", "q-values")  # outputs that are one number for each action
+ATTACKED = (*BY_CHOICE, "mean", "gaussian", "squashed-gaussian")
 
 Harm = Callable[[torch.Tensor], torch.Tensor]
 """(batch, width) outputs to how much they differ from what the policy wants, (batch,)."""
@@ -36,14 +41,23 @@ Harm = Callable[[torch.Tensor], torch.Tensor]
 def fit(settings: WorstCaseGate, environment: Environment, task: EnvironmentSpec) -> None:
     """See `Check`: there must be a gradient in the observation."""
     require_numbers(environment.observation_space, "epsilon", fractions=True)
+    simple = isinstance(environment.action_space, gymnasium.spaces.Discrete | gymnasium.spaces.Box)
+    if not simple or isinstance(environment, Masking):
+        raise BadConfiguration(
+            f"no attack is known on actions of {environment.action_space}"
+            f"{' under masks' if isinstance(environment, Masking) else ''}: leave the gate out, or set robustness."
+        )
 
 
 def measure(settings: WorstCaseGate, subject: Subject) -> Measured:
     """See `Check`."""
     artifact = subject.artifact
     name = f"attack {settings.epsilon:g}"
-    if not (artifact.folder / TORCHSCRIPT).exists() or artifact.manifest.output == "choice":
-        message = f"{name}: the artifact has no network with a gradient ({TORCHSCRIPT}), and nothing was attacked."
+    if not (artifact.folder / TORCHSCRIPT).exists() or artifact.manifest.output not in ATTACKED:
+        message = (
+            f"{name}: there is no network with a gradient ({TORCHSCRIPT}) in the artifact, or no attack on its output "
+            f"`{artifact.manifest.output}`, and nothing was attacked."
+        )
         return Measured((Measurement(name, Verdict.NO_DATA, message),))
     attacked = Attacked(
         subject.policy,
@@ -95,10 +109,10 @@ class Attacked:
         self._network = torch.jit.load(str(network), map_location="cpu").eval()
         self._radius = radius
 
-    def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
+    def predict(self, observation: np.ndarray, **how: Any) -> tuple[np.ndarray, object]:
         """Act at what it is shown."""
-        wanted, _ = self._policy.predict(observation, deterministic=deterministic)
-        actions, _ = self._policy.predict(self._attack(observation), deterministic=deterministic)
+        wanted, _ = self._policy.predict(observation, **how)
+        actions, _ = self._policy.predict(self._attack(observation), **how)
         self.shown += len(observation)
         self.changed += int((wanted != actions).reshape(len(observation), -1).any(axis=1).sum())
         return actions, None
