@@ -7,7 +7,7 @@ only when it runs: help and bad arguments are told at once.
 import argparse
 from typing import Protocol
 
-from belay_trainer.commands import evaluate_offline, import_policy, pod, remove_checkpoints, run, verify
+from belay_trainer.commands import evaluate_offline, import_policy, pod, remove_checkpoints, run, suite, verify
 
 
 class Command(Protocol):
@@ -27,6 +27,7 @@ POD = "pod"
 COMMANDS: dict[str, Command] = {
     POD: pod,
     "run": run,
+    "suite": suite,
     "import": import_policy,
     "verify": verify,
     "evaluate-offline": evaluate_offline,

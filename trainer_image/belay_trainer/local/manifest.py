@@ -55,7 +55,7 @@ def read_manifest(path: Path, *, name: str | None = None) -> Manifest:
         name: Which, where the file has several; None: it has one.
     Raises: BadConfiguration naming every fault.
     """
-    body = _chosen(_documents(path), path, name)
+    body = _chosen(documents(path), path, name)
     schema = definition(next(kind for kind in RESOURCES if kind.kind == KIND))
     schema = schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     _refuse(path, _shape_faults(schema, body, ""))
@@ -106,7 +106,8 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _documents(path: Path) -> list[Any]:
+def documents(path: Path) -> list[Any]:
+    """Return what a YAML file holds, as kubectl reads it. Raises: BadConfiguration when it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
         return [document for document in yaml.load_all(text, _Loader) if document is not None]

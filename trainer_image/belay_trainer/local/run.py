@@ -28,19 +28,29 @@ def run_here(config_file: Path, *, name: str | None, out: Path | None, parallel:
     asked = Asked()
     asked.listen()
     with folder.locked() as lock:
-        config = folder.take_up(manifest)
-        display = display_for(sys.stderr)
-        _say_what_is_left_out(manifest, display)
-        seeds = Seeds(folder, config, lock)
-        try:
-            seeds.train(parallel=places(manifest.spec, parallel), asked=asked, display=display)
-        finally:
-            display.close()
+        seeds = train_job(manifest, folder, lock=lock, parallel=parallel, asked=asked)
         if asked.times > 1:
             return STOPPED_AT_ONCE
-        _report(config, seeds.reports, folder, config_file)
-    spec = config.spec.seeds
+        _report(seeds.config, seeds.reports, folder, config_file)
+    spec = seeds.config.spec.seeds
     return exit_code(seeds.codes, count=spec.count, required=spec.required or spec.count)
+
+
+def train_job(manifest: Manifest, folder: RunFolder, *, lock: int, parallel: int | None, asked: Asked) -> Seeds:
+    """Return the seeds of a job after all that were not finished have ended, or were asked to stop.
+
+    Args:
+        lock: Of the folder.
+    Raises: BadConfiguration.
+    """
+    seeds = Seeds(folder, folder.take_up(manifest), lock)
+    display = display_for(sys.stderr)
+    _say_what_is_left_out(manifest, display)
+    try:
+        seeds.train(parallel=places(manifest.spec, parallel), asked=asked, display=display)
+    finally:
+        display.close()
+    return seeds
 
 
 def _say_what_is_left_out(manifest: Manifest, display: Display) -> None:
