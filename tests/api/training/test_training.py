@@ -508,7 +508,7 @@ def test_a_namespace_with_a_job_that_retries_by_index_ends_when_the_job_is_delet
 
 
 def test_what_a_job_leaves_behind_is_removed_after_a_while(kube: Kube, operator: OperatorProcess) -> None:
-    kube.apply(training(seeds={"count": 1}, cleanup={"afterSuccess": "1s"}, storage={"pvc": {"claim": "policies"}}))
+    kube.apply(training(seeds={"count": 1}, cleanup={"afterSuccess": "5s"}, storage={"pvc": {"claim": "policies"}}))
     succeed(kube, 0, 100.0)
     mine = {"batch.kubernetes.io/job-name": "cartpole-cleanup"}
 

@@ -15,6 +15,7 @@ from belay_trainer.commands import (
     record,
     remove_checkpoints,
     run,
+    suite,
     validate,
     verify,
 )
@@ -37,6 +38,7 @@ POD = "pod"
 COMMANDS: dict[str, Command] = {
     POD: pod,
     "run": run,
+    "suite": suite,
     "import": import_policy,
     "verify": verify,
     "collect": collect,

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="which one, where the file has several")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/NAME; goes on with what is there")
     parser.add_argument("--init-from", type=Path, metavar="FOLDER", help="artifact whose weights the seeds begin with")
-    parser.add_argument("--parallel", type=_at_least_one, metavar="N", help="seeds at once; default: by cores")
+    parser.add_argument("--parallel", type=at_least_one, metavar="N", help="seeds at once; default: by cores")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
         return error.exit_code
 
 
-def _at_least_one(text: str) -> int:
+def at_least_one(text: str) -> int:
+    """Return how many seeds a flag asks for."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}, wanted a number of seeds from 1 on")
     return int(text)

@@ -37,39 +37,16 @@ def run_here(
     asked = Asked()
     asked.listen()
     with folder.locked() as lock:
-        config = folder.take_up(manifest, _initial(manifest, init_from))
-        display = display_for(sys.stderr)
-        _say_what_is_left_out(manifest, display)
-        seeds_read = folder.config_file
-        if config.spec.search is not None:
-            try:
-                where = {"parallel": parallel, "asked": asked, "display": display, "initial": init_from}
-                found, workers = search(folder, config, lock, **where)
-            finally:
-                display.close()
-            if found is None:
-                return _nothing_found(workers, asked)
-            config, seeds_read, display = found, folder.seeds_file, display_for(sys.stderr)
-        seeds = Seeds(folder, config, seeds_read, lock, initial=init_from)
         try:
-            seeds.train(parallel=places(manifest.spec, parallel), asked=asked, display=display)
-        finally:
-            display.close()
+            seeds = train_job(manifest, folder, lock=lock, parallel=parallel, asked=asked, init_from=init_from)
+        except NothingFound as error:
+            return error.code(asked)
         if asked.times > 1:
             return STOPPED_AT_ONCE
-        result = _report(config, seeds.reports, folder, config_file)
-    spec = config.spec.seeds
+        result = _report(seeds.config, seeds.reports, folder, config_file)
+    spec = seeds.config.spec.seeds
     code = exit_code(seeds.codes, count=spec.count, required=spec.required or spec.count)
     return EXIT_GATES_FAILED if code == names.EXIT_DONE and result.aggregate is None else code
-
-
-def _nothing_found(workers: Workers, asked: Asked) -> int:
-    """Say why a search ended without settings, and return the run's exit code."""
-    if asked.times:
-        return STOPPED_AT_ONCE if asked.times > 1 else Interrupted.exit_code
-    for words in dict.fromkeys(report.message for report in workers.reports.values() if report.message):
-        print(f"belay-trainer run: {words}", file=sys.stderr)
-    return exit_code(workers.codes, count=len(workers.codes), required=len(workers.codes) + 1)
 
 
 def _initial(manifest: Manifest, folder: Path | None) -> InitialPolicy | None:
@@ -86,6 +63,58 @@ def _initial(manifest: Manifest, folder: Path | None) -> InitialPolicy | None:
     except OSError as error:
         raise BadConfiguration(f"--init-from {folder} is no artifact: {error}.") from error
     return InitialPolicy(digest=f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
+class NothingFound(Exception):
+    """A search ended without settings to train with."""
+
+    def __init__(self, workers: Workers) -> None:
+        super().__init__("the search found nothing")
+        self.config, self._workers = workers.config, workers
+
+    def code(self, asked: Asked) -> int:
+        """Say why, and return the exit code."""
+        if asked.times:
+            return STOPPED_AT_ONCE if asked.times > 1 else Interrupted.exit_code
+        reports, codes = self._workers.reports, self._workers.codes
+        for words in dict.fromkeys(report.message for report in reports.values() if report.message):
+            print(f"{self.config.job}: {words}", file=sys.stderr)
+        return exit_code(codes, count=len(codes), required=len(codes) + 1)
+
+
+def train_job(
+    manifest: Manifest,
+    folder: RunFolder,
+    *,
+    lock: int,
+    parallel: int | None,
+    asked: Asked,
+    init_from: Path | None = None,
+) -> Seeds:
+    """Return the seeds of a job after all that were not finished have ended, or were asked to stop.
+
+    Args:
+        lock: Of the folder.
+        parallel: Seeds, or trials of its search, at work at once; None: by cores.
+        init_from: Folder of the artifact whose weights they begin with; None: they begin anew.
+    Raises: BadConfiguration, NothingFound.
+    """
+    config, config_file = folder.take_up(manifest, _initial(manifest, init_from)), folder.config_file
+    display = display_for(sys.stderr)
+    try:
+        _say_what_is_left_out(manifest, display)
+        if config.spec.search is not None:
+            where = {"parallel": parallel, "asked": asked, "display": display, "initial": init_from}
+            found, workers = search(folder, config, lock, **where)
+            if found is None:
+                raise NothingFound(workers)
+            display.close()
+            config, config_file, display = found, folder.seeds_file, display_for(sys.stderr)
+        seeds = Seeds(folder, config, config_file, lock, initial=init_from)
+        seeds.train(parallel=places(manifest.spec, parallel), asked=asked, display=display)
+    finally:
+        display.close()
+    return seeds
 
 
 def _say_what_is_left_out(manifest: Manifest, display: Display) -> None:

@@ -108,6 +108,35 @@ def draw(seeds: Mapping[int, Sequence[Row]], path: Path, *, title: str, random: 
     files.write_atomically(path, picture.getvalue())
 
 
+def draw_side_by_side(
+    policies: Mapping[str, Mapping[int, Sequence[Row]]], path: Path, *, title: str, random: float | None
+) -> None:
+    """Write a PNG of the returns of several trainings in one environment.
+
+    Args:
+        policies: Rows by seed, of at least one evaluation, by what the legend says.
+        random: What random actions return, to compare; None: not known.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 - as above
+
+    figure = Figure(figsize=(10, _LARGE + 1), layout="constrained")
+    axes = figure.add_subplot()
+    for place, (name, seeds) in enumerate(policies.items()):
+        found = band(series_of(seeds, _FIRST), estimate=True)
+        color = f"C{place % 10}"
+        axes.fill_between(found.steps, found.low, found.high, color=color, alpha=0.15, linewidth=0)
+        axes.plot(found.steps, found.middle, color=color, label=f"{name}: {found.title}")
+    if random is not None:
+        axes.axhline(random, linestyle=":", color="grey", label="random actions")
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_ylabel("return of greedy episodes")
+    axes.set_xlabel("timestep")
+    axes.legend(fontsize=8)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    files.write_atomically(path, picture.getvalue())
+
+
 def write_table(seeds: Mapping[int, Sequence[Row]], path: Path) -> None:
     """Write all curves as one table: a line per seed and timestep, a column per metric; an empty cell: not told."""
     names = _metrics(seeds)
