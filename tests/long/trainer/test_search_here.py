@@ -78,7 +78,7 @@ def test_a_search_that_cannot_be_ends_the_run_with_its_words(tmp_path: Path) -> 
     process = shell.start(JOB.replace("tasks:Unhurried-v0", "CartPol-v1"))
     printed, shown = process.communicate(timeout=120)
     assert (process.returncode, printed) == (3, ""), shown
-    assert "belay-trainer run: environment.id" in shown
+    assert "cartpole: environment.id" in shown
     assert not shell.run_folder.seeds_file.exists()
 
     process = Shell(tmp_path, out="runs/other").start(JOB.replace("{gamma: {", "{gama: {"))
