@@ -51,8 +51,15 @@ class SeedCost(Usage):
     """What was held up to here is counted: of pods at work each minute, of others to their end."""
 
 
+class WorkerCost(SeedCost):
+    """The cost of one place of the search so far, of all pods that worked there."""
+
+    index: int
+    """Its place in the search's Job."""
+
+
 class JobCost(Usage):
-    """The cost of all seeds so far."""
+    """The cost so far of all seeds, and of the search before them."""
 
     currency: str | None = None
     """What prices are in."""

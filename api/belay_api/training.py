@@ -9,7 +9,7 @@ from belay_api.algorithms import FROM_DATASET, AlgorithmSpec
 from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord
 from belay_api.cleanup import CleanupSpec, CleanupStatus
 from belay_api.conditions import ConditionedStatus
-from belay_api.cost import CostSpec, JobCost, SeedCost
+from belay_api.cost import CostSpec, JobCost, SeedCost, WorkerCost
 from belay_api.dataset import DatasetSpec, Floor, OfflineEstimate
 from belay_api.edits import edit_rules
 from belay_api.environment import (
@@ -542,6 +542,10 @@ class RLTrainingJobStatus(ConditionedStatus):
     """How far the search is, and what it found; absent: there is none, or no pod of it has told anything."""
     searched_at: Instant | None = None
     """When the search ended: from then on seeds train with the settings in `search.best`."""
+    search_costs: list[WorkerCost] | None = Field(
+        default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["index"]}
+    )
+    """What each place of the search has cost; absent: none has run."""
     initial: InitialPolicy | None = None
     """What the seeds begin with, pinned when the job started; absent: they begin anew, or nothing is known yet."""
     seeds: list[SeedStatus] = Field(

@@ -9,9 +9,11 @@ Pods at work are counted by whole minutes of the clock: each further digit would
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
-from belay_api.cost import CostSpec, JobCost, Rates, SeedCost, Usage
+from belay_api.cost import CostSpec, JobCost, Rates, SeedCost, Usage, WorkerCost
 from belay_api.training import BestSeed, RLTrainingJobSpec, RLTrainingJobStatus, SeedStatus
 from belay_operator.engine.plan import Settings
 from belay_operator.training.observed import Life, Observed
@@ -42,11 +44,34 @@ def is_spent(spec: RLTrainingJobSpec, status: RLTrainingJobStatus, settings: Set
     if budget is None:
         return False
     rates = rates_of(spec.cost, settings.rates)
-    return _price(_sum([seed.cost for seed in status.seeds if seed.cost is not None]), rates) >= budget
+    return _price(Costs.of(status).total, rates) >= budget
 
 
-def with_costs(observed: Observed, seeds: Sequence[SeedStatus], now: datetime) -> list[SeedStatus]:
-    """Return the seeds with what each has cost; to the second where that spends the budget."""
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What everything has cost that ran for a job."""
+
+    seeds: list[SeedStatus]  # each with its cost
+    search: list[WorkerCost]  # by place, of those that ran
+
+    @classmethod
+    def of(cls, status: RLTrainingJobStatus) -> Self:
+        """Return what status says."""
+        return cls(status.seeds, status.search_costs or [])
+
+    @property
+    def any(self) -> bool:
+        """Whether anything ran."""
+        return bool(self.search) or any(seed.cost is not None for seed in self.seeds)
+
+    @property
+    def total(self) -> Usage:
+        """All together."""
+        return _sum([*(seed.cost for seed in self.seeds if seed.cost is not None), *self.search])
+
+
+def costs(observed: Observed, seeds: list[SeedStatus], now: datetime) -> Costs:
+    """Return what each seed, and each place of the search, has cost; to the second where that spends the budget."""
     minute = _at(observed, seeds, now.replace(second=0, microsecond=0))
     if observed.spec.cost.budget is None or observed.spent:
         return minute
@@ -54,16 +79,15 @@ def with_costs(observed: Observed, seeds: Sequence[SeedStatus], now: datetime) -
     return exact if _left(observed, exact) <= 0 else minute
 
 
-def job_cost(observed: Observed, seeds: Sequence[SeedStatus], best: BestSeed | None) -> JobCost | None:
+def job_cost(observed: Observed, found: Costs, best: BestSeed | None) -> JobCost | None:
     """Return what the job has cost; None: it never ran.
 
     Args:
         best: None: there is no result yet.
     """
-    costs = [seed.cost for seed in seeds if seed.cost is not None]
-    if not costs:
+    if not found.any:
         return None
-    rates, total = rates_of(observed.spec.cost, observed.settings.rates), _sum(costs)
+    rates, total = rates_of(observed.spec.cost, observed.settings.rates), found.total
     price = _price(total, rates) if is_priced(rates) else None
     gain = 0.0
     if best is not None and best.return_ is not None and best.random is not None:
@@ -76,7 +100,7 @@ def job_cost(observed: Observed, seeds: Sequence[SeedStatus], best: BestSeed | N
     )
 
 
-def time_left(observed: Observed, *, seeds: Sequence[SeedStatus], now: datetime) -> timedelta | None:
+def time_left(observed: Observed, status: RLTrainingJobStatus, now: datetime) -> timedelta | None:
     """Return when to look at the budget again, as long as pods are at work: when it is spent, or in a day."""
     if observed.spec.cost.budget is None or observed.spent:
         return None
@@ -85,24 +109,32 @@ def time_left(observed: Observed, *, seeds: Sequence[SeedStatus], now: datetime)
     per_s = sum(_price(_usage(life.requests, seconds=1.0), rates) for life in alive)
     if per_s <= 0:
         return None
-    left_s = _left(observed, _at(observed, seeds, now)) / per_s
+    left_s = _left(observed, _at(observed, status.seeds, now)) / per_s
     return max(_SOONEST, timedelta(seconds=min(left_s, _LATEST.total_seconds())))
 
 
-def _left(observed: Observed, seeds: Sequence[SeedStatus]) -> float:
+def _left(observed: Observed, found: Costs) -> float:
     rates = rates_of(observed.spec.cost, observed.settings.rates)
     budget = observed.spec.cost.budget or 0.0
-    return budget - _price(_sum([seed.cost for seed in seeds if seed.cost is not None]), rates)
+    return budget - _price(found.total, rates)
 
 
-def _at(observed: Observed, seeds: Sequence[SeedStatus], now: datetime) -> list[SeedStatus]:
-    return [seed.model_copy(update={"cost": _counted(observed, seed, now)}) for seed in seeds]
+def _at(observed: Observed, seeds: list[SeedStatus], now: datetime) -> Costs:
+    before = observed.status.search_costs or []
+    if not observed.searching:
+        counted = [_counted(observed, seed.index, seed.cost, now) for seed in seeds]
+        priced = [seed.model_copy(update={"cost": cost}) for seed, cost in zip(seeds, counted, strict=True)]
+        return Costs(priced, before)
+    known: dict[int, SeedCost] = {one.index: one for one in before}
+    places = sorted({*known, *observed.workload.seeds})
+    search = {index: _counted(observed, index, known.get(index), now) for index in places}
+    return Costs(seeds, [WorkerCost(**{**dict(one), "index": i}) for i, one in search.items() if one is not None])
 
 
-def _counted(observed: Observed, seed: SeedStatus, now: datetime) -> SeedCost | None:
-    """Return the seed's cost with what its pods held since it was counted last, to their end or `now`."""
-    cost, rates = seed.cost, rates_of(observed.spec.cost, observed.settings.rates)
-    for life in observed.workload.seed(seed.index).lives:
+def _counted(observed: Observed, index: int, cost: SeedCost | None, now: datetime) -> SeedCost | None:
+    """Return a cost with what the pods of that index held since it was counted last, to their end or `now`."""
+    rates = rates_of(observed.spec.cost, observed.settings.rates)
+    for life in observed.workload.seed(index).lives:
         if not life.requests:
             continue
         until = cost.counted_until if cost is not None else _NEVER

@@ -21,7 +21,7 @@ from belay_api.training import BestSeed, RLTrainingJobStatus, SeedPhase, Trainin
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
 from belay_operator.training.cleanup import cleanup
-from belay_operator.training.cost import job_cost, time_left, with_costs
+from belay_operator.training.cost import Costs, costs, job_cost, time_left
 from belay_operator.training.findings import finding_notes, job_findings
 from belay_operator.training.history import history
 from belay_operator.training.observed import Observed
@@ -59,7 +59,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
         status,
         **_missing(observed, status, seen),
         events=_events(observed, status, seen),
-        requeue_after=REPORT_GRACE if waiting else time_left(observed, seeds=status.seeds, now=now),
+        requeue_after=REPORT_GRACE if waiting else time_left(observed, status, now),
     )
 
 
@@ -67,7 +67,8 @@ def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
     before = observed.status
     seeds = before.seeds if before.aggregate is not None else seed_statuses(observed)  # the result is final
     search = search_status(observed)
-    seeds = with_costs(observed, seeds, now)
+    cost = costs(observed, seeds, now)
+    seeds = cost.seeds
     best = None if before.aggregate is None else before.aggregate.best
     return before.model_copy(
         update={
@@ -81,7 +82,8 @@ def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
             "progress": search_progress(search) if observed.searching else progress(observed, seeds),
             "findings": job_findings(observed, seeds),
             "history": history(observed, now),
-            "cost": job_cost(observed, seeds, best),
+            "search_costs": cost.search or None,
+            "cost": job_cost(observed, cost, best),
             "started_at": before.started_at or (None if observed.searching else observed.workload.started_at),
         }
     )
@@ -113,7 +115,7 @@ def _with_result(observed: Observed, status: RLTrainingJobStatus) -> RLTrainingJ
         return status
     publish = observed.spec.publish
     name = publish and build.policy_name(publish.family, result.best.artifact.digest, observed.policies)
-    cost = job_cost(observed, status.seeds, result.best)
+    cost = job_cost(observed, Costs.of(status), result.best)
     return status.model_copy(update={"aggregate": result, "published_policy": name, "cost": cost})
 
 
