@@ -185,7 +185,12 @@ def _member(zipped: zipfile.ZipFile, name: str) -> Callable[[], bytes]:
 
 
 def _loaded(content: bytes) -> Any:
-    return torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+    found = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
+    if found is not None and not (
+        isinstance(found, dict) and all(isinstance(value, torch.Tensor) for value in found.values())
+    ):
+        raise ValueError("it holds other things than tensors by name")
+    return found
 
 
 def _observations(manifest: Manifest) -> int:

@@ -246,6 +246,17 @@ def test_no_pickle_of_a_stranger_is_opened(before: tuple[Path, InitialPolicy], t
     assert not trap.exists()
 
 
+def test_statistics_of_another_form_are_refused(before: tuple[Path, InitialPolicy]) -> None:
+    learner = build(run_of(normalize=SCALED))
+    learner.start()
+    manifest = Manifest.model_validate_json((before[0] / MANIFEST).read_bytes())
+    weights = {"policy": learner.model.policy.state_dict()}  # type: ignore[attr-defined]
+    for broken in ({"mean": [0.0], "var": [1.0], "count": [1.0]}, {"mean": [0.0] * 4}, {"mean": "0"}):
+        start = Start("RLPolicy before", "ppo", manifest.normaliser, 1, weights, {}, {"obs_rms": broken})
+        with pytest.raises(BadConfiguration, match="the statistics obs_rms of RLPolicy before do not fit"):
+            learner.begin_from(start)
+
+
 class _Trap:
     """Touches a file when it is unpickled."""
 

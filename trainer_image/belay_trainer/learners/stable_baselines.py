@@ -382,8 +382,13 @@ class StableBaselines(ABC):
             }
         for name in (name for name in _STATISTICS if name in known and self._has(name)):
             running = getattr(self._normaliser, name)
-            for key, values in known[name].items():
-                setattr(running, key, _shaped(values, like=getattr(running, key)))
+            try:
+                found = {key: _shaped(known[name][key], like=getattr(running, key)) for key in ("mean", "var", "count")}
+            except (KeyError, TypeError, ValueError) as error:
+                raise BadConfiguration(
+                    f"initFrom: the statistics {name} of {start.title} do not fit: {error}."
+                ) from error
+            vars(running).update(found)
 
     def _check_scaling(self, start: Start) -> None:
         """Check that observations are scaled as the policy's were. Raises: BadConfiguration."""
