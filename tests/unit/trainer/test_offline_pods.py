@@ -13,7 +13,7 @@ from belay_api.dataset import ChosenBy, FloorVerdict
 
 QUICK = {"net_arch": [32], "learning_rate": 3e-3, "batch_size": 64}
 SIMULATOR = {"id": "offline_worlds:Corridor-v0"}
-EVERY = {"every": 150, "episodes": 4, "finalEpisodes": 12}
+EVERY = {"every": 300, "episodes": 4, "finalEpisodes": 12}
 
 Train = Callable[..., Pod]
 
