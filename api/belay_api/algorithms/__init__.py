@@ -45,6 +45,8 @@ class AlgorithmSpec(Model):
     """Truncated quantile critics, through Stable-Baselines3 Contrib."""
     crossq: CrossQSettings | None = None
     """Soft actor-critic with batch normalisation instead of target networks, through Stable-Baselines3 Contrib."""
+    maskable_ppo: MaskablePPOSettings | None = Field(default=None, alias="maskablePPO")
+    """Proximal policy optimisation under action masks, through Stable-Baselines3 Contrib."""
     bc: BCSettings | None = None
     """Behaviour cloning, from a dataset: Belay's own."""
     td3bc: TD3BCSettings | None = Field(default=None, alias="td3bc")
@@ -55,8 +57,6 @@ class AlgorithmSpec(Model):
     """Conservative Q-learning, from a dataset: Belay's own."""
     custom: CustomSettings | None = None
     """An algorithm of your own, by the name of a function."""
-    maskable_ppo: MaskablePPOSettings | None = Field(default=None, alias="maskablePPO")
-    """Proximal policy optimisation under action masks, through Stable-Baselines3 Contrib."""
     name: str | None = None
     """No more: the algorithm is a field of its own."""
     hyperparameters: FreeForm | None = None

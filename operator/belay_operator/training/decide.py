@@ -23,7 +23,7 @@ from belay_operator.training import build, job_key
 from belay_operator.training.cleanup import cleanup
 from belay_operator.training.cost import Costs, costs, job_cost, time_left
 from belay_operator.training.findings import finding_notes, job_findings
-from belay_operator.training.history import history
+from belay_operator.training.history import closed, history
 from belay_operator.training.observed import Observed
 from belay_operator.training.search import search_ended, search_progress, search_status, words_missing
 from belay_operator.training.seeds import complete, seed_statuses, unread
@@ -53,7 +53,8 @@ def decide(observed: Observed, now: datetime) -> Plan:
     status = with_situation(status, seen, generation=observed.owner.generation, now=now)
     status = with_gates(status, seen, generation=observed.owner.generation, now=now)
     if seen.over:
-        status = status.model_copy(update={"finished_at": _ended_at(observed, now)})
+        at = _ended_at(observed, now)
+        status = status.model_copy(update={"finished_at": at, "history": closed(status.history, at)})
     return _status_plan(
         observed,
         status,

@@ -28,6 +28,14 @@ def history(observed: Observed, now: datetime) -> list[AttemptRecord] | None:
     return sorted(kept, key=lambda record: (record.started_at, record.pod)) or None
 
 
+def closed(records: list[AttemptRecord] | None, at: datetime) -> list[AttemptRecord] | None:
+    """Return the attempts of a job that is over: its pods were stopped with it, and nobody looks at them again."""
+    return records and [
+        one.model_copy(update={"reason": one.reason or AttemptEnd.STOPPED, "ended_at": one.ended_at or at})
+        for one in records
+    ]
+
+
 def _record(observed: Observed, index: int, life: Life, before: AttemptRecord | None, now: datetime) -> AttemptRecord:
     if before is not None and before.ended_at is not None:
         return before

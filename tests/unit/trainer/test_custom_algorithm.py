@@ -162,6 +162,21 @@ def test_what_is_wrong_is_told_before_the_first_timestep(
     assert str(raised.value).startswith("algorithm.custom")
 
 
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"id": "panels:Panel-v0", "kwargs": {"shows": "dict"}}, "observations that are one choice or one array"),
+        ({"id": "CartPole-v1", "reward": {"clip": 1.0}}, r"environment\.reward: .*Make others of them in learn\(\)"),
+    ],
+)
+def test_what_it_could_not_learn_from_is_refused(
+    code: Callable[[str], None], environment: dict[str, Any], words: str
+) -> None:
+    code("")
+    with pytest.raises(BadConfiguration, match=words):
+        build(run_of({"entrypoint": "mine:Base"}, environment=environment))
+
+
 def test_scaling_is_its_own(code: Callable[[str], None]) -> None:
     code("")
     with pytest.raises(BadConfiguration, match=r"normalize.observation.*in its own networks"):

@@ -52,6 +52,7 @@ class Custom:
 
     algorithm = "custom"
     preset = None
+    from_dataset = None
     packages = ("torch",)
     recorder: Recorder | None = None
 
@@ -249,12 +250,15 @@ def _refuse_changed_rewards(run: Run) -> None:
 
 
 def _refuse_parts(probe: Environment) -> None:
-    space = probe.observation_space
-    if isinstance(space, gymnasium.spaces.Dict | gymnasium.spaces.Tuple):
-        raise BadConfiguration(
-            f"environment.id: {FIELD} is given observations of one array, and this task's have several parts, {space}: "
-            "add the wrapper FlattenObservation to environment.wrappers."
-        )
+    for what, space, advice in (
+        ("observations", probe.observation_space, "add the wrapper FlattenObservation to environment.wrappers"),
+        ("actions", probe.action_space, "make them one choice, or numbers, in a wrapper of your own"),
+    ):
+        if not isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.Box):
+            raise BadConfiguration(
+                f"environment.id: {FIELD} learns with {what} that are one choice or one array, and this task's are "
+                f"{space}: {advice}."
+            )
 
 
 class _Greedy:
