@@ -110,7 +110,7 @@ def one(algorithm: str, task: str, steps: int, load: dict[str, Any], seed: int) 
     run = Run(TrainingConfig.model_validate(config), index=seed, seed=seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        report = train_and_publish(run, work_dir=folder, pvc_dir=folder, logbook=None, stop=Stop())
+        report = train_and_publish(run, work_dir=folder, pvc_dir=folder, initial_dir=folder, logbook=None, stop=Stop())
     return {
         "return": report.return_,
         "selection": report.selection_return,

@@ -21,7 +21,8 @@ from belay_trainer.history import History
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.metrics import of_costs
 from belay_trainer.reporting.document import markdown
-from belay_trainer.reporting.training import Result, document
+from belay_trainer.reporting.result import Result
+from belay_trainer.reporting.training import document
 from belay_trainer.session import train_in
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore

@@ -22,6 +22,7 @@ from belay_trainer.learners.learner import Learner
 from belay_trainer.train import build
 
 REPORT = EvaluationReport(step=7, episodes=1, first_seed=0, mean=1.0, std=0.0, min=1.0, max=1.0)
+PLAYED = Evaluations(REPORT, selection=REPORT, step=7)
 TASKS = {
     "ppo on CartPole-v1": ("ppo", "CartPole-v1", "logits", (2,)),
     "dqn on CartPole-v1": ("dqn", "CartPole-v1", "q-values", (2,)),
@@ -49,7 +50,7 @@ def _run(algorithm: str = "ppo", environment: str = "CartPole-v1", **spec: Any) 
 def _export(run: Run, folder: Path) -> tuple[Learner, Manifest]:
     learner = build(run)
     learner.start()
-    environment, evaluations = maker(run.spec.environment)(), Evaluations(REPORT, selection=REPORT, step=REPORT.step)
+    environment, evaluations = maker(run.spec.environment)(), PLAYED
     return learner, export(learner, run, environment=environment, evaluations=evaluations, folder=folder)
 
 

@@ -75,4 +75,4 @@ def _report(root: Path, seed: int, episodes: int) -> TrainingReport:
     )
     root.mkdir()
     run = Run(config, index=0, seed=seed)
-    return train_and_publish(run, work_dir=root, pvc_dir=root, logbook=None, stop=Stop())
+    return train_and_publish(run, work_dir=root, pvc_dir=root, initial_dir=root, logbook=None, stop=Stop())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-MOST = 1_090_000_000
+MOST = 1_110_000_000
 """Bytes under /usr with the packages of these tests: 1,026 MB were measured, 1,436 before parts were left out."""
 
 

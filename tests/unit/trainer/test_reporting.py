@@ -16,7 +16,9 @@ from belay_api.training import TrainingReport
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.reporting.curves import band, draw, series_of, write_table
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Picture, Table, Verbatim, markdown, page
-from belay_trainer.reporting.training import Result, document, finding_lines, standard_error, told_apart
+from belay_trainer.reporting.result import Result
+from belay_trainer.reporting.sentences import finding_lines, standard_error, told_apart
+from belay_trainer.reporting.training import document
 from belay_trainer.trackers.json_lines import Row
 
 SEEDS = {

@@ -107,7 +107,7 @@ def test_propensities_of_squashed_actions_are_the_librarys(algorithm: str, tmp_p
 
 def _train(spec: dict[str, Any], root: Path) -> TrainingReport:
     run = Run(make_config(**spec), index=0, seed=1)
-    return train_and_publish(run, work_dir=root, pvc_dir=root, logbook=None, stop=Stop())
+    return train_and_publish(run, work_dir=root, pvc_dir=root, initial_dir=root, logbook=None, stop=Stop())
 
 
 def _play(head: Head, network: Network, environment: gymnasium.Env[Any, Any]) -> list[float]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from test_checkpoint import _in_pieces, _train
-from test_export import REPORT
+from test_export import PLAYED
 from trainer_support import make_config
 
 from belay_api.artifact import MANIFEST, Manifest, verify
@@ -21,7 +21,7 @@ from belay_trainer.diagnosis.probe import probe
 from belay_trainer.environments import maker_for
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Evaluator
-from belay_trainer.export import Evaluations, export, loaded
+from belay_trainer.export import export, loaded
 from belay_trainer.masks import arguments
 from belay_trainer.session import train_and_publish
 from belay_trainer.stop import Stop
@@ -70,7 +70,11 @@ def test_both_networks_act_as_the_policy_does(case: str, tmp_path: Path) -> None
     learner, environment = build(run), maker_for(run.spec)()
     learner.start()
     manifest = export(
-        learner, run, environment=environment, evaluations=Evaluations(REPORT, selection=REPORT), folder=tmp_path
+        learner,
+        run,
+        environment=environment,
+        evaluations=PLAYED,
+        folder=tmp_path,
     )
     assert manifest.output == CASES[case][3]
     assert verify(tmp_path, wanted=manifest.digest()) == manifest
@@ -120,7 +124,9 @@ def test_the_artifact_alone_returns_what_was_reported(case: str, tmp_path: Path)
     )
     run = Run(config, index=0, seed=0)
     (tmp_path / "work").mkdir()
-    report = train_and_publish(run, work_dir=tmp_path / "work", pvc_dir=tmp_path, logbook=None, stop=Stop())
+    report = train_and_publish(
+        run, work_dir=tmp_path / "work", pvc_dir=tmp_path, initial_dir=tmp_path, logbook=None, stop=Stop()
+    )
     (folder,) = (path for path in (tmp_path / "artifacts").iterdir() if path.is_dir())
     manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     returns = _served(manifest, folder, maker_for(run.spec)(), episodes=30)

@@ -20,6 +20,7 @@ from belay_trainer.train import build
 from belay_trainer.wrapping.wrappers import KNOWN, REFUSED
 
 REPORT = EvaluationReport(step=7, episodes=1, first_seed=0, mean=1.0, std=0.0, min=1.0, max=1.0)
+PLAYED = Evaluations(REPORT, selection=REPORT, step=7)
 STACKED = {"name": "FrameStackObservation", "kwargs": {"stack_size": 3}}
 FLAT = {"name": "FlattenObservation"}
 HALVED = {"name": "layered_tasks:Halved"}
@@ -62,7 +63,11 @@ def test_what_is_served_takes_what_the_outermost_layer_shows(tmp_path: Path) -> 
     learner.start()
     environment = environments.maker(run.spec.environment)()
     manifest = export(
-        learner, run, environment=environment, evaluations=Evaluations(REPORT, selection=REPORT), folder=tmp_path
+        learner,
+        run,
+        environment=environment,
+        evaluations=PLAYED,
+        folder=tmp_path,
     )
     assert verify(tmp_path, wanted=manifest.digest()) == manifest
     assert manifest.observation.shape == [6]

@@ -15,7 +15,9 @@ from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.manifest import Manifest, read_manifest
 from belay_trainer.local.seeds import Asked, Seeds, exit_code, places
 from belay_trainer.local.workers import Workers, search
-from belay_trainer.reporting.training import POLICY, Result, finding_lines, result_of, sentences, write_report
+from belay_trainer.reporting.result import Result, result_of
+from belay_trainer.reporting.sentences import finding_lines, sentences
+from belay_trainer.reporting.training import POLICY, write_report
 
 STOPPED_AT_ONCE = 130  # 128 + SIGINT, as a process that ctrl-C killed
 

@@ -15,7 +15,7 @@ from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.progress import number
 from belay_trainer.reporting import curves
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table
-from belay_trainer.reporting.training import Result
+from belay_trainer.reporting.result import Result
 from belay_trainer.trackers.json_lines import Row, read_rows
 
 _HEADER = ("algorithm", "mean", "interquartile mean", "95 % interval", "seeds", "timesteps", "steps/s")

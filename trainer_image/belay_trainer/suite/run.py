@@ -14,7 +14,9 @@ from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.run import STOPPED_AT_ONCE, NothingFound, train_job
 from belay_trainer.local.seeds import Asked, exit_code
 from belay_trainer.reporting.document import write
-from belay_trainer.reporting.training import result_of, sentences, write_report
+from belay_trainer.reporting.result import result_of
+from belay_trainer.reporting.sentences import sentences
+from belay_trainer.reporting.training import write_report
 from belay_trainer.suite.report import Played, document, draw
 from belay_trainer.suite.spec import Pair, read_suite
 
