@@ -47,7 +47,7 @@ def test_a_search_then_a_training_that_begins_with_its_policy_and_has_to_pass_ga
 def test_a_log_is_collected_learned_from_and_judged_and_its_policy_served(here: Namespace) -> None:
     collection = yaml.safe_load((COLLECT / "collect.yaml").read_text())
     collection["environment"].pop("randomize")  # the policy is to be judged in the task that was logged
-    collection["episodes"] = 200
+    collection |= {"episodes": 200, "policies": [{"policy": "random"}]}  # whose clone a log of so few episodes judges
     files = {"collect.yaml": yaml.safe_dump(collection), "leaning.py": (COLLECT / "leaning.py").read_text()}
     here.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "collect"}, "data": files})
     for made in yaml.safe_load_all((COLLECT / "job.yaml").read_text()):
