@@ -10,6 +10,9 @@ from belay_demo.install import EXAMPLES, images, pull_secrets
 from belay_demo.kube import Namespace, condition
 
 COLLECT = EXAMPLES.parent / "collect"
+LOGS = ("learned", "judged")  # a policy is not judged by the log that it was learned from
+COLLECT_ONE = "python3 -m belay_trainer collect --config {0}.yaml --out /logs/{0}.parquet"
+COLLECT_BOTH = " && ".join(map(COLLECT_ONE.format, LOGS))
 SHORT = {"seeds": {"count": 1}, "evaluation": {"every": 1024, "episodes": 5}}
 
 
@@ -48,13 +51,15 @@ def test_a_log_is_collected_learned_from_and_judged_and_its_policy_served(here: 
     collection = yaml.safe_load((COLLECT / "collect.yaml").read_text())
     collection["environment"].pop("randomize")  # the policy is to be judged in the task that was logged
     collection |= {"episodes": 200, "policies": [{"policy": "random"}]}  # whose clone a log of so few episodes judges
-    files = {"collect.yaml": yaml.safe_dump(collection), "leaning.py": (COLLECT / "leaning.py").read_text()}
+    files = {f"{log}.yaml": yaml.safe_dump(collection | {"seed": seed}) for seed, log in enumerate(LOGS)}
     here.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "collect"}, "data": files})
     for made in yaml.safe_load_all((COLLECT / "job.yaml").read_text()):
         made["metadata"].pop("namespace")
         if made["kind"] == "Job":
             pod = made["spec"]["template"]["spec"]
-            pod["containers"][0]["image"] = images()["belay-trainer"]
+            [container] = pod["containers"]
+            container |= {"image": images()["belay-trainer"], "command": ["sh", "-c", COLLECT_BOTH]}
+            del container["args"]
             pod["imagePullSecrets"] = [{"name": name} for name in pull_secrets()]
         here.apply(made)
     here.kubectl("wait", "--for=condition=Complete", "job/collect", "--timeout=180s")
@@ -63,13 +68,13 @@ def test_a_log_is_collected_learned_from_and_judged_and_its_policy_served(here: 
     here.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "store"}, "spec": claim})
     learned = job(
         "cloned",
-        dataset={"path": "/data/logs/log.parquet"},
+        dataset={"path": "/data/logs/learned.parquet"},
         algorithm={"bc": {}},
-        budget={"steps": 1000},
+        budget={"steps": 100},
         runtime={"data": [{"name": "logs", "claim": "logs"}]},
         storage={"pvc": {"claim": "store"}},
         publish={"family": "cloned", "serving": {"replicas": 1}},
-        **SHORT | {"evaluation": {"every": 500, "episodes": 5, "environment": {"id": "CartPole-v1"}}},
+        **SHORT | {"evaluation": {"every": 100, "episodes": 5, "environment": {"id": "CartPole-v1"}}},
     )
     del learned["spec"]["environment"]
     here.apply(learned)
@@ -77,7 +82,7 @@ def test_a_log_is_collected_learned_from_and_judged_and_its_policy_served(here: 
     policy = here.wait("the policy", lambda: here.status("rltj", "cloned").get("publishedPolicy"), timeout_s=30)
     uri = here.get("rlp", policy)["spec"]["artifact"]["uri"]
 
-    words = ["evaluate-offline", "--dataset", "/logs/log.parquet", "--actions", "sampled", "--estimator", "wis"]
+    words = ["evaluate-offline", "--dataset", "/logs/judged.parquet", "--actions", "sampled", "--estimator", "wis"]
     here.apply(_judge([*words, "--policy", uri.replace("pvc://store", "/store")]))
     done = ("Succeeded", "Failed")
     here.wait("the judgement", lambda: here.status("pod", "judge").get("phase") in done, timeout_s=120)

@@ -1,6 +1,7 @@
 """`belay-trainer evaluate-offline`: a real artifact, real files, and what each exit code is for."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from dataset_files import dataset_columns, parquet
 from linear_policies import PUSH, TWO, artifact
 
+from belay_api.artifact import MANIFEST, Manifest, file_sha256
 from belay_trainer.__main__ import main
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.ope.artifact_policy import ArtifactPolicy
@@ -54,6 +56,22 @@ def worth(steep: float) -> float:
 
 def evaluate(policy: Path, dataset: Path, *flags: str) -> int:
     return main(["evaluate-offline", "--policy", str(policy), "--dataset", str(dataset), *flags])
+
+
+def test_a_policy_is_not_judged_by_the_log_that_it_was_learned_from(
+    softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = parquet(tmp_path / "log.parquet", dataset_columns(sides(1)))
+    other = parquet(tmp_path / "other.parquet", dataset_columns(sides(2)))
+    learned = shutil.copytree(softmax, tmp_path / "learned")
+    manifest = Manifest.model_validate_json((learned / MANIFEST).read_bytes())
+    from_log = manifest.lineage.model_copy(update={"dataset": f"sha256:{file_sha256(log)}"})
+    manifest = manifest.model_copy(update={"lineage": from_log})
+    (learned / MANIFEST).write_bytes(manifest.canonical())
+
+    assert evaluate(learned, log, "--actions", "sampled") == 3
+    assert "is the log that the policy was learned from" in capsys.readouterr().err
+    assert evaluate(learned, other, "--actions", "sampled") == 0
 
 
 def test_judged(softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,12 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise BadConfiguration(f"--seed is {options.seed}, wanted 0 or more.")
     policy = ArtifactPolicy(options.policy, greedy=options.actions == "greedy")
     found, notes = datasets.read(options.dataset)
+    lineage = policy.manifest.lineage
+    if lineage is not None and lineage.dataset == f"sha256:{datasets.sha256_of(options.dataset)}":
+        raise BadConfiguration(
+            f"--dataset {options.dataset} is the log that the policy was learned from, and it does what was logged more "
+            "often there than elsewhere: judge it by episodes that it has not seen."
+        )
     dataset = policy.fitted(found, name=str(options.dataset))
     judgement = judge(
         Logged(dataset, policy, discount=options.discount, seed=options.seed),

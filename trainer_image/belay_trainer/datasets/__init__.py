@@ -4,16 +4,18 @@ A new source is a file beside this one and a line in READERS. What a Parquet or 
 contract: `docs/reference/dataset.md`.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from belay_api.artifact import file_sha256
 from belay_api.words import nearest
 from belay_trainer.datasets import hdf5, minari, parquet
 from belay_trainer.datasets.check import check
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.errors import BadConfiguration
 
-__all__ = ["READERS", "Dataset", "read"]
+__all__ = ["READERS", "Dataset", "read", "sha256_of"]
 
 READERS: dict[str, Callable[[Path], Dataset]] = {
     ".parquet": parquet.read,
@@ -35,6 +37,16 @@ def read(path: Path) -> tuple[Dataset, list[str]]:
         raise BadConfiguration(f"dataset {path}: its suffix is {path.suffix!r}, wanted one of {', '.join(READERS)}.")
     dataset = minari.read(path) if path.is_dir() else READERS[path.suffix](path)
     return dataset, [*dataset.notes, *check(dataset, name=str(path))]
+
+
+def sha256_of(path: Path) -> str:
+    """Return hex of the file, or of the names and digests of all files in a folder."""
+    if path.is_file():
+        return file_sha256(path)
+    digest = hashlib.sha256()
+    for file in sorted(one for one in path.rglob("*") if one.is_file()):
+        digest.update(f"{file.relative_to(path)} {file_sha256(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def _absent(path: Path) -> str:

@@ -5,7 +5,6 @@ estimates from the same episodes is higher than the policy is worth, so one half
 tells its worth. Every seed has the same parts, so that its numbers can be compared with those of other seeds.
 """
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from belay_api.artifact import file_sha256
 from belay_api.dataset import DatasetSpec, LoggedActions
 from belay_api.spaces import BoxSpace, DiscreteSpace, Space, space_model
 from belay_api.training import EnvironmentSpec
@@ -84,7 +82,7 @@ def load(spec: DatasetSpec, played_in: EnvironmentSpec | None) -> Data:
     for note in notes:
         log.info("dataset %s: %s", path, note)
     learning, held_out = (dataset, None) if played_in is not None else _split(dataset, spec.held_out)
-    return Data(learning, held_out, observation_space, action_space, _sha256(path))
+    return Data(learning, held_out, observation_space, action_space, datasets.sha256_of(path))
 
 
 def _spaces_of(task: EnvironmentSpec) -> tuple[spaces.Box, spaces.Space[Any]]:
@@ -155,13 +153,3 @@ def _split(dataset: Dataset, held_out: float) -> tuple[Dataset, HeldOutParts]:
             "Raise heldOut, log more episodes, or set evaluation.environment: then none is held back."
         ) from error
     return learning, HeldOutParts(choosing, measuring)
-
-
-def _sha256(path: Path) -> str:
-    """Of the file, or of the names and digests of all files in a folder."""
-    if path.is_file():
-        return file_sha256(path)
-    digest = hashlib.sha256()
-    for file in sorted(one for one in path.rglob("*") if one.is_file()):
-        digest.update(f"{file.relative_to(path)} {file_sha256(file)}\n".encode())
-    return digest.hexdigest()
