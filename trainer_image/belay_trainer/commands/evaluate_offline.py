@@ -59,8 +59,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     lineage = policy.manifest.lineage
     if lineage is not None and lineage.dataset == f"sha256:{datasets.sha256_of(options.dataset)}":
         raise BadConfiguration(
-            f"--dataset {options.dataset} is the log that the policy was learned from, and it does what was logged more "
-            "often there than elsewhere: judge it by episodes that it has not seen."
+            f"--dataset {options.dataset} is the log that the policy was learned from, and it does what was "
+            "logged more often there than elsewhere: judge it by episodes that it has not seen."
         )
     dataset = policy.fitted(found, name=str(options.dataset))
     judgement = judge(
