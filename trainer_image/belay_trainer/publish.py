@@ -63,7 +63,7 @@ def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, wor
 
 def _validated(folder: Path, run: Run, store: Store, stop: Stop) -> Validation:
     """Run the gates, and keep the report: apart from the artifact, for times in it differ from run to run."""
-    artifact, task, copies = read_artifact(folder), run.spec.environment, run.spec.evaluation.vector.count
+    artifact, task, copies = read_artifact(folder), run.spec.played_in, run.spec.evaluation.vector.count
     with untouched():
         results = run_gates(run.spec.gates or (), artifact, task, stop=lambda: stop.asked, copies=copies)
     validated = Validated(artifact, task, results)

@@ -53,7 +53,11 @@ def build(run: Run) -> Learner:
     torch.set_num_threads(runtime.threads or 1)
     gpu.take(runtime, index=run.index)
     if run.spec.environment is None or run.spec.algorithm.chosen in learners.FROM_DATASET:
-        return learners.build_from_dataset(run)
+        learner = learners.build_from_dataset(run)
+        if run.spec.gates:
+            with environments.maker_for(run.spec)() as probe:
+                _check_gates(run, probe)
+        return learner
     make = environments.maker_for(run.spec)
     probe = make()
     environments.check_spaces(probe)
@@ -62,10 +66,14 @@ def build(run: Run) -> Learner:
         environments.try_out(probe)
         check_keys(probe, run.spec.environment)
     learner = learners.build(run, make, probe)
-    with untouched():
-        check_gates(run.spec.gates or (), probe, run.spec.environment)
+    _check_gates(run, probe)
     probe.close()
     return learner
+
+
+def _check_gates(run: Run, probe: Environment) -> None:
+    with untouched():
+        check_gates(run.spec.gates or (), probe, run.spec.played_in)
 
 
 def train(

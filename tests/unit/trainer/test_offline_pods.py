@@ -47,9 +47,10 @@ def published(pod: Pod, pods: Pods) -> Manifest:
 
 
 def test_with_a_simulator_returns_are_told_and_the_floor_is_beaten(train: Train, pods: Pods) -> None:
-    pod = train("iql", simulator=True)
+    pod = train("iql", simulator=True, gates=[{"performance": {"minReturn": 0.5}}])
     assert pod.wait() == 0, pod.log
     report = pod.report
+    assert report.validation.passed, "gates are played in the simulator"
     assert (report.return_, report.step, report.estimate) == (1.0, 300, None)
     assert (report.floor.return_, report.floor.verdict) == (0.0, FloorVerdict.BETTER)
     manifest = published(pod, pods)
