@@ -64,6 +64,21 @@ def check_spaces(environment: Environment) -> None:
             )
 
 
+def check_arrays(environment: Environment, who: str) -> None:
+    """Check that an observation, and an action, is one choice or one array. Args: who: Asks for that, as `it takes`.
+
+    Raises: BadConfiguration.
+    """
+    for what, space, advice in (
+        ("observations", environment.observation_space, "add the wrapper FlattenObservation to environment.wrappers"),
+        ("actions", environment.action_space, "make them one choice, or numbers, in a wrapper of your own"),
+    ):
+        if not isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.Box):
+            raise BadConfiguration(
+                f"{who} {what} that are one choice or one array, and this task's are {space}: {advice}."
+            )
+
+
 def check_wrappers(environment: Environment) -> None:
     """Check that nothing inside learns while it is stepped: it would not be served. Raises: BadConfiguration."""
     for layer in _layers(environment):

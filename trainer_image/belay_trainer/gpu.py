@@ -1,6 +1,7 @@
 """The GPU a seed learns on, where torch sees one: its own, when there are several."""
 
 import logging
+from typing import Any
 
 import torch
 
@@ -33,3 +34,14 @@ def take(runtime: RuntimeSpec, *, index: int) -> None:
 def name() -> str | None:
     """Return what the GPU in use is called; None: there is none, and the CPU is used."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def on_cpu(value: Any) -> Any:
+    """Return tensors, and those in mappings and lists, on the CPU: what is kept is read anywhere."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu()
+    if isinstance(value, dict):
+        return {key: on_cpu(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [on_cpu(item) for item in value]
+    return value

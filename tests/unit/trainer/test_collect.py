@@ -249,7 +249,7 @@ def test_a_policy_judged_by_its_own_log_is_worth_what_it_returned(
         (lambda it: it["policies"][0].update(epsilon="much"), "wanted a number without quotes"),
         (
             lambda it: it["environment"].update(id="panels:Panel-v0", kwargs={"shows": "dict"}, constraints=[]),
-            "observations that are one whole number or one array, and these are Dict.*FlattenObservation",
+            "observations that are one choice or one array, and this task's are Dict.*FlattenObservation",
         ),
         (lambda it: it["environment"].update(id="tasks:Explosive-v0", constraints=[]), "the reward is inf at step 0"),
     ],

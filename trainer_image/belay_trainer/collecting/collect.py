@@ -15,15 +15,12 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import gymnasium
-
 from belay_trainer import environments
 from belay_trainer.collecting import minari, parquet
 from belay_trainer.collecting.collection import CollectionSpec
 from belay_trainer.collecting.play import Episode, Log, play
 from belay_trainer.collecting.policies import Player, player_of
 from belay_trainer.collecting.summary import summary
-from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.files import write_atomically
 from belay_trainer.wrapping.info import check_keys
@@ -77,7 +74,7 @@ def _prepare(spec: CollectionSpec) -> tuple[list[Player], Log]:
     probe = environments.maker(spec.environment)()
     environments.check_spaces(probe)
     environments.check_wrappers(probe)
-    _check_columns(probe)
+    environments.check_arrays(probe, "environment: a dataset holds")
     environments.try_out(probe)
     check_keys(probe, spec.environment)
     players = [player_of(one, probe, field=f"policies[{place}]") for place, one in enumerate(spec.policies)]
@@ -89,19 +86,6 @@ def _prepare(spec: CollectionSpec) -> tuple[list[Player], Log]:
     }
     names = tuple(one.name for one in spec.environment.constraints)
     return players, Log(probe.observation_space, probe.action_space, names, json.dumps(said, sort_keys=True))
-
-
-def _check_columns(probe: Environment) -> None:
-    """Check that a dataset has columns for what is seen and done. Raises: BadConfiguration."""
-    for what, space, advice in (
-        ("observations", probe.observation_space, "add the wrapper FlattenObservation to environment.wrappers"),
-        ("actions", probe.action_space, "make them one choice, or numbers, in a wrapper of your own"),
-    ):
-        if not isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.Box):
-            raise BadConfiguration(
-                f"environment: a dataset holds {what} that are one whole number or one array, and these are {space}: "
-                f"{advice}."
-            )
 
 
 def _play(numbers: range, spec: CollectionSpec, players: list[Player]) -> list[Episode]:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
-import gymnasium
 import numpy as np
 import torch
 
@@ -60,7 +59,7 @@ class Custom:
         """Make the user's object and look it over. Raises: BadConfiguration."""
         spec, seed = run.spec, run.seed
         _refuse_changed_rewards(run)
-        _refuse_parts(probe)
+        environments.check_arrays(probe, f"environment.id: {FIELD} learns with")
         costed = shaping.around(spec.environment, discount=1.0, scaled=True)
         self._vector = environments.vectorised(make, spec.environment.vector.count or COPIES, around=costed)
         self._vector.seed(seed)
@@ -247,18 +246,6 @@ def _refuse_changed_rewards(run: Run) -> None:
             f"environment.reward: {FIELD} is given rewards as the environment has them. Make others of them in "
             "learn(), from the infos of a step, and leave environment.reward out."
         )
-
-
-def _refuse_parts(probe: Environment) -> None:
-    for what, space, advice in (
-        ("observations", probe.observation_space, "add the wrapper FlattenObservation to environment.wrappers"),
-        ("actions", probe.action_space, "make them one choice, or numbers, in a wrapper of your own"),
-    ):
-        if not isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.Box):
-            raise BadConfiguration(
-                f"environment.id: {FIELD} learns with {what} that are one choice or one array, and this task's are "
-                f"{space}: {advice}."
-            )
 
 
 class _Greedy:

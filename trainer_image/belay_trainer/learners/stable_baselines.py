@@ -37,6 +37,7 @@ from belay_trainer.diagnosis.recorder import Recorder
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.evaluate import Policy
+from belay_trainer.gpu import on_cpu
 from belay_trainer.learners import archive, parts, policy_kwargs
 from belay_trainer.learners.fitting import copy_fitting
 from belay_trainer.learners.learner import Internals, Networks, Start
@@ -415,7 +416,7 @@ class StableBaselines(ABC):
         if self._normaliser is not None:
             statistics = {name: vars(getattr(self._normaliser, name)) for name in _STATISTICS if self._has(name)}
         parameters = self.model.get_parameters()
-        return _on_cpu({"parameters": parameters, "variables": self._variables(), "statistics": statistics})
+        return on_cpu({"parameters": parameters, "variables": self._variables(), "statistics": statistics})
 
     def _set_weights(self, saved: dict[str, Any]) -> None:
         self.model.set_parameters(saved["parameters"])
@@ -575,13 +576,3 @@ def _laid_out(kept: tuple[np.ndarray, list[int]]) -> np.ndarray:
     """Return the array that `_with_layout` was given."""
     numbers, order = kept
     return numbers.transpose(np.argsort(order))
-
-
-def _on_cpu(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
-    if isinstance(value, dict):
-        return {key: _on_cpu(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_on_cpu(item) for item in value]
-    return value

@@ -26,6 +26,7 @@ from belay_heads import head_of
 from belay_trainer.config import Run
 from belay_trainer.diagnosis.recorder import Recorder
 from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.gpu import on_cpu
 from belay_trainer.learners.learner import Internals, Networks
 from belay_trainer.learners.networks import Preprocessed
 from belay_trainer.learners.offline.cloning import Cloning
@@ -264,8 +265,8 @@ class OfflineLearner(ABC, Generic[S]):
 
     def _weights(self) -> dict[str, Any]:
         return {
-            "networks": {name: _on_cpu(network.state_dict()) for name, network in self.networks_by_name.items()},
-            "optimisers": {name: _on_cpu(optimiser.state_dict()) for name, optimiser in self.optimisers.items()},
+            "networks": {name: on_cpu(network.state_dict()) for name, network in self.networks_by_name.items()},
+            "optimisers": {name: on_cpu(optimiser.state_dict()) for name, optimiser in self.optimisers.items()},
         }
 
     def _set_weights(self, saved: dict[str, Any]) -> None:
@@ -288,13 +289,3 @@ def _reward_scale(rewards: np.ndarray) -> float:
 
 def _frozen(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network).cpu().requires_grad_(False).eval()
-
-
-def _on_cpu(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu()
-    if isinstance(value, dict):
-        return {key: _on_cpu(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_on_cpu(item) for item in value]
-    return value
