@@ -64,7 +64,7 @@ test-images: setup ## trainer and handler, inside their images
 .PHONY: test-api
 test-api: setup ## a few minutes: on real kube-apiservers, one for each worker, which mostly wait
 	@$(CLUSTER) build --only api
-	@$(PY) -m pytest -n 3 --dist worksteal tests/api
+	@$(PY) -m pytest -n 3 --dist loadfile tests/api
 
 .PHONY: test-e2e
 test-e2e: setup ## on the real cluster: real pods, TorchServe, Envoy, training

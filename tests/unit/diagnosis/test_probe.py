@@ -1,6 +1,5 @@
 """The probe on environments that keep their contract and on ones that break one part of it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -10,6 +9,7 @@ from gymnasium import spaces
 
 from belay_trainer.diagnosis.evidence import Contract
 from belay_trainer.diagnosis.probe import STEPS, probe
+from belay_trainer.masks import Masking
 
 Step = tuple[np.ndarray, float, bool, bool, dict[str, Any]]
 
@@ -74,10 +74,6 @@ class Alone(Walk):
         return super().step(1)
 
 
-class Nested(Walk):
-    observation_space = spaces.Dict({"a": spaces.Discrete(2)})
-
-
 @pytest.mark.parametrize(
     ("environment", "broken"),
     [
@@ -118,19 +114,16 @@ def test_the_usual_tasks_keep_their_contract(task: str, seed: int) -> None:
     assert probe(lambda: gymnasium.make(task), seed=seed) == Contract(steps=STEPS)
 
 
-def test_other_observations_are_not_compared_and_both_copies_are_closed() -> None:
+def test_what_acts_under_masks_is_not_compared_and_both_copies_are_closed() -> None:
     closed = []
 
-    def made(kind: type[Walk]) -> Callable[[], Walk]:
-        def make() -> Walk:
-            environment = kind()
-            environment.close = lambda: closed.append(environment)  # type: ignore[method-assign]
-            return environment
+    def make() -> Walk:
+        environment = Walk()
+        environment.close = lambda: closed.append(environment)  # type: ignore[method-assign]
+        return environment
 
-        return make
-
-    assert probe(made(Nested), seed=0) is None
-    assert probe(made(Walk), seed=0) is not None
+    assert probe(lambda: Masking(make()), seed=0) is None
+    assert probe(make, seed=0) is not None
     assert len(closed) == 4
 
 
