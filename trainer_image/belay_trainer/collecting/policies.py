@@ -43,8 +43,8 @@ def player_of(spec: PolicySpec, environment: gymnasium.Env[Any, Any], *, field: 
     elif ":" in spec.policy:
         found = Controller(spec.policy, action, environment, field)
     else:
-        found = Artifact(spec, environment, field)
-    if spec.actions is not None and not isinstance(found, Artifact):
+        found = ArtifactPlayer(spec, environment, field)
+    if spec.actions is not None and not isinstance(found, ArtifactPlayer):
         raise BadConfiguration(f"{field}.actions is for artifacts, and {spec.policy} is none: leave it out.")
     if not spec.epsilon:
         return found
@@ -85,7 +85,7 @@ class Uniform:
         return self._propensity
 
 
-class Artifact:
+class ArtifactPlayer:
     """The policy in an artifact, as it would be served."""
 
     def __init__(self, spec: PolicySpec, environment: gymnasium.Env[Any, Any], field: str) -> None:
