@@ -3,7 +3,6 @@
 The policy acts through its exported network and its head, as it does in service, and takes its best action each time.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from belay_api.artifact import Manifest
 from belay_api.spaces import space_model
 from belay_api.training import EnvironmentSpec
 from belay_heads.observations import numbers, parts
 from belay_trainer import environments, masks
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.export import CONFIG
 from belay_trainer.masks import Masking
 from belay_trainer.served import Artifact, ServedPolicy
 
@@ -72,27 +69,6 @@ def played(recorded: Recorded) -> str:
     """Return in words what was played."""
     what = "return" if recorded.ended else "the episode goes on; return so far"
     return f"{recorded.timesteps:,} timesteps, {what} {recorded.return_:.4g}"
-
-
-def task_of(folder: Path, manifest: Manifest, *, id: str | None, kwargs: dict[str, Any] | None) -> EnvironmentSpec:
-    """Return the environment in which the policy of an artifact is to be seen.
-
-    Args:
-        id, kwargs: What somebody wants instead of what it was trained for; None: that.
-    Raises: BadConfiguration where nobody says which.
-    """
-    config = folder / CONFIG
-    if id is not None:
-        said = EnvironmentSpec(id=id)
-    elif config.is_file():
-        said = EnvironmentSpec.model_validate(json.loads(config.read_text())["environment"])
-    elif manifest.environment is not None:
-        said = EnvironmentSpec(id=manifest.environment)
-    else:
-        raise BadConfiguration(
-            f"policy {folder} does not say for which environment it is: name one with --environment."
-        )
-    return said if kwargs is None else said.model_copy(update={"kwargs": kwargs})
 
 
 def _played(

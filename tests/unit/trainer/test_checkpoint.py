@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer_support import make_config, task_for
+from trainer_support import StopAfter, make_config, task_for
 
 from belay_trainer import checkpoint, evaluate, loop
 from belay_trainer.config import Run
@@ -37,18 +37,6 @@ LAYERED = {
     "reward": {"components": {"cost": -0.5}, "potential": "layered_tasks:time_left"},
 }
 BRIEF = CONTINUOUS | {"budget": {"steps": 400}}
-
-
-class StopAfter(Stop):
-    """Asked to go at the n-th look."""
-
-    def __init__(self, looks: int) -> None:
-        self.looks = looks
-
-    @property
-    def asked(self) -> bool:  # type: ignore[override]
-        self.looks -= 1
-        return self.looks < 0
 
 
 def _train(root: Path, stop: Stop | None = None, **spec: Any) -> Trained:

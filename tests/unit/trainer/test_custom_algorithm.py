@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trainer_support import ROOT, make_config
+from trainer_support import ROOT, StopAfter, make_config
 
 from belay_api.artifact import TRAINING_FILE, verify
 from belay_api.training import TrainingReport
@@ -37,18 +37,6 @@ class Base(Algorithm):
     def learn(self, task):
         task.step([0] * task.copies)
 """
-
-
-class StopAfter(Stop):
-    """Asked to go at the n-th look."""
-
-    def __init__(self, looks: int) -> None:
-        self.looks = looks
-
-    @property
-    def asked(self) -> bool:  # type: ignore[override]
-        self.looks -= 1
-        return self.looks < 0
 
 
 @pytest.fixture

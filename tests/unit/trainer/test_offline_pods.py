@@ -10,6 +10,9 @@ from trainer_support import Pod, Pods, make_config
 
 from belay_api.artifact import Manifest, verify
 from belay_api.dataset import ChosenBy, FloorVerdict
+from belay_trainer.errors import BadConfiguration
+from belay_trainer.served import Artifact, read_artifact
+from belay_trainer.trained_for import task_of
 
 QUICK = {"net_arch": [32], "learning_rate": 3e-3, "batch_size": 64}
 SIMULATOR = {"id": "offline_worlds:Corridor-v0"}
@@ -46,6 +49,11 @@ def published(pod: Pod, pods: Pods) -> Manifest:
     return verify(pods.volume / "artifacts" / digest.removeprefix("sha256:"), wanted=digest)
 
 
+def kept(pod: Pod, pods: Pods) -> Artifact:
+    """What a pod published, as commands read it."""
+    return read_artifact(pods.volume / "artifacts" / pod.report.artifact.digest.removeprefix("sha256:"))
+
+
 def test_with_a_simulator_returns_are_told_and_the_floor_is_beaten(train: Train, pods: Pods) -> None:
     pod = train("iql", simulator=True, gates=[{"performance": {"minReturn": 0.5}}])
     assert pod.wait() == 0, pod.log
@@ -57,6 +65,7 @@ def test_with_a_simulator_returns_are_told_and_the_floor_is_beaten(train: Train,
     assert (manifest.evaluation.mean, manifest.environment) == (1.0, SIMULATOR["id"])
     assert manifest.floor == report.floor
     assert manifest.lineage.dataset.startswith("sha256:")
+    assert task_of(kept(pod, pods), id=None, kwargs=None).id == SIMULATOR["id"]
 
 
 def test_without_a_simulator_no_return_is_told(train: Train, pods: Pods) -> None:
@@ -66,6 +75,8 @@ def test_without_a_simulator_no_return_is_told(train: Train, pods: Pods) -> None
     assert report.return_ is report.selection_return is report.random is None
     assert manifest.evaluation is manifest.selection is manifest.environment is None
     assert not manifest.outcomes
+    with pytest.raises(BadConfiguration, match="names no environment"):
+        task_of(kept(pod, pods), id=None, kwargs=None)
     assert "evaluation" in manifest.absent
     assert manifest.estimate == report.estimate
     assert report.estimate.chosen_by is ChosenBy.FITTED_Q

@@ -13,8 +13,9 @@ from trainer_support import ENVIRONMENT, Pods, make_config
 from belay_api.artifact import MANIFEST, Manifest
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.artifact_policy import ArtifactPolicy
-from belay_trainer.recording import PICTURES_S, WIDTH, record, task_of
+from belay_trainer.recording import PICTURES_S, WIDTH, record
 from belay_trainer.served import read_artifact
+from belay_trainer.trained_for import task_of
 
 SHORT = {"budget": {"steps": 256}, "evaluation": {"every": 256, "episodes": 2, "finalEpisodes": 2}}
 
@@ -32,7 +33,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_plays_what_the_policy_plays_where_it_was_trained(artifact: Path, tmp_path: Path) -> None:
     policy, whole = ArtifactPolicy(artifact, greedy=True), read_artifact(artifact)
-    task = task_of(artifact, whole.manifest, id=None, kwargs=None)
+    task = task_of(whole, id=None, kwargs=None)
     assert task.kwargs == {"gravity": 3.0}
 
     found = record(whole, task, tmp_path / "episode.gif", seed=5)
@@ -62,7 +63,7 @@ def test_the_command_says_what_it_shows_and_from_where(artifact: Path, tmp_path:
 
 def test_what_draws_no_pictures_is_refused(artifact: Path, tmp_path: Path) -> None:
     whole = read_artifact(artifact)
-    task = task_of(artifact, whole.manifest, id="tasks:Countdown-v0", kwargs=None)
+    task = task_of(whole, id="tasks:Countdown-v0", kwargs=None)
     with pytest.raises(BadConfiguration, match="tasks:Countdown-v0 draws no pictures"):
         record(whole, task, tmp_path / "episode.gif", seed=0)
 

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from belay_api.training import TrainingConfig, TrainingReport
+from belay_trainer.stop import Stop
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -160,6 +161,18 @@ class LogbookServer:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+class StopAfter(Stop):
+    """Asked to go at the n-th look."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    @property
+    def asked(self) -> bool:  # type: ignore[override]
+        self.looks -= 1
+        return self.looks < 0
 
 
 def until(fact: Callable[[], Any], timeout: float = 600) -> Any:

@@ -7,7 +7,6 @@ The policy acts as it is served, in the environment it was trained for, from a s
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -23,17 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", type=_moving, required=True, help=f"ends in {', '.join(FORMATS)}")
     parser.add_argument("--seed", type=int, help="of the reset (default: the first it was measured at, or 0)")
     parser.add_argument("--environment", metavar="ID", help="Gymnasium id (default: what it was trained for)")
-    parser.add_argument("--environment-kwargs", metavar="JSON", type=_kwargs, help="keyword arguments, with an ID")
+    parser.add_argument("--environment-kwargs", metavar="JSON", help="keyword arguments of gymnasium.make")
 
 
 def run(options: argparse.Namespace) -> int:
     """Record and return the exit code."""
-    from belay_trainer.recording import played, record, task_of  # noqa: PLC0415  help needs none of this
+    from belay_trainer.recording import played, record  # noqa: PLC0415  help needs none of this
     from belay_trainer.served import read_artifact  # noqa: PLC0415
+    from belay_trainer.trained_for import read_kwargs, task_of  # noqa: PLC0415
 
     try:
         artifact = read_artifact(options.policy)
-        task = task_of(options.policy, artifact.manifest, id=options.environment, kwargs=options.environment_kwargs)
+        task = task_of(artifact, id=options.environment, kwargs=read_kwargs(options.environment_kwargs))
         measured = artifact.manifest.evaluation
         seed = options.seed if options.seed is not None else measured.first_seed if measured else 0
         recorded = record(artifact, task, options.out, seed=seed)
@@ -48,13 +48,3 @@ def _moving(text: str) -> Path:
     if Path(text).suffix not in FORMATS:
         raise argparse.ArgumentTypeError(f"{text}, wanted a file that ends in {', '.join(FORMATS)}")
     return Path(text)
-
-
-def _kwargs(text: str) -> dict[str, object]:
-    try:
-        found = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise argparse.ArgumentTypeError(f"{text}, wanted a JSON object")
-    return found

@@ -11,14 +11,13 @@ Exit codes: 0 passed · 6 a gate failed · 5 no gate failed, and at least one ca
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belay_api import names
 from belay_api.reasons import Verdict
-from belay_trainer.errors import EXIT_GATES_FAILED, BadConfiguration, TrainerError
+from belay_trainer.errors import EXIT_GATES_FAILED, TrainerError
 
 if TYPE_CHECKING:
     from belay_trainer.validation.report import Validated
@@ -48,12 +47,13 @@ def run(options: argparse.Namespace) -> int:
 def _validate(options: argparse.Namespace) -> int:
     # Help and bad arguments are told at once: all of this is slow.
     from belay_trainer.served import read_artifact  # noqa: PLC0415
+    from belay_trainer.trained_for import read_kwargs, task_of  # noqa: PLC0415
     from belay_trainer.validation import asked  # noqa: PLC0415
     from belay_trainer.validation.gates import run_gates  # noqa: PLC0415
     from belay_trainer.validation.report import Validated, sentence, write_report  # noqa: PLC0415
 
     artifact = read_artifact(options.folder)
-    task = asked.task(artifact, id=options.environment, kwargs=_kwargs(options.environment_kwargs))
+    task = task_of(artifact, id=options.environment, kwargs=read_kwargs(options.environment_kwargs))
     gates = asked.gates(artifact, options.gates)
     results = run_gates(gates, artifact, task, tell=_say)
     validated = Validated(artifact, task, results)
@@ -74,15 +74,3 @@ def _exit_code(validated: "Validated") -> int:
         return names.EXIT_DONE
     failed = any(one.verdict is Verdict.FAIL for one in validated.results)
     return EXIT_GATES_FAILED if failed else EXIT_CANNOT_TELL
-
-
-def _kwargs(text: str | None) -> dict[str, Any] | None:
-    if text is None:
-        return None
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise BadConfiguration(f"--environment-kwargs is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise BadConfiguration(f'--environment-kwargs is {text}, wanted an object such as {{"length": 0.7}}.')
-    return found

@@ -1,4 +1,4 @@
-"""What is asked of an artifact that somebody validates by hand: which gates, and in which environment."""
+"""Which gates are asked of an artifact that somebody validates by hand."""
 
 from pathlib import Path
 from typing import Any
@@ -8,33 +8,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from belay_api.gates import Gate, Gates
 from belay_api.model import alternatives
-from belay_api.training import EnvironmentSpec, RLTrainingJobSpec
 from belay_api.words import did_you_mean
 from belay_trainer.errors import BadConfiguration
-from belay_trainer.export import CONFIG
 from belay_trainer.served import Artifact
+from belay_trainer.trained_for import config_of
 
 _GATES: TypeAdapter[list[Gate]] = TypeAdapter(Gates)
-
-
-def task(artifact: Artifact, *, id: str | None, kwargs: dict[str, Any] | None) -> EnvironmentSpec:
-    """Return where the policy is validated.
-
-    Args:
-        id: As named by hand; None: where the policy was trained, or measured.
-        kwargs: Of `gymnasium.make`; None: as it was trained, or none where it is another environment.
-    Raises: BadConfiguration when nothing says where.
-    """
-    trained = _config(artifact)
-    if trained is not None and id in (None, trained.environment.id):
-        found = trained.environment
-        return found if kwargs is None else found.model_copy(update={"kwargs": kwargs, "reward_range": None})
-    wanted = id or artifact.manifest.environment
-    if wanted is None:
-        raise BadConfiguration(
-            f"policy {artifact.folder} was imported without an environment: name one with --environment."
-        )
-    return EnvironmentSpec(id=wanted, kwargs=kwargs or {})
 
 
 def gates(artifact: Artifact, path: Path | None) -> list[Gate]:
@@ -44,26 +23,13 @@ def gates(artifact: Artifact, path: Path | None) -> list[Gate]:
     """
     if path is not None:
         return _read(path)
-    trained = _config(artifact)
+    trained = config_of(artifact)
     if trained is None or not trained.gates:
         raise BadConfiguration(
             f"policy {artifact.folder} was trained without gates: name a file with --gates, e.g. with the line "
             "`- performance: {minReturn: 450}`."
         )
     return trained.gates
-
-
-def _config(artifact: Artifact) -> RLTrainingJobSpec | None:
-    """Return what was asked of the training; None: it was none of ours."""
-    path = artifact.folder / CONFIG
-    if CONFIG not in {entry.path for entry in artifact.manifest.files}:
-        return None
-    try:
-        return RLTrainingJobSpec.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise BadConfiguration(
-            f"policy {artifact.folder}: {CONFIG} is of another version of Belay: name --environment and --gates."
-        ) from error
 
 
 def _read(path: Path) -> list[Gate]:
