@@ -11,7 +11,7 @@ from gymnasium import spaces
 from belay_trainer.datasets.dataset import Dataset
 
 CELLS = 5
-gymnasium.register(id="Corridor-v0", entry_point="offline_worlds:Corridor", max_episode_steps=100)
+gymnasium.register(id="LoggedCorridor-v0", entry_point="offline_worlds:LoggedCorridor", max_episode_steps=100)
 Act = Callable[[np.ndarray, np.random.Generator], np.ndarray | int]
 
 
@@ -37,7 +37,7 @@ def swing(observation: np.ndarray, generator: np.random.Generator) -> np.ndarray
     return np.array([2.0 * np.sign(missing) * (1.0 if speed >= 0 else -1.0)])
 
 
-class Corridor(gymnasium.Env):
+class LoggedCorridor(gymnasium.Env):
     """Cells in a row, shown one-hot beside a number that means nothing, so that no two episodes are copies.
 
     An episode begins in the middle and ends at either end; the right one pays 1.

@@ -280,7 +280,7 @@ def test_a_copy_is_chosen_by_how_likely_held_out_actions_are() -> None:
 
 
 def test_an_estimate_from_held_out_episodes_holds_the_truth(tmp_path: Path) -> None:
-    log = play("offline_worlds:Corridor-v0", [(strays(0.45), 1500)])
+    log = play("offline_worlds:LoggedCorridor-v0", [(strays(0.45), 1500)])
     spec = SPEC | {"dataset": {"path": str(write(tmp_path / "log.parquet", log))}, "algorithm": {"iql": QUICK}}
     iql = build_from_dataset(Run(make_config(**spec), 0, 0))
     iql.advance(200, leave=lambda: False, on_step=lambda: None)

@@ -15,7 +15,7 @@ from belay_trainer.served import Artifact, read_artifact
 from belay_trainer.trained_for import task_of
 
 QUICK = {"net_arch": [32], "learning_rate": 3e-3, "batch_size": 64}
-SIMULATOR = {"id": "offline_worlds:Corridor-v0"}
+SIMULATOR = {"id": "offline_worlds:LoggedCorridor-v0"}
 EVERY = {"every": 300, "episodes": 4, "finalEpisodes": 12}
 
 Train = Callable[..., Pod]
@@ -24,7 +24,7 @@ Train = Callable[..., Pod]
 @pytest.fixture
 def train(pods: Pods, tmp_path: Path) -> Train:
     """Train from a log of somebody who goes right too seldom."""
-    log = write(tmp_path / "log.parquet", play("offline_worlds:Corridor-v0", [(strays(0.45), 1500)]))
+    log = write(tmp_path / "log.parquet", play("offline_worlds:LoggedCorridor-v0", [(strays(0.45), 1500)]))
 
     def start(algorithm: str, *, simulator: bool, **spec: Any) -> Pod:
         evaluation = EVERY | ({"environment": SIMULATOR} if simulator else {})
