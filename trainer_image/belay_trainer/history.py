@@ -35,16 +35,9 @@ class History:
         self._next = self._after(step)
         self._tell(step, metrics)
 
-    def evaluation(
-        self, step: int, *, mean_return: float, mean_length: float, costs: Mapping[str, float] | None = None
-    ) -> None:
-        """Tell how an evaluation went. Args: costs: By metric."""
-        self._tell(step, {"return": mean_return, "length": mean_length, **(costs or {})})
-
-    def estimate(self, step: int, score: float | None) -> None:
-        """Tell by what a checkpoint was judged where nobody played; None: it cannot be."""
-        if score is not None:
-            self._tell(step, {"score": score})
+    def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Tell how an evaluation went."""
+        self._tell(step, metrics)
 
     def close(self) -> None:
         """Write what is left."""
