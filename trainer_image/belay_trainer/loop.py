@@ -150,7 +150,7 @@ class Loop:
         step = self.learner.timesteps
         if found.report is not None:
             self._note_returns(found.report, found)
-        elif found.score is not None:
+        elif found.score is not None and math.isfinite(found.score):
             self._evaluated = {"score": found.score}
             self._history.evaluation(step, self._evaluated)
         # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest. What cannot be

@@ -64,13 +64,13 @@ METRICS = (
     Metric("action_std", "Mean standard deviation of the actions.", "train/std"),
     Metric(
         "action/N",
-        "Share of the choice N among the latest actions of collection; of a box the share of its numbers that lie in the "
-        "N-th tenth of their range, counted from 0. Of more than 18 choices, and without bounds, there is none.",
+        "Share of the choice N among the latest actions of collection; of a box the share of its numbers that lie in "
+        "the N-th tenth of their range, counted from 0. Of more than 18 choices, and without bounds, there is none.",
     ),
     Metric("value", "Discounted return that the critic expects, mean over the timesteps of the latest update."),
     Metric(
         "q_value",
-        "The same where the critic knows actions: that of the greedy one, mean over 64 observations of the replay buffer.",
+        "The same of the greedy action, where the critic knows actions; mean over 64 observations of the replay.",
     ),
     Metric("gradient_norm", "Size of the last gradient, before it was clipped."),
     Metric("actor_gradient_norm", "The same of the policy network, where critics have an optimiser of their own."),

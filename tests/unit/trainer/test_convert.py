@@ -159,12 +159,18 @@ def test_what_dones_means_is_asked_and_not_guessed() -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"observatons": OBSERVATIONS, "actions": [0], "rewards": [1]}, "no field observations; there is 'observatons'"),
+        (
+            {"observatons": OBSERVATIONS, "actions": [0], "rewards": [1]},
+            "no field observations; there is 'observatons'",
+        ),
         ({**FLAT, "actions": FLAT["actions"][:4]}, "actions has 4 rows, wanted 6"),
         ({**FLAT, "observations": {"a": OBSERVATIONS}}, "observations is made of a: flatten it"),
         ({**FLAT, "rewards": np.array(list("abcdef"))}, "rewards is an array of U1, wanted numbers"),
         ({**FLAT, "rewards": np.zeros((6, 2))}, r"rewards have the shape \(6, 2\)"),
-        ([LISTED[0], LISTED[1] | {"observations": np.zeros((3, 5))}], r"observations have different shapes, \(2,\) and"),
+        (
+            [LISTED[0], LISTED[1] | {"observations": np.zeros((3, 5))}],
+            r"observations have different shapes, \(2,\) and",
+        ),
         ([LISTED[0], LISTED[1] | {"propensities": np.ones(3)}], "some episodes have propensities"),
         ([1, 2], "holds a list, wanted a mapping of arrays"),
         ({name: FLAT[name] for name in ("observations", "actions", "rewards")}, "no field says where episodes end"),

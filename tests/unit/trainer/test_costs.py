@@ -17,7 +17,6 @@ from belay_trainer.environments import maker
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Evaluator
 from belay_trainer.heartbeat import Heartbeat
-from belay_trainer.history import History
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.metrics import of_costs
 from belay_trainer.reporting.document import markdown

@@ -1,6 +1,7 @@
 """Curves: which rows there are, what a cut leaves of them, how they are kept, and what they are called."""
 
 import struct
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,15 +13,16 @@ from tensorboardX.proto.event_pb2 import Event
 from trainer_support import make_config, task_for
 
 from belay_trainer.config import Run
-from belay_trainer.history import ROWS, History
+from belay_trainer.history import CLOSE_S, ROWS, History
 from belay_trainer.learners import LEARNERS
 from belay_trainer.learners.actions import ACTION, of_actions
 from belay_trainer.learners.gradients import GradientNorms
 from belay_trainer.metrics import METRICS, named
+from belay_trainer.session import tracking_patience_s
+from belay_trainer.stop import Stop
 from belay_trainer.trackers.json_lines import JsonLines, Row, read_rows
 from belay_trainer.trackers.tensorboard import TensorBoard
 from belay_trainer.train import build
-
 
 EARLY = {"learning_starts": 100, "train_freq": 4, "gradient_steps": 4}
 EVERYBODY_TELLS = ("collection/return", "collection/length", "learning_rate", "updates")
@@ -73,6 +75,23 @@ def test_a_history_that_nobody_keeps_costs_nothing() -> None:
     assert not history.due(10)
 
 
+def test_trackers_that_hang_share_what_a_pod_that_must_go_has_left() -> None:
+    class Hanging:
+        def begin(self, step: int) -> None: ...
+        def record(self, step: int, metrics: Mapping[str, float]) -> None: ...
+        def close(self, patience_s: float) -> None:
+            time.sleep(patience_s)
+
+    began = time.monotonic()
+    History([Hanging(), Hanging(), Hanging()]).close(0.2)
+    assert 0.2 <= time.monotonic() - began < 0.5
+
+    stop, run = Stop(), Run(make_config(checkpoint={"grace": "10s"}), index=0, seed=0)
+    assert tracking_patience_s(run, stop) == CLOSE_S
+    stop._asked = True
+    assert tracking_patience_s(run, stop) == 1.0
+
+
 def test_a_torn_last_line_is_left_out_and_then_taken_away(tmp_path: Path) -> None:
     path = tmp_path / "curves.jsonl"
     lines = JsonLines(path)
@@ -92,11 +111,11 @@ def test_tensorboard_reads_what_was_told_and_hides_what_a_lost_life_told(tmp_pat
     first.begin(0)
     first.record(10, {"return": 1.5, "kl": 0.25})
     first.record(20, {"return": 2.5})
-    first.close()
+    first.close(1.0)
     second = TensorBoard(tmp_path)
     second.begin(10)
     second.record(20, {"return": 2.0})
-    second.close()
+    second.close(1.0)
 
     events = [_events(path) for path in sorted(tmp_path.glob("events.out.tfevents.*"), key=lambda path: path.suffix)]
     assert [_points(told) for told in events] == [
@@ -112,7 +131,7 @@ def test_tensorboard_begins_anew_without_the_curves_of_a_run_before(tmp_path: Pa
         tracker = TensorBoard(tmp_path)
         tracker.begin(0)
         tracker.record(10, {"return": value})
-        tracker.close()
+        tracker.close(1.0)
     (only,) = tmp_path.glob("events.out.tfevents.*")
     assert _points(_events(only)) == {(10, "return"): 2.0}
 

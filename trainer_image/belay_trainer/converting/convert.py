@@ -13,6 +13,7 @@ from belay_trainer.errors import BadConfiguration
 
 SUFFIX = ".parquet"
 
+
 def convert(path: Path, out: Path, *, dones: str | None) -> tuple[Dataset, list[str]]:
     """Write the episodes of a pickle to `out`; return them as they are read from there, and what to know of them.
 

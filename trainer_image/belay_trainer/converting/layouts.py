@@ -74,8 +74,8 @@ def episodes_of(content: Any, *, dones: str | None, source: str) -> Dataset:
     notes = [f"Fields that are not known were left out: {', '.join(sorted(unknown))}."] if unknown else []
     if cuts:
         notes.append(
-            f"{cuts} episodes end where no field says so, for another observation than the next one follows: they count "
-            "as truncated."
+            f"{cuts} episodes end where no field says so, for another observation than the next one follows: they "
+            "count as truncated."
         )
     return Dataset(
         observations=rows.observations,

@@ -45,7 +45,7 @@ def read(path: Path) -> Any:
         raise BadConfiguration(f"{path} cannot be read: {error}.") from error
     except _Foreign as error:
         raise BadConfiguration(
-            f"{path} is not opened: it names {error}, and reading that would run it. Here mappings, lists and NumPy arrays "
+            f"{path} is not opened: it names {error}, and reading that would run it. Mappings, lists and NumPy arrays "
             "are read: where you trust the file, load it yourself and pickle its arrays alone (`np.asarray(...)`)."
         ) from error
     except _UNREADABLE as error:

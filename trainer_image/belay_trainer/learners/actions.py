@@ -14,7 +14,8 @@ def of_actions(actions: np.ndarray, space: spaces.Space[Any]) -> dict[str, float
     """Return how often each choice was taken, or each part of a range; empty where there are none to count.
 
     Args:
-        actions: (timesteps, numbers of an action); those that are no numbers are left out, and those of a box may lie beyond its bounds, and count as clipped.
+        actions: (timesteps, numbers of an action); those that are no numbers are left out, and those of a box may lie
+            beyond its bounds, and count as clipped.
 
     >>> of_actions(np.array([[0], [1], [1], [1]]), spaces.Discrete(3))
     {'action/0': 0.25, 'action/1': 0.75, 'action/2': 0.0}

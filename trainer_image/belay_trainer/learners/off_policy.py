@@ -1,5 +1,6 @@
 """Algorithms whose updates draw from a buffer of past experience."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ class OffPolicy(StableBaselines):
         )
         values = self.values(shown)
         return {} if values is None else {"q_value": float(values.mean())}
+
+    def _learned_observations(self) -> Sequence[Any]:
+        buffer = self.model.replay_buffer
+        return buffer.observations, buffer.next_observations
 
     def _latest_actions(self) -> np.ndarray | None:
         buffer, space = self.model.replay_buffer, self.model.action_space

@@ -1,7 +1,7 @@
 """PPO and A2C: an update uses what was collected since the one before, then forgets it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,6 +41,9 @@ class OnPolicy(StableBaselines):
         if self._learned_from is None or self.shaped:
             return {}
         return {"value": float(self._learned_from[0].mean()) * self._reward_scale()}
+
+    def _learned_observations(self) -> Sequence[Any]:
+        return (self.model.rollout_buffer.observations,)
 
     def _latest_actions(self) -> np.ndarray | None:
         if self._learned_from is None:

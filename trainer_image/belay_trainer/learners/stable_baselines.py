@@ -188,6 +188,7 @@ class StableBaselines(ABC):
                 self.recorder.update(losses)
             for name, value in losses.items():
                 if name.endswith("loss") and not np.isfinite(value):
+                    self._check_observations()
                     raise Diverged(
                         f"{name} is {value} at timestep {self.timesteps}: lower learning_rate, or look at the size of "
                         "the environment's rewards and observations."
@@ -339,6 +340,10 @@ class StableBaselines(ABC):
         """Return what the critic expects, by metric, in the environment's own rewards; empty: nothing yet."""
 
     @abstractmethod
+    def _learned_observations(self) -> Sequence[Any]:
+        """Return what may have been learned from, as the library keeps it; rows that were never written are zeros."""
+
+    @abstractmethod
     def _latest_actions(self) -> np.ndarray | None:
         """Return the latest actions of collection, (timesteps, numbers of an action), before they are clipped; None:
         there are none yet.
@@ -462,12 +467,19 @@ class StableBaselines(ABC):
 
     def _explain(self, error: ValueError) -> None:
         """Raise what an error really is, if weights or observations are to blame. Raises: Diverged."""
+        self._check_observations()  # first: weights that learned from them are none either
         if not self.finite():
             raise Diverged(f"weights are not finite at timestep {self.timesteps}: lower learning_rate.") from error
-        seen = self.model._last_obs
-        arrays = seen.values() if isinstance(seen, dict) else () if seen is None else (seen,)
-        if not all(np.isfinite(np.asarray(array)).all() for array in arrays):
-            raise Diverged(f"an observation at timestep {self.timesteps} is not finite: {error}") from error
+
+    def _check_observations(self) -> None:
+        """Look for one that is no number among those that were learned from. Raises: Diverged."""
+        for seen in (self.model._last_obs, *self._learned_observations()):
+            arrays = seen.values() if isinstance(seen, dict) else () if seen is None else (seen,)
+            if not all(np.isfinite(np.asarray(array)).all() for array in arrays):
+                raise Diverged(
+                    f"an observation by timestep {self.timesteps} is not finite: look for a division by zero or an "
+                    "overflow in the environment."
+                )
 
     @property
     def _normaliser(self) -> VecNormalize | None:

@@ -46,9 +46,7 @@ def write_report(result: Result, folder: RunFolder) -> None:
     write(document(result, folder, pictured=pictured, recorded=_record(result, folder)), folder.report)
 
 
-def document(
-    result: Result, folder: RunFolder, *, pictured: bool = False, recorded: str | None = None
-) -> Document:
+def document(result: Result, folder: RunFolder, *, pictured: bool = False, recorded: str | None = None) -> Document:
     """Return the report of a training.
 
     Args:
