@@ -15,11 +15,11 @@ from gymnasium.wrappers.utils import RunningMeanStd
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from belay_api.spaces import array_space, space_model
+from belay_api.spaces import DiscreteSpace, array_space, space_model
 from belay_api.training import MOST_COPIES, EnvironmentSpec, RewardRange, RLTrainingJobSpec
-from belay_heads.observations import parts
+from belay_heads.observations import numbers, parts, shape
 from belay_trainer import masks
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.faults import USER_FAULTS
 from belay_trainer.imports import Imported, import_module_of
 from belay_trainer.wrapping.randomized import Randomized
@@ -104,6 +104,10 @@ def try_out(environment: Environment) -> None:
             raise TypeError(
                 f"step() returned {len(stepped)} values, wanted (observation, reward, terminated, truncated, info)"
             )
+        _check_answer(environment, started[0], "reset()")
+        _check_answer(environment, stepped[0], "step()")
+        if not math.isfinite(float(stepped[1])):
+            raise ValueError(f"step() paid a reward of {stepped[1]}, wanted a finite number")
     except USER_FAULTS as error:
         raise BadConfiguration(
             f"environment.id: the first reset and step failed: {type(error).__name__}: {error}. Environments of Gym's "
@@ -162,6 +166,17 @@ class RewardMonitor(Monitor):
 
     reward_low, reward_high = math.inf, -math.inf  # of finished episodes
 
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step. Raises: Diverged for a reward that is not finite: learned from, it would look like a step size."""
+        stepped = super().step(action)
+        if not math.isfinite(stepped[1]):
+            raise Diverged(
+                f"the environment paid a reward of {stepped[1]} for the action {action} in timestep "
+                f"{len(self.rewards)} of an episode, wanted a finite number: look for a division by zero or "
+                "an overflow in it."
+            )
+        return stepped
+
     def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
         """Begin an episode, after a look at the rewards of the one before: at each timestep it would cost more."""
         if self.rewards:
@@ -203,6 +218,18 @@ def _made(spec: EnvironmentSpec, drawn: Mapping[str, Any]) -> Environment:
         ) from error
     task = wrap(made, spec.wrappers)
     return _WholeSwitches(task) if isinstance(task.action_space, gymnasium.spaces.MultiBinary) else task
+
+
+def _check_answer(environment: Environment, observation: Any, who: str) -> None:
+    """Check that an observation is of the declared shape. Raises: what a wrong one leads to."""
+    space = space_model(environment.observation_space)
+    found, wanted = numbers(observation, parts(space)), shape(space)
+    if found.shape != wanted:
+        raise ValueError(f"{who} shows an observation of shape {found.shape}, and observation_space declares {wanted}")
+    if isinstance(space, DiscreteSpace) and not 0 <= int(found) - space.start < space.n:
+        raise ValueError(
+            f"{who} shows the observation {found}, and observation_space declares {space.n} from {space.start}"
+        )
 
 
 def _any_action(environment: Environment, observation: Any, info: dict[str, Any]) -> Any:

@@ -4,10 +4,12 @@ Which timesteps have a row follows from the budget alone, so a run that was cut 
 that was not: what a lost life told beyond its last checkpoint is void, and told again.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 
 from belay_trainer.trackers.tracker import Tracker
 
+CLOSE_S = 20.0  # for what trackers have not been told at the end of a training
 ROWS = 1000  # of updates; a picture has no more pixels, and each costs about a tenth of a millisecond
 
 
@@ -35,21 +37,15 @@ class History:
         self._next = self._after(step)
         self._tell(step, metrics)
 
-    def evaluation(
-        self, step: int, *, mean_return: float, mean_length: float, costs: Mapping[str, float] | None = None
-    ) -> None:
-        """Tell how an evaluation went. Args: costs: By metric."""
-        self._tell(step, {"return": mean_return, "length": mean_length, **(costs or {})})
+    def evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Tell how an evaluation went."""
+        self._tell(step, metrics)
 
-    def estimate(self, step: int, score: float | None) -> None:
-        """Tell by what a checkpoint was judged where nobody played; None: it cannot be."""
-        if score is not None:
-            self._tell(step, {"score": score})
-
-    def close(self) -> None:
-        """Write what is left."""
+    def close(self, patience_s: float = CLOSE_S) -> None:
+        """Write what is left. Args: patience_s: How long all trackers may take together."""
+        until = time.monotonic() + patience_s
         for tracker in self._trackers:
-            tracker.close()
+            tracker.close(max(0.0, until - time.monotonic()))
 
     def _tell(self, step: int, metrics: Mapping[str, float]) -> None:
         for tracker in self._trackers:

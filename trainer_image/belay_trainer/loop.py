@@ -105,7 +105,8 @@ class Loop:
         self._grace_s = run.spec.checkpoint.grace.total_seconds()
         self._began = self._told = time.monotonic()
         self._life = uuid.uuid4().hex  # no part of a checkpoint: of this process
-        self._costs: dict[str, float] = {}  # of this life's latest evaluation, by metric
+        self._evaluated: dict[str, float] = {}  # of this life's latest evaluation, by metric; the return apart
+        self._returns: list[float] = []  # of all evaluations
         self._collecting_since = 0  # timestep
         self._asked_at: float | None = None  # when a collection first saw that the pod must go
 
@@ -121,6 +122,7 @@ class Loop:
         self.learner.restore(state, collection)
         self.state = state["loop"]
         self.diagnosis.restore(state.get("diagnosis"))
+        self._returns = state.get("returns", [])  # a checkpoint of an earlier trainer has none
         self.resumed_from = ref.step
         self.untried = collection is not None
         self._began = time.monotonic()
@@ -148,8 +150,9 @@ class Loop:
         step = self.learner.timesteps
         if found.report is not None:
             self._note_returns(found.report, found)
-        else:
-            self._history.estimate(step, found.score)
+        elif found.score is not None and math.isfinite(found.score):
+            self._evaluated = {"score": found.score}
+            self._history.evaluation(step, self._evaluated)
         # Of equals the later: it was trained longer, and the first to touch the ceiling is the luckiest. What cannot be
         # judged is no better than anything.
         best, score = self.state.best, -math.inf if found.score is None else found.score
@@ -173,9 +176,13 @@ class Loop:
             step=report.step, mean=report.mean, std=report.std, episodes=report.episodes
         )
         self.state.seen(found.played)
-        self._costs = of_costs(report.costs)
-        length = found.played["length"].mean
-        self._history.evaluation(report.step, mean_return=report.mean, mean_length=length, costs=self._costs)
+        self._returns.append(report.mean)
+        self._evaluated = {
+            "length": found.played["length"].mean,
+            "sample_efficiency": sum(self._returns) / len(self._returns),
+            **of_costs(report.costs),
+        }
+        self._history.evaluation(self.learner.timesteps, {"return": report.mean, **self._evaluated})
 
     def diagnose(self, length: Played | None = None) -> None:
         """Look what is wrong with the training. Args: length: Of episodes in a new evaluation; None: there is none."""
@@ -205,7 +212,7 @@ class Loop:
                 resumed_from=self.resumed_from,
                 life=self._life,
                 evaluations=[self.state.evaluation] if self.state.evaluation else [],  # again: one may have been lost
-                metrics=self._metrics() | self._costs,
+                metrics=self._metrics() | self._evaluated,
                 findings=list(self.diagnosis.findings) or None,
             )
         )
@@ -307,7 +314,7 @@ class Loop:
         self.state.saved_at = step
         state = self.learner.state(collecting_since=step if collecting else None)
         state |= {"random": random_state(), "loop": self.state, "diagnosis": self.diagnosis.state()}
-        state |= {"code": self._run.code}
+        state |= {"code": self._run.code, "returns": self._returns}
         whole = self._run.spec.checkpoint.environment and not collecting
         self._keeper.save(step, checkpoint.pack(state, self.learner.collection() if whole else None))
 

@@ -25,6 +25,10 @@ class Metric:
 METRICS = (
     Metric("return", "Mean return of the greedy episodes of an evaluation."),
     Metric("length", "Mean length of these episodes, in timesteps."),
+    Metric(
+        "sample_efficiency",
+        "Mean of `return` over all evaluations so far: the area under the learning curve, per timestep.",
+    ),
     Metric("score", "What held-out episodes say of a checkpoint where nobody plays; see `chosenBy`."),
     Metric("collection/return", "Mean return of the latest episodes of collection, at most 100."),
     Metric("collection/length", "Mean length of these episodes, in timesteps."),
@@ -58,6 +62,19 @@ METRICS = (
     Metric("temperature", "Weight of the entropy in the objective.", "train/ent_coef"),
     Metric("temperature_loss", "What the temperature minimised.", "train/ent_coef_loss"),
     Metric("action_std", "Mean standard deviation of the actions.", "train/std"),
+    Metric(
+        "action/N",
+        "Share of the choice N among the latest actions of collection; of a box the share of its numbers that lie in "
+        "the N-th tenth of their range, counted from 0. Of more than 18 choices, and without bounds, there is none.",
+    ),
+    Metric("value", "Discounted return that the critic expects, mean over the timesteps of the latest update."),
+    Metric(
+        "q_value",
+        "The same of the greedy action, where the critic knows actions; mean over 64 observations of the replay.",
+    ),
+    Metric("gradient_norm", "Size of the last gradient, before it was clipped."),
+    Metric("actor_gradient_norm", "The same of the policy network, where critics have an optimiser of their own."),
+    Metric("critic_gradient_norm", "The same of these critics."),
     Metric("cloning_loss", "What behaviour cloning minimised: minus the mean log probability of logged actions."),
     Metric("conservative_loss", "How far CQL's values of all actions lie above those of logged ones, both critics."),
     Metric("learning_rate", "Step size of the optimiser.", "train/learning_rate"),

@@ -12,7 +12,7 @@ from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted
 from belay_trainer.evaluate import Stopped
 from belay_trainer.heartbeat import Heartbeat, ProgressSink
-from belay_trainer.history import History
+from belay_trainer.history import CLOSE_S, History
 from belay_trainer.initial import Initial, open_initial
 from belay_trainer.keeper import Keeper
 from belay_trainer.measure import Measured, measure
@@ -22,6 +22,8 @@ from belay_trainer.stop import Stop
 from belay_trainer.store import Store, open_store
 from belay_trainer.trackers.chosen import chosen, identity_of
 from belay_trainer.train import Trained, train
+
+TRACKING = 1 / 10  # of a pod's grace, for what trackers have not been told; what follows is the report
 
 
 def train_and_publish(
@@ -37,7 +39,12 @@ def train_and_publish(
     try:
         return train_in(run, work_dir=work_dir, store=store, heartbeat=heartbeat, stop=stop, **also)
     finally:
-        history.close()
+        history.close(tracking_patience_s(run, stop))
+
+
+def tracking_patience_s(run: Run, stop: Stop) -> float:
+    """Return how long the end of a training waits for trackers: a pod that must go still has to say its last word."""
+    return min(CLOSE_S, TRACKING * run.spec.checkpoint.grace.total_seconds()) if stop.asked else CLOSE_S
 
 
 def train_in(

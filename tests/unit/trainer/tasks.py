@@ -51,6 +51,32 @@ class Explosive(Countdown):
         return observation, float("inf"), terminated, truncated, info
 
 
+class Overflowing(Countdown):
+    """Pays infinity from timestep 20 of a copy on: its first steps are well."""
+
+    steps = 0
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = super().step(action)
+        self.steps += 1
+        return observation, reward if self.steps < 20 else float("inf"), terminated, truncated, info
+
+
+class Misshapen(Countdown):
+    """Shows more numbers than its space has."""
+
+    def _observation(self) -> np.ndarray:
+        return np.zeros(3, np.float32)
+
+
+class Wordy(Countdown):
+    """Pays in words."""
+
+    def step(self, action: int) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+        observation, _, terminated, truncated, info = super().step(action)
+        return observation, "one", terminated, truncated, info
+
+
 class Blind(Countdown):
     """Shows what is not a number from the third timestep on."""
 
@@ -345,6 +371,9 @@ for name, task, cap in (
     ("Countdown", Countdown, 50),
     ("Promising", Promising, 50),
     ("Explosive", Explosive, 50),
+    ("Overflowing", Overflowing, 50),
+    ("Misshapen", Misshapen, 50),
+    ("Wordy", Wordy, 50),
     ("Blind", Blind, 50),
     ("Stuck", Stuck, 50),
     ("Rooms", Rooms, 50),

@@ -1,5 +1,9 @@
 """The command line: which command runs, and what a wrong one is told."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from belay_trainer.__main__ import main
@@ -32,3 +36,30 @@ def test_help_has_a_line_for_every_command(capsys):
     assert ended.value.code == 0
     told = " ".join(capsys.readouterr().out.split())
     assert all(command.HELP in told for command in COMMANDS.values())
+
+
+BAD = """
+apiVersion: belay.dev/v1alpha1
+kind: RLTrainingJob
+metadata: {name: bad}
+spec: {environment: {id: CartPole-v1}, algorithm: {ppo: {}}, budget: {stpes: 5}, publish: {family: bad}}
+"""
+SLOW = ("torch", "stable_baselines3", "matplotlib", "onnxruntime")
+RUN = f"""
+import sys
+from belay_trainer.__main__ import main
+code = main(sys.argv[1:])
+print("slow:", *[name for name in {SLOW} if name in sys.modules])
+sys.exit(code)
+"""
+
+
+def test_a_bad_file_is_refused_before_anything_slow_is_imported(tmp_path: Path):
+    path = tmp_path / "bad.yaml"
+    path.write_text(BAD)
+    found = subprocess.run(
+        [sys.executable, "-c", RUN, "run", "--config", str(path)], capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 3
+    assert "spec.budget.stpes is no field: did you mean steps?" in found.stderr
+    assert found.stdout.split() == ["slow:"]

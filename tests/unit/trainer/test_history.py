@@ -1,20 +1,47 @@
 """Curves: which rows there are, what a cut leaves of them, how they are kept, and what they are called."""
 
 import struct
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from gymnasium import spaces
 from tensorboardX.proto.event_pb2 import Event
 from trainer_support import make_config, task_for
 
 from belay_trainer.config import Run
-from belay_trainer.history import ROWS, History
+from belay_trainer.history import CLOSE_S, ROWS, History
 from belay_trainer.learners import LEARNERS
+from belay_trainer.learners.actions import ACTION, of_actions
+from belay_trainer.learners.gradients import GradientNorms
 from belay_trainer.metrics import METRICS, named
+from belay_trainer.session import tracking_patience_s
+from belay_trainer.stop import Stop
 from belay_trainer.trackers.json_lines import JsonLines, Row, read_rows
 from belay_trainer.trackers.tensorboard import TensorBoard
 from belay_trainer.train import build
+
+EARLY = {"learning_starts": 100, "train_freq": 4, "gradient_steps": 4}
+EVERYBODY_TELLS = ("collection/return", "collection/length", "learning_rate", "updates")
+ON_POLICY = ("loss", "policy_loss", "value_loss", "explained_variance", "entropy", "value", "gradient_norm")
+CLIPPED = (*ON_POLICY, "kl", "clip_fraction", "clip_range")
+Q_LEARNING = ("loss", "exploration_rate", "q_value", "gradient_norm")
+ACTOR_CRITIC = ("actor_loss", "critic_loss", "q_value", "actor_gradient_norm", "critic_gradient_norm")
+SOFT = (*ACTOR_CRITIC, "temperature", "temperature_loss")
+TOLD = {
+    "ppo": CLIPPED,
+    "maskablePPO": CLIPPED,
+    "a2c": tuple(name for name in ON_POLICY if name != "loss"),
+    "dqn": Q_LEARNING,
+    "qrdqn": Q_LEARNING,
+    "td3": ACTOR_CRITIC,
+    "sac": SOFT,
+    "tqc": SOFT,
+    "crossq": SOFT,
+}
 
 
 def _updates(history: History, steps: range) -> list[int]:
@@ -48,6 +75,23 @@ def test_a_history_that_nobody_keeps_costs_nothing() -> None:
     assert not history.due(10)
 
 
+def test_trackers_that_hang_share_what_a_pod_that_must_go_has_left() -> None:
+    class Hanging:
+        def begin(self, step: int) -> None: ...
+        def record(self, step: int, metrics: Mapping[str, float]) -> None: ...
+        def close(self, patience_s: float) -> None:
+            time.sleep(patience_s)
+
+    began = time.monotonic()
+    History([Hanging(), Hanging(), Hanging()]).close(0.2)
+    assert 0.2 <= time.monotonic() - began < 0.5
+
+    stop, run = Stop(), Run(make_config(checkpoint={"grace": "10s"}), index=0, seed=0)
+    assert tracking_patience_s(run, stop) == CLOSE_S
+    stop._asked = True
+    assert tracking_patience_s(run, stop) == 1.0
+
+
 def test_a_torn_last_line_is_left_out_and_then_taken_away(tmp_path: Path) -> None:
     path = tmp_path / "curves.jsonl"
     lines = JsonLines(path)
@@ -67,11 +111,11 @@ def test_tensorboard_reads_what_was_told_and_hides_what_a_lost_life_told(tmp_pat
     first.begin(0)
     first.record(10, {"return": 1.5, "kl": 0.25})
     first.record(20, {"return": 2.5})
-    first.close()
+    first.close(1.0)
     second = TensorBoard(tmp_path)
     second.begin(10)
     second.record(20, {"return": 2.0})
-    second.close()
+    second.close(1.0)
 
     events = [_events(path) for path in sorted(tmp_path.glob("events.out.tfevents.*"), key=lambda path: path.suffix)]
     assert [_points(told) for told in events] == [
@@ -87,7 +131,7 @@ def test_tensorboard_begins_anew_without_the_curves_of_a_run_before(tmp_path: Pa
         tracker = TensorBoard(tmp_path)
         tracker.begin(0)
         tracker.record(10, {"return": value})
-        tracker.close()
+        tracker.close(1.0)
     (only,) = tmp_path.glob("events.out.tfevents.*")
     assert _points(_events(only)) == {(10, "return"): 2.0}
 
@@ -95,13 +139,50 @@ def test_tensorboard_begins_anew_without_the_curves_of_a_run_before(tmp_path: Pa
 @pytest.mark.parametrize("algorithm", LEARNERS)
 def test_everything_an_algorithm_tells_has_a_name_and_a_definition(algorithm: str) -> None:
     task = task_for(algorithm)
-    learner = build(Run(make_config(environment=task, algorithm={algorithm: {"net_arch": [16, 16]}}), index=0, seed=0))
+    quick = {"net_arch": [16, 16]} | (EARLY if "q_value" in TOLD[algorithm] else {})
+    learner = build(Run(make_config(environment=task, algorithm={algorithm: quick}), index=0, seed=0))
     learner.start()
     steps = 2100 if algorithm in ("ppo", "maskablePPO") else 220
     learner.advance(steps, leave=lambda: False, on_step=lambda: None)
     told = named(learner.metrics())
-    assert set(told) <= {metric.name for metric in METRICS}
+    shares = {name: value for name, value in told.items() if name.startswith(ACTION)}
+    assert set(told) - set(shares) <= {metric.name for metric in METRICS}
     assert told["collection/length"] > 0
+    assert {*EVERYBODY_TELLS, *TOLD[algorithm]} <= set(told)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert all(value > 0 for name, value in told.items() if name.endswith("gradient_norm"))
+
+
+def test_the_size_of_a_gradient_is_that_before_it_was_clipped() -> None:
+    weights, norms = torch.nn.Parameter(torch.zeros(2)), GradientNorms()
+    optimiser, clip = torch.optim.SGD([weights], lr=0.1), torch.nn.utils.clip_grad_norm_
+    with norms.noted():
+        (weights @ torch.tensor([3.0, 4.0])).backward()
+        optimiser.step()
+        assert norms.of(optimiser) == pytest.approx(5.0)
+        optimiser.zero_grad()
+        (weights @ torch.tensor([6.0, 8.0])).backward()
+        torch.nn.utils.clip_grad_norm_([weights], 1.0)
+        optimiser.step()
+    assert norms.of(optimiser) == pytest.approx(10.0)
+    assert weights.detach().numpy() == pytest.approx([-0.3 - 0.06, -0.4 - 0.08])
+    assert torch.nn.utils.clip_grad_norm_ is clip
+    optimiser.step()  # not in the block: nobody looks
+    assert norms.of(optimiser) == pytest.approx(10.0)
+
+
+def test_parts_of_a_range_are_counted_as_the_environment_takes_them() -> None:
+    box = spaces.Box(np.array([0.0, -1.0], np.float32), np.array([10.0, 1.0], np.float32))
+    told = of_actions(np.array([[-5.0, 5.0], [0.5, 0.99], [2.5, 0.0], [np.nan, 0.0]]), box)
+    assert {name: share for name, share in told.items() if share} == {
+        "action/0": pytest.approx(2 / 6),
+        "action/9": pytest.approx(2 / 6),
+        "action/2": pytest.approx(1 / 6),
+        "action/5": pytest.approx(1 / 6),
+    }
+    assert of_actions(np.array([[np.nan, 0.0]]), box) == {}
+    assert of_actions(np.zeros((3, 1)), spaces.Box(-np.inf, np.inf, (1,))) == {}
+    assert of_actions(np.zeros((3, 1)), spaces.Discrete(1000)) == {}
 
 
 def test_names_are_told_apart() -> None:

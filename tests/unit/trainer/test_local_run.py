@@ -10,13 +10,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from trainer_support import ENVIRONMENT, until
+from trainer_support import ENVIRONMENT, make_config, until
 
 from belay_api.artifact import verify
 from belay_api.policy import RLPolicySpec
 from belay_api.training import TrainingReport
+from belay_trainer.errors import BadConfiguration
+from belay_trainer.local.display import Lines
 from belay_trainer.local.folder import InUse, RunFolder
 from belay_trainer.local.progress import number
+from belay_trainer.local.seeds import Asked
+from belay_trainer.local.workers import search
 from belay_trainer.trackers.json_lines import Row, read_rows
 
 JOB = """
@@ -83,6 +87,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Shell, str, str]:
     printed, shown = process.communicate(timeout=300)
     assert process.returncode == 0, shown
     return shell, printed, shown
+
+
+def test_curves_have_the_indicators_that_people_know(whole: tuple[Shell, str, str]) -> None:
+    told = {name for row in whole[0].rows(7) for name in row.metrics}
+    assert told >= {"return", "length", "sample_efficiency", "value", "entropy", "action/0", "action/1", "loss", "kl"}
+    assert told >= {"policy_loss", "value_loss", "clip_fraction", "explained_variance", "gradient_norm"}
+    returns = [row.metrics["return"] for row in whole[0].rows(7) if "return" in row.metrics]
+    efficiency = [row.metrics["sample_efficiency"] for row in whole[0].rows(7) if "return" in row.metrics]
+    assert efficiency == pytest.approx([sum(returns[: end + 1]) / (end + 1) for end in range(len(returns))])
+
+
+def test_what_another_version_wrote_down_after_a_search_is_told(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.seeds_file.write_text('{"spec": 1}')
+    with pytest.raises(BadConfiguration, match=r"seeds.json cannot be read: .* Choose another --out"):
+        search(folder, make_config(), 0, parallel=1, asked=Asked(), display=Lines(sys.stderr))
 
 
 def test_a_run_that_was_stopped_and_gone_on_with_ends_as_one_that_was_not(

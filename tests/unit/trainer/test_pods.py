@@ -146,7 +146,7 @@ def test_an_index_beyond_the_seeds_is_bad_configuration(pods: Pods) -> None:
     assert (pod.wait(), pod.report.outcome) == (3, "BadConfiguration")
 
 
-@pytest.mark.parametrize("task", ["Explosive", "Blind"])
+@pytest.mark.parametrize("task", ["Overflowing", "Blind"])
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
 def test_what_is_no_longer_a_number_fails_the_seed(pods: Pods, task: str, algorithm: str) -> None:
     pod = pods.run(make_config(environment={"id": f"tasks:{task}-v0"}, algorithm={algorithm: {}}))

@@ -161,7 +161,7 @@ def test_a_worker_that_is_asked_to_go_leaves_its_trial_to_the_next(
             "refuses its settings or the task: `batch_size` must be greater than 1",
         ),
         (
-            {"environment": {"id": "tasks:Explosive-v0"}, "search": SEARCH | {"trials": 30, "steps": 100}},
+            {"environment": {"id": "tasks:Overflowing-v0"}, "search": SEARCH | {"trials": 30, "steps": 100}},
             GivenUp,
             "search: the first 10 trials all failed, so it was given up. trial 9: ",
         ),

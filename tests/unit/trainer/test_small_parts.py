@@ -15,11 +15,14 @@ from trainer_support import LogbookServer, make_config, until
 
 from belay_api.training import EnvironmentSpec, TrainingReport
 from belay_api.wire import RunProgress
+from belay_trainer.__main__ import main
+from belay_trainer.commands import pod
 from belay_trainer.config import Run, read_run
 from belay_trainer.environments import maker
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.heartbeat import KEPT, Heartbeat
 from belay_trainer.report import LIMIT, encode
+from belay_trainer.stop import Stop
 from belay_trainer.train import build
 
 
@@ -27,6 +30,47 @@ def _file(folder: Path, **spec: object) -> Path:
     path = folder / "job.json"
     path.write_text(json.dumps(make_config(**spec).dump()))
     return path
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("Explosive", r"step\(\) paid a reward of inf, wanted a finite number"),
+        ("Misshapen", r"reset\(\) shows an observation of shape \(3,\), and observation_space declares \(2,\)"),
+        ("Wordy", "could not convert string to float: 'one'"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_told_after_one_step(task: str, words: str) -> None:
+    with pytest.raises(BadConfiguration, match=f"environment.id: the first reset and step failed: ValueError: {words}"):
+        build(Run(make_config(environment={"id": f"tasks:{task}-v0"}), index=0, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("Overflowing", "the environment paid a reward of inf for the action"),
+        ("Blind", "an observation by timestep .* is not finite"),
+    ],
+)
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn"])
+def test_what_is_no_number_is_called_by_its_name_and_no_step_size(task: str, words: str, algorithm: str) -> None:
+    settings = {"n_steps": 32} if algorithm == "ppo" else {"learning_starts": 100}
+    learner = build(Run(make_config(environment={"id": f"tasks:{task}-v0"}, algorithm={algorithm: settings}), 0, 0))
+    learner.start()
+    with pytest.raises(Diverged, match=words) as ended:
+        learner.advance(2000, leave=lambda: False, on_step=lambda: None)
+    assert "learning_rate" not in str(ended.value)
+
+
+def test_a_full_disk_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod, "_train", lambda *_: Path("/dev/full").write_text("a checkpoint"))
+    monkeypatch.setattr(Stop, "listen", lambda _: None)  # the signals are the test run's own
+    (tmp_path / "job.json").write_text(json.dumps(make_config().dump()))
+    report = tmp_path / "termination-log"
+    flags = {"job-file": tmp_path / "job.json", "index": 0, "work-dir": tmp_path, "termination-log": report}
+    assert main(["pod", *(f"--{name}={value}" for name, value in flags.items())]) == 1
+    message = TrainingReport.model_validate_json(report.read_bytes()).message
+    assert f"no space is left where this seed keeps its checkpoints and curves, {tmp_path}" in message
 
 
 def test_the_index_chooses_the_seed(tmp_path: Path) -> None:

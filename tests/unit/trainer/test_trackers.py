@@ -31,7 +31,7 @@ def test_a_child_is_told_everything_in_order_and_ends(tmp_path: Path) -> None:
     tracker.begin(100)
     for step in range(101, 400):
         tracker.record(step, {"return": float(step)})
-    tracker.close()
+    tracker.close(10.0)
     first, *rows = map(json.loads, (tmp_path / "told").read_text().splitlines())
     assert first == OPENING | {"step": 100}
     assert [row["step"] for row in rows] == list(range(101, 400))
@@ -39,14 +39,14 @@ def test_a_child_is_told_everything_in_order_and_ends(tmp_path: Path) -> None:
 
 
 def test_a_child_that_hangs_costs_a_moment_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    tracker = remote(HANGS, kept=50, close_s=0.3)
+    tracker = remote(HANGS, kept=50)
     tracker.begin(0)
     began = time.monotonic()
     for step in range(5_000):  # more than a pipe and the queue hold
         tracker.record(step, {"return": 1.0, "length": 2.0, "loss": 3.0})
     assert time.monotonic() - began < 1.0
     began = time.monotonic()
-    tracker.close()
+    tracker.close(0.3)
     assert time.monotonic() - began < 2.0
     [said] = [one.message for one in caplog.records if one.levelno == logging.WARNING]
     assert said == "tracking.mlflow does not take rows in time: the oldest are dropped, training goes on"
@@ -59,7 +59,7 @@ def test_a_child_that_died_is_said_once_and_costs_nothing(caplog: pytest.LogCapt
     while not caplog.records and time.monotonic() < deadline:
         tracker.record(1, {"return": 1.0})
         time.sleep(0.01)
-    tracker.close()
+    tracker.close(10.0)
     assert [one.message for one in caplog.records] == [
         "tracking.mlflow has ended: no more curves go there, training goes on"
     ]

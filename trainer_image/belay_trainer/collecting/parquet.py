@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from belay_trainer.collecting.play import Episode, Log
+from belay_trainer.datasets.arrow import COMPRESSION, following, rows
 from belay_trainer.datasets.columns import COST
 from belay_trainer.files import sync_folder
 
 SUFFIX = ".parquet"
-COMPRESSION = "zstd(3)"
 SAID = "belay.collection"
 """Key in the file's metadata under which stands what was collected."""
 
@@ -34,13 +34,13 @@ def as_parquet(episodes: Sequence[Episode], log: Log) -> bytes:
     columns = {
         "episode": text([f"{one.number:08d}" for one in episodes]),
         "step": Array.from_numpy(np.concatenate([np.arange(length) for length in lengths])),
-        "observation": _rows(np.concatenate([one.observations[:-1] for one in episodes])),
-        "action": _rows(np.concatenate([one.actions for one in episodes])),
+        "observation": rows(np.concatenate([one.observations[:-1] for one in episodes])),
+        "action": rows(np.concatenate([one.actions for one in episodes])),
         "reward": Array.from_numpy(np.concatenate([one.rewards for one in episodes])),
         "terminated": Array.from_numpy(last & terminated),
         "truncated": Array.from_numpy(last & ~terminated),
         "propensity": Array.from_numpy(np.concatenate([one.propensities for one in episodes])),
-        "next_observation": _following(np.stack([one.observations[-1] for one in episodes]), lengths),
+        "next_observation": following(np.stack([one.observations[-1] for one in episodes]), lengths),
         "policy": text([one.policy for one in episodes]),
         "seed": Array.from_numpy(np.repeat([one.seed for one in episodes], lengths)),
     }
@@ -74,25 +74,3 @@ def join(parts: Sequence[Path], path: Path, log: Log) -> None:
     write_parquet(reader, temporary, compression=COMPRESSION)
     temporary.rename(path)
     sync_folder(path.parent)
-
-
-def _rows(values: np.ndarray) -> Any:
-    """Return a column of numbers, or of lists of numbers, row-major."""
-    from arro3.core import Array, fixed_size_list_array  # noqa: PLC0415
-
-    if values.ndim == 1:
-        return Array.from_numpy(values)
-    flat = np.ascontiguousarray(values.reshape(len(values), -1))
-    return fixed_size_list_array(Array.from_numpy(flat.ravel()), flat.shape[1])
-
-
-def _following(last: np.ndarray, lengths: list[int]) -> Any:
-    """Return `next_observation`: in the last row of each episode, null elsewhere. Args: last: (episodes, *shape)."""
-    from arro3.core import Array, list_array  # noqa: PLC0415
-
-    known = np.zeros(sum(lengths), dtype=bool)
-    known[np.cumsum(lengths) - 1] = True
-    offsets = np.concatenate([[0], np.cumsum(known) * last[0].size]).astype(np.int32)
-    return list_array(
-        Array.from_numpy(offsets), Array.from_numpy(np.ascontiguousarray(last.ravel())), mask=Array.from_numpy(~known)
-    )

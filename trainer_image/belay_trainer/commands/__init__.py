@@ -9,6 +9,7 @@ from typing import Protocol
 
 from belay_trainer.commands import (
     collect,
+    convert,
     evaluate_offline,
     import_policy,
     pod,
@@ -42,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "import": import_policy,
     "verify": verify,
     "collect": collect,
+    "convert": convert,
     "evaluate-offline": evaluate_offline,
     "record": record,
     "validate": validate,

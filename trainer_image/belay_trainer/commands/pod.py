@@ -7,6 +7,7 @@ worth a retry.
 """
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -23,6 +24,7 @@ from belay_trainer.runtime import bring_in
 from belay_trainer.stop import Stop
 
 HELP = "train one seed, as the pods of an RLTrainingJob do"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 log = logging.getLogger("belay_trainer")
 
 
@@ -62,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         report = report.model_copy(update={"findings": list(error.findings)})
     except Exception as error:  # the last door: a report says more to the user than a lost traceback
         log.exception("the trainer failed")
-        report, code = _failure(asked, options.index, "Error", f"{type(error).__name__}: {error}"), 1
+        report, code = _failure(asked, options.index, "Error", _words(error, options)), 1
     write_report(report, options.termination_log)
     return code
 
@@ -100,6 +102,16 @@ def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
     logbook = connect(url, token, key=run.key, uid=run.config.uid) if url else None
     folders = {"work_dir": options.work_dir, "pvc_dir": options.pvc_dir, "initial_dir": options.initial_dir}
     return live(run, **folders, logbook=logbook, stop=stop)
+
+
+def _words(error: Exception, options: argparse.Namespace) -> str:
+    if isinstance(error, OSError) and error.errno in FULL:
+        where = options.local or options.work_dir
+        return (
+            f"no space is left where this seed keeps its checkpoints and curves, {where}: {error}. Make room there, or "
+            "keep fewer with checkpoint.keep; then it goes on from the last one that is whole."
+        )
+    return f"{type(error).__name__}: {error}"
 
 
 def _failure(run: Run | None, index: str | None, outcome: str, message: str) -> TrainingReport:

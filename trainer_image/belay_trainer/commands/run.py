@@ -40,6 +40,9 @@ def run(options: argparse.Namespace) -> int:
     except TrainerError as error:
         print(f"belay-trainer run: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # of the run's folder: what trains has its own words for its own troubles
+        print(f"belay-trainer run: {error}. Mend that and run the command again, which goes on.", file=sys.stderr)
+        return 1
 
 
 def at_least_one(text: str) -> int:

@@ -1,9 +1,10 @@
 """PPO and A2C: an update uses what was collected since the one before, then forgets it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
@@ -22,6 +23,7 @@ class OnPolicy(StableBaselines):
 
     actions = frozenset(OUTPUTS)
     outputs: ClassVar[Mapping[str, str]] = OUTPUTS
+    _learned_from: tuple[np.ndarray, np.ndarray] | None = None  # values and actions of the latest update, (step, copy)
 
     @property
     def output(self) -> str:
@@ -33,6 +35,21 @@ class OnPolicy(StableBaselines):
         model.collect_rollouts(model.env, self._hook, model.rollout_buffer, n_rollout_steps=model.n_steps)
         model._update_current_progress_remaining(model.num_timesteps, model._total_timesteps)
         model.train()
+        self._learned_from = model.rollout_buffer.values, model.rollout_buffer.actions  # made anew for each collection
+
+    def _critic_metrics(self) -> dict[str, float]:
+        if self._learned_from is None or self.shaped:
+            return {}
+        return {"value": float(self._learned_from[0].mean()) * self._reward_scale()}
+
+    def _learned_observations(self) -> Sequence[Any]:
+        return (self.model.rollout_buffer.observations,)
+
+    def _latest_actions(self) -> np.ndarray | None:
+        if self._learned_from is None:
+            return None
+        actions = self._learned_from[1]
+        return actions.reshape(-1, actions.shape[-1])
 
     def _gradient_steps(self) -> int:
         model: Any = self.model  # counts epochs

@@ -39,7 +39,9 @@ from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.evaluate import Policy
 from belay_trainer.gpu import on_cpu
 from belay_trainer.learners import archive, parts, policy_kwargs
+from belay_trainer.learners.actions import of_actions
 from belay_trainer.learners.fitting import copy_fitting
+from belay_trainer.learners.gradients import GradientNorms
 from belay_trainer.learners.learner import Internals, Networks, Start
 from belay_trainer.learners.networks import Preprocessed
 from belay_trainer.metrics import of_episodes
@@ -62,6 +64,7 @@ _POLICY = (  # beginnings of the names of what acts, in the library's policies
     "features_extractor.", "pi_features_extractor.", "mlp_extractor.policy_net.", "action_net.", "log_std", "actor.",
     "q_net.", "quantile_net.",
 )  # fmt: skip
+_OPTIMISERS = {"gradient_norm": "policy", "actor_gradient_norm": "actor", "critic_gradient_norm": "critic"}
 _ENTROPY = 5.0  # nats an action's number; at most log 2 where it is squashed, and tuned to about -1
 LIBRARY = ("torch", "stable-baselines3")  # distributions, see `Learner.packages`
 CONTRIB = (*LIBRARY, "sb3-contrib")
@@ -129,7 +132,7 @@ class StableBaselines(ABC):
         policy_kwargs.check_kept(further, self.model.policy_kwargs, field=field)
         self.model.set_logger(Logger(folder=None, output_formats=[]))  # numbers are read from it, nothing is printed
         self.discount, self.shaped = discount, task.reward.shapes
-        self._hook = _Hook(self._parts)
+        self._hook, self._gradients = _Hook(self._parts), GradientNorms()
         self._unstarted = copy.deepcopy({name: getattr(self.model, name) for name in ("_last_obs", *_COLLECTION)})
 
     @classmethod
@@ -176,7 +179,8 @@ class StableBaselines(ABC):
         losses = self.model.logger.name_to_value
         while self.model.num_timesteps < until and not leave():
             try:
-                self._iterate()
+                with self._gradients.noted():
+                    self._iterate()
             except ValueError as error:  # torch refuses a distribution over what is not a number
                 self._explain(error)
                 raise
@@ -184,6 +188,7 @@ class StableBaselines(ABC):
                 self.recorder.update(losses)
             for name, value in losses.items():
                 if name.endswith("loss") and not np.isfinite(value):
+                    self._check_observations()
                     raise Diverged(
                         f"{name} is {value} at timestep {self.timesteps}: lower learning_rate, or look at the size of "
                         "the environment's rewards and observations."
@@ -202,6 +207,13 @@ class StableBaselines(ABC):
             found |= of_episodes(episodes)
         if successes := self.model.ep_success_buffer:
             found["collection/success_rate"] = float(np.mean(successes))
+        found |= self._critic_metrics()
+        if (actions := self._latest_actions()) is not None:
+            found |= of_actions(actions, self.model.action_space)
+        for name, owner in _OPTIMISERS.items():
+            optimiser = getattr(getattr(self.model, owner, None), "optimizer", None)
+            if optimiser is not None and (norm := self._gradients.of(optimiser)) is not None:
+                found[name] = norm
         return found
 
     def internals(self) -> Internals:
@@ -323,6 +335,20 @@ class StableBaselines(ABC):
     def _value(self, policy: Any) -> torch.nn.Module:
         """Return the network from observations to the expected discounted return (batch,)."""
 
+    @abstractmethod
+    def _critic_metrics(self) -> dict[str, float]:
+        """Return what the critic expects, by metric, in the environment's own rewards; empty: nothing yet."""
+
+    @abstractmethod
+    def _learned_observations(self) -> Sequence[Any]:
+        """Return what may have been learned from, as the library keeps it; rows that were never written are zeros."""
+
+    @abstractmethod
+    def _latest_actions(self) -> np.ndarray | None:
+        """Return the latest actions of collection, (timesteps, numbers of an action), before they are clipped; None:
+        there are none yet.
+        """
+
     def _preprocessed(self, network: torch.nn.Module, transposed: VecTransposeImage | None) -> torch.nn.Module:
         """Return a network that takes what tasks show.
 
@@ -441,12 +467,19 @@ class StableBaselines(ABC):
 
     def _explain(self, error: ValueError) -> None:
         """Raise what an error really is, if weights or observations are to blame. Raises: Diverged."""
+        self._check_observations()  # first: weights that learned from them are none either
         if not self.finite():
             raise Diverged(f"weights are not finite at timestep {self.timesteps}: lower learning_rate.") from error
-        seen = self.model._last_obs
-        arrays = seen.values() if isinstance(seen, dict) else () if seen is None else (seen,)
-        if not all(np.isfinite(np.asarray(array)).all() for array in arrays):
-            raise Diverged(f"an observation at timestep {self.timesteps} is not finite: {error}") from error
+
+    def _check_observations(self) -> None:
+        """Look for one that is no number among those that were learned from. Raises: Diverged."""
+        for seen in (self.model._last_obs, *self._learned_observations()):
+            arrays = seen.values() if isinstance(seen, dict) else () if seen is None else (seen,)
+            if not all(np.isfinite(np.asarray(array)).all() for array in arrays):
+                raise Diverged(
+                    f"an observation by timestep {self.timesteps} is not finite: look for a division by zero or an "
+                    "overflow in the environment."
+                )
 
     @property
     def _normaliser(self) -> VecNormalize | None:

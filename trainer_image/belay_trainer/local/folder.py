@@ -192,18 +192,27 @@ class RunFolder:
             yield lock.fileno()
 
     def _compare(self, config: TrainingConfig) -> None:
-        try:
-            before = TrainingConfig.model_validate_json(self.config_file.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise BadConfiguration(
-                f"{self.config_file} cannot be read: {error}. Choose another --out, or remove the folder."
-            ) from error
+        before = read_config(self.config_file)
         changed = list(_differences(before.dump(), config.dump(), ""))
         if changed:
             raise BadConfiguration(
                 f"{self.root} was begun with another job; different are {', '.join(changed)}. Results would not be "
                 "comparable: choose another --out, or remove the folder."
             )
+
+
+def read_config(path: Path) -> TrainingConfig:
+    """Return what an earlier run wrote down. Raises: BadConfiguration where another version did, or somebody else."""
+    try:
+        return TrainingConfig.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        words = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            words = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise BadConfiguration(
+            f"{path} cannot be read: {words}. Choose another --out, or remove the folder."
+        ) from error
 
 
 def _taken(descriptor: int) -> bool:

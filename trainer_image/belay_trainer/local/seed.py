@@ -8,7 +8,7 @@ from belay_trainer.config import Run
 from belay_trainer.history import History
 from belay_trainer.initial import open_initial
 from belay_trainer.local.folder import RunFolder, SeedFolder
-from belay_trainer.session import train_in
+from belay_trainer.session import tracking_patience_s, train_in
 from belay_trainer.stop import Stop
 from belay_trainer.store.local import LocalStore
 from belay_trainer.trackers.chosen import chosen
@@ -51,7 +51,7 @@ def train_here(run: Run, root: Path, *, initial_dir: Path, stop: Stop) -> Traini
     try:
         return train_in(run, work_dir=folder.path, store=store, heartbeat=heartbeat, stop=stop, **also)
     finally:
-        history.close()
+        history.close(tracking_patience_s(run, stop))
 
 
 def _address(storage: StorageSpec) -> str:

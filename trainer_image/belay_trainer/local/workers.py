@@ -11,7 +11,7 @@ from belay_api.searched import with_settings, workers, workers_at_once
 from belay_api.training import TrainingConfig, TrainingReport
 from belay_trainer import files
 from belay_trainer.local.display import Display
-from belay_trainer.local.folder import RunFolder, SeedFolder
+from belay_trainer.local.folder import RunFolder, SeedFolder, read_config
 from belay_trainer.local.progress import number
 from belay_trainer.local.seeds import Asked, Seeds, cores
 
@@ -93,7 +93,7 @@ def search(
     """
     found = Workers(folder, config, folder.config_file, lock, initial=initial)
     if folder.seeds_file.exists():
-        return TrainingConfig.model_validate_json(folder.seeds_file.read_bytes()), found
+        return read_config(folder.seeds_file), found
     found.train(parallel=places(config, parallel), asked=asked, display=display)
     status = result_of(found.reports)
     if asked.times or status is None or status.best is None:

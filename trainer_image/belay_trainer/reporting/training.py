@@ -15,13 +15,11 @@ from belay_api.training import (
 from belay_trainer import files
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.progress import number
-from belay_trainer.recording import Recorded, played, record
 from belay_trainer.reporting import curves
 from belay_trainer.reporting import search as searching
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table, Verbatim, write
 from belay_trainer.reporting.result import Result, manifest_of, policy, succeeded
 from belay_trainer.reporting.sentences import sentences, standard_error
-from belay_trainer.served import read_artifact
 from belay_trainer.trackers.json_lines import read_rows
 
 PICTURE, EPISODE, POLICY = "curves.png", "episode.gif", "policy.yaml"
@@ -48,15 +46,13 @@ def write_report(result: Result, folder: RunFolder) -> None:
     write(document(result, folder, pictured=pictured, recorded=_record(result, folder)), folder.report)
 
 
-def document(
-    result: Result, folder: RunFolder, *, pictured: bool = False, recorded: Recorded | None = None
-) -> Document:
+def document(result: Result, folder: RunFolder, *, pictured: bool = False, recorded: str | None = None) -> Document:
     """Return the report of a training.
 
     Args:
         folder: Where its artifacts lie.
         pictured: There is a picture of its curves.
-        recorded: An episode of the best policy; None: there is no recording.
+        recorded: What the recording of the best policy shows; None: there is none.
     """
     config, spec = result.config, result.config.spec
     reports = [result.reports[index] for index in sorted(result.reports)]
@@ -68,7 +64,7 @@ def document(
         Heading("Result"),
         *_result(result, folder),
         *([Picture(PICTURE, "Small pictures: mean over seeds, band from lowest to highest.")] if pictured else []),
-        *([Picture(EPISODE, f"The best policy from seed {recorded.seed}: {played(recorded)}.")] if recorded else []),
+        *([Picture(EPISODE, f"The best policy {recorded}.")] if recorded else []),
         Heading("Seeds"),
         Table(_HEADER, [_row(report, folder) for report in reports]),
         Paragraph(_HOW_JUDGED if spec.played_in is None else _HOW_PLAYED),
@@ -167,17 +163,21 @@ def _failures(reports: Sequence[TrainingReport]) -> list[Part]:
     return [Table(("seed", "what it said"), said)] if said else []
 
 
-def _record(result: Result, folder: RunFolder) -> Recorded | None:
-    """Record an episode of the best policy; None: there is none, or its environment cannot be drawn here."""
+def _record(result: Result, folder: RunFolder) -> str | None:
+    """Record an episode of the best policy, and return what it shows; None: there is none, or nothing can be drawn."""
+    from belay_trainer.recording import played, record  # noqa: PLC0415 - brings torch, and a bad file is refused in a second
+    from belay_trainer.served import read_artifact  # noqa: PLC0415
+
     if result.aggregate is None or result.manifest is None or result.manifest.evaluation is None:
         return None
     artifact, first = folder.artifact(result.aggregate.best.artifact), result.manifest.evaluation.first_seed
     task = result.config.spec.played_in
     try:
-        return record(read_artifact(artifact), task, folder.report / EPISODE, seed=first)
+        recorded = record(read_artifact(artifact), task, folder.report / EPISODE, seed=first)
     except Exception as error:  # whatever a renderer raises without a screen: the training is over, and is reported
         log.info("no episode is recorded: %s", error)
         return None
+    return f"from seed {recorded.seed}: {played(recorded)}"
 
 
 def _findings(reports: Sequence[TrainingReport]) -> list[Part]:

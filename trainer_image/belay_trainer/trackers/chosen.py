@@ -4,6 +4,7 @@ import uuid
 from importlib.util import find_spec
 from pathlib import Path
 
+from belay_trainer import files
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.trackers.remote import Remote
@@ -53,6 +54,6 @@ def identity_of(run: Run) -> str:
 def _kept(folder: Path) -> str:
     path = folder / _IDENTITY
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(uuid.uuid4().hex)  # of the operating system's randomness: the training's is left alone
+        # Of the operating system's randomness: the training's is left alone.
+        files.write_atomically(path, uuid.uuid4().hex.encode())
     return path.read_text()

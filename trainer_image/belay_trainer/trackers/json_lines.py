@@ -36,7 +36,7 @@ class JsonLines:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(_line(Row(step, dict(metrics))))
 
-    def close(self) -> None:
+    def close(self, patience_s: float) -> None:
         """Nothing waits."""
 
 

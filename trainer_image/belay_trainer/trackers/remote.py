@@ -11,11 +11,11 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-CLOSE_S = 10.0  # for what is left at the end of a training
 KEPT = 4_000  # rows that wait; a training has about a thousand, so a tracker may be away for all of it
 CHILD = (sys.executable, "-m", "belay_trainer.trackers.child")
 log = logging.getLogger(__name__)
@@ -24,18 +24,15 @@ log = logging.getLogger(__name__)
 class Remote:
     """See `trackers.tracker.Tracker`."""
 
-    def __init__(
-        self, opening: Mapping[str, Any], *, command: Sequence[str] = CHILD, kept: int = KEPT, close_s: float = CLOSE_S
-    ) -> None:
+    def __init__(self, opening: Mapping[str, Any], *, command: Sequence[str] = CHILD, kept: int = KEPT) -> None:
         """Nothing is started yet.
 
         Args:
             opening: What the child is told first: see `child.Opening`; `step` is added.
             command: That starts the child.
             kept: Rows that may wait.
-            close_s: How long the end of a training waits for those that still do.
         """
-        self._opening, self._command, self._kept, self._close_s = dict(opening), command, kept, close_s
+        self._opening, self._command, self._kept = dict(opening), command, kept
         self._title = str(opening.get("kind"))
         self._rows: deque[str] = deque()
         self._changed = threading.Condition()
@@ -62,16 +59,17 @@ class Remote:
                 self._warn("does not take rows in time: the oldest are dropped, training goes on")
             self._changed.notify_all()
 
-    def close(self) -> None:
+    def close(self, patience_s: float) -> None:
         """Give what is left a little time, then go."""
+        until = time.monotonic() + patience_s
         if self._child is None or self._feeder is None:
             return
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._feeder.join(self._close_s)
+        self._feeder.join(patience_s)
         try:
-            self._child.wait(0.0 if self._feeder.is_alive() else self._close_s)
+            self._child.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._warn("does not answer: what it has not been told by now is lost")
             self._child.kill()

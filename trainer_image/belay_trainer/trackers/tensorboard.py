@@ -23,7 +23,7 @@ class TensorBoard:
         if step == 0:
             for old in self._folder.glob("events.out.tfevents.*"):
                 old.unlink()
-        self.close()
+        self._close()
         self._writer = SummaryWriter(
             str(self._folder),
             purge_step=step + 1 if step else None,
@@ -38,8 +38,11 @@ class TensorBoard:
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
 
-    def close(self) -> None:
+    def close(self, patience_s: float) -> None:
         """Write what waits in the writer's thread."""
+        self._close()
+
+    def _close(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -13,5 +13,5 @@ class Tracker(Protocol):
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
         """Keep finite numbers by name. Timesteps do not decrease; one may come twice, with other metrics."""
 
-    def close(self) -> None:
-        """Write what is left; nothing follows."""
+    def close(self, patience_s: float) -> None:
+        """Write what is left, as far as that can be done in so many seconds; nothing follows."""

@@ -20,6 +20,7 @@ class Wandb:
         self._settings, self._run, self._folder = opening["settings"], opening["run"], Path(opening["folder"])
         self._wandb: Any = None
         self._next = 0  # timestep that may be told
+        self._at: int | None = None  # of this life, newest; the client sends its row once another begins
 
     def open(self) -> None:
         """Open the run, or the one of an earlier life."""
@@ -47,9 +48,10 @@ class Wandb:
         """Tell a row; of one timestep there may be two, which become one."""
         if step < self._next:
             return
+        if step != self._at:
+            self._keep()
         self._wandb.log(dict(metrics), step=step)
-        if self._settings.get("mode") == "offline":
-            (self._folder / TOLD).write_text(str(step))
+        self._at = step
 
     def refuses(self, error: Exception) -> bool:
         """Whether it has answered, and its answer is no: a wrong key or project."""
@@ -58,3 +60,11 @@ class Wandb:
     def close(self) -> None:
         """Send what is left."""
         self._wandb.finish()
+        self._keep()
+
+    def _keep(self) -> None:
+        """Note offline what has been told whole: a process that is killed in an evaluation has not told its return."""
+        if self._at is not None and self._settings.get("mode") == "offline":
+            new = self._folder / f"{TOLD}.new"
+            new.write_text(str(self._at))
+            new.replace(self._folder / TOLD)  # in one move: half a number would never be read again
