@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from belay_api.algorithms import FROM_DATASET, AlgorithmSpec
 from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord
 from belay_api.cleanup import CleanupSpec, CleanupStatus
+from belay_api.clock import ClockStatus
 from belay_api.conditions import ConditionedStatus
 from belay_api.cost import CostSpec, JobCost, SeedCost, WorkerCost
 from belay_api.dataset import DatasetSpec, Floor, OfflineEstimate
@@ -109,12 +110,14 @@ class NormalizeSpec(Model):
 
 
 class BudgetSpec(Model):
-    """How much each seed may use."""
+    """How much each seed may use, and how long the job may take."""
 
     steps: Annotated[int, Field(ge=1, le=10_000_000_000)]
     """Environment timesteps per seed; with `dataset`, gradient steps."""
     deadline: Duration | None = None
-    """Wall-clock limit of the whole job, counted from its start and again from each resume; unset: none."""
+    """Wall-clock limit of the whole job, of its search, seeds and gates together, after which it has failed;
+    `status.clock` says how much is used up. From when its first pod may run, waiting for a node counts and a pause does
+    not. Unset: none."""
 
 
 class SeedsSpec(Model):
@@ -355,7 +358,7 @@ class RLTrainingJobSpec(Model):
     init_from: InitFromSpec | None = None
     """Whose weights the seeds begin with; unset: nobody's, they begin anew."""
     budget: BudgetSpec
-    """How much each seed may use."""
+    """How much each seed may use, and how long the job may take."""
     seeds: SeedsSpec = SeedsSpec()
     """Repetitions."""
     evaluation: EvaluationSpec = EvaluationSpec()
@@ -569,6 +572,8 @@ class RLTrainingJobStatus(ConditionedStatus):
         default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["pod"]}
     )
     """The attempts that ended last, and as many of those at work as there is room for; by their start."""
+    clock: ClockStatus | None = None
+    """How much of `budget.deadline` is used up; absent: no pod has been allowed to run."""
     published_policy: str | None = None
     """Name of the RLPolicy made of the best seed."""
     started_at: Instant | None = None

@@ -21,6 +21,7 @@ from belay_api.training import BestSeed, RLTrainingJobStatus, SeedPhase, Trainin
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
 from belay_operator.training.cleanup import cleanup
+from belay_operator.training.clock import clock
 from belay_operator.training.cost import Costs, costs, job_cost, time_left
 from belay_operator.training.findings import finding_notes, job_findings
 from belay_operator.training.history import closed, history
@@ -85,6 +86,7 @@ def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
             "history": history(observed, now),
             "search_costs": cost.search or None,
             "cost": job_cost(observed, cost, best),
+            "clock": clock(observed, now),
             "started_at": before.started_at or (None if observed.searching else observed.workload.started_at),
         }
     )

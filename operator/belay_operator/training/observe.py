@@ -14,10 +14,11 @@ from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
-from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.engine.plan import Key, Plan, Ref, Settings
 from belay_operator.pods import pod_view
 from belay_operator.specs import InvalidSpec, read_spec
 from belay_operator.training import job_key, remover
+from belay_operator.training.clock import seconds_left
 from belay_operator.training.cost import is_priced, is_spent, rates_of
 from belay_operator.training.decide import decide
 from belay_operator.training.initial import PolicyView, policy_view, waits_for
@@ -43,7 +44,9 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     searching = spec.search is not None and status.searched_at is None
     spent = is_spent(spec, status, settings)
     suspended = spec.suspend or spent
-    view = workload(searching=searching).view(owner, spec, reader, attempt=attempt_of(status), suspended=suspended)
+    found = workload(searching=searching)
+    left = seconds_left(spec, status)
+    view = found.view(owner, spec, reader, attempt=attempt_of(status), suspended=suspended, seconds_left=left)
     # Each change of a published policy wakes its job, long after that is over: it must not read all the others then.
     # A job whose workload was deleted by hand may end as well, by what its status holds.
     ended = status.aggregate is not None or view.end is not None or not view.ours
@@ -59,6 +62,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         spent=spent,
         strays=not view.exists and _strays(body, reader),
         remover=remover.view(owner, reader) if over(status) else None,
+        search_job=_search_job(owner, spec, status, reader) if over(status) and not searching else None,
         initial_policy=_initial_policy(owner, spec, status, reader),
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
@@ -110,6 +114,13 @@ def _initial_policy(
     name = waits_for(spec, status)
     body = reader.get("RLPolicy", owner.namespace, name) if name is not None else None
     return None if body is None else policy_view(body)
+
+
+def _search_job(owner: Owner, spec: RLTrainingJobSpec, status: RLTrainingJobStatus, reader: Reader) -> Ref | None:
+    if spec.search is None:
+        return None
+    search = workload(searching=True)
+    return search.view(owner, spec, reader, attempt=attempt_of(status), suspended=False, seconds_left=None).ref
 
 
 def _strays(body: Mapping[str, Any], reader: Reader) -> bool:
