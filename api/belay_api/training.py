@@ -557,7 +557,7 @@ class RLTrainingJobStatus(ConditionedStatus):
     )
     """One entry per index."""
     running: int | None = None
-    """Seeds at work now, for the scale subresource."""
+    """Seeds at work now, for the scale subresource; while it searches, places of the search."""
     aggregate: Aggregate | None = None
     """The result over seeds, once enough succeeded."""
     progress: Progress | None = None
@@ -577,7 +577,7 @@ class RLTrainingJobStatus(ConditionedStatus):
     published_policy: str | None = None
     """Name of the RLPolicy made of the best seed."""
     started_at: Instant | None = None
-    """When the Job first had a running pod."""
+    """When the Job of the seeds first had a running pod."""
     finished_at: Instant | None = None
     """When the job succeeded or failed for good."""
     cleanup: CleanupStatus | None = None

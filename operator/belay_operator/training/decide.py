@@ -80,7 +80,7 @@ def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
             "search": search,
             "initial": observed.initial,
             "seeds": seeds,
-            "running": sum(seed.phase == SeedPhase.RUNNING for seed in seeds),
+            "running": sum(one.at_work for one in observed.workload.seeds.values()),
             "progress": search_progress(search) if observed.searching else progress(observed, seeds),
             "findings": job_findings(observed, seeds),
             "history": history(observed, now),

@@ -11,6 +11,7 @@ from typing import Any
 from belay_api import names
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
 from belay_api.units import parse_instant
+from belay_api.words import nearest
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
@@ -27,6 +28,7 @@ from belay_operator.training.status import invalid_status, over
 from belay_operator.training.workloads import workload
 
 KIND_NAME = "RLTrainingJob"
+_ADVICE = "Nothing is changed. Correct it in a job of another name."  # hardly a field of a spec may change
 
 
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
@@ -35,7 +37,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     Raises: InvalidSpec for a spec that the API server let pass and that still cannot be run.
     """
     owner = Owner.of(body)
-    spec = read_spec(RLTrainingJobSpec, body)
+    spec = read_spec(RLTrainingJobSpec, body, advice=_ADVICE)
     status = RLTrainingJobStatus.model_validate(body.get("status") or {})
     _check(owner, spec)
     if not over(status):
@@ -64,6 +66,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         remover=remover.view(owner, reader) if over(status) else None,
         search_job=_search_job(owner, spec, status, reader) if over(status) and not searching else None,
         initial_policy=_initial_policy(owner, spec, status, reader),
+        policy_meant=_policy_meant(owner, spec, status, reader),
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
     )
@@ -114,6 +117,14 @@ def _initial_policy(
     name = waits_for(spec, status)
     body = reader.get("RLPolicy", owner.namespace, name) if name is not None else None
     return None if body is None else policy_view(body)
+
+
+def _policy_meant(owner: Owner, spec: RLTrainingJobSpec, status: RLTrainingJobStatus, reader: Reader) -> str | None:
+    """Return the RLPolicy whose name is most like one that does not exist; None: it does, or none is like it."""
+    name = waits_for(spec, status)
+    if name is None or reader.get("RLPolicy", owner.namespace, name) is not None:
+        return None
+    return nearest(name, sorted(_digests(reader.in_namespace("RLPolicy", owner.namespace))))
 
 
 def _search_job(owner: Owner, spec: RLTrainingJobSpec, status: RLTrainingJobStatus, reader: Reader) -> Ref | None:

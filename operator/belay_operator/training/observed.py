@@ -92,6 +92,11 @@ class WorkloadView:
         """The object, as sentences call it."""
         return f"{self.kind} {self.name}"
 
+    @property
+    def obstacle(self) -> str | None:
+        """Why pods of it that are to come do not, in whoever's words; None: nothing keeps them."""
+        return self.cannot_start or self.unschedulable or self.cannot_be_made
+
     def seed(self, index: int) -> SeedView:
         """Return what is known of one seed."""
         return self.seeds.get(index, SeedView())
@@ -124,6 +129,7 @@ class Observed:
     search_job: Ref | None = None  # of a search that is over, once the job is over too; None: there is none
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
     initial_policy: PolicyView | None = None  # that the seeds are to begin with; None: none, or it does not exist
+    policy_meant: str | None = None  # where that does not exist: the RLPolicy with the name most like it; None: none
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
     # read where the job may publish
 
