@@ -112,6 +112,15 @@ class NormalizeSpec(Model):
 class BudgetSpec(Model):
     """How much each seed may use, and how long the job may take."""
 
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!has(self.deadline) || self.deadline.matches('[1-9]')",
+                "budget.deadline is above 0, such as 2h: leave it out for none",
+            )
+        )
+    }
+
     steps: Annotated[int, Field(ge=1, le=10_000_000_000)]
     """Environment timesteps per seed; with `dataset`, gradient steps."""
     deadline: Duration | None = None
@@ -328,6 +337,12 @@ class RLTrainingJobSpec(Model):
             rule(
                 "!has(self.search) || has(self.environment) || has(self.evaluation.environment)",
                 "a search compares returns: name evaluation.environment, to play trials in, or leave search out",
+            ),
+            rule(
+                "!has(self.search) || !has(self.algorithm.custom)"
+                " || has(self.search.space) && size(self.search.space) > 0",
+                "search.space says what is tried of algorithm.custom, for which there is no ready space: name its kwargs "
+                "there, or leave search out",
             ),
             *(one for part, model in _EDITABLE.items() for one in edit_rules(part, model)),
             rule(

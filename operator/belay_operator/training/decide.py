@@ -17,7 +17,7 @@ from belay_api.conditions import get_condition
 from belay_api.content import spec_hash
 from belay_api.reasons import EventReason, TrainingReason
 from belay_api.summary import aggregate
-from belay_api.training import BestSeed, RLTrainingJobStatus, SeedPhase, TrainingPhase
+from belay_api.training import BestSeed, RLTrainingJobStatus, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
 from belay_operator.training.cleanup import cleanup

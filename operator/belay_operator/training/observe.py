@@ -96,11 +96,23 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
 def _check(owner: Owner, spec: RLTrainingJobSpec) -> None:
     for searching in (False, True):
         workload(searching=searching).check(owner, spec)
+    _check_draws(spec)
     if spec.seeds.required is not None and spec.seeds.required > spec.seeds.count:
         raise InvalidSpec(
             f"spec.seeds.required: {spec.seeds.required} of {spec.seeds.count} seeds cannot succeed. Nothing is "
             "started. Lower seeds.required or raise seeds.count."
         )
+
+
+def _check_draws(spec: RLTrainingJobSpec) -> None:
+    """The API server's rules cannot see a list of anything, which `choice` is; a pod would find it minutes later."""
+    for field, environment in (("", spec.environment), ("evaluation.", spec.evaluation.environment)):
+        for name, draw in environment.randomize.items() if environment is not None else ():
+            if sum(value is not None for _, value in draw) != 1:
+                raise InvalidSpec(
+                    f"spec.{field}environment.randomize.{name}: a draw has exactly one of uniform, log and choice, such "
+                    f"as {{uniform: [8, 12]}}. {_ADVICE}"
+                )
 
 
 def _check_budget(spec: RLTrainingJobSpec, settings: Settings) -> None:

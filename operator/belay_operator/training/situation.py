@@ -261,7 +261,7 @@ def _edited(observed: Observed, status: RLTrainingJobStatus) -> Situation | None
 
 
 def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    # When the first seeds are done and the next have not begun, it is still training, unless something keeps them from it.
+    # When the first seeds are done and the next have not begun, it is still training, unless something keeps them.
     phases = {seed.phase for seed in status.seeds}
     goes_on = SeedPhase.SUCCEEDED in phases and observed.workload.obstacle is None
     if SeedPhase.RUNNING not in phases and not goes_on:
@@ -290,7 +290,7 @@ def _cannot_be_made(observed: Observed, status: RLTrainingJobStatus) -> Situatio
 
 
 def _between_pods(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    """Recognise a training that began, and whose next pods are still to come: after a failure a Job waits for a while."""
+    """Recognise a training whose next pods are still to come: after a failure a Job waits for a while."""
     if status.started_at is None:
         return None
     failed = [seed for seed in status.seeds if seed.phase == SeedPhase.PENDING and seed.retries > 0 and seed.message]

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
-from tests.api.engine.kube import Kube
+from tests.api.engine.kube import Kube, eventually
 from tests.unit.logbook.support import Process
 from tests.unit.training.test_leftovers import save
 from tests.world import SETTINGS
@@ -69,6 +69,4 @@ async def test_a_job_that_only_the_api_server_knows_keeps_what_it_has_until_it_i
 
 
 async def _until(true: Callable[[], Any]) -> None:
-    async with asyncio.timeout(60):
-        while not await asyncio.to_thread(true):
-            await asyncio.sleep(0.1)
+    await asyncio.to_thread(eventually, true, what="what the operator does", timeout_s=60)
