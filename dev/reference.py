@@ -49,7 +49,9 @@ def _type(value: dict[str, Any]) -> str:  # noqa: PLR0911 - a table
 
 
 def rules(schema: dict[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    """Yield (path, message) of every rule the API server enforces."""
+    """Yield (path, message) of every rule the API server enforces; how a duration is written is its type's."""
+    if schema.get("pattern") == DURATION_PATTERN:
+        return
     for entry in schema.get("x-kubernetes-validations", []):
         yield path, entry["message"]
     for name, value in schema.get("properties", {}).items():

@@ -28,7 +28,7 @@ class TrainingReason(StrEnum):
     CHILD_REFUSED = "ChildRefused"
     """The API server refuses an object that this needs, and is asked again; the message repeats its words."""
     PENDING = "Pending"
-    """No pod runs yet; the message says what the job waits for."""
+    """No pod runs yet, or none at the moment; the message says what the job waits for."""
     SEARCHING = "Searching"
     """Trials look for settings; `status.search` says how far. The seeds train afterwards, with the best ones."""
     SEARCH_FAILED = "SearchFailed"
@@ -37,7 +37,7 @@ class TrainingReason(StrEnum):
     """The RLPolicy that `initFrom` names does not exist, or its artifact is known to be broken. The job starts by
     itself once that is mended."""
     TRAINING = "Training"
-    """At least one seed is running."""
+    """At least one seed is running; or some are done, and nothing is known to keep the next from running."""
     SUSPENDED = "Suspended"
     """`spec.suspend` is true: pods are gone, checkpoints stay; set it to false to resume from them."""
     BUDGET_SPENT = "BudgetSpent"

@@ -36,6 +36,10 @@ class RuntimeSpec(Model):
     model_config = {
         "json_schema_extra": rules(
             rule(
+                r"!has(self.image) || self.image.matches('^[^\\s]+$')",
+                "runtime.image has a space or a line break in it, and no image is called so: take it out",
+            ),
+            rule(
                 f"!has(self.packages) || self.packages.all(one, one.matches('{_PINNED}'))",
                 "runtime.packages: an entry is a package with its exact version, such as highway-env==1.12.1, and "
                 "nothing else: seeds that start at different times would otherwise train with different ones; what is "

@@ -95,6 +95,16 @@ class Values(Model):
 class SearchSpec(Model):
     """Find settings first, then train the seeds with the best ones."""
 
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!has(self.dimensions) || self.dimensions > 0 || has(self.space) && size(self.space) > 0",
+                "search.dimensions is 0 and search.space is empty, so every trial would be the same: raise dimensions, or "
+                "name settings in space",
+            )
+        )
+    }
+
     trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)]
     """Trials, each with other settings."""
     sampler: Sampler = Sampler.TPE

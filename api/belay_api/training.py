@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from belay_api.algorithms import FROM_DATASET, AlgorithmSpec
 from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord
 from belay_api.cleanup import CleanupSpec, CleanupStatus
+from belay_api.clock import ClockStatus
 from belay_api.conditions import ConditionedStatus
 from belay_api.cost import CostSpec, JobCost, SeedCost, WorkerCost
 from belay_api.dataset import DatasetSpec, Floor, OfflineEstimate
@@ -109,12 +110,23 @@ class NormalizeSpec(Model):
 
 
 class BudgetSpec(Model):
-    """How much each seed may use."""
+    """How much each seed may use, and how long the job may take."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!has(self.deadline) || self.deadline.matches('[1-9]')",
+                "budget.deadline is above 0, such as 2h: leave it out for none",
+            )
+        )
+    }
 
     steps: Annotated[int, Field(ge=1, le=10_000_000_000)]
     """Environment timesteps per seed; with `dataset`, gradient steps."""
     deadline: Duration | None = None
-    """Wall-clock limit of the whole job, counted from its start and again from each resume; unset: none."""
+    """Wall-clock limit of the whole job, of its search, seeds and gates together, after which it has failed;
+    `status.clock` says how much is used up. From when its first pod may run, waiting for a node counts and a pause does
+    not. Unset: none."""
 
 
 class SeedsSpec(Model):
@@ -326,6 +338,12 @@ class RLTrainingJobSpec(Model):
                 "!has(self.search) || has(self.environment) || has(self.evaluation.environment)",
                 "a search compares returns: name evaluation.environment, to play trials in, or leave search out",
             ),
+            rule(
+                "!has(self.search) || !has(self.algorithm.custom)"
+                " || has(self.search.space) && size(self.search.space) > 0",
+                "search.space says what is tried of algorithm.custom, for which there is no ready space: name its kwargs "
+                "there, or leave search out",
+            ),
             *(one for part, model in _EDITABLE.items() for one in edit_rules(part, model)),
             rule(
                 "self.seeds.count == oldSelf.seeds.count && self.seeds.first == oldSelf.seeds.first"
@@ -355,7 +373,7 @@ class RLTrainingJobSpec(Model):
     init_from: InitFromSpec | None = None
     """Whose weights the seeds begin with; unset: nobody's, they begin anew."""
     budget: BudgetSpec
-    """How much each seed may use."""
+    """How much each seed may use, and how long the job may take."""
     seeds: SeedsSpec = SeedsSpec()
     """Repetitions."""
     evaluation: EvaluationSpec = EvaluationSpec()
@@ -554,7 +572,7 @@ class RLTrainingJobStatus(ConditionedStatus):
     )
     """One entry per index."""
     running: int | None = None
-    """Seeds at work now, for the scale subresource."""
+    """Seeds at work now, for the scale subresource; while it searches, places of the search."""
     aggregate: Aggregate | None = None
     """The result over seeds, once enough succeeded."""
     progress: Progress | None = None
@@ -569,10 +587,12 @@ class RLTrainingJobStatus(ConditionedStatus):
         default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["pod"]}
     )
     """The attempts that ended last, and as many of those at work as there is room for; by their start."""
+    clock: ClockStatus | None = None
+    """How much of `budget.deadline` is used up; absent: no pod has been allowed to run."""
     published_policy: str | None = None
     """Name of the RLPolicy made of the best seed."""
     started_at: Instant | None = None
-    """When the Job first had a running pod."""
+    """When the Job of the seeds first had a running pod."""
     finished_at: Instant | None = None
     """When the job succeeded or failed for good."""
     cleanup: CleanupStatus | None = None

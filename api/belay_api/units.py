@@ -10,11 +10,16 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
+from belay_api.model import rule, rules
+
 _DIGITS = {"d": 4, "h": 5, "m": 7, "s": 9, "ms": 10}  # before the point: all together stay below 100 years
 DURATION_PATTERN = "^" + "".join(rf"([0-9]{{1,{n}}}(\.[0-9]{{1,3}})?{unit})?" for unit, n in _DIGITS.items()) + "$"
 """The largest unit first, each once. Its length is bounded, so that no text that fits is too long for a clock."""
+DURATION_RULE = f"self.matches('{DURATION_PATTERN.replace(chr(92), 2 * chr(92))}')"
+"""The same in CEL, for the sentence: of a pattern alone people are told the pattern."""
 PERCENT_PATTERN = r"^[0-9]+(\.[0-9]+)?%$"
 
+_DURATIONS = "90s, 10m, 1h30m or 7d: the largest unit first, at most 9999d"
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 
@@ -25,9 +30,7 @@ def parse_duration(text: str) -> timedelta:
     Raises: ValueError when the text is no duration; write e.g. `90s`, `10m`, `1h30m` or `7d`.
     """
     if not text or not re.match(DURATION_PATTERN, text):
-        raise ValueError(
-            f"{text!r} is no duration; write e.g. 90s, 10m, 1h30m or 7d: the largest unit first, at most 9999d"
-        )
+        raise ValueError(f"{text!r} is no duration; write e.g. {_DURATIONS}")
     return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text)))
 
 
@@ -85,7 +88,15 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "minLength": 2, "maxLength": 32}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": DURATION_PATTERN,
+            "minLength": 2,
+            "maxLength": 32,
+            **rules(rule(DURATION_RULE, f"a duration is written {_DURATIONS}")),
+        }
+    ),
 ]
 """A `timedelta` in code, text such as `10m` in a resource."""
 

@@ -25,6 +25,9 @@ are their job's, and only they upload. The operator's own service account may re
     DELETE /namespaces/{ns}/checkpoints/{uid}/{index}/{step}
     POST   /namespaces/{ns}/journals/{uid}           JournalLines -> JournalPage without lines  pods of a search
     GET    /namespaces/{ns}/journals/{uid}?from=N    -> JournalPage: lines N, N + 1, …
+    DELETE /namespaces/{ns}/journals/{uid}
+    GET    /jobs                                     -> KeptJobs                               operator
+    DELETE /namespaces/{ns}/jobs/{uid}               what only the job's own pods use          operator
     GET    /healthz, /readyz, /metrics               open
 
 Sizes travel in the header `Upload-Length` of the first PATCH. A request as a whole is refused only when nothing in it
@@ -351,6 +354,21 @@ class JournalPage(Model):
     """Number of the line after the last of these; numbers begin at 0."""
     end: int
     """Number of the line that will be appended next."""
+
+
+class KeptJob(Model):
+    """A training job of which the logbook keeps what only its own pods use."""
+
+    namespace: str
+    """Of the RLTrainingJob."""
+    uid: str
+    """Its uid."""
+
+
+class KeptJobs(Model):
+    """All jobs with checkpoints, or of which a pod has shown the key, by namespace and uid."""
+
+    items: list[KeptJob]
 
 
 class ApiKey(Model):

@@ -28,12 +28,12 @@ from belay_logbook.curves import parse_question, read_curves
 from belay_logbook.db import Database
 from belay_logbook.episodes import parse_outcomes, parse_starts, record_outcomes, record_starts
 from belay_logbook.errors import BadRequest, LogbookError
-from belay_logbook.jobs import Jobs
-from belay_logbook.journals import append_lines, read_lines
+from belay_logbook.jobs import Jobs, kept_jobs, open_job
+from belay_logbook.journals import append_lines, drop_journal, read_lines
 from belay_logbook.longpoll import Feed
 from belay_logbook.look import Looks, episodes_topic, parse_look, parse_wait
 from belay_logbook.offload import in_thread
-from belay_logbook.progress import parse_progress, read_progress, record_progress
+from belay_logbook.progress import drop_progress, parse_progress, read_progress, record_progress
 from belay_logbook.proofs import check_body
 from belay_logbook.respond import NUMBER, Measured, defect, gone, header, json_answer, param, refuse, refuse_http
 from belay_logbook.settings import Settings
@@ -98,6 +98,9 @@ def make_app(logbook: Logbook) -> ASGIApp:
         Route(checkpoints + "/{step}", delete_checkpoint, methods=["DELETE"]),
         Route(space + "/journals/{uid}", post_journal, methods=["POST"]),
         Route(space + "/journals/{uid}", get_journal, methods=["GET"]),
+        Route(space + "/journals/{uid}", delete_journal, methods=["DELETE"]),
+        Route(API_PREFIX + "/jobs", list_jobs, methods=["GET"]),
+        Route(space + "/jobs/{uid}", delete_job, methods=["DELETE"]),
         *(Route(prefix + "/healthz", healthz) for prefix in ("", API_PREFIX)),
         *(Route(prefix + "/readyz", readyz) for prefix in ("", API_PREFIX)),
         *(Route(prefix + "/metrics", get_metrics) for prefix in ("", API_PREFIX)),
@@ -272,6 +275,36 @@ async def get_journal(request: Request) -> Response:
     if not NUMBER.fullmatch(first):
         raise BadRequest(f"from is {first[:80]!r}, wanted the number of a line, from 0", field="from")
     return json_answer(await logbook.database.read(lambda c: read_lines(c, namespace, uid, int(first))))
+
+
+async def delete_journal(request: Request) -> Response:
+    """Forget the journal of a search."""
+    logbook, namespace, uid, _ = await _enter_job(request, Action.JOURNALS)
+    await logbook.database.write(lambda c, _: drop_journal(c, namespace, uid))
+    return Response(status_code=204)
+
+
+# --- jobs that were deleted -------------------------------------------------------------------------------------------
+async def list_jobs(request: Request) -> Response:
+    """Every job of which something is kept that only its own pods use."""
+    logbook: Logbook = request.app.state.logbook
+    await logbook.gate.admit(request, Action.FORGET, None)
+    return json_answer(await logbook.database.read(kept_jobs))
+
+
+async def delete_job(request: Request) -> Response:
+    """Forget what only a job's own pods use. Artifacts and curves stay."""
+    logbook, namespace = await _enter(request, Action.FORGET)
+    uid = param(request, "uid", UID)
+
+    def beside(connection: sqlite3.Connection) -> None:
+        drop_journal(connection, namespace, uid)
+        drop_progress(connection, namespace, uid)
+        open_job(connection, namespace, uid)
+
+    await logbook.store.forget(namespace, uid, beside=beside)
+    logbook.jobs.forget(namespace, uid)
+    return Response(status_code=204)
 
 
 # --- health -----------------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Action(StrEnum):
     UPLOAD = "upload to the store"
     CHECKPOINTS = "use checkpoints"
     JOURNALS = "use journals of searches"
+    FORGET = "remove what jobs that were deleted left here"
 
 
 class Role(StrEnum):

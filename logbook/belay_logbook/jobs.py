@@ -8,6 +8,7 @@ key is closed before it has a checkpoint. What somebody put there even before ha
 import sqlite3
 
 from belay_api.names import PROOF_HEADER
+from belay_api.wire import KeptJob, KeptJobs
 from belay_logbook.auth import MAY, Action, Caller
 from belay_logbook.db import Database
 from belay_logbook.errors import Forbidden
@@ -66,9 +67,27 @@ class Jobs:
         if refusals and len(refusals) == len(uids):
             raise refusals[0]
 
+    def forget(self, namespace: str, uid: str) -> None:
+        """Know nothing of a job's key any more, as the database does by `open_job`."""
+        self._keyed.discard((namespace, uid))
+
     async def _is_keyed(self, namespace: str, uid: str) -> bool:
         def query(connection: sqlite3.Connection) -> bool:
             found = connection.execute("SELECT 1 FROM keyed_job WHERE (namespace, uid) = (?, ?)", (namespace, uid))
             return found.fetchone() is not None
 
         return (namespace, uid) in self._keyed or await self._database.read(query)
+
+
+def kept_jobs(connection: sqlite3.Connection) -> KeptJobs:
+    """Return the jobs that a pod has shown the key of, and those without a key that have checkpoints.
+
+    Who has a journal or heartbeats has shown a key, unless an earlier version made the job.
+    """
+    query = "SELECT namespace, uid FROM keyed_job UNION SELECT namespace, uid FROM checkpoint ORDER BY namespace, uid"
+    return KeptJobs(items=[KeptJob(namespace=namespace, uid=uid) for namespace, uid in connection.execute(query)])
+
+
+def open_job(connection: sqlite3.Connection, namespace: str, uid: str) -> None:
+    """Forget that a job has a key."""
+    connection.execute("DELETE FROM keyed_job WHERE (namespace, uid) = (?, ?)", (namespace, uid))

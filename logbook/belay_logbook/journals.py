@@ -35,6 +35,11 @@ def read_lines(connection: sqlite3.Connection, namespace: str, uid: str, first: 
     return JournalPage(lines=lines, next=first + len(lines), end=_end(connection, namespace, uid))
 
 
+def drop_journal(connection: sqlite3.Connection, namespace: str, uid: str) -> None:
+    """Forget all lines of a journal; one that nobody has appended to is no error."""
+    connection.execute("DELETE FROM journal WHERE (namespace, uid) = (?, ?)", (namespace, uid))
+
+
 def _end(connection: sqlite3.Connection, namespace: str, uid: str) -> int:
     query = "SELECT COALESCE(MAX(number) + 1, 0) FROM journal WHERE (namespace, uid) = (?, ?)"
     (end,) = connection.execute(query, (namespace, uid)).fetchone()

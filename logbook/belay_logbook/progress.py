@@ -66,6 +66,11 @@ def record_progress(
         record_points(connection, life, beat, arrived_ms)
 
 
+def drop_progress(connection: sqlite3.Connection, namespace: str, uid: str) -> None:
+    """Forget the newest heartbeats of a training; its curves stay."""
+    connection.execute("DELETE FROM progress WHERE (namespace, uid) = (?, ?)", (namespace, uid))
+
+
 def read_progress(connection: sqlite3.Connection, database_id: str, since: str) -> ProgressPage:
     """Return the runs that changed after the cursor `since`, in the order of their change, at most MAX_PAGE.
 

@@ -7,7 +7,7 @@ uploaded artifact manifest names it too; artifacts are kept. What only checkpoin
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +121,21 @@ class Store:
             if gone:
                 await self._files.remove(gone)
 
+    async def forget(self, namespace: str, uid: str, *, beside: Callable[[sqlite3.Connection], None]) -> None:
+        """Forget all checkpoints of a job, and their blobs as `delete_checkpoint` does.
+
+        Args:
+            beside: What is forgotten in the same transaction.
+        """
+
+        def work(connection: sqlite3.Connection, _: int) -> list[str]:
+            beside(connection)
+            return _delete_all(connection, namespace, uid)
+
+        async with self._moving:
+            for gone in await self._database.write(work):
+                await self._files.remove(gone)
+
     async def _size(self, namespace: str, sha256: str) -> int | None:
         query = "SELECT size FROM blob WHERE (namespace, sha256) = (?, ?)"
         row = await self._database.read(lambda c: c.execute(query, (namespace, sha256)).fetchone())
@@ -165,6 +180,13 @@ def _delete(connection: sqlite3.Connection, namespace: str, uid: str, index: int
         "DELETE FROM checkpoint WHERE (namespace, uid, idx, step) = (?, ?, ?, ?)", (namespace, uid, index, step)
     )
     return _collect(connection, namespace, before)
+
+
+def _delete_all(connection: sqlite3.Connection, namespace: str, uid: str) -> list[str]:
+    query = "SELECT DISTINCT sha256 FROM checkpoint WHERE (namespace, uid) = (?, ?)"
+    named = [sha256 for (sha256,) in connection.execute(query, (namespace, uid))]
+    connection.execute("DELETE FROM checkpoint WHERE (namespace, uid) = (?, ?)", (namespace, uid))
+    return [gone for sha256 in named if (gone := _collect(connection, namespace, sha256)) is not None]
 
 
 def _checkpoint(connection: sqlite3.Connection, namespace: str, uid: str, index: int, step: int) -> str | None:

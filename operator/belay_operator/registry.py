@@ -5,7 +5,7 @@ import importlib
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.source import Source
 from belay_operator.rollout.sources import all_sources
-from belay_operator.training import progress
+from belay_operator.training import leftovers, progress
 from belay_operator.training.workloads import creation, starting
 
 KIND_MODULES = (
@@ -23,4 +23,4 @@ def kinds() -> dict[str, Kind]:
 
 def sources() -> list[Source]:
     """Return one poller of each sort."""
-    return [progress.SOURCE, creation.SOURCE, starting.SOURCE, *all_sources().values()]
+    return [progress.SOURCE, leftovers.SOURCE, creation.SOURCE, starting.SOURCE, *all_sources().values()]

@@ -12,8 +12,16 @@ class InvalidSpec(ValueError):
     """A spec that the API server let pass and that cannot be carried out; the message names the field."""
 
 
-def read_spec(model: type[Spec], body: Mapping[str, Any]) -> Spec:
-    """Return the spec of an object. Raises: InvalidSpec naming every field at fault, in one line."""
+CORRECTED = "Nothing is changed until the spec is corrected."
+
+
+def read_spec(model: type[Spec], body: Mapping[str, Any], *, advice: str = CORRECTED) -> Spec:
+    """Return the spec of an object.
+
+    Args:
+        advice: What is done meanwhile, and what can be done: where the spec is frozen it cannot be corrected.
+    Raises: InvalidSpec naming every field at fault, in one line.
+    """
     try:
         return model.model_validate(body.get("spec") or {})
     except ValidationError as error:
@@ -24,4 +32,4 @@ def read_spec(model: type[Spec], body: Mapping[str, Any]) -> Spec:
             else f"spec.{fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors(include_url=False, include_context=False)
         )
-        raise InvalidSpec(f"{faults}. Nothing is changed until the spec is corrected.") from error
+        raise InvalidSpec(f"{faults}. {advice}") from error

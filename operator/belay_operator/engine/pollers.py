@@ -131,6 +131,11 @@ class CachePollerContext:
         """See `PollerContext.events`."""
         return list(await self._client.events(namespace, kind=kind, reason=reason))
 
+    async def uids(self, kind: str, namespace: str) -> frozenset[str]:
+        """See `PollerContext.uids`."""
+        found = (one["metadata"]["uid"] async for page in self._client.pages(kind, namespace) for one in page.items)
+        return frozenset([uid async for uid in found])
+
     def _note_change(self, change: Change) -> None:
         for follower in self._followers.get(change.kind, ()):
             follower.add(change.name)

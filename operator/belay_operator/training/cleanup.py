@@ -1,9 +1,9 @@
 """What is left to do for a job that is over: to remove, when its time has come, what it only needed to run.
 
-Checkpoints lie in a store that only the job's own pods may write to, so a last pod of the job removes them, whatever
-the store is. The Job of the training goes after them, so that a cleanup that fails has not taken the logs. The
-RLTrainingJob itself is never deleted: it is the record of the results, and what keeps it in Git would make it again and
-train anew. Artifacts stay, and with them every policy that serves one.
+Checkpoints, and the journal of a search, lie in a store that only the job's own pods may write to, so a last pod of the
+job removes them, whatever the store is. The Jobs of the training and of its search go after them, so that a cleanup
+that fails has not taken the logs. The RLTrainingJob itself is never deleted: it is the record of the results, and what
+keeps it in Git would make it again and train anew. Artifacts stay, and with them every policy that serves one.
 """
 
 from datetime import datetime, timedelta
@@ -47,11 +47,18 @@ def _remove(
             f"the checkpoints stay. Delete Job {found.name}, and it is tried again."
         )
         return due.model_copy(update={"message": message}), EMPTY
-    # A job whose pods never ran has no checkpoints.
-    if status.started_at is None or (found is not None and found.complete):
+    # A job whose pods never ran has nothing in any store.
+    never_ran = status.started_at is None and status.search is None
+    if never_ran or (found is not None and found.complete):
         done = due.model_copy(update={"done_at": now})
         words = "The Job, its pods and checkpoints are removed; results, artifacts and policies stay."
         return done, Plan(delete=_jobs(observed), events=(Note(EventReason.CLEANED_UP, words),))
+    if found is not None and found.obstacle is not None:
+        message = (
+            f"The pod of Job {found.name} cannot remove the checkpoints yet: {found.obstacle}. It goes on by itself "
+            "once that is mended."
+        )
+        return due.model_copy(update={"message": message}), EMPTY
     if found is not None:
         return due, EMPTY
     # Also what its pod mounts: somebody may have deleted it.
@@ -75,4 +82,5 @@ def _announcement(due: CleanupStatus) -> Note:
 def _jobs(observed: Observed) -> tuple[Ref, ...]:
     """Return what is to be deleted, as long as it is there."""
     remover_ref = None if observed.remover is None else observed.remover.ref
-    return tuple(ref for ref in (observed.workload.ref, remover_ref) if ref is not None)
+    refs = (observed.workload.ref, observed.search_job, remover_ref)
+    return tuple(ref for ref in refs if ref is not None)

@@ -17,10 +17,11 @@ from belay_api.conditions import get_condition
 from belay_api.content import spec_hash
 from belay_api.reasons import EventReason, TrainingReason
 from belay_api.summary import aggregate
-from belay_api.training import BestSeed, RLTrainingJobStatus, SeedPhase, TrainingPhase
+from belay_api.training import BestSeed, RLTrainingJobStatus, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
 from belay_operator.training import build, job_key
 from belay_operator.training.cleanup import cleanup
+from belay_operator.training.clock import clock
 from belay_operator.training.cost import Costs, costs, job_cost, time_left
 from belay_operator.training.findings import finding_notes, job_findings
 from belay_operator.training.history import closed, history
@@ -79,12 +80,13 @@ def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
             "search": search,
             "initial": observed.initial,
             "seeds": seeds,
-            "running": sum(seed.phase == SeedPhase.RUNNING for seed in seeds),
+            "running": sum(one.at_work for one in observed.workload.seeds.values()),
             "progress": search_progress(search) if observed.searching else progress(observed, seeds),
             "findings": job_findings(observed, seeds),
             "history": history(observed, now),
             "search_costs": cost.search or None,
             "cost": job_cost(observed, cost, best),
+            "clock": clock(observed, now),
             "started_at": before.started_at or (None if observed.searching else observed.workload.started_at),
         }
     )

@@ -27,7 +27,12 @@ _MODE = 0o440  # the group is the pod's `fsGroup`
 
 def secret_name(owner: children.Owner) -> str:
     """Return the name of a job's Secret; a deleted namesake's may outlast it for a while, and is another one."""
-    return f"{owner.name}-{owner.uid[:_UID_DIGITS]}-key"
+    return secret_of(owner.name, owner.uid)
+
+
+def secret_of(job: str, uid: str) -> str:
+    """Return the same for the job of that name and uid."""
+    return f"{job}-{uid[:_UID_DIGITS]}-key"
 
 
 def secrets(owner: children.Owner, settings: Settings) -> tuple[dict[str, Any], ...]:

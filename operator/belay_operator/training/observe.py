@@ -11,13 +11,15 @@ from typing import Any
 from belay_api import names
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
 from belay_api.units import parse_instant
+from belay_api.words import nearest
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
-from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.engine.plan import Key, Plan, Ref, Settings
 from belay_operator.pods import pod_view
 from belay_operator.specs import InvalidSpec, read_spec
 from belay_operator.training import job_key, remover
+from belay_operator.training.clock import seconds_left
 from belay_operator.training.cost import is_priced, is_spent, rates_of
 from belay_operator.training.decide import decide
 from belay_operator.training.initial import PolicyView, policy_view, waits_for
@@ -26,6 +28,7 @@ from belay_operator.training.status import invalid_status, over
 from belay_operator.training.workloads import workload
 
 KIND_NAME = "RLTrainingJob"
+_ADVICE = "Nothing is changed. Correct it in a job of another name."  # hardly a field of a spec may change
 
 
 def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Observed:
@@ -34,7 +37,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     Raises: InvalidSpec for a spec that the API server let pass and that still cannot be run.
     """
     owner = Owner.of(body)
-    spec = read_spec(RLTrainingJobSpec, body)
+    spec = read_spec(RLTrainingJobSpec, body, advice=_ADVICE)
     status = RLTrainingJobStatus.model_validate(body.get("status") or {})
     _check(owner, spec)
     if not over(status):
@@ -43,7 +46,9 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     searching = spec.search is not None and status.searched_at is None
     spent = is_spent(spec, status, settings)
     suspended = spec.suspend or spent
-    view = workload(searching=searching).view(owner, spec, reader, attempt=attempt_of(status), suspended=suspended)
+    found = workload(searching=searching)
+    left = seconds_left(spec, status)
+    view = found.view(owner, spec, reader, attempt=attempt_of(status), suspended=suspended, seconds_left=left)
     # Each change of a published policy wakes its job, long after that is over: it must not read all the others then.
     # A job whose workload was deleted by hand may end as well, by what its status holds.
     ended = status.aggregate is not None or view.end is not None or not view.ours
@@ -59,7 +64,9 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         spent=spent,
         strays=not view.exists and _strays(body, reader),
         remover=remover.view(owner, reader) if over(status) else None,
+        search_job=_search_job(owner, spec, status, reader) if over(status) and not searching else None,
         initial_policy=_initial_policy(owner, spec, status, reader),
+        policy_meant=_policy_meant(owner, spec, status, reader),
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
     )
@@ -89,11 +96,23 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
 def _check(owner: Owner, spec: RLTrainingJobSpec) -> None:
     for searching in (False, True):
         workload(searching=searching).check(owner, spec)
+    _check_draws(spec)
     if spec.seeds.required is not None and spec.seeds.required > spec.seeds.count:
         raise InvalidSpec(
             f"spec.seeds.required: {spec.seeds.required} of {spec.seeds.count} seeds cannot succeed. Nothing is "
             "started. Lower seeds.required or raise seeds.count."
         )
+
+
+def _check_draws(spec: RLTrainingJobSpec) -> None:
+    """The API server's rules cannot see a list of anything, which `choice` is; a pod would find it minutes later."""
+    for field, environment in (("", spec.environment), ("evaluation.", spec.evaluation.environment)):
+        for name, draw in environment.randomize.items() if environment is not None else ():
+            if sum(value is not None for _, value in draw) != 1:
+                raise InvalidSpec(
+                    f"spec.{field}environment.randomize.{name}: a draw has exactly one of uniform, log and choice, such "
+                    f"as {{uniform: [8, 12]}}. {_ADVICE}"
+                )
 
 
 def _check_budget(spec: RLTrainingJobSpec, settings: Settings) -> None:
@@ -110,6 +129,21 @@ def _initial_policy(
     name = waits_for(spec, status)
     body = reader.get("RLPolicy", owner.namespace, name) if name is not None else None
     return None if body is None else policy_view(body)
+
+
+def _policy_meant(owner: Owner, spec: RLTrainingJobSpec, status: RLTrainingJobStatus, reader: Reader) -> str | None:
+    """Return the RLPolicy whose name is most like one that does not exist; None: it does, or none is like it."""
+    name = waits_for(spec, status)
+    if name is None or reader.get("RLPolicy", owner.namespace, name) is not None:
+        return None
+    return nearest(name, sorted(_digests(reader.in_namespace("RLPolicy", owner.namespace))))
+
+
+def _search_job(owner: Owner, spec: RLTrainingJobSpec, status: RLTrainingJobStatus, reader: Reader) -> Ref | None:
+    if spec.search is None:
+        return None
+    search = workload(searching=True)
+    return search.view(owner, spec, reader, attempt=attempt_of(status), suspended=False, seconds_left=None).ref
 
 
 def _strays(body: Mapping[str, Any], reader: Reader) -> bool:

@@ -80,6 +80,8 @@ class WorkloadView:
     end: WorkloadEnd | None = None  # None: not yet
     ending: bool = False  # how it ends is certain, and what pods it still has are asked to go
     started_at: datetime | None = None  # when a pod of it first ran, as far as pods still tell
+    runs_since: datetime | None = None  # from when on it may have pods; None: it is suspended, over, or not begun
+    stopped_at: datetime | None = None  # when it was suspended or over; None: it is neither, or nobody knows when
     seeds: Mapping[int, SeedView] = field(default_factory=dict)  # by index; without one: nothing is known of it
     cannot_be_made: str | None = None  # why it has no pods, in the words of its controller
     cannot_start: str | None = None  # why pods of it cannot start, in the kubelet's words
@@ -89,6 +91,11 @@ class WorkloadView:
     def title(self) -> str:
         """The object, as sentences call it."""
         return f"{self.kind} {self.name}"
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why pods of it that are to come do not, in whoever's words; None: nothing keeps them."""
+        return self.cannot_start or self.unschedulable or self.cannot_be_made
 
     def seed(self, index: int) -> SeedView:
         """Return what is known of one seed."""
@@ -102,6 +109,7 @@ class RemoverView:
     name: str
     complete: bool
     failed: str | None  # why, once it will not be tried again; None: it has not failed
+    obstacle: str | None  # what its pod waits for, and somebody has to mend; None: nothing
     ref: Ref | None  # to delete it; None: it goes already
 
 
@@ -118,8 +126,10 @@ class Observed:
     spent: bool = False  # the job has cost what it may
     strays: bool = False  # the workload was deleted and is gone, but not all its pods are: they may still write
     remover: RemoverView | None = None  # None: there is none
+    search_job: Ref | None = None  # of a search that is over, once the job is over too; None: there is none
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
     initial_policy: PolicyView | None = None  # that the seeds are to begin with; None: none, or it does not exist
+    policy_meant: str | None = None  # where that does not exist: the RLPolicy with the name most like it; None: none
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
     # read where the job may publish
 

@@ -8,11 +8,13 @@ at every heartbeat of every pod.
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 
 import aiohttp
 from pydantic import ValidationError
 
 from belay_api.wire import API_PREFIX, ProgressPage, RunProgressRecord
+from belay_operator.engine import logbook
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import Changes, PollerContext
 
@@ -99,12 +101,9 @@ def _of(uid: str, records: Mapping[int, RunProgressRecord]) -> dict[int, RunProg
 
 
 async def _ask(context: PollerContext, cursor: str) -> ProgressPage:
-    token = context.token()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     query = {"wait": str(WAIT_S), **({"since": cursor} if cursor else {})}
-    url = f"{(context.settings.logbook_url or '').rstrip('/')}{API_PREFIX}/progress"
-    timeout = aiohttp.ClientTimeout(total=WAIT_S + _SLACK_S)
-    async with context.http.get(url, params=query, headers=headers, timeout=timeout, raise_for_status=True) as answer:
+    path, within = f"{API_PREFIX}/progress", timedelta(seconds=WAIT_S + _SLACK_S)
+    async with logbook.request(context, "GET", path, within=within, params=query, raise_for_status=True) as answer:
         return ProgressPage.model_validate_json(await answer.read())
 
 

@@ -1,5 +1,5 @@
-"""The Job that removes the checkpoints of a training that is over: one pod with the job's key, and its claim if it has
-one, in which `belay-trainer remove-checkpoints` runs."""
+"""The Job that removes what a training that is over kept to go on from: one pod with the job's key, and its claim if it
+has one, in which `belay-trainer remove-checkpoints` runs."""
 
 from typing import Any
 
@@ -7,9 +7,8 @@ from belay_api import names
 from belay_operator import children
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Ref
-from belay_operator.pods import pod_view, shorten
-from belay_operator.training import job_key
-from belay_operator.training.build import CONFIG_DIR, config_name
+from belay_operator.pods import PodView, pod_view, shorten
+from belay_operator.training import build, runtime
 from belay_operator.training.observed import Observed, RemoverView
 
 API_VERSION, KIND = "batch/v1", "Job"
@@ -25,17 +24,24 @@ def view(owner: children.Owner, reader: Reader) -> RemoverView | None:
     if job is None or not owner.owns(job):
         return None
     ends = {c["type"]: c for c in (job.get("status") or {}).get("conditions") or () if c.get("status") == "True"}
+    pods = sorted(map(pod_view, reader.owned("Pod", job["metadata"]["uid"])), key=lambda pod: pod.created_at)
     failed = None
     if "Failed" in ends:
-        pods = sorted(map(pod_view, reader.owned("Pod", job["metadata"]["uid"])), key=lambda pod: pod.created_at)
         said = [c.ended.message for pod in pods for c in pod.containers if c.ended is not None and c.ended.message]
         failed = shorten(said[-1] if said else ends["Failed"].get("message", "")).rstrip(".")
-    return RemoverView(_name(owner), complete="Complete" in ends, failed=failed, ref=Ref.of(API_VERSION, job))
+    return RemoverView(
+        _name(owner),
+        complete="Complete" in ends,
+        failed=failed,
+        obstacle=None if ends else _obstacle(owner, reader, pods),
+        ref=Ref.of(API_VERSION, job),
+    )
 
 
 def job(observed: Observed) -> dict[str, Any]:
     """Return the Job."""
-    owner, labels = observed.owner, children.child_labels({}, observed.settings.labels)
+    owner = observed.owner
+    labels = children.child_labels({names.TRAINING_JOB_LABEL: owner.name}, observed.settings.labels)
     spec = {
         "backoffLimit": _TRIES - 1,
         "template": {"metadata": {"labels": labels}, "spec": _pod(observed)},
@@ -44,38 +50,30 @@ def job(observed: Observed) -> dict[str, Any]:
 
 
 def _pod(observed: Observed) -> dict[str, Any]:
-    owner, settings, claim = observed.owner, observed.settings, observed.spec.storage.pvc
-    volumes = [
-        {"name": "config", "configMap": {"name": config_name(observed)}},
-        children.token_volume(),
-        *job_key.volumes(owner, settings),
-    ]
-    mounts = [
-        {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-        children.token_mount(),
-        *job_key.mounts(settings),
-    ]
-    if claim is not None:
-        volumes.append({"name": "store", "persistentVolumeClaim": {"claimName": claim.claim}})
-        mounts.append({"name": "store", "mountPath": names.PVC_DIR})
-    return {
-        **children.restricted_pod(),
-        "restartPolicy": "Never",
-        "containers": [
-            {
-                "name": _CONTAINER,
-                "image": settings.trainer_image,  # the job's own may be older than the command
-                "imagePullPolicy": settings.image_pull_policy,
-                "command": ["python3", "-m", "belay_trainer", COMMAND],
-                "env": children.env({names.LOGBOOK_URL_ENV: settings.logbook_url}),
-                "resources": {"requests": _REQUESTS},
-                "securityContext": children.restricted_container(),
-                "terminationMessagePolicy": "FallbackToLogsOnError",
-                "volumeMounts": mounts,
-            }
-        ],
-        "volumes": volumes,
+    container = {
+        "name": _CONTAINER,
+        "image": observed.settings.trainer_image,  # the job's own may be older than the command
+        "command": ["python3", "-m", "belay_trainer", COMMAND],
+        "env": children.env({names.LOGBOOK_URL_ENV: observed.settings.logbook_url}),
+        "resources": {"requests": _REQUESTS},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+    volumes, mounts = runtime.store(observed.spec)
+    # Not on the nodes that train: one with a GPU would be started to remove files.
+    return build.job_pod(
+        observed, container, volumes=volumes, mounts=mounts, **runtime.admission(observed.spec.runtime)
+    )
+
+
+def _obstacle(owner: children.Owner, reader: Reader, pods: list[PodView]) -> str | None:
+    """Return what its pods wait for that does not come by itself."""
+    if not pods:
+        words: str | None = reader.fact("creation", owner.namespace, owner.name)
+        return words
+    last = pods[-1]
+    if last.phase != "Pending":
+        return None
+    return last.cannot_start or last.unschedulable or reader.fact("starting", owner.namespace, owner.name)
 
 
 def _name(owner: children.Owner) -> str:

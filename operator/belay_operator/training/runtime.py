@@ -40,13 +40,19 @@ def mounts(spec: RLTrainingJobSpec, initial: str | None = None) -> list[dict[str
         part = {"subPath": one.path} if one.path is not None else {}
         path = f"{names.DATA_DIR}/{one.name}"
         found.append({"name": claims[one.claim], "mountPath": path, "readOnly": True, **part})
-    if spec.storage.pvc is not None:
-        found.append({"name": _STORE, "mountPath": names.PVC_DIR})
+    found += store(spec)[1]
     if initial is not None:
         found.append({"name": claims[initial], "mountPath": names.INITIAL_DIR, "readOnly": True})
     if runtime.shm is not None:
         found.append({"name": _SHM, "mountPath": "/dev/shm"})
     return [*found, *({**mount.said(), "name": _user(mount.name)} for mount in runtime.volume_mounts)]
+
+
+def store(spec: RLTrainingJobSpec) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the volume with checkpoints, where they lie on a claim, and where the trainer finds it; else nothing."""
+    if spec.storage.pvc is None:
+        return [], []
+    return [_volume(_STORE, spec.storage.pvc.claim, written=True)], [{"name": _STORE, "mountPath": names.PVC_DIR}]
 
 
 def env(runtime: RuntimeSpec, settings: Settings) -> list[dict[str, Any]]:
@@ -67,17 +73,26 @@ def env_from(runtime: RuntimeSpec) -> dict[str, Any]:
 
 def placement(runtime: RuntimeSpec) -> dict[str, Any]:
     """Return the pod's fields that say where it runs, as whom, and with whose pull secrets; absent: the default."""
-    return {
-        field: value
-        for field, value in (
-            ("nodeSelector", dict(runtime.node_selector)),
-            ("tolerations", [toleration.dump() for toleration in runtime.tolerations]),
-            ("affinity", runtime.affinity and runtime.affinity.said()),
-            ("serviceAccountName", runtime.service_account_name),
-            ("imagePullSecrets", [secret.dump() for secret in runtime.image_pull_secrets]),
-        )
-        if value
+    places = {
+        "nodeSelector": dict(runtime.node_selector),
+        "affinity": runtime.affinity and runtime.affinity.said(),
     }
+    return _filled(places) | admission(runtime)
+
+
+def admission(runtime: RuntimeSpec) -> dict[str, Any]:
+    """Return those of these fields that a pod of the job may need to run at all, on whatever node."""
+    return _filled(
+        {
+            "tolerations": [toleration.dump() for toleration in runtime.tolerations],
+            "serviceAccountName": runtime.service_account_name,
+            "imagePullSecrets": [secret.dump() for secret in runtime.image_pull_secrets],
+        }
+    )
+
+
+def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value}
 
 
 def _code_volumes(code: CodeSpec) -> list[dict[str, Any]]:

@@ -60,6 +60,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         _cannot_start,
         _unschedulable,
         _cannot_be_made,
+        _between_pods,
     )
     return next((said for link in chain if (said := link(observed, status)) is not None), _pending(observed))
 
@@ -170,10 +171,12 @@ def _search_failed(observed: Observed, status: RLTrainingJobStatus) -> Situation
 
 
 def _searching(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    if status.search is None:
+    view = observed.workload
+    at_work = any(worker.at_work for worker in view.seeds.values())
+    if status.search is None or (view.obstacle is not None and not at_work):
         return None
     message = (
-        f"{observed.workload.title} tries {status.search.trials} settings; status.search says how far. Then "
+        f"{view.title} tries {status.search.trials} settings; status.search says how far. Then "
         f"{observed.spec.seeds.count} seeds train with the best."
     )
     return Situation(TrainingPhase.SEARCHING, TrainingReason.SEARCHING, message)
@@ -239,7 +242,8 @@ def _waits_for_policy(observed: Observed, status: RLTrainingJobStatus) -> Situat
     name, policy = waits_for(observed.spec, status), observed.initial_policy
     if name is None:
         return None
-    message = f"spec.initFrom.policy: there is no RLPolicy {name} in namespace {observed.owner.namespace}. "
+    meant = f"; the nearest is {observed.policy_meant}" if observed.policy_meant else ""
+    message = f"spec.initFrom.policy: there is no RLPolicy {name} in namespace {observed.owner.namespace}{meant}. "
     if policy is not None:
         message = f"spec.initFrom.policy: the artifact of RLPolicy {name} is not as it should be: {policy.broken} "
     message += "No pod is started. The job goes on by itself once it is there and whole."
@@ -257,9 +261,10 @@ def _edited(observed: Observed, status: RLTrainingJobStatus) -> Situation | None
 
 
 def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    # Between two pods of a seed, or when the first seeds are done and the next have not begun, it is still training.
-    at_work = {SeedPhase.RUNNING, SeedPhase.SUCCEEDED}
-    if not any(seed.phase in at_work for seed in status.seeds):
+    # When the first seeds are done and the next have not begun, it is still training, unless something keeps them.
+    phases = {seed.phase for seed in status.seeds}
+    goes_on = SeedPhase.SUCCEEDED in phases and observed.workload.obstacle is None
+    if SeedPhase.RUNNING not in phases and not goes_on:
         return None
     count = observed.spec.seeds.count
     words = f"{observed.workload.title} trains {count} seeds, {observed.required} must succeed"
@@ -282,6 +287,16 @@ def _cannot_be_made(observed: Observed, status: RLTrainingJobStatus) -> Situatio
     if words is None:
         return None
     return _without_room(observed, words) if over_quota(words) else _mended_by_others(observed, f"can be made: {words}")
+
+
+def _between_pods(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    """Recognise a training whose next pods are still to come: after a failure a Job waits for a while."""
+    if status.started_at is None:
+        return None
+    failed = [seed for seed in status.seeds if seed.phase == SeedPhase.PENDING and seed.retries > 0 and seed.message]
+    why = f" Why the last pods failed: {_quoted(failed)}." if failed else ""
+    message = f"No pod of {observed.workload.title} runs at the moment; the next one starts by itself.{why}"
+    return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
 
 
 def _mended_by_others(observed: Observed, words: str) -> Situation:

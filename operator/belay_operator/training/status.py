@@ -61,7 +61,10 @@ def invalid_status(status: RLTrainingJobStatus, message: str, *, generation: int
             generation=generation,
             now=now,
         )
-    return status.model_copy(update={"conditions": conditions, "observed_generation": generation})
+    phase = status.phase or TrainingPhase.PENDING  # of one that never began; others stay where they were
+    return status.model_copy(
+        update={"phase": phase, "conditions": conditions, "observed_generation": generation},
+    )
 
 
 def over(status: RLTrainingJobStatus) -> bool:

@@ -78,10 +78,13 @@ class Pod:
             "delete": (await self.ask("DELETE", f"/checkpoints/{uid}/0/2")).status_code,
             "append": (await self.ask("POST", f"/journals/{uid}", body=b'{"id": "a", "lines": ["1"]}')).status_code,
             "journal": (await self.ask("GET", f"/journals/{uid}")).status_code,
+            "drop": (await self.ask("DELETE", f"/journals/{uid}")).status_code,
         }
 
 
-ALL = {"list": 200, "read": 200, "write": 200, "replace": 200, "delete": 204, "append": 200, "journal": 200}
+ALL = {
+    "list": 200, "read": 200, "write": 200, "replace": 200, "delete": 204, "append": 200, "journal": 200, "drop": 204,
+}  # fmt: skip
 NOTHING = dict.fromkeys(ALL, 403)
 
 
@@ -291,7 +294,7 @@ def test_the_table_in_the_docs_is_what_roles_may() -> None:
         {Action.UPLOAD},
         {Action.PROGRESS, Action.CHECKPOINTS, Action.JOURNALS},
     )
-    assert set().union(*columns) == set(Action) - {Action.READ_ALL}
+    assert set().union(*columns) == set(Action) - {Action.READ_ALL, Action.FORGET}  # the operator alone
     text = (ROOT / "docs" / "reference" / "logbook-api.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:2] == "| "]
     told = {row[0].partition(":")[0]: row[2:] for row in rows if len(row) == 2 + len(columns)}
@@ -299,3 +302,40 @@ def test_the_table_in_the_docs_is_what_roles_may() -> None:
         for cell, actions in zip(told[role.value], columns, strict=True):
             assert actions & MAY[role] == (actions if cell else set()), f"{role}: {cell!r} for {sorted(actions)}"
     assert not any(told["anybody"])
+
+
+@pytest.mark.asyncio
+async def test_what_a_deleted_job_left_goes_and_nothing_else(cast: Cast, victim: Pod) -> None:
+    operator, other = Pod(cast.client, "operator"), cast.pod("other-a1-0-abcde", OTHER)
+    await victim.ask("POST", f"/journals/{VICTIM}", body=b'{"id": "a", "lines": ["1"]}')
+    beat = {"job": "cartpole", "uid": VICTIM, "index": 0, "seed": 0, "step": 5, "total": 9, "metrics": {"loss": 1.0}}
+    await victim.ask("POST", "/progress", body=json.dumps({"items": [beat]}).encode())
+    for data, step in ((b"shared", 2), (b"more", 3)):
+        await victim.upload(data)
+        await victim.save(data, uid=VICTIM, step=step)
+    await other.upload(b"shared")
+    await other.save(b"shared", uid=OTHER)
+    assert await _kept(operator) == [VICTIM, OTHER]
+
+    for _ in range(2):  # who asks again, because an answer was lost, is not refused
+        assert (await operator.ask("DELETE", f"/jobs/{VICTIM}")).status_code == 204
+    assert await _kept(operator) == [OTHER]
+    assert (await operator.ask("GET", f"/checkpoints/{VICTIM}/0")).json() == {"items": []}
+    assert (await operator.ask("GET", f"/journals/{VICTIM}")).json()["end"] == 0
+    assert (await operator.ask("GET", "/v1/progress")).json()["items"] == []
+    assert (await operator.ask("GET", f"/curves/{VICTIM}?metric=loss")).json()["items"], "curves are a record"
+    for data in (b"weights", b"more"):
+        assert (await operator.ask("GET", f"/blobs/{digest(data)}")).status_code == 404
+    assert (await other.ask("GET", f"/blobs/{digest(b'shared')}")).content == b"shared"
+
+
+@pytest.mark.asyncio
+async def test_only_the_operator_knows_of_all_jobs_and_removes_one(cast: Cast, victim: Pod) -> None:
+    for somebody in (victim, cast.pod(SERVING), Pod(cast.client, NAMESPACE)):
+        assert (await somebody.ask("GET", "/v1/jobs")).status_code == 403
+        assert (await somebody.ask("DELETE", f"/jobs/{VICTIM}")).status_code == 403
+    assert len((await victim.ask("GET", f"/checkpoints/{VICTIM}/0")).json()["items"]) == 1
+
+
+async def _kept(operator: Pod) -> list[str]:
+    return [one["uid"] for one in (await operator.ask("GET", "/v1/jobs")).json()["items"]]

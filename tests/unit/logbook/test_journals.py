@@ -80,6 +80,15 @@ def test_what_several_append_at_once_is_all_there_each_in_its_own_order(tmp_path
     assert all(first[:-1] == second[:-1] for first, second in together), "lines of one append stay together"
 
 
+def test_a_journal_that_was_forgotten_begins_anew(client: httpx.Client) -> None:
+    append(client, "a", "1", "2")
+    append(client, "b", "theirs", uid="22222222-bbbb")
+    for _ in range(2):
+        assert client.delete(f"/journals/{UID}").status_code == 204
+    assert (lines(client), lines(client, uid="22222222-bbbb")) == ([], ["theirs"])
+    assert append(client, "a", "1").json()["end"] == 1
+
+
 def test_a_full_journal_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "MOST_LINES", 3)
     connection = sqlite3.connect(":memory:", isolation_level=None)

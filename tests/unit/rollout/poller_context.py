@@ -60,6 +60,9 @@ class WorldPollerContext(World):
     def token(self) -> str | None:
         return "token"
 
+    async def uids(self, kind: str, namespace: str) -> frozenset[str]:
+        return frozenset(one["metadata"]["uid"] for one in self.in_namespace(kind, namespace))
+
     async def until(self, true: Callable[[], Any], *, within_s: float = 10.0) -> Any:
         """Return what `true` returns once it is true; looked at after every fact."""
         async with asyncio.timeout(within_s):

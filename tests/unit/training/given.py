@@ -182,8 +182,10 @@ def remover(ended: str | None = None) -> Json:
     }
 
 
-def remover_pod(words: str) -> Json:
-    state = {"terminated": {"exitCode": 1, "reason": "Error", "message": words, "startedAt": MADE}}
+def remover_pod(words: str | None = None, *, waiting: Mapping[str, Any] | None = None) -> Json:
+    """Its last pod: one that failed with these words, or one that waits."""
+    ended = {"terminated": {"exitCode": 1, "reason": "Error", "message": words, "startedAt": MADE}}
+    state = {"waiting": dict(waiting)} if waiting else ended
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -192,7 +194,10 @@ def remover_pod(words: str) -> Json:
             "creationTimestamp": MADE,
             "ownerReferences": [{"kind": "Job", "name": f"{NAME}-cleanup", "uid": "uid-remover", "controller": True}],
         },
-        "status": {"phase": "Failed", "containerStatuses": [{"name": "remover", "state": state}]},
+        "status": {
+            "phase": "Pending" if waiting else "Failed",
+            "containerStatuses": [{"name": "remover", "state": state}],
+        },
     }
 
 
@@ -228,10 +233,11 @@ def world_of(given: Mapping[str, Any]) -> World:
     return made
 
 
-def _remover(said: Mapping[str, str] | None) -> list[Json]:
+def _remover(said: Mapping[str, Any] | None) -> list[Json]:
     if said is None:
         return []
-    return [remover(said.get("ended")), *([remover_pod(said["words"])] if "words" in said else [])]
+    pods = [remover_pod(said.get("words"), waiting=said.get("waiting"))] if {"words", "waiting"} & said.keys() else []
+    return [remover(said.get("ended")), *pods]
 
 
 def _pod(said: Mapping[str, Any]) -> Json:

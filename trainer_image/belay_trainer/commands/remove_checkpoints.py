@@ -1,4 +1,5 @@
-"""Remove the checkpoints of all seeds of a training, in a pod that the operator makes for `spec.cleanup`.
+"""Remove the checkpoints of all seeds of a training and the journal of its search, in a pod that the operator makes for
+`spec.cleanup`. Whether there was a search is not known here: the configuration of its seeds does not say.
 
 Artifacts are not touched. Exit codes: 0 removed · 3 bad configuration · 1 the store does not answer: worth another try.
 """
@@ -39,10 +40,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _remove(options: argparse.Namespace) -> int:
+    from belay_trainer.search.journal import open_lines  # noqa: PLC0415  (brings Optuna)
+
     first = read_run(options.job_file, "0", options.key_file)
     uid, url = first.config.uid, options.logbook_url
     logbook = connect(url, options.token_file, key=first.key, uid=uid) if url else None
     count = first.spec.seeds.count
     for index in range(count):
         open_store(replace(first, index=index), pvc_dir=options.pvc_dir, logbook=logbook).clear()
+    open_lines(first, pvc_dir=options.pvc_dir, logbook=logbook).clear()
     return count

@@ -12,10 +12,10 @@ from typing import Any
 
 from belay_api.algorithms import FROM_DATASET
 from belay_api.algorithms.custom import ENTRYPOINT_RULE
-from belay_api.units import parse_duration
+from belay_api.units import DURATION_PATTERN, DURATION_RULE, parse_duration
 
 Twin = Callable[[Any], bool]
-"""Whether a mapping or a list (`self` in CEL: as the YAML has it, with defaults) keeps a rule."""
+"""Whether a mapping, a list or text (`self` in CEL: as the YAML has it, with defaults) keeps a rule."""
 
 _ANY_OF = re.compile(r"^(has\(self\.\w+\)(?: \|\| has\(self\.\w+\))+)$")
 _ONE_OF = re.compile(r"^(has\(self\.name\) \|\| )?\[(has\(self\.\w+\)(?:, has\(self\.\w+\))*)\]\.exists_one\(x, x\)$")
@@ -76,6 +76,16 @@ TWINS: dict[str, Twin] = {
     ),
     "!has(self.stallTimeout) || !self.stallTimeout.contains('d') && duration(self.stallTimeout) >= duration('1s')": (
         lambda it: "d" not in it["stallTimeout"] and parse_duration(it["stallTimeout"]) >= timedelta(seconds=1)
+    ),
+    DURATION_RULE: lambda it: bool(re.fullmatch(DURATION_PATTERN, it)),
+    "!has(self.deadline) || self.deadline.matches('[1-9]')": (
+        lambda it: "deadline" not in it or parse_duration(it["deadline"]) > timedelta(0)
+    ),
+    "!has(self.search) || !has(self.algorithm.custom) || has(self.search.space) && size(self.search.space) > 0": (
+        lambda it: "search" not in it or "custom" not in it["algorithm"] or bool(it["search"].get("space"))
+    ),
+    "!has(self.dimensions) || self.dimensions > 0 || has(self.space) && size(self.space) > 0": (
+        lambda it: it.get("dimensions") != 0 or bool(it.get("space"))
     ),
     "size(self.family) <= 39 && self.family.matches('^[a-z]')": (
         lambda it: len(it["family"]) <= 39 and it["family"][:1].islower()

@@ -38,13 +38,16 @@ log = logging.getLogger(__name__)
 
 
 class Lines(Protocol):
-    """Text that many append to and read, in one order. Both methods raise StoreUnavailable or StoreRefused."""
+    """Text that many append to and read, in one order. Every method raises StoreUnavailable or StoreRefused."""
 
     def append(self, name: str, lines: list[str]) -> None:
         """Append lines, on disk when it returns. Args: name: Of these very lines; repeating it changes nothing."""
 
     def read(self) -> list[str]:
         """Return the lines appended since the last read, by whoever."""
+
+    def clear(self) -> None:
+        """Forget all lines, once nobody appends any more; none is no error."""
 
 
 class FileLines:
@@ -79,6 +82,13 @@ class FileLines:
         self._offset += len(whole)
         return whole.decode().splitlines()
 
+    def clear(self) -> None:
+        """Remove the file."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"the journal {self._path}: {error}") from error
+
 
 class LogbookLines:
     """Lines at the logbook; see `Lines`."""
@@ -101,6 +111,10 @@ class LogbookLines:
             self._next = page.next
             if page.next >= page.end:
                 return found
+
+    def clear(self) -> None:
+        """Forget them by one request."""
+        ask(self._client, "DELETE", self._path)
 
 
 class Journal(BaseJournalBackend):

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from belay_api.rollout import Metric
 from belay_api.units import format_instant
 from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
+from belay_operator.engine import logbook
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.source import PollerContext
@@ -182,14 +183,9 @@ async def _ask(context: PollerContext, poll: Poll, *, etag: str | None) -> Stati
     """Return the logbook's next answer. Raises: LogbookDown."""
     # A first question is answered at once; with an etag the logbook waits for news.
     query = poll.query | ({"etag": etag, "wait": f"{WAIT.total_seconds():g}"} if etag else {})
-    token = context.token()
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    timeout = aiohttp.ClientTimeout(
-        total=(WAIT + SLACK if etag else SLACK).total_seconds(), connect=SLACK.total_seconds()
-    )
+    within = WAIT + SLACK if etag else SLACK
     try:
-        url = f"{(context.settings.logbook_url or '').rstrip('/')}{poll.path}"
-        async with context.http.get(url, params=query, headers=headers, timeout=timeout) as answer:
+        async with logbook.request(context, "GET", poll.path, within=within, connect=SLACK, params=query) as answer:
             body = await answer.read()
     except (aiohttp.ClientError, TimeoutError) as error:
         raise LogbookDown(f"the logbook does not answer ({type(error).__name__})") from error

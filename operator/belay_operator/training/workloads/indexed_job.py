@@ -6,9 +6,9 @@ RLTrainingJob ──owns──▶ Job `<name>-a<attempt>` ──owns──▶ po
 The Job counts: retries of each index, how many must succeed and may fail, the deadline, and what an exit code means.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from belay_api import names
@@ -20,6 +20,7 @@ from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.specs import InvalidSpec
 from belay_operator.training import build
+from belay_operator.training.clock import seconds_left
 from belay_operator.training.observed import Observed, SeedView, WorkloadEnd, WorkloadView
 from belay_operator.training.workloads.trainer_pod import TrainerPod, trainer_pods
 
@@ -44,10 +45,14 @@ class IndexedJob:
         """Return how many indexes there are."""
         return spec.seeds.count
 
-    def changeable(self, spec: RLTrainingJobSpec, *, suspended: bool) -> dict[str, Any]:
-        """Return the fields of the Job that follow what may change in the training's spec."""
-        seeds = spec.seeds
-        return {"suspend": suspended, "parallelism": min(seeds.parallelism or seeds.count, seeds.count)}
+    def at_once(self, spec: RLTrainingJobSpec) -> int:
+        """Return how many of them are at work at once."""
+        return min(spec.seeds.parallelism or spec.seeds.count, spec.seeds.count)
+
+    def changeable(self, spec: RLTrainingJobSpec, *, suspended: bool, seconds_left: int | None) -> dict[str, Any]:
+        """Return the fields of the Job that follow what may change in the training's spec and status."""
+        limit = {} if seconds_left is None else {"activeDeadlineSeconds": seconds_left}
+        return {"suspend": suspended, "parallelism": self.at_once(spec), **limit}
 
     def ends(self, observed: Observed) -> dict[str, Any]:
         """Return the fields of the Job that say when it is over."""
@@ -65,7 +70,14 @@ class IndexedJob:
             )
 
     def view(
-        self, owner: Owner, spec: RLTrainingJobSpec, reader: Reader, *, attempt: int, suspended: bool
+        self,
+        owner: Owner,
+        spec: RLTrainingJobSpec,
+        reader: Reader,
+        *,
+        attempt: int,
+        suspended: bool,
+        seconds_left: int | None,
     ) -> WorkloadView:
         """See `Workload.view`."""
         name = build.workload_name(owner.name, attempt, searching=self.searching)
@@ -74,11 +86,13 @@ class IndexedJob:
             return WorkloadView(KIND, name, exists=job is not None)
         annotations = job["metadata"].get("annotations") or {}
         edited = build.is_edited(annotations, spec)
-        status, wanted = job.get("status") or {}, self.changeable(spec, suspended=suspended or edited)
+        status = job.get("status") or {}
+        wanted = self.changeable(spec, suspended=suspended or edited, seconds_left=seconds_left)
         held = {"suspend": False, **job["spec"]}
         outdated = any(held.get(name, value) != value for name, value in wanted.items())
         pods = trainer_pods(reader.owned("Pod", job["metadata"]["uid"]))
         whole = reader.whole(KIND, owner.namespace, name) if outdated else None
+        end, paused_at = _end(status), _paused_at(status)
         return WorkloadView(
             kind=KIND,
             name=name,
@@ -91,9 +105,11 @@ class IndexedJob:
             at_rest=held["suspend"] and all(pod.view.phase in ("Succeeded", "Failed") for pod in pods),
             annotations=annotations,
             spec=whole and whole["spec"],
-            end=_end(status),
+            end=end,
             ending=_ending(status),
             started_at=min((pod.started_at for pod in pods if pod.started_at is not None), default=None),
+            runs_since=None if end or paused_at else _instant(status.get("startTime")),
+            stopped_at=end.at if end else paused_at,
             seeds=_seeds(self.count(spec), status, pods),
             cannot_be_made=None if pods else reader.fact("creation", owner.namespace, owner.name),
             cannot_start=_cannot_start(pods, reader.fact("starting", owner.namespace, owner.name)),
@@ -103,14 +119,13 @@ class IndexedJob:
     def objects(self, observed: Observed) -> tuple[Manifest, ...]:
         """See `Workload.objects`. Hardly a field of a Job may change, and its pods' template least of all."""
         held = observed.workload.spec
-        changed = self.changeable(observed.spec, suspended=observed.suspended)
-        body = self._new(observed) if held is None else {**held, **changed}
+        body = self._new(observed) if held is None else {**held, **self._changeable(observed)}
         return (build.workload_object(observed, API_VERSION, KIND, body),)
 
     def _new(self, observed: Observed) -> dict[str, Any]:
         spec = observed.spec
-        body: dict[str, Any] = {
-            **self.changeable(spec, suspended=observed.suspended),
+        return {
+            **self._changeable(observed),
             "completionMode": "Indexed",
             "completions": self.count(spec),
             "backoffLimitPerIndex": spec.failure.retries_per_seed,
@@ -119,9 +134,10 @@ class IndexedJob:
             "template": build.pod_template(observed),
             **self.ends(observed),
         }
-        if spec.budget.deadline is not None:
-            body["activeDeadlineSeconds"] = max(1, math.ceil(spec.budget.deadline.total_seconds()))
-        return body
+
+    def _changeable(self, observed: Observed) -> dict[str, Any]:
+        left = seconds_left(observed.spec, observed.status)
+        return self.changeable(observed.spec, suspended=observed.suspended, seconds_left=left)
 
 
 def indexes(ranges: str) -> frozenset[int]:
@@ -164,6 +180,17 @@ def _end(status: Mapping[str, Any]) -> WorkloadEnd | None:
         at = failed.get("lastTransitionTime")
         return WorkloadEnd(reason, parse_instant(at or _NEVER), failed.get("message", ""))
     return None
+
+
+def _paused_at(status: Mapping[str, Any]) -> datetime | None:
+    """Return since when the Job's controller takes it for suspended; None: it does not."""
+    conditions = status.get("conditions") or ()
+    paused = (c for c in conditions if c["type"] == "Suspended" and c.get("status") == "True")
+    return next((parse_instant(c.get("lastTransitionTime") or _NEVER) for c in paused), None)
+
+
+def _instant(text: str | None) -> datetime | None:
+    return parse_instant(text) if text else None
 
 
 def _ending(status: Mapping[str, Any]) -> bool:

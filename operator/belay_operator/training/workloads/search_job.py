@@ -23,9 +23,9 @@ class SearchJob(IndexedJob):
         """Return how many workers there are."""
         return max(1, workers(spec))
 
-    def changeable(self, spec: RLTrainingJobSpec, *, suspended: bool) -> dict[str, Any]:
-        """Return the fields of the Job that follow what may change in the training's spec."""
-        return {"suspend": suspended, "parallelism": max(1, workers_at_once(spec))}
+    def at_once(self, spec: RLTrainingJobSpec) -> int:
+        """Return how many of them are at work at once."""
+        return max(1, workers_at_once(spec))
 
     def ends(self, observed: Observed) -> dict[str, Any]:
         """Return nothing: the last workers are waited for, for they may have the best trial."""

@@ -20,11 +20,20 @@ class Workload(Protocol):
         """Raise InvalidSpec for what it cannot run, though the API server let it pass."""
 
     def view(
-        self, owner: Owner, spec: RLTrainingJobSpec, reader: Reader, *, attempt: int, suspended: bool
+        self,
+        owner: Owner,
+        spec: RLTrainingJobSpec,
+        reader: Reader,
+        *,
+        attempt: int,
+        suspended: bool,
+        seconds_left: int | None,
     ) -> WorkloadView:
         """Return what runs the attempt's pods now, and what became of each seed.
 
-        Args: suspended: no pod is to run.
+        Args:
+            suspended: No pod is to run.
+            seconds_left: How long pods may run, from its start or last resume on; None: there is no limit.
         """
 
     def objects(self, observed: Observed) -> tuple[Manifest, ...]:
