@@ -9,7 +9,9 @@ import numpy as np
 
 from belay_trainer.collecting.play import Episode, Log
 from belay_trainer.datasets.columns import COST
-from belay_trainer.files import sync_folder
+from belay_trainer.datasets.parquet import readable
+from belay_trainer.errors import BadConfiguration
+from belay_trainer.files import sync
 
 SUFFIX = ".parquet"
 COMPRESSION = "zstd(3)"
@@ -56,7 +58,11 @@ def said(path: Path) -> str | None:
     """Return what a file says was collected; None: nothing, it is of somebody else."""
     from arro3.io import read_parquet  # noqa: PLC0415
 
-    found: bytes | None = read_parquet(path).schema.metadata.get(SAID.encode())
+    try:
+        with readable(path):
+            found: bytes | None = read_parquet(path).schema.metadata.get(SAID.encode())
+    except BadConfiguration:
+        return None
     return None if found is None else found.decode()
 
 
@@ -72,8 +78,9 @@ def join(parts: Sequence[Path], path: Path, log: Log) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     reader = RecordBatchReader.from_batches(read_parquet(parts[0]).schema, batches())
     write_parquet(reader, temporary, compression=COMPRESSION)
+    sync(temporary)
     temporary.rename(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _rows(values: np.ndarray) -> Any:
@@ -90,6 +97,10 @@ def _following(last: np.ndarray, lengths: list[int]) -> Any:
     """Return `next_observation`: in the last row of each episode, null elsewhere. Args: last: (episodes, *shape)."""
     from arro3.core import Array, list_array  # noqa: PLC0415
 
+    if last.ndim == 1:  # `observation` is one number then, and no list of one
+        numbers = zip(last.tolist(), lengths, strict=True)
+        rows = [row for number, length in numbers for row in [*[None] * (length - 1), number]]
+        return Array(rows, Array.from_numpy(last).type)
     known = np.zeros(sum(lengths), dtype=bool)
     known[np.cumsum(lengths) - 1] = True
     offsets = np.concatenate([[0], np.cumsum(known) * last[0].size]).astype(np.int32)

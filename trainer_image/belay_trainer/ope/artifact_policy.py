@@ -50,7 +50,7 @@ class ArtifactPolicy(HeadPolicy):
         if head.masks:
             raise BadConfiguration(
                 f"policy {folder}: it chooses among the actions that a mask allows (output "
-                f"`{self.manifest.output}`), and a log has no masks: it cannot be judged offline."
+                f"`{self.manifest.output}`), and a log has no masks: it can neither be judged by one nor make one."
             )
         super().__init__(head, action, self._run, greedy=greedy)
 
