@@ -14,7 +14,17 @@ from tests.unit.diagnosis.given import episodes, evaluations, healthy, played, y
 
 from belay_api.reasons import FindingReason as R
 from belay_api.wire import RunEvaluation
-from belay_trainer.diagnosis.chance import ALPHA, ENOUGH_EPISODES, RARE, SELDOM, SOME_EPISODES, at_look, beyond, binomial_tail, learned
+from belay_trainer.diagnosis.chance import (
+    ALPHA,
+    ENOUGH_EPISODES,
+    RARE,
+    SELDOM,
+    SOME_EPISODES,
+    at_look,
+    beyond,
+    binomial_tail,
+    learned,
+)
 from belay_trainer.diagnosis.checks.relapse import relapsed
 from belay_trainer.diagnosis.checks.reward_constant import reward_constant
 from belay_trainer.diagnosis.checks.reward_sign import reward_sign

@@ -294,6 +294,16 @@ def test_bad_input_is_told(
     assert not (tmp_path / "log.parquet").exists()
 
 
+def test_a_place_that_cannot_be_written_is_told_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.yaml").write_text(yaml.safe_dump(_spec({"policy": "random"}, episodes=9).dump()))
+    assert main(["collect", "--config", str(tmp_path / "log.yaml"), "--out", "/proc/log.parquet"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("belay-trainer collect: /proc/log.parquet.parts: ")
+    assert told.count("\n") == 1
+
+
 def test_an_artifact_of_another_task_is_refused(countdown: Path) -> None:
     spec = _spec({"policy": str(countdown)}, environment={"id": "CartPole-v1"})
     environment = environments.maker(spec.environment)()

@@ -86,6 +86,8 @@ class _Columns:
         self.source = f"dataset {path}"
         with readable(path):
             self._table = read_parquet(path, batch_size=ROWS).read_all()
+        if not self._table.num_rows:
+            raise BadConfiguration(f"{self.source}: there is no row in it.")
         self.names: list[str] = self._table.column_names
 
     def episodes(self) -> tuple[NDArray[np.intp], tuple[str, ...]]:

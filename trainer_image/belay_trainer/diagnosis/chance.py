@@ -20,8 +20,7 @@ ENOUGH_EPISODES = math.ceil(math.log(ALPHA) / math.log(1 - RARE))
 """688: of so many independent episodes one shows what happens in at least RARE of them, but for ALPHA."""
 SELDOM = 0.05  # of episodes: from what happens less often next to nothing is learned
 SOME_EPISODES = math.ceil(math.log(ALPHA) / math.log(1 - SELDOM))
-"""135: likewise, of what happens in at least SELDOM of them. Where little is played until it is known, as where episodes
-are long, 688 of them would never be seen."""
+"""135: likewise, of what happens in at least SELDOM of them. Where episodes are long 688 would never be seen."""
 FEWEST_EVALUATIONS = 10  # before anything is said about their course
 
 

@@ -29,10 +29,11 @@ def reward_constant(evidence: Evidence) -> Finding | None:
     if not np.isclose(min(returns), max(returns)):
         return None
     among = f", {of_random} of random actions among them," if of_random else ""
+    share = f"{100 * at_most(count):.2g} %"
     return found(
         FindingReason.REWARD_CONSTANT,
         f"All {rewards.count} recorded rewards are {rewards.low:.3g}, and all {count} episodes{among} return "
-        f"{max(returns):.4g}, as evaluations do: anything else is paid in fewer than {100 * at_most(count):.2g} % of episodes.",
+        f"{max(returns):.4g}, as evaluations do: anything else is paid in fewer than {share} of episodes.",
         "Let the reward depend on what is reached; if a goal is just never reached, explore more or pay for coming "
         "nearer.",
     )
