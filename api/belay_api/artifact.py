@@ -24,6 +24,8 @@ from belay_api.outcomes import KnownOutcome
 from belay_api.spaces import ArraySpace, Space
 
 MANIFEST = "manifest.json"
+ONNX_FILE = "policy.onnx"
+TORCHSCRIPT_FILE = "policy.pt"
 CRITIC_FILE = "critic.onnx"
 TRAINING_FILE = "training.zip"
 FORMAT_VERSION: Literal[1] = 1

@@ -114,14 +114,13 @@ class WorstCaseGate(DisturbedGate):
     """Steps along the gradient: 1 is the fast gradient sign method, more are projected gradient descent; unset: 1."""
 
 
+_NO_START = "an edge case says how it begins: set options or kwargs"
+
+
 class EdgeStart(Model):
     """Where episodes begin that are rare."""
 
-    model_config = {
-        "json_schema_extra": rules(
-            rule("has(self.options) || has(self.kwargs)", "an edge case says how it begins: set options or kwargs")
-        )
-    }
+    model_config = {"json_schema_extra": rules(rule("has(self.options) || has(self.kwargs)", _NO_START))}
 
     name: Annotated[str, Field(min_length=1, max_length=63)]
     """For the report."""
@@ -129,6 +128,12 @@ class EdgeStart(Model):
     """`options` of the environment's `reset`."""
     kwargs: FreeForm | None = None
     """Keyword arguments of `gymnasium.make`, over those of `environment.kwargs`."""
+
+    @model_validator(mode="after")
+    def _begins_somehow(self) -> Self:
+        if self.options is None and self.kwargs is None:
+            raise ValueError(_NO_START)
+        return self
 
 
 class EdgeCasesGate(DisturbedGate):

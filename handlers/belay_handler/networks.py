@@ -9,13 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from belay_api.artifact import ArtifactInvalid, Manifest
+from belay_api.artifact import ONNX_FILE, TORCHSCRIPT_FILE, ArtifactInvalid, Manifest
 
 Network = Callable[[np.ndarray], np.ndarray]
 """(batch, *observation) -> (batch, *output)."""
-
-ONNX_FILE = "policy.onnx"
-TORCHSCRIPT_FILE = "policy.pt"
 
 _ONNX_DTYPES = {
     "tensor(float)": np.float32,

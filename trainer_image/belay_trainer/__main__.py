@@ -4,9 +4,19 @@ One file per command in `commands/`.
 """
 
 import argparse
+import errno
 import sys
 
 from belay_trainer.commands import COMMANDS, POD
+
+REFUSED = frozenset(
+    (
+        errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR,
+        errno.EEXIST, errno.ENAMETOOLONG,
+    )
+)  # fmt: skip
+"""What a file system says of a place that a person named: full, read-only, of somebody else, or not there."""
+EXIT_REFUSED = 1  # nothing that was asked for is wrong with it somewhere else, or once there is room
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,7 +24,18 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     named = bool(given) and (given[0] in ("-h", "--help") or not given[0].startswith("-"))
     options = _parser().parse_args(given if named else [POD, *given])
-    return int(options.run(options))
+    try:
+        return int(options.run(options))
+    except OSError as error:
+        # A pod's is the machine's fault, of which the whole story is told.
+        if options.command == POD or error.errno not in REFUSED:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"belay-trainer {options.command}: {where}{error.strerror}. Make room, or name a place that can be used.",
+            file=sys.stderr,
+        )
+        return EXIT_REFUSED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(one)
-        one.set_defaults(run=command.run)
+        one.set_defaults(run=command.run, command=name)
     return parser
 
 

@@ -18,6 +18,8 @@ import torch
 
 from belay_api.artifact import (
     MANIFEST,
+    ONNX_FILE,
+    TORCHSCRIPT_FILE,
     TRAINING_FILE,
     ArtifactInvalid,
     EvaluationReport,
@@ -41,7 +43,7 @@ from belay_trainer.learners.learner import Learner
 from belay_trainer.masks import METHOD, arguments
 from belay_trainer.randomness import untouched
 
-ONNX, TORCHSCRIPT, CONFIG = "policy.onnx", "policy.pt", "config.json"
+ONNX, TORCHSCRIPT, CONFIG = ONNX_FILE, TORCHSCRIPT_FILE, "config.json"
 OPSET = 17
 INPUT, OUTPUT = "observation", "output"
 EPISODES = 4  # played whole through the exported networks

@@ -8,10 +8,10 @@ import numpy as np
 from belay_api.artifact import MANIFEST, ArtifactError, Manifest, file_sha256, verify
 from belay_heads import Head, head_of
 from belay_heads.masked import allowed
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, Diverged
 
 
-class NotFinite(Exception):
+class NotFinite(Diverged):
     """The network answered numbers that are not finite: serving refuses such a request."""
 
 

@@ -14,7 +14,17 @@ from tests.unit.diagnosis.given import episodes, evaluations, healthy, played, y
 
 from belay_api.reasons import FindingReason as R
 from belay_api.wire import RunEvaluation
-from belay_trainer.diagnosis.chance import ALPHA, ENOUGH_EPISODES, RARE, at_look, beyond, binomial_tail, learned
+from belay_trainer.diagnosis.chance import (
+    ALPHA,
+    ENOUGH_EPISODES,
+    RARE,
+    SELDOM,
+    SOME_EPISODES,
+    at_look,
+    beyond,
+    binomial_tail,
+    learned,
+)
 from belay_trainer.diagnosis.checks.relapse import relapsed
 from belay_trainer.diagnosis.checks.reward_constant import reward_constant
 from belay_trainer.diagnosis.checks.reward_sign import reward_sign
@@ -32,6 +42,7 @@ def ever(look: Callable[[int], Evidence], check: Callable[[Evidence], object]) -
 def test_what_a_check_spends_over_all_looks_is_alpha() -> None:
     assert sum(at_look(look) for look in range(1, 10_000)) == pytest.approx(ALPHA, rel=1e-3)
     assert (1 - RARE) ** ENOUGH_EPISODES <= ALPHA < (1 - RARE) ** (ENOUGH_EPISODES - 1)
+    assert (1 - SELDOM) ** SOME_EPISODES <= ALPHA < (1 - SELDOM) ** (SOME_EPISODES - 1)
 
 
 @pytest.mark.parametrize(("tries", "share"), [(12, 0.5), (40, 1 / 11), (300, 0.02)])
@@ -111,18 +122,21 @@ def test_success_that_is_paid_less_is_found() -> None:
         assert found.reason == R.REWARD_SIGN_FLIPPED
 
 
-def test_a_goal_that_one_episode_of_a_hundred_reaches_is_seen_before_rewards_are_called_constant() -> None:
-    rng, trainings, per_look = np.random.default_rng(11), 400, 90
+def test_a_goal_that_one_episode_of_twenty_reaches_is_seen_before_rewards_are_called_constant() -> None:
+    rng, trainings, per_look, of_random = np.random.default_rng(11), 400, 40, 100
     false = 0
     for _ in range(trainings):
-        reached = rng.random(per_look * LOOKS) < RARE
+        by_chance = float((rng.random(of_random) < SELDOM).any())
+        reached = rng.random(per_look * LOOKS) < SELDOM
 
-        def look(number: int, reached: np.ndarray = reached) -> Evidence:
+        def look(number: int, reached: np.ndarray = reached, by_chance: float = by_chance) -> Evidence:
             seen = reached[: per_look * number]
-            high = float(seen.any())
             ends = episodes(np.full(len(seen), 50), returns=seen, terminated=False)
-            rewards = Rewards(50 * len(seen), low=0.0, high=high, mean=float(seen.mean()) / 50)
-            return healthy(rewards=rewards, episodes=ends, reach={"return": (0.0, high)})
+            # Rewards of single timesteps are those of collection alone, and `reach` is of all that was played.
+            rewards = Rewards(50 * len(seen), low=0.0, high=float(seen.any()), mean=float(seen.mean()) / 50)
+            random = {"return": played(by_chance / of_random, std=0.0, episodes=of_random)}
+            reach = {"return": (0.0, max(by_chance, float(seen.any())))}
+            return healthy(rewards=rewards, episodes=ends, random=random, reach=reach)
 
         false += ever(look, reward_constant)
     assert false <= most_by_chance(trainings, ALPHA)

@@ -29,7 +29,18 @@ SEEN = [
         ),
     ),
     (R.REWARD_SIGN_FLIPPED, healthy(episodes=episodes(success=BOTH, returns=LENGTHS - 30 * BOTH))),
-    (R.REWARD_CONSTANT, healthy(episodes=episodes(FIXED, terminated=False), reach={"return": (50.0, 50.0)})),
+    (
+        R.REWARD_CONSTANT,
+        healthy(episodes=episodes(FIXED, terminated=False), random={}, reach={"return": (50.0, 50.0)}),
+    ),
+    (
+        R.REWARD_CONSTANT,  # of episodes so long that few are recorded: those of random actions are known as well
+        young(
+            episodes=episodes(FIXED[:35], terminated=False),
+            random={"return": played(50.0, std=0.0, episodes=100)},
+            reach={"return": (50.0, 50.0)},
+        ),
+    ),
     (R.TERMINAL_REWARD_MISSING, healthy(rewards=ZERO, episodes=episodes(paid=0.0), reach={"return": (0.0, 0.0)})),
     (R.TERMINAL_REWARD_MISSING, young(rewards=ZERO, episodes=episodes(LENGTHS[:90], paid=0.0, success=BOTH[:90]))),
     (
@@ -102,7 +113,12 @@ NOT_SEEN = {
     ),
     "success_by_surviving": young(episodes=episodes(LENGTHS[:90], success=LENGTHS[:90] > 40)),
     "success_that_returns_more": healthy(episodes=episodes(success=BOTH, returns=LENGTHS + 30 * BOTH)),
-    "few_constant_episodes": young(rewards=ZERO, episodes=episodes(np.full(90, 50), paid=0.0, terminated=False)),
+    "few_constant_episodes": young(
+        rewards=ZERO,
+        episodes=episodes(np.full(34, 50), paid=0.0, terminated=False),
+        random={"return": played(0.0, std=0.0, episodes=100)},
+        reach={"return": (0.0, 0.0)},
+    ),
     "a_reward_that_only_evaluations_found": healthy(
         rewards=ZERO, episodes=episodes(FIXED, paid=0.0, terminated=False), reach={"return": (0.0, 1.0)}, values=None
     ),

@@ -14,12 +14,13 @@ from arro3.io import read_parquet
 from trainer_support import make_config
 
 from belay_api.artifact import EvaluationReport
+from belay_api.spaces import BoxSpace
 from belay_trainer import datasets, environments
 from belay_trainer.__main__ import main
 from belay_trainer.collecting.collect import Collected, collect
 from belay_trainer.collecting.collection import CollectionSpec
 from belay_trainer.collecting.play import play
-from belay_trainer.collecting.policies import player_of
+from belay_trainer.collecting.policies import Uniform, player_of
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import Evaluations, export
@@ -143,6 +144,21 @@ def test_truncated_episodes_have_what_followed(tmp_path: Path) -> None:
     np.testing.assert_allclose(following[:, 0], before[:, 0] + 0.02 * before[:, 1], rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["log.parquet", "log"])
+def test_observations_that_are_one_choice_are_written_and_read(name: str, tmp_path: Path) -> None:
+    lake = {"id": "FrozenLake-v1", "wrappers": [{"name": "TimeLimit", "kwargs": {"max_episode_steps": 5}}]}
+    spec = _spec({"policy": "random"}, environment=lake, episodes=30)
+    collect(spec, tmp_path / name)
+    dataset, _ = datasets.read(tmp_path / name)
+    assert dataset.observations.shape == (dataset.timesteps,)
+    assert dataset.observations.dtype.kind == "i"
+    following, known = dataset.follows()
+    assert known.all()
+    assert (~dataset.terminated).any()
+    before, after = (np.divmod(places, 4) for places in (dataset.observations[dataset.starts[1:] - 1], following))
+    assert (sum(np.abs(one - other) for one, other in zip(before, after, strict=True)) <= 1).all(), "one step away"
+
+
 @pytest.mark.parametrize(("parts", "there"), [(1, 100), (2, 200), (3, 250)])  # in the middle, and before the end
 def test_a_cut_changes_no_byte(tmp_path: Path, parts: int, there: int) -> None:
     spec = _spec({"policy": "random"}, {"policy": "layered_tasks:always", "epsilon": 0.5})
@@ -171,8 +187,8 @@ def test_the_summary_has_means_and_standard_errors_by_policy(tmp_path: Path) -> 
     lengths = np.diff(datasets.read(tmp_path / "log.parquet")[0].starts)
     error = lengths.std(ddof=1) / np.sqrt(30)
     assert done.summary == (
-        f"layered_tasks:always: 30 episodes, return {lengths.mean():.3g} ± {error:.3g}, "
-        f"cost.heat {lengths.mean() / 2:.3g} ± {error / 2:.3g}, cost.wear 10.0 ± 0.0.",
+        f"layered_tasks:always: 30 episodes, return {lengths.mean():.3g} (standard error {error:.3g}), "
+        f"cost.heat {lengths.mean() / 2:.3g} (standard error {error / 2:.3g}), cost.wear 10.0 (standard error 0.0).",
     )
 
 
@@ -202,6 +218,14 @@ def test_another_collection_in_the_same_place_is_refused(tmp_path: Path) -> None
     collect(_spec({"policy": "random"}, episodes=10), out)
     with pytest.raises(BadConfiguration, match="log.parquet holds another collection"):
         collect(_spec({"policy": "random"}, episodes=10, seed=1), out)
+
+
+@pytest.mark.parametrize("name", ["log.parquet", "log"])
+def test_what_is_no_dataset_is_left_alone(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"PAR1 and no more PAR1")
+    with pytest.raises(BadConfiguration, match=f"{name} holds another collection"):
+        collect(_spec({"policy": "random"}, episodes=10), tmp_path / name)
+    assert (tmp_path / name).read_bytes() == b"PAR1 and no more PAR1"
 
 
 # --- what it is good for ----------------------------------------------------------------------------------------------
@@ -251,6 +275,10 @@ def test_a_policy_judged_by_its_own_log_is_worth_what_it_returned(
             lambda it: it["environment"].update(id="panels:Panel-v0", kwargs={"shows": "dict"}, constraints=[]),
             "observations that are one choice or one array, and this task's are Dict.*FlattenObservation",
         ),
+        (
+            lambda it: it["environment"].update(id="panels:Panel-v0", kwargs={"masks": "method"}, constraints=[]),
+            "the task forbids actions.*a dataset has no column",
+        ),
         (lambda it: it["environment"].update(id="tasks:Explosive-v0", constraints=[]), "the reward is inf at step 0"),
     ],
 )
@@ -266,8 +294,24 @@ def test_bad_input_is_told(
     assert not (tmp_path / "log.parquet").exists()
 
 
+def test_a_place_that_cannot_be_written_is_told_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log.yaml").write_text(yaml.safe_dump(_spec({"policy": "random"}, episodes=9).dump()))
+    assert main(["collect", "--config", str(tmp_path / "log.yaml"), "--out", "/proc/log.parquet"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("belay-trainer collect: /proc/log.parquet.parts: ")
+    assert told.count("\n") == 1
+
+
 def test_an_artifact_of_another_task_is_refused(countdown: Path) -> None:
     spec = _spec({"policy": str(countdown)}, environment={"id": "CartPole-v1"})
     environment = environments.maker(spec.environment)()
     with pytest.raises(BadConfiguration, match=r"observations of .* are Box\(2,\).*of the environment Box\(4,\)"):
         player_of(spec.policies[0], environment, field="policies[0]")
+
+
+def test_a_box_without_a_uniform_density_is_refused_before_anything_is_played() -> None:
+    flat = BoxSpace(shape=[2], dtype="float32", low=[0.0, 1.0], high=[1.0, 1.0])
+    with pytest.raises(BadConfiguration, match="the product of its ranges is 0"):
+        Uniform(flat, "policies[0]")

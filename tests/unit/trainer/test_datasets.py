@@ -9,8 +9,10 @@ import pytest
 from arro3.core import Array, DataType
 from dataset_files import columns, lists, minari, parquet
 
+from belay_api.spaces import BoxSpace, DiscreteSpace, Space
 from belay_trainer.datasets import Dataset, read, split
 from belay_trainer.datasets.columns import COLUMNS
+from belay_trainer.datasets.fit import fitted
 from belay_trainer.errors import BadConfiguration
 
 PAGE = Path(__file__).parents[3] / "docs/reference/dataset.md"
@@ -35,6 +37,12 @@ def test_parquet(tmp_path: Path) -> None:
     assert found.ids == ("a", "b")
     assert not found.follows()[1].any()
     assert any("1 of 2 episodes were truncated" in note for note in notes)
+
+
+def test_a_parquet_file_without_rows(tmp_path: Path) -> None:
+    empty = {name: value[:0] for name, value in columns().items()}
+    with pytest.raises(BadConfiguration, match="there is no row in it"):
+        read(parquet(tmp_path / "log.parquet", empty))
 
 
 def test_parquet_rows_may_stand_in_any_order(tmp_path: Path) -> None:
@@ -178,11 +186,60 @@ def test_minari_keeps_the_order_of_its_episodes(tmp_path: Path) -> None:
         ({"propensities": np.array([0.5, 0.0])}, "column `propensity` is 0 at step 1 of episode `episode_1`"),
         ({"rewards": np.array([])}, "`rewards` is empty"),
         ({"actions": np.array([b"left", b"left"])}, "`actions` holds .* wanted numbers"),
+        ({"rewards": np.float64(1)}, "`rewards` holds a single value, wanted numbers, one row a step"),
+        ({"rewards": np.ones((2, 3))}, r"`rewards` has the shape \(2, 3\), wanted one number a step"),
+        ({"terminations": np.zeros((2, 2))}, r"`terminations` has the shape \(2, 2\), wanted one number a step"),
+        ({"propensities": np.ones((2, 3))}, r"`propensities` has the shape \(2, 3\), wanted one number a step"),
     ],
 )  # fmt: skip
 def test_minari_that_cannot_be_used(tmp_path: Path, changed: dict, said: str) -> None:
     with pytest.raises(BadConfiguration, match=said.replace("?", r"\?")):
         read(minari(tmp_path / "log.hdf5", **changed))
+
+
+def test_a_column_of_one_number_a_row_is_that_number(tmp_path: Path) -> None:
+    """As programs write it that keep everything as (rows, numbers)."""
+    second = {
+        "rewards": np.array([[4.0], [5.0]]),
+        "terminations": np.array([[False], [False]]),
+        "truncations": np.array([[False], [True]]),
+        "propensities": np.array([[1.0], [0.75]]),
+    }
+    check_both_episodes(read(minari(tmp_path / "log.hdf5", **second))[0])
+
+
+def test_an_hdf5_file_that_is_damaged_inside(tmp_path: Path) -> None:
+    path = tmp_path / "log.hdf5"
+    with h5py.File(path, "w") as file:
+        group = file.create_group("episode_0")
+        group.create_dataset("observations", data=np.random.default_rng(0).normal(size=(5_000, 2)), compression="gzip")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] + bytes(64) + whole[len(whole) // 2 + 64 :])
+    with pytest.raises(BadConfiguration, match="no HDF5 file, or a torn one"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("space", "shown", "said"),
+    [
+        (
+            DiscreteSpace(n=4),
+            [0.0, 1.0, 4.0, 2.0, 3.0],
+            r"holds \[4.0\] at step 2 of episode `a`.*whole numbers from 0 to 3",
+        ),
+        (DiscreteSpace(n=9), [0.0, 0.5, 4.0, 2.0, 3.0], r"holds \[0.5\] at step 1 of episode `a`"),
+        (
+            BoxSpace(shape=[1], dtype="uint8", low=[0.0], high=[255.0]),
+            [0.0, 0.25, 0.5, 0.75, 1.0],
+            r"holds \[0.25\] at step 1 of episode `a`, the policy's observations are whole numbers from 0 to 255",
+        ),
+    ],
+)
+def test_observations_that_the_space_cannot_hold(tmp_path: Path, space: Space, shown: list[float], said: str) -> None:
+    """A picture that was logged in parts of 1 would be all black."""
+    found, _ = read(parquet(tmp_path / "log.parquet", columns(observation=np.array(shown))))
+    with pytest.raises(BadConfiguration, match=said):
+        fitted(found, space, DiscreteSpace(n=2), name="log.parquet")
 
 
 def test_hdf5_of_another_layout(tmp_path: Path) -> None:

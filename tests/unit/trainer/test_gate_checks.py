@@ -1,6 +1,8 @@
 """Each kind of gate on policies and worlds whose right answer can be worked out by hand."""
 
 import math
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Evaluator, Stopped
 from belay_trainer.export import TORCHSCRIPT
 from belay_trainer.served import ServedPolicy, read_artifact
+from belay_trainer.validation.checks import latency
 from belay_trainer.validation.checks.robustness import Noisy
 from belay_trainer.validation.checks.worst_case import Attacked
 from belay_trainer.validation.gates import GateResult, check_gates, run_gates
@@ -217,7 +220,27 @@ def test_no_violation_in_100_episodes_proves_fewer_than_3_percent(right: Path) -
     result = run(right, {"constraints": {"maxViolations": 0}})
     assert (only(result).verdict, only(result).value) == (Verdict.PASS, 0.0)
     assert "in 0 of 100 episodes" in result[0].measured.notes[0]
-    assert "fewer than 3 % of all" in result[0].measured.notes[0]
+    assert 2.9 < _proved(result) < 3.0
+
+
+def test_what_is_proved_is_told_of_all_looks(right: Path) -> None:
+    """Of 400 episodes without a violation, at the third look: each look has a third of the error."""
+    result = run(right, {"constraints": {"maxRate": "1%", "episodes": 100}})
+    assert (only(result).verdict, only(result).episodes) == (Verdict.NOT_ENOUGH_SAMPLES, 400)
+    assert _proved(result) == pytest.approx(100 * (1 - (0.05 / 3) ** (1 / 400)), abs=0.03)
+    assert _proved(result) == pytest.approx(only(result).high, abs=0.005)
+
+
+def test_where_every_episode_has_a_violation_nothing_less_is_proved(right: Path) -> None:
+    result = run(right, {"constraints": {"maxViolations": 0, "episodes": 20}}, edge=9.0)
+    assert "in 20 of 20 episodes" in result[0].measured.notes[0]
+    assert _proved(result) == 100.0
+
+
+def _proved(results: list[GateResult]) -> float:
+    """In how many percent of all episodes there is a violation at most."""
+    [found] = re.findall(r"at most ([\d.]+) % of all", results[0].measured.notes[0])
+    return float(found)
 
 
 def test_violations_are_counted_where_they_happen(right: Path) -> None:
@@ -293,6 +316,21 @@ def test_latency_is_held_to_its_limits(right: Path) -> None:
     assert 1e-3 < p50.low <= p50.value <= p50.high < 1000.0
     assert (p50.limit, p50.unit) == (1000.0, "ms")
     assert "policy.onnx on one thread" in result[0].measured.notes[0]
+
+
+def test_a_slow_network_is_asked_often_enough_for_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latency, "LONGEST_S", 0.0)
+    seconds = latency.time_calls(lambda: None, stop=lambda: False)
+    assert len(seconds) == latency.FEWEST
+    for confidence in (0.5, 0.95, 0.999):
+        found = latency.judge("p99", seconds, share=0.99, limit=timedelta(seconds=1), confidence=confidence)
+        assert found.verdict is Verdict.PASS
+
+
+def test_too_few_calls_are_told_as_that() -> None:
+    found = latency.judge("p99", np.full(200, 0.1), share=0.99, limit=timedelta(seconds=1), confidence=0.95)
+    assert found.verdict is Verdict.NOT_ENOUGH_SAMPLES
+    assert "so few calls have no upper bound" in found.message
 
 
 # --- all together -----------------------------------------------------------------------------------------------------

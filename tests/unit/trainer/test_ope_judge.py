@@ -99,6 +99,14 @@ def test_a_policy_that_seldom_does_what_was_logged() -> None:
     assert "are worth" in found.reason
 
 
+@pytest.mark.parametrize("episodes", [1, 19])
+def test_a_log_of_a_few_episodes_is_told_as_that(episodes: int) -> None:
+    """One episode has no standard error: that its ratios do not average 1 says nothing of the policy."""
+    assert f"there are {episodes} logged episodes, wanted 20 at least" in reasons(
+        judged(LOG.take(range(episodes))), list(ESTIMATORS)
+    )
+
+
 def test_wrong_propensities_are_found() -> None:
     even = replace(LOG, propensities=np.full(LOG.timesteps, 0.3))
     assert "`propensity` is not the probability" in reasons(judged(even), BY_WEIGHTS)

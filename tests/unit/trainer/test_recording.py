@@ -11,6 +11,7 @@ from PIL import Image
 from trainer_support import ENVIRONMENT, Pods, make_config
 
 from belay_api.artifact import MANIFEST, Manifest
+from belay_trainer.__main__ import main
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.artifact_policy import ArtifactPolicy
 from belay_trainer.recording import PICTURES_S, WIDTH, record
@@ -66,6 +67,13 @@ def test_what_draws_no_pictures_is_refused(artifact: Path, tmp_path: Path) -> No
     task = task_of(whole, id="tasks:Countdown-v0", kwargs=None)
     with pytest.raises(BadConfiguration, match="tasks:Countdown-v0 draws no pictures"):
         record(whole, task, tmp_path / "episode.gif", seed=0)
+
+
+def test_a_seed_that_is_none_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["record", "policy", "--out", "episode.gif", "--seed", "-1"])
+    assert ended.value.code == 2
+    assert "wanted a whole number from 0 on" in capsys.readouterr().err
 
 
 def test_a_file_that_cannot_move_is_refused_at_once(artifact: Path) -> None:

@@ -243,7 +243,7 @@ def test_what_cannot_be_trained_is_told_at_once(algorithm: str, environment: dic
 
 
 def test_parts_have_no_common_scale() -> None:
-    with pytest.raises(BadConfiguration, match=r"normalize.observation: .* have several parts"):
+    with pytest.raises(BadConfiguration, match=r"normalize.observation: .* have several parts.*FlattenObservation"):
         build(_run("parts by key", normalize={"observation": True}))
     assert build(_run("parts by key", normalize={"reward": True}))
 

@@ -95,6 +95,7 @@ REFUSED = {
     "a misspelt kind": ("[perfomance: {minReturn: 1}]", (), "did you mean 'performance'?"),
     "a misspelt field": ("[performance: {minReturns: 1}]", (), "gates[0].performance.minReturns"),
     "no limit": ("[performance: {}]", (), "a gate without a limit passes nothing: set minReturn, betterThan"),
+    "a start like any other": ("[edgeCases: {starts: [{name: x}], minReturn: 1}]", (), "set options or kwargs"),
     "no YAML": ("[", (), "cannot be read"),
     "no such environment": ("[performance: {minReturn: 1}]", ("--environment", "CartPole-v9"), "CartPole"),
     "kwargs that are no object": ("[performance: {minReturn: 1}]", ("--environment-kwargs", "3"), "wanted an object"),

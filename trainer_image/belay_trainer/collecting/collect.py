@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from belay_trainer import environments
+from belay_trainer import environments, masks
 from belay_trainer.collecting import minari, parquet
 from belay_trainer.collecting.collection import CollectionSpec
 from belay_trainer.collecting.play import Episode, Log, play
@@ -76,6 +76,7 @@ def _prepare(spec: CollectionSpec) -> tuple[list[Player], Log]:
     environments.check_wrappers(probe)
     environments.check_arrays(probe, "environment: a dataset holds")
     environments.try_out(probe)
+    _check_unmasked(probe)
     check_keys(probe, spec.environment)
     players = [player_of(one, probe, field=f"policies[{place}]") for place, one in enumerate(spec.policies)]
     probe.close()
@@ -86,6 +87,16 @@ def _prepare(spec: CollectionSpec) -> tuple[list[Player], Log]:
     }
     names = tuple(one.name for one in spec.environment.constraints)
     return players, Log(probe.observation_space, probe.action_space, names, json.dumps(said, sort_keys=True))
+
+
+def _check_unmasked(environment: environments.Environment) -> None:
+    """Check that every action may be tried. Raises: BadConfiguration."""
+    if environment.has_wrapper_attr(masks.METHOD):
+        raise BadConfiguration(
+            f"environment.id: the task forbids actions ({masks.METHOD}()), and a dataset has no column that tells "
+            "which: what was forbidden would look like what was never tried. Collect where a forbidden action is "
+            "allowed and does nothing."
+        )
 
 
 def _play(numbers: range, spec: CollectionSpec, players: list[Player]) -> list[Episode]:

@@ -20,7 +20,7 @@ from belay_trainer.collecting.play import Log
 from belay_trainer.datasets import parquet
 from belay_trainer.datasets.columns import COST
 from belay_trainer.datasets.hdf5 import MINARI_FILE, PREFIX
-from belay_trainer.files import sync_folder
+from belay_trainer.files import sync
 
 VERSION = "0.5.4"  # whose layout it is
 METADATA_FILE = MINARI_FILE.with_name("metadata.json")
@@ -68,8 +68,10 @@ def join(parts: Sequence[Path], folder: Path, log: Log) -> None:
         SAID: log.said,
     }
     (temporary / METADATA_FILE).write_text(json.dumps(metadata, indent=1) + "\n")
+    for written in (file, temporary / METADATA_FILE):
+        sync(written)
     temporary.rename(folder)
-    sync_folder(folder.parent)
+    sync(folder.parent)
 
 
 def _episodes(part: Path, log: Log) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Any]]]:

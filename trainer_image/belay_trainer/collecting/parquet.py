@@ -10,7 +10,9 @@ import numpy as np
 from belay_trainer.collecting.play import Episode, Log
 from belay_trainer.datasets.arrow import COMPRESSION, following, rows
 from belay_trainer.datasets.columns import COST
-from belay_trainer.files import sync_folder
+from belay_trainer.datasets.parquet import readable
+from belay_trainer.errors import BadConfiguration
+from belay_trainer.files import sync
 
 SUFFIX = ".parquet"
 SAID = "belay.collection"
@@ -56,7 +58,11 @@ def said(path: Path) -> str | None:
     """Return what a file says was collected; None: nothing, it is of somebody else."""
     from arro3.io import read_parquet  # noqa: PLC0415
 
-    found: bytes | None = read_parquet(path).schema.metadata.get(SAID.encode())
+    try:
+        with readable(path):
+            found: bytes | None = read_parquet(path).schema.metadata.get(SAID.encode())
+    except BadConfiguration:
+        return None
     return None if found is None else found.decode()
 
 
@@ -72,5 +78,6 @@ def join(parts: Sequence[Path], path: Path, log: Log) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     reader = RecordBatchReader.from_batches(read_parquet(parts[0]).schema, batches())
     write_parquet(reader, temporary, compression=COMPRESSION)
+    sync(temporary)
     temporary.rename(path)
-    sync_folder(path.parent)
+    sync(path.parent)

@@ -9,6 +9,7 @@ import numpy as np
 
 from belay_trainer.collecting.collection import CollectionSpec
 from belay_trainer.collecting.policies import Player
+from belay_trainer.environments import cap
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import ENDLESS
 from belay_trainer.wrapping.costs import read_costs
@@ -75,7 +76,7 @@ def play(number: int, spec: CollectionSpec, players: list[Player], environment: 
         actions.append(np.array(action))
         rewards.append(float(reward))
         costs.append(read_costs(spec.environment.constraints, info))
-        ended = terminated or truncated or len(rewards) >= ENDLESS
+        ended = terminated or truncated or (len(rewards) >= ENDLESS and not cap(environment))
     return Episode(
         number=number,
         policy=spec.policies[chosen].label,

@@ -72,7 +72,13 @@ class Uniform:
                 "wrapper around the environment that has bounds, or take another policy."
             )
         self._low, self._high = (np.array(end, np.float64).reshape(action.shape) for end in (action.low, action.high))
-        self._propensity = float(1 / np.prod(self._high - self._low))
+        size = float(np.prod(self._high - self._low))
+        if not 0 < size < np.inf:
+            raise BadConfiguration(
+                f"{field}: a uniform density over {action} would be no number, for the product of its ranges is "
+                f"{size:g}: leave out numbers of an action that cannot vary, or bound them more narrowly, in a wrapper."
+            )
+        self._propensity = 1 / size
 
     def act(self, observation: Any, generator: np.random.Generator) -> Any:
         """See `Player`."""

@@ -37,4 +37,5 @@ def _mean(totals: np.ndarray) -> str:
     """Return a mean with its standard error, which one episode does not have."""
     if len(totals) == 1:
         return number(float(totals[0]))
-    return f"{number(float(totals.mean()))} ± {number(float(totals.std(ddof=1) / np.sqrt(len(totals))))}"
+    error = number(float(totals.std(ddof=1) / np.sqrt(len(totals))))
+    return f"{number(float(totals.mean()))} (standard error {error})"

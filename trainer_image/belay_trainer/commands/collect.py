@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, TrainerError
 
 HELP = "log episodes of policies, as a dataset with propensities"
 EXIT_STOPPED = 130
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Play, write, check, and return the exit code."""
     try:
         return _collect(options)
-    except BadConfiguration as error:
+    except TrainerError as error:
         print(f"belay-trainer collect: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, TrainerError
 
 HELP = "judge a policy by logged episodes of another one"
 EXIT_JUDGED = 0
@@ -37,8 +37,8 @@ def run(options: argparse.Namespace) -> int:
     """Judge, print, write, and return the exit code."""
     try:
         return _evaluate(options)
-    except BadConfiguration as error:
-        print(f"evaluate-offline: {error}", file=sys.stderr)
+    except TrainerError as error:
+        print(f"belay-trainer evaluate-offline: {error}", file=sys.stderr)
         return error.exit_code
 
 

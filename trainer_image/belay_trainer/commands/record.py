@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import TrainerError
 
 HELP = "record an episode of a policy as a GIF"
 FORMATS = (".gif", ".webp", ".png")
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is recorded, and where to."""
     parser.add_argument("policy", metavar="DIR", type=Path, help="the folder of an artifact")
     parser.add_argument("--out", metavar="FILE", type=_moving, required=True, help=f"ends in {', '.join(FORMATS)}")
-    parser.add_argument("--seed", type=int, help="of the reset (default: the first it was measured at, or 0)")
+    parser.add_argument("--seed", type=_seed, help="of the reset (default: the first it was measured at, or 0)")
     parser.add_argument("--environment", metavar="ID", help="Gymnasium id (default: what it was trained for)")
     parser.add_argument("--environment-kwargs", metavar="JSON", help="keyword arguments of gymnasium.make")
 
@@ -37,11 +37,17 @@ def run(options: argparse.Namespace) -> int:
         measured = artifact.manifest.evaluation
         seed = options.seed if options.seed is not None else measured.first_seed if measured else 0
         recorded = record(artifact, task, options.out, seed=seed)
-    except BadConfiguration as error:
+    except TrainerError as error:
         print(f"belay-trainer record: {error}", file=sys.stderr)
         return error.exit_code
     print(f"{options.out}, from seed {seed}: {played(recorded)}")
     return 0
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r}, wanted a whole number from 0 on")
+    return int(text)
 
 
 def _moving(text: str) -> Path:

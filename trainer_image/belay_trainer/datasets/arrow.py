@@ -22,6 +22,10 @@ def following(last: np.ndarray, lengths: Sequence[int]) -> Any:
     """Return `next_observation`: in the last row of each episode, null elsewhere. Args: last: (episodes, *shape)."""
     from arro3.core import Array, list_array  # noqa: PLC0415
 
+    if last.ndim == 1:  # `observation` is one number then, and no list of one
+        numbers = zip(last.tolist(), lengths, strict=True)
+        column = [row for number, length in numbers for row in [*[None] * (length - 1), number]]
+        return Array(column, Array.from_numpy(last).type)
     known = np.zeros(sum(lengths), dtype=bool)
     known[np.cumsum(lengths) - 1] = True
     offsets = np.concatenate([[0], np.cumsum(known) * last[0].size]).astype(np.int32)

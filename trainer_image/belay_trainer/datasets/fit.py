@@ -26,6 +26,7 @@ def fitted(dataset: Dataset, observation: Space, action: Space, *, name: str, ow
     shape = tuple(observation.shape) if observation.kind == "box" else ()
     _check_size(name, "observation", dataset.observations, observation, owner=owner)
     _check_size(name, "action", dataset.actions, action, owner=owner)
+    _check_observations(name, dataset, observation, owner=owner)
     if action.kind == "discrete":
         _check_choices(name, dataset.actions, action, owner=owner)
     elif dataset.discrete:
@@ -74,6 +75,24 @@ def _check_size(name: str, column: str, values: NDArray[Any], space: Space, *, o
             f"dataset {name}: column `{column}` has {found} number{'s' if found != 1 else ''} in a row, the {owner}'s "
             f"{column} space is {space}: was this log made in "
             f"{'the task the policy was trained for' if owner == 'policy' else 'that task'}?"
+        )
+
+
+def _check_observations(name: str, dataset: Dataset, space: Space, *, owner: str) -> None:
+    """Check that the space can hold the observations: they would be cut to whole numbers in silence."""
+    dtype = np.dtype(space.dtype) if space.kind == "box" else np.dtype(np.int64)
+    if dtype.kind == "f":
+        return  # tasks are loose about bounds, and the diagnosis of a training tells of them
+    low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+    if space.kind == "discrete":
+        low, high = space.start, space.start + space.n - 1
+    rows = dataset.observations.reshape(dataset.timesteps, -1)
+    bad = ((rows != np.rint(rows)) | (rows < low) | (rows > high)).any(axis=1)
+    if bad.any():
+        seen = str(rows[np.argmax(bad)].tolist())
+        raise BadConfiguration(
+            f"dataset {name}: column `observation` holds {seen:.60} at {place(dataset, bad)}, the {owner}'s observations "
+            f"are whole numbers from {low} to {high}: log what the {owner} was shown."
         )
 
 

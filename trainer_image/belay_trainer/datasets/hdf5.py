@@ -36,17 +36,16 @@ def read(path: Path) -> Dataset:
     import h5py  # noqa: PLC0415  only where a file is read
 
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
+        with h5py.File(path, "r") as file:
+            names = sorted((name for name in file if _number(name) is not None), key=lambda name: _number(name) or 0)
+            if not names:
+                raise BadConfiguration(
+                    f"dataset {path}: there is no group `{PREFIX}0` in it, only {', '.join(file) or 'nothing'}: wanted "
+                    "Minari's layout. D4RL's flat files are converted by Minari's own scripts."
+                )
+            episodes = [_Episode(file[name], f"dataset {path}: {name}") for name in names]
+    except (OSError, RuntimeError) as error:  # the latter for damage that is met behind the file's head
         raise BadConfiguration(f"dataset {path}: this is no HDF5 file, or a torn one: {error}") from error
-    with file:
-        names = sorted((name for name in file if _number(name) is not None), key=lambda name: _number(name) or 0)
-        if not names:
-            raise BadConfiguration(
-                f"dataset {path}: there is no group `{PREFIX}0` in it, only {', '.join(file) or 'nothing'}: wanted "
-                "Minari's layout. D4RL's flat files are converted by Minari's own scripts."
-            )
-        episodes = [_Episode(file[name], f"dataset {path}: {name}") for name in names]
     return _joined(episodes, names, path)
 
 
@@ -56,7 +55,7 @@ class _Episode:
     def __init__(self, group: "h5py.Group", source: str) -> None:
         self._group, self.source = group, source
         self.observations, self.actions = self._array("observations"), self._array("actions")
-        self.rewards = self._array("rewards").astype(np.float64)
+        self.rewards = self._column("rewards").astype(np.float64)
         length = self.length = len(self.rewards)
         if length == 0:
             raise BadConfiguration(f"{source}: `rewards` is empty: leave this episode out.")
@@ -64,7 +63,7 @@ class _Episode:
         self._check_length("actions", len(self.actions), length)
         ended = {}
         for name in ("terminations", "truncations"):
-            flags = self._array(name).astype(bool)
+            flags = self._column(name).astype(bool)
             self._check_length(name, len(flags), length)
             if flags[:-1].any():
                 raise BadConfiguration(f"{source}: it goes on after `{name}` at step {int(np.argmax(flags))} ended it.")
@@ -75,27 +74,37 @@ class _Episode:
     def _propensities(self) -> NDArray[np.float64] | None:
         group, infos = self._group, self._group.get("infos")
         if "propensities" in group:
-            found = self._array("propensities")
+            found = self._column("propensities")
             self._check_length("propensities", len(found), self.length)
         elif hasattr(infos, "keys") and "propensity" in infos:
-            found = infos["propensity"][()]
+            found = self._column("propensity", infos)
             if len(found) == self.length + 1:
                 found = found[1:]  # the first is what the reset told
             self._check_length("infos/propensity", len(found), self.length)
         else:
             return None
-        return np.asarray(found, dtype=np.float64).reshape(self.length)
+        return found.astype(np.float64)
 
-    def _array(self, name: str) -> NDArray[Any]:
-        if name not in self._group:
-            hint = did_you_mean(name, self._group)
+    def _column(self, name: str, group: "h5py.Group | None" = None) -> NDArray[Any]:
+        """Return a field that is one number a step, (rows,). Args: group: Where it stands; None: in the episode."""
+        found = self._array(name, group)
+        if found.size != len(found):
+            raise BadConfiguration(f"{self.source}: `{name}` has the shape {found.shape}, wanted one number a step.")
+        return found.ravel()
+
+    def _array(self, name: str, group: "h5py.Group | None" = None) -> NDArray[Any]:
+        """Return a field, (rows, ...)."""
+        group = self._group if group is None else group
+        if name not in group:
+            hint = did_you_mean(name, group)
             raise BadConfiguration(f"{self.source}: there is no `{name}` in it; {hint}")
-        found = self._group[name]
+        found = group[name]
         if hasattr(found, "keys"):
             raise BadConfiguration(f"{self.source}: `{name}` is made of {', '.join(found)}: flatten it into one array.")
         values = np.asarray(found[()])
-        if values.dtype.kind not in "biuf":
-            raise BadConfiguration(f"{self.source}: `{name}` holds {values.dtype}, wanted numbers.")
+        if values.dtype.kind not in "biuf" or not values.ndim:
+            held = values.dtype if values.ndim else "a single value"
+            raise BadConfiguration(f"{self.source}: `{name}` holds {held}, wanted numbers, one row a step.")
         return values
 
     def _check_length(self, name: str, found: int, wanted: int) -> None:

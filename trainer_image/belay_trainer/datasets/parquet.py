@@ -4,6 +4,8 @@ Read by arro3, which is the Apache project's Rust reader with nothing around it:
 imported when a file is read.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,25 @@ def read(path: Path) -> Dataset:
     )
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Read a file inside. Raises: BadConfiguration when it is no Parquet file, or a torn or damaged one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(MAGIC))
+            file.seek(max(0, path.stat().st_size - len(MAGIC)))
+            if head != MAGIC or file.read() != MAGIC:
+                raise BadConfiguration(f"dataset {path}: this is no Parquet file, or a torn one: write it again.")
+        yield
+    except BadConfiguration:
+        raise
+    except BaseException as error:
+        # A file damaged inside makes the reader panic, which is no Exception: it has no other way to say so.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise BadConfiguration(f"dataset {path}: it cannot be read, write it again: {error}") from error
+
+
 class _Columns:
     """The table in a file, column by column as arrays."""
 
@@ -63,18 +84,10 @@ class _Columns:
         from arro3.io import read_parquet  # noqa: PLC0415  only where a file is read
 
         self.source = f"dataset {path}"
-        with path.open("rb") as file:
-            head = file.read(len(MAGIC))
-            file.seek(max(0, path.stat().st_size - len(MAGIC)))
-            if head != MAGIC or file.read() != MAGIC:
-                raise BadConfiguration(f"{self.source}: this is no Parquet file, or a torn one: write it again.")
-        try:
+        with readable(path):
             self._table = read_parquet(path, batch_size=ROWS).read_all()
-        except BaseException as error:
-            # A file damaged inside makes the reader panic, which is no Exception: it has no other way to say so.
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-                raise
-            raise BadConfiguration(f"{self.source}: it cannot be read, write it again: {error}") from error
+        if not self._table.num_rows:
+            raise BadConfiguration(f"{self.source}: there is no row in it.")
         self.names: list[str] = self._table.column_names
 
     def episodes(self) -> tuple[NDArray[np.intp], tuple[str, ...]]:

@@ -18,6 +18,9 @@ ALPHA = 0.001
 RARE = 0.01  # of episodes: what happens less often need not have been seen
 ENOUGH_EPISODES = math.ceil(math.log(ALPHA) / math.log(1 - RARE))
 """688: of so many independent episodes one shows what happens in at least RARE of them, but for ALPHA."""
+SELDOM = 0.05  # of episodes: from what happens less often next to nothing is learned
+SOME_EPISODES = math.ceil(math.log(ALPHA) / math.log(1 - SELDOM))
+"""135: likewise, of what happens in at least SELDOM of them. Where episodes are long 688 would never be seen."""
 FEWEST_EVALUATIONS = 10  # before anything is said about their course
 
 
@@ -28,6 +31,15 @@ def at_look(look: int) -> float:
     0.001
     """
     return ALPHA / (look * (look + 1))
+
+
+def at_most(episodes: int) -> float:
+    """Return in which share of episodes, at most, happens what none of so many showed; wrong with probability ALPHA.
+
+    >>> at_most(SOME_EPISODES) < SELDOM, round(at_most(ENOUGH_EPISODES), 4)
+    (True, 0.01)
+    """
+    return 1 - ALPHA ** (1 / episodes)
 
 
 def difference(a: RunEvaluation | Played, b: RunEvaluation | Played) -> float:

@@ -108,10 +108,10 @@ class StableBaselines(ABC):
         task, discount, clip = spec.environment, float(preset.arguments["gamma"]), spec.environment.reward.clip
         around = shaping.around(task, discount=discount, scaled=preset.scaled.reward)
         tasks: VecEnv = environments.vectorised(parts.named(make), preset.copies, around=around)
-        if preset.scaled.observation and not _scalable(probe):
+        if preset.scaled.observation and (why := _unscalable(probe.observation_space)):
             raise BadConfiguration(
-                f"normalize.observation: observations of this task, {probe.observation_space}, have several parts, "
-                "have no scale of their own, or are images, which are scaled anyway: set it to false."
+                f"normalize.observation: observations of this task, {probe.observation_space}, {why}, or set it to "
+                "false."
             )
         if preset.scaled:
             scaled = preset.scaled
@@ -570,9 +570,13 @@ def _sides(space: Any) -> list[int]:
     return sorted(space.shape)[1:]  # the channels are fewer than either side
 
 
-def _scalable(probe: Environment) -> bool:
-    space = probe.observation_space
-    return isinstance(space, spaces.Box) and not is_image_space(space)
+def _unscalable(space: spaces.Space[Any]) -> str | None:
+    """Return why running statistics of observations cannot be kept, and what can be done; None: they can."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return "have several parts, and are scaled as one array: add the wrapper FlattenObservation to it"
+    if not isinstance(space, spaces.Box):
+        return "are choices, which have no scale: make numbers of them in a wrapper"
+    return "are images, which are scaled anyway: leave it out" if is_image_space(space) else None
 
 
 def _shaped(values: Any, *, like: Any) -> Any:

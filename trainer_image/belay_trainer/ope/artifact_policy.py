@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from belay_api.artifact import ONNX_FILE
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.datasets.fit import fitted
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.head_policy import HeadPolicy
 from belay_trainer.served import read_artifact
 
-ONNX = "policy.onnx"
 ROWS = 8_192  # observations in one forward pass
 
 
@@ -30,9 +30,9 @@ class ArtifactPolicy(HeadPolicy):
 
         artifact = read_artifact(folder)
         self.digest, self.manifest, head = artifact.digest, artifact.manifest, artifact.head
-        if ONNX not in {entry.path for entry in self.manifest.files}:
-            raise BadConfiguration(f"policy {folder}: there is no {ONNX} in it, which is what is judged.")
-        session = onnxruntime.InferenceSession(str(folder / ONNX), providers=["CPUExecutionProvider"])
+        if ONNX_FILE not in {entry.path for entry in self.manifest.files}:
+            raise BadConfiguration(f"policy {folder}: there is no {ONNX_FILE} in it, which is what is judged.")
+        session = onnxruntime.InferenceSession(str(folder / ONNX_FILE), providers=["CPUExecutionProvider"])
         if not greedy and not head.stochastic:
             raise BadConfiguration(
                 f"policy {folder}: it has one action for an observation (output `{self.manifest.output}`), so there is "
@@ -50,7 +50,7 @@ class ArtifactPolicy(HeadPolicy):
         if head.masks:
             raise BadConfiguration(
                 f"policy {folder}: it chooses among the actions that a mask allows (output "
-                f"`{self.manifest.output}`), and a log has no masks: it cannot be judged offline."
+                f"`{self.manifest.output}`), and a log has no masks: it can neither be judged by one nor make one."
             )
         super().__init__(head, action, self._run, greedy=greedy)
 

@@ -113,7 +113,7 @@ def judge(
         if not isinstance(fit, Fit):
             estimates.append(Estimate(name, found=None, effective=None, reason=fit))
             continue
-        reason = _against(name, fit, found[name].value, logged, possible)
+        reason = _too_few(logged) or _against(name, fit, found[name].value, logged, possible)
         shown = None if reason else _cut(found[name], possible)
         estimates.append(Estimate(name, shown, fit.effective, reason))
 
@@ -176,6 +176,13 @@ def _possible(logged: Logged, cap: int | None) -> tuple[float, float]:
 def _cut(found: Interval, possible: tuple[float, float]) -> Interval:
     low, high = possible
     return Interval(found.value, min(max(found.low, low), found.value), max(min(found.high, high), found.value))
+
+
+def _too_few(logged: Logged) -> str | None:
+    """So few episodes have no standard error that holds, so that nothing below could tell what is wrong."""
+    if logged.episodes >= LEAST_EPISODES:
+        return None
+    return f"there are {logged.episodes} logged episodes, wanted {LEAST_EPISODES} at least: log more"
 
 
 def _against(name: str, fit: Fit, value: float, logged: Logged, possible: tuple[float, float]) -> str | None:

@@ -116,7 +116,7 @@ def keep_artifact(artifacts: Path, folder: Path, manifest: Manifest) -> str:
             shutil.rmtree(partial, ignore_errors=True)
             if not _intact(target, digest):
                 raise
-        files.sync_folder(artifacts)
+        files.sync(artifacts)
     return name
 
 

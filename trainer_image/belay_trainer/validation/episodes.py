@@ -15,10 +15,10 @@ from belay_api.training import EnvironmentSpec
 from belay_heads.observations import numbers, parts
 from belay_trainer import environments
 from belay_trainer.environments import Environment
-from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Evaluator, Policy
 from belay_trainer.masks import Masking
 from belay_trainer.validation.bounds import Floats
+from belay_trainer.wrapping.info import number
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Recorded(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._see(observation)
         self._keys.update(info)
         for key in self._costs:
-            if key in info and _cost(key, info[key]) > 0:
+            if number(info, key, field="constraints.costs") > 0:
                 self._trace.violations.setdefault(key, []).append(self._step)
         self._step += 1
         return observation, reward, terminated, truncated, info
@@ -139,15 +139,3 @@ class Player:
                 recorded, self._task, episodes=episodes, first_seed=self.first_seed, copies=self._copies
             )
         return self._evaluator
-
-
-def _cost(key: str, value: Any) -> float:
-    try:
-        cost = float(value)
-    except (TypeError, ValueError):
-        cost = np.nan
-    if not np.isfinite(cost):
-        raise BadConfiguration(
-            f"constraints.costs: info[{key!r}] was {value!r}, wanted a number, 0 where nothing is violated."
-        )
-    return cost

@@ -12,7 +12,7 @@ from belay_api.training import EnvironmentSpec
 from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
-from belay_trainer.served import Artifact, NotFinite
+from belay_trainer.served import Artifact
 from belay_trainer.validation.check import Check, Measured
 from belay_trainer.validation.checks import (
     constraints,
@@ -139,7 +139,7 @@ def _size(space: Space) -> tuple[object, ...]:
 def _measured(gate: Gate, subject: Subject) -> Measured:
     try:
         return CHECKS[gate.kind].measure(settings_of(gate), subject)
-    except (NotFinite, Diverged) as error:
+    except Diverged as error:
         return Measured((Measurement(gate.kind, Verdict.FAIL, f"{gate.kind}: {error}"),))
 
 

@@ -71,7 +71,11 @@ def document(validated: Validated, *, pictured: bool) -> Document:
     proved = sum(one.evidence is not None for one in items)
     parts += [
         Heading(f"Checklist: {proved} of {len(items)} are proved"),
-        Table(("category", "claim", "evidence"), [[one.category, one.claim, one.evidence or "none"] for one in items]),
+        Table(
+            ("category", "claim", "evidence"),
+            [[one.category, one.claim, one.evidence or "not proved"] for one in items],
+        ),
+        Paragraph("What is not proved counts for nothing. No person can sign an item in its place yet."),
         Heading("How it was validated"),
         Paragraph(
             f"Policy {validated.artifact.digest}, {manifest.algorithm or 'of an algorithm that is not known'}, in "

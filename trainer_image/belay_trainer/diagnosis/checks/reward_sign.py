@@ -11,15 +11,13 @@ import numpy as np
 
 from belay_api.findings import Finding
 from belay_api.reasons import FindingReason
-from belay_trainer.diagnosis.chance import ALPHA, ENOUGH_EPISODES, at_look
+from belay_trainer.diagnosis.chance import ENOUGH_EPISODES, SOME_EPISODES, at_look
 from belay_trainer.diagnosis.evidence import Evidence
 from belay_trainer.diagnosis.finding import found
 
 SOON = 0.1  # of the cap: an episode of random actions that is over by then did not need any skill to end
 ALL = 0.99  # of episodes
 COSTS = 0.5  # of the mean: where the cheapest timestep costs less, staying alive may well pay
-FEWEST = math.ceil(math.log(ALPHA) / math.log(1 - 0.05))
-"""135: of so many ends one shows a reward that one in twenty brings, but for ALPHA."""
 FEWEST_OF_EACH = 10  # successes and failures, for the normal approximation of their ranks
 _ADVICE = "Turn the sign of the reward round, or pay for every timestep that shall be survived."
 
@@ -89,7 +87,7 @@ def _ending_pays(evidence: Evidence) -> Finding | None:
     length, random = evidence.random.get("length"), evidence.random.get("return")
     if rewards is None or episodes is None or cap is None or length is None or random is None:
         return None
-    if len(episodes.lengths) < FEWEST or not episodes.terminated.mean() > ALL:
+    if len(episodes.lengths) < SOME_EPISODES or not episodes.terminated.mean() > ALL:
         return None
     costs = rewards.high < 0 and rewards.high <= COSTS * rewards.mean
     # Beside a penalty for ending that is high enough, surviving pays after all.

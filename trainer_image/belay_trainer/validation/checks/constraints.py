@@ -12,7 +12,7 @@ from belay_trainer.environments import Environment
 from belay_trainer.validation.bounds import Floats, mean_bounds
 from belay_trainer.validation.check import Measured
 from belay_trainer.validation.episodes import Trace
-from belay_trainer.validation.measurement import Measurement, judge_mean
+from belay_trainer.validation.measurement import LOOKS, Measurement, judge_mean
 from belay_trainer.validation.subject import Subject
 
 TITLE = "Constraints"
@@ -78,10 +78,12 @@ def _rate(settings: ConstraintsGate, most: float, subject: Subject) -> Measureme
 def _notes(subject: Subject, settings: ConstraintsGate, episodes: int) -> Iterator[str]:
     traces = subject.reference.traces(episodes)
     violated = _violated(traces, settings.costs)
-    _, most = mean_bounds(violated, low=0.0, high=1.0, alpha=1 - settings.confidence)
+    # Where looks decided how many episodes there are, the bound is of one of so many looks.
+    looks = len(LOOKS) if settings.max_rate is not None else 1
+    _, most = mean_bounds(violated, low=0.0, high=1.0, alpha=(1 - settings.confidence) / looks)
     yield (
         f"A constraint was violated in {int(violated.sum())} of {episodes} episodes. That proves, with "
-        f"{100 * settings.confidence:g} % confidence, only that it is in fewer than {100 * most:.2g} % of all."
+        f"{100 * settings.confidence:g} % confidence, only that it is in at most {100 * most:.3g} % of all."
     )
     for episode in np.flatnonzero(violated)[:SHOWN]:
         where = _timesteps(traces[episode], settings.costs)

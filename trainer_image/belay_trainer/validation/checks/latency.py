@@ -23,7 +23,9 @@ from belay_trainer.validation.subject import Subject
 TITLE = "Latency"
 CALLS = 2_000
 WARM_UP = 100  # calls; the first ones allocate
-LONGEST_S = 20.0  # a network too slow for CALLS is asked as often as it answers by then
+FEWEST = 700  # calls after which time may end it: of fewer, p99 has no upper bound at the highest confidence there is
+LONGEST_S = 20.0  # a network too slow for CALLS is asked as often as it answers by then, and FEWEST times at least, or
+MOST_S = 300.0  # until then
 MS = 1000.0
 
 
@@ -60,7 +62,8 @@ def time_calls(call: Callable[[], object], *, stop: Callable[[], bool], calls: i
         call()
         if number >= WARM_UP:
             taken.append(time.perf_counter() - start)
-        if time.monotonic() - began > LONGEST_S and taken:
+        spent = time.monotonic() - began
+        if taken and (spent > MOST_S or (spent > LONGEST_S and len(taken) >= FEWEST)):
             break
     return np.array(taken)
 
@@ -76,10 +79,11 @@ def judge(name: str, seconds: Floats, *, share: float, limit: timedelta, confide
     most, value = limit.total_seconds() * MS, float(np.quantile(seconds, share)) * MS
     verdict = Verdict.PASS if high <= most else Verdict.FAIL if low > most else Verdict.NOT_ENOUGH_SAMPLES
     sure, kept = f"with {100 * confidence:g} % confidence", f"{name} {most:g} ms"
+    why = "it is too near" if np.isfinite(high) else "so few calls have no upper bound, and there was no time for more"
     words = {
         Verdict.PASS: f"at most {high:.3g} ms {sure}: {kept} is kept.",
         Verdict.FAIL: f"at least {low:.3g} ms {sure}: {kept} is not kept.",
-        Verdict.NOT_ENOUGH_SAMPLES: f"which does not tell whether {kept} is kept: it is too near.",
+        Verdict.NOT_ENOUGH_SAMPLES: f"which does not tell whether {kept} is kept: {why}.",
     }[verdict]
     return Measurement(
         f"latency {name}",
