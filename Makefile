@@ -10,6 +10,7 @@ VENV := $(CACHE)/venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
 PEERS := $(CACHE)/peers
+D3RLPY := $(CACHE)/d3rlpy
 TRACKERS := $(CACHE)/trackers
 export PYTHONPATH := api:operator:trainer_image:handlers:logbook:client:dev/cluster:dev/demo:bench
 CLUSTER := $(PY) -m belay_cluster
@@ -87,6 +88,7 @@ bench: setup ## every benchmark against its range file
 	@$(CLUSTER) build
 	@$(CLUSTER) build --only argo
 	@$(MAKE) --no-print-directory peers || echo "bench/verdict goes on without them"
+	@$(MAKE) --no-print-directory d3rlpy || echo "bench/training/offline goes on without it"
 	@status=0; for run in bench/*/run.py; do echo "== $$(basename $$(dirname $$run))"; $(PY) $$run || status=1; done; exit $$status
 
 $(PEERS)/.installed: pyproject.toml
@@ -97,6 +99,15 @@ $(PEERS)/.installed: pyproject.toml
 
 .PHONY: peers
 peers: $(PEERS)/.installed ## GrowthBook's and Spotify's statistics, for bench-verdict; Python 3.11
+
+$(D3RLPY)/.installed: pyproject.toml
+	@echo "installing d3rlpy, which bench/training/offline is measured beside, into $(D3RLPY), a minute once"
+	@rm -rf $(D3RLPY)
+	@$(PY) dev/install.py d3rlpy --target $(D3RLPY) --python-version 3.13
+	@touch $@
+
+.PHONY: d3rlpy
+d3rlpy: setup $(D3RLPY)/.installed ## d3rlpy for bench-training, where Python is the trainer image's
 
 $(TRACKERS)/.installed: pyproject.toml
 	@echo "installing the clients of MLflow and W&B that tests/long talks to into $(TRACKERS), a minute once"

@@ -3,10 +3,13 @@
 `pip install -e .[dev]` would need a build; the rooms run from the source tree, so only the pins are wanted.
 """
 
+import argparse
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+NO_WHEEL = {"gym"}
 
 
 def pins(extras: dict[str, list[str]], name: str) -> list[str]:
@@ -22,12 +25,28 @@ def pins(extras: dict[str, list[str]], name: str) -> list[str]:
 
 
 def main() -> None:
-    """Install the pins of the extra named on the command line (dev) into this interpreter's environment."""
+    """Install the pins of an extra into this interpreter's environment, or those alone into a folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("extra", nargs="?", default="dev")
+    parser.add_argument("--target", type=Path, help="a folder for the path of an image's Python; its own packages stay")
+    parser.add_argument("--python-version", help="of that Python")
+    options = parser.parse_args()
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-    name = sys.argv[1] if len(sys.argv) > 1 else "dev"
-    wanted = sorted({*project["dependencies"], *pins(project["optional-dependencies"], name)})
+    wanted = set(pins(project["optional-dependencies"], options.extra))
+    if options.target is None:
+        install(*sorted({*project["dependencies"], *wanted}))
+        return
+    # pip takes no source for another Python than its own, so what has no wheel comes by itself: it is Python alone.
+    sources = {one for one in wanted if one.split("==")[0] in NO_WHEEL}
+    place = ("--no-deps", "--upgrade", "--target", str(options.target))
+    install(*place, "--only-binary=:all:", "--python-version", options.python_version, *sorted(wanted - sources))
+    install(*place, *sorted(sources))
+
+
+def install(*arguments: str) -> None:
+    """Call pip."""
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], check=True
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments], check=True
     )
 
 

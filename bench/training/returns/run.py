@@ -1,6 +1,6 @@
 """What a preset is worth: every algorithm on every task, over seeds, beside the zoo's published numbers.
 
-    make bench-returns [ARGS="[--only ALGORITHM[:TASK] ...] [--jobs N]"]
+    make bench-training ARGS="returns [--only ALGORITHM[:TASK] ...] [--jobs N]"
 
 Each training is a training pod's whole life without a logbook: evaluations choose a checkpoint, and the return is
 measured again in 100 episodes that chose nothing. All of `load.yaml` takes hours of a core; what was trained is kept in
@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 LOOKS = 20  # evaluations of a training
 RESULTS = HERE / "results.json"
 
@@ -42,7 +42,7 @@ def main() -> int:
     from ranges import check  # noqa: PLC0415
 
     if find_spec("stable_baselines3") is None:
-        return run_inside(Path(__file__).resolve(), sys.argv[1:])
+        return run_inside([Path(__file__).resolve(), *sys.argv[1:]])
 
     load = yaml.safe_load((HERE / "load.yaml").read_text())
     wanted = [

@@ -1,6 +1,6 @@
 """Off-policy estimates beside the truth: six policies on CartPole, judged by logs of another one.
 
-    make bench-ope [ARGS="--logs N"]
+    make bench-training ARGS="ope [--logs N]"
 
 True values are means of played episodes. For each policy: in how many logs it is judged, how far the headline is from
 the truth where it is, how often its interval holds, and what each estimator says. About four minutes of one core.
@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 sys.path[:0] = [str(ROOT / room) for room in ("bench", "api", "trainer_image")]
 
 from belay_trainer.datasets.dataset import Dataset  # noqa: E402  found only now

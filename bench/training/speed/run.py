@@ -1,6 +1,6 @@
 """What Belay costs a training: the same algorithm, settings, seed and budget as a direct call of Stable-Baselines3.
 
-    make bench-trainer [ARGS=--quick]
+    make bench-training ARGS="speed [--quick]"
 
 Belay's side does what a training pod does: checkpoints to the local disk and to a real logbook over HTTP, greedy
 evaluations, heartbeats. The library does none of it by itself. Evaluations are work and not overhead, so there are two
@@ -37,7 +37,7 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 FIGURES = ("direct", "evaluated", "belay", "without_evaluation")
 BESIDE = {"belay": "evaluated", "without_evaluation": "direct"}  # which of the library's figures is the same work
 
@@ -52,7 +52,7 @@ def main() -> int:
     from ranges import check  # noqa: PLC0415
 
     if find_spec("stable_baselines3") is None:
-        return run_inside(Path(__file__).resolve(), sys.argv[1:])
+        return run_inside([Path(__file__).resolve(), *sys.argv[1:]])
 
     load = yaml.safe_load((HERE / "load.yaml").read_text())
     with tempfile.TemporaryDirectory() as name, _logbook(Path(name)) as url:
