@@ -1,5 +1,5 @@
-"""What is put around an environment: wrappers, the costs it is held to, the reward that is learned from, and what is
-drawn anew for each episode.
+"""An environment, and what is put around it: wrappers, the costs it is held to, the reward that is learned from, and
+what is drawn anew for each episode.
 
 Wrappers and draws are part of the task: a policy is trained, measured and served in it. Costs stand beside the reward
 and change nothing. The reward that is learned from is the training's alone: every return that is told is the task's.
@@ -14,6 +14,7 @@ from belay_api.units import FreeForm
 
 NAMED_OUTCOMES = ("return", "length", "success")
 """Outcomes of an episode that are no costs."""
+MOST_COPIES = 256
 MOST_CONSTRAINTS = 8  # each stands in the last word of a pod, which has 4,096 bytes
 OWN_REWARD = "reward"
 """The environment's own reward among the components of the one that is learned from."""
@@ -117,6 +118,71 @@ class RewardSpec(Model):
     def shapes(self) -> bool:
         """Whether rewards are made otherwise than the environment makes them."""
         return bool(self.components) or self.potential is not None
+
+
+class VectorSpec(Model):
+    """How many copies of the environment one seed steps at once."""
+
+    count: Annotated[int, Field(ge=1, le=MOST_COPIES)] | None = None
+    """Copies stepped in one process; unset: as the algorithm's preset for the environment has it."""
+
+
+class RewardRange(Model):
+    """Between what the reward of every single timestep lies; an end that is not set is not known."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule("has(self.low) || has(self.high)", "rewardRange has at least one end: set low, high or both"),
+            rule(
+                "!has(self.low) || !has(self.high) || self.low <= self.high",
+                "rewardRange.low is above rewardRange.high, and no reward could lie between them: exchange them",
+            ),
+        )
+    }
+
+    low: float | None = None
+    """No reward is below."""
+    high: float | None = None
+    """No reward is above."""
+
+
+class EnvironmentSpec(Model):
+    """The task to learn."""
+
+    id: Annotated[str, Field(min_length=1, max_length=253)]
+    """Gymnasium id such as `CartPole-v1`; `package.module:Id-v0` imports the module first."""
+    kwargs: FreeForm = Field(default_factory=dict)
+    """Keyword arguments of `gymnasium.make`."""
+    wrappers: Annotated[list[WrapperSpec], Field(max_length=32)] = Field(default_factory=list)
+    """Layers around the environment, the innermost first. They are part of the task: the served policy takes what the
+    outermost shows, and whoever asks it has them around the own environment as well."""
+    randomize: Annotated[dict[str, DrawSpec], Field(max_length=32)] = Field(default_factory=dict)
+    """What is drawn anew for each episode, by keyword argument of the environment or else by attribute: domain
+    randomisation. Each has one of `uniform: [low, high]`, `log: [low, high]` and `choice: [...]`. Training and
+    evaluations both draw, each from reset seeds of its own."""
+    constraints: Annotated[
+        list[ConstraintSpec],
+        Field(
+            max_length=MOST_CONSTRAINTS,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = Field(default_factory=list)
+    """Costs that are counted beside the reward. They change nothing that is learned, unless `reward` names them."""
+    reward: RewardSpec = RewardSpec()
+    """The reward that is learned from; unset: the environment's own."""
+    vector: VectorSpec = VectorSpec()
+    """Parallel copies for collection; evaluation has copies of its own."""
+    reward_range: RewardRange | None = None
+    """What the reward of one timestep can be. With the environment's cap on timesteps it makes certain between what
+    every return lies, and rollouts of its policies are judged within that. Unset: what the environment's attribute
+    `reward_range` says, if it has one. A reward outside fails the training."""
+
+
+class EvaluationVectorSpec(Model):
+    """How many copies of the environment are evaluated in."""
+
+    count: Annotated[int, Field(ge=1, le=MOST_COPIES)] | None = None
+    """Copies played side by side, each a further environment in memory; unset: 16."""
 
 
 class CostPlace(Model):

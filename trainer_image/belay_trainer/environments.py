@@ -15,8 +15,9 @@ from gymnasium.wrappers.utils import RunningMeanStd
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from belay_api.environment import MOST_COPIES, EnvironmentSpec, RewardRange
 from belay_api.spaces import DiscreteSpace, array_space, space_model
-from belay_api.training import MOST_COPIES, EnvironmentSpec, RewardRange, RLTrainingJobSpec
+from belay_api.training import RLTrainingJobSpec
 from belay_heads.observations import numbers, parts, shape
 from belay_trainer import masks
 from belay_trainer.errors import BadConfiguration, Diverged

@@ -16,9 +16,10 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from belay_api.artifact import EvaluationReport
+from belay_api.environment import EnvironmentSpec
 from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_return
 from belay_api.spaces import space_model
-from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
+from belay_api.training import MOST_EPISODES, EvaluationSpec
 from belay_heads.observations import numbers, parts
 from belay_trainer import environments, masks
 from belay_trainer.environments import Environment

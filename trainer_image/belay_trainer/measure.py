@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from belay_api.artifact import EvaluationReport
 from belay_api.dataset import ChosenBy, Floor, OfflineEstimate
+from belay_api.environment import EnvironmentSpec
 from belay_api.outcomes import KnownOutcome
-from belay_api.training import EnvironmentSpec
 from belay_trainer import environments
 from belay_trainer.config import Run
 from belay_trainer.evaluate import Evaluation, Evaluator

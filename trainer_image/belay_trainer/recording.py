@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.spaces import space_model
-from belay_api.training import EnvironmentSpec
 from belay_heads.observations import numbers, parts
 from belay_trainer import environments, masks
 from belay_trainer.environments import Environment

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from belay_api.training import EnvironmentSpec, RLTrainingJobSpec
+from belay_api.environment import EnvironmentSpec
+from belay_api.training import RLTrainingJobSpec
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import CONFIG
 from belay_trainer.served import Artifact

@@ -119,7 +119,8 @@ def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
         tmp_path, budget={"steps": 12_000}, algorithm={"dqn": {}}, evaluation={"every": 500, "episodes": 5}
     )
     trained.learner.take(trained.best.weights)
-    from belay_api.training import EnvironmentSpec, EvaluationSpec
+    from belay_api.environment import EnvironmentSpec
+    from belay_api.training import EvaluationSpec
     from belay_trainer.environments import maker
 
     task = EnvironmentSpec(id="CartPole-v1")

@@ -9,8 +9,9 @@ from test_evaluate import Always
 from trainer_support import make_config
 
 from belay_api.artifact import Manifest
+from belay_api.environment import EnvironmentSpec
 from belay_api.summary import aggregate
-from belay_api.training import EnvironmentSpec, SeedStatus
+from belay_api.training import SeedStatus
 from belay_api.wire import RunProgress
 from belay_trainer.config import Run
 from belay_trainer.environments import maker

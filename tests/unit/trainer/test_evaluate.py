@@ -8,7 +8,8 @@ import tasks  # noqa: F401 - registers its environments
 import torch
 from trainer_support import make_config
 
-from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
+from belay_api.environment import EnvironmentSpec
+from belay_api.training import MOST_EPISODES, EvaluationSpec
 from belay_trainer import evaluate
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment, maker

@@ -11,9 +11,9 @@ import pytest
 from linear_policies import FIRST_SEED, PUSH, SEEN, TWO, artifact
 from tasks import Sides
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import Gate
 from belay_api.reasons import Verdict
-from belay_api.training import EnvironmentSpec
 from belay_trainer.environments import TRAINING_SEEDS, maker
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Evaluator, Stopped

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trainer_support import make_config
 
-from belay_api.training import MOST_COPIES, MOST_EPISODES, EnvironmentSpec, EvaluationSpec, TrainingReport
+from belay_api.environment import MOST_COPIES, EnvironmentSpec
+from belay_api.training import MOST_EPISODES, EvaluationSpec, TrainingReport
 from belay_trainer.config import Run
 from belay_trainer.environments import TRAINING_SEEDS, reset_seeds
 from belay_trainer.evaluate import RANDOM_EPISODES, Evaluator

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from belay_api.training import EnvironmentSpec
+from belay_api.environment import EnvironmentSpec
 from belay_trainer.environments import maker
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.runtime import importable

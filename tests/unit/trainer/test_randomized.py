@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from belay_api.training import EnvironmentSpec
+from belay_api.environment import EnvironmentSpec
 from belay_trainer.environments import Environment, maker, reset_seeds
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.wrapping.randomized import INFO

@@ -6,9 +6,9 @@ import pytest
 from trainer_support import Pods, make_config
 
 from belay_api.artifact import MANIFEST
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import Gate
 from belay_api.reasons import Verdict
-from belay_api.training import EnvironmentSpec
 from belay_trainer import environments
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.recording import record

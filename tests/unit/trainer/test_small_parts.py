@@ -13,7 +13,8 @@ import pytest
 import torch
 from trainer_support import LogbookServer, make_config, until
 
-from belay_api.training import EnvironmentSpec, TrainingReport
+from belay_api.environment import EnvironmentSpec
+from belay_api.training import TrainingReport
 from belay_api.wire import RunProgress
 from belay_trainer.__main__ import main
 from belay_trainer.commands import pod

@@ -9,8 +9,7 @@ import pytest
 from trainer_support import make_config
 
 from belay_api.artifact import EvaluationReport, verify
-from belay_api.environment import WrapperSpec
-from belay_api.training import EnvironmentSpec
+from belay_api.environment import EnvironmentSpec, WrapperSpec
 from belay_trainer import environments
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment

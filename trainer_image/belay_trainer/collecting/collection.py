@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from belay_api.crd import structural
+from belay_api.environment import EnvironmentSpec
 from belay_api.model import Model
-from belay_api.training import EnvironmentSpec
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.local.manifest import documents, shape_faults
 

@@ -28,8 +28,9 @@ from pydantic import ValidationError
 
 from belay_api import names
 from belay_api.artifact import Manifest, Output
+from belay_api.environment import EnvironmentSpec
 from belay_api.policy import ArtifactSpec
-from belay_api.training import MOST_EPISODES, EnvironmentSpec
+from belay_api.training import MOST_EPISODES
 from belay_trainer.errors import BadConfiguration, TrainerError
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from belay_api.artifact import MANIFEST, EvaluationReport, Manifest, file_entries
+from belay_api.environment import EnvironmentSpec
 from belay_api.outcomes import KnownOutcome
-from belay_api.training import EnvironmentSpec, EvaluationSpec
+from belay_api.training import EvaluationSpec
 from belay_heads import Head, head_of
 from belay_trainer import environments
 from belay_trainer.critic import Critic, write_critic

@@ -14,8 +14,8 @@ import numpy as np
 from gymnasium import spaces
 
 from belay_api.dataset import DatasetSpec, LoggedActions
+from belay_api.environment import EnvironmentSpec
 from belay_api.spaces import BoxSpace, DiscreteSpace, Space, space_model
-from belay_api.training import EnvironmentSpec
 from belay_trainer import datasets, environments
 from belay_trainer.datasets import split
 from belay_trainer.datasets.dataset import Dataset

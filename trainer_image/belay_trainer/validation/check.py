@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from belay_api.training import EnvironmentSpec
+from belay_api.environment import EnvironmentSpec
 from belay_trainer.environments import Environment
 from belay_trainer.validation.bounds import Floats
 from belay_trainer.validation.measurement import Measurement

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import DisturbedGate
-from belay_api.training import EnvironmentSpec
 from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration

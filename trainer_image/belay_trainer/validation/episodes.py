@@ -10,8 +10,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.spaces import space_model
-from belay_api.training import EnvironmentSpec
 from belay_heads.observations import numbers, parts
 from belay_trainer import environments
 from belay_trainer.environments import Environment

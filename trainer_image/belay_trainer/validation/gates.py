@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import LONGEST, Gate, GateFailure, Validation
 from belay_api.reasons import Verdict
 from belay_api.spaces import BoxSpace, Space, space_model
-from belay_api.training import EnvironmentSpec
 from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged

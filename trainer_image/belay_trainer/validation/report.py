@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.reasons import Verdict
-from belay_api.training import EnvironmentSpec
 from belay_trainer import files
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table, as_json, page, write
 from belay_trainer.served import Artifact

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.outcomes import KnownOutcome
 from belay_api.spaces import space_model
-from belay_api.training import MOST_EPISODES, EnvironmentSpec, EvaluationSpec
+from belay_api.training import MOST_EPISODES, EvaluationSpec
 from belay_heads.observations import numbers, parts
 from belay_trainer import environments
 from belay_trainer.environments import Environment

@@ -12,8 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from belay_api.environment import OWN_REWARD
-from belay_api.training import EnvironmentSpec
+from belay_api.environment import OWN_REWARD, EnvironmentSpec
 from belay_api.words import did_you_mean
 from belay_trainer.errors import BadConfiguration
 

@@ -19,8 +19,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from belay_api.environment import OWN_REWARD, RewardSpec
-from belay_api.training import EnvironmentSpec
+from belay_api.environment import OWN_REWARD, EnvironmentSpec, RewardSpec
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.wrapping.costs import Costed
 from belay_trainer.wrapping.info import number

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import ConstraintsGate
 from belay_api.reasons import Verdict
-from belay_api.training import EnvironmentSpec
 from belay_api.words import did_you_mean
 from belay_trainer.environments import Environment
 from belay_trainer.validation.bounds import Floats, mean_bounds

@@ -1,7 +1,7 @@
 """What is left of the return where the world behaves otherwise than in training?"""
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import DynamicsGate
-from belay_api.training import EnvironmentSpec
 from belay_trainer.environments import Environment
 from belay_trainer.validation.check import Measured
 from belay_trainer.validation.elsewhere import World, fit_worlds, measure_worlds

@@ -1,7 +1,7 @@
 """What does the policy return from starts that are rare?"""
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import EdgeCasesGate
-from belay_api.training import EnvironmentSpec
 from belay_trainer.environments import Environment
 from belay_trainer.validation.check import Measured
 from belay_trainer.validation.elsewhere import World, fit_worlds, measure_worlds

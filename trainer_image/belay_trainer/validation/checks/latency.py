@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import numpy as np
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import LatencyGate
 from belay_api.reasons import Verdict
-from belay_api.training import EnvironmentSpec
 from belay_trainer.environments import Environment
 from belay_trainer.evaluate import Stopped
 from belay_trainer.validation.bounds import Floats, quantile_bounds

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import PerformanceGate
-from belay_api.training import EnvironmentSpec
 from belay_trainer.environments import Environment, cap
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Uniform

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import NoiseUnit, RobustnessGate
-from belay_api.training import EnvironmentSpec
 from belay_trainer.environments import Environment
 from belay_trainer.evaluate import Policy
 from belay_trainer.validation.bounds import Floats

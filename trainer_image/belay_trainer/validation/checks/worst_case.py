@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from belay_api.artifact import Manifest
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import WorstCaseGate
 from belay_api.reasons import Verdict
 from belay_api.spaces import BoxSpace
-from belay_api.training import EnvironmentSpec
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Policy
