@@ -4,7 +4,7 @@ from importlib import import_module
 
 import numpy as np
 
-from belay_api.training import EnvironmentSpec
+from belay_api.environment import EnvironmentSpec
 from belay_trainer.environments import maker
 from belay_trainer.evaluate import Evaluator, Policy, Uniform
 
