@@ -64,6 +64,16 @@ print(json.dumps({"ids": sorted(ids), "points": points}))
 """
 
 
+REFUSES = """
+import json
+from mlflow.exceptions import RestException
+from belay_trainer.trackers.mlflow import MLflow
+client = MLflow({"settings": {}, "run": {}})
+codes = "REQUEST_LIMIT_EXCEEDED", "TEMPORARILY_UNAVAILABLE", "PERMISSION_DENIED", "INVALID_PARAMETER_VALUE"
+print(json.dumps({code: client.refuses(RestException({"error_code": code, "message": ""})) for code in codes}))
+"""
+
+
 def life(opening: dict[str, Any], steps: range, *, killed_once: Callable[[], bool] | None = None) -> None:
     """Feed one life of a seed, which ends by itself, or is killed once something is so."""
     child = subprocess.Popen([str(PYTHON), "-m", "belay_trainer.trackers.child"], stdin=subprocess.PIPE, env=ENV)
@@ -142,6 +152,31 @@ def test_wandb_offline_has_one_run_and_each_point_once(tmp_path: Path) -> None:
     assert found["ids"] == ["uid-0"]
     assert [step for step, _ in found["points"]] == list(range(1, 51))
     assert dict(map(tuple, found["points"]))[30] == {"loss": 15.0, "return": 30.0}
+
+
+def test_a_seed_killed_in_an_evaluation_tells_what_it_returned(tmp_path: Path) -> None:
+    """Whose row the client had not sent yet: one of a timestep goes out when the next one begins."""
+    opening = {
+        "kind": "wandb",
+        "settings": {"project": "belay", "mode": "offline"},
+        "run": RUN,
+        "folder": str(tmp_path),
+    }
+    told = tmp_path / "told"
+    life(opening, range(1, 31), killed_once=lambda: told.exists() and told.read_text() == "29")
+    life(opening, range(21, 51))
+    points = dict(map(tuple, read(READ_WANDB, str(tmp_path))["points"]))
+    assert points[30] == {"loss": 15.0, "return": 30.0}
+    assert [step for step in range(30, 51) if step not in points] == []
+
+
+def test_a_server_with_too_many_requests_is_asked_again() -> None:
+    assert read(REFUSES, "") == {
+        "REQUEST_LIMIT_EXCEEDED": False,
+        "TEMPORARILY_UNAVAILABLE": False,
+        "PERMISSION_DENIED": True,
+        "INVALID_PARAMETER_VALUE": True,
+    }
 
 
 def test_a_server_that_is_down_is_said_once(tmp_path: Path) -> None:

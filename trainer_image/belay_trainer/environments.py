@@ -105,15 +105,14 @@ def try_out(environment: Environment) -> None:
             raise TypeError(
                 f"step() returned {len(stepped)} values, wanted (observation, reward, terminated, truncated, info)"
             )
-        _check_answer(environment, started[0], "reset()")
-        _check_answer(environment, stepped[0], "step()")
-        if not math.isfinite(float(stepped[1])):
-            raise ValueError(f"step() paid a reward of {stepped[1]}, wanted a finite number")
     except USER_FAULTS as error:
         raise BadConfiguration(
             f"environment.id: the first reset and step failed: {type(error).__name__}: {error}. Environments of Gym's "
             "old API need a wrapper that speaks Gymnasium's (`shimmy` has one)."
         ) from error
+    _check_shown(environment, started[0], "reset()")
+    _check_shown(environment, stepped[0], "step()")
+    _check_paid(stepped[1])
 
 
 def cap(environment: Environment) -> int | None:
@@ -221,16 +220,33 @@ def _made(spec: EnvironmentSpec, drawn: Mapping[str, Any]) -> Environment:
     return _WholeSwitches(task) if isinstance(task.action_space, gymnasium.spaces.MultiBinary) else task
 
 
-def _check_answer(environment: Environment, observation: Any, who: str) -> None:
-    """Check that an observation is of the declared shape. Raises: what a wrong one leads to."""
+def _check_shown(environment: Environment, observation: Any, who: str) -> None:
+    """Check that an observation is of the declared shape; how large its numbers are the diagnosis looks at.
+
+    Raises: BadConfiguration.
+    """
     space = space_model(environment.observation_space)
-    found, wanted = numbers(observation, parts(space)), shape(space)
-    if found.shape != wanted:
-        raise ValueError(f"{who} shows an observation of shape {found.shape}, and observation_space declares {wanted}")
+    wanted = f"environment.id: {who} shows another observation than its space declares"
+    try:
+        found = numbers(observation, parts(space))
+    except USER_FAULTS as error:
+        raise BadConfiguration(
+            f"{wanted}, {environment.observation_space}: {type(error).__name__}: {error}."
+        ) from error
+    if found.shape != shape(space):
+        raise BadConfiguration(f"{wanted}: its shape is {found.shape}, wanted {shape(space)}.")
     if isinstance(space, DiscreteSpace) and not 0 <= int(found) - space.start < space.n:
-        raise ValueError(
-            f"{who} shows the observation {found}, and observation_space declares {space.n} from {space.start}"
-        )
+        raise BadConfiguration(f"{wanted}: it is {found}, wanted one of {space.n} from {space.start} on.")
+
+
+def _check_paid(reward: Any) -> None:
+    """Check that a reward is a finite number. Raises: BadConfiguration."""
+    try:
+        finite = math.isfinite(reward)
+    except TypeError:
+        finite = False
+    if not finite:
+        raise BadConfiguration(f"environment.id: step() paid a reward of {reward!r}, wanted a finite number.")
 
 
 def _any_action(environment: Environment, observation: Any, info: dict[str, Any]) -> Any:

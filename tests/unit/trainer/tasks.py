@@ -52,14 +52,14 @@ class Explosive(Countdown):
 
 
 class Overflowing(Countdown):
-    """Pays infinity from timestep 20 of a copy on: its first steps are well."""
+    """Pays infinity from timestep 5 of a copy on: its first steps are well."""
 
     steps = 0
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = super().step(action)
         self.steps += 1
-        return observation, reward if self.steps < 20 else float("inf"), terminated, truncated, info
+        return observation, reward if self.steps < 5 else float("inf"), terminated, truncated, info
 
 
 class Misshapen(Countdown):

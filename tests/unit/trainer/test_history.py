@@ -3,28 +3,35 @@
 import struct
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from tensorboardX.proto.event_pb2 import Event
-from trainer_support import make_config, task_for
+from trainer_support import StopAfter, make_config, task_for
 
 from belay_trainer.config import Run
+from belay_trainer.errors import Interrupted
+from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.history import CLOSE_S, ROWS, History
+from belay_trainer.keeper import Keeper
 from belay_trainer.learners import LEARNERS
 from belay_trainer.learners.actions import ACTION, of_actions
 from belay_trainer.learners.gradients import GradientNorms
 from belay_trainer.metrics import METRICS, named
 from belay_trainer.session import tracking_patience_s
 from belay_trainer.stop import Stop
+from belay_trainer.store.folder import FolderStore
 from belay_trainer.trackers.json_lines import JsonLines, Row, read_rows
 from belay_trainer.trackers.tensorboard import TensorBoard
-from belay_trainer.train import build
+from belay_trainer.train import build, train
 
 EARLY = {"learning_starts": 100, "train_freq": 4, "gradient_steps": 4}
+SMALL = {"learning_starts": 50, "train_freq": 4, "gradient_steps": 1, "net_arch": [16], "batch_size": 32}
 EVERYBODY_TELLS = ("collection/return", "collection/length", "learning_rate", "updates")
 ON_POLICY = ("loss", "policy_loss", "value_loss", "explained_variance", "entropy", "value", "gradient_norm")
 CLIPPED = (*ON_POLICY, "kl", "clip_fraction", "clip_range")
@@ -183,6 +190,43 @@ def test_parts_of_a_range_are_counted_as_the_environment_takes_them() -> None:
     assert of_actions(np.array([[np.nan, 0.0]]), box) == {}
     assert of_actions(np.zeros((3, 1)), spaces.Box(-np.inf, np.inf, (1,))) == {}
     assert of_actions(np.zeros((3, 1)), spaces.Discrete(1000)) == {}
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "task", "looks"),
+    [
+        ({"ppo": {"n_steps": 8, "n_epochs": 2}}, "CartPole-v1", 30),
+        ({"dqn": SMALL}, "CartPole-v1", 300),
+        ({"sac": SMALL}, "Pendulum-v1", 300),
+    ],
+)
+def test_a_training_that_was_cut_has_the_curves_of_one_that_was_not(
+    tmp_path: Path, algorithm: dict[str, Any], task: str, looks: int
+) -> None:
+    spec = {"environment": {"id": task}, "algorithm": algorithm, "budget": {"steps": 400}}
+    run = Run(make_config(**spec, evaluation={"every": 200, "episodes": 1}, checkpoint={"every": 100}), 0, 0)
+
+    def curves(root: Path, *stops: Stop) -> list[Row]:
+        for stop in stops:
+            keeper = Keeper(root / "here", FolderStore(root, claim="c", seed="u/0"), keep=2)
+            history = History([JsonLines(root / "curves")], budget=400)
+            with suppress(Interrupted):
+                train(
+                    run,
+                    keeper=keeper,
+                    heartbeat=Heartbeat(None, "demo"),
+                    stop=stop,
+                    history=history,
+                    beside_random=False,
+                )
+            keeper.flush(5)
+            keeper.close()
+        rows = read_rows(root / "curves")
+        return [Row(row.step, {k: v for k, v in row.metrics.items() if k != "steps_per_second"}) for row in rows]
+
+    whole = curves(tmp_path / "whole", Stop())
+    assert len(whole) > 6, "too few rows to show anything"
+    assert curves(tmp_path / "cut", StopAfter(looks), Stop()) == whole
 
 
 def test_names_are_told_apart() -> None:

@@ -37,12 +37,12 @@ def _file(folder: Path, **spec: object) -> Path:
     ("task", "words"),
     [
         ("Explosive", r"step\(\) paid a reward of inf, wanted a finite number"),
-        ("Misshapen", r"reset\(\) shows an observation of shape \(3,\), and observation_space declares \(2,\)"),
-        ("Wordy", "could not convert string to float: 'one'"),
+        ("Misshapen", r"reset\(\) shows another observation than .* declares: its shape is \(3,\), wanted \(2,\)"),
+        ("Wordy", r"step\(\) paid a reward of 'one', wanted a finite number"),
     ],
 )
 def test_what_cannot_be_learned_from_is_told_after_one_step(task: str, words: str) -> None:
-    with pytest.raises(BadConfiguration, match=f"environment.id: the first reset and step failed: ValueError: {words}"):
+    with pytest.raises(BadConfiguration, match=f"environment.id: {words}"):
         build(Run(make_config(environment={"id": f"tasks:{task}-v0"}), index=0, seed=0))
 
 

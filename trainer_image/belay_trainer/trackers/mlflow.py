@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 
 IDENTITY = "belay.run"  # tag: MLflow chooses the ids of its runs itself
 MOST_PARAMS, LONGEST_PARAM = 100, 500  # what one call and one value may have, at every version
+PATIENCE = (408, 425, 429)  # answers that ask for it, such as one to too many requests
 
 
 class MLflow:
@@ -49,7 +50,10 @@ class MLflow:
 
     def refuses(self, error: Exception) -> bool:
         """Whether the server has answered, and its answer is no."""
-        return isinstance(error, MlflowException) and 400 <= error.get_http_status_code() < 500
+        if not isinstance(error, MlflowException):
+            return False
+        status = error.get_http_status_code()
+        return 400 <= status < 500 and status not in PATIENCE
 
     def close(self) -> None:
         """Say that the run is over; a seed that resumes takes it up again."""
