@@ -81,8 +81,8 @@ TWINS: dict[str, Twin] = {
     "!has(self.deadline) || self.deadline.matches('[1-9]')": (
         lambda it: "deadline" not in it or parse_duration(it["deadline"]) > timedelta(0)
     ),
-    "!has(self.search) || !has(self.algorithm.custom) || has(self.search.space) && size(self.search.space) > 0": (
-        lambda it: "search" not in it or "custom" not in it["algorithm"] or bool(it["search"].get("space"))
+    "!has(self.search) || !has(self.algorithm.custom)": (
+        lambda it: "search" not in it or "custom" not in it["algorithm"]
     ),
     "!has(self.dimensions) || self.dimensions > 0 || has(self.space) && size(self.space) > 0": (
         lambda it: it.get("dimensions") != 0 or bool(it.get("space"))
