@@ -138,6 +138,10 @@ class SeedsSpec(Model):
                 "!has(self.required) || self.required <= self.count",
                 "seeds.required is larger than seeds.count: lower it or raise seeds.count",
             ),
+            rule(
+                "!has(self.parallelism) || self.parallelism > 0",
+                "seeds.parallelism is at least 1: to have all pods save and go, set spec.suspend to true",
+            ),
         )
     }
 

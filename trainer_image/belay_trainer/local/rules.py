@@ -67,6 +67,7 @@ TWINS: dict[str, Twin] = {
     "!has(self.low) || !has(self.high) || size(self.low) == size(self.high)": (
         lambda it: "low" not in it or "high" not in it or len(it["low"]) == len(it["high"])
     ),
+    "!has(self.parallelism) || self.parallelism > 0": lambda it: it.get("parallelism", 1) > 0,
     "!has(self.required) || self.required <= self.count": (
         lambda it: "required" not in it or it["required"] <= it["count"]
     ),
