@@ -99,8 +99,8 @@ class SearchSpec(Model):
         "json_schema_extra": rules(
             rule(
                 "!has(self.dimensions) || self.dimensions > 0 || has(self.space) && size(self.space) > 0",
-                "search.dimensions is 0 and search.space is empty, so every trial would be the same: raise dimensions, or "
-                "name settings in space",
+                "search.dimensions is 0 and search.space is empty, so every trial would be the same: raise dimensions, "
+                "or name settings in space",
             )
         )
     }

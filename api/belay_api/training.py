@@ -72,6 +72,10 @@ class SeedsSpec(Model):
                 "!has(self.required) || self.required <= self.count",
                 "seeds.required is larger than seeds.count: lower it or raise seeds.count",
             ),
+            rule(
+                "!has(self.parallelism) || self.parallelism > 0",
+                "seeds.parallelism is at least 1: to have all pods save and go, set spec.suspend to true",
+            ),
         )
     }
 
@@ -266,10 +270,9 @@ class RLTrainingJobSpec(Model):
                 "a search compares returns: name evaluation.environment, to play trials in, or leave search out",
             ),
             rule(
-                "!has(self.search) || !has(self.algorithm.custom)"
-                " || has(self.search.space) && size(self.search.space) > 0",
-                "search.space says what is tried of algorithm.custom, for which there is no ready space: name its kwargs "
-                "there, or leave search out",
+                "!has(self.search) || !has(self.algorithm.custom)",
+                "a search tries the settings of Belay's own algorithms, and algorithm.custom has none that it knows: "
+                "leave search out",
             ),
             *(one for part, model in _EDITABLE.items() for one in edit_rules(part, model)),
             rule(

@@ -37,6 +37,8 @@ def run(
     """Return what to print. Raises: Failed."""
     namespace = namespace or kubectl.namespace()
     training = kubectl.training(namespace, job)
+    if _looks_for_settings(training):
+        raise Failed(_no_seed_yet(training))
     token = kubectl.token(namespace)
     with ExitStack() as stack:
         url = logbook_url or stack.enter_context(kubectl.logbook(system_namespace))
@@ -103,11 +105,28 @@ def _first_seed(training: dict[str, Any]) -> int:
     return first
 
 
-def _nothing_told(training: dict[str, Any]) -> str:
-    name, status = training["metadata"]["name"], training.get("status", {})
-    ready = next((one for one in status.get("conditions", []) if one["type"] == "Ready"), {})
-    words = f"{status.get('phase', 'not begun')}{': ' + ready['message'] if ready.get('message') else ''}"
+def _looks_for_settings(training: dict[str, Any]) -> bool:
+    return "search" in training["spec"] and "searchedAt" not in training.get("status", {})
+
+
+def _no_seed_yet(training: dict[str, Any]) -> str:
+    search = training.get("status", {}).get("search", {})
+    ended = sum(search.get(how, 0) for how in ("finished", "pruned", "failed"))
     return (
-        f"{name} has told the logbook nothing yet, so there is no curve. It is {words}. Its pods tell how far they are "
+        f"{training['metadata']['name']} looks for settings first, so no seed has a curve yet: {ended} of "
+        f"{training['spec']['search']['trials']} trials are over. It is {_state(training)}"
+    )
+
+
+def _state(training: dict[str, Any]) -> str:
+    status = training.get("status", {})
+    ready = next((one for one in status.get("conditions", []) if one["type"] == "Ready"), {})
+    return f"{status.get('phase', 'not begun')}{': ' + ready['message'] if ready.get('message') else ''}"
+
+
+def _nothing_told(training: dict[str, Any]) -> str:
+    return (
+        f"{training['metadata']['name']} has told the logbook nothing yet, so there is no curve. It is "
+        f"{_state(training)}. Its pods tell how far they are "
         "a few seconds after they begin; a job that trained before Belay kept curves has none."
     )

@@ -76,6 +76,10 @@ class Cache:
         """Return namespace and name of every cached object of `kind`."""
         return self._entries[kind].keys()
 
+    def uids(self, kind: str) -> frozenset[str]:
+        """Return the uids of all cached objects of `kind`, without a look into any of them."""
+        return frozenset(entry.uid for entry in self._entries[kind].values())
+
     def serves(self, kind: str) -> bool:
         """Return whether this cluster serves the kind."""
         return kind not in self._missing

@@ -131,8 +131,12 @@ class CachePollerContext:
         """See `PollerContext.events`."""
         return list(await self._client.events(namespace, kind=kind, reason=reason))
 
-    async def uids(self, kind: str, namespace: str) -> frozenset[str]:
-        """See `PollerContext.uids`."""
+    def known_uids(self, kind: str) -> frozenset[str]:
+        """See `PollerContext.known_uids`."""
+        return self._cache.uids(kind)
+
+    async def live_uids(self, kind: str, namespace: str) -> frozenset[str]:
+        """See `PollerContext.live_uids`."""
         found = (one["metadata"]["uid"] async for page in self._client.pages(kind, namespace) for one in page.items)
         return frozenset([uid async for uid in found])
 

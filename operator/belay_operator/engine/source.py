@@ -54,7 +54,10 @@ class PollerContext(Reader, Protocol):
     async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
         """Return the Events of a namespace about objects of `kind`, with that reason. Raises: ApiError."""
 
-    async def uids(self, kind: str, namespace: str) -> frozenset[str]:
+    def known_uids(self, kind: str) -> frozenset[str]:
+        """Return the uids of all cached objects of `kind`, without a look into any of them."""
+
+    async def live_uids(self, kind: str, namespace: str) -> frozenset[str]:
         """Return the uids of the objects of `kind` that a namespace has now, by the API server's own word.
 
         Raises: ApiError.

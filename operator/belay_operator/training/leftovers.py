@@ -58,29 +58,29 @@ class Leftovers:
 
     async def _look(self, context: PollerContext) -> None:
         kept = KeptJobs.model_validate_json(await _ask(context, "GET", f"{API_PREFIX}/jobs")).items
-        now = context.now()
-        missing = [(one.namespace, one.uid) for one in kept if not _known(context, one.namespace, one.uid)]
+        exist, now = context.known_uids(KIND_NAME), context.now()
+        missing = [(one.namespace, one.uid) for one in kept if one.uid not in exist]
         self._missing_since = {job: self._missing_since.get(job, now) for job in missing}
         due = [job for job, since in self._missing_since.items() if now - since >= self._grace]
         for namespace in sorted({namespace for namespace, _ in due}):
-            uids = [uid for of, uid in due if of == namespace]
-            try:
-                alive = await context.uids(KIND_NAME, namespace)  # never destroy on the cache's word
-            except ApiError as error:  # one that is not ours to look at, say
-                log.info("whether trainings of namespace %s exist is not known: %s", namespace, error)
+            await self._remove(context, namespace, [uid for of, uid in due if of == namespace])
+
+    async def _remove(self, context: PollerContext, namespace: str, uids: Iterable[str]) -> None:
+        try:
+            exist = await context.live_uids(KIND_NAME, namespace)  # never destroy on the cache's word
+        except ApiError as error:  # a namespace that is not ours to look at, say
+            log.info("whether trainings of namespace %s exist is not known: %s", namespace, error)
+            return
+        jobs = context.in_namespace("Job", namespace)
+        for uid in uids:
+            if uid in exist or _outlived(jobs, uid):
                 continue
-            for uid in sorted(set(uids) - alive):
-                await _ask(context, "DELETE", f"{API_PREFIX}/namespaces/{namespace}/jobs/{uid}")
-                log.info("training job %s of namespace %s was deleted: its checkpoints are removed", uid, namespace)
+            await _ask(context, "DELETE", f"{API_PREFIX}/namespaces/{namespace}/jobs/{uid}")
+            log.info("training job %s of namespace %s was deleted: its checkpoints are removed", uid, namespace)
 
 
-def _known(context: PollerContext, namespace: str, uid: str) -> bool:
-    """Whether a training exists, or a Job of one that was deleted with `--cascade=orphan`: its pods go on."""
-    trainings = context.in_namespace(KIND_NAME, namespace)
-    return any(one["metadata"]["uid"] == uid for one in trainings) or _runs(context.in_namespace("Job", namespace), uid)
-
-
-def _runs(jobs: Iterable[Mapping[str, Any]], uid: str) -> bool:
+def _outlived(jobs: Iterable[Mapping[str, Any]], uid: str) -> bool:
+    """Whether one of the Jobs is of that training, which was deleted with `--cascade=orphan`: its pods go on."""
     for job in jobs:
         meta = job["metadata"]
         training = (meta.get("labels") or {}).get(names.TRAINING_JOB_LABEL)

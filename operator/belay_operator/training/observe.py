@@ -110,8 +110,8 @@ def _check_draws(spec: RLTrainingJobSpec) -> None:
         for name, draw in environment.randomize.items() if environment is not None else ():
             if sum(value is not None for _, value in draw) != 1:
                 raise InvalidSpec(
-                    f"spec.{field}environment.randomize.{name}: a draw has exactly one of uniform, log and choice, such "
-                    f"as {{uniform: [8, 12]}}. {_ADVICE}"
+                    f"spec.{field}environment.randomize.{name}: a draw has exactly one of uniform, log and choice, "
+                    f"such as {{uniform: [8, 12]}}. {_ADVICE}"
                 )
 
 

@@ -81,8 +81,18 @@ def test_another_metric_of_a_logbook_somewhere_else(
     assert not any("port-forward" in call or "config" in call for call in kubectl.calls)
 
 
+_SEARCHING = {
+    "metadata": {"name": "cartpole", "uid": UID},
+    "spec": {"search": {"trials": 20}},
+    "status": {
+        "phase": "Searching",
+        "search": {"trials": 20, "finished": 3, "pruned": 2, "failed": 0},
+        "conditions": [{"type": "Ready", "message": "Job cartpole-s1 tries 20 settings."}],
+    },
+}
 CANNOT: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
     "nothing told": ({}, ["-n", "nobody"], ["told the logbook nothing yet", "Pending: no node has room"]),
+    "search": ({"get": {"out": json.dumps(_SEARCHING)}}, [], ["5 of 20 trials", "Searching: Job cartpole-s1 tries"]),
     "metric": (
         {},
         ["--metric", "loss"],

@@ -60,7 +60,10 @@ class WorldPollerContext(World):
     def token(self) -> str | None:
         return "token"
 
-    async def uids(self, kind: str, namespace: str) -> frozenset[str]:
+    def known_uids(self, kind: str) -> frozenset[str]:
+        return frozenset(held["metadata"]["uid"] for key, held in self.objects.items() if key[0] == kind)
+
+    async def live_uids(self, kind: str, namespace: str) -> frozenset[str]:
         return frozenset(one["metadata"]["uid"] for one in self.in_namespace(kind, namespace))
 
     async def until(self, true: Callable[[], Any], *, within_s: float = 10.0) -> Any:

@@ -33,11 +33,11 @@ class Context(WorldPollerContext):
     def now(self) -> datetime:
         return self.clock
 
-    async def uids(self, kind: str, namespace: str) -> frozenset[str]:
+    async def live_uids(self, kind: str, namespace: str) -> frozenset[str]:
         self.asked += 1
         if self.refuses:
             raise error_of("GET rltrainingjobs", 403, "Forbidden", "no")
-        return await super().uids(kind, namespace) | self.unlisted
+        return await super().live_uids(kind, namespace) | self.unlisted
 
 
 @asynccontextmanager

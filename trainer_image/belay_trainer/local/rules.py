@@ -67,6 +67,7 @@ TWINS: dict[str, Twin] = {
     "!has(self.low) || !has(self.high) || size(self.low) == size(self.high)": (
         lambda it: "low" not in it or "high" not in it or len(it["low"]) == len(it["high"])
     ),
+    "!has(self.parallelism) || self.parallelism > 0": lambda it: it.get("parallelism", 1) > 0,
     "!has(self.required) || self.required <= self.count": (
         lambda it: "required" not in it or it["required"] <= it["count"]
     ),
@@ -81,8 +82,8 @@ TWINS: dict[str, Twin] = {
     "!has(self.deadline) || self.deadline.matches('[1-9]')": (
         lambda it: "deadline" not in it or parse_duration(it["deadline"]) > timedelta(0)
     ),
-    "!has(self.search) || !has(self.algorithm.custom) || has(self.search.space) && size(self.search.space) > 0": (
-        lambda it: "search" not in it or "custom" not in it["algorithm"] or bool(it["search"].get("space"))
+    "!has(self.search) || !has(self.algorithm.custom)": (
+        lambda it: "search" not in it or "custom" not in it["algorithm"]
     ),
     "!has(self.dimensions) || self.dimensions > 0 || has(self.space) && size(self.space) > 0": (
         lambda it: it.get("dimensions") != 0 or bool(it.get("space"))
