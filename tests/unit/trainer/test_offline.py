@@ -209,6 +209,16 @@ def test_the_logs_scale_is_part_of_the_network() -> None:
     assert torch.equal(served, trained)
 
 
+def test_a_log_of_which_nothing_is_known_to_follow_is_refused(tmp_path: Path) -> None:
+    """Decisions of one timestep that were logged as cut: nobody says that they ended, nor what came next."""
+    cut = columns(
+        episode=list("abcde"), step=np.zeros(5, int), terminated=np.zeros(5, bool), truncated=np.ones(5, bool)
+    )
+    log, _ = datasets.read(parquet(tmp_path / "log.parquet", cut))
+    with pytest.raises(BadConfiguration, match="nothing can be learned from 5 timesteps of 5 episodes"):
+        learn(log, "bc", steps=1)
+
+
 def test_what_follows_is_the_next_row_or_what_was_logged_behind_the_last() -> None:
     log = Dataset(
         observations=np.arange(10.0).reshape(5, 2),

@@ -11,13 +11,14 @@ import pytest
 from trainer_support import make_config
 
 from belay_api.findings import Finding
-from belay_api.summary import interquartile_mean, interval
-from belay_api.training import TrainingReport
+from belay_api.outcomes import RandomReturn
+from belay_api.summary import aggregate, interquartile_mean, interval
+from belay_api.training import ArtifactRef, SeedPhase, SeedStatus, TrainingReport
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.reporting.curves import band, draw, series_of, write_table
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Picture, Table, Verbatim, markdown, page
 from belay_trainer.reporting.result import Result
-from belay_trainer.reporting.sentences import finding_lines, standard_error, told_apart
+from belay_trainer.reporting.sentences import finding_lines, sentences, standard_error, told_apart
 from belay_trainer.reporting.training import document
 from belay_trainer.trackers.json_lines import Row
 
@@ -133,6 +134,17 @@ def test_the_best_of_equal_seeds_is_told_apart_from_random_actions_as_rarely_as_
         errors = [standard_error(spread[of], episodes) for of in (best, -1)]
         wrong += told_apart(mean[best] - mean[-1], errors, chosen_from=seeds)
     assert wrong / reports <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / reports)
+
+
+def test_one_episode_proves_no_difference() -> None:
+    artifact = ArtifactRef(uri="pvc://claim/policy", digest=f"sha256:{'0' * 64}")
+    seed = SeedStatus(
+        index=0, seed=0, phase=SeedPhase.SUCCEEDED, return_=5.0, best_step=9, artifact=artifact,
+        random=RandomReturn(mean=1.0, episodes=1),
+    )  # fmt: skip
+    said = " ".join(sentences(Result(make_config(), {}, aggregate([seed], gated=False), None)))
+    assert "the best policy is 4 above that, which may be chance" in said
+    assert "better" not in said
 
 
 def test_a_policy_that_learned_is_told_apart() -> None:

@@ -89,6 +89,15 @@ def test_the_environment_can_be_another(policy: Path, tmp_path: Path, capsys: py
     assert validate(policy, "[performance: {minReturn: 99}]", tmp_path, "--environment", "tasks:Luck-v0") == 6
 
 
+def test_a_place_for_the_report_that_cannot_be_is_told_before_anything_is_played(
+    policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate(policy, "[performance: {minReturn: 1}]", tmp_path, "--out", "/proc/report") == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("belay-trainer validate: /proc/report: ")
+    assert told.out == ""
+
+
 REFUSED = {
     "no gates": ("[]", (), "has no list of gates"),
     "two kinds in one": ("[{latency: {p50: 1s}, performance: {minReturn: 1}}]", (), "wanted exactly one of"),

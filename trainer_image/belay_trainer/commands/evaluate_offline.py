@@ -54,6 +54,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         raise BadConfiguration(f"--discount is {options.discount:g}, wanted more than 0 and at most 1.")
     if options.seed < 0:
         raise BadConfiguration(f"--seed is {options.seed}, wanted 0 or more.")
+    if options.out is not None:  # before all is judged: a place that cannot be written is told at once
+        options.out.mkdir(parents=True, exist_ok=True)
     policy = ArtifactPolicy(options.policy, greedy=options.actions == "greedy")
     found, notes = datasets.read(options.dataset)
     lineage = policy.manifest.lineage
@@ -80,7 +82,6 @@ def _evaluate(options: argparse.Namespace) -> int:
     )
     print(as_text(judgement, subject))
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
         picture = PICTURE if draw(judgement, options.out / PICTURE) else None
         write(document(judgement, subject, picture=picture), options.out)
         print(f"\nreports are in {options.out}")

@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
         task = task_of(artifact, id=options.environment, kwargs=read_kwargs(options.environment_kwargs))
         measured = artifact.manifest.evaluation
         seed = options.seed if options.seed is not None else measured.first_seed if measured else 0
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         recorded = record(artifact, task, options.out, seed=seed)
     except TrainerError as error:
         print(f"belay-trainer record: {error}", file=sys.stderr)

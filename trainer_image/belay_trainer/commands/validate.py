@@ -55,6 +55,8 @@ def _validate(options: argparse.Namespace) -> int:
     artifact = read_artifact(options.folder)
     task = task_of(artifact, id=options.environment, kwargs=read_kwargs(options.environment_kwargs))
     gates = asked.gates(artifact, options.gates)
+    if options.out is not None:  # before all is played: a place that cannot be written is told at once
+        options.out.mkdir(parents=True, exist_ok=True)
     results = run_gates(gates, artifact, task, tell=_say)
     validated = Validated(artifact, task, results)
     print(sentence(validated))

@@ -91,8 +91,8 @@ def _check_observations(name: str, dataset: Dataset, space: Space, *, owner: str
     if bad.any():
         seen = str(rows[np.argmax(bad)].tolist())
         raise BadConfiguration(
-            f"dataset {name}: column `observation` holds {seen:.60} at {place(dataset, bad)}, the {owner}'s observations "
-            f"are whole numbers from {low} to {high}: log what the {owner} was shown."
+            f"dataset {name}: column `observation` holds {seen:.60} at {place(dataset, bad)}, the {owner}'s "
+            f"observations are whole numbers from {low} to {high}: log what the {owner} was shown."
         )
 
 

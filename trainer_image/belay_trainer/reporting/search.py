@@ -18,6 +18,8 @@ from belay_trainer.stop import Stop
 
 PICTURE = "search.png"
 _SHOWN = 10  # trials in the table, the best ones first
+_DRAWN = "Each trial's value, and the best so far."
+_DRAWN_BESIDE = " Right: what decided which were among the best."  # of enough trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,7 @@ def parts(search: Search) -> list[Part]:
     found: list[Part] = [
         Heading("Search"),
         Paragraph(f"Of {status.trials} trials {ends}.{best}"),
-        Picture(
-            PICTURE, "Left: each trial's value, and the best so far. Right: what decided which were among the best."
-        ),
+        Picture(PICTURE, _DRAWN + (_DRAWN_BESIDE if status.importance else "")),
         Table(("trial", "end", "value", "settings"), [_cells(row) for row in _best(search.rows)]),
         Paragraph(
             "Value: mean return over the second half of a trial's evaluations, of a pruned one its last evaluation. It "

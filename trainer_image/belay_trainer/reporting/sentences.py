@@ -9,6 +9,7 @@ from belay_api.training import Aggregate, TrainingReport
 from belay_trainer.local.progress import number
 from belay_trainer.reporting.result import Result
 
+FEWEST_EPISODES = 10  # of a mean whose standard error is taken for that of a normal number
 WRONG = 0.05  # of reports on a policy no better than random actions say that it differs
 
 
@@ -85,6 +86,10 @@ def _beside_random(result: Result, best_return: float, found: Aggregate) -> str:
     known = result.manifest.outcomes.get("return") if result.manifest else None
     played = [one for one in (known.evaluated, known.random) if one is not None] if known else []
     errors = [error for one in played if (error := standard_error(one.std, one.episodes)) is not None]
-    if len(errors) == 2 and not told_apart(gain, errors, chosen_from=found.seeds):
+    if len(errors) < 2 or min(one.episodes for one in played) < FEWEST_EPISODES:
+        side = "above" if gain > 0 else "below"
+        few = f"of one of the two fewer than {FEWEST_EPISODES} episodes are known"
+        return f"{told}{number(abs(gain))} {side} that, which may be chance: {few}."
+    if not told_apart(gain, errors, chosen_from=found.seeds):
         return f"{told}not told apart from them in {played[0].episodes} episodes (difference {number(gain)})."
     return f"{told}{number(abs(gain))} {'better' if gain > 0 else 'worse'}."

@@ -7,6 +7,7 @@ import torch
 
 from belay_api.artifact import NormaliserConstants
 from belay_trainer.datasets.dataset import Dataset
+from belay_trainer.errors import BadConfiguration
 
 EPSILON = 1e-6  # of a variance: a number that never changed in the log counts a thousandth of its unit as a deviation
 CLIP = 10.0  # standard deviations
@@ -38,6 +39,7 @@ class Transitions:
 
         Args:
             reward_scale: What rewards are divided by.
+        Raises: BadConfiguration where there is none.
         """
         follows, known = dataset.follows()
         last = dataset.starts[1:] - 1
@@ -49,6 +51,12 @@ class Transitions:
         used = np.ones(dataset.timesteps, dtype=bool)
         used[last] = dataset.terminated | known
         rows = np.flatnonzero(used)
+        if not len(rows):
+            raise BadConfiguration(
+                f"dataset.path: nothing can be learned from {dataset.timesteps} timesteps of {dataset.episodes} "
+                "episodes, each of which was cut after one: log what followed (`next_observation`), or that the task "
+                "ended there (`terminated`)."
+            )
 
         seen = np.concatenate([dataset.observations, follows]).reshape(dataset.timesteps + dataset.episodes, -1)
         self._observations = torch.from_numpy(scaled(seen, normaliser)).to(device)

@@ -65,7 +65,8 @@ def _better_than_random(settings: PerformanceGate, subject: Subject, returns: di
 
     above_zero = float(np.nextafter(0.0, 1.0))  # returns that are always equal are not better
     judged = judge_mean(sample, episodes=settings.episodes, limit=above_zero, confidence=settings.confidence)
-    return replace(judged, limit=0.0).told(OVER_RANDOM, field="betterThan", confidence=settings.confidence)
+    field = f"betterThan {settings.better_than}, above"
+    return replace(judged, limit=0.0).told(OVER_RANDOM, field=field, confidence=settings.confidence)
 
 
 def _basis(subject: Subject, played: Floats) -> str:
