@@ -1,5 +1,6 @@
 """What the trainer's tests share. They need torch and Stable-Baselines3: `make test-images` runs them in the image."""
 
+import os
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -7,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is imported, and for the pods that tests start: threads that wait for each other's tenth of a millisecond
+# cost several times what they do, and there is a worker for each core already.
+os.environ["OMP_NUM_THREADS"] = "1"
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 collect_ignore_glob = [] if find_spec("stable_baselines3") else ["test_*.py"]

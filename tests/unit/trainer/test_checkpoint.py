@@ -25,10 +25,11 @@ SHORT = {"algorithm": {"ppo": {"n_steps": 32, "batch_size": 256}}}  # collection
 SMALL = {"learning_starts": 100, "net_arch": [32, 32], "batch_size": 64}
 CONTINUOUS = {
     "environment": {"id": "Pendulum-v1"},
-    "budget": {"steps": 800},
-    "evaluation": {"every": 400, "episodes": 1},
-    "checkpoint": {"every": 200},
+    "budget": {"steps": 300},
+    "evaluation": {"every": 150, "episodes": 1},  # which is looked at 200 times: 420 looks are 220 timesteps
+    "checkpoint": {"every": 75},
 }
+THREE_COPIES = {"environment": {"id": "CartPole-v1", "vector": {"count": 3}}}
 LAYERED = {
     "id": "layered_tasks:Heater-v0",
     "wrappers": [{"name": "FrameStackObservation", "kwargs": {"stack_size": 2}}, {"name": "FlattenObservation"}],
@@ -36,7 +37,6 @@ LAYERED = {
     "constraints": [{"name": "heat"}],
     "reward": {"components": {"cost": -0.5}, "potential": "layered_tasks:time_left"},
 }
-BRIEF = CONTINUOUS | {"budget": {"steps": 400}}
 
 
 def _train(root: Path, stop: Stop | None = None, **spec: Any) -> Trained:
@@ -72,21 +72,27 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
         ({"evaluation": {"every": 512, "episodes": 3}}, (80,)),
         (SHORT | {"environment": {"id": "Pendulum-v1"}, "evaluation": {"every": 1000, "episodes": 2}}, (4,)),
         ({"environment": {"id": "tasks:Countdown-v0"}, "algorithm": {"dqn": {}}}, (400,)),
-        ({"algorithm": {"dqn": {}}, "environment": {"id": "CartPole-v1", "vector": {"count": 3}}}, (250, 700)),
-        ({"algorithm": {"dqn": {"buffer_size": 700}}}, (1600,)),  # the buffer went round
+        (THREE_COPIES | {"algorithm": {"dqn": {}}, "budget": {"steps": 1800}}, (250, 250)),
+        ({"algorithm": {"dqn": {"buffer_size": 700}}, "budget": {"steps": 2000}}, (1600,)),  # the buffer went round
         ({"algorithm": {"a2c": {}}, "environment": {"id": "Acrobot-v1"}}, (40,)),  # behind running statistics
-        (CONTINUOUS | {"algorithm": {"a2c": {}}}, (40,)),
-        (CONTINUOUS | {"algorithm": {"sac": SMALL}}, (500,)),  # whose temperature is learned
-        (CONTINUOUS | {"algorithm": {"sac": SMALL | {"ent_coef": 0.1}}}, (500,)),
-        (CONTINUOUS | {"algorithm": {"td3": SMALL}}, (500,)),
-        (CONTINUOUS | {"algorithm": {"td3": SMALL}, "normalize": {"observation": True}}, (500,)),
+        (CONTINUOUS | {"algorithm": {"a2c": {}}, "budget": {"steps": 800}}, (40,)),
+        (CONTINUOUS | {"algorithm": {"sac": SMALL}}, (420,)),  # whose temperature is learned
+        (CONTINUOUS | {"algorithm": {"sac": SMALL | {"ent_coef": 0.1}}}, (420,)),
+        (CONTINUOUS | {"algorithm": {"td3": SMALL}}, (420,)),
+        (CONTINUOUS | {"algorithm": {"td3": SMALL}, "normalize": {"observation": True}}, (420,)),
         ({"algorithm": {"qrdqn": SMALL}, "budget": {"steps": 1500}}, (900,)),  # 128 gradient steps at a time
-        (BRIEF | {"algorithm": {"tqc": SMALL}}, (300,)),
+        (CONTINUOUS | {"algorithm": {"tqc": SMALL}}, (420,)),
         # Running statistics of layers, which the updates themselves use after a while.
-        (BRIEF | {"algorithm": {"crossq": SMALL | {"policy_kwargs": {"renorm_warmup_steps": 100}}}}, (500,)),
+        (CONTINUOUS | {"algorithm": {"crossq": SMALL | {"policy_kwargs": {"renorm_warmup_steps": 60}}}}, (420,)),
         # Layers that hold functions, draws for each episode by keyword and by attribute, and another reward.
-        (SHORT | {"environment": LAYERED, "normalize": {"reward": True}}, (4,)),
-        ({"environment": {"id": "CartPole-v1", "randomize": {"gravity": {"uniform": [5, 15]}}}}, (3,)),
+        (SHORT | {"environment": LAYERED, "normalize": {"reward": True}, "budget": {"steps": 1500}}, (4,)),
+        (
+            {
+                "environment": {"id": "CartPole-v1", "randomize": {"gravity": {"uniform": [5, 15]}}},
+                "budget": {"steps": 1500},
+            },
+            (3,),
+        ),
         (
             SHORT
             | {"environment": {"id": "tasks:Picture-v0"}, "budget": {"steps": 1000}, "checkpoint": {"every": 256}},
@@ -115,9 +121,8 @@ def test_evaluations_and_checkpoints_change_no_bit(tmp_path: Path) -> None:
 
 
 def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
-    trained = _train(
-        tmp_path, budget={"steps": 12_000}, algorithm={"dqn": {}}, evaluation={"every": 500, "episodes": 5}
-    )
+    trained = _train(tmp_path, algorithm={"dqn": {}}, evaluation={"every": 250, "episodes": 5})
+    assert trained.best.step < trained.step, "the last is the best: the test shows nothing"
     trained.learner.take(trained.best.weights)
     from belay_api.environment import EnvironmentSpec
     from belay_api.training import EvaluationSpec
@@ -130,7 +135,7 @@ def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
 
 def test_the_training_knows_how_far_outcomes_reach(tmp_path: Path) -> None:
     task = {"id": "CartPole-v1", "rewardRange": {"low": 0, "high": 1}}
-    found = _train(tmp_path, environment=task, budget={"steps": 12_000})
+    found = _train(tmp_path, environment=task)
     known = found.outcomes["return"]
     assert known.random is not None
     assert 15 < known.random.mean < 30

@@ -31,10 +31,10 @@ SMALL = {"net_arch": [16, 16]}
 SCALED = {"observation": True, "reward": True}
 PENDULUM = {
     "environment": {"id": "Pendulum-v1"},
-    "budget": {"steps": 250},
-    "evaluation": {"every": 250, "episodes": 3, "finalEpisodes": 3},
+    "budget": {"steps": 150},
+    "evaluation": {"every": 150, "episodes": 2, "finalEpisodes": 2},
 }
-OFF_POLICY = SMALL | {"learning_starts": 100, "batch_size": 32}
+OFF_POLICY = SMALL | {"learning_starts": 50, "batch_size": 32}
 
 
 class Rows:
@@ -56,8 +56,8 @@ class Rows:
 def run_of(initial: InitialPolicy | None = None, **spec: Any) -> Run:
     parts = {
         "algorithm": {"ppo": SMALL},
-        "budget": {"steps": 1024},
-        "evaluation": {"every": 1024, "episodes": 4, "finalEpisodes": 4},
+        "budget": {"steps": 512},
+        "evaluation": {"every": 512, "episodes": 4, "finalEpisodes": 4},
     }
     config = make_config(**parts | spec).model_copy(update={"initial": initial})
     return Run(config, index=0, seed=0)
@@ -106,7 +106,7 @@ def begun(run: Run, folder: Path) -> Any:
     "spec",
     [
         {"normalize": SCALED},
-        {"algorithm": {"dqn": OFF_POLICY}, "budget": {"steps": 400}},
+        {"algorithm": {"dqn": OFF_POLICY}, "budget": {"steps": 200}},
         PENDULUM | {"algorithm": {"sac": OFF_POLICY}, "normalize": {"observation": True}},
         PENDULUM | {"algorithm": {"crossq": OFF_POLICY}},
         {"algorithm": {"custom": {"entrypoint": "reinforce:Reinforce", "kwargs": {"timesteps": 64}}}},

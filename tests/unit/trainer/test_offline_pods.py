@@ -21,10 +21,16 @@ EVERY = {"every": 300, "episodes": 4, "finalEpisodes": 12}
 Train = Callable[..., Pod]
 
 
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The log of somebody who goes right too seldom."""
+    log = play("offline_worlds:LoggedCorridor-v0", [(strays(0.45), 1500)])
+    return write(tmp_path_factory.mktemp("log") / "log.parquet", log)
+
+
 @pytest.fixture
-def train(pods: Pods, tmp_path: Path) -> Train:
-    """Train from a log of somebody who goes right too seldom."""
-    log = write(tmp_path / "log.parquet", play("offline_worlds:LoggedCorridor-v0", [(strays(0.45), 1500)]))
+def train(pods: Pods, log: Path) -> Train:
+    """Train from it."""
 
     def start(algorithm: str, *, simulator: bool, **spec: Any) -> Pod:
         evaluation = EVERY | ({"environment": SIMULATOR} if simulator else {})

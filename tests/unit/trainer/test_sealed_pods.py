@@ -23,7 +23,7 @@ class Bomb:
 
 
 def test_a_pod_resumes_from_its_own_checkpoint_and_runs_nobody_elses_pickle(pods: Pods) -> None:
-    config = make_config(budget={"steps": 20_000})
+    config = make_config(budget={"steps": 6_000})
     first = pods.start(config, key=KEY)
     until(pods.stored)
     first.signal(signal.SIGKILL)

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import time
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import httpx
@@ -194,3 +195,12 @@ def test_a_lost_logbook_costs_no_time_and_bounded_memory(logbook: LogbookServer)
         logbook.start()
         until(lambda: client.get("/v1/progress").json()["items"], 60)
         heart.close()
+
+
+def test_no_two_modules_of_tests_register_one_task() -> None:
+    """Which one was meant would hang on which a worker met first: pyproject.toml makes the warning an error."""
+    modules = [path for path in sorted(Path(__file__).parent.glob("*.py")) if not path.name.startswith("test_")]
+    registering = [path.stem for path in modules if "gymnasium.register(" in path.read_text()]
+    assert {"tasks", "offline_worlds"} <= set(registering)
+    for name in registering:
+        import_module(name)
