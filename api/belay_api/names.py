@@ -16,6 +16,8 @@ FAMILY_LABEL = f"{GROUP}/family"
 TRAINING_JOB_LABEL = f"{GROUP}/training-job"
 POLICY_LABEL = f"{GROUP}/policy"
 ROLLOUT_LABEL = f"{GROUP}/rollout"
+JUDGED_POLICY_LABEL = f"{GROUP}/judged-policy"
+"""On Jobs and pods that judge a policy: its name. Not `POLICY_LABEL`, by which a Service finds the pods that serve."""
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 CLOSED_LABEL = f"{GROUP}/closed"  # a Service that selects this label selects no pod: a closed endpoint
 COMMAND_ANNOTATION = f"{GROUP}/command"  # "<action>@<id>", executed once per id

@@ -10,14 +10,12 @@ from belay_api.content import edit_hash, frozen, spec_hash
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.searched import with_settings
 from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
-from belay_operator import children
-from belay_operator.training import initial, job_key, runtime
+from belay_operator import children, job_key
+from belay_operator.trainer_pod import CONFIG_KEY, trainer_pod
+from belay_operator.training import initial
 from belay_operator.training.observed import Observed
 
-DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
-CONTAINER = "trainer"
 EDIT_ANNOTATION = f"{names.GROUP}/edit"  # on what runs the pods: hash of the editable part of the spec it was made of
-CONFIG_DIR, _, _CONFIG_KEY = names.JOB_FILE.rpartition("/")
 _UID_DIGITS = 8  # of ours, in names
 _NAME_DIGITS = (6, 12)  # of the digest in a policy's name; more only where six are taken by other bytes
 
@@ -69,8 +67,13 @@ def config_map(observed: Observed) -> dict[str, Any]:
         config_name(observed),
         _labels(observed),
         # Without what is the default anyway: a trainer of another version refuses fields that it does not know.
-        data={_CONFIG_KEY: json.dumps(config.said(), sort_keys=True)},
+        data={CONFIG_KEY: json.dumps(config.said(), sort_keys=True)},
     )
+
+
+def keys(observed: Observed) -> tuple[dict[str, Any], ...]:
+    """Return the Secret with the job's key; none where its pods have no key."""
+    return job_key.secrets(observed.owner, observed.settings, {names.TRAINING_JOB_LABEL: observed.owner.name})
 
 
 def workload_object(observed: Observed, api_version: str, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,49 +153,13 @@ def _labels(observed: Observed) -> dict[str, str]:
 
 
 def _pod(observed: Observed) -> dict[str, Any]:
-    asked = observed.spec.runtime
-    volumes = [
-        {"name": "config", "configMap": {"name": config_name(observed)}},
-        children.token_volume(),
-        *job_key.volumes(observed.owner, observed.settings),
-        *children.empty_dirs(["work", "tmp"]),
-        *runtime.volumes(observed.spec, initial.claim(observed.initial)),
-    ]
-    mounts = [
-        {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
-        children.token_mount(),
-        *job_key.mounts(observed.settings),
-        {"name": "work", "mountPath": names.WORK_DIR},
-        {"name": "tmp", "mountPath": "/tmp"},
-        *runtime.mounts(observed.spec, initial.claim(observed.initial)),
-    ]
-    return {
-        **children.restricted_pod(),
-        "restartPolicy": "Never",  # a restart in place would hide failures from whatever runs the pods
-        "terminationGracePeriodSeconds": math.ceil(observed.spec.checkpoint.grace.total_seconds()),
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": asked.image or observed.settings.trainer_image,
-                "imagePullPolicy": observed.settings.image_pull_policy,
-                "command": ["python3", "-m", "belay_trainer"],
-                "env": [
-                    *children.env(
-                        {
-                            names.LOGBOOK_URL_ENV: observed.settings.logbook_url,
-                            names.NAMESPACE_ENV: observed.owner.namespace,
-                            "HOME": "/tmp",  # libraries write caches below it, and the image's own is read-only
-                        }
-                    ),
-                    *runtime.env(asked, observed.settings),
-                ],
-                **runtime.env_from(asked),
-                "resources": children.resources(asked.resources, DEFAULT_REQUESTS),
-                "securityContext": children.restricted_container(),
-                "terminationMessagePolicy": "File",
-                "volumeMounts": mounts,
-            }
-        ],
-        "volumes": volumes,
-        **runtime.placement(asked),
-    }
+    pvc = observed.spec.storage.pvc
+    return trainer_pod(
+        observed.owner,
+        observed.spec.runtime,
+        observed.settings,
+        config=config_name(observed),
+        store=None if pvc is None else pvc.claim,
+        initial=initial.claim(observed.initial),
+        grace_s=math.ceil(observed.spec.checkpoint.grace.total_seconds()),
+    )

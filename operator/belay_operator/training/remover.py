@@ -4,12 +4,12 @@ one, in which `belay-trainer remove-checkpoints` runs."""
 from typing import Any
 
 from belay_api import names
-from belay_operator import children
+from belay_operator import children, job_key
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Ref
 from belay_operator.pods import pod_view, shorten
-from belay_operator.training import job_key
-from belay_operator.training.build import CONFIG_DIR, config_name
+from belay_operator.trainer_pod import CONFIG_DIR
+from belay_operator.training.build import config_name
 from belay_operator.training.observed import Observed, RemoverView
 
 API_VERSION, KIND = "batch/v1", "Job"

@@ -11,6 +11,7 @@ from belay_trainer.commands import (
     collect,
     evaluate_offline,
     import_policy,
+    judge,
     pod,
     record,
     remove_checkpoints,
@@ -45,5 +46,6 @@ COMMANDS: dict[str, Command] = {
     "evaluate-offline": evaluate_offline,
     "record": record,
     "validate": validate,
+    "judge": judge,
     "remove-checkpoints": remove_checkpoints,
 }
