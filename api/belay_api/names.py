@@ -26,7 +26,7 @@ COMMAND_ANNOTATION = f"{GROUP}/command"  # "<action>@<id>", executed once per id
 JOB_FILE = "/etc/belay/job.json"
 """A `wire.TrainingConfig` as JSON, mounted from a ConfigMap."""
 JOB_KEY_FILE = "/etc/belay-key/key"
-"""The job's key, 32 bytes (`job_keys.job_key`), from a Secret; absent where an earlier version made the Job. Not below
+"""The key of its owner, 32 bytes (`job_keys.job_key`), from a Secret; absent where an earlier version made the Job. Not below
 the ConfigMap's folder: a volume cannot be mounted into another one that is read-only."""
 INDEX_ENV = "JOB_COMPLETION_INDEX"  # set by the Job controller
 WORK_DIR = "/var/lib/belay"  # emptyDir: scratch, and checkpoints that wait for a lost store
