@@ -89,8 +89,10 @@ RESOURCES = (
             Column("Reason", _condition("Ready", "reason")),
             Column("Replicas", ".status.readyReplicas", "integer"),
             Column("Verified", _condition("Verified")),
+            Column("Validated", _condition("Validated", "reason")),
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Digest", ".spec.artifact.digest", wide=True),
+            Column("Offline", _condition("EvaluatedOffline", "reason"), wide=True),
             Column("Message", _condition("Ready", "message"), wide=True),
         ),
         scale={

@@ -224,19 +224,19 @@ class Gate(Model):
 Gates = Annotated[list[Gate], Field(min_length=1, max_length=MOST_GATES)]
 
 
-class GateFailure(StatusModel):
-    """A gate that a policy did not pass."""
+class GateOutcome(StatusModel):
+    """What came of one gate."""
 
     gate: Annotated[str, Field(max_length=63)]
     """Which: its kind, with its place among several of that kind, e.g. `dynamics[1]`."""
     verdict: Verdict
-    """Fail, NotEnoughSamples (the episodes do not tell), or NoData (there is nothing to measure)."""
+    """Pass, Fail, NotEnoughSamples (the episodes do not tell), or NoData (there is nothing to measure)."""
     measured: float | None = None
     """What was measured: a share in percent, a time in milliseconds; absent: nothing was."""
     limit: float | None = None
     """What it was held to, in the same unit; absent: nothing was measured."""
     message: Annotated[str, Field(max_length=LONGEST)]
-    """Both in words, and what can be done."""
+    """Both in words, and what can be done. Of a gate with several measurements it is the gravest, as the numbers."""
 
 
 class Validation(StatusModel):
@@ -246,7 +246,7 @@ class Validation(StatusModel):
     """All gates passed."""
     gates: int
     """How many there were."""
-    failure: GateFailure | None = None
+    failure: GateOutcome | None = None
     """The first one that was not passed; absent: all were."""
     report: Annotated[str, Field(max_length=1024)] | None = None
     """Address of the report for people, an HTML page; its digest is part of a `store://` address."""

@@ -16,6 +16,8 @@ FAMILY_LABEL = f"{GROUP}/family"
 TRAINING_JOB_LABEL = f"{GROUP}/training-job"
 POLICY_LABEL = f"{GROUP}/policy"
 ROLLOUT_LABEL = f"{GROUP}/rollout"
+JUDGED_POLICY_LABEL = f"{GROUP}/judged-policy"
+"""On Jobs and pods that judge a policy: its name. Not `POLICY_LABEL`, by which a Service finds the pods that serve."""
 ATTEMPT_LABEL = f"{GROUP}/attempt"
 CLOSED_LABEL = f"{GROUP}/closed"  # a Service that selects this label selects no pod: a closed endpoint
 COMMAND_ANNOTATION = f"{GROUP}/command"  # "<action>@<id>", executed once per id
@@ -24,8 +26,8 @@ COMMAND_ANNOTATION = f"{GROUP}/command"  # "<action>@<id>", executed once per id
 JOB_FILE = "/etc/belay/job.json"
 """A `wire.TrainingConfig` as JSON, mounted from a ConfigMap."""
 JOB_KEY_FILE = "/etc/belay-key/key"
-"""The job's key, 32 bytes (`job_keys.job_key`), from a Secret; absent where an earlier version made the Job. Not below
-the ConfigMap's folder: a volume cannot be mounted into another one that is read-only."""
+"""The key of its owner, 32 bytes (`job_keys.job_key`), from a Secret; absent where an earlier version made the Job. Not
+below the ConfigMap's folder: a volume cannot be mounted into another one that is read-only."""
 INDEX_ENV = "JOB_COMPLETION_INDEX"  # set by the Job controller
 WORK_DIR = "/var/lib/belay"  # emptyDir: scratch, and checkpoints that wait for a lost store
 PVC_DIR = "/store"  # where `storage.pvc` is mounted, in training (rw) and serving (ro) pods

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from belay_api.conditions import ConditionedStatus
 from belay_api.environment import MOST_CONSTRAINTS
+from belay_api.judging import OfflineEvaluationSpec, OfflineResult, ValidationResult, ValidationSpec
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import KnownOutcome
 from belay_api.pods import ResourceRequirements
@@ -49,7 +50,7 @@ class BatchSpec(Model):
 
 
 class ServingSpec(Model):
-    """How the policy is served. The only part of the spec that may change."""
+    """How the policy is served. It may change, and so may what is asked of the policy; its bytes may not."""
 
     runtime: Literal["torchserve"] = "torchserve"
     """The server inside the pods."""
@@ -90,6 +91,10 @@ class RLPolicySpec(Model):
     """Where they come from."""
     serving: ServingSpec = ServingSpec()
     """How they are served."""
+    validation: ValidationSpec | None = None
+    """Gates that the policy is held to, in a Job of its own; unset: none. Others than before are asked anew."""
+    offline_evaluation: OfflineEvaluationSpec | None = None
+    """Logged episodes that the policy is judged by, in a Job of its own; unset: none."""
 
 
 class SignatureStatus(StatusModel):
@@ -118,7 +123,8 @@ class KnownOutcomes(StatusModel):
 
 
 class RLPolicyStatus(ConditionedStatus):
-    """What is true of the policy now. Conditions: Verified, Loaded, Ready."""
+    """What is true of the policy now. Conditions: Verified, Loaded, Ready; Validated and EvaluatedOffline where the
+    spec asks for it."""
 
     digest: str | None = None
     """The digest a serving pod computed and found equal to the spec's; absent until one did."""
@@ -145,6 +151,11 @@ class RLPolicyStatus(ConditionedStatus):
     """What the artifact says nothing of: `evaluation`, nobody measured the policy; `lineage`, no training of Belay made
     it; `outcomes`, rollouts find out by themselves between what its returns lie. Absent: all of it is there, or no pod
     read the manifest yet."""
+    validation: ValidationResult | None = None
+    """What came of the gates that were asked last and are answered; the condition Validated says whether the spec asks
+    others by now."""
+    offline_evaluation: OfflineResult | None = None
+    """What logged episodes say, likewise; the condition is EvaluatedOffline."""
 
 
 class LoadReport(Model):

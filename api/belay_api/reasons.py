@@ -136,6 +136,34 @@ class PolicyReason(StrEnum):
     """All replicas asked for are ready."""
     UNAVAILABLE = "Unavailable"
     """Fewer replicas are ready than asked for."""
+    NOT_VALIDATED = "NotValidated"
+    """`validation.required` is true and the policy has not passed its gates: no pod of it is asked for. The message
+    says what of the gates is known."""
+    JUDGING = "Judging"
+    """Of the conditions Validated and EvaluatedOffline, as all that follow: a Job judges the policy, or is still to be
+    made; the message says which. What came of the question before stands in status."""
+    PASSED = "Passed"
+    """All gates passed; or the policy returns no less than `maxRegression` allows, with the confidence asked for."""
+    FAILED = "Failed"
+    """A gate failed; or the policy returns less than `maxRegression` allows, with the confidence asked for."""
+    NOT_ENOUGH_SAMPLES = "NotEnoughSamples"
+    """Nothing failed, and the episodes do not tell; the message says of what."""
+    NO_DATA = "NoData"
+    """Nothing failed, and a gate has nothing to measure."""
+    JUDGED = "Judged"
+    """Logged episodes tell what the policy returns, and it is held to nothing."""
+    CANNOT_BE_JUDGED = "CannotBeJudged"
+    """Logged episodes do not tell what the policy returns; the message says why. Try it in live traffic, on a small
+    weight."""
+    BAD_CONFIGURATION = "BadConfiguration"
+    """A pod refused what it was asked (exit code 3); the message repeats its words. Correct the spec, and it is asked
+    again."""
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    """`deadline` passed before the Job was done."""
+    JOB_FAILED = "JobFailed"
+    """As many pods failed as `retries` allows; the message repeats the last one's words."""
+    REPORT_LOST = "ReportLost"
+    """The Job succeeded, and its pod's last word cannot be read."""
 
 
 class RolloutReason(StrEnum):
@@ -261,6 +289,10 @@ class EventReason(StrEnum):
     """They are removed."""
     DIGEST_MISMATCH = "DigestMismatch"
     """A pod found other bytes than the policy names and did not serve them."""
+    VALIDATED = "Validated"
+    """The gates of a policy are answered, or cannot be; the message says which."""
+    EVALUATED_OFFLINE = "EvaluatedOffline"
+    """A policy was judged by logged episodes, or cannot be; the message says which."""
     ROLLOUT_STARTED = "RolloutStarted"
     """A new candidate was accepted."""
     STEP_STARTED = "StepStarted"

@@ -53,7 +53,8 @@ class Role(StrEnum):
     OPERATOR = "operator"
     """The operator's own service account; every namespace."""
     TRAINING_POD = "training pod"
-    """A pod that has a training job's key, or is a pod of such a job without one; its namespace."""
+    """A pod that has a training job's key (or an RLPolicy's, and judges it), or is a pod of such a job without one; its
+    namespace."""
     ACCOUNT = "service account"
     """Any other pod of a namespace: those that serve, applications."""
     PERSON = "person or pipeline"

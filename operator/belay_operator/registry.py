@@ -4,9 +4,9 @@ import importlib
 
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.source import Source
+from belay_operator.job_events import creation, starting
 from belay_operator.rollout.sources import all_sources
 from belay_operator.training import leftovers, progress
-from belay_operator.training.workloads import creation, starting
 
 KIND_MODULES = (
     "belay_operator.training.observe",

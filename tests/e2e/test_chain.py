@@ -1,5 +1,6 @@
 """What comes before and after a training, each on what the one before left: a log, a search, gates, a judgement."""
 
+import json
 from typing import Any
 
 import pytest
@@ -91,6 +92,17 @@ def test_a_log_is_collected_learned_from_and_judged_and_its_policy_served(here: 
     assert "The policy returns" in said
 
     here.kubectl("wait", "--for=condition=Loaded", f"rlp/{policy}", "--timeout=180s")
+
+    # The same question of the RLPolicy, which a Job answers with what the pod by hand has said.
+    asked = {"dataset": {"path": "/data/logs/judged.parquet"}, "actions": "sampled", "estimator": "wis"}
+    asked |= {"runtime": {"data": [{"name": "logs", "claim": "logs"}]}}
+    here.kubectl("patch", f"rlp/{policy}", "--type=merge", "-p", json.dumps({"spec": {"offlineEvaluation": asked}}))
+    here.kubectl("wait", "--for=condition=EvaluatedOffline", f"rlp/{policy}", "--timeout=240s")
+    found = here.status("rlp", policy)["offlineEvaluation"]
+    assert found["judged"] is True
+    assert found["return"]["low"] <= found["return"]["value"] <= found["return"]["high"]
+    assert f"The policy returns {found['return']['value']:.4g} by wis" in said
+    assert found["reports"]["html"].startswith("store://sha256/"), "the log lies on a claim, the report does not"
 
 
 def _judge(words: list[str]) -> dict[str, Any]:

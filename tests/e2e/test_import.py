@@ -1,6 +1,7 @@
-"""A policy from elsewhere, imported as a person does it, with a token of the namespace, is served."""
+"""A policy from elsewhere, imported as a person does it, with a token of the namespace, is validated and served."""
 
 import json
+from typing import Any
 
 import pytest
 import yaml
@@ -29,8 +30,17 @@ print(urllib.request.urlopen(urllib.request.Request(url, body, kind)).read().dec
 """
 
 
-@pytest.mark.timeout(400)
-def test_a_zip_of_stable_baselines_serves(here: Namespace) -> None:
+READ = f"""
+import json, os, urllib.request
+url = "http://belay-logbook.{SYSTEM}.svc:8600/v1/namespaces/" + os.environ["BELAY_NAMESPACE"] + "/blobs/" + "HEX"
+token = open("/var/run/belay/token").read().strip()
+asked = urllib.request.Request(url, headers={{"Authorization": "Bearer " + token}})
+print(urllib.request.urlopen(asked).read().decode())
+"""
+
+
+@pytest.mark.timeout(700)
+def test_a_zip_of_stable_baselines_is_held_to_gates_and_serves(here: Namespace) -> None:
     token = here.kubectl("create", "token", "default", "--audience", "belay-logbook").strip()
     here.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mine"}, "stringData": {"token": token}})
     container = {
@@ -54,9 +64,13 @@ def test_a_zip_of_stable_baselines_serves(here: Namespace) -> None:
 
     policy = yaml.safe_load(ended["message"])
     policy["spec"]["serving"] = {"replicas": 1}
+    policy["spec"]["validation"] = _gates(5)
     here.apply(policy)
     name = policy["metadata"]["name"]
-    here.kubectl("wait", "--for=condition=Ready", f"rlp/{name}", "--timeout=180s")
+    # The same bytes under another name, held to what so short a training cannot show: told, and not served.
+    poor = {"artifact": policy["spec"]["artifact"], "serving": {"replicas": 1}, "validation": _gates(495)}
+    here.apply({**policy, "metadata": {"name": "poor"}, "spec": poor})
+    here.kubectl("wait", "--for=condition=Ready", f"rlp/{name}", "--timeout=400s")
     here.wait("the replica", lambda: here.status("rlp", name).get("readyReplicas") == 1, timeout_s=180)
     found = here.get("rlp", name)
     assert condition(found, "Verified")["status"] == "True"
@@ -67,3 +81,33 @@ def test_a_zip_of_stable_baselines_serves(here: Namespace) -> None:
     answer = json.loads(here.kubectl("exec", pod, "--", "python3", "-c", ASK))
     assert answer["action"] in (0, 1)
     assert answer["policy"] == name
+
+    for one, wanted in ((name, "Passed"), ("poor", "Failed")):
+        said = here.wait(
+            f"the verdict on {one}", lambda one=one: _verdict(here, one, wanted=("Passed", "Failed")), timeout_s=240
+        )
+        assert said["reason"] == wanted, said["message"]
+    validation = here.status("rlp", name)["validation"]
+    assert validation["digest"] == policy["spec"]["artifact"]["digest"]
+    assert [gate["verdict"] for gate in validation["gates"]] == ["Pass"]
+    facts = READ.replace("HEX", validation["reports"]["json"].removeprefix("store://sha256/"))
+    told = json.loads(here.kubectl("exec", pod, "--", "python3", "-c", facts))
+    assert (told["passed"], told["policy"]["digest"]) == (True, validation["digest"])
+    page = READ.replace("HEX", validation["reports"]["html"].removeprefix("store://sha256/"))
+    assert "<h1>Validation of" in here.kubectl("exec", pod, "--", "python3", "-c", page)
+
+    held_back = here.get("rlp", "poor")
+    assert condition(held_back, "Ready")["reason"] == "NotValidated"
+    assert here.items("pods", "belay.dev/policy=poor") == []
+
+
+def _gates(minimum: float) -> dict[str, Any]:
+    """Gates that the policy is only served behind; where it is played the import has measured it."""
+    return {"required": True, "gates": [{"performance": {"minReturn": minimum, "episodes": 20}}]}
+
+
+def _verdict(here: Namespace, name: str, *, wanted: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return what is said of the gates, once they are answered. Fails where the Job is over and did not."""
+    said = condition(here.get("rlp", name), "Validated")
+    assert said.get("reason") not in ("BadConfiguration", "JobFailed", "ReportLost"), said["message"]
+    return said if said.get("reason") in wanted else None

@@ -6,13 +6,11 @@ of this training is put together as the policy's was cannot be told from tensors
 the learner must act as the artifact's own network does, or the job ends with a sentence.
 """
 
-import hashlib
 import json
 import logging
 import tempfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,38 +18,25 @@ from typing import Any
 import httpx
 import torch
 
-from belay_api.artifact import MANIFEST, TRAINING_FILE, ArtifactError, FileEntry, Manifest, parse_manifest
-from belay_api.init_from import InitialPolicy
+from belay_api.artifact import TRAINING_FILE, Manifest
 from belay_api.spaces import space_model
 from belay_heads import head_of
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
-from belay_trainer.errors import BadConfiguration, StoreRefused, StoreUnavailable, Unreachable
+from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import ONNX, ExportFailed, check_agreement
+from belay_trainer.fetched import Source, reader, store_of
 from belay_trainer.learners.archive import STATISTICS
 from belay_trainer.learners.learner import Learner, Start
 from belay_trainer.randomness import untouched
-from belay_trainer.runtime.waiting import until_reached
 from belay_trainer.stop import Stop
-from belay_trainer.store.logbook import LogbookStore
 
 LARGEST = 4 << 30  # bytes of one member, unpacked
 _SEED = 0  # reset seed of the first episode in which it is tried; no evaluation has it
 log = logging.getLogger(__name__)
 
-Read = Callable[[str, str], bytes]
-"""(file name, hex digest of its bytes) -> bytes, not checked yet. Raises: OSError, StoreRefused, StoreUnavailable."""
 
-
-@dataclass(frozen=True, slots=True)
-class Initial:
-    """A policy to begin with, and where it is read."""
-
-    policy: InitialPolicy
-    read: Read
-
-
-def open_initial(run: Run, folder: Path, *, logbook: httpx.Client | None = None) -> Initial | None:
+def open_initial(run: Run, folder: Path, *, logbook: httpx.Client | None = None) -> Source | None:
     """Return what a seed begins with; None: nothing. Nothing is read yet.
 
     Args:
@@ -62,25 +47,20 @@ def open_initial(run: Run, folder: Path, *, logbook: httpx.Client | None = None)
     policy = run.config.initial
     if policy is None:
         return None
-    kind, _, place = (policy.uri or "").partition("://")
-    if kind == "store":
-        if logbook is None:
-            raise BadConfiguration(f"initFrom: {policy.uri} lies in the built-in store, and this pod knows no logbook.")
-        store = LogbookStore(logbook, namespace=run.config.namespace, seed=f"{run.config.uid}/{run.index}")
-        return Initial(policy, lambda _, digest: store.blob(digest))
-    inside = place.partition("/")[2] if kind == "pvc" else ""
-    return Initial(policy, lambda name, _: (folder / inside / name).read_bytes())
+    store = store_of(logbook, namespace=run.config.namespace, owner=f"{run.config.uid}/{run.index}")
+    read = reader(policy.uri, folder, field="initFrom", logbook=store)
+    return Source("initFrom", policy.title, policy.digest, read)
 
 
-def begin_from(initial: Initial, learner: Learner, environment: Environment, *, stop: Stop) -> None:
+def begin_from(initial: Source, learner: Learner, environment: Environment, *, stop: Stop) -> None:
     """Give a learner that has started the weights of a policy.
 
     Args:
         environment: A copy that is not trained in.
     Raises: BadConfiguration when they do not fit, or the artifact is not what it should be; Unreachable, Interrupted.
     """
-    title = initial.policy.title
-    manifest = _manifest(initial, stop)
+    title = initial.title
+    manifest = initial.manifest(stop)
     _check_spaces(manifest, environment, title)
     files = {entry.path: entry for entry in manifest.files}
     if TRAINING_FILE not in files or ONNX not in files:
@@ -95,11 +75,11 @@ def begin_from(initial: Initial, learner: Learner, environment: Environment, *, 
             algorithm=manifest.algorithm,
             normaliser=manifest.normaliser,
             observations=_observations(manifest),
-            **_tensors(_file(initial, files[TRAINING_FILE], stop), title),
+            **_tensors(initial.file(files[TRAINING_FILE], stop), title),
         )
     )
     with untouched(), tempfile.TemporaryDirectory(prefix="initial-") as name:
-        (Path(name) / ONNX).write_bytes(_file(initial, files[ONNX], stop))
+        (Path(name) / ONNX).write_bytes(initial.file(files[ONNX], stop))
         head = head_of(manifest.output, manifest.action)
         try:
             check_agreement(learner.policy, head, Path(name), environment, first_seed=_SEED)
@@ -109,40 +89,7 @@ def begin_from(initial: Initial, learner: Learner, environment: Environment, *, 
                 "its network is put together in another way, such as by another activation_fn. "
                 f"{_settings_of(manifest)}"
             ) from error
-    log.info("the training begins with the weights of %s, digest %s", title, initial.policy.digest)
-
-
-def _manifest(initial: Initial, stop: Stop) -> Manifest:
-    digest = initial.policy.digest
-    try:
-        return parse_manifest(_bytes(initial, MANIFEST, digest.removeprefix("sha256:"), stop), wanted=digest)
-    except ArtifactError as error:
-        raise BadConfiguration(f"initFrom: {initial.policy.title}: {error}. It is not loaded.") from error
-
-
-def _file(initial: Initial, entry: FileEntry, stop: Stop) -> bytes:
-    content = _bytes(initial, entry.path, entry.sha256, stop)
-    found = hashlib.sha256(content).hexdigest()
-    if found != entry.sha256:
-        raise BadConfiguration(
-            f"initFrom: {initial.policy.title}: {entry.path} has digest {found}, wanted {entry.sha256}. "
-            "It is not loaded."
-        )
-    return content
-
-
-def _bytes(initial: Initial, name: str, digest: str, stop: Stop) -> bytes:
-    def ask() -> bytes:
-        try:
-            return initial.read(name, digest)
-        except StoreUnavailable as error:
-            raise Unreachable(f"initFrom: {initial.policy.title}: {error}.") from error
-        except (StoreRefused, FileNotFoundError, NotADirectoryError) as error:
-            raise BadConfiguration(
-                f"initFrom: {name} of {initial.policy.title} is not where it should be: {error}."
-            ) from error
-
-    return until_reached(ask, stop=stop)
+    log.info("the training begins with the weights of %s, digest %s", title, initial.digest)
 
 
 def _check_spaces(manifest: Manifest, environment: Environment, title: str) -> None:

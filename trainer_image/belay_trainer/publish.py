@@ -56,7 +56,7 @@ def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, wor
             folder=folder,
         )
         environment.close()
-        uri = _kept("the artifact", lambda: store.publish(folder, manifest), stop)
+        uri = kept("the artifact", lambda: store.publish(folder, manifest), stop)
         validation = _validated(folder, run, store, stop) if run.spec.gates else None
     return Published(ArtifactRef(uri=uri, digest=manifest.digest()), validation)
 
@@ -69,14 +69,19 @@ def _validated(folder: Path, run: Run, store: Store, stop: Stop) -> Validation:
     validated = Validated(artifact, task, results)
     log.info("%s", sentence(validated))
     report, facts = (
-        _kept(f"the report {name}", lambda name=name, content=content: store.keep(name, content), stop)
+        kept(f"the report {name}", lambda name=name, content=content: store.keep(name, content), stop)
         for name, content in documents(validated).items()
     )
     return summary(results).model_copy(update={"report": report, "facts": facts})
 
 
-def _kept(what: str, keep: Callable[[], str], stop: Stop) -> str:
-    """Return what `keep` returns, once the store answers. Raises: StoreRefused, Interrupted."""
+def kept(what: str, keep: Callable[[], str], stop: Stop) -> str:
+    """Return what `keep` returns, once the store answers.
+
+    Args:
+        what: It is, for the log.
+    Raises: StoreRefused, Interrupted.
+    """
     wait = FIRST_WAIT_S
     while True:
         try:

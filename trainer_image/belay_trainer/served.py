@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from belay_api.artifact import MANIFEST, ArtifactError, Manifest, file_sha256, verify
+from belay_api.artifact import MANIFEST, ArtifactError, Manifest, file_sha256, verify, verify_served
 from belay_heads import Head, head_of
 from belay_heads.masked import allowed
 from belay_trainer.errors import BadConfiguration, Diverged
@@ -38,6 +38,18 @@ def read_artifact(folder: Path) -> Artifact:
         raise BadConfiguration(f"policy {folder}: there is no {MANIFEST}: name an artifact's folder.") from error
     except ArtifactError as error:
         raise BadConfiguration(f"policy {folder}: {error}. Fetch the artifact again.") from error
+
+
+def read_served(folder: Path, *, digest: str) -> Artifact:
+    """Return what was fetched of an artifact: all but what training goes on from.
+
+    Raises: BadConfiguration when a byte of it is another one.
+    """
+    try:
+        manifest = verify_served(folder, wanted=digest)
+    except ArtifactError as error:
+        raise BadConfiguration(f"policy {folder}: {error}. Fetch the artifact again.") from error
+    return Artifact(folder, digest, manifest, head_of(manifest.output, manifest.action))
 
 
 class ServedPolicy:

@@ -11,9 +11,10 @@ from belay_trainer import gpu
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted
 from belay_trainer.evaluate import Stopped
+from belay_trainer.fetched import Source
 from belay_trainer.heartbeat import Heartbeat, ProgressSink
 from belay_trainer.history import CLOSE_S, History
-from belay_trainer.initial import Initial, open_initial
+from belay_trainer.initial import open_initial
 from belay_trainer.keeper import Keeper
 from belay_trainer.measure import Measured, measure
 from belay_trainer.publish import publish
@@ -55,7 +56,7 @@ def train_in(
     heartbeat: ProgressSink,
     stop: Stop,
     history: History | None = None,
-    initial: Initial | None = None,
+    initial: Source | None = None,
 ) -> TrainingReport:
     """Return the report of a seed that succeeded, wherever it keeps things and whoever hears of it.
 

@@ -21,10 +21,11 @@ LOOKS = 10  # of the thread within its patience
 log = logging.getLogger(__name__)
 
 
-def watch(stop: Stop, *, patience_s: float, tell: Callable[[str], None]) -> None:
+def watch(stop: Stop, *, patience_s: float, field: str = "failure.stallTimeout", tell: Callable[[str], None]) -> None:
     """End the process with status 1 once nobody has looked at `stop` for so long. Call it in the main thread.
 
     Args:
+        field: Of the spec that says how long.
         tell: Takes the reason, before the end.
     """
     watched = threading.main_thread().ident
@@ -37,7 +38,7 @@ def watch(stop: Stop, *, patience_s: float, tell: Callable[[str], None]) -> None
             time.sleep(patience_s / LOOKS)
         frame = sys._current_frames()[watched]
         log.error("the trainer stands still:\n%s", "".join(traceback.format_stack(frame)))
-        tell(f"no timestep and no update ended for {patience_s:g} s (failure.stallTimeout): it stands {_place(frame)}.")
+        tell(f"no timestep and no update ended for {patience_s:g} s ({field}): it stands {_place(frame)}.")
         os._exit(1)  # not sys.exit: that waits for what stands still
 
     threading.Thread(target=run, name="stall", daemon=True).start()

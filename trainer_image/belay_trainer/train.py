@@ -17,9 +17,10 @@ from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, TrainerError
 from belay_trainer.evaluate import Chooser, Evaluator
 from belay_trainer.export import rehearse
+from belay_trainer.fetched import Source
 from belay_trainer.heartbeat import ProgressSink
 from belay_trainer.history import History
-from belay_trainer.initial import Initial, begin_from
+from belay_trainer.initial import begin_from
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners.learner import Learner
 from belay_trainer.loop import Best, Loop, Verdict
@@ -83,7 +84,7 @@ def train(
     heartbeat: ProgressSink,
     stop: Stop,
     history: History | None = None,
-    initial: Initial | None = None,
+    initial: Source | None = None,
     verdict: Verdict = lambda _: None,
     beside_random: bool = True,
     patience_s: float = PATIENCE_S,

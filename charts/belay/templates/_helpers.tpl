@@ -46,7 +46,7 @@ collector; our own specs are never written. tests/unit/dev/test_chart.py holds t
 - apiGroups: [belay.dev]  # publish: a training job's best seed becomes a new RLPolicy
   resources: [rlpolicies]
   verbs: [create, patch]
-- apiGroups: [batch]  # deleted where it is a rollout step's and its step is over, or a training's after its end
+- apiGroups: [batch]  # deleted where its end is recorded: a training's, a policy's judgement, a rollout step's
   resources: [jobs]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]  # deleted where a deleted policy left it to rollouts, and none needs it any more
@@ -64,7 +64,7 @@ collector; our own specs are never written. tests/unit/dev/test_chart.py holds t
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
-- apiGroups: [""]  # each training job's key is made and never read; RBAC cannot restrict create by name
+- apiGroups: [""]  # keys of trainings and of judged policies are made and never read; RBAC cannot restrict create
   resources: [secrets]
   verbs: [create]
 - apiGroups: [""]

@@ -93,9 +93,10 @@ CACHED = tuple(resource for resource in RESOURCES.values() if resource.cached)
 PARENT_LABELS = {
     names.TRAINING_JOB_LABEL: "RLTrainingJob",
     names.POLICY_LABEL: "RLPolicy",
+    names.JUDGED_POLICY_LABEL: "RLPolicy",
     names.ROLLOUT_LABEL: "RLRollout",
 }
-"""Label -> kind of the object it names: Pods belong to a Job or ReplicaSet and find their RLTrainingJob by label."""
+"""Label -> kind of the object it names: Pods belong to a Job or ReplicaSet and find who made that by label."""
 
 _NAMING_ROLES = (*VERSION_ROLES, "anchor", "rollback")
 

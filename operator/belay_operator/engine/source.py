@@ -3,8 +3,8 @@
 A fact is what a poller last learned, kept in the cache under (topic, namespace, name) and read by `observe`:
 
     progress     job      {index: belay_api.wire.RunProgressRecord}
-    creation     job      why its pods cannot be made, as text
-    starting     job      why its pods cannot start, as far as only Events tell it, as text
+    creation     Job      why its pods cannot be made, as text
+    starting     Job      why its pods cannot start, as far as only Events tell it, as text
     statistics   rollout  belay_operator.rollout.facts.StatisticsFact
     serving      policy   belay_operator.rollout.facts.ServingFact
 """

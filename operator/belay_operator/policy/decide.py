@@ -5,6 +5,8 @@ number of pods follows from that. A policy that nobody asks for has none, and th
 
 What a deleted policy of our name left to a rollout is taken back where it serves our very bytes, and is otherwise not
 touched before no rollout needs it: nothing unjudged replaces what was promoted.
+
+What the spec asks of the policy is answered beside that (`judgements.py`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +17,8 @@ from belay_api.conditions import get_condition
 from belay_api.policy import RLPolicyStatus
 from belay_api.reasons import EventReason, PolicyReason
 from belay_operator.engine.plan import EMPTY, Note, Plan, Ref
-from belay_operator.policy import build
+from belay_operator.policy import build, judgements
+from belay_operator.policy.judgements import Judging
 from belay_operator.policy.needs import Demand
 from belay_operator.policy.observed import Observed, Whose
 from belay_operator.policy.status import status_of
@@ -25,17 +28,24 @@ def decide(observed: Observed, now: datetime) -> Plan:
     """Return what is still missing; every pass asks for all children, and those that are as wanted cost nothing."""
     if observed.owner.deleting:
         return EMPTY
-    asking = observed.asking(now)
+    asking, judging = observed.asking(now), judgements.judge(observed, now)
     wanted = replicas(observed, asking) if observed.in_the_way(now) is None else 0
+    waits_for = judgements.withheld(observed, asking, judging) if wanted > 0 else None
+    wanted = 0 if waits_for is not None else wanted
     told = 0 if _ending(observed) else wanted
-    status = status_of(observed, wanted=wanted, used_by=[demand.rollout for demand in asking], now=now)
+    used_by = [demand.rollout for demand in asking]
+    status = status_of(observed, wanted=wanted, used_by=used_by, waits_for=waits_for, now=now)
+    status = judgements.with_judgements(status, judging, generation=observed.owner.generation, now=now)
+    # Endpoints that a rollback wants closed wait for nothing else.
+    mounted, jobs = judgements.jobs(observed, judging) if observed.closed_by is None else ((), ())
     return Plan(
         status=None if status == observed.status else status.dump(),
-        apply=tuple(_children(observed, asking, told)),
-        delete=_outlived(observed, now),
-        events=_events(observed.status, status),
+        create=mounted,
+        apply=(*_children(observed, asking, told), *jobs),
+        delete=(*_outlived(observed, now), *observed.outdated_jobs, *judgements.finished_jobs(judging, now)),
+        events=(*_events(observed.status, status), *judgements.notes(observed, judging)),
         debounce=_only_tells(observed.status, status),
-        requeue_after=_next_expiry(observed.demands, now),
+        requeue_after=_next_look(observed, judging, now),
     )
 
 
@@ -113,7 +123,8 @@ def _events(before: RLPolicyStatus, after: RLPolicyStatus) -> tuple[Note, ...]:
     return (Note(EventReason.DIGEST_MISMATCH, now.message, warning=True),)
 
 
-def _next_expiry(demands: Sequence[Demand], now: datetime) -> timedelta | None:
-    """Return when the next version that is only kept warm is let go."""
-    ends = (demand.until for demand in demands if demand.holds(now))
-    return min((until - now for until in ends if until is not None), default=None)
+def _next_look(observed: Observed, judging: Judging, now: datetime) -> timedelta | None:
+    """Return when the next version that is only kept warm is let go, or a question is to be looked at again."""
+    ends = (demand.until for demand in observed.demands if demand.holds(now))
+    expiries = [until - now for until in ends if until is not None]
+    return min([*expiries, *judgements.recheck(judging, now)], default=None)

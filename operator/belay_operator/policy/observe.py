@@ -1,7 +1,8 @@
 """What a policy's decision needs, read from the cache into one frozen value; and `KIND`, the engine's door.
 
     RLRollout ──needs──▶ RLPolicy ──owns──▶ Deployment ──▶ ReplicaSet ──▶ pods (found by label)
-                             └────owns──▶ Service              └ init container `fetch`: LoadReport
+                             ├────owns──▶ Service              └ init container `fetch`: LoadReport
+                             └────owns──▶ Job of each question ──▶ pod, its last word: JudgingReport
 
 What is read of a rollout stands in `needs.py`.
 """
@@ -21,7 +22,7 @@ from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.engine.resources import policies_named
 from belay_operator.pods import ContainerView, PodView, shorten
-from belay_operator.policy import build, needs
+from belay_operator.policy import build, judgements, needs
 from belay_operator.policy.build import FETCH, SERVER
 from belay_operator.policy.decide import decide
 from belay_operator.policy.deployments import pods_of, ready_pods, ref_of
@@ -48,6 +49,8 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
             "another name."
         )
     spec = read_spec(RLPolicySpec, body)
+    status = RLPolicyStatus.model_validate(body.get("status") or {})
+    questions = judgements.asked_of(owner, spec, status, reader)
     rollouts = reader.naming("RLRollout", owner.namespace, owner.name)
     asked = needs.demands(owner.name, rollouts)
     deployment = reader.get("Deployment", owner.namespace, owner.name)
@@ -56,7 +59,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     observed = Observed(
         owner=owner,
         spec=spec,
-        status=RLPolicyStatus.model_validate(body.get("status") or {}),
+        status=status,
         child=child,
         service=reader.get("Service", owner.namespace, owner.name) is not None,
         pods=tuple(_pods(pods)) if child is not None and child.whose is Whose.OURS else (),
@@ -64,6 +67,8 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         closed_by=needs.closed_by(owner.name, rollouts, asked),
         settings=settings,
         template=_UNTOLD,
+        asked=questions,
+        outdated_jobs=judgements.outdated_jobs(owner, questions, reader),
     )
     observed = replace(observed, template=build.template(observed))
     if observed.deployment is None or observed.deployment.template == observed.template.fingerprint:

@@ -9,6 +9,7 @@ from typing import Any
 from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Ref, Settings
+from belay_operator.judging.standing import Asked
 from belay_operator.policy.needs import Demand
 
 
@@ -73,6 +74,8 @@ class Observed:
     settings: Settings
     template: Template  # the pods we want
     accepted: Template | None = None  # those of the Deployment, where they are others
+    asked: tuple[Asked, ...] = ()  # what the spec asks of the policy, and what is known of it
+    outdated_jobs: tuple[Ref, ...] = ()  # of what it no longer asks
 
     @property
     def deployment(self) -> DeploymentView | None:

@@ -15,6 +15,8 @@ from datetime import datetime
 from belay_api.conditions import Condition, ConditionStatus, clear_condition, get_condition, set_condition
 from belay_api.policy import LoadReport, RLPolicyStatus, SignatureStatus
 from belay_api.reasons import PolicyReason
+from belay_operator.judging.kind import Said
+from belay_operator.judging.standing import Standing
 from belay_operator.pods import over_quota
 from belay_operator.policy import build
 from belay_operator.policy.needs import Demand
@@ -29,15 +31,6 @@ _NOT_MADE = "The Deployment could not be made yet, and is tried again; the opera
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One condition, said."""
-
-    status: ConditionStatus
-    reason: PolicyReason
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Situation:
     observed: Observed
     wanted: int  # pods
@@ -45,15 +38,19 @@ class _Situation:
     ready: int  # pods
     carried: bool  # the Deployment has the settings of the spec; nothing contradicts them while there is none
     in_the_way: Demand | None  # who needs what a deleted policy of our name serves
+    waits_for: Standing | None  # the gates that serving waits for; None: it does not
     verified: Said
 
 
-def status_of(observed: Observed, *, wanted: int, used_by: Sequence[str], now: datetime) -> RLPolicyStatus:
-    """Return the whole status.
+def status_of(
+    observed: Observed, *, wanted: int, used_by: Sequence[str], waits_for: Standing | None = None, now: datetime
+) -> RLPolicyStatus:
+    """Return the whole status, but for what is asked of the policy.
 
     Args:
         wanted: Pods asked for.
         used_by: Rollouts that ask for them.
+        waits_for: The gates that serving waits for; None: it does not.
     """
     owner, before, deployment = observed.owner, observed.status, observed.deployment
     proof = _proof(observed)
@@ -64,12 +61,14 @@ def status_of(observed: Observed, *, wanted: int, used_by: Sequence[str], now: d
         ready=deployment.ready if deployment else 0,
         carried=observed.accepted is None,
         in_the_way=observed.in_the_way(now),
+        waits_for=waits_for,
         verified=_verified(observed, wanted),
     )
     ready = _first(
         seen,
         _name_in_use,
         _refused,
+        _not_validated,
         _nobody_asks,
         _unloading,
         _all_ready,
@@ -79,8 +78,18 @@ def status_of(observed: Observed, *, wanted: int, used_by: Sequence[str], now: d
         _none_ready,
     )
     settled = ready.status == TRUE and _rolled_out(seen)
-    stalled = ready.reason in _FINAL or ready.reason == PolicyReason.NAME_IN_USE
-    loaded = _first(seen, _loaded, _name_in_use, _nobody_asks_loaded, _artifact_unusable, _cannot_start, _none_ready)
+    missed = ready.reason == PolicyReason.NOT_VALIDATED and waits_for is not None and waits_for.over
+    stalled = ready.reason in _FINAL or ready.reason == PolicyReason.NAME_IN_USE or missed
+    loaded = _first(
+        seen,
+        _loaded,
+        _name_in_use,
+        _not_validated,
+        _nobody_asks_loaded,
+        _artifact_unusable,
+        _cannot_start,
+        _none_ready,
+    )
     said = {
         "Verified": seen.verified,
         "Loaded": loaded,
@@ -238,6 +247,16 @@ def _refused(seen: _Situation) -> Said | None:
     if not open_ or said.observed_generation != seen.observed.owner.generation:
         return None
     return Said(said.status, PolicyReason.CHILD_REFUSED, said.message)
+
+
+def _not_validated(seen: _Situation) -> Said | None:
+    if seen.waits_for is None or seen.verified.reason in _FINAL:
+        return None
+    message = (
+        "spec.validation.required is true and the policy has not passed its gates, so no pod of it is asked for. "
+        f"{seen.waits_for.said.message}"
+    )
+    return Said(FALSE, PolicyReason.NOT_VALIDATED, message)
 
 
 def _loaded(seen: _Situation) -> Said | None:

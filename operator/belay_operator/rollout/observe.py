@@ -47,6 +47,7 @@ TROUBLE = BROKEN | {
     PolicyReason.CHILD_CONFLICT,
     PolicyReason.CHILD_REFUSED,
     PolicyReason.NAME_IN_USE,
+    PolicyReason.NOT_VALIDATED,
     PolicyReason.INVALID_SPEC,
 }
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from belay_api import names
@@ -10,15 +10,12 @@ from belay_api.content import edit_hash, frozen, spec_hash
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.searched import with_settings
 from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
-from belay_operator import children
-from belay_operator.engine.plan import Manifest
-from belay_operator.training import initial, job_key, runtime
+from belay_operator import children, job_key
+from belay_operator.trainer_pod import CONFIG_KEY, trainer_pod
+from belay_operator.training import initial
 from belay_operator.training.observed import Observed
 
-DEFAULT_REQUESTS = {"cpu": "500m", "memory": "512Mi"}
-CONTAINER = "trainer"
 EDIT_ANNOTATION = f"{names.GROUP}/edit"  # on what runs the pods: hash of the editable part of the spec it was made of
-_CONFIG_DIR, _, _CONFIG_KEY = names.JOB_FILE.rpartition("/")
 _UID_DIGITS = 8  # of ours, in names
 _NAME_DIGITS = (6, 12)  # of the digest in a policy's name; more only where six are taken by other bytes
 
@@ -70,8 +67,13 @@ def config_map(observed: Observed) -> dict[str, Any]:
         config_name(observed),
         _labels(observed),
         # Without what is the default anyway: a trainer of another version refuses fields that it does not know.
-        data={_CONFIG_KEY: json.dumps(config.said(), sort_keys=True)},
+        data={CONFIG_KEY: json.dumps(config.said(), sort_keys=True)},
     )
+
+
+def keys(observed: Observed) -> tuple[dict[str, Any], ...]:
+    """Return the Secret with the job's key; none where its pods have no key."""
+    return job_key.secrets(observed.owner, observed.settings, {names.TRAINING_JOB_LABEL: observed.owner.name})
 
 
 def workload_object(observed: Observed, api_version: str, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,78 +153,17 @@ def _labels(observed: Observed) -> dict[str, str]:
 
 
 def _pod(observed: Observed) -> dict[str, Any]:
-    asked, claim = observed.spec.runtime, initial.claim(observed.initial)
-    container = {
-        "name": CONTAINER,
-        "image": asked.image or observed.settings.trainer_image,
-        "command": ["python3", "-m", "belay_trainer"],
-        "env": [
-            *children.env(
-                {
-                    names.LOGBOOK_URL_ENV: observed.settings.logbook_url,
-                    names.NAMESPACE_ENV: observed.owner.namespace,
-                    "HOME": "/tmp",  # libraries write caches below it, and the image's own is read-only
-                }
-            ),
-            *runtime.env(asked, observed.settings),
-        ],
-        **runtime.env_from(asked),
-        "resources": children.resources(asked.resources, DEFAULT_REQUESTS),
-        "terminationMessagePolicy": "File",
-    }
-    mounts = [
-        {"name": "work", "mountPath": names.WORK_DIR},
-        {"name": "tmp", "mountPath": "/tmp"},
-        *runtime.mounts(observed.spec, claim),
-    ]
-    return job_pod(
-        observed,
-        container,
-        volumes=[*children.empty_dirs(["work", "tmp"]), *runtime.volumes(observed.spec, claim)],
-        mounts=mounts,
-        terminationGracePeriodSeconds=math.ceil(observed.spec.checkpoint.grace.total_seconds()),
-        **runtime.placement(asked),
+    return trainer_pod(
+        observed.owner,
+        observed.spec.runtime,
+        observed.settings,
+        config=config_name(observed),
+        store=claim_of(observed.spec),
+        initial=initial.claim(observed.initial),
+        grace_s=math.ceil(observed.spec.checkpoint.grace.total_seconds()),
     )
 
 
-def job_pod(
-    observed: Observed,
-    container: Manifest,
-    *,
-    volumes: Iterable[Manifest],
-    mounts: Iterable[Manifest],
-    **fields: Any,
-) -> dict[str, Any]:
-    """Return a pod of one container that knows whose it is: it has the job's configuration, a token and the job's key.
-
-    Args:
-        container: Without what is the same for all of them.
-        volumes: Beyond those three.
-        mounts: Of these.
-        fields: Further fields of the pod.
-    """
-    owner, settings = observed.owner, observed.settings
-    return {
-        **children.restricted_pod(),
-        "restartPolicy": "Never",  # a restart in place would hide failures from whatever runs the pods
-        **fields,
-        "containers": [
-            {
-                **container,
-                "imagePullPolicy": settings.image_pull_policy,
-                "securityContext": children.restricted_container(),
-                "volumeMounts": [
-                    {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
-                    children.token_mount(),
-                    *job_key.mounts(settings),
-                    *mounts,
-                ],
-            }
-        ],
-        "volumes": [
-            {"name": "config", "configMap": {"name": config_name(observed)}},
-            children.token_volume(),
-            *job_key.volumes(owner, settings),
-            *volumes,
-        ],
-    }
+def claim_of(spec: RLTrainingJobSpec) -> str | None:
+    """Return the claim that checkpoints lie on; None: they lie in the built-in store."""
+    return None if spec.storage.pvc is None else spec.storage.pvc.claim

@@ -13,8 +13,8 @@ from belay_api.reasons import EventReason
 from belay_api.training import RLTrainingJobStatus, TrainingPhase
 from belay_api.units import format_instant
 from belay_operator.engine.plan import EMPTY, Note, Plan, Ref
-from belay_operator.training import job_key, remover
-from belay_operator.training.build import config_map
+from belay_operator.training import remover
+from belay_operator.training.build import config_map, keys
 from belay_operator.training.observed import Observed
 
 
@@ -62,8 +62,7 @@ def _remove(
     if found is not None:
         return due, EMPTY
     # Also what its pod mounts: somebody may have deleted it.
-    keys = job_key.secrets(observed.owner, observed.settings)
-    return due, Plan(create=keys, apply=(config_map(observed), remover.job(observed)))
+    return due, Plan(create=keys(observed), apply=(config_map(observed), remover.job(observed)))
 
 
 def _delay(observed: Observed, status: RLTrainingJobStatus) -> timedelta | None:

@@ -19,7 +19,7 @@ from belay_api.reasons import EventReason, TrainingReason
 from belay_api.summary import aggregate
 from belay_api.training import BestSeed, RLTrainingJobStatus, TrainingPhase
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan
-from belay_operator.training import build, job_key
+from belay_operator.training import build
 from belay_operator.training.cleanup import cleanup
 from belay_operator.training.clock import clock
 from belay_operator.training.cost import Costs, costs, job_cost, time_left
@@ -149,8 +149,7 @@ def _publication(observed: Observed, status: RLTrainingJobStatus, best: BestSeed
 
 
 def _with_mounts(observed: Observed, *workload_objects: Manifest) -> dict[str, tuple[Manifest, ...]]:
-    keys, config = job_key.secrets(observed.owner, observed.settings), build.config_map(observed)
-    return {"create": keys, "apply": (config, *workload_objects)}
+    return {"create": build.keys(observed), "apply": (build.config_map(observed), *workload_objects)}
 
 
 def _workload(observed: Observed) -> tuple[Manifest, ...]:

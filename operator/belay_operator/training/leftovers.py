@@ -22,7 +22,7 @@ from belay_api.wire import API_PREFIX, KeptJobs
 from belay_operator.engine import logbook
 from belay_operator.engine.errors import ApiError
 from belay_operator.engine.source import PollerContext
-from belay_operator.training.job_key import KEY_ANNOTATION, secret_of
+from belay_operator.job_key import KEY_ANNOTATION, secret_of
 
 KIND_NAME = "RLTrainingJob"
 PERIOD = timedelta(minutes=10)

@@ -12,13 +12,14 @@ from belay_api import names
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
 from belay_api.units import parse_instant
 from belay_api.words import nearest
+from belay_operator import job_key
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Ref, Settings
 from belay_operator.pods import pod_view
 from belay_operator.specs import InvalidSpec, read_spec
-from belay_operator.training import job_key, remover
+from belay_operator.training import remover
 from belay_operator.training.clock import seconds_left
 from belay_operator.training.cost import is_priced, is_spent, rates_of
 from belay_operator.training.decide import decide

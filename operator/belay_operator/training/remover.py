@@ -4,11 +4,12 @@ has one, in which `belay-trainer remove-checkpoints` runs."""
 from typing import Any
 
 from belay_api import names
-from belay_operator import children
+from belay_operator import children, runtime
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Ref
 from belay_operator.pods import PodView, pod_view, shorten
-from belay_operator.training import build, runtime
+from belay_operator.trainer_pod import owned_pod
+from belay_operator.training.build import claim_of, config_name
 from belay_operator.training.observed import Observed, RemoverView
 
 API_VERSION, KIND = "batch/v1", "Job"
@@ -58,10 +59,16 @@ def _pod(observed: Observed) -> dict[str, Any]:
         "resources": {"requests": _REQUESTS},
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    volumes, mounts = runtime.store(observed.spec)
+    store = claim_of(observed.spec)
     # Not on the nodes that train: one with a GPU would be started to remove files.
-    return build.job_pod(
-        observed, container, volumes=volumes, mounts=mounts, **runtime.admission(observed.spec.runtime)
+    return owned_pod(
+        observed.owner,
+        observed.settings,
+        container,
+        config=config_name(observed),
+        volumes=runtime.store_volumes(store),
+        mounts=runtime.store_mounts(store),
+        **runtime.admission(observed.spec.runtime),
     )
 
 

@@ -1,7 +1,6 @@
 """Trainings under Kubernetes' own Job controller: the test plays the kubelet, nothing else is simulated."""
 
 import json
-import re
 import time
 from base64 import b64decode
 from collections.abc import Iterator
@@ -10,49 +9,35 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.api.controllers import ENV, job_controller, operator_of, restricted_namespace
 from tests.api.engine.kube import Kube, eventually
 from tests.api.engine.process import OperatorProcess
 
 from belay_api.job_keys import job_key
 from belay_api.units import parse_duration
-from belay_cluster.api import Api, ApiServer
+from belay_cluster.api import Api
 
 ROOT = Path(__file__).parents[3]
 INDEX = "batch.kubernetes.io/job-completion-index"
-ENV = {
-    "TEST_KIND_MODULES": "real",
-    "BELAY_TRAINER_IMAGE": "belay-trainer:test",
-    "BELAY_HANDLER_IMAGE": "belay-handler:test",
-}
 
 
 @pytest.fixture(scope="module")
 def controllers() -> Iterator[Api]:
     """An API server with Belay's CRDs and kube-controller-manager."""
-    with ApiServer(controllers=True) as server:
-        kube = Kube(server.kubeconfig)
-        for path in sorted((ROOT / "crds").glob("*.yaml")):
-            kube.run("apply", "--server-side", "-f", str(path))
-        kube.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        kube.run("create", "namespace", "belay-system")
+    with job_controller() as server:
         yield server
 
 
 @pytest.fixture
 def kube(controllers: Api, request: pytest.FixtureRequest) -> Kube:
     """kubectl in a namespace that takes nothing but restricted pods."""
-    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:50].rstrip("-")
-    made = Kube(controllers.kubeconfig, name)
-    made.run("create", "namespace", name)
-    made.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
-    return made
+    return restricted_namespace(controllers, request.node.name)
 
 
 @pytest.fixture
 def operator(controllers: Api, kube: Kube, tmp_path: Path) -> Iterator[OperatorProcess]:
-    made = OperatorProcess(controllers.kubeconfig, kube.namespace, tmp_path, number=0, env=ENV).ready()
-    yield made
-    made.kill()
+    with operator_of(controllers, kube, tmp_path) as made:
+        yield made
 
 
 def training(**spec: Any) -> dict[str, Any]:

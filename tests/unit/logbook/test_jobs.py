@@ -142,6 +142,7 @@ async def test_a_pod_of_the_job_may_do_everything_with_its_checkpoints(cast: Cas
         pytest.param("other-a1-0-abcde", VICTIM, {"key": job_key(MASTER, NAMESPACE, OTHER)}, id="which lies"),
         pytest.param("other-a1-0-abcde", None, {}, id="which shows nothing"),
         pytest.param("cartpole-a1-0-abcde", VICTIM, {"key": job_key(MASTER, "team-b", VICTIM)}, id="another namespace"),
+        pytest.param("cartpole-v1a2b3c4d-abcde", OTHER, {}, id="a pod that judges a policy, with the policy's key"),
         pytest.param(SERVING, None, {}, id="a serving pod"),
         pytest.param("", None, {}, id="an account without a pod"),
     ],
@@ -189,6 +190,18 @@ async def test_artifacts_are_written_by_training_pods_and_read_by_all(cast: Cast
         assert (await victim.upload(blob)).status_code == 201
         assert (await serving.ask("GET", f"/blobs/{digest(blob)}")).content == blob
         assert (await serving.ask("HEAD", f"/blobs/{digest(blob)}")).headers["Content-Length"] == str(len(blob))
+
+
+@pytest.mark.asyncio
+async def test_a_pod_that_judges_a_policy_leaves_a_report_with_the_policys_key(cast: Cast, victim: Pod) -> None:
+    """Its uid is an RLPolicy's: nobody has checkpoints under it."""
+    name, serving = "cartpole-v1a2b3c4d-abcde", cast.pod(SERVING)
+    assert (await victim.upload(b"onnx")).status_code == 201
+    judge = cast.pod(name, OTHER)
+    assert (await judge.ask("GET", f"/blobs/{digest(b'onnx')}")).content == b"onnx"
+    assert (await judge.upload(b"<html>")).status_code == 201
+    assert (await serving.ask("GET", f"/blobs/{digest(b'<html>')}")).content == b"<html>"
+    assert (await cast.pod(name).upload(b"without a key")).status_code == 403
 
 
 @pytest.mark.asyncio

@@ -26,6 +26,7 @@ from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import Evaluations, export
 from belay_trainer.ope import Logged, judge
 from belay_trainer.ope.artifact_policy import ArtifactPolicy
+from belay_trainer.served import read_artifact
 from belay_trainer.train import build
 
 REPORT = EvaluationReport(step=7, episodes=1, first_seed=0, mean=1.0, std=0.0, min=1.0, max=1.0)
@@ -239,7 +240,7 @@ def test_a_policy_judged_by_its_own_log_is_worth_what_it_returned(
     (tmp_path / "log.yaml").write_text(yaml.safe_dump(asked))
     assert main(["collect", "--config", str(tmp_path / "log.yaml"), "--out", str(tmp_path / "log.parquet")]) == 0
     dataset, _ = datasets.read(tmp_path / "log.parquet")
-    policy = ArtifactPolicy(folder, greedy=False)
+    policy = ArtifactPolicy(read_artifact(folder), greedy=False)
     logged = Logged(policy.fitted(dataset, name="log"), policy, discount=0.99)
     np.testing.assert_allclose(logged.log_ratios, 0, atol=1e-5)
     judgement = judge(logged, estimators=("is",))

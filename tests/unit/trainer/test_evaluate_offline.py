@@ -13,6 +13,7 @@ from belay_api.artifact import MANIFEST, Manifest, file_sha256
 from belay_trainer.__main__ import main
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.ope.artifact_policy import ArtifactPolicy
+from belay_trainer.served import read_artifact
 
 EPISODES = 1_000
 TARGET, LOGGING = 2.0, 0.5  # how steeply the first number of the observation decides
@@ -84,7 +85,8 @@ def test_judged(softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert told["return"]["high"] - told["return"]["low"] < 0.15, "too wide to tell the policies apart"
     assert worth(TARGET) - worth(LOGGING) > 0.15
     assert told["policy"]["digest"].startswith("sha256:")
-    assert told["dataset"] == {"path": str(log), "episodes": EPISODES, "timesteps": EPISODES}
+    sizes = {"episodes": EPISODES, "timesteps": EPISODES}
+    assert told["dataset"] == {"path": str(log), "digest": f"sha256:{file_sha256(log)}", **sizes}
     assert (tmp_path / "out/report.png").read_bytes().startswith(b"\x89PNG")
     assert "report.png" in (tmp_path / "out/report.md").read_text()
     assert "report.png" in (tmp_path / "out/report.html").read_text()
@@ -99,6 +101,16 @@ def test_a_policy_is_greedy_unless_it_is_said_otherwise(softmax: Path, tmp_path:
     assert told["return"]["low"] <= 1.0 <= told["return"]["high"], "it is always right"
 
 
+def test_a_policy_is_held_to_what_was_logged(softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = parquet(tmp_path / "log.parquet", dataset_columns(sides(1)))
+    assert evaluate(softmax, log, "--actions", "sampled", "--max-regression", "5%") == 0
+    assert "That is as much as is allowed" in capsys.readouterr().out
+    wrong = artifact(tmp_path / "wrong", [[0.0, 0.0], [-0.3, 0.0]], output="logits", action=TWO)
+    assert evaluate(wrong, log, "--actions", "sampled", "--max-regression", "5%") == 6
+    assert "That is less than is allowed" in capsys.readouterr().out
+    assert evaluate(softmax, log, "--actions", "sampled", "--min-effective-samples", "1000") == 5
+
+
 def test_a_log_without_what_the_policy_does(softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = parquet(tmp_path / "log.parquet", dataset_columns(sides(3, always=0)))
     assert evaluate(softmax, log, "--out", str(tmp_path)) == 5
@@ -108,13 +120,13 @@ def test_a_log_without_what_the_policy_does(softmax: Path, tmp_path: Path, capsy
 
 def test_propensities_are_those_of_the_head(softmax: Path) -> None:
     data = sides(4)
-    policy = ArtifactPolicy(softmax, greedy=False)
+    policy = ArtifactPolicy(read_artifact(softmax), greedy=False)
     chance = right(TARGET, data.observations)
     assert policy.probabilities(data.observations) == pytest.approx(np.stack([1 - chance, chance], axis=1), abs=1e-5)
     taken = np.where(data.actions == 1, chance, 1 - chance)
     assert np.exp(policy.log_propensity(data.observations, data.actions)) == pytest.approx(taken, abs=1e-5)
 
-    greedy = ArtifactPolicy(softmax, greedy=True)
+    greedy = ArtifactPolicy(read_artifact(softmax), greedy=True)
     best = (data.observations[:, 0] > 0).astype(int)
     assert (np.exp(greedy.log_propensity(data.observations, data.actions)) == (data.actions == best)).all()
 
@@ -157,6 +169,8 @@ def test_continuous_actions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["--estimator", "wdrr"], "estimator 'wdrr' is not known: did you mean 'wdr'?"),
         (["--discount", "0"], "--discount is 0, wanted more than 0"),
         (["--seed", "-1"], "--seed is -1"),
+        (["--max-regression", "5"], "--max-regression: '5' is no percentage"),
+        (["--max-regression", "5%", "--estimator", "fqe"], "advice and no proof"),
         (["--confidence", "95"], "confidence is 95"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from ope_worlds import DISCOUNT, LOGGING, TARGET, Table, small_world
 from tests.chance import most_by_chance
 
+from belay_api.reasons import Verdict
 from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope import ESTIMATORS, Judgement, Logged, judge
@@ -57,6 +58,38 @@ def test_intervals_cover_and_little_is_refused() -> None:
     assert {name for name, _ in refused} <= by_episode, refused
     assert len(refused) <= most_by_chance(REPLICATIONS * len(by_episode), 0.02)
     assert max(missed.values()) <= most_by_chance(REPLICATIONS, 0.08), missed
+
+
+def test_a_regression_is_told_from_none_at_the_rate_that_was_asked_for() -> None:
+    """Exactly at the limit a policy passes, and fails, in one judgement of forty each: of paired returns, one-sided."""
+    logged = WORLD.value(LOGGING, DISCOUNT)
+    at_limit = (logged - TRUTH) / abs(logged)  # negative: the policy is better, and has to be by as much
+    generator = np.random.default_rng(5)
+    verdicts = [
+        judged(WORLD.log(LOGGING, 200, generator), max_regression=at_limit, estimators=["wdr"]).verdict
+        for _ in range(REPLICATIONS)
+    ]
+    for wrong in (Verdict.PASS, Verdict.FAIL):
+        assert verdicts.count(wrong) <= most_by_chance(REPLICATIONS, 0.04), verdicts
+    wide, narrow = (judged(max_regression=share, estimators=["wdr"]).verdict for share in (0.3, -0.9))
+    assert (wide, narrow) == (Verdict.PASS, Verdict.FAIL)
+
+
+def test_a_margin_is_of_the_same_episodes() -> None:
+    """What moves both returns alike is no uncertainty about their difference: it is narrower than two intervals."""
+    found = judged(max_regression=0.05, estimators=["wdr"])
+    assert found.margin is not None
+    assert found.headline is not None
+    apart = sum(one.high - one.low for one in (found.headline.found, found.logged))
+    assert found.margin.high - found.margin.low < 0.75 * apart
+    assert found.margin.value == pytest.approx(found.headline.found.value - 0.95 * found.logged.value)
+
+
+def test_more_effective_episodes_can_be_asked_for() -> None:
+    found = judged(least_effective=LOG.episodes + 1)
+    assert found.headline is None
+    assert found.verdict is None
+    assert f"wanted {LOG.episodes + 1} at least" in str(found.reason)
 
 
 def test_the_same_seed_gives_the_same_judgement() -> None:
@@ -200,7 +233,16 @@ def test_the_guide_names_every_estimator() -> None:
     assert [name for name in ESTIMATORS if f"\n| `{name}` |" not in guide] == []
 
 
-SUBJECT = Subject("policies/a", "sha256:" + "0" * 64, "Small-v0", "sampled", "log.parquet", LOG.timesteps, ("A note.",))
+SUBJECT = Subject(
+    "policies/a",
+    "sha256:" + "0" * 64,
+    "Small-v0",
+    "sampled",
+    "log.parquet",
+    "sha256:" + "1" * 64,
+    LOG.timesteps,
+    ("A note.",),
+)
 
 
 def test_a_report_shows_no_number_that_does_not_count() -> None:

@@ -33,7 +33,8 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_plays_what_the_policy_plays_where_it_was_trained(artifact: Path, tmp_path: Path) -> None:
-    policy, whole = ArtifactPolicy(artifact, greedy=True), read_artifact(artifact)
+    whole = read_artifact(artifact)
+    policy = ArtifactPolicy(whole, greedy=True)
     task = task_of(whole, id=None, kwargs=None)
     assert task.kwargs == {"gravity": 3.0}
 

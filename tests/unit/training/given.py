@@ -8,8 +8,8 @@ from tests.world import World, belay_object
 
 from belay_api import names
 from belay_api.wire import RunProgressRecord
+from belay_operator.job_key import KEY_ANNOTATION
 from belay_operator.training.build import EDIT_ANNOTATION
-from belay_operator.training.job_key import KEY_ANNOTATION
 
 NAME = "cartpole"
 UID = "uid-cartpole"
@@ -225,7 +225,7 @@ def world_of(given: Mapping[str, Any]) -> World:
     beats: Any = {index: heartbeat(index, **said) for index, said in given.get("progress", {}).items()}
     facts = {("progress", "default", NAME): beats} if beats else {}
     if "starting" in given:
-        facts["starting", "default", NAME] = given["starting"]
+        facts["starting", "default", f"{NAME}-a1"] = given["starting"]
     made = World(objects, facts=facts)
     # The hash moves with every new field of the API; where a case does not name one it is not what the case is about.
     job = made.objects["RLTrainingJob", "default", NAME]

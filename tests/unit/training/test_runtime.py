@@ -10,7 +10,8 @@ from tests.world import SETTINGS, World
 from belay_api.pod_volumes import OWN_PATHS
 from belay_api.runtime import RuntimeSpec
 from belay_api.training import RLTrainingJobSpec
-from belay_operator.training import build, runtime
+from belay_operator import runtime
+from belay_operator.training import build
 from belay_operator.training.observe import observe
 
 Json = dict[str, Any]
@@ -18,6 +19,10 @@ Json = dict[str, Any]
 
 def job_spec(spec: Json) -> RLTrainingJobSpec:
     return RLTrainingJobSpec.model_validate(training_job(spec)["spec"])
+
+
+def store_of(spec: RLTrainingJobSpec) -> str | None:
+    return None if spec.storage.pvc is None else spec.storage.pvc.claim
 
 
 MOUNTED: dict[str, tuple[Json, list[Json], list[Json]]] = {
@@ -45,8 +50,8 @@ MOUNTED: dict[str, tuple[Json, list[Json], list[Json]]] = {
 def test_code_is_mounted_read_only(case: str) -> None:
     spec, volumes, mounts = MOUNTED[case]
     asked = job_spec({"runtime": spec})
-    assert runtime.volumes(asked) == volumes
-    assert runtime.mounts(asked) == mounts
+    assert runtime.volumes(asked.runtime, store=store_of(asked)) == volumes
+    assert runtime.mounts(asked.runtime, store=store_of(asked)) == mounts
 
 
 def test_a_claim_is_one_volume_however_often_it_is_mounted() -> None:
@@ -64,11 +69,11 @@ def test_a_claim_is_one_volume_however_often_it_is_mounted() -> None:
             },
         }
     )
-    assert runtime.volumes(asked) == [
+    assert runtime.volumes(asked.runtime, store=store_of(asked)) == [
         {"name": "store", "persistentVolumeClaim": {"claimName": "shared"}},
         {"name": "data-may", "persistentVolumeClaim": {"claimName": "theirs", "readOnly": True}},
     ]
-    assert runtime.mounts(asked) == [
+    assert runtime.mounts(asked.runtime, store=store_of(asked)) == [
         {"name": "store", "mountPath": "/code", "readOnly": True},
         {"name": "store", "mountPath": "/data/mine", "readOnly": True, "subPath": "recordings"},
         {"name": "data-may", "mountPath": "/data/may", "readOnly": True, "subPath": "2026/05"},

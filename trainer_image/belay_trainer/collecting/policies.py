@@ -16,6 +16,7 @@ from belay_heads import head_of
 from belay_trainer.collecting.collection import RANDOM, PolicySpec
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.artifact_policy import ArtifactPolicy
+from belay_trainer.served import read_artifact
 from belay_trainer.wrapping.named import imported
 
 
@@ -96,7 +97,8 @@ class ArtifactPlayer:
 
     def __init__(self, spec: PolicySpec, environment: gymnasium.Env[Any, Any], field: str) -> None:
         folder = Path(spec.policy)
-        policy = ArtifactPolicy(folder, greedy=True)
+        artifact = read_artifact(folder)
+        policy = ArtifactPolicy(artifact, greedy=True)
         manifest, observation = policy.manifest, space_model(environment.observation_space)
         for name, wanted, found in (
             ("observations", manifest.observation, observation),
@@ -114,7 +116,8 @@ class ArtifactPlayer:
                 f"{field}.actions: {folder} has one action for an observation (output `{manifest.output}`): leave it "
                 "out, or set epsilon."
             )
-        self._policy = ArtifactPolicy(folder, greedy=False) if stochastic and spec.actions != "greedy" else policy
+        draws = stochastic and spec.actions != "greedy"
+        self._policy = ArtifactPolicy(artifact, greedy=False) if draws else policy
         self.source = policy.digest
         self._discrete = isinstance(manifest.action, DiscreteSpace)
         self._dtype = np.dtype(manifest.observation.dtype if isinstance(observation, BoxSpace) else np.int64)

@@ -12,6 +12,7 @@ from belay_trainer.commands import (
     convert,
     evaluate_offline,
     import_policy,
+    judge,
     pod,
     record,
     remove_checkpoints,
@@ -47,5 +48,6 @@ COMMANDS: dict[str, Command] = {
     "evaluate-offline": evaluate_offline,
     "record": record,
     "validate": validate,
+    "judge": judge,
     "remove-checkpoints": remove_checkpoints,
 }

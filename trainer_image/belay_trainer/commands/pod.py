@@ -7,6 +7,7 @@ worth a retry.
 """
 
 import argparse
+import dataclasses
 import errno
 import logging
 import os
@@ -71,7 +72,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _with_runtime(run: Run, options: argparse.Namespace, stop: Stop) -> Run:
     folders = {"code_dir": options.code_dir, "credentials_dir": options.git_credentials}
-    return bring_in(run, work_dir=options.work_dir, stop=stop, **folders)
+    brought = bring_in(run.spec.runtime, work_dir=options.work_dir, stop=stop, **folders)
+    return dataclasses.replace(run, code=brought.code, packages=brought.packages)
 
 
 def _watch(run: Run, options: argparse.Namespace, stop: Stop) -> None:

@@ -1,6 +1,5 @@
 """The policy in an artifact as a target: its exported network, behind its head."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from belay_trainer.datasets.dataset import Dataset
 from belay_trainer.datasets.fit import fitted
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.head_policy import HeadPolicy
-from belay_trainer.served import read_artifact
+from belay_trainer.served import Artifact
 
 ROWS = 8_192  # observations in one forward pass
 
@@ -19,16 +18,16 @@ ROWS = 8_192  # observations in one forward pass
 class ArtifactPolicy(HeadPolicy):
     """See `TargetPolicy`."""
 
-    def __init__(self, folder: Path, *, greedy: bool) -> None:
-        """Load a policy after checking every byte of it.
+    def __init__(self, artifact: Artifact, *, greedy: bool) -> None:
+        """Load a policy.
 
         Args:
             greedy: Its best action always, as it is served by default; False: drawn from its distribution.
-        Raises: BadConfiguration when the folder holds no whole artifact, or the policy has nothing to draw from.
+        Raises: BadConfiguration when there is nothing in it that can be judged, or the policy has nothing to draw from.
         """
         import onnxruntime  # noqa: PLC0415  slow, and only for artifacts
 
-        artifact = read_artifact(folder)
+        folder = artifact.folder
         self.digest, self.manifest, head = artifact.digest, artifact.manifest, artifact.head
         if ONNX_FILE not in {entry.path for entry in self.manifest.files}:
             raise BadConfiguration(f"policy {folder}: there is no {ONNX_FILE} in it, which is what is judged.")

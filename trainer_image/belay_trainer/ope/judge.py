@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from belay_api.reasons import Verdict
 from belay_api.words import did_you_mean
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.estimators import ESTIMATORS
@@ -26,6 +27,7 @@ SURE = 4.0  # standard errors: a mean ratio of 1 lies outside once in 16,000 tim
 CLOSE = 0.01  # a mean ratio so near to 1 is 1: logged and computed probabilities differ in their last digits
 DRAWS = 1_000  # of the bootstrap
 LOGGED = "logged"  # beside the estimators' names: the mean of the logged returns themselves
+MARGIN = "margin"
 LEAST_SPREAD = 0.1  # of the log's: a draw that happens to miss what varies is not taken for certain
 AT_ONCE = 4_000_000  # counts of episodes in memory
 
@@ -74,6 +76,17 @@ class Judgement:
     """Of single timesteps; 1 where the log could hold all that the policy does. None: there are no ratios."""
     notes: tuple[str, ...]
     """What else a reader should know."""
+    margin: Interval | None = None
+    """The headline less the least that `max_regression` allows; None: nothing is allowed or held, or there is none."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether the policy returns as much as is allowed; None: it is held to nothing, or cannot be judged."""
+        if self.margin is None:
+            return None
+        if self.margin.low >= 0:
+            return Verdict.PASS
+        return Verdict.FAIL if self.margin.high < 0 else Verdict.NOT_ENOUGH_SAMPLES
 
 
 def judge(
@@ -82,6 +95,8 @@ def judge(
     estimators: Sequence[str] = tuple(ESTIMATORS),
     confidence: float = 0.95,
     cap: int | None = None,
+    least_effective: float | None = None,
+    max_regression: float | None = None,
 ) -> Judgement:
     """Return what the log says of the policy.
 
@@ -91,6 +106,9 @@ def judge(
         estimators: Names; of those that count, the first in the order of ESTIMATORS speaks.
         confidence: Of the intervals, in (0.5, 1).
         cap: The most timesteps of an episode; None: unknown.
+        least_effective: Effective episodes that an estimate needs, where that is more than LEAST_EPISODES.
+        max_regression: Share of the size of the logged return that the policy may return less, such as 0.05; None:
+            it is held to nothing. Pass and Fail each come with half of what `confidence` leaves: one-sided.
     Raises: BadConfiguration when there is no such estimator, or `confidence` lies outside its range.
     Source: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), section 12.5 (bootstrap-t). Weighted
         returns are skew: percentiles of the same draws covered 87 % where these cover 93. Measured by
@@ -113,11 +131,17 @@ def judge(
         if not isinstance(fit, Fit):
             estimates.append(Estimate(name, found=None, effective=None, reason=fit))
             continue
-        reason = _too_few(logged) or _against(name, fit, found[name].value, logged, possible)
+        reason = _too_few(logged) or _against(
+            name, fit, found[name].value, logged, possible, least_effective=least_effective
+        )
         shown = None if reason else _cut(found[name], possible)
         estimates.append(Estimate(name, shown, fit.effective, reason))
 
     headline = _headline(estimates)
+    margin = None
+    if headline is not None and max_regression is not None:
+        over = _over(counting[headline.estimator].estimated, estimated[LOGGED], max_regression)
+        margin = _intervals(logged, {MARGIN: over}, confidence)[MARGIN]
     return Judgement(
         estimates=tuple(estimates),
         headline=headline,
@@ -128,6 +152,7 @@ def judge(
         episodes=logged.episodes,
         mean_ratio=_mean_ratio(logged),
         notes=tuple(_notes(estimates)),
+        margin=margin,
     )
 
 
@@ -162,6 +187,13 @@ def _intervals(logged: Logged, estimated: dict[str, Estimated], confidence: floa
     return found
 
 
+def _over(target: Estimated, logged: Estimated, max_regression: float) -> Estimated:
+    """The target's return less the least allowed: of one sample, so that what both returns share is no uncertainty."""
+    allowed = logged.value - max_regression * abs(logged.value)
+    share = 1 - max_regression * float(np.sign(logged.value))
+    return Estimated(target.value - allowed, target.influences - share * logged.influences)
+
+
 def _possible(logged: Logged, cap: int | None) -> tuple[float, float]:
     """Between what a policy's return lies, as far as logged rewards tell."""
     low, high = float(logged.dataset.rewards.min()), float(logged.dataset.rewards.max())
@@ -185,13 +217,21 @@ def _too_few(logged: Logged) -> str | None:
     return f"there are {logged.episodes} logged episodes, wanted {LEAST_EPISODES} at least: log more"
 
 
-def _against(name: str, fit: Fit, value: float, logged: Logged, possible: tuple[float, float]) -> str | None:
+def _against(
+    name: str,
+    fit: Fit,
+    value: float,
+    logged: Logged,
+    possible: tuple[float, float],
+    *,
+    least_effective: float | None,
+) -> str | None:
     """The first thing that speaks against an estimate; None: it counts."""
     if fit.problem:
         return fit.problem
     if ESTIMATORS[name].BY_WEIGHTS and (reason := _wrong_ratios(logged)):
         return reason
-    least = max(LEAST_EPISODES, LEAST_SHARE * logged.episodes)
+    least = max(LEAST_EPISODES, least_effective or 0.0, LEAST_SHARE * logged.episodes)
     if not fit.effective >= least:
         return (
             f"the {logged.episodes} logged episodes are worth {fit.effective:.1f} of this policy's own, wanted "

@@ -3,11 +3,17 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from belay_api.reasons import Verdict
 from belay_trainer.ope.estimators import ESTIMATORS
 from belay_trainer.ope.judge import Estimate, Interval, Judgement
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table
 
 NOT_JUDGED = "cannot be judged offline"
+_HELD = {
+    Verdict.PASS: "That is as much as is allowed",
+    Verdict.FAIL: "That is less than is allowed",
+    Verdict.NOT_ENOUGH_SAMPLES: "The log does not tell whether that is as much as is allowed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,8 @@ class Subject:
     """`greedy` or `sampled`."""
     dataset: str
     """The file."""
+    dataset_digest: str
+    """`sha256:<hex>` of its bytes; of all files, where it is a folder."""
     timesteps: int
     """Logged ones."""
     notes: tuple[str, ...]
@@ -47,7 +55,14 @@ def as_json(judgement: Judgement, subject: Subject) -> dict[str, Any]:
             "environment": subject.environment,
             "acts": subject.acts,
         },
-        "dataset": {"path": subject.dataset, "episodes": judgement.episodes, "timesteps": subject.timesteps},
+        "dataset": {
+            "path": subject.dataset,
+            "digest": subject.dataset_digest,
+            "episodes": judgement.episodes,
+            "timesteps": subject.timesteps,
+        },
+        "margin": asdict(judgement.margin) if judgement.margin else None,
+        "verdict": judgement.verdict.value if judgement.verdict else None,
         "meanRatio": judgement.mean_ratio,
         "estimates": [
             {
@@ -117,8 +132,15 @@ def _sentence(judgement: Judgement) -> str:
     return (
         f"The policy returns {found.value:.4g} by {judgement.headline.estimator} ({judgement.confidence:.0%} interval "
         f"{_between(found)}); the logged one returned {logged.value:.4g} ({_between(logged)}). Returns are discounted "
-        f"by {judgement.discount:g}."
+        f"by {judgement.discount:g}.{_held(judgement)}"
     )
+
+
+def _held(judgement: Judgement) -> str:
+    margin = judgement.margin
+    if margin is None or judgement.verdict is None:
+        return ""
+    return f" {_HELD[judgement.verdict]}: the difference to the least is {margin.value:.4g} ({_between(margin)})."
 
 
 def _reasons(judgement: Judgement) -> list[str]:

@@ -17,8 +17,8 @@ from belay_api.training import MOST_EPISODES, RLTrainingJobSpec
 from belay_api.wire import RunEvaluation, RunProgress
 from belay_trainer.config import Run
 from belay_trainer.errors import Diverged
+from belay_trainer.fetched import Source
 from belay_trainer.history import History
-from belay_trainer.initial import Initial
 from belay_trainer.keeper import Keeper
 from belay_trainer.search.study import EVALUATIONS, Study, Trial
 from belay_trainer.stop import Stop
@@ -65,7 +65,7 @@ class Silent:
 
 
 def play(
-    run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, initial: Initial | None = None
+    run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, initial: Source | None = None
 ) -> float | None:
     """Return what a trial is worth: see `worth`. None: it was pruned.
 

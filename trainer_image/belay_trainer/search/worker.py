@@ -13,8 +13,9 @@ from belay_api.wire import RunProgress
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, Interrupted, StoreError, TrainerError
 from belay_trainer.evaluate import Stopped
+from belay_trainer.fetched import Source
 from belay_trainer.heartbeat import Heartbeat, ProgressSink
-from belay_trainer.initial import Initial, open_initial
+from belay_trainer.initial import open_initial
 from belay_trainer.search.journal import Journal, open_lines
 from belay_trainer.search.spaces import space_of
 from belay_trainer.search.study import Study, Trial
@@ -42,7 +43,7 @@ def search_in(
     work_dir: Path,
     heartbeat: ProgressSink,
     stop: Stop,
-    initial: Initial | None = None,
+    initial: Source | None = None,
 ) -> TrainingReport:
     """Return the report of a worker that has nothing left to do, wherever its journal lies and whoever hears of it.
 
@@ -85,7 +86,7 @@ def open_study(run: Run, journal: BaseJournalBackend) -> Study:
     )
 
 
-def _try(run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, initial: Initial | None) -> None:
+def _try(run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, initial: Source | None) -> None:
     """Play a trial and note what came of it. Raises: Interrupted, StoreError."""
     log.info("trial %d: %s", trial.number, trial.settings)
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from belay_api.environment import EnvironmentSpec
-from belay_api.gates import LONGEST, Gate, GateFailure, Validation
+from belay_api.gates import LONGEST, Gate, GateOutcome, Validation
 from belay_api.reasons import Verdict
 from belay_api.spaces import BoxSpace, Space, space_model
 from belay_trainer import environments
@@ -101,7 +101,20 @@ def run_gates(
 def summary(results: Sequence[GateResult]) -> Validation:
     """Return what came of all gates, as a report and a status tell it."""
     failed = next((one for one in results if one.verdict is not Verdict.PASS), None)
-    return Validation(passed=failed is None, gates=len(results), failure=None if failed is None else _failure(failed))
+    return Validation(passed=failed is None, gates=len(results), failure=None if failed is None else outcome(failed))
+
+
+def outcome(result: GateResult) -> GateOutcome:
+    """Return what came of one gate, by its gravest measurement."""
+    gravest = next(one for one in result.measured.measurements if one.verdict is result.verdict)
+    message = gravest.message
+    return GateOutcome(
+        gate=result.name,
+        verdict=gravest.verdict,
+        measured=gravest.value,
+        limit=gravest.limit,
+        message=message if len(message) <= LONGEST else message[: LONGEST - 1] + "…",
+    )
 
 
 def named(gates: Sequence[Gate]) -> list[tuple[str, Gate]]:
@@ -141,15 +154,3 @@ def _measured(gate: Gate, subject: Subject) -> Measured:
         return CHECKS[gate.kind].measure(settings_of(gate), subject)
     except Diverged as error:
         return Measured((Measurement(gate.kind, Verdict.FAIL, f"{gate.kind}: {error}"),))
-
-
-def _failure(result: GateResult) -> GateFailure:
-    gravest = next(one for one in result.measured.measurements if one.verdict is result.verdict)
-    message = gravest.message
-    return GateFailure(
-        gate=result.name,
-        verdict=gravest.verdict,
-        measured=gravest.value,
-        limit=gravest.limit,
-        message=message if len(message) <= LONGEST else message[: LONGEST - 1] + "…",
-    )

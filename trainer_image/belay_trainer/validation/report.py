@@ -41,10 +41,14 @@ class Validated:
 
 def documents(validated: Validated) -> dict[str, bytes]:
     """Return the report for people, a page with its picture inside, and the one for programs, by file name."""
+    return {"report.html": whole_page(validated), "report.json": as_json(document(validated, pictured=False))}
+
+
+def whole_page(validated: Validated) -> bytes:
+    """Return the report for people as one HTML file, its picture inside."""
     returns = _returns(validated.results)
-    told = document(validated, pictured=bool(returns))
     pictures = {PICTURE: picture(returns, title=validated.task.id)} if returns else {}
-    return {"report.html": page(told, pictures).encode(), "report.json": as_json(told)}
+    return page(document(validated, pictured=bool(returns)), pictures).encode()
 
 
 def write_report(validated: Validated, folder: Path) -> None:

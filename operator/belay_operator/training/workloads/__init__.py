@@ -1,8 +1,7 @@
 """What runs a training's pods, one file per way, behind the protocol in `workload.py`.
 
 `search_job.py` is what runs before the seeds, where they have settings to wait for. `trainer_pod.py` is what a pod of
-ours tells, whatever made it. `creation.py` and `starting.py` are the pollers that `indexed_job.py` reads, of what only
-Events tell (`event_words.py`).
+ours tells, whatever made it. What only Events tell stands in `belay_operator/job_events`.
 """
 
 from belay_operator.training.workloads.indexed_job import IndexedJob

@@ -19,6 +19,7 @@ from belay_operator.children import Owner
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.specs import InvalidSpec
+from belay_operator.trainer_pod import CONTAINER
 from belay_operator.training import build
 from belay_operator.training.clock import seconds_left
 from belay_operator.training.observed import Observed, SeedView, WorkloadEnd, WorkloadView
@@ -111,8 +112,8 @@ class IndexedJob:
             runs_since=None if end or paused_at else _instant(status.get("startTime")),
             stopped_at=end.at if end else paused_at,
             seeds=_seeds(self.count(spec), status, pods),
-            cannot_be_made=None if pods else reader.fact("creation", owner.namespace, owner.name),
-            cannot_start=_cannot_start(pods, reader.fact("starting", owner.namespace, owner.name)),
+            cannot_be_made=None if pods else reader.fact("creation", owner.namespace, name),
+            cannot_start=_cannot_start(pods, reader.fact("starting", owner.namespace, name)),
             unschedulable=min((words for pod in pods if (words := pod.view.unschedulable)), default=None),
         )
 
@@ -155,7 +156,7 @@ def indexes(ranges: str) -> frozenset[int]:
 
 def _pod_failure_policy() -> dict[str, Any]:
     def exits(action: str, code: int) -> dict[str, Any]:
-        return {"action": action, "onExitCodes": {"containerName": build.CONTAINER, "operator": "In", "values": [code]}}
+        return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [code]}}
 
     # First match wins. The exit codes come first: a pod that refused its configuration is not a disruption even if its
     # node is being drained at the same time.

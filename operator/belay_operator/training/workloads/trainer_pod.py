@@ -10,7 +10,7 @@ from belay_api.reasons import AttemptEnd
 from belay_api.reports import ReportsRef, read_reports
 from belay_api.training import TrainingReport
 from belay_operator.pods import ContainerView, Ended, PodView, pod_view, shorten
-from belay_operator.training.build import CONTAINER
+from belay_operator.trainer_pod import CONTAINER
 from belay_operator.training.observed import Life
 
 _ENDS = {

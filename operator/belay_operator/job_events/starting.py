@@ -1,4 +1,4 @@
-"""What keeps a training's pods from starting and stands in no status: the fact `starting`, in the kubelet's words.
+"""What keeps a Job's pods from starting and stands in no status: the fact `starting`, in the kubelet's words.
 
 A ConfigMap or Secret that is to be mounted and does not exist leaves a pod in ContainerCreating for ever, and a pull
 secret that does not exist is not named where the pull fails. The kubelet tells both in Events of the pod alone.
@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from belay_api import names
+from belay_operator.job_events.event_words import PERIOD_S, EventWords, Name, Waiting, job_of, maker_of, told_at
 from belay_operator.pods import shorten
-from belay_operator.training.workloads.event_words import PERIOD_S, EventWords, Name, Waiting, told_at
 
 TOPIC = "starting"
 REASONS = ("FailedMount", "FailedAttachVolume", "FailedToRetrieveImagePullSecret")
@@ -19,17 +18,17 @@ _SUMMARY = "Unable to attach or mount volumes"  # said every two minutes beside 
 
 
 def obstacles(pods: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]) -> dict[Name, str]:
-    """Return what is told about waiting pods, by the RLTrainingJob they belong to.
+    """Return what is told about waiting pods, by the Job they belong to.
 
     Of many sentences it is the one with the cause that was told last; a pull secret's stands alone or after it.
 
     Args:
         events: Of one namespace, with one of `REASONS`.
     """
-    trainings = {pod["metadata"]["uid"]: (pod["metadata"]["namespace"], _training(pod)) for pod in pods}
+    jobs = {pod["metadata"]["uid"]: (pod["metadata"]["namespace"], job_of(pod)) for pod in pods}
     newest: dict[tuple[Name, bool], Mapping[str, Any]] = {}
     for event in events:
-        name = trainings.get(event["involvedObject"].get("uid", ""))
+        name = jobs.get(event["involvedObject"].get("uid", ""))
         if name is None:
             continue
         slot = name, event.get("reason") == REASONS[2]
@@ -46,13 +45,9 @@ def _weight(event: Mapping[str, Any]) -> tuple[bool, str]:
     return not (event.get("message") or "").startswith(_SUMMARY), told_at(event)
 
 
-def _training(pod: Mapping[str, Any]) -> str:
-    return str(pod["metadata"]["labels"][names.TRAINING_JOB_LABEL])
-
-
 def _waits_on_its_node(pod: Mapping[str, Any]) -> bool:
     meta, status = pod["metadata"], pod.get("status") or {}
-    if names.TRAINING_JOB_LABEL not in (meta.get("labels") or {}) or "deletionTimestamp" in meta:
+    if maker_of(pod) is None or not job_of(pod) or "deletionTimestamp" in meta:
         return False
     placed = any(c["type"] == "PodScheduled" and c["status"] == "True" for c in status.get("conditions") or ())
     return bool(placed and status.get("phase") == "Pending")

@@ -1,4 +1,4 @@
-"""What only Events say about a training, as a fact for its job: the loop that both pollers of this folder share.
+"""What only Events say about a Job, as a fact for who made it: the loop that both pollers of this folder share.
 
 Events are no cached kind, so they are listed: only in namespaces where an object waits, with one call a namespace and
 reason for all its objects.
@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from belay_api import names
 from belay_api.units import parse_instant
 from belay_operator.engine.errors import ApiError
 from belay_operator.engine.plan import Key
+from belay_operator.engine.resources import PARENT_LABELS
 from belay_operator.engine.source import PollerContext
 
 PERIOD_S = 10.0  # between two looks, while anything waits
-_KIND_NAME = "RLTrainingJob"
+_MAKERS = {label: kind for label, kind in PARENT_LABELS.items() if label != names.POLICY_LABEL}  # pods that serve: none
 
 log = logging.getLogger(__name__)
 
 Object = Mapping[str, Any]
-Name = tuple[str, str]  # a namespace, and an object in it
+Name = tuple[str, str]  # a namespace, and an object in it: of facts, a Job
 Words = Callable[[Sequence[Object], Sequence[Object]], dict[Name, str]]
 
 
@@ -35,7 +37,7 @@ class Waiting:
     patience: timedelta  # a younger object just waits for its turn
     waits: Callable[[Object], bool]
     words: Words
-    """Waiting objects of one namespace, and Events there, to the words about each RLTrainingJob that has any."""
+    """Waiting objects of one namespace, and Events there, to the words about each Job that has any."""
 
 
 class EventWords:
@@ -46,6 +48,7 @@ class EventWords:
         self._waiting = waiting
         self._period_s = period_s
         self._facts: dict[Name, str] = {}
+        self._makers: dict[Name, Key] = {}  # of the Jobs that there is a fact about
 
     def waits(self, thing: Object) -> bool:
         """Return whether Events about `thing` are asked for, once it has waited for a while."""
@@ -62,17 +65,20 @@ class EventWords:
                         found[name] = thing
                     else:
                         found.pop(name, None)
-                self._put(context, await self._ask(context, found.values()))
+                self._put(context, await self._ask(context, found.values()), found.values())
                 await (asyncio.sleep(self._period_s) if found else changes.wait())
 
-    def _put(self, context: PollerContext, found: Mapping[Name, str]) -> None:
+    def _put(self, context: PollerContext, found: Mapping[Name, str], things: Iterable[Object]) -> None:
+        waiting = {(thing["metadata"]["namespace"], job_of(thing)): maker_of(thing) for thing in things}
+        makers = self._makers | {name: maker for name, maker in waiting.items() if maker is not None}
         changed = [name for name in {*found, *self._facts} if found.get(name) != self._facts.get(name)]
         self._facts = dict(found)
         for name in sorted(changed):
-            context.put(self.name, *name, found.get(name), wake=[Key(_KIND_NAME, *name)])
+            context.put(self.name, *name, found.get(name), wake=[makers[name]])
+        self._makers = {name: makers[name] for name in found}
 
     async def _ask(self, context: PollerContext, things: Iterable[Object]) -> dict[Name, str]:
-        """Return the words about each job whose objects have waited for a while.
+        """Return the words about each Job whose objects have waited for a while.
 
         What was said last stands where the API server does not answer.
         """
@@ -92,6 +98,23 @@ class EventWords:
                 continue
             found |= self._waiting.words(late, events)
         return found
+
+
+def maker_of(thing: Object) -> Key | None:
+    """Return the object of ours that a Job, or a pod of one, was made for; None: it was made for none that asks."""
+    meta = thing["metadata"]
+    labels = meta.get("labels") or {}
+    found = next((label for label in _MAKERS if label in labels), None)
+    return None if found is None else Key(_MAKERS[found], meta["namespace"], labels[found])
+
+
+def job_of(thing: Object) -> str:
+    """Return the name of a Job, or of the one that a pod belongs to; empty: it belongs to none."""
+    meta = thing["metadata"]
+    if thing["kind"] == "Job":
+        return str(meta["name"])
+    owners = (one for one in meta.get("ownerReferences") or () if one["kind"] == "Job")
+    return str(next((one["name"] for one in owners), ""))
 
 
 def told_at(event: Object) -> str:

@@ -1,4 +1,4 @@
-"""What a training pod has because its job asks for it: claims, modules, volumes, variables, its place and account.
+"""What a pod of the trainer has because a spec asks for it: claims, modules, volumes, variables, its place and account.
 
 Nothing here can take the place of what Belay mounts and sets itself. Volumes of the user's have a prefix; the API
 server refuses mounts over ours and variables of our names (belay_api.pod_volumes, belay_api.pod_env).
@@ -10,7 +10,6 @@ from typing import Any
 from belay_api import names
 from belay_api.code import CodeSpec
 from belay_api.runtime import INDEX_URL_ENV, RuntimeSpec
-from belay_api.training import RLTrainingJobSpec
 from belay_operator import children
 from belay_operator.engine.plan import Settings
 
@@ -18,29 +17,30 @@ _CODE, _GIT, _INITIAL, _SHM, _STORE = "code", "git", "initial", "shm", "store"  
 _MODE = 0o440  # of credentials: the group is the pod's `fsGroup`
 
 
-def volumes(spec: RLTrainingJobSpec, initial: str | None = None) -> list[dict[str, Any]]:
-    """Return the pod's volumes beyond those that every training pod has.
+def volumes(runtime: RuntimeSpec, *, store: str | None = None, initial: str | None = None) -> list[dict[str, Any]]:
+    """Return the pod's volumes beyond those that every pod of the trainer has.
 
     Args:
-        initial: Claim with the artifact that the seeds begin with; None: it lies on none.
+        store: Claim that is written to; None: the built-in store.
+        initial: Claim with an artifact that is read; None: it lies on none.
     """
-    runtime = spec.runtime
     found = _code_volumes(runtime.code) if runtime.code is not None else []
-    found += [_volume(name, claim, written=name == _STORE) for claim, name in _claims(spec, initial).items()]
+    claims = _claims(runtime, store, initial)
+    found += [_volume(name, claim, written=name == _STORE) for claim, name in claims.items()]
     if runtime.shm is not None:
         found.append({"name": _SHM, "emptyDir": {"medium": "Memory", "sizeLimit": str(runtime.shm)}})
     return [*found, *({**volume.said(), "name": _user(volume.name)} for volume in runtime.volumes)]
 
 
-def mounts(spec: RLTrainingJobSpec, initial: str | None = None) -> list[dict[str, Any]]:
-    """Return where the trainer finds them; `initial` as in `volumes`."""
-    runtime, claims = spec.runtime, _claims(spec, initial)
+def mounts(runtime: RuntimeSpec, *, store: str | None = None, initial: str | None = None) -> list[dict[str, Any]]:
+    """Return where the trainer finds them; the rest is as in `volumes`."""
+    claims = _claims(runtime, store, initial)
     found = _code_mounts(runtime.code, claims) if runtime.code is not None else []
     for one in runtime.data:
         part = {"subPath": one.path} if one.path is not None else {}
         path = f"{names.DATA_DIR}/{one.name}"
         found.append({"name": claims[one.claim], "mountPath": path, "readOnly": True, **part})
-    found += store(spec)[1]
+    found += store_mounts(store)
     if initial is not None:
         found.append({"name": claims[initial], "mountPath": names.INITIAL_DIR, "readOnly": True})
     if runtime.shm is not None:
@@ -48,11 +48,14 @@ def mounts(spec: RLTrainingJobSpec, initial: str | None = None) -> list[dict[str
     return [*found, *({**mount.said(), "name": _user(mount.name)} for mount in runtime.volume_mounts)]
 
 
-def store(spec: RLTrainingJobSpec) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the volume with checkpoints, where they lie on a claim, and where the trainer finds it; else nothing."""
-    if spec.storage.pvc is None:
-        return [], []
-    return [_volume(_STORE, spec.storage.pvc.claim, written=True)], [{"name": _STORE, "mountPath": names.PVC_DIR}]
+def store_volumes(store: str | None) -> list[dict[str, Any]]:
+    """Return the volume of the claim that is written to; of the built-in store none."""
+    return [] if store is None else [_volume(_STORE, store, written=True)]
+
+
+def store_mounts(store: str | None) -> list[dict[str, Any]]:
+    """Return where the trainer finds it."""
+    return [] if store is None else [{"name": _STORE, "mountPath": names.PVC_DIR}]
 
 
 def env(runtime: RuntimeSpec, settings: Settings) -> list[dict[str, Any]]:
@@ -116,14 +119,14 @@ def _code_mounts(code: CodeSpec, claims: Mapping[str, str]) -> list[dict[str, An
     return []
 
 
-def _claims(spec: RLTrainingJobSpec, initial: str | None) -> dict[str, str]:
+def _claims(runtime: RuntimeSpec, store: str | None, initial: str | None) -> dict[str, str]:
     """Return the volume of each claim: one for all its mounts, because a kubelet mounts a claim in one way a pod."""
     found: dict[str, str] = {}
-    if spec.storage.pvc is not None:
-        found[spec.storage.pvc.claim] = _STORE
-    if spec.runtime.code is not None and spec.runtime.code.pvc is not None:
-        found.setdefault(spec.runtime.code.pvc.claim, _CODE)
-    for one in spec.runtime.data:
+    if store is not None:
+        found[store] = _STORE
+    if runtime.code is not None and runtime.code.pvc is not None:
+        found.setdefault(runtime.code.pvc.claim, _CODE)
+    for one in runtime.data:
         found.setdefault(one.claim, f"data-{one.name}")
     if initial is not None:
         found.setdefault(initial, _INITIAL)

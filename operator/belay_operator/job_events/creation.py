@@ -1,4 +1,4 @@
-"""Why Kubernetes' Job controller cannot make a training's pods: the fact `creation`, in the controller's own words.
+"""Why Kubernetes' Job controller cannot make a Job's pods: the fact `creation`, in the controller's own words.
 
 A quota, a LimitRange or an admission policy that refuses the pods leaves no pod that could say so, and nothing in the
 Job's status either. The controller tells it in Events of the Job alone.
@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from belay_api import names
+from belay_operator.job_events.event_words import PERIOD_S, EventWords, Name, Waiting, maker_of, told_at
 from belay_operator.pods import shorten
-from belay_operator.training.workloads.event_words import PERIOD_S, EventWords, Name, Waiting, told_at
 
 TOPIC = "creation"
 REASON = "FailedCreate"
@@ -21,7 +20,7 @@ _PREFIX = re.compile(r'^Error creating: (pods "[^"]*" is forbidden: )?')
 
 
 def failures(jobs: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]]) -> dict[Name, str]:
-    """Return the newest words about each Job of which there are any, by the RLTrainingJob it belongs to.
+    """Return the newest words about each Job of which there are any.
 
     Args:
         events: Of one namespace, about the creation of pods.
@@ -34,10 +33,9 @@ def failures(jobs: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, An
     found = {}
     for job in jobs:
         meta = job["metadata"]
-        training = (meta.get("labels") or {}).get(names.TRAINING_JOB_LABEL)
-        if training is not None and meta["uid"] in newest:
+        if maker_of(job) is not None and meta["uid"] in newest:
             words = _PREFIX.sub("", newest[meta["uid"]].get("message") or "")
-            found[meta["namespace"], training] = shorten(words).rstrip(".")
+            found[meta["namespace"], meta["name"]] = shorten(words).rstrip(".")
     return found
 
 

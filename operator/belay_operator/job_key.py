@@ -1,8 +1,8 @@
-"""The job's key: the Secret that holds it, and how its pods mount it.
+"""The key of a training job, or of what else has pods of the trainer: the Secret that holds it, and how it is mounted.
 
-The key follows from the installation's master key and the job's uid, so each pass asks for the same Secret. It is made
-and neither read nor changed: the operator has no right to read Secrets of any name, which would open every Secret of
-the cluster to it. What has the name already is therefore taken for ours. A key that is not ours opens nothing at the
+It follows from the installation's master key and its owner's uid, so each pass asks for the same Secret. It is made and
+neither read nor changed: the operator has no right to read Secrets of any name, which would open every Secret of the
+cluster to it. What has the name already is therefore taken for ours. A key that is not ours opens nothing at the
 logbook, which derives the right one itself.
 
 A Job made by an earlier version has no key in its template, and a template cannot change. Whether a Job has one is
@@ -35,14 +35,14 @@ def secret_of(job: str, uid: str) -> str:
     return f"{job}-{uid[:_UID_DIGITS]}-key"
 
 
-def secrets(owner: children.Owner, settings: Settings) -> tuple[dict[str, Any], ...]:
-    """Return the Secret with the job's key; none where its pods have no key."""
+def secrets(owner: children.Owner, settings: Settings, labels: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
+    """Return the Secret with the key; none where pods have none. Args: labels: Of the Secret, beside those of all."""
     if settings.receipt_master is None:
         return ()
     key = job_key(settings.receipt_master, owner.namespace, owner.uid)
     data = {_KEY: base64.b64encode(key).decode()}
-    labels = children.child_labels({names.TRAINING_JOB_LABEL: owner.name}, settings.labels)
-    return (owner.child("v1", "Secret", secret_name(owner), labels, type="Opaque", immutable=True, data=data),)
+    all_labels = children.child_labels(labels, settings.labels)
+    return (owner.child("v1", "Secret", secret_name(owner), all_labels, type="Opaque", immutable=True, data=data),)
 
 
 def annotations(owner: children.Owner, settings: Settings) -> dict[str, str]:

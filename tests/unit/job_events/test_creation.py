@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.unit.policy.judging import judging_job
 from tests.unit.training.given import JOB_UID, NAME, child_job
 
 from belay_operator.engine.errors import error_of
 from belay_operator.engine.plan import Key
 from belay_operator.engine.pollers import ChangedNames
-from belay_operator.training.workloads import creation
-from belay_operator.training.workloads.creation import failures
+from belay_operator.job_events import creation
+from belay_operator.job_events.creation import failures
+
+JOB = f"{NAME}-a1"
 
 
 def event(message: str, *, at: str, uid: str = JOB_UID) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def test_the_newest_words_count_and_the_name_of_no_pod_is_in_them() -> None:
         event(quota.format("99abc", 2), at="2026-05-04T09:30:00Z"),
         event(quota.format("q4q4q", 3), at="2026-05-04T09:10:00Z"),
     ]
-    assert failures([job()], events) == {("default", NAME): "exceeded quota: small, limited: cpu=2"}
+    assert failures([job()], events) == {("default", JOB): "exceeded quota: small, limited: cpu=2"}
 
 
 def test_words_about_another_job_are_not_ours() -> None:
@@ -53,7 +56,7 @@ class Context:
 
     def __init__(self) -> None:
         self.job, self.asked = job(), 0
-        self.told: list[str | None] = []
+        self.told: list[tuple[str | None, list[Key]]] = []
         self.enough = asyncio.Event()
 
     def now(self) -> datetime:
@@ -75,7 +78,8 @@ class Context:
         return [event("Error creating: no room", at="2026-05-04T09:00:00Z")]
 
     def put(self, topic: str, namespace: str, name: str, value: str | None, *, wake: Iterable[Key] = ()) -> None:
-        self.told.append(value)
+        assert (topic, name) == ("creation", JOB)
+        self.told.append((value, list(wake)))
 
 
 @pytest.mark.asyncio
@@ -86,4 +90,11 @@ async def test_what_was_said_stands_while_the_api_server_does_not_answer() -> No
     await context.enough.wait()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert context.told == ["no room"]
+    assert context.told == [("no room", [Key("RLTrainingJob", "default", NAME)])]
+
+
+def test_a_job_that_judges_a_policy_is_asked_about_as_well() -> None:
+    made = judging_job({"validation": {"gates": [{"performance": {"minReturn": 1}}]}}, "validation")
+    made["metadata"]["namespace"] = "default"
+    told = failures([made], [event("Error creating: no room", at="2026-05-04T09:00:00Z", uid="uid-validation")])
+    assert told == {("default", made["metadata"]["name"]): "no room"}

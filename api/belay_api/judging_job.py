@@ -1,0 +1,55 @@
+"""What a pod that judges a policy reads and says: the question, and its last word.
+
+The question is a file, as a training's configuration is. The answer comes by the termination message, so that it
+depends on no other service.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from belay_api.judging import JudgingSpec, OfflineEvaluationSpec, OfflineResult, ValidationResult, ValidationSpec
+from belay_api.model import Model
+from belay_api.policy import ArtifactSpec
+
+
+class JudgingConfig(Model):
+    """What the pod reads from `names.JOB_FILE`. Exactly one of `validation` and `offlineEvaluation` is set."""
+
+    namespace: str
+    """Namespace of all of it."""
+    uid: str
+    """Of the object that asks: its key proves to the logbook that the pod may leave a report."""
+    policy: str
+    """Name of the RLPolicy, for sentences."""
+    artifact: ArtifactSpec
+    """Its artifact."""
+    question: str
+    """Hash of all that is asked; the answer repeats it."""
+    validation: ValidationSpec | None = None
+    """Gates to run."""
+    offline_evaluation: OfflineEvaluationSpec | None = None
+    """Logged episodes to judge by."""
+
+    @property
+    def asked(self) -> JudgingSpec:
+        """What both kinds have. Raises: ValueError where nothing is asked."""
+        found = self.validation if self.validation is not None else self.offline_evaluation
+        if found is None:
+            raise ValueError("neither validation nor offlineEvaluation is set")
+        return found
+
+
+class JudgingReport(Model):
+    """The pod's last word, as JSON of at most 4,096 bytes."""
+
+    model_config = {"extra": "ignore"}
+
+    outcome: Literal["Judged", "BadConfiguration", "Interrupted", "Error"]
+    """Judged (exit 0), whatever the verdict; BadConfiguration (3); Interrupted by SIGTERM; Error: retry."""
+    message: Annotated[str, Field(max_length=2048)] = ""
+    """What went wrong, for people."""
+    validation: ValidationResult | None = None
+    """What came of the gates."""
+    offline_evaluation: OfflineResult | None = None
+    """What logged episodes say."""

@@ -1,0 +1,83 @@
+"""The objects of a question: the ConfigMap and the key that its pod mounts, and the Job."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from belay_api import names
+from belay_operator import children, job_key
+from belay_operator.children import Owner
+from belay_operator.engine.plan import Settings
+from belay_operator.judging.question import Question
+from belay_operator.trainer_pod import CONFIG_KEY, CONTAINER, trainer_pod
+
+API_VERSION, KIND = "batch/v1", "Job"
+COMMAND = "judge"  # of belay_trainer
+_DIGITS = 8  # of the question's hash, and of a uid, in names
+_GRACE_S = 30  # nothing is saved: a pod that is asked to go leaves its last word and goes
+_PVC = "pvc://"
+
+
+def job_name(owner: Owner, question: Question) -> str:
+    """Return the name of the question's Job: another question has another Job."""
+    letter = "v" if question.validation is not None else "o"
+    return f"{owner.name}-{letter}{question.hash[:_DIGITS]}"
+
+
+def secrets(owner: Owner, settings: Settings) -> tuple[dict[str, Any], ...]:
+    """Return the Secret with the key that its pods show the logbook; none where they have none."""
+    return job_key.secrets(owner, settings, {})
+
+
+def config_map(owner: Owner, question: Question, settings: Settings, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the ConfigMap with the pod's `JudgingConfig`."""
+    # Without what is the default anyway: a trainer of another version refuses fields that it does not know.
+    content = json.dumps(question.config(owner).said(), sort_keys=True)
+    all_labels = children.child_labels(labels, settings.labels)
+    return owner.child("v1", "ConfigMap", _config_name(owner, question), all_labels, data={CONFIG_KEY: content})
+
+
+def job(owner: Owner, question: Question, settings: Settings, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the Job. Args: labels: Of it and its pod; one of them wakes the owner when the pod changes."""
+    asked, all_labels = question.asked, children.child_labels(labels, settings.labels)
+    pod = trainer_pod(
+        owner,
+        asked.runtime,
+        settings,
+        config=_config_name(owner, question),
+        command=[COMMAND],
+        initial=_claim(question.artifact.uri),
+        grace_s=_GRACE_S,
+    )
+    spec: dict[str, Any] = {
+        "backoffLimit": asked.retries,
+        "podFailurePolicy": _POD_FAILURE_POLICY,
+        "podReplacementPolicy": "Failed",
+        "template": {"metadata": {"labels": all_labels}, "spec": pod},
+    }
+    if asked.deadline is not None:
+        spec["activeDeadlineSeconds"] = max(1, math.ceil(asked.deadline.total_seconds()))
+    return owner.child(API_VERSION, KIND, job_name(owner, question), all_labels, spec=spec)
+
+
+def _exits(action: str, code: int) -> dict[str, Any]:
+    return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [code]}}
+
+
+_POD_FAILURE_POLICY = {
+    "rules": [
+        _exits("FailJob", names.EXIT_BAD_CONFIG),  # first match wins: a refusal is none of a node that is drained
+        _exits("Ignore", names.EXIT_INTERRUPTED),  # deleted by hand, say, which Kubernetes calls no disruption
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    ]
+}
+
+
+def _config_name(owner: Owner, question: Question) -> str:
+    """It is nobody else's: a deleted namesake's may outlast its Job for a while, and pods would read a foreign one."""
+    return f"{job_name(owner, question)}-{owner.uid[:_DIGITS]}"
+
+
+def _claim(uri: str) -> str | None:
+    return uri.removeprefix(_PVC).partition("/")[0] if uri.startswith(_PVC) else None

@@ -1,0 +1,50 @@
+"""What is asked of which bytes: the same question has the same hash, whoever asks it and whenever."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from belay_api.content import content_hash
+from belay_api.judging import JudgingSpec, OfflineEvaluationSpec, ValidationSpec
+from belay_api.judging_job import JudgingConfig
+from belay_api.policy import ArtifactSpec
+from belay_operator.children import Owner
+
+_UNASKED = ("required", "retries", "deadline", "stallTimeout")
+"""What of a spec decides nothing about the answer: who changes it asks nothing new."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about one policy: exactly one of its two last fields is set."""
+
+    policy: str  # name of the RLPolicy, for sentences
+    artifact: ArtifactSpec
+    validation: ValidationSpec | None = None
+    offline_evaluation: OfflineEvaluationSpec | None = None
+
+    @property
+    def asked(self) -> JudgingSpec:
+        """What both kinds have."""
+        found = self.validation if self.validation is not None else self.offline_evaluation
+        if found is None:
+            raise ValueError(f"nothing is asked of RLPolicy {self.policy}")
+        return found
+
+    @cached_property
+    def hash(self) -> str:
+        """Of the bytes and of all that is asked, as far as it was said: a default that a later version has is none."""
+        said = {name: value for name, value in self.asked.said().items() if name not in _UNASKED}
+        field = "validation" if self.validation is not None else "offlineEvaluation"
+        return content_hash({"digest": self.artifact.digest, field: said})
+
+    def config(self, owner: Owner) -> JudgingConfig:
+        """Return what the pod of a Job of `owner` reads."""
+        return JudgingConfig(
+            namespace=owner.namespace,
+            uid=owner.uid,
+            policy=self.policy,
+            artifact=self.artifact,
+            question=self.hash,
+            validation=self.validation,
+            offline_evaluation=self.offline_evaluation,
+        )

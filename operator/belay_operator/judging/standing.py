@@ -1,0 +1,201 @@
+"""Where a question stands: what is so, what came of it, and whether its Job is to be made.
+
+The chain below is read from top to bottom; the first function that recognises the situation names it. A question that
+is answered stays answered, whatever becomes of its Job. One whose Job failed is asked again once that Job is deleted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from belay_api.conditions import Condition, ConditionStatus
+from belay_api.judging import Judgement
+from belay_api.reasons import PolicyReason
+from belay_api.units import format_duration
+from belay_operator.judging.kind import QuestionKind, Said
+from belay_operator.judging.question import Question
+from belay_operator.judging.view import JobView
+from belay_operator.pods import over_quota
+
+REPORT_GRACE = timedelta(seconds=30)
+"""How long after a Job's end its pod's last word may be on its way: each kind of object has a watch of its own."""
+FAILED = frozenset(
+    {
+        PolicyReason.BAD_CONFIGURATION,
+        PolicyReason.DEADLINE_EXCEEDED,
+        PolicyReason.JOB_FAILED,
+        PolicyReason.REPORT_LOST,
+    }
+)
+"""The Job is over and did not answer."""
+_UNKNOWN = ConditionStatus.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question and all that is known of it."""
+
+    kind: QuestionKind
+    question: Question
+    job: JobView
+    recorded: Judgement | None  # the last answer in status, to whichever question; None: there is none
+    before: Condition | None  # what was said last
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where it stands."""
+
+    said: Said
+    result: Judgement | None = None  # what came of this very question; None: nothing yet
+    missing: bool = False  # its Job is to be made
+    recheck: timedelta | None = None  # look again after this long; None: only on events
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes of it by itself."""
+        return self.result is not None or self.said.reason in FAILED
+
+
+def standing(asked: Asked, now: datetime) -> Standing:
+    """Return where a question stands."""
+    chain = (
+        _answered,
+        _old_job,
+        _no_job,
+        _last_word_on_its_way,
+        _last_word_lost,
+        _refused,
+        _out_of_time,
+        _failed,
+        _cannot_start,
+        _unschedulable,
+        _cannot_be_made,
+    )
+    return next((found for link in chain if (found := link(asked, now)) is not None), _judging(asked))
+
+
+_Link = Callable[[Asked, datetime], Standing | None]
+
+
+def _answered(asked: Asked, now: datetime) -> Standing | None:
+    result = asked.recorded
+    if result is None or result.question != asked.question.hash:
+        result = asked.kind.answer(asked.job.report) if asked.job.report is not None else None
+        if result is None or result.question != asked.question.hash:
+            return None
+        result = result.model_copy(update={"at": asked.job.end.at if asked.job.end is not None else now})
+    return Standing(asked.kind.said(result), result)
+
+
+def _old_job(asked: Asked, now: datetime) -> Standing | None:
+    job = asked.job
+    if not job.exists or (job.ours and not job.deleting):
+        return None
+    message = f"{job.title} is still being removed; a new one is made as soon as it is gone."
+    return Standing(Said(_UNKNOWN, PolicyReason.JUDGING, message))
+
+
+def _no_job(asked: Asked, now: datetime) -> Standing | None:
+    if asked.job.exists:
+        return None
+    return Standing(Said(_UNKNOWN, PolicyReason.JUDGING, f"{asked.job.title} is to be made."), missing=True)
+
+
+def _last_word_on_its_way(asked: Asked, now: datetime) -> Standing | None:
+    end = asked.job.end
+    if end is None or now - end.at >= REPORT_GRACE or (not end.complete and asked.job.failure is not None):
+        return None
+    message = f"{asked.job.title} is over; its pod's last word is on its way."
+    return Standing(Said(_UNKNOWN, PolicyReason.JUDGING, message), recheck=REPORT_GRACE - (now - end.at))
+
+
+def _last_word_lost(asked: Asked, now: datetime) -> Standing | None:
+    if asked.job.end is None or not asked.job.end.complete:
+        return None
+    message = (
+        f"{asked.job.title} succeeded, but its pod's last word cannot be read: the pod was removed before it was, or "
+        f"the image is not a Belay trainer of this version. {_again(asked)}"
+    )
+    return Standing(Said(_UNKNOWN, PolicyReason.REPORT_LOST, message))
+
+
+def _refused(asked: Asked, now: datetime) -> Standing | None:
+    if asked.job.end is None or asked.job.end.reason != "PodFailurePolicy":
+        return None
+    message = (
+        f"A pod of {asked.job.title} refused what it was asked: {_words(asked)}. Correct the spec; or mend what it "
+        "found, and delete the Job: it is asked again."
+    )
+    return _over(asked, PolicyReason.BAD_CONFIGURATION, message)
+
+
+def _out_of_time(asked: Asked, now: datetime) -> Standing | None:
+    deadline = asked.question.asked.deadline
+    if asked.job.end is None or asked.job.end.reason != "DeadlineExceeded":
+        return None
+    limit = "The deadline" if deadline is None else f"deadline: {format_duration(deadline)}"
+    message = f"{limit} passed before {asked.job.title} was done. Give it more time. {_again(asked)}"
+    return _over(asked, PolicyReason.DEADLINE_EXCEEDED, message)
+
+
+def _failed(asked: Asked, now: datetime) -> Standing | None:
+    if asked.job.end is None:
+        return None
+    message = f"{asked.job.title} failed: {_words(asked)}. {_again(asked)}"
+    return _over(asked, PolicyReason.JOB_FAILED, message)
+
+
+def _cannot_start(asked: Asked, now: datetime) -> Standing | None:
+    words = asked.job.cannot_start
+    return None if words is None else _mended_by_others(asked, f"can start: {words}")
+
+
+def _unschedulable(asked: Asked, now: datetime) -> Standing | None:
+    words = asked.job.unschedulable
+    return None if words is None else _without_room(asked, words)
+
+
+def _cannot_be_made(asked: Asked, now: datetime) -> Standing | None:
+    words = asked.job.cannot_be_made
+    if words is None:
+        return None
+    return _without_room(asked, words) if over_quota(words) else _mended_by_others(asked, f"can be made: {words}")
+
+
+def _judging(asked: Asked) -> Standing:
+    running = asked.job.started
+    message = f"{asked.job.title} {asked.kind.DOING}." if running else f"No pod of {asked.job.title} runs yet."
+    return Standing(Said(_UNKNOWN, PolicyReason.JUDGING, message))
+
+
+def _over(asked: Asked, reason: PolicyReason, message: str) -> Standing:
+    """Keep the words with which an end was first told: its pods, which know why, may be gone since."""
+    before = asked.before
+    if (
+        asked.job.failure is None
+        and before is not None
+        and before.reason == reason
+        and asked.job.name in before.message
+    ):
+        message = before.message
+    return Standing(Said(_UNKNOWN, reason, message))
+
+
+def _words(asked: Asked) -> str:
+    end = asked.job.end
+    return asked.job.failure or (end.message.rstrip(".") if end is not None else "") or "no pod of it left a word"
+
+
+def _again(asked: Asked) -> str:
+    return f"Delete {asked.job.title}, and it is asked again."
+
+
+def _mended_by_others(asked: Asked, words: str) -> Standing:
+    message = f"No pod of {asked.job.title} {words}. It goes on by itself once that is mended."
+    return Standing(Said(_UNKNOWN, PolicyReason.POD_START_FAILED, message))
+
+
+def _without_room(asked: Asked, words: str) -> Standing:
+    message = f"No pod of {asked.job.title} has a place to run: {words}. It goes on by itself once there is one."
+    return Standing(Said(_UNKNOWN, PolicyReason.UNSCHEDULABLE, message))

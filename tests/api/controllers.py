@@ -1,0 +1,52 @@
+"""An API server with Kubernetes' own Job controller, and namespaces there: what its test modules make fixtures of.
+
+The test plays the kubelet; nothing else is simulated.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.api.engine.kube import Kube
+from tests.api.engine.process import OperatorProcess
+
+from belay_cluster.api import Api, ApiServer
+
+ROOT = Path(__file__).parents[2]
+ENV = {
+    "TEST_KIND_MODULES": "real",
+    "BELAY_TRAINER_IMAGE": "belay-trainer:test",
+    "BELAY_HANDLER_IMAGE": "belay-handler:test",
+}
+
+
+@contextmanager
+def job_controller() -> Iterator[Api]:
+    """An API server with Belay's CRDs and kube-controller-manager."""
+    with ApiServer(controllers=True) as server:
+        kube = Kube(server.kubeconfig)
+        for path in sorted((ROOT / "crds").glob("*.yaml")):
+            kube.run("apply", "--server-side", "-f", str(path))
+        kube.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        kube.run("create", "namespace", "belay-system")
+        yield server
+
+
+def restricted_namespace(server: Api, test: str) -> Kube:
+    """Return kubectl in a namespace of this test's own that takes nothing but restricted pods."""
+    name = re.sub("[^a-z0-9]+", "-", test.removeprefix("test_"))[:50].rstrip("-")
+    made = Kube(server.kubeconfig, name)
+    made.run("create", "namespace", name)
+    made.run("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    return made
+
+
+@contextmanager
+def operator_of(server: Api, kube: Kube, folder: Path) -> Iterator[OperatorProcess]:
+    """An operator that cares for that namespace."""
+    made = OperatorProcess(server.kubeconfig, kube.namespace, folder, number=0, env=ENV).ready()
+    try:
+        yield made
+    finally:
+        made.kill()
