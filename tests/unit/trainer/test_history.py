@@ -97,7 +97,7 @@ def test_everything_an_algorithm_tells_has_a_name_and_a_definition(algorithm: st
     task = task_for(algorithm)
     learner = build(Run(make_config(environment=task, algorithm={algorithm: {"net_arch": [16, 16]}}), index=0, seed=0))
     learner.start()
-    steps = 2100 if algorithm in ("ppo", "maskablePPO") else 220
+    steps = 2100 if algorithm in ("ppo", "maskablePPO", "recurrentPPO") else 220
     learner.advance(steps, leave=lambda: False, on_step=lambda: None)
     told = named(learner.metrics())
     assert set(told) <= {metric.name for metric in METRICS}
