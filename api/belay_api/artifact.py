@@ -1,7 +1,8 @@
 """The policy artifact: a directory whose manifest names every file by digest, and the check that nothing changed.
 
     manifest.json   what the policy is (this model), with the file list
-    policy.onnx     observation -> what the manifest's `output` says
+    policy.onnx     observation -> what the manifest's `output` says; of a policy that remembers
+                    observation, state -> that, next_state
     policy.pt       the same as TorchScript
     critic.onnx     observation -> the fifth of the critic's values that it lies in, 0 to 4; may be absent
     config.json     what was asked of the training, as text
@@ -58,6 +59,16 @@ class NormaliserConstants(Model):
     """Keeps a number that never changed from being divided by 0."""
     clip: float
     """Largest size of a normalised number."""
+
+
+class RecurrentState(Model):
+    """What a policy remembers of an episode from one decision to the next: float32, zeros at its beginning.
+
+    Its networks take one beside each observation, and answer the next one behind their output.
+    """
+
+    shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=4)]
+    """Of one, without batch dimension. Of an LSTM: 2 (what it shows, what it keeps), layers, numbers of a layer."""
 
 
 class EvaluationReport(Model):
@@ -157,6 +168,8 @@ class Manifest(Model):
     pressed between them by tanh (`squashed-gaussian`). For several choices at once the logits of each, one choice
     behind the other: `multi-categorical`; for switches the logit of each being on: `bernoulli`. With `masked-` in front
     only those actions are chosen that the request's mask allows."""
+    state: RecurrentState | None = None
+    """What it remembers between decisions; None: nothing, each follows from its observation alone."""
     normaliser: NormaliserConstants | None = None
     """Running statistics as the training left them, folded into the networks, which take raw observations; None: the
     policy was trained without."""

@@ -65,6 +65,9 @@ class Prediction(Model):
     mask: list[int | bool] | None = None
     """Which actions are allowed now, 0 or 1 for each: needed by a policy that was trained with masks, and taken by no
     other. Of several choices at once those of the first, then those of the second, and so on."""
+    state: str | None = None
+    """What the answer to the episode's decision before this one had as `state`, unchanged. Unset: the policy remembers
+    nothing of the episode, as at its beginning. One that another version gave is answered 409."""
 
 
 class Action(Model):
@@ -76,6 +79,8 @@ class Action(Model):
     """Name of the RLPolicy that acted."""
     receipt: str | None = None
     """Proof of this decision; absent without an episode."""
+    state: str | None = None
+    """Of a policy that remembers: send it back with the episode's next decision. What it holds is the policy's own."""
     fallback: bool = False
     """True: not the policy but a safe default acted (set by the client library)."""
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 from belay_client import reports
@@ -92,11 +93,18 @@ class AsyncClient(BaseClient):
 
     async def _ask(self, question: Question) -> list[Answer]:
         deadline = Deadline(self._timeout_s)
+        answers = question.answers(await self._sent(question, deadline))
+        if question.unread:
+            again = question.without_state()
+            for place, answer in zip(question.unread, again.answers(await self._sent(again, deadline)), strict=True):
+                answers[place] = replace(answer, state_lost=True)
+        return answers
+
+    async def _sent(self, question: Question, deadline: Deadline) -> Reply | Exception:
         try:
-            came: Reply | Exception = await self._line.send(question.content(), question.headers, deadline)
+            return await self._line.send(question.content(), question.headers, deadline.same_end())
         except (*FAILURES, BadObservation) as error:
-            came = error
-        return question.answers(came)
+            return error
 
     def _report(self, message: dict[str, Any]) -> None:
         if self._logbook is None:

@@ -3,6 +3,9 @@
 The rule that keeps an episode together is here: once a version has answered, its name is sent back in the header
 `x-belay-policy` until the episode ends. When another version answers all the same (a rollback took the first one away),
 the episode follows it and is marked as moved.
+
+What a policy remembers travels with the episode as well: each answer's `state` goes back with the next decision. A
+version that takes over cannot read the other's; it is then asked without, and begins as with a new episode.
 """
 
 import math
@@ -24,6 +27,7 @@ class Answer:
     policy: str | None  # name of the RLPolicy that acted; None: none did
     fallback: bool  # True: the policy did not answer in time or not well, and this is the safe default action
     error: str | None = None  # why, when `fallback`
+    state_lost: bool = False  # True: it took over from another version, whose memory it cannot read, and began anew
 
 
 class EpisodeMemory:
@@ -34,6 +38,8 @@ class EpisodeMemory:
         self.deterministic = deterministic
         self.policy: str | None = None  # the version that answered last; None: none has
         self.moved = False
+        self.state_lost = False  # a version took over that could not read what the one before it remembered
+        self.state: str | None = None  # what the policy remembers of the episode; None: nothing yet, or it never does
         self.decisions = 0  # answered by a policy
         self.fallbacks = 0
         self._first_receipt: str | None = None
@@ -52,6 +58,8 @@ class EpisodeMemory:
         item = {"observation": observation, "episode": self.id, "step": self.decisions}
         if mask is not None:
             item["mask"] = mask
+        if self.state is not None:
+            item["state"] = self.state
         return item if self.deterministic else item | {"deterministic": False}
 
     @property
@@ -67,15 +75,24 @@ class EpisodeMemory:
         """Return the header that pins the episode, once there is a version to pin it to."""
         return {POLICY_HEADER: self.policy} if self.policy else {}
 
-    def take(self, answer: Answer, receipt: str | None) -> None:
-        """Remember an answer."""
+    def take(self, answer: Answer, receipt: str | None, state: str | None) -> None:
+        """Remember an answer; a fallback leaves what the policy remembers as it was.
+
+        Args:
+            state: What the policy remembers then; None: nothing.
+        """
         if answer.fallback:
             self.fallbacks += 1
             return
+        self.state = state
         self.moved |= self.policy is not None and answer.policy != self.policy
         self.policy = answer.policy
         self.decisions += 1
         self._first_receipt = self._first_receipt or receipt
+
+    def lose_state(self) -> None:
+        """Go on with a version that cannot read what the one before it remembered: the episode is no longer its own."""
+        self.state, self.state_lost, self.moved = None, True, True
 
 
 def outcome(

@@ -30,6 +30,11 @@ class ReportedEpisode:
         """Whether another version took over on the way."""
         return self.memory.moved
 
+    @property
+    def state_lost(self) -> bool:
+        """Whether the policy remembered the episode and the version that took over began anew."""
+        return self.memory.state_lost
+
     def report(
         self,
         *,

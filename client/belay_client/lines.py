@@ -81,6 +81,12 @@ class Deadline(dict[str, float]):
         left.of = self
         return left
 
+    def same_end(self) -> "Deadline":
+        """Return another one that ends when this does: a line ends the one that it was given."""
+        other = Deadline(0.0)
+        other._until = self._until
+        return other
+
     def end(self) -> None:
         """Leave no time."""
         self._until = 0.0

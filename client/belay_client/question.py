@@ -1,10 +1,14 @@
-"""One request to a policy: what is sent, and the answers to whatever came of it. Pure; the clients do the sending."""
+"""One request to a policy: what is sent, and the answers to whatever came of it. Pure; the clients do the sending.
+
+A version that cannot read what another one remembered says 409. Nobody is to act blindly for that, so those items are
+asked again, without it, in the time that is left.
+"""
 
 import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from belay_api.names import RECEIPT_HEADER
 from belay_client.core import Answer, EpisodeMemory
@@ -12,10 +16,20 @@ from belay_client.lines import Reply, why
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")  # of a policy: it goes back in a header
 _OK = 200
+_CONFLICT = 409
 
 
 class BadObservation(ValueError):
     """Something that cannot even be sent."""
+
+
+class _Found(NamedTuple):
+    """What came of one item."""
+
+    answer: Answer
+    receipt: str | None = None
+    state: str | None = None  # what the policy remembers then
+    conflict: bool = False  # the state that was sent is another version's
 
 
 class Question:
@@ -31,6 +45,7 @@ class Question:
         self._items = items
         self._memories = memories
         self._fallback = fallback
+        self.unread: list[int] = []  # places of items whose memory is another version's and could not be read
 
     @property
     def headers(self) -> dict[str, str]:
@@ -48,13 +63,26 @@ class Question:
             raise BadObservation(str(error)) from error
 
     def answers(self, came: Reply | Exception) -> list[Answer]:
-        """Return one answer per item, whatever came of the request; the episodes remember theirs."""
-        found = self._read(came) if isinstance(came, Reply) else self._failed(why(came))
-        for memory, (answer, receipt) in zip(self._memories, found, strict=False):
-            memory.take(answer, receipt)
-        return [answer for answer, _ in found]
+        """Return one answer per item, whatever came of the request; the episodes remember theirs.
 
-    def _read(self, reply: Reply) -> list[tuple[Answer, str | None]]:
+        Those of `unread` are asked again, by the question that `without_state` returns.
+        """
+        found = self._read(came) if isinstance(came, Reply) else self._failed(why(came))
+        self.unread = [place for place, one in enumerate(found) if one.conflict and "state" in self._items[place]]
+        for place, (memory, one) in enumerate(zip(self._memories, found, strict=False)):
+            if place not in self.unread:
+                memory.take(one.answer, one.receipt, one.state)
+        return [one.answer for one in found]
+
+    def without_state(self) -> "Question":
+        """Return what asks for the decisions of `unread` again; their episodes have lost what was remembered."""
+        memories = [self._memories[place] for place in self.unread]
+        for memory in memories:
+            memory.lose_state()
+        items = [{key: value for key, value in self._items[place].items() if key != "state"} for place in self.unread]
+        return Question(items, fallback=self._fallback, memories=memories)
+
+    def _read(self, reply: Reply) -> list[_Found]:
         try:
             value = _decode(reply.content.decode())
             values = value if isinstance(value, list) else [value]
@@ -64,20 +92,26 @@ class Question:
         except (ValueError, RecursionError):
             return self._failed(_why(None, reply))
 
-    def _read_one(self, value: Any, reply: Reply) -> tuple[Answer, str | None]:
+    def _read_one(self, value: Any, reply: Reply) -> _Found:
         match value:
             case {"action": action, "policy": str(policy)} if (
                 reply.status == _OK and _NAME.fullmatch(policy) and _is_action(action)
             ):
-                receipt = value.get("receipt")
+                receipt, state = value.get("receipt"), value.get("state")
                 if receipt is None and len(self._items) == 1:
                     receipt = reply.headers.get(RECEIPT_HEADER)
                 fallback = value.get("fallback") is True
-                return Answer(action, policy, fallback), receipt if isinstance(receipt, str) else None
-        return Answer(self._fallback, None, True, _why(value, reply)), None
+                return _Found(
+                    Answer(action, policy, fallback),
+                    receipt if isinstance(receipt, str) else None,
+                    state if isinstance(state, str) else None,
+                )
+            case {"error": {"status": int(status)}} if status == _CONFLICT:
+                return _Found(Answer(self._fallback, None, True, _why(value, reply)), conflict=True)
+        return _Found(Answer(self._fallback, None, True, _why(value, reply)))
 
-    def _failed(self, why: str) -> list[tuple[Answer, str | None]]:
-        return [(Answer(self._fallback, None, True, why), None)] * len(self._items)
+    def _failed(self, why: str) -> list[_Found]:
+        return [_Found(Answer(self._fallback, None, True, why))] * len(self._items)
 
 
 def _is_action(value: Any) -> bool:

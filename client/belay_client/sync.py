@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Self
 
 from belay_client import reports
@@ -96,11 +97,18 @@ class Client(BaseClient):
 
     def _ask(self, question: Question) -> list[Answer]:
         deadline = Deadline(self._timeout_s)
+        answers = question.answers(self._sent(question, deadline))
+        if question.unread:
+            again = question.without_state()
+            for place, answer in zip(question.unread, again.answers(self._sent(again, deadline)), strict=True):
+                answers[place] = replace(answer, state_lost=True)
+        return answers
+
+    def _sent(self, question: Question, deadline: Deadline) -> Reply | Exception:
         try:
-            came: Reply | Exception = self._line.send(question.content(), question.headers, deadline)
+            return self._line.send(question.content(), question.headers, deadline)
         except (*FAILURES, BadObservation) as error:
-            came = error
-        return question.answers(came)
+            return error
 
     def _report(self, message: dict[str, Any]) -> None:
         if self._logbook is None:

@@ -25,6 +25,8 @@ class Actor:
         """Raises: ArtifactInvalid when the manifest's output cannot name its actions."""
         self._network = network
         self._generator = generator
+        self._state = tuple(manifest.state.shape) if manifest.state is not None else None
+        self.remembers = self._state is not None
         self._head = head_of(manifest.output, manifest.action)
         self.stochastic = self._head.stochastic  # else there is nothing to sample from
         self.masks = self._head.masks  # as the head has it; empty: it takes none
@@ -37,7 +39,31 @@ class Actor:
             deterministic: Per observation; False samples.
             masks: (batch, outputs), True where an action is allowed; None: the head takes none.
         """
-        answered = self._outputs(observations)
+        return self._chosen(self._outputs(self._network(observations), len(observations)), deterministic, masks)
+
+    def act_and_remember(
+        self,
+        observations: np.ndarray,
+        states: np.ndarray,
+        deterministic: list[bool],
+        masks: np.ndarray | None = None,
+    ) -> tuple[list[Any], np.ndarray]:
+        """Return what `act` does for a policy that remembers, and what it remembers then, (batch, *state).
+
+        Args:
+            states: (batch, *state), what was remembered before.
+        """
+        answered, after = self._network(observations, states)
+        after, wanted = np.asarray(after), (len(observations), *(self._state or ()))
+        if after.shape != wanted:
+            raise ArtifactInvalid(f"the network remembers shape {after.shape} where the manifest promises {wanted}")
+        actions = self._chosen(self._outputs(answered, len(observations)), deterministic, masks)
+        # What is not finite would be refused when it comes back, as if the caller had spoilt it.
+        for index in np.flatnonzero(~np.isfinite(after).reshape(len(after), -1).all(axis=1)):
+            actions[index] = NotFinite()
+        return actions, after
+
+    def _chosen(self, answered: np.ndarray, deterministic: list[bool], masks: np.ndarray | None) -> list[Any]:
         outputs = answered if masks is None else allowed(answered, masks)
         chosen = self._head.greedy(outputs)
         if not all(deterministic):
@@ -52,10 +78,10 @@ class Actor:
                 actions[index] = NotFinite()
         return actions
 
-    def _outputs(self, observations: np.ndarray) -> np.ndarray:
-        """Return the network's outputs, (batch, width). Raises: ArtifactInvalid when they are not as many."""
-        outputs = np.asarray(self._network(observations))
-        wanted = (len(observations), self._head.width)
+    def _outputs(self, answered: Any, batch: int) -> np.ndarray:
+        """Return what the network answered, (batch, width). Raises: ArtifactInvalid when there is not as much of it."""
+        outputs = np.asarray(answered)
+        wanted = (batch, self._head.width)
         if outputs.shape[:1] != wanted[:1] or outputs.size != wanted[0] * wanted[1]:
             raise ArtifactInvalid(f"the network answers shape {outputs.shape} where the manifest promises {wanted}")
         return outputs.reshape(wanted)

@@ -24,6 +24,7 @@ from belay_handler.server import Answer, Ask, Server
 from belay_handler.settings import Settings
 from belay_handler.slow import SlowLog
 from belay_handler.starts import StartReporter
+from belay_handler.states import States
 from belay_handler.stores import LogbookStore
 from belay_handler.torchserve import Layout
 from belay_heads.observations import blank
@@ -42,8 +43,9 @@ class PolicyHandler:
         # Again: the volume outlived the init container.
         manifest = verify_served(settings.artifact_dir, wanted=settings.digest)
         actor = Actor(manifest, load_network(manifest, settings.artifact_dir), np.random.default_rng())
-        reader = Reader(manifest.observation, stochastic=actor.stochastic, masks=actor.masks)
-        _warm_up(actor, manifest, settings.batch_size)
+        states = States(settings.digest, manifest.state)
+        reader = Reader(manifest.observation, stochastic=actor.stochastic, masks=actor.masks, states=states)
+        _warm_up(actor, manifest, settings.batch_size, state=states.beginning)
         starts = _start_reporter(settings)
         critics = _critics(settings, manifest)
         key_file = settings.receipt_key_file
@@ -52,6 +54,7 @@ class PolicyHandler:
             namespace=settings.namespace,
             actor=actor,
             reader=reader,
+            states=states,
             receipt_key=key_file.read_bytes() if key_file.is_file() else None,
             on_start=starts.add if starts else lambda receipt: None,
             foresee=critics.foresee,
@@ -82,12 +85,16 @@ class PolicyHandler:
         return answers
 
 
-def _warm_up(actor: Actor, manifest: Manifest, largest: int) -> None:
+def _warm_up(actor: Actor, manifest: Manifest, largest: int, *, state: np.ndarray | None) -> None:
     """Run every batch size once: the first pass of each plans its memory, and no user should pay for that."""
     zero = blank(manifest.observation)
     anything = np.ones((largest, sum(actor.masks)), dtype=np.bool_) if actor.masks else None
     for size in range(1, largest + 1):
-        actor.act(np.stack([zero] * size), [True] * size, None if anything is None else anything[:size])
+        batch, masks = np.stack([zero] * size), None if anything is None else anything[:size]
+        if state is None:
+            actor.act(batch, [True] * size, masks)
+        else:
+            actor.act_and_remember(batch, np.stack([state] * size), [True] * size, masks)
 
 
 def _critics(settings: Settings, manifest: Manifest) -> Critics:

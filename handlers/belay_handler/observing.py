@@ -22,7 +22,9 @@ from belay_heads import observations
 
 
 class BadInput(ValueError):
-    """The caller sent something the policy cannot act on; answered with 400."""
+    """The caller sent something the policy cannot act on; answered with `status`."""
+
+    status = 400
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)

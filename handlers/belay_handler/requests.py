@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from belay_api.spaces import Space
 from belay_api.wire import MAX_BATCH, Prediction
 from belay_handler.observing import BadInput, numbers_of
+from belay_handler.states import NONE, States
 from belay_heads.masked import first_without_choice
 
 
@@ -42,15 +43,17 @@ def check_list(items: list[Any]) -> None:
 class Reader:
     """Reads items for a policy with one observation space."""
 
-    def __init__(self, space: Space, *, stochastic: bool, masks: tuple[int, ...] = ()) -> None:
+    def __init__(self, space: Space, *, stochastic: bool, masks: tuple[int, ...] = (), states: States = NONE) -> None:
         """Set up.
 
         Args:
             masks: How many actions each choice has of which a mask says whether they are allowed; empty: none is taken.
+            states: Reads what the policy remembers.
         """
         self._numbers = numbers_of(space)
         self._stochastic = stochastic
         self._masks = masks
+        self._states = states
 
     def read(self, item: Any, *, path: str = "") -> tuple[Prediction, np.ndarray]:
         """Return the message and its observation as it came: numbers in the right shape, not yet known to be finite.
@@ -97,6 +100,15 @@ class Reader:
             of = f" of choice {choice}" if len(self._masks) > 1 else ""
             raise BadInput(f"{field} allows no action{of}: allow at least one", field=field)
         return mask
+
+    def state(self, prediction: Prediction, *, path: str = "") -> np.ndarray | None:
+        """Return what is remembered of the episode; None: the policy remembers nothing.
+
+        Raises: BadInput where what was sent cannot be read, ForeignState where it is another version's.
+        """
+        if prediction.state is None:
+            return self._states.beginning
+        return self._states.read(prediction.state, f"{path}state")
 
     def gather(self, observations: list[np.ndarray], paths: list[str]) -> tuple[np.ndarray, dict[int, BadInput]]:
         """Return the batch of the space's dtype, and who in it is refused; a refused one's row is zero.

@@ -1,9 +1,9 @@
 """Answer a batch of requests by the serving protocol, version 1; knows nothing of TorchServe.
 
-One forward pass serves every good item of every request in the batch; a bad one is answered 400 by itself. The receipt
-proves the decision to the logbook, which hears of each episode's start from `starts`. It names the rollout whose route
-the request came through, so that no rollout is judged by another's episodes. Where the route names a baseline, the
-receipt of a first decision says what its critic foresaw.
+One forward pass serves every good item of every request in the batch; a bad one is answered by itself: 400, or 409
+where what it remembers is another version's. The receipt proves the decision to the logbook, which hears of each
+episode's start from `starts`. It names the rollout whose route the request came through, so that no rollout is judged
+by another's episodes. Where the route names a baseline, the receipt of a first decision says what its critic foresaw.
 """
 
 import re
@@ -19,6 +19,7 @@ from belay_api.receipts import Foreseen, Receipt, sign
 from belay_api.wire import MAX_BATCH, ErrorAnswer, ErrorBody, Prediction
 from belay_handler.acting import Actor, NotFinite
 from belay_handler.requests import BadInput, Reader, check_list, read_body
+from belay_handler.states import NONE, States
 
 READY = b'{"ready":true}'
 LARGEST_ANSWER = 6_500_000  # bytes; over 6,553,500 TorchServe drops its worker, and with it everybody's requests
@@ -59,13 +60,14 @@ class _Slot:
     prediction: Prediction | None = None  # None: refused
     observation: np.ndarray | None = None
     mask: np.ndarray | None = None  # None: the policy takes none
+    state: np.ndarray | None = None  # what is remembered of the episode; None: the policy remembers nothing
     result: dict[str, Any] = field(default_factory=dict)  # the answer as JSON
     status: int = 200
 
     def refuse(self, error: BadInput) -> None:
-        """Answer 400, this item alone."""
-        self.prediction, self.status = None, 400
-        self.result = _error(400, error.message, error.field)
+        """Answer an error, this item alone."""
+        self.prediction, self.status = None, error.status
+        self.result = _error(error.status, error.message, error.field)
 
 
 @dataclass(slots=True)
@@ -87,6 +89,7 @@ class Server:
         receipt_key: bytes | None,
         on_start: Callable[[str], None],
         foresee: Foresee | None = None,
+        states: States = NONE,
     ) -> None:
         """Set up one version's server.
 
@@ -94,6 +97,7 @@ class Server:
             receipt_key: None: no receipts are issued.
             on_start: Told the receipt of each episode's first decision; must return at once.
             foresee: None: no critic is asked.
+            states: Writes what the policy remembers.
         """
         self._policy = policy
         self._namespace = namespace
@@ -102,6 +106,7 @@ class Server:
         self._receipt_key = receipt_key
         self._on_start = on_start
         self._foresee = foresee
+        self._states = states
 
     def answer(self, asked: Sequence[Ask], at: datetime) -> list[Answer]:
         """Return one answer per request, in order.
@@ -145,6 +150,8 @@ class Server:
             prediction, slot.observation = self._reader.read(item, path=path)
             if prediction.mask is not None or self._actor.masks:
                 slot.mask = self._reader.mask(prediction, path=path)
+            if prediction.state is not None or self._actor.remembers:
+                slot.state = self._reader.state(prediction, path=path)
             slot.prediction = prediction
         except BadInput as error:
             slot.refuse(error)
@@ -157,11 +164,16 @@ class Server:
         batch, refused = self._reader.gather(observations, [slot.path for slot in slots])
         deterministic = [slot.prediction.deterministic for slot in slots if slot.prediction]
         masks = np.stack([slot.mask for slot in slots if slot.mask is not None]) if self._actor.masks else None
-        actions = self._actor.act(batch, deterministic, masks)
+        after: Sequence[np.ndarray | None] = [None] * len(slots)
+        if self._actor.remembers:
+            states = np.stack([slot.state for slot in slots if slot.state is not None])
+            actions, after = self._actor.act_and_remember(batch, states, deterministic, masks)
+        else:
+            actions = self._actor.act(batch, deterministic, masks)
         for index, error in refused.items():
             slots[index].refuse(error)
         self._ask_critics(slots, batch)
-        for slot, action in zip(slots, actions, strict=True):
+        for slot, action, state in zip(slots, actions, after, strict=True):
             if slot.prediction is None:
                 continue
             if isinstance(action, NotFinite):
@@ -170,6 +182,8 @@ class Server:
             slot.result = {"action": action, "policy": self._policy, "fallback": False}
             if receipt := self._receipt(slot.prediction, slot, at):
                 slot.result["receipt"] = receipt
+            if state is not None:
+                slot.result["state"] = self._states.write(state)
 
     def _ask_critics(self, slots: list[_Slot], batch: np.ndarray) -> None:
         """Let the critic of each baseline say what it foresees of the episodes that begin here."""

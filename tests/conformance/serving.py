@@ -152,6 +152,16 @@ class TestServing:
 
         assert answer.status_code == 400
 
+    def test_what_is_remembered_goes_back_and_nonsense_does_not(self, client: httpx.Client, target: Target) -> None:
+        message = {"observation": target.observation, "episode": "conformance", "step": 0}
+        first = self.post(client, target, message).json()
+        if first.get("state") is not None:  # a policy that remembers
+            again = self.post(client, target, message | {"step": 1, "state": first["state"]})
+            assert (again.status_code, type(again.json()["state"])) == (200, str)
+        answer = self.post(client, target, message | {"state": "nonsense"})
+        assert answer.status_code in (400, 409)
+        assert ErrorAnswer.model_validate(answer.json()).error.field == "state"
+
     def test_a_bad_item_of_a_list_is_refused_alone(self, client: httpx.Client, target: Target) -> None:
         good = {"observation": target.observation}
         answer = self.post(client, target, [good, {"observation": "no"}, good])

@@ -21,7 +21,7 @@ from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_retur
 from belay_api.spaces import space_model
 from belay_api.training import MOST_EPISODES, EvaluationSpec
 from belay_heads.observations import numbers, parts
-from belay_trainer import environments, masks
+from belay_trainer import environments, masks, states
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.randomness import untouched
@@ -40,9 +40,10 @@ class Policy(Protocol):
     """What can be evaluated."""
 
     def predict(self, observation: np.ndarray, *, deterministic: bool) -> tuple[np.ndarray, object]:
-        """Return one action per observation of the batch, and what we do not use.
+        """Return one action per observation of the batch, and what the policy remembers after each, or None.
 
-        A policy that acts under masks is given `action_masks` (batch, outputs) as well.
+        A policy that acts under masks is given `action_masks` (batch, outputs) as well, and one that remembers `state`
+        (`states`).
 
         Args:
             observation: As networks take them (`belay_heads.observations`), (batch, *observation).
@@ -101,6 +102,10 @@ class Uniform:
         if self._head is not None and action_masks is not None:
             return masks.uniform(self._head, action_masks, self._generator), None
         return np.stack([self._space.sample() for _ in observation]), None
+
+
+_UnderWay = tuple[Environment, int, np.ndarray, np.ndarray | None]
+"""An episode: where it is played, its number, the newest observation, and what is remembered of those before."""
 
 
 class _Unfinished(Exception):
@@ -277,18 +282,22 @@ class Evaluator:
         """
         returns, lengths, steps, cut = [0.0] * len(seeds), [0] * len(seeds), 0, 0
         waiting, costs = iter(range(len(seeds))), Tally(self._constraints, len(seeds))
-        under_way = [self._start(e, episode, seeds) for e, episode in zip(self._environments, waiting, strict=False)]
+        under_way: list[_UnderWay] = [
+            self._start(e, episode, seeds) for e, episode in zip(self._environments, waiting, strict=False)
+        ]
         begun = len(under_way)
         while under_way:
             if stop():
                 raise Stopped
             if not waits(steps):
                 raise _Unfinished
-            observed = np.stack([observation for _, _, observation in under_way])
-            allowed = masks.arguments([environment for environment, _, _ in under_way])
-            actions, _ = policy.predict(observed, deterministic=True, **allowed)
+            observed = np.stack([observation for _, _, observation, _ in under_way])
+            allowed = masks.arguments([environment for environment, *_ in under_way])
+            remembered = states.arguments([before for *_, before in under_way])
+            actions, answered = policy.predict(observed, deterministic=True, **allowed, **remembered)
+            after = states.of_each(answered, len(under_way))
             going_on = []
-            for (environment, episode, _), action in zip(under_way, actions, strict=True):
+            for (environment, episode, *_), action, state in zip(under_way, actions, after, strict=True):
                 observation, reward, terminated, truncated, info = environment.step(action)
                 self._check(float(reward))
                 costs.add(info, episode=episode, step=lengths[episode])
@@ -298,16 +307,16 @@ class Evaluator:
                 endless = not (terminated or truncated) and lengths[episode] >= ENDLESS and not self.cap
                 cut += endless
                 if not (terminated or truncated or endless):
-                    going_on.append((environment, episode, numbers(observation, self._parts)))
+                    going_on.append((environment, episode, numbers(observation, self._parts), state))
                 elif begins(steps) and (following := next(waiting, None)) is not None:
                     going_on.append(self._start(environment, following, seeds))
                     begun += 1
             under_way = going_on
         return np.asarray(returns[:begun]), np.asarray(lengths[:begun]), costs, cut
 
-    def _start(self, environment: Environment, episode: int, seeds: range) -> tuple[Environment, int, np.ndarray]:
+    def _start(self, environment: Environment, episode: int, seeds: range) -> _UnderWay:
         observation, _ = environment.reset(seed=seeds[episode])
-        return environment, episode, numbers(observation, self._parts)
+        return environment, episode, numbers(observation, self._parts), None
 
     def _check(self, reward: float) -> None:
         """Hold a reward against what is said of all of them. Raises: BadConfiguration."""

@@ -1,16 +1,18 @@
 """From a trained policy to an artifact: what serving pods run, proved to act as the policy did.
 
 The exported network takes a batch of raw observations, preprocessing included, and answers what a head reads. So a
-server needs to know neither the library nor the algorithm.
+server needs to know neither the library nor the algorithm. That of a policy that remembers takes what is remembered
+beside each observation, and answers what is remembered then.
 """
 
 import json
 import platform
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -33,7 +35,7 @@ from belay_api.spaces import array_space, space_model
 from belay_heads import Head, head_of
 from belay_heads.masked import allowed
 from belay_heads.observations import blank, numbers, parts
-from belay_trainer import gpu
+from belay_trainer import gpu, states
 from belay_trainer.config import Run
 from belay_trainer.critic import Critic, write_critic
 from belay_trainer.environments import Environment
@@ -46,6 +48,7 @@ from belay_trainer.randomness import untouched
 ONNX, TORCHSCRIPT, CONFIG = ONNX_FILE, TORCHSCRIPT_FILE, "config.json"
 OPSET = 17
 INPUT, OUTPUT = "observation", "output"
+STATE, NEXT_STATE = "state", "next_state"  # of a policy that remembers
 EPISODES = 4  # played whole through the exported networks
 TIMESTEPS = 2_000  # after which no further one of them begins, and one that goes on is left
 TOLERANCE = 1e-4  # absolute and relative, of float32 sums in another order
@@ -59,7 +62,8 @@ ONNX_DTYPES = {  # as serving has them
     "tensor(int8)": np.int8,
 }
 
-Network = Callable[[np.ndarray], np.ndarray]
+Network = Callable[..., Any]
+"""Observations (batch, *observation) -> outputs; or observations and states (batch, *state) -> outputs, next states."""
 
 
 class ExportFailed(TrainerError):
@@ -96,10 +100,10 @@ def export(
     """
     networks = learner.networks()
     observation, action = space_model(environment.observation_space), array_space(environment.action_space)
-    write_networks(networks.actor, np.stack([blank(observation)] * 2), folder)
+    write_networks(networks.actor, np.stack([blank(observation)] * 2), folder, state=networks.state)
     head = head_of(networks.output, action)
     first_seed = evaluations.measured.first_seed if evaluations.measured else 0
-    check_agreement(learner.policy, head, folder, environment, first_seed=first_seed)
+    check_agreement(learner.policy, head, folder, environment, first_seed=first_seed, state=networks.state)
     if networks.value is not None:
         write_critic(Critic(networks.value).eval(), environment, folder)
     learner.save(folder / TRAINING_FILE)
@@ -113,6 +117,7 @@ def export(
         observation=observation,
         action=action,
         output=networks.output,
+        state=states.described(networks.state),
         normaliser=networks.normaliser,
         max_episode_steps=task.max_episode_steps if task else None,
         evaluation=evaluations.measured,
@@ -145,10 +150,11 @@ def rehearse(learner: Learner, environment: Environment) -> None:
     with untouched(), tempfile.TemporaryDirectory(prefix="rehearsal-") as name:
         try:
             networks = learner.networks()
-            write_networks(networks.actor, np.stack([nothing] * 2), Path(name))
+            write_networks(networks.actor, np.stack([nothing] * 2), Path(name), state=networks.state)
             head = head_of(networks.output, array_space(environment.action_space))
             everything = np.ones((1, head.width), dtype=np.bool_) if head.masks else None
-            check_step(learner.policy, head, loaded(Path(name)), nothing, masks=everything)
+            state = states.beginning(networks.state)
+            check_step(learner.policy, head, loaded(Path(name)), nothing, masks=everything, state=state)
         except (ExportFailed, ArtifactInvalid, RuntimeError, ValueError, TypeError, LookupError) as error:
             raise BadConfiguration(
                 f"environment.id: a policy for actions {environment.action_space} and observations {space} cannot be "
@@ -156,13 +162,25 @@ def rehearse(learner: Learner, environment: Environment) -> None:
             ) from error
 
 
-def check_agreement(policy: Policy, head: Head, folder: Path, environment: Environment, *, first_seed: int) -> None:
+def check_agreement(
+    policy: Policy,
+    head: Head,
+    folder: Path,
+    environment: Environment,
+    *,
+    first_seed: int,
+    state: Sequence[int] | None = None,
+) -> None:
     """Play whole episodes with the exported networks' actions, and check that the policy takes the same ones.
+
+    What is remembered is what the network says that is served: at every timestep all begin with that, and must also
+    remember alike.
 
     Args:
         environment: A copy that was not trained in, so that nothing is taken for an observation that only the
             trainer's own copies show.
         first_seed: Reset seed of the first episode.
+        state: Shape of what is remembered; None: nothing is.
     Raises: ExportFailed.
     """
     networks, steps, found = loaded(folder), 0, parts(space_model(environment.observation_space))
@@ -170,10 +188,10 @@ def check_agreement(policy: Policy, head: Head, folder: Path, environment: Envir
         if steps >= TIMESTEPS:
             return
         observation, _ = environment.reset(seed=first_seed + episode)
-        ended = False
+        ended, remembered = False, states.beginning(state)
         while not ended and steps < 2 * TIMESTEPS:
-            masks = arguments([environment]).get(METHOD)
-            action = check_step(policy, head, networks, numbers(observation, found), masks=masks)
+            masks, seen = arguments([environment]).get(METHOD), numbers(observation, found)
+            action, remembered = check_step(policy, head, networks, seen, masks=masks, state=remembered)
             observation, _, terminated, truncated, _ = environment.step(action)
             ended = bool(terminated or truncated)
             steps += 1
@@ -186,25 +204,32 @@ def check_step(
     observation: np.ndarray,
     *,
     masks: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return the greedy action at one observation after checking that all agree on it.
+    state: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the greedy action at one observation, and what is remembered then, after checking that all agree on both.
 
     Args:
         observation: As networks take it.
         masks: What is allowed, (1, outputs); None: everything.
+        state: What was remembered before, (1, *state); None: the policy does not remember.
     Raises: ExportFailed.
     """
     batch = np.stack([observation])
-    wanted, _ = policy.predict(batch, deterministic=True, **({} if masks is None else {METHOD: masks}))
-    outputs = {name: network(batch).reshape(1, head.width) for name, network in networks.items()}
-    reference = next(iter(outputs.values()))
+    told = ({} if masks is None else {METHOD: masks}) | ({} if state is None else {STATE: state})
+    wanted, remembered = policy.predict(batch, deterministic=True, **told)
+    answers = {name: states.asked(network, batch, state) for name, network in networks.items()}
+    outputs = {name: found.reshape(1, head.width) for name, (found, _) in answers.items()}
+    reference, next_state = next(iter(outputs.values())), next(iter(answers.values()))[1]
+    for name, (_, found) in answers.items():
+        if state is not None and not np.allclose(found, remembered, rtol=TOLERANCE, atol=TOLERANCE):
+            raise ExportFailed(f"{name} remembers otherwise than the policy: nothing is published.")
     for name, output in outputs.items():
         if not np.allclose(output, reference, rtol=TOLERANCE, atol=TOLERANCE):
             worst = float(np.abs(output - reference).max())
             raise ExportFailed(f"{name} differs from the other network by up to {worst:.3g}: nothing is published.")
         if not _same_action(head, output if masks is None else allowed(output, masks), np.asarray(wanted)):
             raise ExportFailed(f"{name} chooses another action than the policy's predict: nothing is published.")
-    return np.asarray(head.greedy(reference if masks is None else allowed(reference, masks)))[0]
+    return np.asarray(head.greedy(reference if masks is None else allowed(reference, masks)))[0], next_state
 
 
 def loaded(folder: Path) -> dict[str, Network]:
@@ -214,52 +239,70 @@ def loaded(folder: Path) -> dict[str, Network]:
 
 
 def load_onnx(path: Path) -> Network:
-    """Return a network of one input, whose dtype observations are brought to, and one output, on one thread."""
+    """Return a network of arrays, which are brought to the dtypes of its inputs, on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (taken,), (answered,) = session.get_inputs(), session.get_outputs()
-    dtype = ONNX_DTYPES[taken.type]
-    return lambda batch: session.run([answered.name], {taken.name: batch.astype(dtype, copy=False)})[0]
+    taken = [(one.name, ONNX_DTYPES[one.type]) for one in session.get_inputs()]
+    answered = [one.name for one in session.get_outputs()]
+
+    def through_onnx(*given: np.ndarray) -> Any:
+        feed = {name: one.astype(dtype, copy=False) for (name, dtype), one in zip(taken, given, strict=True)}
+        found = session.run(answered, feed)
+        return found[0] if len(found) == 1 else tuple(found)
+
+    return through_onnx
 
 
 def load_torchscript(path: Path) -> Network:
-    """Return a network of one tensor to one tensor."""
+    """Return a network of tensors."""
     script = torch.jit.load(str(path), map_location="cpu").eval()
 
-    def through_script(batch: np.ndarray) -> np.ndarray:
+    def through_script(*given: np.ndarray) -> Any:
         with torch.inference_mode():
-            found: np.ndarray = script(torch.from_numpy(batch)).numpy()
-        return found
+            found = script(*(torch.from_numpy(one) for one in given))
+        return tuple(one.numpy() for one in found) if isinstance(found, tuple) else found.numpy()
 
     return through_script
 
 
-def write_networks(network: torch.nn.Module, example: np.ndarray, folder: Path) -> None:
+def write_networks(
+    network: torch.nn.Module, example: np.ndarray, folder: Path, *, state: Sequence[int] | None = None
+) -> None:
     """Write a network as ONNX and as TorchScript.
 
     Args:
         example: A batch of observations of the right shape and dtype.
+        state: Shape of what it remembers; None: it takes observations alone.
     """
     with torch.no_grad():
-        traced = torch.jit.trace(network, torch.from_numpy(example))
+        traced = torch.jit.trace(network, _examples(example, state))
         torch.jit.freeze(traced).save(str(folder / TORCHSCRIPT))
-    write_onnx(network, example, folder)
+    write_onnx(network, example, folder, state=state)
 
 
-def write_onnx(network: torch.nn.Module, example: np.ndarray, folder: Path) -> None:
+def write_onnx(
+    network: torch.nn.Module, example: np.ndarray, folder: Path, *, state: Sequence[int] | None = None
+) -> None:
     """Write a network as ONNX alone; the rest as in `write_networks`."""
+    remembers = state is not None
+    inputs, outputs = [INPUT, STATE][: 1 + remembers], [OUTPUT, NEXT_STATE][: 1 + remembers]
     with torch.no_grad():
         torch.onnx.export(
             network,
-            (torch.from_numpy(example),),
+            _examples(example, state),
             str(folder / ONNX),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={name: {0: "batch"} for name in (*inputs, *outputs)},
             opset_version=OPSET,
             dynamo=False,
         )
+
+
+def _examples(example: np.ndarray, state: Sequence[int] | None) -> tuple[torch.Tensor, ...]:
+    given = (example,) if state is None else (example, states.beginning(state, len(example)))
+    return tuple(torch.from_numpy(one) for one in given)
 
 
 def _same_action(head: Head, output: np.ndarray, wanted: np.ndarray) -> bool:

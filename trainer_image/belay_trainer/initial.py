@@ -18,9 +18,10 @@ from typing import Any
 import httpx
 import torch
 
-from belay_api.artifact import TRAINING_FILE, Manifest
+from belay_api.artifact import TRAINING_FILE, Manifest, RecurrentState
 from belay_api.spaces import space_model
 from belay_heads import head_of
+from belay_trainer import states
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
@@ -62,6 +63,7 @@ def begin_from(initial: Source, learner: Learner, environment: Environment, *, s
     title = initial.title
     manifest = initial.manifest(stop)
     _check_spaces(manifest, environment, title)
+    _check_memory(manifest, learner, title)
     files = {entry.path: entry for entry in manifest.files}
     if TRAINING_FILE not in files or ONNX not in files:
         missing = TRAINING_FILE if TRAINING_FILE not in files else ONNX
@@ -82,7 +84,8 @@ def begin_from(initial: Source, learner: Learner, environment: Environment, *, s
         (Path(name) / ONNX).write_bytes(initial.file(files[ONNX], stop))
         head = head_of(manifest.output, manifest.action)
         try:
-            check_agreement(learner.policy, head, Path(name), environment, first_seed=_SEED)
+            shape = manifest.state.shape if manifest.state is not None else None
+            check_agreement(learner.policy, head, Path(name), environment, first_seed=_SEED, state=shape)
         except ExportFailed as error:
             raise BadConfiguration(
                 f"initFrom: with the weights of {title} the policy of this training acts otherwise than {title} does: "
@@ -103,6 +106,19 @@ def _check_spaces(manifest: Manifest, environment: Environment, title: str) -> N
                 f"initFrom: {field} of {title} are {theirs}, and those of this task {ours}. Its weights do not fit; "
                 "leave initFrom out, or bring the task's spaces to the same form in a wrapper."
             )
+
+
+def _check_memory(manifest: Manifest, learner: Learner, title: str) -> None:
+    theirs, ours = manifest.state, states.described(learner.networks().state)
+    if theirs != ours:
+        raise BadConfiguration(
+            f"initFrom: {title} remembers {_shape(theirs)}, and the policy of this training {_shape(ours)}. Use the "
+            "algorithm that it was trained by, with lstm_hidden_size and n_lstm_layers as its config.json has them."
+        )
+
+
+def _shape(state: RecurrentState | None) -> str:
+    return "nothing between decisions" if state is None else f"a state of shape {state.shape}"
 
 
 def _tensors(content: bytes, title: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from PIL import Image
 from belay_api.environment import EnvironmentSpec
 from belay_api.spaces import space_model
 from belay_heads.observations import numbers, parts
-from belay_trainer import environments, masks
+from belay_trainer import environments, masks, states
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.masks import Masking
@@ -77,10 +77,13 @@ def _played(
     """Play, and yield a picture of the beginning, of every `stride`-th timestep and of the end."""
     found = parts(space_model(environment.observation_space))
     observation, _ = environment.reset(seed=recorded.seed)
+    state: np.ndarray | None = None  # what is remembered of the episode
     yield _picture(environment)
     for _ in range(1, MOST_PICTURES):
         for _ in range(stride):
-            actions, _ = policy.predict(numbers(observation, found)[None], **masks.arguments([environment]))
+            seen, allowed = numbers(observation, found)[None], masks.arguments([environment])
+            actions, answered = policy.predict(seen, **allowed, **states.arguments([state]))
+            (state,) = states.of_each(answered, 1)
             observation, reward, terminated, truncated, _ = environment.step(actions[0])
             recorded.timesteps += 1
             recorded.return_ += float(reward)

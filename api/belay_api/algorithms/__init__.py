@@ -15,6 +15,7 @@ from belay_api.algorithms.iql import IQLSettings
 from belay_api.algorithms.maskable_ppo import MaskablePPOSettings
 from belay_api.algorithms.ppo import PPOSettings
 from belay_api.algorithms.qrdqn import QRDQNSettings
+from belay_api.algorithms.recurrent_ppo import RecurrentPPOSettings
 from belay_api.algorithms.sac import SACSettings
 from belay_api.algorithms.td3 import TD3Settings
 from belay_api.algorithms.td3bc import TD3BCSettings
@@ -47,6 +48,8 @@ class AlgorithmSpec(Model):
     """Soft actor-critic with batch normalisation instead of target networks, through Stable-Baselines3 Contrib."""
     maskable_ppo: MaskablePPOSettings | None = Field(default=None, alias="maskablePPO")
     """Proximal policy optimisation under action masks, through Stable-Baselines3 Contrib."""
+    recurrent_ppo: RecurrentPPOSettings | None = Field(default=None, alias="recurrentPPO")
+    """Proximal policy optimisation with a memory of the episode, through Stable-Baselines3 Contrib."""
     bc: BCSettings | None = None
     """Behaviour cloning, from a dataset: Belay's own."""
     td3bc: TD3BCSettings | None = Field(default=None, alias="td3bc")

@@ -48,8 +48,8 @@ class Settings(Model):
     """Hidden layer sizes of the policy and value networks; after a convolutional network where observations are
     images."""
     activation_fn: Activation | None = None
-    """Activation function between those layers; unset: the library's, `tanh` for `ppo` and `a2c` and `relu` for all
-    others."""
+    """Activation function between those layers; unset: the library's, `tanh` for `ppo`, `a2c`, `maskablePPO` and
+    `recurrentPPO` and `relu` for all others."""
     learning_rate: LearningRate | None = None
     """Step size of the optimiser at the first timestep."""
     gamma: Gamma | None = None

@@ -29,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 LOOKS = 20  # evaluations of a training
 RESULTS = HERE / "results.json"
+LAYERS = "examples/hidden-velocity"  # folder of the layers that `wrappers` names
 
 
 def main() -> int:
@@ -37,7 +38,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], help="algorithms, or algorithm:task")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings side by side")
     options = parser.parse_args()
-    sys.path[:0] = [str(ROOT / room) for room in ("bench", "api", "trainer_image")]
+    sys.path[:0] = [str(ROOT / room) for room in ("bench", "api", "trainer_image", LAYERS)]
     from inside import run_inside  # noqa: PLC0415  found only now
     from ranges import check  # noqa: PLC0415
 
@@ -68,9 +69,9 @@ def train(wanted: list[tuple[str, str, dict[str, Any]]], load: dict[str, Any], *
         waiting = {}
         for algorithm, task, what in wanted:
             for seed in range(load["seeds"]):
-                name = key(algorithm, task, what["steps"], load, seed)
+                name = key(algorithm, task, what, load, seed)
                 if name not in known:
-                    waiting[pool.submit(one, algorithm, task, what["steps"], load, seed)] = name
+                    waiting[pool.submit(one, algorithm, task, what, load, seed)] = name
         for number, done in enumerate(as_completed(waiting), 1):
             known[waiting[done]] = done.result()
             print(f"{number}/{len(waiting)} {waiting[done]}: {known[waiting[done]]['return']:.1f}", flush=True)
@@ -78,27 +79,29 @@ def train(wanted: list[tuple[str, str, dict[str, Any]]], load: dict[str, Any], *
     return known
 
 
-def key(algorithm: str, task: str, steps: int, load: dict[str, Any], seed: int) -> str:
-    """Return what a training is known by: its preset is part of it."""
+def key(algorithm: str, task: str, what: dict[str, Any], load: dict[str, Any], seed: int) -> str:
+    """Return what a training is known by: its preset is part of it, and the layers around its task."""
     from belay_api.algorithms import AlgorithmSpec  # noqa: PLC0415  what only the image has
     from belay_trainer.learners import LEARNERS  # noqa: PLC0415
     from belay_trainer.presets.preset import Asked  # noqa: PLC0415
 
+    steps, layers = what["steps"], (what["wrappers"],) if "wrappers" in what else ()
     settings = AlgorithmSpec.model_validate({algorithm: {}}).settings
     preset = LEARNERS[algorithm].settings(settings, Asked(environment=task, steps=steps))
-    said = repr((preset.copies, preset.scaled, sorted(preset.arguments.items()), load["evaluation"]))
+    said = repr((preset.copies, preset.scaled, sorted(preset.arguments.items()), load["evaluation"], *layers))
     return f"{algorithm}.{task}.{steps}.{seed}.{hashlib.sha256(_plain(said)).hexdigest()[:8]}"
 
 
-def one(algorithm: str, task: str, steps: int, load: dict[str, Any], seed: int) -> dict[str, Any]:
+def one(algorithm: str, task: str, what: dict[str, Any], load: dict[str, Any], seed: int) -> dict[str, Any]:
     """Train one seed as a pod does."""
     from belay_api.training import TrainingConfig  # noqa: PLC0415
     from belay_trainer.config import Run  # noqa: PLC0415
     from belay_trainer.session import train_and_publish  # noqa: PLC0415
     from belay_trainer.stop import Stop  # noqa: PLC0415
 
+    steps = what["steps"]
     spec = {
-        "environment": {"id": task},
+        "environment": {"id": task, "wrappers": what.get("wrappers", [])},
         "algorithm": {algorithm: {}},
         "budget": {"steps": steps},
         "seeds": {"count": load["seeds"]},
@@ -122,8 +125,8 @@ def one(algorithm: str, task: str, steps: int, load: dict[str, Any], seed: int) 
 
 def of(algorithm: str, task: str, load: dict[str, Any], known: dict[str, Any], figure: str = "return") -> list[float]:
     """Return a figure of every seed that is known."""
-    steps = load["runs"][algorithm][task]["steps"]
-    names = [key(algorithm, task, steps, load, seed) for seed in range(load["seeds"])]
+    what = load["runs"][algorithm][task]
+    names = [key(algorithm, task, what, load, seed) for seed in range(load["seeds"])]
     return [known[name][figure] for name in names if name in known]
 
 

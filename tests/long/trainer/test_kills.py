@@ -30,6 +30,12 @@ SPECS: dict[str, dict[str, Any]] = {
         "budget": {"steps": 60_000},
         "checkpoint": {"every": 512},
     },
+    "recurrentPPO": {
+        "environment": {"id": "recall:Recall-v0"},
+        "algorithm": {"recurrentPPO": {"lstm_hidden_size": 16, "n_steps": 30, "batch_size": 60}},
+        "budget": {"steps": 30_000},
+        "checkpoint": {"every": 240},  # in the middle of episodes of four
+    },
 } | {
     algorithm: {
         "environment": None,

@@ -48,6 +48,7 @@ class Served:
     delay_s: float = 0.0
     status: int = 200
     refusals: int = 0  # this many requests are answered 503 first
+    remembers: bool = False  # its answers have a state: of its version, and how many decisions it remembers
     pins: list[str | None] = field(default_factory=list)
     items: list[dict] = field(default_factory=list)
 
@@ -71,7 +72,7 @@ def served() -> Iterator[Served]:
         items = body if isinstance(body, list) else [body]
         state.pins.append(request.headers.get("x-belay-policy"))
         state.items += items
-        answers = [_answer(item, state.version) for item in items]
+        answers = [_answer(item, state) for item in items]
         single = not isinstance(body, list)
         status = answers[0]["error"]["status"] if single and "error" in answers[0] else 200
         return JSONResponse(answers[0] if single else answers, status_code=status)
@@ -85,15 +86,18 @@ def served() -> Iterator[Served]:
     thread.join()
 
 
-def _answer(item: dict, version: str) -> dict:
-    seen = item["observation"]
+def _answer(item: dict, served: Served) -> dict:
+    seen, version = item["observation"], served.version
+    given, _, decisions = item.get("state", f"{version}.0").partition(".")
+    if given != version or ("state" in item and not served.remembers):
+        return {"error": {"status": 409, "message": "state is of another version", "field": "state"}}
     if isinstance(seen, list) and any(isinstance(value, float) and math.isnan(value) for value in seen):
         return {"error": {"status": 400, "message": "observation holds NaN: send finite numbers"}}
     answer = {"action": 1, "policy": version, "fallback": False}
     if "episode" in item:
         receipt = Receipt(NAMESPACE, version, item["episode"], item["step"], datetime.now(UTC))
         answer["receipt"] = sign(receipt, namespace_key(MASTER, NAMESPACE))
-    return answer
+    return answer | ({"state": f"{version}.{int(decisions) + 1}"} if served.remembers else {})
 
 
 @dataclass
@@ -148,9 +152,11 @@ def logbook(tmp_path: Path) -> Iterator[RunningLogbook]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     running = RunningLogbook(tmp_path, port)
-    running.start()
-    yield running
-    running.stop()
+    try:
+        running.start()
+        yield running
+    finally:  # also one that did not become ready in time: nobody else would end it
+        running.stop()
 
 
 class Scripted:

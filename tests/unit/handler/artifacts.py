@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries
+from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, RecurrentState, file_entries
 from belay_api.spaces import BoxSpace, DiscreteSpace, Space
 
 WEIGHTS = np.array([[1.0, -1.0], [0.5, 0.25], [-2.0, 2.0], [0.0, 1.0]], dtype=np.float32)
@@ -27,6 +27,7 @@ def manifest(
     observation: Space = CARTPOLE,
     action: Space = TWO_ACTIONS,
     output: str = "logits",
+    state: RecurrentState | None = None,
 ) -> Manifest:
     """Return a manifest of the files in `folder`, or of none."""
     return Manifest(
@@ -35,6 +36,7 @@ def manifest(
         observation=observation,
         action=action,
         output=output,
+        state=state,
         max_episode_steps=500,
         evaluation=EvaluationReport(step=0, episodes=1, first_seed=0, mean=9.0, std=0.0, min=9.0, max=9.0),
         lineage=Lineage(seed=0, step=0, config_hash="h"),

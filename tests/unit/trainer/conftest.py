@@ -37,9 +37,11 @@ def logbook(tmp_path: Path) -> "Iterator[LogbookServer]":
     data = tmp_path / "logbook"
     data.mkdir()
     server = LogbookServer(data, free_port())
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

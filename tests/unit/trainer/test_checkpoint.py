@@ -23,6 +23,7 @@ from belay_trainer.train import Trained, build, train
 SHORT = {"algorithm": {"ppo": {"n_steps": 32, "batch_size": 256}}}  # collections, of eight copies
 
 SMALL = {"learning_starts": 100, "net_arch": [32, 32], "batch_size": 64}
+SMALL_ON_POLICY = {"recurrentPPO": {"n_steps": 32, "lstm_hidden_size": 16}}  # whose preset takes a minute for a round
 CONTINUOUS = {
     "environment": {"id": "Pendulum-v1"},
     "budget": {"steps": 300},
@@ -259,10 +260,10 @@ def test_weights_that_are_put_back_bring_their_layers_statistics() -> None:
 
 def _brief(algorithm: str) -> dict[str, Any]:
     """Return a training in which every part of an algorithm is at work."""
-    learner = LEARNERS[algorithm]
+    learner, small = LEARNERS[algorithm], SMALL_ON_POLICY.get(algorithm, {})
     return {
         "environment": {"id": "Pendulum-v1"} if "box" in learner.actions else task_for(algorithm),
-        "algorithm": {algorithm: SMALL if issubclass(learner, OffPolicy) else {}},
+        "algorithm": {algorithm: SMALL if issubclass(learner, OffPolicy) else small},
         "budget": {"steps": 250},
     }
 

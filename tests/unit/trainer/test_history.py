@@ -147,6 +147,7 @@ def test_tensorboard_begins_anew_without_the_curves_of_a_run_before(tmp_path: Pa
 def test_everything_an_algorithm_tells_has_a_name_and_a_definition(algorithm: str) -> None:
     task = task_for(algorithm)
     quick = {"net_arch": [16, 16]} | (EARLY if "q_value" in TOLD[algorithm] else {})
+    quick |= {"lstm_hidden_size": 16} if algorithm == "recurrentPPO" else {}
     learner = build(Run(make_config(environment=task, algorithm={algorithm: quick}), index=0, seed=0))
     learner.start()
     steps = 2100 if algorithm in ("ppo", "maskablePPO") else 220

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 import panels  # noqa: F401 - registers its environment
 import pytest
+import recall  # noqa: F401 - likewise
 import sb3_contrib
 import stable_baselines3
 import tasks
@@ -18,6 +19,8 @@ from sb3_contrib.common.wrappers import ActionMasker
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from belay_api.artifact import TRAINING_FILE
+from belay_handler.acting import Actor
+from belay_handler.networks import load_network
 
 SMALL = {"policy_kwargs": {"net_arch": [16]}}
 ROUNDS = SMALL | {"n_steps": 64, "batch_size": 32, "n_epochs": 2}
@@ -115,6 +118,34 @@ def test_a_policy_under_masks_is_measured_under_them(imports: Imports, tmp_path:
     assert (folder / TRAINING_FILE).exists()
 
 
+@pytest.mark.parametrize(("action", "sde", "output"), [("choice", False, "logits"), ("number", True, "mean")])
+def test_one_that_remembers_brings_its_memory(
+    imports: Imports, tmp_path: Path, action: str, sde: bool, output: str
+) -> None:
+    task = gymnasium.make("recall:Recall-v0", action=action)
+    settings = {"n_steps": 32, "batch_size": 32, "n_epochs": 2, "seed": 0, "device": "cpu", "use_sde": sde}
+    network = {"net_arch": [16], "lstm_hidden_size": 8, "n_lstm_layers": 2}
+    model = sb3_contrib.RecurrentPPO("MlpLstmPolicy", task, policy_kwargs=network, **settings)
+    model.learn(128)
+    model.save(tmp_path / "model.zip")
+    kwargs = ("--environment", "recall:Recall-v0", "--environment-kwargs", f'{{"action": "{action}"}}')
+    folder, manifest = imports.artifact(tmp_path / "model.zip", "--trust", *kwargs, "--episodes", "5")
+    assert (manifest.algorithm, manifest.output) == ("recurrentPPO", output)
+    assert manifest.state is not None
+    assert manifest.state.shape == [2, 2, 8]
+    assert manifest.evaluation is not None
+
+    # An episode as a serving pod plays it, and as the library does.
+    actor = Actor(manifest, load_network(manifest, folder), np.random.default_rng(0))
+    states, theirs = np.zeros((1, 2, 2, 8), np.float32), None
+    for observation in seen_in(task, 4):
+        (action,), states = actor.act_and_remember(observation[None], states, [True])
+        wanted, theirs = model.predict(observation[None], state=theirs, deterministic=True)
+        np.testing.assert_allclose(action, wanted[0], atol=1e-4)
+    np.testing.assert_allclose(states[0, 0], theirs[0][:, 0], atol=1e-5)
+    assert np.abs(states).max() > 0.001
+
+
 def test_pictures_go_in_as_the_environment_shows_them(imports: Imports, tmp_path: Path) -> None:
     environment = gymnasium.make("tasks:Picture-v0")
     model = stable_baselines3.PPO("CnnPolicy", environment, n_steps=16, batch_size=16, n_epochs=1, seed=0, device="cpu")
@@ -192,11 +223,11 @@ def test_one_of_another_library_is_told_by_name(imports: Imports, tmp_path: Path
     path, _, _ = _train("ppo", tmp_path)
 
     def contrib(settings: dict[str, Any]) -> None:
-        settings["policy_class"]["__module__"] = "sb3_contrib.common.recurrent.policies"
+        settings["policy_class"]["__module__"] = "sb3_contrib.trpo.policies"
 
     told = imports.refused(_changed(path, tmp_path / "mask.zip", contrib), "--trust")
-    assert "sb3_contrib.common.recurrent.policies" in told
-    assert "ppo, dqn, sac, td3, a2c, qrdqn, tqc, crossq, maskablePPO can be" in told
+    assert "sb3_contrib.trpo.policies" in told
+    assert "ppo, dqn, sac, td3, a2c, qrdqn, tqc, crossq, maskablePPO, recurrentPPO can be" in told
 
 
 def test_an_environment_that_it_was_not_trained_in_is_refused(imports: Imports, tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"environment": {"id": "Pendulum-v1"}, "algorithm": {"dqn": {}}},
         "use ppo, a2c, sac, td3, tqc or crossq",
     ),
-    "sac on discrete actions": ({"algorithm": {"sac": {}}}, "use ppo, a2c, dqn, qrdqn or maskablePPO"),
+    "sac on discrete actions": ({"algorithm": {"sac": {}}}, "use ppo, a2c, dqn, qrdqn, maskablePPO or recurrentPPO"),
     "a scale for what has one": (
         {"environment": {"id": "tasks:Picture-v0"}, "normalize": {"observation": True}},
         "normalize.observation",

@@ -29,6 +29,7 @@ USUAL_RATES = {
     "tqc": 3e-4,
     "crossq": 1e-3,
     "maskablePPO": 3e-4,
+    "recurrentPPO": 3e-4,
 }
 
 

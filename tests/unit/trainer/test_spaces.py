@@ -215,17 +215,17 @@ def test_propensities_are_the_librarys_probabilities(case: str) -> None:
         (
             "dqn",
             {"action": "dials"},
-            r"algorithm.dqn does not learn .* MultiDiscrete\(\[3 2\]\): use ppo, a2c or maskablePPO",
+            r"algorithm.dqn does not learn .* MultiDiscrete\(\[3 2\]\): use ppo, a2c, maskablePPO or recurrentPPO",
         ),
         (
             "sac",
             {"action": "switches"},
-            r"algorithm.sac does not learn .* MultiBinary\(3\): use ppo, a2c or maskablePPO",
+            r"algorithm.sac does not learn .* MultiBinary\(3\): use ppo, a2c, maskablePPO or recurrentPPO",
         ),
         (
             "crossq",
             {"action": "numbers", "shows": "dict"},
-            "no network for observations of several parts.*: use ppo, a2c, sac, td3 or tqc, or flatten",
+            "no network for observations of several parts.*: use ppo, a2c, sac, td3, tqc or recurrentPPO, or flatten",
         ),
         (
             "ppo",

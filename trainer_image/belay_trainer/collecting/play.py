@@ -63,7 +63,9 @@ def play(number: int, spec: CollectionSpec, players: list[Player], environment: 
     observations, actions, rewards = [np.array(observation)], [], []
     propensities, costs = [], []
     ended = terminated = False
+    player.begin()
     while not ended:
+        player.observe(observation)
         action = player.act(observation, generator)
         propensities.append(player.propensity(observation, action))
         observation, reward, terminated, truncated, info = environment.step(action)

@@ -12,11 +12,12 @@ import numpy as np
 
 from belay_api.artifact import file_sha256
 from belay_api.spaces import BoxSpace, DiscreteSpace, Space, space_model
-from belay_heads import head_of
+from belay_heads.observations import dtype
 from belay_trainer.collecting.collection import RANDOM, PolicySpec
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.artifact_policy import ArtifactPolicy
-from belay_trainer.served import read_artifact
+from belay_trainer.ope.head_policy import HeadPolicy
+from belay_trainer.served import Artifact, NotFinite, ServedNetwork, read_artifact
 from belay_trainer.wrapping.named import imported
 
 
@@ -25,6 +26,12 @@ class Player(Protocol):
 
     source: str
     """Digest of what it is, such as `sha256:...`; empty: its name says it all."""
+
+    def begin(self) -> None:
+        """Begin an episode: one that remembers forgets the one before."""
+
+    def observe(self, observation: Any) -> None:
+        """See an observation, once, before it is asked about it: one that remembers keeps what it needs of it."""
 
     def act(self, observation: Any, generator: np.random.Generator) -> Any:
         """Return an action in the form that the environment takes."""
@@ -44,7 +51,7 @@ def player_of(spec: PolicySpec, environment: gymnasium.Env[Any, Any], *, field: 
     elif ":" in spec.policy:
         found = Controller(spec.policy, action, environment, field)
     else:
-        found = ArtifactPlayer(spec, environment, field)
+        found = _of_artifact(spec, environment, field)
     if spec.actions is not None and not isinstance(found, ArtifactPlayer):
         raise BadConfiguration(f"{field}.actions is for artifacts, and {spec.policy} is none: leave it out.")
     if not spec.epsilon:
@@ -57,7 +64,7 @@ def player_of(spec: PolicySpec, environment: gymnasium.Env[Any, Any], *, field: 
     return Exploring(found, spec.epsilon, action.n)
 
 
-class Uniform:
+class Uniform(Player):
     """Every action as likely."""
 
     source = ""
@@ -92,35 +99,15 @@ class Uniform:
         return self._propensity
 
 
-class ArtifactPlayer:
+class ArtifactPlayer(Player):
     """The policy in an artifact, as it would be served."""
 
-    def __init__(self, spec: PolicySpec, environment: gymnasium.Env[Any, Any], field: str) -> None:
-        folder = Path(spec.policy)
-        artifact = read_artifact(folder)
-        policy = ArtifactPolicy(artifact, greedy=True)
-        manifest, observation = policy.manifest, space_model(environment.observation_space)
-        for name, wanted, found in (
-            ("observations", manifest.observation, observation),
-            ("actions", manifest.action, space_model(environment.action_space)),
-        ):
-            if str(wanted) != str(found):
-                raise BadConfiguration(
-                    f"{field}: the {name} of {folder} are {wanted}, those of the environment {found}. It was trained "
-                    f"in {manifest.environment}, with wrappers {[one.name for one in manifest.wrappers]}: "
-                    "set environment to the same."
-                )
-        stochastic = head_of(manifest.output, manifest.action).stochastic
-        if spec.actions == "sampled" and not stochastic:
-            raise BadConfiguration(
-                f"{field}.actions: {folder} has one action for an observation (output `{manifest.output}`): leave it "
-                "out, or set epsilon."
-            )
-        draws = stochastic and spec.actions != "greedy"
-        self._policy = ArtifactPolicy(artifact, greedy=False) if draws else policy
-        self.source = policy.digest
+    def __init__(self, artifact: Artifact, policy: HeadPolicy) -> None:
+        manifest = artifact.manifest
+        self.source = artifact.digest
+        self._policy = policy
         self._discrete = isinstance(manifest.action, DiscreteSpace)
-        self._dtype = np.dtype(manifest.observation.dtype if isinstance(observation, BoxSpace) else np.int64)
+        self._dtype = dtype(manifest.observation)
 
     def act(self, observation: Any, generator: np.random.Generator) -> Any:
         """See `Player`."""
@@ -135,7 +122,56 @@ class ArtifactPlayer:
         return np.asarray(observation)[None].astype(self._dtype, copy=False)
 
 
-class Controller:
+class RememberingPlayer(ArtifactPlayer):
+    """One that remembers the episode: how likely its actions are follows from all that it saw."""
+
+    def __init__(self, artifact: Artifact, *, greedy: bool) -> None:
+        super().__init__(
+            artifact, HeadPolicy(artifact.head, artifact.manifest.action, lambda _: self._outputs, greedy=greedy)
+        )
+        self._served = ServedNetwork(artifact)
+        self._state: np.ndarray | None = None
+        self._outputs = np.empty(0)
+
+    def begin(self) -> None:
+        """See `Player`."""
+        self._state = None
+
+    def observe(self, observation: Any) -> None:
+        """See `Player`. Raises: BadConfiguration."""
+        try:
+            self._outputs, self._state = self._served.outputs(self._batch(observation), self._state)
+        except NotFinite as error:
+            raise BadConfiguration(f"policies: {error}") from error
+
+
+def _of_artifact(spec: PolicySpec, environment: gymnasium.Env[Any, Any], field: str) -> ArtifactPlayer:
+    folder = Path(spec.policy)
+    artifact = read_artifact(folder)
+    manifest, remembers = artifact.manifest, artifact.manifest.state is not None
+    policy = None if remembers else ArtifactPolicy(artifact, greedy=True)
+    for name, wanted, found in (
+        ("observations", manifest.observation, space_model(environment.observation_space)),
+        ("actions", manifest.action, space_model(environment.action_space)),
+    ):
+        if str(wanted) != str(found):
+            raise BadConfiguration(
+                f"{field}: the {name} of {folder} are {wanted}, those of the environment {found}. It was trained "
+                f"in {manifest.environment}, with wrappers {[one.name for one in manifest.wrappers]}: "
+                "set environment to the same."
+            )
+    if spec.actions == "sampled" and not artifact.head.stochastic:
+        raise BadConfiguration(
+            f"{field}.actions: {folder} has one action for an observation (output `{manifest.output}`): leave it "
+            "out, or set epsilon."
+        )
+    greedy = not artifact.head.stochastic or spec.actions == "greedy"
+    if policy is None:
+        return RememberingPlayer(artifact, greedy=greedy)
+    return ArtifactPlayer(artifact, policy if greedy else ArtifactPolicy(artifact, greedy=False))
+
+
+class Controller(Player):
     """A Python function of one observation that returns the action."""
 
     def __init__(self, name: str, action: Space, environment: gymnasium.Env[Any, Any], field: str) -> None:
@@ -174,12 +210,13 @@ class Controller:
         return action
 
 
-class Exploring:
+class Exploring(Player):
     """Another policy that takes a uniform action in a share of timesteps."""
 
     def __init__(self, policy: Player, epsilon: float, actions: int) -> None:
         self._policy, self._epsilon, self._actions = policy, epsilon, actions
         self.source = policy.source
+        self.begin, self.observe = policy.begin, policy.observe  # it remembers what the policy does
 
     def act(self, observation: Any, generator: np.random.Generator) -> Any:
         """See `Player`."""

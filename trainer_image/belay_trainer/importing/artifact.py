@@ -10,7 +10,7 @@ from belay_api.environment import EnvironmentSpec
 from belay_api.outcomes import KnownOutcome
 from belay_api.training import EvaluationSpec
 from belay_heads import Head, head_of
-from belay_trainer import environments
+from belay_trainer import environments, states
 from belay_trainer.critic import Critic, write_critic
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Evaluator
@@ -46,9 +46,10 @@ def write_artifact(found: Found, folder: Path, *, task: EnvironmentSpec | None, 
     )
     networks = _loaded(found, head, folder, made_up[:BATCH])
     masks = _some_masks(head, len(made_up)) if head.masks else None
+    state = states.beginning(found.state)
     for place, observation in enumerate(made_up):
         under = None if masks is None else masks[place : place + 1]
-        check_step(found.policy, head, networks, observation, masks=under)
+        _, state = check_step(found.policy, head, networks, observation, masks=under, state=state)
     measured = _Measured() if task is None else _measure(found, head, folder, task, episodes)
     manifest = Manifest(
         algorithm=found.algorithm,
@@ -56,6 +57,7 @@ def write_artifact(found: Found, folder: Path, *, task: EnvironmentSpec | None, 
         observation=found.observation,
         action=found.action,
         output=found.output,
+        state=states.described(found.state),
         normaliser=found.normaliser,
         max_episode_steps=measured.cap,
         evaluation=measured.report,
@@ -74,10 +76,17 @@ def _loaded(found: Found, head: Head, folder: Path, observations: np.ndarray) ->
     Raises: BadConfiguration when they cannot be asked, or answer otherwise than to each observation alone.
     """
     source, count = found.imported.source, len(observations)
+    made_up = _some_states(found, count)
     try:
         networks = loaded(folder)
         answers = {
-            name: (network(observations).reshape(count, head.width), [network(one[None]) for one in observations])
+            name: (
+                states.asked(network, observations, made_up)[0].reshape(count, head.width),
+                [
+                    states.asked(network, one[None], None if made_up is None else made_up[place, None])[0]
+                    for place, one in enumerate(observations)
+                ],
+            )
             for name, network in networks.items()
         }
     except Exception as error:  # onnxruntime and torch each raise a family of their own
@@ -103,6 +112,13 @@ def _some_masks(head: Head, count: int) -> np.ndarray:
     return masks
 
 
+def _some_states(found: Found, count: int) -> np.ndarray | None:
+    """Return made-up memories (count, *state), each another one; None: it does not remember."""
+    if found.state is None:
+        return None
+    return np.random.default_rng(0).uniform(-1, 1, (count, *found.state)).astype(np.float32)
+
+
 def _measure(found: Found, head: Head, folder: Path, task: EnvironmentSpec, episodes: int) -> _Measured:
     """Play with what was written, then measure; from where a training's last evaluation starts."""
     maker = environments.maker(task)
@@ -111,7 +127,7 @@ def _measure(found: Found, head: Head, folder: Path, task: EnvironmentSpec, epis
     spec = EvaluationSpec(final_episodes=episodes)
     evaluator = Evaluator.fresh(make, task, spec)
     try:
-        check_agreement(found.policy, head, folder, environment, first_seed=spec.first_seed)
+        check_agreement(found.policy, head, folder, environment, first_seed=spec.first_seed, state=found.state)
         evaluation = evaluator(found.policy, step=found.imported.timesteps)
         random = evaluator.random(seed=0, budget=RANDOM_BUDGET)
     finally:

@@ -52,6 +52,7 @@ class Found:
     ]  # writes policy.onnx, policy.pt or both into a folder, and training.zip if there is one
     algorithm: str | None = None
     normaliser: NormaliserConstants | None = None
+    state: tuple[int, ...] | None = None  # shape of what it remembers between decisions; None: nothing
     value: torch.nn.Module | None = None  # raw observations to the expected discounted return (batch,); None: unknown
 
 

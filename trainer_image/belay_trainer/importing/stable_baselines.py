@@ -45,6 +45,7 @@ CONTRIB = {
     "sb3_contrib.tqc.": "tqc",
     "sb3_contrib.crossq.": "crossq",
     "sb3_contrib.common.maskable.": "maskablePPO",
+    "sb3_contrib.common.recurrent.": "recurrentPPO",
 }
 # Not needed to act, so these pickles are not opened. They are also those that most often cannot be: schedules are
 # functions, pickled as byte-code of the Python that saved them. A buffer would be made in the size that it had.
@@ -92,7 +93,7 @@ def read(source: Source, asked: Asked) -> Found:
     networks = _networks(learner, model)
 
     def write(folder: Path) -> None:
-        write_networks(networks.actor, spaces.observations(observation, count=2), folder)
+        write_networks(networks.actor, spaces.observations(observation, count=2), folder, state=networks.state)
         shutil.copyfile(source.path, folder / TRAINING_FILE)
 
     return Found(
@@ -110,6 +111,7 @@ def read(source: Source, asked: Asked) -> Found:
         write=write,
         algorithm=algorithm,
         normaliser=networks.normaliser,
+        state=networks.state,
         value=networks.value,
     )
 
@@ -214,6 +216,14 @@ def _networks(learner: StableBaselines, model: BaseAlgorithm) -> Networks:
         "the policy explores by noise that depends on the state (gSDE), which no head knows: it is served greedily, "
         "`deterministic: false` is refused"
     )
+    if networks.state is not None:
+        if model.policy.squash_output:
+            raise BadConfiguration(
+                "the policy remembers and presses its actions between bounds (squash_output), which no output is that "
+                "can be served: write the network as ONNX and serve it from an image of your own."
+            )
+        networks.actor.gaussian = False  # type: ignore[assignment]  # the means are the best actions
+        return replace(networks, output="mean")
     policy = copy.deepcopy(model.policy).cpu()
     policy.set_training_mode(False)
     policy.requires_grad_(False)

@@ -19,6 +19,7 @@ from belay_trainer.learners.maskable_ppo import MaskablePPO
 from belay_trainer.learners.offline.learner import OfflineLearner
 from belay_trainer.learners.ppo import PPO
 from belay_trainer.learners.qrdqn import QRDQN
+from belay_trainer.learners.recurrent_ppo import RecurrentPPO
 from belay_trainer.learners.sac import SAC
 from belay_trainer.learners.stable_baselines import convolved, several
 from belay_trainer.learners.td3 import TD3
@@ -37,6 +38,7 @@ LEARNERS: dict[str, LearnerClass] = {
     "tqc": TQC,
     "crossq": CrossQ,
     "maskablePPO": MaskablePPO,
+    "recurrentPPO": RecurrentPPO,
 }
 
 

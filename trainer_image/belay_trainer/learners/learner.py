@@ -25,6 +25,8 @@ from belay_trainer.offline.from_dataset import FromDataset
 class Networks:
     """What an artifact serves: networks that take raw observations (batch, *observation), on the CPU.
 
+    The actor of a policy that remembers takes (batch, *state) beside them, and answers the next one beside its output.
+
     Observations are arrays here and everywhere outside of the libraries, see `belay_heads.observations`.
     """
 
@@ -32,6 +34,7 @@ class Networks:
     output: str  # as in the manifest
     value: torch.nn.Module | None  # -> expected discounted return (batch,); None: it has no critic
     normaliser: NormaliserConstants | None  # what both networks do to observations first; None: nothing
+    state: tuple[int, ...] | None = None  # shape of what is remembered between decisions; None: nothing is
 
 
 @dataclass(frozen=True, slots=True)

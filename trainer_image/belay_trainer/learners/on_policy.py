@@ -73,10 +73,13 @@ class _Actor(torch.nn.Module):
     def forward(self, observation: torch.Tensor) -> torch.Tensor:
         # As the base class has it: the policy's own gives the critic's features as well where the two are not shared.
         features = BasePolicy.extract_features(self.policy, observation, self.policy.pi_features_extractor)
-        output = self.policy.action_net(self.policy.mlp_extractor.forward_actor(features))
-        if self.gaussian:
-            return torch.cat([output, self.policy.log_std.expand_as(output)], dim=1)
-        return output
+        return outputs(self.policy, features, gaussian=self.gaussian)
+
+
+def outputs(policy: Any, latent: torch.Tensor, *, gaussian: bool) -> torch.Tensor:
+    """Return what the head reads. Args: latent: What goes into the actor's own layers."""
+    output = policy.action_net(policy.mlp_extractor.forward_actor(latent))
+    return torch.cat([output, policy.log_std.expand_as(output)], dim=1) if gaussian else output
 
 
 class _Value(torch.nn.Module):

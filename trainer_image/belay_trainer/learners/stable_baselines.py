@@ -62,7 +62,7 @@ _COLLECTION = ("_last_original_obs", "_last_episode_starts", "action_space", "ac
 _STATISTICS = ("obs_rms", "ret_rms")
 _POLICY = (  # beginnings of the names of what acts, in the library's policies
     "features_extractor.", "pi_features_extractor.", "mlp_extractor.policy_net.", "action_net.", "log_std", "actor.",
-    "q_net.", "quantile_net.",
+    "q_net.", "quantile_net.", "lstm_actor.",
 )  # fmt: skip
 _OPTIMISERS = {"gradient_norm": "policy", "actor_gradient_norm": "actor", "critic_gradient_norm": "critic"}
 _ENTROPY = 5.0  # nats an action's number; at most log 2 where it is squashed, and tuned to about -1
@@ -82,6 +82,7 @@ class StableBaselines(ABC):
     library: ClassVar[type[BaseAlgorithm]]
     settings: ClassVar[Callable[[Any, Asked], Model]]
     counters: ClassVar[tuple[str, ...]] = COUNTERS
+    networks_are_called: ClassVar[str] = "Policy"  # the end of their names in the library
     output: str
     packages = LIBRARY
     kind: str  # of actions, as in the manifest
@@ -122,7 +123,7 @@ class StableBaselines(ABC):
                 gamma=discount,
                 **({"clip_reward": clip} if clip is not None else {}),
             )
-        network, field = _network(probe), f"algorithm.{self.algorithm}"
+        network, field = _network(probe) + self.networks_are_called, f"algorithm.{self.algorithm}"
         further = policy_kwargs.read(spec.algorithm.settings, self.library.policy_aliases[network], field=field)
         arguments = preset.arguments | {"policy_kwargs": preset.arguments["policy_kwargs"] | further}
         try:
@@ -156,7 +157,7 @@ class StableBaselines(ABC):
     def policy(self) -> Policy:
         """See `Learner.policy`."""
         normaliser = self._normaliser
-        policy = self.model.policy if normaliser is None else _Normalised(self.model.policy, normaliser)
+        policy = self._acting() if normaliser is None else _Normalised(self._acting(), normaliser)
         return parts.OfRows(policy, self._parts) if self._parts else policy
 
     @property
@@ -313,8 +314,9 @@ class StableBaselines(ABC):
         policy.requires_grad_(False)
         transposed = unwrap_vec_wrapper(self.model.env, VecTransposeImage)
         return Networks(
-            actor=self._preprocessed(self._actor(policy), transposed),
+            actor=self._served(policy, transposed),
             output=self.output,
+            state=self._state(),
             value=self._preprocessed(self._value(policy), transposed),
             normaliser=self._constants(),
         )
@@ -330,6 +332,18 @@ class StableBaselines(ABC):
     @abstractmethod
     def _actor(self, policy: Any) -> torch.nn.Module:
         """Return the network from observations to `output`. Args: policy: A copy of the model's."""
+
+    def _acting(self) -> Policy:
+        """Return the library's policy as it is asked here."""
+        return self.model.policy
+
+    def _served(self, policy: Any, transposed: VecTransposeImage | None) -> torch.nn.Module:
+        """See `Networks.actor`. Args: policy: A copy of the model's. transposed: See `_preprocessed`."""
+        return self._preprocessed(self._actor(policy), transposed)
+
+    def _state(self) -> tuple[int, ...] | None:
+        """See `Networks.state`."""
+        return None
 
     @abstractmethod
     def _value(self, policy: Any) -> torch.nn.Module:
@@ -545,7 +559,9 @@ def convolved(probe: Environment) -> bool:
 
 
 def _network(probe: Environment) -> str:
-    """Return which of the library's networks fits the observations. Raises: BadConfiguration for one that none fits."""
+    """Return how the name begins of the library's networks for such observations. Raises: BadConfiguration where none
+    fits.
+    """
     if several(probe):
         for part in observations.parts(space_model(probe.observation_space)):
             space = probe.observation_space[part.key]
@@ -555,15 +571,15 @@ def _network(probe: Environment) -> str:
                     f"too small for a convolutional network, which takes {_CONVOLVED} pixels a side: flatten that part "
                     "in a wrapper of the environment, or show it larger."
                 )
-        return "MultiInputPolicy"
+        return "MultiInput"
     if convolved(probe):
-        return "CnnPolicy"
+        return "Cnn"
     if is_image_space(probe.observation_space):
         log.warning(
             "images of %s are too small for a convolutional network, which takes %d pixels a side: they are flattened",
             *("x".join(map(str, _sides(probe.observation_space))), _CONVOLVED),
         )
-    return "MlpPolicy"
+    return "Mlp"
 
 
 def _sides(space: Any) -> list[int]:

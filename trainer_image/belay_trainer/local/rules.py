@@ -12,6 +12,7 @@ from typing import Any
 
 from belay_api.algorithms import FROM_DATASET
 from belay_api.algorithms.custom import ENTRYPOINT_RULE
+from belay_api.algorithms.recurrent_ppo import ONE_CRITIC_RULE
 from belay_api.units import DURATION_PATTERN, DURATION_RULE, parse_duration
 
 Twin = Callable[[Any], bool]
@@ -31,6 +32,7 @@ TWINS: dict[str, Twin] = {
     "!has(self.low) || !has(self.high) || self.low <= self.high": (
         lambda it: "low" not in it or "high" not in it or it["low"] <= it["high"]
     ),
+    ONE_CRITIC_RULE: lambda it: not (it.get("shared_lstm") and it.get("enable_critic_lstm")),
     ENTRYPOINT_RULE: lambda it: bool(_ENTRYPOINT.fullmatch(it["entrypoint"])),
     "!(self.name in ['return', 'length', 'success'])": lambda it: it["name"] not in ("return", "length", "success"),
     "!has(self.uniform) || !has(self.log)": lambda it: "uniform" not in it or "log" not in it,

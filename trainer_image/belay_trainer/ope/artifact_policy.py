@@ -51,6 +51,11 @@ class ArtifactPolicy(HeadPolicy):
                 f"policy {folder}: it chooses among the actions that a mask allows (output "
                 f"`{self.manifest.output}`), and a log has no masks: it can neither be judged by one nor make one."
             )
+        if self.manifest.state is not None:
+            raise BadConfiguration(
+                f"policy {folder}: it remembers what it saw before, and estimators judge each logged decision by its "
+                "observation alone: it cannot be judged offline. Compare it in a rollout, or run gates in a simulator."
+            )
         super().__init__(head, action, self._run, greedy=greedy)
 
     def fitted(self, dataset: Dataset, *, name: str) -> Dataset:

@@ -6,9 +6,11 @@ Source: RL Baselines3 Zoo, hyperparams/ppo.yml.
 Departs: Pendulum-v1 without state-dependent exploration.
 """
 
+from typing import Any
+
 from belay_api.algorithms.common import Schedule
 from belay_api.algorithms.ppo import PPOSettings
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, Scaled, choose, scheduled
+from belay_trainer.presets.preset import ELSEWHERE, Asked, Chosen, Model, Preset, Scaled, choose, scheduled
 
 _USUAL = PPOSettings(
     learning_rate=3e-4,
@@ -47,7 +49,11 @@ PRESETS = {
 
 def model(settings: PPOSettings, asked: Asked) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    return built(choose(PRESETS, settings, asked))
+
+
+def built(chosen: Chosen[Any]) -> Model:
+    """Return what a model is built with that has PPO's settings."""
     found = chosen.settings
     experience = found.n_steps * chosen.copies
     # Fewer copies or steps than the preset's gather less than its batch, which cannot be larger than all there is.

@@ -16,6 +16,7 @@ from belay_api.environment import EnvironmentSpec
 from belay_api.gates import WorstCaseGate
 from belay_api.reasons import Verdict
 from belay_api.spaces import BoxSpace
+from belay_trainer import states
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Policy
@@ -34,6 +35,8 @@ STRIDE = 2.5  # of several steps, in radii over their number: enough to reach th
 BY_CHOICE = ("logits", "q-values")  # outputs that are one number for each action
 ATTACKED = (*BY_CHOICE, "mean", "gaussian", "squashed-gaussian")
 
+Network = Callable[[torch.Tensor], torch.Tensor]
+"""Observations (batch, *observation) to outputs."""
 Harm = Callable[[torch.Tensor], torch.Tensor]
 """(batch, width) outputs to how much they differ from what the policy wants, (batch,)."""
 
@@ -75,6 +78,11 @@ def measure(settings: WorstCaseGate, subject: Subject) -> Measured:
         f"Attack: {method}, each number by at most {settings.epsilon:g} of its standard deviation. It changed "
         f"{100 * attacked.changed / attacked.shown:.3g} % of the actions."
     ]
+    if artifact.manifest.state is not None:
+        notes.append(
+            "The policy remembers: each observation was chosen against its next action alone, at what it remembered of "
+            "those that it was shown before. What they did to its memory was not aimed at."
+        )
     if attacked.without_gradient:
         share = 100 * attacked.without_gradient / attacked.shown
         notes.append(f"At {share:.3g} % of the observations the network has no gradient: they were left as they are.")
@@ -112,33 +120,38 @@ class Attacked:
     def predict(self, observation: np.ndarray, **how: Any) -> tuple[np.ndarray, object]:
         """Act at what it is shown."""
         wanted, _ = self._policy.predict(observation, **how)
-        actions, _ = self._policy.predict(self._attack(observation), **how)
+        actions, state = self._policy.predict(self._attack(observation, how.get("state")), **how)
         self.shown += len(observation)
         self.changed += int((wanted != actions).reshape(len(observation), -1).any(axis=1).sum())
-        return actions, None
+        return actions, state
 
-    def _attack(self, observation: np.ndarray) -> np.ndarray:
+    def _attack(self, observation: np.ndarray, state: np.ndarray | None) -> np.ndarray:
         low, high = (
             np.clip(observation + side * self._radius, self._limits.low, self._limits.high) for side in (-1, 1)
         )
         step = self._radius * (1.0 if self._steps == 1 else STRIDE / self._steps)
-        shown, harm = observation, self._harm(observation)
+        network = self._knowing(state, len(observation))
+        shown, harm = observation, self._harm(network, observation)
         for number in range(self._steps):
-            gradient = self._gradient(shown, harm)
+            gradient = _gradient(network, shown, harm)
             if number == 0:
                 self.without_gradient += int((gradient.reshape(len(gradient), -1) == 0).all(axis=1).sum())
             shown = self._limits.within(np.clip(shown + step * np.sign(gradient), low, high))
         return shown
 
-    def _gradient(self, observation: np.ndarray, harm: Harm) -> np.ndarray:
-        tensor = torch.from_numpy(observation).requires_grad_()
-        (gradient,) = torch.autograd.grad(harm(self._network(tensor).reshape(len(tensor), -1)).sum(), tensor)
-        return gradient.numpy()
+    def _knowing(self, state: np.ndarray | None, episodes: int) -> Network:
+        """Return the network at what the policy remembers now. Args: state: None: nothing yet, or it never does."""
+        shape = self._manifest.state.shape if self._manifest.state is not None else None
+        remembered = states.beginning(shape, episodes) if state is None else state
+        if remembered is None:
+            return self._network
+        before = torch.from_numpy(remembered)
+        return lambda observation: self._network(observation, before)[0]
 
-    def _harm(self, observation: np.ndarray) -> Harm:
+    def _harm(self, network: Network, observation: np.ndarray) -> Harm:
         """Return what the attack raises at these observations."""
         with torch.no_grad():
-            outputs = self._network(torch.from_numpy(observation)).reshape(len(observation), -1)
+            outputs = network(torch.from_numpy(observation)).reshape(len(observation), -1)
         if self._manifest.output in BY_CHOICE:
             chosen = outputs.argmax(dim=1, keepdim=True)
             others = torch.ones_like(outputs).scatter(1, chosen, 0.0).bool()
@@ -161,3 +174,9 @@ class Attacked:
             return np.zeros(len(action.low))
         ends = zip(action.low, action.high, strict=True)
         return np.array([0.0 if low is None or high is None else (low + high) / 2 for low, high in ends])
+
+
+def _gradient(network: Network, observation: np.ndarray, harm: Harm) -> np.ndarray:
+    tensor = torch.from_numpy(observation).requires_grad_()
+    (gradient,) = torch.autograd.grad(harm(network(tensor).reshape(len(tensor), -1)).sum(), tensor)
+    return gradient.numpy()
