@@ -14,9 +14,9 @@ from gymnasium import spaces
 from tensorboardX.proto.event_pb2 import Event
 from trainer_support import StopAfter, make_config, task_for
 
+from belay_api.wire import RunProgress
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted
-from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.history import CLOSE_S, ROWS, History
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners import LEARNERS
@@ -207,6 +207,14 @@ def test_a_training_that_was_cut_has_the_curves_of_one_that_was_not(
     spec = {"environment": {"id": task}, "algorithm": algorithm, "budget": {"steps": 400}}
     run = Run(make_config(**spec, evaluation={"every": 200, "episodes": 1}, checkpoint={"every": 100}), 0, 0)
 
+    class Logbook:
+        def tell(self, progress: RunProgress) -> None:
+            self.newest = progress.metrics
+
+        def close(self) -> None: ...
+
+    logbook = Logbook()
+
     def curves(root: Path, *stops: Stop) -> list[Row]:
         for stop in stops:
             keeper = Keeper(root / "here", FolderStore(root, claim="c", seed="u/0"), keep=2)
@@ -215,7 +223,7 @@ def test_a_training_that_was_cut_has_the_curves_of_one_that_was_not(
                 train(
                     run,
                     keeper=keeper,
-                    heartbeat=Heartbeat(None, "demo"),
+                    heartbeat=logbook,
                     stop=stop,
                     history=history,
                     beside_random=False,
@@ -227,6 +235,7 @@ def test_a_training_that_was_cut_has_the_curves_of_one_that_was_not(
 
     whole = curves(tmp_path / "whole", Stop())
     assert len(whole) > 6, "too few rows to show anything"
+    assert {"length", "sample_efficiency", "action/0"} <= set(logbook.newest), "the logbook hears less than the curves"
     assert curves(tmp_path / "cut", StopAfter(looks), Stop()) == whole
 
 
