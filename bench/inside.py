@@ -26,7 +26,8 @@ def run_inside(
     """
     folders = {ROOT: "/src"} | dict(mounts or {})
     variables = {"PYTHONDONTWRITEBYTECODE": "1"} | dict(env or {})
-    command = [sys.executable, "-m", "belay_cluster", "image-run", "--workdir", "/src"]
+    # Results are written into the repository, where the images' own user may not.
+    command = [sys.executable, "-m", "belay_cluster", "image-run", "--workdir", "/src", "--user", "0"]
     command += [f"--mount={here}:{there}" for here, there in folders.items()]
     command += [f"--env={name}={value}" for name, value in variables.items()]
     command += [image, "--", "python3"]

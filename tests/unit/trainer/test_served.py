@@ -20,7 +20,7 @@ from belay_trainer.export import ONNX, Network, loaded
 from belay_trainer.session import train_and_publish
 from belay_trainer.stop import Stop
 
-EPISODES = 100
+EPISODES = 50
 Z = 3.3  # once in a thousand
 SCALED = {"normalize": {"observation": True, "reward": True}}
 QUICK = {"learning_starts": 100, "net_arch": [32, 32], "batch_size": 64}
@@ -36,7 +36,11 @@ CASES: dict[str, tuple[str, dict[str, Any], float]] = {  # output, spec, what a 
     "values, scaled": ("q-values", FAR | SCALED | {"algorithm": {"dqn": {"exploration_steps": 1500}}}, 35),
     "gaussian, scaled": ("gaussian", PULL | SCALED | {"algorithm": {"ppo": {"n_steps": 32, "gamma": 0.5}}}, 30),
     "gaussian": ("gaussian", PENDULUM | {"algorithm": {"ppo": {"n_steps": 128}}}, -2000),
-    "squashed, scaled": ("squashed-gaussian", PULL | SCALED | {"algorithm": {"sac": AT_ONCE}}, 35),
+    "squashed, scaled": (
+        "squashed-gaussian",
+        PULL | SCALED | {"algorithm": {"sac": AT_ONCE}, "budget": {"steps": 1500}},
+        35,
+    ),
     "squashed": ("squashed-gaussian", PENDULUM | BRIEF | {"algorithm": {"sac": QUICK}}, -2000),
     "values of quantiles, scaled": ("q-values", FAR | SCALED | {"algorithm": {"qrdqn": QUANTILES}}, 35),
     "squashed behind batch statistics, scaled": (
@@ -44,7 +48,7 @@ CASES: dict[str, tuple[str, dict[str, Any], float]] = {  # output, spec, what a 
         PULL | SCALED | {"algorithm": {"crossq": AT_ONCE | {"policy_delay": 1}}, "budget": {"steps": 800}},
         35,
     ),
-    "mean, scaled": ("mean", PULL | SCALED | {"algorithm": {"td3": QUICK}}, 35),
+    "mean, scaled": ("mean", PULL | SCALED | {"algorithm": {"td3": QUICK}, "budget": {"steps": 1500}}, 35),
     "mean": ("mean", PENDULUM | BRIEF | {"algorithm": {"td3": QUICK}}, -2000),
 }
 
