@@ -61,6 +61,17 @@ class ValidationSpec(JudgingSpec):
     stall_timeout: Duration = duration_default("30m")
     """A pod that does not finish a timestep for so long ends as failed, and tells where it stood."""
 
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!has(self.stallTimeout) || !self.stallTimeout.contains('d')"
+                " && duration(self.stallTimeout) >= duration('1s')",
+                "validation.stallTimeout is at least 1s, and in seconds, minutes or hours, such as 10m: no timestep is "
+                "certain to take less",
+            )
+        )
+    }
+
 
 class LoggedEpisodesSpec(Model):
     """Logged episodes to judge by."""

@@ -24,7 +24,7 @@ COMMAND_ANNOTATION = f"{GROUP}/command"  # "<action>@<id>", executed once per id
 
 # --- files and environment of a training pod --------------------------------------------------------------------------
 JOB_FILE = "/etc/belay/job.json"
-"""A `wire.TrainingConfig` as JSON, mounted from a ConfigMap."""
+"""A `TrainingConfig`, or a `JudgingConfig`, as JSON, mounted from a ConfigMap."""
 JOB_KEY_FILE = "/etc/belay-key/key"
 """The key of its owner, 32 bytes (`job_keys.job_key`), from a Secret; absent where an earlier version made the Job. Not
 below the ConfigMap's folder: a volume cannot be mounted into another one that is read-only."""
@@ -33,7 +33,7 @@ WORK_DIR = "/var/lib/belay"  # emptyDir: scratch, and checkpoints that wait for 
 PVC_DIR = "/store"  # where `storage.pvc` is mounted, in training (rw) and serving (ro) pods
 CODE_DIR = "/code"  # where `runtime.code` is mounted, read-only; not for git, which the trainer fetches
 GIT_CREDENTIALS_DIR = "/etc/belay-git"  # `username` and `password`, from the Secret in `runtime.code.git.credentials`
-INITIAL_DIR = "/initial"  # a claim with the artifact of `initFrom`, read-only
+INITIAL_DIR = "/initial"  # a claim with an artifact, read-only: of `initFrom`, or of the policy that is judged
 DATA_DIR = "/data"  # each claim of `runtime.data` read-only, by its name
 TERMINATION_LOG = "/dev/termination-log"
 EXIT_DONE = 0

@@ -1,5 +1,6 @@
 """What is asked of a policy, in a Job each: case by case, whole manifests, and what serving does meanwhile."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.unit.policy.simulation import Cluster
 from tests.world import START, World, key_of
 
 from belay_api.policy import RLPolicyStatus
+from belay_api.reasons import PolicyReason
 from belay_operator.policy.observe import KIND
 
 CASES = case_files(Path(__file__).parent / "cases" / "judging")
@@ -251,6 +253,17 @@ def test_every_course_ends_with_one_answer_to_the_last_question(course: list[Any
     assert len(jobs(world)) <= 1
     if ("RLRollout", "default", "a") in world.objects:
         assert cluster.status["desiredReplicas"] > 0
+
+
+GUIDES = Path(__file__).parents[3] / "docs" / "guides"
+
+
+def test_the_guides_name_every_reason_of_an_answer() -> None:
+    guide, offline = ((GUIDES / name).read_text() for name in ("validate.md", "judge-offline.md"))
+    told = {*re.findall("`([A-Z][A-Za-z]+)`", guide), *re.findall("`([A-Z][A-Za-z]+)`", offline)}
+    listed = list(PolicyReason)
+    own = listed[listed.index(PolicyReason.NOT_VALIDATED) :]
+    assert [reason.value for reason in own if reason.value not in told] == []
 
 
 # --- the world of these tests -----------------------------------------------------------------------------------------
