@@ -102,7 +102,7 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         phase=status.get("phase", "Pending"),
         deleting="deletionTimestamp" in meta,
         ready=ready.get("status") == "True",
-        unschedulable=shorten(scheduled.get("message", "")).rstrip(".")
+        unschedulable=shorten(scheduled.get("message", ""))
         if stuck and "deletionTimestamp" not in meta
         else None,
         rejected=_rejected(status),
@@ -124,8 +124,12 @@ def over_quota(words: str) -> bool:
 
 
 def shorten(text: str) -> str:
-    """Return foreign words in one line, cut where they would drown ours."""
-    line = " ".join(text.split())
+    """Return foreign words in one line for a sentence of ours: without a full stop, cut where they would drown it.
+
+    >>> shorten("It stands in  step, task.py line 7.")
+    'It stands in step, task.py line 7'
+    """
+    line = " ".join(text.split()).rstrip(".")
     return line if len(line) <= _MESSAGE_LENGTH else line[: _MESSAGE_LENGTH - 1] + "…"
 
 

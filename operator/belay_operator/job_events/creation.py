@@ -35,7 +35,7 @@ def failures(jobs: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, An
         meta = job["metadata"]
         if maker_of(job) is not None and meta["uid"] in newest:
             words = _PREFIX.sub("", newest[meta["uid"]].get("message") or "")
-            found[meta["namespace"], meta["name"]] = shorten(words).rstrip(".")
+            found[meta["namespace"], meta["name"]] = shorten(words)
     return found
 
 

@@ -36,7 +36,7 @@ def obstacles(pods: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, A
             newest[slot] = event
     found: dict[Name, str] = {}
     for (name, _), event in sorted(newest.items(), key=lambda item: item[0]):
-        words = shorten(event.get("message") or "").rstrip(".")
+        words = shorten(event.get("message") or "")
         found[name] = f"{found[name]}; {words}" if name in found else words
     return found
 

@@ -102,7 +102,7 @@ def _failure(pod: PodView) -> str | None:
         return None
     report, container = _report(pod), pod.container(CONTAINER)
     if report is not None and report.message:
-        return shorten(report.message).rstrip(".")
+        return shorten(report.message)
     if container is None:
         return pod.rejected
     return f"pod {pod.name} ended with {container.ended.words}" if container.ended else f"pod {pod.name} failed"

@@ -29,7 +29,7 @@ def view(owner: children.Owner, reader: Reader) -> RemoverView | None:
     failed = None
     if "Failed" in ends:
         said = [c.ended.message for pod in pods for c in pod.containers if c.ended is not None and c.ended.message]
-        failed = shorten(said[-1] if said else ends["Failed"].get("message", "")).rstrip(".")
+        failed = shorten(said[-1] if said else ends["Failed"].get("message", ""))
     return RemoverView(
         _name(owner),
         complete="Complete" in ends,
