@@ -15,10 +15,10 @@ from test_initial import begun, run_of, trained
 from trainer_support import ROOT, make_config
 
 from belay_api.artifact import MANIFEST, verify
+from belay_api.environment import EnvironmentSpec
 from belay_api.gates import Gate
 from belay_api.reasons import Verdict
 from belay_api.spaces import space_model
-from belay_api.environment import EnvironmentSpec
 from belay_api.training import TrainingReport
 from belay_heads import head_of
 from belay_heads.observations import numbers, parts
