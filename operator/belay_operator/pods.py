@@ -102,9 +102,7 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         phase=status.get("phase", "Pending"),
         deleting="deletionTimestamp" in meta,
         ready=ready.get("status") == "True",
-        unschedulable=shorten(scheduled.get("message", ""))
-        if stuck and "deletionTimestamp" not in meta
-        else None,
+        unschedulable=shorten(scheduled.get("message", "")) if stuck and "deletionTimestamp" not in meta else None,
         rejected=_rejected(status),
         disruption=_disruption(conditions.get("DisruptionTarget") or {}),
         containers=tuple(_containers(status)),
