@@ -148,9 +148,11 @@ def test_every_learner_tells_what_the_diagnosis_reads(algorithm: str) -> None:
     assert internals.gradient_steps == 0
     assert internals.weights.ndim == 1
     assert len(internals.weights) > 100
-    assert values is not None
-    assert values.shape == (3,)
     assert 0 < learner.discount < 1
+    if algorithm == "recurrentPPO":  # what it expects hangs on what it remembers
+        assert values is None
+    else:
+        assert values.shape == (3,)
 
 
 def test_values_are_in_the_environments_own_rewards() -> None:
