@@ -171,7 +171,7 @@ def test_a_drop_of_negative_returns_is_a_share_of_their_size(aiming: Path, tmp_p
 def attack(folder: Path, observation: list[list[float]], *, radius: list[float], steps: int = 1) -> np.ndarray:
     found = read_artifact(folder)
     attacked = Attacked(ServedPolicy(found), found.manifest, folder / TORCHSCRIPT, radius=np.array(radius), steps=steps)
-    return attacked._attack(np.array(observation, np.float32))
+    return attacked._attack(np.array(observation, np.float32), None)
 
 
 @pytest.mark.parametrize("steps", [1, 10])
@@ -270,7 +270,7 @@ def test_a_cost_that_nobody_tells_is_no_pass(right: Path) -> None:
     assert found.verdict is Verdict.NO_DATA
     assert "did you mean 'cost'?" in found.message
     for cost in ("much", math.nan):
-        with pytest.raises(BadConfiguration, match=r"info\['cost'\] was .*wanted a number"):
+        with pytest.raises(BadConfiguration, match=r"info\['cost'\] is .*wanted a finite number"):
             run(right, {"constraints": {"maxViolations": 0}}, costs=cost)
 
 

@@ -41,6 +41,7 @@ SOFT = (*ACTOR_CRITIC, "temperature", "temperature_loss")
 TOLD = {
     "ppo": CLIPPED,
     "maskablePPO": CLIPPED,
+    "recurrentPPO": CLIPPED,
     "a2c": tuple(name for name in ON_POLICY if name != "loss"),
     "dqn": Q_LEARNING,
     "qrdqn": Q_LEARNING,

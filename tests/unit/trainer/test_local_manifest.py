@@ -87,9 +87,9 @@ BAD = {
     ),
     "a gate of two kinds": (
         {"gates": [{"performance": {"minReturn": 1}, "latency": {"p99": "1ms"}}]},
-        ["spec.gates.0", "a gate has exactly one of performance"],
+        ["spec.gates[0]:", "a gate has exactly one of performance"],
     ),
-    "a gate without a limit": ({"gates": [{"performance": {}}]}, ["spec.gates.0.performance", "set minReturn"]),
+    "a gate without a limit": ({"gates": [{"performance": {}}]}, ["spec.gates[0].performance:", "set minReturn"]),
     "a rule inside a list": (
         {"gates": [{"edgeCases": {"minReturn": 1, "starts": [{"name": "leaning"}]}}]},
         ["spec.gates[0].edgeCases.starts[0]: an edge case says how it begins"],

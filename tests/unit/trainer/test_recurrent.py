@@ -275,7 +275,7 @@ def test_collected_propensities_follow_from_all_that_the_policy_saw(
 
 def test_it_cannot_be_judged_by_single_decisions(learned: tuple[TrainingReport, Artifact]) -> None:
     with pytest.raises(BadConfiguration, match="it remembers what it saw before.*cannot be judged offline"):
-        ArtifactPolicy(learned[1].folder, greedy=True)
+        ArtifactPolicy(learned[1], greedy=True)
 
 
 # --- begun from -------------------------------------------------------------------------------------------------------

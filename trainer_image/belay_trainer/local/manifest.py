@@ -182,15 +182,17 @@ def _spec(path: Path, schema: Mapping[str, Any], body: Mapping[str, Any]) -> RLT
     try:
         return RLTrainingJobSpec.model_validate(body["spec"])
     except ValidationError as error:
-        # A rule about the spec as a whole names its field itself.
-        faults = (
-            f"spec.{'.'.join(map(str, fault['loc']))} is {fault['input']!r:.60}: {fault['msg']}"
-            if fault["loc"]
-            else f"spec.{fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors(include_url=False, include_context=False)
-        )
-        _refuse(path, faults)
+        _refuse(path, map(_told, error.errors(include_url=False, include_context=False)))
         raise  # an error without a fault is one of pydantic's own
+
+
+def _told(fault: Mapping[str, Any]) -> str:
+    """Return what a model refused, as `_broken_rules` tells it."""
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+    if fault["type"] != "value_error":
+        return f"spec{place} is {fault['input']!r:.60}: {fault['msg']}"
+    said = fault["msg"].removeprefix("Value error, ")
+    return f"spec{place}: {said}" if place else f"spec.{said}"  # a rule about the spec as a whole names its field
 
 
 def _broken_rules(schema: Mapping[str, Any], said: Any, whole: Any, path: str) -> Iterator[str]:
