@@ -12,18 +12,12 @@ from tests.api.faults import FaultProxy
 
 from belay_cluster.api import Api, ApiServer
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="session")
 def api() -> Iterator[Api]:
     """One etcd and one API server for the session, with Belay's CRDs."""
     with ApiServer() as server:
-        kube = Kube(server.kubeconfig)
-        for path in sorted((ROOT / "crds").glob("*.yaml")):
-            kube.run("apply", "--server-side", "-f", str(path))
-        kube.established()
-        kube.run("create", "namespace", "belay-system")
+        Kube(server.kubeconfig).install()
         yield server
 
 

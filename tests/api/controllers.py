@@ -13,7 +13,6 @@ from tests.api.engine.process import OperatorProcess
 
 from belay_cluster.api import Api, ApiServer
 
-ROOT = Path(__file__).parents[2]
 ENV = {
     "TEST_KIND_MODULES": "real",
     "BELAY_TRAINER_IMAGE": "belay-trainer:test",
@@ -25,11 +24,7 @@ ENV = {
 def job_controller() -> Iterator[Api]:
     """An API server with Belay's CRDs and kube-controller-manager."""
     with ApiServer(controllers=True) as server:
-        kube = Kube(server.kubeconfig)
-        for path in sorted((ROOT / "crds").glob("*.yaml")):
-            kube.run("apply", "--server-side", "-f", str(path))
-        kube.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-        kube.run("create", "namespace", "belay-system")
+        Kube(server.kubeconfig).install()
         yield server
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from belay_cluster.paths import from_environment
 
+CRDS = Path(__file__).parents[3] / "crds"
 T = TypeVar("T")
 
 
@@ -31,6 +32,13 @@ class Kube:
     def apply(self, manifest: Mapping[str, Any]) -> None:
         """Apply as a user would."""
         self.run("apply", "-f", "-", stdin=json.dumps(manifest))
+
+    def install(self) -> None:
+        """Install Belay's CRDs, and the namespace that the operator's own things lie in."""
+        for path in sorted(CRDS.glob("*.yaml")):
+            self.run("apply", "--server-side", "-f", str(path))
+        self.established()
+        self.run("create", "namespace", "belay-system")
 
     def established(self) -> None:
         """Return once every CRD is served. Not `kubectl wait`: that fails on a CRD too young to have conditions."""

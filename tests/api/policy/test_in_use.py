@@ -17,7 +17,6 @@ from tests.api.faults import FaultProxy
 
 from belay_cluster.api import Api, ApiServer
 
-ROOT = Path(__file__).parents[3]
 ENV = {
     "TEST_KIND_MODULES": "belay_operator.policy.observe,tests.api.policy.keeper_kind",
     "BELAY_TRAINER_IMAGE": "trainer:test",
@@ -32,10 +31,7 @@ def controllers() -> Iterator[Api]:
     """An API server with Belay's CRDs and kube-controller-manager."""
     with ApiServer(controllers=True) as server:
         kube = Kube(server.kubeconfig)
-        for path in sorted((ROOT / "crds").glob("*.yaml")):
-            kube.run("apply", "--server-side", "-f", str(path))
-        kube.established()
-        kube.run("create", "namespace", "belay-system")
+        kube.install()
         # The garbage collector learns of new kinds every 30 s, and not of all of them at once.
         kube.apply(policy())
         rollout(kube)

@@ -147,7 +147,8 @@ def test_images_are_convolved_and_small_ones_flattened_with_a_word(caplog: pytes
 
 def test_images_are_refused_by_what_has_no_convolutional_network() -> None:
     images = {"environment": {"id": "tasks:Steering-v0"}, "algorithm": {"crossq": {}}}
-    with pytest.raises(BadConfiguration, match="crossq has no convolutional network.* use ppo, a2c, sac, td3, tqc or recurrentPPO"):
+    others = "ppo, a2c, sac, td3, tqc or recurrentPPO"
+    with pytest.raises(BadConfiguration, match=f"crossq has no convolutional network.* use {others}"):
         build(Run(make_config(**images), index=0, seed=0))
     small = {"id": "tasks:Steering-v0", "kwargs": {"side": 20}}
     build(Run(make_config(**images | {"environment": small}), index=0, seed=0))
