@@ -21,7 +21,7 @@ from belay_trainer.history import CLOSE_S, ROWS, History
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners import LEARNERS
 from belay_trainer.learners.actions import ACTION, of_actions
-from belay_trainer.learners.gradients import GradientNorms
+from belay_trainer.learners.gradients import EVERY, GradientNorms
 from belay_trainer.metrics import METRICS, named
 from belay_trainer.session import tracking_patience_s
 from belay_trainer.stop import Stop
@@ -178,6 +178,25 @@ def test_the_size_of_a_gradient_is_that_before_it_was_clipped() -> None:
     assert torch.nn.utils.clip_grad_norm_ is clip
     optimiser.step()  # not in the block: nobody looks
     assert norms.of(optimiser) == pytest.approx(10.0)
+
+
+def test_one_that_is_not_clipped_is_measured_now_and_then_wherever_a_run_was_cut() -> None:
+    weights, norms = torch.nn.Parameter(torch.zeros(2)), GradientNorms()
+    optimiser = torch.optim.Adam([weights], lr=0.1)
+
+    def step(norm: float) -> float | None:
+        with norms.noted():
+            optimiser.zero_grad()
+            (weights @ torch.tensor([0.6 * norm, 0.8 * norm])).backward()
+            optimiser.step()
+        return norms.of(optimiser)
+
+    told = [step(float(count)) for count in range(1, EVERY + 1)]
+    assert set(told) == {told[0]}
+    assert told[0] == pytest.approx(1.0)
+    known, norms = norms.of(optimiser), GradientNorms()
+    norms.put(optimiser, known)
+    assert step(EVERY + 1) == pytest.approx(EVERY + 1)
 
 
 def test_parts_of_a_range_are_counted_as_the_environment_takes_them() -> None:

@@ -177,11 +177,14 @@ class StableBaselines(ABC):
     def advance(self, until: int, *, leave: Callable[[], bool], on_step: Callable[[], None]) -> None:
         """See `Learner.advance`."""
         self._hook.each = on_step
+        with self._gradients.noted():
+            self._advance(until, leave)
+
+    def _advance(self, until: int, leave: Callable[[], bool]) -> None:
         losses = self.model.logger.name_to_value
         while self.model.num_timesteps < until and not leave():
             try:
-                with self._gradients.noted():
-                    self._iterate()
+                self._iterate()
             except ValueError as error:  # torch refuses a distribution over what is not a number
                 self._explain(error)
                 raise
@@ -211,11 +214,7 @@ class StableBaselines(ABC):
         found |= self._critic_metrics()
         if (actions := self._latest_actions()) is not None:
             found |= of_actions(actions, self.model.action_space)
-        for name, owner in _OPTIMISERS.items():
-            optimiser = getattr(getattr(self.model, owner, None), "optimizer", None)
-            if optimiser is not None and (norm := self._gradients.of(optimiser)) is not None:
-                found[name] = norm
-        return found
+        return found | self._gradient_norms()
 
     def internals(self) -> Internals:
         """See `Learner.internals`."""
@@ -252,7 +251,7 @@ class StableBaselines(ABC):
         counters = {name: getattr(self.model, name) for name in self.counters}
         if collecting_since is not None:
             counters["num_timesteps"] = collecting_since
-        return {"weights": self._weights(), "counters": counters}
+        return {"weights": self._weights(), "counters": counters, "gradient_norms": self._gradient_norms()}
 
     def collection(self) -> Any:
         """See `Learner.collection`."""
@@ -265,6 +264,9 @@ class StableBaselines(ABC):
     def restore(self, state: dict[str, Any], collection: Any | None) -> None:
         """See `Learner.restore`."""
         self._restore(state)
+        optimisers = self._optimisers()
+        for name, norm in state.get("gradient_norms", {}).items():  # a checkpoint of an earlier trainer has none
+            self._gradients.put(optimisers[name], norm)
         if collection is None:
             self._begin_episodes()
             return
@@ -478,6 +480,17 @@ class StableBaselines(ABC):
             epsilon=normaliser.epsilon,
             clip=normaliser.clip_obs,
         )
+
+    def _optimisers(self) -> dict[str, torch.optim.Optimizer]:
+        """Return the optimisers there are, by the metric that tells of their gradient."""
+        found = {
+            name: getattr(getattr(self.model, owner, None), "optimizer", None) for name, owner in _OPTIMISERS.items()
+        }
+        return {name: optimiser for name, optimiser in found.items() if optimiser is not None}
+
+    def _gradient_norms(self) -> dict[str, float]:
+        norms = {name: self._gradients.of(optimiser) for name, optimiser in self._optimisers().items()}
+        return {name: norm for name, norm in norms.items() if norm is not None}
 
     def _explain(self, error: ValueError) -> None:
         """Raise what an error really is, if weights or observations are to blame. Raises: Diverged."""
