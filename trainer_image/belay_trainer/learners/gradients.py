@@ -3,7 +3,7 @@
 The library clips a gradient and forgets how large it was, and of one that it does not clip nobody asks. What is kept of
 SAC's critic afterwards is not its own gradient either: the actor's loss runs through it. So each is measured in the
 moment in which its optimiser steps. The norm of a clipped one is what torch's own clipping has just worked out; any
-other costs as much as a small network's step does, so it is worked out now and then only.
+other is a pass over all of its numbers at each step, so it is worked out now and then only.
 """
 
 from collections.abc import Iterator
