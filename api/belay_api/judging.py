@@ -115,6 +115,14 @@ class OfflineEvaluationSpec(JudgingSpec):
     }
 
 
+def asked(validation: ValidationSpec | None, offline_evaluation: OfflineEvaluationSpec | None) -> JudgingSpec:
+    """Return the one of the two that is set. Raises: ValueError where neither is."""
+    found = validation if validation is not None else offline_evaluation
+    if found is None:
+        raise ValueError("neither validation nor offlineEvaluation is set")
+    return found
+
+
 class Reports(StatusModel):
     """Where a report lies in the built-in store, for people and for programs; without a logbook nowhere."""
 

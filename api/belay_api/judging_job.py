@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from belay_api.judging import JudgingSpec, OfflineEvaluationSpec, OfflineResult, ValidationResult, ValidationSpec
+from belay_api.judging import JudgingSpec, OfflineEvaluationSpec, OfflineResult, ValidationResult, ValidationSpec, asked
 from belay_api.model import Model
 from belay_api.policy import ArtifactSpec
 
@@ -34,10 +34,7 @@ class JudgingConfig(Model):
     @property
     def asked(self) -> JudgingSpec:
         """What both kinds have. Raises: ValueError where nothing is asked."""
-        found = self.validation if self.validation is not None else self.offline_evaluation
-        if found is None:
-            raise ValueError("neither validation nor offlineEvaluation is set")
-        return found
+        return asked(self.validation, self.offline_evaluation)
 
 
 class JudgingReport(Model):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from belay_api.content import content_hash
-from belay_api.judging import JudgingSpec, OfflineEvaluationSpec, ValidationSpec
+from belay_api.judging import JudgingSpec, OfflineEvaluationSpec, ValidationSpec, asked
 from belay_api.judging_job import JudgingConfig
 from belay_api.policy import ArtifactSpec
 from belay_operator.children import Owner
@@ -25,10 +25,7 @@ class Question:
     @property
     def asked(self) -> JudgingSpec:
         """What both kinds have."""
-        found = self.validation if self.validation is not None else self.offline_evaluation
-        if found is None:
-            raise ValueError(f"nothing is asked of RLPolicy {self.policy}")
-        return found
+        return asked(self.validation, self.offline_evaluation)
 
     @cached_property
     def hash(self) -> str:

@@ -15,7 +15,7 @@ from belay_api.units import format_duration
 from belay_operator.judging.kind import QuestionKind, Said
 from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobView
-from belay_operator.pods import over_quota
+from belay_operator.waiting import obstacle
 
 REPORT_GRACE = timedelta(seconds=30)
 """How long after a Job's end its pod's last word may be on its way: each kind of object has a watch of its own."""
@@ -68,9 +68,7 @@ def standing(asked: Asked, now: datetime) -> Standing:
         _refused,
         _out_of_time,
         _failed,
-        _cannot_start,
-        _unschedulable,
-        _cannot_be_made,
+        _waiting,
     )
     return next((found for link in chain if (found := link(asked, now)) is not None), _judging(asked))
 
@@ -146,21 +144,15 @@ def _failed(asked: Asked, now: datetime) -> Standing | None:
     return _over(asked, PolicyReason.JOB_FAILED, message)
 
 
-def _cannot_start(asked: Asked, now: datetime) -> Standing | None:
-    words = asked.job.cannot_start
-    return None if words is None else _mended_by_others(asked, f"can start: {words}")
-
-
-def _unschedulable(asked: Asked, now: datetime) -> Standing | None:
-    words = asked.job.unschedulable
-    return None if words is None else _without_room(asked, words)
-
-
-def _cannot_be_made(asked: Asked, now: datetime) -> Standing | None:
-    words = asked.job.cannot_be_made
-    if words is None:
+def _waiting(asked: Asked, now: datetime) -> Standing | None:
+    job = asked.job
+    found = obstacle(
+        job.title, cannot_start=job.cannot_start, unschedulable=job.unschedulable, cannot_be_made=job.cannot_be_made
+    )
+    if found is None:
         return None
-    return _without_room(asked, words) if over_quota(words) else _mended_by_others(asked, f"can be made: {words}")
+    reason = PolicyReason.UNSCHEDULABLE if found.without_room else PolicyReason.POD_START_FAILED
+    return Standing(Said(_UNKNOWN, reason, found.message))
 
 
 def _judging(asked: Asked) -> Standing:
@@ -189,13 +181,3 @@ def _words(asked: Asked) -> str:
 
 def _again(asked: Asked) -> str:
     return f"Delete {asked.job.title}, and it is asked again."
-
-
-def _mended_by_others(asked: Asked, words: str) -> Standing:
-    message = f"No pod of {asked.job.title} {words}. It goes on by itself once that is mended."
-    return Standing(Said(_UNKNOWN, PolicyReason.POD_START_FAILED, message))
-
-
-def _without_room(asked: Asked, words: str) -> Standing:
-    message = f"No pod of {asked.job.title} has a place to run: {words}. It goes on by itself once there is one."
-    return Standing(Said(_UNKNOWN, PolicyReason.UNSCHEDULABLE, message))

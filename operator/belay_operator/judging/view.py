@@ -1,6 +1,6 @@
 """What the Job of a question and its pods tell, as the cache has them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from belay_operator.judging.build import API_VERSION, KIND, job_name
 from belay_operator.judging.question import Question
 from belay_operator.pods import PodView, pod_view, shorten
 from belay_operator.trainer_pod import CONTAINER
+from belay_operator.waiting import cannot_start
 
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -72,7 +73,7 @@ def view(owner: Owner, question: Question, reader: Reader) -> JobView:
         report=next((said for pod in reversed(pods) if (said := _report(pod)) is not None), None),
         failure=next((words for pod in reversed(pods) if (words := _failure(pod)) is not None), None),
         cannot_be_made=None if pods else reader.fact("creation", owner.namespace, name),
-        cannot_start=_cannot_start(pods, reader.fact("starting", owner.namespace, name)),
+        cannot_start=cannot_start(pods, reader.fact("starting", owner.namespace, name)),
         unschedulable=next((pod.unschedulable for pod in pods if pod.unschedulable), None),
     )
 
@@ -106,10 +107,3 @@ def _failure(pod: PodView) -> str | None:
     if container is None:
         return pod.rejected
     return f"pod {pod.name} ended with {container.ended.words}" if container.ended else f"pod {pod.name} failed"
-
-
-def _cannot_start(pods: Sequence[PodView], told: str | None) -> str | None:
-    """Return the words of the pods themselves, and what Events tell of those that wait."""
-    own = next((words for pod in pods if (words := pod.cannot_start)), None)
-    waits = any(pod.phase == "Pending" and not pod.deleting for pod in pods)
-    return "; ".join(words for words in (own, told if waits else None) if words) or None

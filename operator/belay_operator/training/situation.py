@@ -12,10 +12,10 @@ from belay_api.reasons import TrainingReason
 from belay_api.training import Aggregate, BestSeed, RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_api.units import format_duration
 from belay_operator.engine.blocked import calls_invalid, words_about
-from belay_operator.pods import over_quota
 from belay_operator.training.initial import waits_for
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import complete, published
+from belay_operator.waiting import obstacle
 
 _NAMED = 3  # seeds whose failure is quoted in a message; status.seeds has all
 
@@ -57,9 +57,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         _waits_for_policy,
         _edited,
         _searching if observed.searching else _training,
-        _cannot_start,
-        _unschedulable,
-        _cannot_be_made,
+        _waiting,
         _between_pods,
     )
     return next((said for link in chain if (said := link(observed, status)) is not None), _pending(observed))
@@ -272,21 +270,15 @@ def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | No
     return Situation(TrainingPhase.RUNNING, TrainingReason.TRAINING, message)
 
 
-def _cannot_start(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    words = observed.workload.cannot_start
-    return None if words is None else _mended_by_others(observed, f"can start: {words}")
-
-
-def _unschedulable(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    words = observed.workload.unschedulable
-    return None if words is None else _without_room(observed, words)
-
-
-def _cannot_be_made(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    words = observed.workload.cannot_be_made
-    if words is None:
+def _waiting(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    view = observed.workload
+    found = obstacle(
+        view.title, cannot_start=view.cannot_start, unschedulable=view.unschedulable, cannot_be_made=view.cannot_be_made
+    )
+    if found is None:
         return None
-    return _without_room(observed, words) if over_quota(words) else _mended_by_others(observed, f"can be made: {words}")
+    reason = TrainingReason.UNSCHEDULABLE if found.without_room else TrainingReason.POD_START_FAILED
+    return Situation(TrainingPhase.PENDING, reason, found.message)
 
 
 def _between_pods(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
@@ -297,17 +289,6 @@ def _between_pods(observed: Observed, status: RLTrainingJobStatus) -> Situation 
     why = f" Why the last pods failed: {_quoted(failed)}." if failed else ""
     message = f"No pod of {observed.workload.title} runs at the moment; the next one starts by itself.{why}"
     return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
-
-
-def _mended_by_others(observed: Observed, words: str) -> Situation:
-    message = f"No pod of {observed.workload.title} {words}. It goes on by itself once that is mended."
-    return Situation(TrainingPhase.PENDING, TrainingReason.POD_START_FAILED, message)
-
-
-def _without_room(observed: Observed, words: str) -> Situation:
-    title = observed.workload.title
-    message = f"No pod of {title} has a place to run: {words}. It goes on by itself once there is one."
-    return Situation(TrainingPhase.PENDING, TrainingReason.UNSCHEDULABLE, message)
 
 
 def _pending(observed: Observed) -> Situation:

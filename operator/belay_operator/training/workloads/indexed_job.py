@@ -24,6 +24,7 @@ from belay_operator.training import build
 from belay_operator.training.clock import seconds_left
 from belay_operator.training.observed import Observed, SeedView, WorkloadEnd, WorkloadView
 from belay_operator.training.workloads.trainer_pod import TrainerPod, trainer_pods
+from belay_operator.waiting import cannot_start
 
 API_VERSION, KIND = "batch/v1", "Job"
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -113,7 +114,7 @@ class IndexedJob:
             stopped_at=end.at if end else paused_at,
             seeds=_seeds(self.count(spec), status, pods),
             cannot_be_made=None if pods else reader.fact("creation", owner.namespace, name),
-            cannot_start=_cannot_start(pods, reader.fact("starting", owner.namespace, name)),
+            cannot_start=cannot_start([pod.view for pod in pods], reader.fact("starting", owner.namespace, name)),
             unschedulable=min((words for pod in pods if (words := pod.view.unschedulable)), default=None),
         )
 
@@ -224,13 +225,6 @@ def _seed(pods: Sequence[TrainerPod], *, completed: bool, failed: bool) -> SeedV
         failure=next((pod.failure for pod in reversed(pods) if pod.failure is not None), None),
         lives=tuple(life for pod in pods if (life := pod.life) is not None),
     )
-
-
-def _cannot_start(pods: Sequence[TrainerPod], told: str | None) -> str | None:
-    """Return the words of the pods themselves, and what Events tell of those that wait."""
-    own = min((words for pod in pods if (words := pod.view.cannot_start)), default=None)
-    waits = any(pod.view.phase == "Pending" and not pod.view.deleting for pod in pods)
-    return "; ".join(words for words in (own, told if waits else None) if words) or None
 
 
 def _by_index(pods: Sequence[TrainerPod]) -> dict[int, list[TrainerPod]]:
