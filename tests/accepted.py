@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from belay_api.algorithms import ALGORITHMS, FROM_DATASET
 from belay_api.crd import Schema, structural
-from belay_api.rollout import RLRolloutSpec
+from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.training import RLTrainingJobSpec
 from belay_api.units import DURATION_PATTERN
 

@@ -18,7 +18,8 @@ from typing import Any
 from belay_api.model import Model
 from belay_api.names import CATEGORY, GROUP, VERSION
 from belay_api.policy import RLPolicySpec, RLPolicyStatus
-from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
+from belay_api.rollout.spec import RLRolloutSpec
+from belay_api.rollout.status import RLRolloutStatus
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
 
 Schema = dict[str, Any]

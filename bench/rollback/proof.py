@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from played import Reported
 
 from belay_api.reasons import Verdict
-from belay_api.rollout import RLRolloutSpec
+from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.wire import EarlierStatistics, Statistics, VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged
 from belay_operator.rollout.facts import Reading

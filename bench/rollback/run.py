@@ -35,7 +35,7 @@ from stage import BENCH, ROLLOUT, Stage, StageOf  # noqa: E402
 from stand_in import stand_in  # noqa: E402
 from trouble import Silence, dead_pods, hanging_webhook  # noqa: E402
 
-from belay_api.rollout import RLRolloutSpec  # noqa: E402
+from belay_api.rollout.spec import RLRolloutSpec  # noqa: E402
 from belay_api.units import parse_duration, parse_instant  # noqa: E402
 from belay_demo.kube import Failed  # noqa: E402
 from belay_operator.engine.client import Client  # noqa: E402

@@ -14,7 +14,7 @@ from tests.api.engine.kube import Kube
 
 from belay_api import names
 from belay_api.crd import RESOURCES, Resource, structural
-from belay_api.rollout import RLRolloutSpec
+from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.training import RLTrainingJobSpec
 
 SPECS = 200

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from belay_api import names
-from belay_api.rollout import VERSION_ROLES
+from belay_api.rollout.status import VERSION_ROLES
 
 MANAGED_SELECTOR = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 """Server-side: other people's Jobs and Pods never reach this process."""

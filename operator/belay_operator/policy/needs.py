@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from belay_api.rollout import VERSION_ROLES
+from belay_api.rollout.status import VERSION_ROLES
 from belay_api.units import parse_instant
 
 

@@ -7,11 +7,11 @@ while the candidate has some: what is compared is what began in the same window.
 
 from datetime import datetime, timedelta
 
-from belay_api.rollout import (
+from belay_api.rollout.analysis import AnchorUse
+from belay_api.rollout.spec import RLRolloutSpec
+from belay_api.rollout.status import (
     MAX_WEIGHT_CHANGES,
     AnchorStatus,
-    AnchorUse,
-    RLRolloutSpec,
     RLRolloutStatus,
     ServedAnchorStatus,
     VersionStatus,

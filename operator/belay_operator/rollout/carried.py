@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from belay_api.content import content_hash
 from belay_api.names import GROUP
 from belay_api.reasons import RolloutReason
-from belay_api.rollout import RLRolloutStatus
+from belay_api.rollout.status import RLRolloutStatus
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Manifest, Settings
 from belay_operator.rollout.move import changed

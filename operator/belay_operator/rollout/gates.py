@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from belay_api.reasons import RolloutReason, Verdict
-from belay_api.rollout import HoldAction
+from belay_api.rollout.analysis import HoldAction
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import absences
 from belay_operator.rollout.ratchet import approval_in_place_of_the_anchor, approval_needed

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from belay_api.reasons import EventReason
-from belay_api.rollout import RLRolloutStatus
+from belay_api.rollout.status import RLRolloutStatus
 from belay_operator.engine.plan import Note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.wait import Wait

@@ -16,7 +16,8 @@ from belay_api.conditions import clear_condition, set_condition
 from belay_api.names import CLOSED_LABEL, COMMAND_ANNOTATION, POLICY_LABEL
 from belay_api.policy import KnownOutcomes
 from belay_api.reasons import PolicyReason, RolloutReason
-from belay_api.rollout import RLRolloutSpec, RLRolloutStatus
+from belay_api.rollout.spec import RLRolloutSpec
+from belay_api.rollout.status import RLRolloutStatus
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change

@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from belay_api.policy import KnownOutcomes
-from belay_api.rollout import MetricVerdict, RLRolloutSpec, RLRolloutStatus, VersionStatus
+from belay_api.rollout.spec import RLRolloutSpec
+from belay_api.rollout.status import RLRolloutStatus, VersionStatus
+from belay_api.rollout.verdicts import MetricVerdict
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Settings
 from belay_operator.policy.leftover import Leftover

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from belay_api.reasons import Verdict
-from belay_api.rollout import HoldAction, Patience
+from belay_api.rollout.analysis import HoldAction, Patience
 from belay_api.units import format_duration
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.stepping import kind_under_way, step_at

@@ -7,7 +7,7 @@ versions pinned), and no pod restarts.
 from datetime import datetime
 
 from belay_api.reasons import EventReason
-from belay_api.rollout import HistoryEntry, VersionStatus, WarmStatus
+from belay_api.rollout.status import HistoryEntry, VersionStatus, WarmStatus
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.ratchet import after_promotion

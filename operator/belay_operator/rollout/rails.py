@@ -7,7 +7,9 @@ fails whatever else is the matter: pods that do not answer must not hide those t
 from datetime import datetime
 
 from belay_api.reasons import Verdict
-from belay_api.rollout import LimitStatus, Metric, MetricVerdict, WeightStatus
+from belay_api.rollout.metric import Metric
+from belay_api.rollout.status import WeightStatus
+from belay_api.rollout.verdicts import LimitStatus, MetricVerdict
 from belay_operator.rollout.analysis.blocks import Held, hold, waiting
 from belay_operator.rollout.analysis.evidence import Evidence
 from belay_operator.rollout.analysis.limits import FAIL_AT, PASS_AT, STAKES, Rail

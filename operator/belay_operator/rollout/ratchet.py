@@ -12,7 +12,7 @@ that can be served.
 from datetime import datetime
 
 from belay_api.reasons import RolloutReason, Verdict
-from belay_api.rollout import AnchorStatus, RLRolloutStatus, VersionStatus
+from belay_api.rollout.status import AnchorStatus, RLRolloutStatus, VersionStatus
 from belay_operator.rollout import anchor as beside
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.observed import Observed

@@ -8,7 +8,7 @@ writes this route.
 from datetime import datetime, timedelta
 from typing import Any
 
-from belay_api.rollout import RLRolloutStatus, VersionStatus
+from belay_api.rollout.status import RLRolloutStatus, VersionStatus
 from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.rollout import anchor
 from belay_operator.rollout.observed import Observed

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from belay_api.model import Model
-from belay_api.rollout import AnalysisSpec, PolicyRef, RLRolloutSpec
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.spec import PolicyRef, RLRolloutSpec
 from belay_operator.rollout import anchor
 from belay_operator.rollout.analysis.queries import comparison_of, limit_of
 

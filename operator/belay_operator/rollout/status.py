@@ -7,7 +7,7 @@ from datetime import datetime
 
 from belay_api.conditions import clear_condition, set_condition
 from belay_api.reasons import RolloutReason
-from belay_api.rollout import RLRolloutStatus, RolloutPhase
+from belay_api.rollout.status import RLRolloutStatus, RolloutPhase
 from belay_operator.rollout.move import changed
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.stepping import kind_under_way

@@ -9,7 +9,9 @@ from datetime import datetime
 
 from belay_api.content import content_hash
 from belay_api.reasons import EventReason
-from belay_api.rollout import RLRolloutSpec, Step, StepStatus
+from belay_api.rollout.spec import RLRolloutSpec
+from belay_api.rollout.status import StepStatus
+from belay_api.rollout.steps import Step
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.steps import KINDS

@@ -2,7 +2,7 @@
 
 import math
 
-from belay_api.rollout import SampleStatus
+from belay_api.rollout.verdicts import SampleStatus
 from belay_operator.rollout.analysis.evidence import Sample
 
 DIGITS = 6  # significant digits kept: more would only make numbers look different

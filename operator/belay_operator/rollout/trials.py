@@ -5,7 +5,8 @@ candidate, and so is a metric that is edited while the candidate is on trial. Ea
 """
 
 from belay_api.content import content_hash
-from belay_api.rollout import AnalysisSpec, RLRolloutStatus, TrialsStatus
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.status import RLRolloutStatus, TrialsStatus
 
 KEEP_TRIALS = 20
 

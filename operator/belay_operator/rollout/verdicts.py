@@ -18,7 +18,9 @@ from datetime import datetime
 from belay_api.conditions import get_condition
 from belay_api.content import content_hash
 from belay_api.reasons import Verdict
-from belay_api.rollout import AnalysisSpec, AnchorVerdict, CovariateStatus, Metric, MetricVerdict
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.metric import Metric
+from belay_api.rollout.verdicts import AnchorVerdict, CovariateStatus, MetricVerdict
 from belay_operator.rollout import anchored, rails, stored
 from belay_operator.rollout.analysis.evidence import Comparison, Evidence
 from belay_operator.rollout.analysis.known import Known, known

@@ -7,7 +7,7 @@ The intent is recorded first, and with it the route follows (`route.intent` send
 from datetime import datetime
 
 from belay_api.reasons import EventReason
-from belay_api.rollout import RollbackStatus, WeightStatus
+from belay_api.rollout.status import RollbackStatus, WeightStatus
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 

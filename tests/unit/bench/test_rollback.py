@@ -12,7 +12,7 @@ from stand_in import Gateway
 from tests.api.dataplane import DataPlane
 from trouble import Silence
 
-from belay_api.rollout import RLRolloutSpec
+from belay_api.rollout.spec import RLRolloutSpec
 
 BEGIN = 1_700_000_000.0
 SPEC = RLRolloutSpec.model_validate(

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.handler.web import Response, serving
 
-from belay_api.rollout import LONGEST_LATENCY
+from belay_api.rollout.limit import LONGEST_LATENCY
 from belay_handler import exporter
 from belay_handler.exporter import read_frontend, render, serve
 from belay_handler.meter import BUCKETS_S, Frontend, Meter

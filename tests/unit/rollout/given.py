@@ -16,7 +16,9 @@ from typing import Any
 from tests.world import SETTINGS, World
 
 from belay_api.policy import KnownOutcomes
-from belay_api.rollout import AnalysisSpec, RLRolloutSpec, RLRolloutStatus
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.spec import RLRolloutSpec
+from belay_api.rollout.status import RLRolloutStatus
 from belay_api.units import format_duration, parse_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.children import Owner

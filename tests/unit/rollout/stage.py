@@ -12,7 +12,8 @@ from typing import Any
 
 from tests.world import START, World, belay_object
 
-from belay_api.rollout import AnalysisSpec, RLRolloutStatus
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.status import RLRolloutStatus
 from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.engine.plan import Key

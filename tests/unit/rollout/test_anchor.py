@@ -8,7 +8,7 @@ from tests.unit.rollout.test_observe import rollout_uid
 from tests.unit.rollout.test_observe import served as deployed
 
 from belay_api.reasons import Verdict
-from belay_api.rollout import RolloutPhase, ServedAnchorStatus
+from belay_api.rollout.status import RolloutPhase, ServedAnchorStatus
 from belay_operator.engine.change import Change
 from belay_operator.policy.needs import demands
 from belay_operator.rollout.observe import KIND

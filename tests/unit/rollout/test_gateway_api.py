@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.world import World
 
-from belay_api.rollout import GatewayTraffic
+from belay_api.rollout.traffic import GatewayTraffic
 from belay_operator.children import Owner
 from belay_operator.rollout.route import covers
 from belay_operator.rollout.traffic.gateway_api import GatewayRouter

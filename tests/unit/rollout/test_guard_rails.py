@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from tests.unit.rollout.stage import ANALYSIS, Stage
 
-from belay_api.rollout import LimitStatus, RolloutPhase
+from belay_api.rollout.status import RolloutPhase
+from belay_api.rollout.verdicts import LimitStatus
 
 LATENCY: dict[str, Any] = {"name": "latency", "source": {"serving": "latencyP99"}, "limit": {"max": "100ms"}}
 STEPS = [{"setWeight": 50}, {"pause": {"duration": "30d"}}]

@@ -3,7 +3,7 @@
 import pytest
 from tests.unit.rollout.stage import ANALYSIS, Stage, digest
 
-from belay_api.rollout import RolloutPhase
+from belay_api.rollout.status import RolloutPhase
 
 STEPS = [{"setWeight": 50}]
 

@@ -6,7 +6,8 @@ from tests.unit.rollout.stage import ANALYSIS, KEY, Stage, digest
 from tests.unit.rollout.test_stories import healthy
 
 from belay_api.conditions import Condition, get_condition
-from belay_api.rollout import AnalysisSpec, RolloutPhase
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.status import RolloutPhase
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.queries import question
 from belay_operator.rollout.facts import Reading, StatisticsFact

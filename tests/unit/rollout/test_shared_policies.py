@@ -25,7 +25,7 @@ from tests.world import World, belay_object
 
 from belay_api.names import MODEL_NAME
 from belay_api.receipts import namespace_key
-from belay_api.rollout import GatewayTraffic
+from belay_api.rollout.traffic import GatewayTraffic
 from belay_api.units import format_instant
 from belay_client import ApiKey, Client
 from belay_handler.acting import Actor

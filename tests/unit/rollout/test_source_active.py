@@ -8,7 +8,7 @@ import pytest
 from tests.unit.rollout.stage import SPEC
 from tests.world import SETTINGS, belay_object
 
-from belay_api.rollout import AnalysisSpec
+from belay_api.rollout.analysis import AnalysisSpec
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.pollers import CachePollerContext
 from belay_operator.rollout.analysis.queries import questions

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.rollout.stage import Stage
 
-from belay_api.rollout import Step
+from belay_api.rollout.steps import Step
 from belay_operator.children import child_labels
 from belay_operator.engine.plan import Manifest
 from belay_operator.rollout.observed import Observed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.rollout.stage import ANALYSIS, KEY, Stage, digest
 
-from belay_api.rollout import RolloutPhase
+from belay_api.rollout.status import RolloutPhase
 from belay_operator.rollout.observe import KIND
 from belay_operator.rollout.route import WARM_LEAD
 

@@ -16,7 +16,7 @@ from enum import Enum
 import numpy as np
 
 from belay_api.reasons import Verdict
-from belay_api.rollout import RangeOrigin
+from belay_api.rollout.compare import RangeOrigin
 from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, Outcomes
 from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.bounds import Range

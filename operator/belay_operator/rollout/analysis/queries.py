@@ -8,7 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from weakref import WeakKeyDictionary
 
-from belay_api.rollout import LONGEST_LATENCY, AnalysisSpec, Metric, RangeOrigin, Unit
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.compare import RangeOrigin
+from belay_api.rollout.limit import LONGEST_LATENCY
+from belay_api.rollout.metric import Metric
+from belay_api.rollout.sources.unit import Unit
 from belay_api.units import format_duration, parse_duration, parse_percent
 from belay_api.wire import CovariateStatistics, Statistics, VersionStatistics
 from belay_operator.rollout.analysis.bet import Earlier, Margin

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from weakref import WeakKeyDictionary
 
-from belay_api.rollout import AcceptedWeight, RLRolloutStatus
+from belay_api.rollout.status import AcceptedWeight, RLRolloutStatus
 from belay_api.wire import Statistics
 from belay_operator.rollout.analysis.sample_ratio import Cell, Ratio, ratio
 from belay_operator.rollout.facts import Reading

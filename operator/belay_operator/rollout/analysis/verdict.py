@@ -22,7 +22,7 @@ from dataclasses import replace
 import numpy as np
 
 from belay_api.reasons import Verdict
-from belay_api.rollout import RangeOrigin
+from belay_api.rollout.compare import RangeOrigin
 from belay_operator.rollout.analysis.bet import Bounds, Earlier, Margin, Outcomes
 from belay_operator.rollout.analysis.bounds import Range, bounds
 from belay_operator.rollout.analysis.budget import Budget

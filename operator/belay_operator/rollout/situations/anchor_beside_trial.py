@@ -8,7 +8,7 @@ pods go only when a route that leads to it no more is in force, and the episodes
 
 from datetime import datetime, timedelta
 
-from belay_api.rollout import ServedAnchorStatus
+from belay_api.rollout.status import ServedAnchorStatus
 from belay_operator.rollout import anchor, route
 from belay_operator.rollout.move import Move, changed, instant
 from belay_operator.rollout.observed import Observed

@@ -7,7 +7,7 @@ let go like one that was superseded, and is taken up again when it is there.
 
 from datetime import datetime, timedelta
 
-from belay_api.rollout import VersionStatus
+from belay_api.rollout.status import VersionStatus
 from belay_api.units import format_duration
 from belay_operator.rollout import withdrawal
 from belay_operator.rollout.move import Move

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from belay_api.names import COMMAND_ANNOTATION
 from belay_api.reasons import EventReason
-from belay_api.rollout import CommandStatus
+from belay_api.rollout.status import CommandStatus
 from belay_operator.rollout import withdrawal
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Command, Observed

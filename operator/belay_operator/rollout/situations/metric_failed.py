@@ -7,7 +7,7 @@ are better than none. They are not promoted, and people are told.
 from datetime import datetime
 
 from belay_api.reasons import EventReason, RolloutReason, Verdict
-from belay_api.rollout import MetricVerdict
+from belay_api.rollout.verdicts import MetricVerdict
 from belay_operator.rollout import withdrawal
 from belay_operator.rollout.move import Move, changed, note
 from belay_operator.rollout.observed import Observed

@@ -7,7 +7,7 @@ another wish waits until the one before is seen gone.
 from datetime import datetime
 
 from belay_api.reasons import EventReason, RolloutReason
-from belay_api.rollout import VersionStatus
+from belay_api.rollout.status import VersionStatus
 from belay_operator.rollout.gates import TAKING_UP, first_closed
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed

@@ -12,7 +12,7 @@ endpoints are open.
 from datetime import datetime, timedelta
 
 from belay_api.reasons import EventReason, RolloutReason
-from belay_api.rollout import HistoryEntry, RollbackStatus, WeightStatus
+from belay_api.rollout.status import HistoryEntry, RollbackStatus, WeightStatus
 from belay_api.units import format_duration
 from belay_operator.rollout import route
 from belay_operator.rollout.move import Move, changed, instant, note

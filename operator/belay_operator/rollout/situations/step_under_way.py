@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from belay_api.reasons import EventReason, RolloutReason
-from belay_api.rollout import StepStatus
+from belay_api.rollout.status import StepStatus
 from belay_operator.rollout.gates import LEAVING_A_STEP, episodes_outlast_grace, first_closed
 from belay_operator.rollout.move import Move, note
 from belay_operator.rollout.observed import Observed

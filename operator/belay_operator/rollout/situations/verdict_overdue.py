@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from belay_api.rollout import HoldAction
+from belay_api.rollout.analysis import HoldAction
 from belay_operator.rollout import withdrawal
 from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Observed

@@ -8,7 +8,7 @@ Numbers that are held back are due by the clock, and not only when the next meas
 
 from datetime import datetime, timedelta
 
-from belay_api.rollout import MetricVerdict
+from belay_api.rollout.verdicts import MetricVerdict
 from belay_operator.rollout.move import Move, changed
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.trials import begun, redefined

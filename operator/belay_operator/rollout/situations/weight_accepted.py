@@ -6,7 +6,7 @@ only the anchor's share is another, stable's is as well, so windows are cut ther
 
 from datetime import datetime
 
-from belay_api.rollout import MAX_WEIGHT_CHANGES, AcceptedWeight, WeightStatus
+from belay_api.rollout.status import MAX_WEIGHT_CHANGES, AcceptedWeight, WeightStatus
 from belay_operator.rollout import anchor, route
 from belay_operator.rollout.move import Move, changed, instant
 from belay_operator.rollout.observed import Observed

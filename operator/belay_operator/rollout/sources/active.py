@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from belay_api.rollout import AnalysisSpec
+from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.units import parse_instant
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import Changes, PollerContext

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import aiohttp
 from pydantic import ValidationError
 
-from belay_api.rollout import Metric
+from belay_api.rollout.metric import Metric
 from belay_api.units import format_instant
 from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
 from belay_operator.engine import logbook

@@ -17,7 +17,8 @@ from typing import Any
 import aiohttp
 
 from belay_api.names import METRICS_PORT, POLICY_LABEL
-from belay_api.rollout import AnalysisSpec, Metric
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.metric import Metric
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.source import PollerContext

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from belay_api.rollout import AnalysisSpec, Metric, RLRolloutStatus
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.metric import Metric
+from belay_api.rollout.status import RLRolloutStatus
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Settings
 from belay_operator.engine.source import Source

@@ -8,7 +8,8 @@ step (`situations/metric_failed`). Verdicts that stay away are told apart, and e
 from datetime import datetime, timedelta
 
 from belay_api.reasons import RolloutReason, Verdict
-from belay_api.rollout import Metric, Step
+from belay_api.rollout.metric import Metric
+from belay_api.rollout.steps import Step
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.steps.step import StepKind
 from belay_operator.rollout.wait import Wait

@@ -8,7 +8,8 @@ operator may have been away for the whole bake), and no limit may be in a breach
 from datetime import datetime
 
 from belay_api.reasons import RolloutReason
-from belay_api.rollout import RolloutPhase, Step
+from belay_api.rollout.status import RolloutPhase
+from belay_api.rollout.steps import Step
 from belay_api.units import format_instant
 from belay_operator.rollout.capacity import has_capacity, short_of_pods
 from belay_operator.rollout.observed import Observed

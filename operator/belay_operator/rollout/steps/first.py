@@ -7,7 +7,8 @@ limit was looked at and none may be in a breach. It is no breach that there are 
 from datetime import datetime
 
 from belay_api.reasons import RolloutReason
-from belay_api.rollout import RolloutPhase, Step
+from belay_api.rollout.status import RolloutPhase
+from belay_api.rollout.steps import Step
 from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.rails import unsettled

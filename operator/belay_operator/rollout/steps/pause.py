@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from belay_api.reasons import RolloutReason
-from belay_api.rollout import Step
+from belay_api.rollout.steps import Step
 from belay_api.units import format_instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.steps.step import StepKind

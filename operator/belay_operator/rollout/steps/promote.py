@@ -5,7 +5,7 @@ It is the way for the command, and for going back to a version that is still war
 
 from datetime import datetime
 
-from belay_api.rollout import Step
+from belay_api.rollout.steps import Step
 from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.steps.set_weight import record_weight, weight_trouble

@@ -6,7 +6,8 @@ whoever carries traffic has accepted it.
 
 from datetime import datetime
 
-from belay_api.rollout import Step, WeightStatus
+from belay_api.rollout.status import WeightStatus
+from belay_api.rollout.steps import Step
 from belay_operator.rollout import route
 from belay_operator.rollout.capacity import short_of_pods
 from belay_operator.rollout.move import Move, changed

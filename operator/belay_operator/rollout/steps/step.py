@@ -8,7 +8,8 @@ that model in `StepStatus`. Everybody asks the kind what holds; no other file co
 from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 
-from belay_api.rollout import RolloutPhase, Step
+from belay_api.rollout.status import RolloutPhase
+from belay_api.rollout.steps import Step
 from belay_operator.engine.plan import Manifest
 from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Observed

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from belay_api.rollout import TrafficSpec
+from belay_api.rollout.traffic import TrafficSpec
 from belay_operator.children import Owner
 from belay_operator.rollout.traffic.gateway_api import GatewayRouter
 from belay_operator.rollout.traffic.router import Router

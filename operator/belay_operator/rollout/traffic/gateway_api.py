@@ -25,7 +25,7 @@ from typing import Any
 
 from belay_api.names import BASELINE_HEADER, MODEL_NAME, POLICY_HEADER, ROLLOUT_HEADER, ROLLOUT_LABEL, SERVING_PORT
 from belay_api.reasons import RolloutReason
-from belay_api.rollout import GatewayTraffic, ParentRef
+from belay_api.rollout.traffic import GatewayTraffic, ParentRef
 from belay_operator.children import Owner, child_labels
 from belay_operator.engine.foreign import is_foreign
 from belay_operator.engine.kind import Reader

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from belay_api.reasons import Verdict
-from belay_api.rollout import AnalysisSpec, Metric
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.metric import Metric
 from belay_api.wire import (
     CovariateStatistics,
     EarlierStatistics,

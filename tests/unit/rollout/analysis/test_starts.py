@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from belay_api.rollout import RLRolloutStatus
+from belay_api.rollout.status import RLRolloutStatus
 from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.sample_ratio import Cell

@@ -1,0 +1,90 @@
+"""One thing the candidate is judged by."""
+
+from typing import get_args
+
+from belay_api.model import Model, alternatives, rule, rules
+from belay_api.rollout.common import Name
+from belay_api.rollout.compare import Compare
+from belay_api.rollout.limit import Limit
+from belay_api.rollout.sources import MetricSource
+
+_MEASURED = [
+    alias
+    for alias, field in zip(alternatives(MetricSource), MetricSource.model_fields.values(), strict=True)
+    if any(hasattr(kind, "unit") for kind in get_args(field.annotation))
+]
+_EPISODES = [alias for alias in alternatives(MetricSource) if alias not in _MEASURED]
+
+
+def _any_source(of: list[str]) -> str:
+    """Return the CEL of whether a metric has one of these sources."""
+    return " || ".join(f"has(self.source.{name})" for name in of)
+
+
+def _named(sources: list[str]) -> str:
+    return " or ".join(f"source.{name}" for name in sources)
+
+
+_NOT_SERVING = "!has(self.limit) || !has(self.source.serving) || !has(self.limit.max)"
+_LATENCY = "self.source.serving == 'latencyP99'"
+
+
+class Metric(Model):
+    """One thing the candidate is judged by."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "has(self.compare) != has(self.limit)",
+                "a metric is judged one way: set either compare or limit",
+            ),
+            rule(
+                f"!has(self.compare) || {_any_source(_EPISODES)}",
+                f"compare needs episodes: use {_named(_EPISODES)}, or set limit instead of compare",
+            ),
+            rule(
+                f"!has(self.limit) || {_any_source(_MEASURED)}",
+                f"limit needs a measurement: use {_named(_MEASURED)}, or set compare instead of limit",
+            ),
+            rule(
+                f"{_NOT_SERVING} || self.limit.max.endsWith({_LATENCY} ? 's' : '%')",
+                "limit needs the unit of its measurement: write e.g. 100ms for latencyP99, 5% for errorRate",
+            ),
+            rule(
+                f"{_NOT_SERVING} || !({_LATENCY}) || self.limit.max.matches('[1-9]')",
+                "limit is 0, and no measurement could tell a good candidate from a bad one: write e.g. max: 100ms",
+            ),
+            rule(
+                f"{_NOT_SERVING} || !({_LATENCY}) || !self.limit.max.endsWith('s')"
+                " || duration(self.limit.max) <= duration('60s')",
+                "limit is longer than the 60s up to which serving pods tell latencies apart, and no candidate could "
+                "break it: write e.g. max: 10s",
+            ),
+            rule(
+                f"{_NOT_SERVING} || !self.limit.max.endsWith('%') || double(self.limit.max.replace('%', '')) < 100.0",
+                "limit is 100% or more, and no error rate could tell a good candidate from a bad one: write e.g. 5%",
+            ),
+            rule(
+                "!has(self.compare) || !has(self.source.logbook) || !(has(self.compare.maxIncrease)"
+                " ? self.source.logbook.outcome == 'success' : self.source.logbook.outcome == 'violations')",
+                "compare takes back the better candidate: of success more is better, use maxRegression; of violations "
+                "less is better, use maxIncrease",
+            ),
+            rule(
+                "!has(self.compare) || !has(self.source.logbook) || !has(self.compare.maxRegression)"
+                " || !(self.source.logbook.outcome in ['success', 'length'])"
+                " || double(self.compare.maxRegression.replace('%', '')) < 100.0",
+                "compare.maxRegression is 100% or more of an outcome that is never negative, and no candidate could "
+                "fail it: write e.g. 5%",
+            ),
+        )
+    }
+
+    name: Name
+    """Unique within the rollout."""
+    source: MetricSource
+    """Where it comes from."""
+    compare: Compare | None = None
+    """Judge by statistics against stable."""
+    limit: Limit | None = None
+    """Judge by a guard rail: the share of requests beyond it."""

@@ -1,0 +1,14 @@
+"""`logbook`: outcomes of episodes."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from belay_api.model import Model
+
+
+class LogbookSource(Model):
+    """Outcomes of episodes, as recorded in the logbook."""
+
+    outcome: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=63)]
+    """`return`, `length`, `violations` and `success`, or a custom outcome the client reports."""

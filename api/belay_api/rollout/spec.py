@@ -1,0 +1,77 @@
+"""Which policy serves a route, and how a change of policy is brought about or taken back."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from belay_api.model import Model, rule, rules
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.common import Name
+from belay_api.rollout.steps import Step
+from belay_api.rollout.traffic import TrafficSpec
+from belay_api.units import Duration, duration_default
+
+
+class PolicyRef(Model):
+    """The policy that shall serve."""
+
+    name: Name
+    """An RLPolicy of this namespace."""
+
+
+class BakeSpec(Model):
+    """What happens between the last step and the promotion, and after it."""
+
+    duration: Duration = duration_default("1h")
+    """How long the candidate has all traffic and is watched by its limits before it becomes stable."""
+    keep_warm: Duration = duration_default("24h")
+    """How long the version before keeps its pods after the promotion, so that going back to it is immediate."""
+
+
+class RollbackSpec(Model):
+    """What a rollback promises."""
+
+    deadline: Duration = duration_default("30s")
+    """From the recorded intent: past it, the candidate's endpoints are removed as well."""
+
+
+class RLRolloutSpec(Model):
+    """Which policy serves a route, and how a change is brought about."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!has(self.steps) || !self.steps.exists(s, has(s.analyze))"
+                " || (has(self.analysis.metrics) && size(self.analysis.metrics) > 0)",
+                "an analyze step needs something to judge by: add analysis.metrics or remove the step",
+            ),
+            rule(
+                "!has(self.analysis) || !has(self.analysis.anchor) || self.analysis.anchor != 'Serve'"
+                " || (has(self.steps) && self.steps.exists(s, has(s.analyze)) && has(self.analysis.metrics)"
+                " && self.analysis.metrics.exists(m, has(m.compare)))",
+                "analysis.anchor: Serve needs an analyze step and a metric with compare, or nothing would be held "
+                "against the anchor: add them, or use Approve",
+            ),
+            rule(
+                "self.traffic == oldSelf.traffic",
+                "spec.traffic is immutable: episodes under way would be lost; create an RLRollout of another name",
+            ),
+        )
+    }
+
+    policy: PolicyRef
+    """The policy that shall serve; changing it starts a rollout."""
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Pods of each version that has traffic."""
+    traffic: TrafficSpec
+    """How requests reach the policies."""
+    steps: Annotated[list[Step], Field(max_length=32)] = Field(default_factory=list)
+    """How a candidate takes over; empty: at once, when ready. After the last step it has all traffic.
+
+    A change during a rollout holds from the step under way on; one of a step already passed begins them all again."""
+    bake: BakeSpec = BakeSpec()
+    """Between the last step and the promotion, and after it."""
+    rollback: RollbackSpec = RollbackSpec()
+    """What a rollback promises."""
+    analysis: AnalysisSpec = AnalysisSpec()
+    """How the candidate is judged, from its first request to its promotion."""

@@ -1,0 +1,230 @@
+"""What is true of a rollout now."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from belay_api.conditions import ConditionedStatus
+from belay_api.model import StatusModel
+from belay_api.rollout.verdicts import MetricVerdict
+from belay_api.units import Instant
+
+MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
+VERSION_ROLES = ("stable", "candidate", "previous", "servedAnchor")
+"""The fields of status that name a version with pods, as they are written."""
+
+
+class RolloutPhase(StrEnum):
+    """The rollout in one word, for people; programs read conditions."""
+
+    PENDING = "Pending"
+    """No policy has ever been promoted."""
+    HEALTHY = "Healthy"
+    """The policy of the spec serves all traffic, and nothing is wrong with it."""
+    DEGRADED = "Degraded"
+    """The policy of the spec is stable, and Ready says what is wrong, such as no ready replica or a refused route."""
+    PREPARING = "Preparing"
+    PROGRESSING = "Progressing"
+    BAKING = "Baking"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    WAITING_FOR_APPROVAL = "WaitingForApproval"
+
+
+class VersionStatus(StatusModel):
+    """One side of a rollout."""
+
+    policy: str
+    """Name of the RLPolicy."""
+    digest: str
+    """Digest of its artifact when it was taken up."""
+    since: Instant
+    """When it was taken up (candidate) or promoted (stable)."""
+    lost_at: Instant | None = None
+    """When its pods were found gone together with its RLPolicy; unset: they are not."""
+
+
+class AnchorStatus(VersionStatus):
+    """The last version a person approved: the first one, or by the command `approve` or `promote`."""
+
+    promotions: int = 0
+    """Versions promoted by their verdicts since then."""
+
+
+class ServedAnchorStatus(VersionStatus):
+    """The anchor while it has pods for the sake of a trial."""
+
+    on_route: bool = False
+    """Whether it gets part of stable's share of new episodes while the candidate has some; not without ready pods."""
+    changed_at: Instant
+    """When that was decided last."""
+    until: Instant | None = None
+    """When its pods go: no trial needs it any more, and the episodes it began end. Unset: a trial needs it."""
+
+
+class TrialsStatus(StatusModel):
+    """How often one digest was put to the test."""
+
+    digest: str
+    """Of the candidate's artifact."""
+    count: int
+    """Trials begun, and changes of what a trial under way is judged by."""
+    judged_by: str
+    """Hash of what the last of them is judged by: the compared metrics with their margins, and how episodes count."""
+
+
+class WarmStatus(StatusModel):
+    """A former stable version that keeps its pods."""
+
+    policy: str
+    """Name of the RLPolicy."""
+    digest: str
+    """Digest of its artifact."""
+    until: Instant
+    """When its pods go."""
+
+
+class StepStatus(StatusModel):
+    """The step under way."""
+
+    index: int
+    """Position in spec.steps; the number of steps when the last one is done."""
+    kind: str
+    """The field of the spec's step; or `bake`, `first` (the first version) or `promote` (all traffic at once)."""
+    started_at: Instant
+    """When it began."""
+    passed_hash: str | None = None
+    """Of the steps before it, as they were when it began. Where spec.steps says otherwise now, they begin again."""
+    failed_metric: str | None = None
+    """The metric that failed in this step without a rollback, because no other version could take over."""
+
+
+class WeightStatus(StatusModel):
+    """The candidate's share of new episodes, in percent."""
+
+    desired: float
+    """What the step asks for: a raise is recorded with the Gateway's answer, all else before the route is touched."""
+    applied: float | None = None
+    """What the Gateway has accepted at the route's latest generation."""
+    since: Instant | None = None
+    """When it had accepted it. Only what was measured after this counts for Pass."""
+    anchor: float | None = None
+    """The anchor's share of new episodes, out of stable's, as the Gateway has accepted it; unset: none."""
+    observed: float | None = None
+    """Share of requests the serving pods saw; absent while nothing was measured."""
+
+
+class AcceptedWeight(StatusModel):
+    """A weight of the trial."""
+
+    percent: float
+    """The candidate's share of new episodes."""
+    anchor: float | None = None
+    """The anchor's share of new episodes; unset: none."""
+    asked_at: Instant
+    """When the step that asks for it began, or the anchor's share was decided: since then it may have been in force."""
+    at: Instant
+    """When the Gateway had accepted it: one of weightChanges."""
+
+
+class RollbackStatus(StatusModel):
+    """A rollback, as far as it is proven."""
+
+    reason: str
+    """`Verdict`, `Command`, `PolicyNotReady`, `NoData`, `ProviderDown` or `NotEnoughSamples`; or one that says nothing
+    against the candidate, whose digest is then not rejected: `Superseded`, `PodsGone` or `PolicyDeleted`."""
+    message: str
+    """For people: what was seen."""
+    metric: str | None = None
+    """The metric that failed."""
+    policy: str
+    """The candidate that is withdrawn."""
+    decided_at: Instant
+    """When the intent was recorded: before anything else was touched."""
+    weight_zero_at: Instant | None = None
+    """When the Gateway had accepted the route without the candidate."""
+    drained_at: Instant | None = None
+    """When the candidate's pods were seen without requests, or had no endpoints left."""
+    endpoints_closed_at: Instant | None = None
+    """When the deadline passed and the candidate's endpoints were removed; they may return with `weightZeroAt`."""
+
+
+class CommandStatus(StatusModel):
+    """A command that was seen; each id is executed once."""
+
+    id: str
+    """From the annotation."""
+    action: str
+    """From the annotation."""
+    at: Instant
+    """When."""
+    message: str | None = None
+    """Why it was refused; absent: it was carried out."""
+
+
+class HistoryEntry(StatusModel):
+    """A rollout that ended."""
+
+    policy: str
+    """The candidate."""
+    digest: str
+    """Its digest."""
+    outcome: Literal["Promoted", "RolledBack", "Withdrawn"]
+    """How it ended; `Withdrawn`: by something that says nothing against it, so that its digest may be tried again."""
+    started_at: Instant
+    """When the candidate was taken up."""
+    ended_at: Instant
+    """When it ended."""
+    message: str = ""
+    """Why, for people."""
+
+
+class RLRolloutStatus(ConditionedStatus):
+    """What is true of the rollout now; written before anything else is touched."""
+
+    phase: RolloutPhase | None = None
+    """The rollout in one word."""
+    stable: VersionStatus | None = None
+    """The last promoted version; the target of any rollback."""
+    candidate: VersionStatus | None = None
+    """The version on trial."""
+    previous: WarmStatus | None = None
+    """The stable before, kept warm."""
+    anchor: AnchorStatus | None = None
+    """The last version a person approved."""
+    served_anchor: ServedAnchorStatus | None = None
+    """The anchor while it has pods for the sake of a trial (`analysis.anchor: Serve`)."""
+    step: StepStatus | None = None
+    """The step under way."""
+    weight: WeightStatus | None = None
+    """The candidate's share of new episodes."""
+    pinned: list[str] = Field(default_factory=list)
+    """Policies with a rule of their own on the route, in its order; of one that no longer serves, stable answers."""
+    analysis_started_at: Instant | None = None
+    """When the candidate first had a weight; only episodes that started later are compared."""
+    weight_changes: Annotated[list[Instant], Field(max_length=MAX_WEIGHT_CHANGES)] = Field(default_factory=list)
+    """When the Gateway had accepted each weight of this trial, oldest first: no window of episodes spans one."""
+    weight_history: Annotated[list[AcceptedWeight], Field(max_length=MAX_WEIGHT_CHANGES)] = Field(default_factory=list)
+    """Which weight each of weightChanges brought. Those that an earlier version of Belay recorded are not known."""
+    verdicts: list[MetricVerdict] = Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},
+    )
+    """The last look at each metric."""
+    rollback: RollbackStatus | None = None
+    """The rollback under way, or the last one."""
+    rejected_digests: list[str] = Field(default_factory=list)
+    """Digests that were rolled back; not tried again until the command retry. At most 20, newest last."""
+    trials: list[TrialsStatus] = Field(default_factory=list)
+    """How often each digest was put to the test: the first time has nine tenths of the stated errors, all further ones
+    share the rest. At most 20, newest last."""
+    commands: list[CommandStatus] = Field(default_factory=list)
+    """Commands seen; at most 10, the one seen last at the end."""
+    history: list[HistoryEntry] = Field(default_factory=list)
+    """Rollouts that ended; at most 10, newest last."""
+
+    def versions(self) -> "list[VersionStatus | WarmStatus]":
+        """Return every version with pods, in the order of VERSION_ROLES."""
+        named = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+        return [named[role] for role in VERSION_ROLES if named[role] is not None]

@@ -1,0 +1,31 @@
+"""The steps by which a candidate takes over: one file each, and a field here."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from belay_api.model import Model, alternatives, chosen, exactly_one
+from belay_api.rollout.steps.analyze import AnalyzeStep
+from belay_api.rollout.steps.pause import PauseStep
+
+
+@exactly_one("a step", "make one list entry of each")
+class Step(Model):
+    """One entry of a rollout; exactly one of its fields is set, and that field is its kind."""
+
+    set_weight: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Percent of new episodes that go to the candidate."""
+    pause: PauseStep | None = None
+    """Wait."""
+    analyze: AnalyzeStep | None = None
+    """Wait for the verdict; the guard rails and Fail hold at every step, this one also asks for Pass."""
+
+    @property
+    def kind(self) -> str:
+        """The step's kind as status names it: the one field that is set."""
+        return chosen(self)
+
+    @classmethod
+    def kinds(cls) -> list[str]:
+        """Return every kind a spec can list."""
+        return alternatives(cls)

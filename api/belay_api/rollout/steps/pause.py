@@ -1,0 +1,11 @@
+"""`pause`: wait."""
+
+from belay_api.model import Model
+from belay_api.units import Duration
+
+
+class PauseStep(Model):
+    """Wait."""
+
+    duration: Duration
+    """How long."""

@@ -1,0 +1,48 @@
+"""How requests reach the policies."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from belay_api.model import Model, rule, rules
+from belay_api.rollout.common import LABEL, SUBDOMAIN
+
+
+class ParentRef(Model):
+    """The Gateway a route attaches to."""
+
+    name: Annotated[str, Field(pattern=rf"^{SUBDOMAIN}$", max_length=253)]
+    """Name of the Gateway."""
+    namespace: Annotated[str, Field(pattern=rf"^{LABEL}$", max_length=63)] | None = None
+    """Its namespace; unset: this one. Its listener must allow routes from here."""
+    section_name: Annotated[str, Field(pattern=rf"^{SUBDOMAIN}$", max_length=253)] | None = None
+    """One listener of it; unset: all."""
+
+
+class GatewayTraffic(Model):
+    """Traffic through the Gateway API: Belay owns one HTTPRoute of the rollout's name."""
+
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!has(self.path) || !(self.path.contains('//') || self.path.matches('/[.][.]?(/|$)'))",
+                "gatewayAPI.path has an empty, '.' or '..' segment, and no Gateway takes such a route: leave it out",
+            )
+        )
+    }
+
+    parent_refs: Annotated[list[ParentRef], Field(min_length=1, max_length=8)]
+    """Gateways the route attaches to."""
+    hostnames: Annotated[
+        list[Annotated[str, Field(pattern=rf"^(\*\.)?{SUBDOMAIN}$", max_length=253)]], Field(max_length=16)
+    ] = Field(default_factory=list)
+    """Host names served; empty: all the Gateway's."""
+    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9/_.-]*$", max_length=512)] | None = None
+    """Public path, matched exactly; unset: `/predictions/<name of the rollout>`."""
+
+
+class TrafficSpec(Model):
+    """How requests reach the policies."""
+
+    gateway_api: GatewayTraffic = Field(alias="gatewayAPI")
+    """Weighted HTTPRoute with pinned episodes."""
