@@ -7,6 +7,7 @@ import argparse
 import errno
 import sys
 
+from belay_trainer import threads
 from belay_trainer.commands import COMMANDS, POD
 
 REFUSED = frozenset(
@@ -21,6 +22,7 @@ EXIT_REFUSED = 1  # nothing that was asked for is wrong with it somewhere else, 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; a misspelt one ends with 2 and the list of them."""
+    threads.limit()
     given = sys.argv[1:] if arguments is None else arguments
     named = bool(given) and (given[0] in ("-h", "--help") or not given[0].startswith("-"))
     options = _parser().parse_args(given if named else [POD, *given])

@@ -5,12 +5,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from belay_api.findings import Finding
 from belay_api.outcomes import KnownOutcome
 from belay_api.wire import CheckpointRef
-from belay_trainer import checkpoint, environments, gpu, learners
+from belay_trainer import checkpoint, environments, gpu, learners, threads
 from belay_trainer.checkpoint import Checkpoint
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
@@ -51,7 +49,7 @@ class Trained:
 def build(run: Run) -> Learner:
     """Return the untrained learner. Raises: BadConfiguration."""
     runtime = run.spec.runtime
-    torch.set_num_threads(runtime.threads or 1)
+    threads.take(runtime)
     gpu.take(runtime, index=run.index)
     if run.spec.environment is None or run.spec.algorithm.chosen in learners.FROM_DATASET:
         learner = learners.build_from_dataset(run)

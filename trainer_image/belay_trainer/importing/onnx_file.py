@@ -20,6 +20,7 @@ from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import ONNX, ONNX_DTYPES, Network
 from belay_trainer.importing import spaces
 from belay_trainer.importing.found import Answers, Asked, Found, Source, fit, require_space
+from belay_trainer.threads import onnx_session
 
 BATCH = "batch"
 
@@ -107,7 +108,7 @@ def _output(source: Source, model: onnx.ModelProto, wanted: str | None) -> onnx.
 
 def _session(source: Source, model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        return onnx_session(model.SerializeToString())
     except Exception as error:  # onnxruntime raises a family of its own
         first = str(error).strip().splitlines()[0]
         raise BadConfiguration(
