@@ -12,7 +12,7 @@ from belay_trainer import checkpoint, environments, gpu, learners, threads
 from belay_trainer.checkpoint import Checkpoint
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
-from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, TrainerError
+from belay_trainer.errors import BadConfiguration, Diverged, EnvironmentFailed, GivenUp, TrainerError, own_error
 from belay_trainer.evaluate import Chooser, Evaluator
 from belay_trainer.export import rehearse
 from belay_trainer.fetched import Source
@@ -133,12 +133,12 @@ def train(
         try:
             try:
                 _run(loop)
-            except TrainerError:
-                raise
             except Exception as error:  # whatever an environment raises whose other half was in another process
-                if resume is None or not loop.untried:
+                ours = isinstance(error, TrainerError) and not isinstance(error, EnvironmentFailed)
+                if resume is None or not loop.untried or ours:
                     raise
-                log.warning("the environment of the checkpoint does not go on here (%s): new episodes begin", error)
+                why = own_error(error) or error
+                log.warning("the environment of the checkpoint does not go on here (%s): new episodes begin", why)
                 anew = replace(resume, state=resume.kept.read())  # the first one was trained on
                 loop = begin(build(run), anew, collection=None)
                 _run(loop)

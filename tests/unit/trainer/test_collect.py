@@ -295,6 +295,32 @@ def test_bad_input_is_told(
     assert not (tmp_path / "log.parquet").exists()
 
 
+def test_what_an_environment_raises_is_told_with_its_place_and_its_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = _spec({"policy": "random"}, environment={"id": "tasks:Thirsty-v0"}, episodes=99, seed=7)
+    (tmp_path / "log.yaml").write_text(yaml.safe_dump(spec.dump()))
+    flags = ["collect", "--config", str(tmp_path / "log.yaml"), "--out", str(tmp_path / "log.parquet")]
+    assert main(flags) == 1
+    told = capsys.readouterr().err
+    found = re.match(
+        r"belay-trainer collect: episode (\d+): environment.id 'tasks:Thirsty-v0': step\([01]\) failed in timestep "
+        r"(\d+) of the episode of reset seed (\d+): RuntimeError: out of fuel\. Its traceback says where to mend the "
+        r"environment\.\nTraceback ",
+        told,
+    )
+    assert found, told
+    assert 'raise RuntimeError("out of fuel")' in told
+    number, timestep, seed = map(int, found.groups())
+    spec = _spec({"policy": "random"}, environment={"id": "CartPole-v1"}, episodes=99, seed=7)
+    environment = environments.maker(spec.environment)()
+    players = [player_of(spec.policies[0], environment, field="policies[0]")]
+    before = [play(one, spec, players, environment) for one in range(number + 1)]
+    assert before[-1].seed == seed
+    assert sum(episode.length for episode in before[:-1]) + timestep == 700, "what its fuel lasts for"
+    assert main(flags) == 1, "the machine may have been at fault, and is asked again"
+
+
 def test_a_place_that_cannot_be_written_is_told_in_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

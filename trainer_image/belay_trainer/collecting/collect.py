@@ -21,7 +21,7 @@ from belay_trainer.collecting.collection import CollectionSpec
 from belay_trainer.collecting.play import Episode, Log, play
 from belay_trainer.collecting.policies import Player, player_of
 from belay_trainer.collecting.summary import summary
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, EnvironmentFailed
 from belay_trainer.files import write_atomically
 from belay_trainer.wrapping.info import check_keys
 
@@ -100,8 +100,12 @@ def _check_unmasked(environment: environments.Environment) -> None:
 
 
 def _play(numbers: range, spec: CollectionSpec, players: list[Player]) -> list[Episode]:
-    environment = environments.maker(spec.environment)()
-    episodes = [play(number, spec, players, environment) for number in numbers]
+    environment, episodes = environments.maker(spec.environment)(), []
+    for number in numbers:
+        try:
+            episodes.append(play(number, spec, players, environment))
+        except EnvironmentFailed as failed:
+            raise EnvironmentFailed(f"episode {number}: {failed.what}", failed.error) from failed.error
     environment.close()
     return episodes
 

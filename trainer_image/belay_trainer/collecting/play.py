@@ -53,7 +53,7 @@ def play(number: int, spec: CollectionSpec, players: list[Player], environment: 
     Args:
         number: Which; its policy, start and chance follow from it and the collection's seed.
         players: By the policies of the collection.
-    Raises: BadConfiguration for a reward or a cost that is no finite number, and what players raise.
+    Raises: BadConfiguration for a reward or a cost that is no finite number, what players raise, and EnvironmentFailed.
     """
     generator = np.random.default_rng([spec.seed, number])
     weights = np.array([one.weight for one in spec.policies])

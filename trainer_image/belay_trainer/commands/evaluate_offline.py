@@ -6,12 +6,11 @@ not tell whether it is worse · 3 bad input.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from belay_api.reasons import Verdict
 from belay_api.units import parse_percent
-from belay_trainer.errors import EXIT_GATES_FAILED, BadConfiguration, TrainerError
+from belay_trainer.errors import EXIT_GATES_FAILED, BadConfiguration
 
 HELP = "judge a policy by logged episodes of another one"
 EXIT_JUDGED = 0
@@ -42,14 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Judge, print, write, and return the exit code."""
-    try:
-        return _evaluate(options)
-    except TrainerError as error:
-        print(f"belay-trainer evaluate-offline: {error}", file=sys.stderr)
-        return error.exit_code
-
-
-def _evaluate(options: argparse.Namespace) -> int:
     from belay_trainer.ope.evaluate import Asked, evaluate  # noqa: PLC0415  help needs none of this
     from belay_trainer.ope.plot import draw  # noqa: PLC0415
     from belay_trainer.ope.report import as_text, document  # noqa: PLC0415

@@ -31,7 +31,7 @@ from belay_api.artifact import Manifest, Output
 from belay_api.environment import EnvironmentSpec
 from belay_api.policy import ArtifactSpec
 from belay_api.training import MOST_EPISODES
-from belay_trainer.errors import BadConfiguration, TrainerError
+from belay_trainer.errors import BadConfiguration
 
 if TYPE_CHECKING:
     from belay_trainer.importing.found import Asked
@@ -77,14 +77,10 @@ def run(options: argparse.Namespace) -> int:
     """Import and return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    try:
-        _check(options)
-        with _folder(options) as folder:
-            manifest = _imported(options, folder)
-            uri = _published(options, folder, manifest)
-    except TrainerError as error:
-        log.error("belay-trainer import: %s", error)
-        return error.exit_code
+    _check(options)
+    with _folder(options) as folder:
+        manifest = _imported(options, folder)
+        uri = _published(options, folder, manifest)
     for line in summary(manifest):
         log.info("%s", line)
     if uri is None:

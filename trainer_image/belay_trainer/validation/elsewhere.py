@@ -8,7 +8,7 @@ from belay_api.environment import EnvironmentSpec
 from belay_api.gates import DisturbedGate
 from belay_trainer import environments
 from belay_trainer.environments import Environment
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, own_error
 from belay_trainer.validation.check import Measured
 from belay_trainer.validation.checks.performance import POLICY
 from belay_trainer.validation.disturbed import held, unchanged
@@ -33,7 +33,8 @@ def fit_worlds(worlds: Sequence[World], environment: Environment, task: Environm
             raise BadConfiguration(f"{world.name}: {error}") from error
         try:
             made.reset(seed=0, options=world.options)
-        except Exception as error:  # whatever the environment makes of options that it does not like
+        except Exception as failed:  # whatever the environment makes of options that it does not like
+            error = own_error(failed) or failed
             raise BadConfiguration(
                 f"{world.name}: reset(options={world.options}) failed: {type(error).__name__}: {error}."
             ) from error
