@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Judge, print, write, and return the exit code."""
-    from belay_trainer.ope.evaluate import Asked, evaluate  # noqa: PLC0415  help needs none of this
+    from belay_trainer.ope.evaluate import EvaluationRequest, evaluate  # noqa: PLC0415  help needs none of this
     from belay_trainer.ope.plot import draw  # noqa: PLC0415
     from belay_trainer.ope.report import as_text, document  # noqa: PLC0415
     from belay_trainer.reporting.document import write  # noqa: PLC0415
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     if options.out is not None:  # before all is judged: a place that cannot be written is told at once
         options.out.mkdir(parents=True, exist_ok=True)
-    asked = Asked(
+    request = EvaluationRequest(
         artifact=read_artifact(options.policy),
         dataset=options.dataset,
         name=str(options.policy),
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         least_effective=options.min_effective_samples,
         max_regression=None if options.max_regression is None else parse_percent(options.max_regression),
     )
-    judgement, subject = evaluate(asked)
+    judgement, subject = evaluate(request)
     print(as_text(judgement, subject))
     if options.out is not None:
         picture = PICTURE if draw(judgement, options.out / PICTURE) else None

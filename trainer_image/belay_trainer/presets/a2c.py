@@ -7,7 +7,7 @@ Departs: Pendulum-v1 without state-dependent exploration, and so with its usual 
 
 from belay_api.algorithms.a2c import A2CSettings
 from belay_api.algorithms.common import Schedule
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, Scaled, choose, scheduled
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, PresetContext, Scaled, choose, scheduled
 
 _USUAL = A2CSettings(
     learning_rate=7e-4,
@@ -37,9 +37,9 @@ PRESETS = {
 }
 
 
-def model(settings: A2CSettings, asked: Asked) -> Model:
+def model(settings: A2CSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found = chosen.settings
     layers = list(found.net_arch)
     arguments = {
