@@ -113,7 +113,8 @@ class Lineage(Model):
     gpu: str | None = None
     """What the GPU that it was trained on is called; None: it was a CPU."""
     dataset: str | None = None
-    """`sha256:<hex>` of the file it learned from; None: it learned in an environment."""
+    """`sha256:<hex>` of the file it learned from, or of the names and digests of all files in the folder; None: it
+    learned in an environment."""
     initial: str | None = None
     """Digest of the artifact whose weights it began with; None: it began anew."""
 
