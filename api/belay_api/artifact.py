@@ -70,6 +70,9 @@ class RecurrentState(Model):
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=4)]
     """Of one, without batch dimension. Of an LSTM: 2 (what it shows, what it keeps), layers, numbers of a layer."""
 
+    def __str__(self) -> str:
+        return f"({', '.join(map(str, self.shape))}{',' if len(self.shape) == 1 else ''}) float32"
+
 
 class EvaluationReport(Model):
     """How the published checkpoint did."""
