@@ -196,4 +196,5 @@ class OfflineResult(Judgement):
     episodes: int
     """Logged ones."""
     dataset: str | None = None
-    """`sha256:<hex>` of the file; absent: it is a folder."""
+    """`sha256:<hex>` of the file as it was read, or of the names and digests of all files in the folder. What lies
+    under `path` may change and asks nothing new: another path does."""

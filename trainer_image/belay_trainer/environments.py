@@ -20,9 +20,10 @@ from belay_api.spaces import DiscreteSpace, array_space, space_model
 from belay_api.training import RLTrainingJobSpec
 from belay_heads.observations import numbers, parts, shape
 from belay_trainer import masks
-from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.errors import BadConfiguration, Diverged, EnvironmentFailed, own_error
 from belay_trainer.faults import USER_FAULTS
 from belay_trainer.imports import Imported, import_module_of
+from belay_trainer.wrapping.guarded import Guarded
 from belay_trainer.wrapping.randomized import Randomized
 from belay_trainer.wrapping.wrappers import wrap
 
@@ -35,7 +36,7 @@ def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
     """Return what makes one copy of the task: the environment in its wrappers, with its draws for each episode.
 
     Its Raises: BadConfiguration when the id, its module, its keyword arguments, its wrappers or its draws do not give
-        an environment.
+        an environment; EnvironmentFailed when it cannot be made for another reason. So does its every reset and step.
     """
     made = partial(_made, spec)
     return (lambda: Randomized(made, spec.randomize)) if spec.randomize else partial(made, {})
@@ -105,7 +106,10 @@ def try_out(environment: Environment) -> None:
             raise TypeError(
                 f"step() returned {len(stepped)} values, wanted (observation, reward, terminated, truncated, info)"
             )
-    except USER_FAULTS as error:
+    except (EnvironmentFailed, *USER_FAULTS) as failed:
+        error = own_error(failed) or failed
+        if not isinstance(error, USER_FAULTS):
+            raise
         raise BadConfiguration(
             f"environment.id: the first reset and step failed: {type(error).__name__}: {error}. Environments of Gym's "
             "old API need a wrapper that speaks Gymnasium's (`shimmy` has one)."
@@ -216,7 +220,9 @@ def _made(spec: EnvironmentSpec, drawn: Mapping[str, Any]) -> Environment:
             f"environment.id {spec.id!r} with kwargs {kwargs} cannot be made: "
             f"{type(error).__name__}: {error}. Correct environment.kwargs or the environment."
         ) from error
-    task = wrap(made, spec.wrappers)
+    except Exception as error:
+        raise EnvironmentFailed(f"environment.id {spec.id!r} with kwargs {kwargs} cannot be made", error) from error
+    task = Guarded(wrap(made, spec.wrappers), spec.id)
     return _WholeSwitches(task) if isinstance(task.action_space, gymnasium.spaces.MultiBinary) else task
 
 

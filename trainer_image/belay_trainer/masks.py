@@ -15,7 +15,7 @@ import numpy as np
 from belay_api.spaces import array_space
 from belay_heads import Head, head_of
 from belay_heads.masked import allowed, first_without_choice
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, EnvironmentFailed
 
 METHOD, KEY = "action_masks", "action_mask"
 OUTPUTS = {
@@ -60,9 +60,12 @@ class Masking(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def mask_of(environment: Environment, observation: Any, info: dict[str, Any]) -> Any:
-    """Return the mask of a task as the task has it; None: it has none."""
+    """Return the mask of a task as the task has it; None: it has none. Raises: EnvironmentFailed."""
     if environment.has_wrapper_attr(METHOD):
-        return environment.get_wrapper_attr(METHOD)()
+        try:
+            return environment.get_wrapper_attr(METHOD)()
+        except Exception as error:
+            raise EnvironmentFailed(f"environment.id: {METHOD}() failed", error) from error
     if isinstance(observation, dict) and KEY in observation:
         return observation[KEY]
     return info.get(KEY)

@@ -5,16 +5,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from belay_api.findings import Finding
 from belay_api.outcomes import KnownOutcome
 from belay_api.wire import CheckpointRef
-from belay_trainer import checkpoint, environments, gpu, learners
+from belay_trainer import checkpoint, environments, gpu, learners, threads
 from belay_trainer.checkpoint import Checkpoint
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
-from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, TrainerError
+from belay_trainer.errors import BadConfiguration, Diverged, EnvironmentFailed, GivenUp, TrainerError, own_error
 from belay_trainer.evaluate import Chooser, Evaluator
 from belay_trainer.export import rehearse
 from belay_trainer.fetched import Source
@@ -51,7 +49,7 @@ class Trained:
 def build(run: Run) -> Learner:
     """Return the untrained learner. Raises: BadConfiguration."""
     runtime = run.spec.runtime
-    torch.set_num_threads(runtime.threads or 1)
+    threads.take(runtime)
     gpu.take(runtime, index=run.index)
     if run.spec.environment is None or run.spec.algorithm.chosen in learners.FROM_DATASET:
         learner = learners.build_from_dataset(run)
@@ -135,12 +133,12 @@ def train(
         try:
             try:
                 _run(loop)
-            except TrainerError:
-                raise
             except Exception as error:  # whatever an environment raises whose other half was in another process
-                if resume is None or not loop.untried:
+                ours = isinstance(error, TrainerError) and not isinstance(error, EnvironmentFailed)
+                if resume is None or not loop.untried or ours:
                     raise
-                log.warning("the environment of the checkpoint does not go on here (%s): new episodes begin", error)
+                why = own_error(error) or error
+                log.warning("the environment of the checkpoint does not go on here (%s): new episodes begin", why)
                 anew = replace(resume, state=resume.kept.read())  # the first one was trained on
                 loop = begin(build(run), anew, collection=None)
                 _run(loop)

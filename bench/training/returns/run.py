@@ -83,11 +83,11 @@ def key(algorithm: str, task: str, what: dict[str, Any], load: dict[str, Any], s
     """Return what a training is known by: its preset is part of it, and the layers around its task."""
     from belay_api.algorithms import AlgorithmSpec  # noqa: PLC0415  what only the image has
     from belay_trainer.learners import LEARNERS  # noqa: PLC0415
-    from belay_trainer.presets.preset import Asked  # noqa: PLC0415
+    from belay_trainer.presets.preset import PresetContext  # noqa: PLC0415
 
     steps, layers = what["steps"], (what["wrappers"],) if "wrappers" in what else ()
     settings = AlgorithmSpec.model_validate({algorithm: {}}).settings
-    preset = LEARNERS[algorithm].settings(settings, Asked(environment=task, steps=steps))
+    preset = LEARNERS[algorithm].settings(settings, PresetContext(environment=task, steps=steps))
     said = repr((preset.copies, preset.scaled, sorted(preset.arguments.items()), load["evaluation"], *layers))
     return f"{algorithm}.{task}.{steps}.{seed}.{hashlib.sha256(_plain(said)).hexdigest()[:8]}"
 

@@ -346,6 +346,18 @@ class Sides(gymnasium.Env[np.ndarray, int]):
         return np.array([self.first, 5.0], np.float32)
 
 
+class Restless(Sides):
+    """Its simulator is away at the fourth episode of a copy."""
+
+    begun = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        self.begun += 1
+        if self.begun == 4:
+            raise ConnectionError("no simulator answers")
+        return super().reset(seed=seed, options=options)
+
+
 class Aim(gymnasium.Env[np.ndarray, np.ndarray]):
     """Ten timesteps; pays what the action is, times the sign of the first number of the observation."""
 
@@ -397,6 +409,7 @@ for name, task, cap in (
     ("Cliff", Cliff, 50),
     ("Skilful", Skilful, None),
     ("Sides", Sides, 10),
+    ("Restless", Restless, 10),
     ("Aim", Aim, 10),
 ):
     gymnasium.register(id=f"{name}-v0", entry_point=task, max_episode_steps=cap)

@@ -19,7 +19,7 @@ from belay_trainer.errors import BadConfiguration
 from belay_trainer.local.display import Lines
 from belay_trainer.local.folder import InUse, RunFolder
 from belay_trainer.local.progress import number
-from belay_trainer.local.seeds import Asked
+from belay_trainer.local.seeds import Interrupts
 from belay_trainer.local.workers import search
 from belay_trainer.trackers.json_lines import Row, read_rows
 
@@ -102,7 +102,7 @@ def test_what_another_version_wrote_down_after_a_search_is_told(tmp_path: Path) 
     folder = RunFolder(tmp_path)
     folder.seeds_file.write_text('{"spec": 1}')
     with pytest.raises(BadConfiguration, match=r"seeds.json cannot be read: .* Choose another --out"):
-        search(folder, make_config(), 0, parallel=1, asked=Asked(), display=Lines(sys.stderr))
+        search(folder, make_config(), 0, parallel=1, interrupts=Interrupts(), display=Lines(sys.stderr))
 
 
 def test_a_run_that_was_stopped_and_gone_on_with_ends_as_one_that_was_not(

@@ -12,7 +12,7 @@ from belay_api.algorithms.common import Activation
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.learners import FROM_DATASET, LEARNERS
 from belay_trainer.presets import a2c
-from belay_trainer.presets.preset import ACTIVATIONS, Asked, Model
+from belay_trainer.presets.preset import ACTIVATIONS, Model, PresetContext
 
 LIBRARYS = tuple(LEARNERS)  # the others are Belay's own
 FILES: dict[str, ModuleType] = {
@@ -39,7 +39,7 @@ FOUR = {"train_freq": 4, "gradient_steps": 1, "target_update_gradient_steps": 10
 
 def _model(name: str, environment: str, *, copies: int | None = None, steps: int = 100_000, **overrides: Any) -> Model:
     spec = AlgorithmSpec.model_validate({name: overrides})
-    return FILES[name].model(spec.settings, Asked(environment=environment, steps=steps, copies=copies))
+    return FILES[name].model(spec.settings, PresetContext(environment=environment, steps=steps, copies=copies))
 
 
 def _arguments(name: str, **how: Any) -> dict[str, Any]:
@@ -73,9 +73,9 @@ def test_every_preset_is_complete() -> None:
 def test_what_is_scaled_is_the_users_to_choose() -> None:
     spec = AlgorithmSpec.model_validate({"a2c": {}}).settings
     for said, wanted in ((None, True), (False, False)):
-        found = a2c.model(spec, Asked(environment="Acrobot-v1", steps=1, observation=said))
+        found = a2c.model(spec, PresetContext(environment="Acrobot-v1", steps=1, observation=said))
         assert (found.scaled.observation, found.scaled.reward) == (wanted, True)
-    found = a2c.model(spec, Asked(environment="CartPole-v1", steps=1, reward=True))
+    found = a2c.model(spec, PresetContext(environment="CartPole-v1", steps=1, reward=True))
     assert (found.scaled.observation, found.scaled.reward) == (False, True)
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+import gymnasium
 import httpx
 import pytest
 import torch
@@ -21,11 +22,12 @@ from belay_trainer.__main__ import main
 from belay_trainer.commands import pod
 from belay_trainer.config import Run, read_run
 from belay_trainer.environments import maker
-from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.errors import BadConfiguration, Diverged, EnvironmentFailed
 from belay_trainer.heartbeat import KEPT, Heartbeat
 from belay_trainer.report import LIMIT, encode
 from belay_trainer.stop import Stop
 from belay_trainer.train import build
+from belay_trainer.wrapping.guarded import Guarded
 
 
 def _file(folder: Path, **spec: object) -> Path:
@@ -73,6 +75,44 @@ def test_a_full_disk_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert main(["pod", *(f"--{name}={value}" for name, value in flags.items())]) == 1
     message = TrainingReport.model_validate_json(report.read_bytes()).message
     assert f"no space is left where this seed keeps its checkpoints and curves, {tmp_path}" in message
+
+
+def test_the_log_of_a_pod_has_the_traceback_of_an_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def play(*_: object) -> None:
+        environment = maker(EnvironmentSpec(id="tasks:Unfinished-v0"))()
+        environment.reset(seed=3)
+        environment.reset()
+        environment.step(1)
+
+    monkeypatch.setattr(pod, "_train", play)
+    monkeypatch.setattr(Stop, "listen", lambda _: None)  # the signals are the test run's own
+    (tmp_path / "job.json").write_text(json.dumps(make_config().dump()))
+    report = tmp_path / "termination-log"
+    flags = {"job-file": tmp_path / "job.json", "index": 0, "work-dir": tmp_path, "termination-log": report}
+    assert main(["pod", *(f"--{name}={value}" for name, value in flags.items())]) == 1
+    message = TrainingReport.model_validate_json(report.read_bytes()).message
+    assert message.startswith(
+        "environment.id 'tasks:Unfinished-v0': step(1) failed in timestep 1 of episode 2 since reset "
+    )
+    assert "seed 3: KeyError: 'torque_limit'. Its traceback" in message
+    assert 'raise KeyError("torque_limit")' in caplog.text
+
+
+def test_an_environment_that_cannot_be_made_or_drawn_is_told() -> None:
+    def gone() -> None:
+        raise OSError("no simulator")
+
+    gymnasium.register(id="Gone-v0", entry_point=gone)
+    with pytest.raises(EnvironmentFailed, match="'Gone-v0' with kwargs {} cannot be made: OSError: no simulator"):
+        maker(EnvironmentSpec(id="Gone-v0"))()
+
+    plain = gymnasium.make("CartPole-v1", render_mode="rgb_array")
+    plain.unwrapped.render = gone  # type: ignore[method-assign]
+    plain.reset()
+    with pytest.raises(EnvironmentFailed, match="render.* of an episode without a reset seed: OSError"):
+        Guarded(plain, "CartPole-v1").render()
 
 
 def test_the_index_chooses_the_seed(tmp_path: Path) -> None:

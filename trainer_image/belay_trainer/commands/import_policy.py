@@ -31,10 +31,10 @@ from belay_api.artifact import Manifest, Output
 from belay_api.environment import EnvironmentSpec
 from belay_api.policy import ArtifactSpec
 from belay_api.training import MOST_EPISODES
-from belay_trainer.errors import BadConfiguration, TrainerError
+from belay_trainer.errors import BadConfiguration
 
 if TYPE_CHECKING:
-    from belay_trainer.importing.found import Asked
+    from belay_trainer.importing.found import Declared
 
 HELP = "make an artifact of a policy from elsewhere: SB3 zip, ONNX, TorchScript, .mar, a Python function"
 EPISODES = 100
@@ -77,14 +77,10 @@ def run(options: argparse.Namespace) -> int:
     """Import and return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    try:
-        _check(options)
-        with _folder(options) as folder:
-            manifest = _imported(options, folder)
-            uri = _published(options, folder, manifest)
-    except TrainerError as error:
-        log.error("belay-trainer import: %s", error)
-        return error.exit_code
+    _check(options)
+    with _folder(options) as folder:
+        manifest = _imported(options, folder)
+        uri = _published(options, folder, manifest)
     for line in summary(manifest):
         log.info("%s", line)
     if uri is None:
@@ -172,7 +168,7 @@ def _imported(options: argparse.Namespace, folder: Path) -> Manifest:
     from belay_trainer.importing.artifact import write_artifact  # noqa: PLC0415
 
     task = _task(options)
-    asked = _asked(options, task)
+    asked = _declared(options, task)
     found = importing.read(options.source, asked, sha256=options.sha256, scratch=folder.parent)
     return write_artifact(found, folder, task=task, episodes=options.episodes)
 
@@ -188,11 +184,11 @@ def _task(options: argparse.Namespace) -> EnvironmentSpec | None:
         ) from error
 
 
-def _asked(options: argparse.Namespace, task: EnvironmentSpec | None) -> "Asked":
-    from belay_trainer.importing.found import Asked  # noqa: PLC0415
+def _declared(options: argparse.Namespace, task: EnvironmentSpec | None) -> "Declared":
+    from belay_trainer.importing.found import Declared  # noqa: PLC0415
 
     observation, action = _spaces(options, task)
-    return Asked(
+    return Declared(
         observation=observation,
         action=action,
         output=options.head,

@@ -45,7 +45,7 @@ from belay_trainer.learners.gradients import GradientNorms
 from belay_trainer.learners.learner import Internals, Networks, Start
 from belay_trainer.learners.networks import Preprocessed
 from belay_trainer.metrics import of_episodes
-from belay_trainer.presets.preset import Asked, Model
+from belay_trainer.presets.preset import Model, PresetContext
 from belay_trainer.wrapping import shaping
 
 # Found by leaving out one at a time and comparing final weights; the few that made no difference depend on where the
@@ -80,7 +80,7 @@ class StableBaselines(ABC):
     convolves: ClassVar[bool] = True
     combines: ClassVar[bool] = True
     library: ClassVar[type[BaseAlgorithm]]
-    settings: ClassVar[Callable[[Any, Asked], Model]]
+    settings: ClassVar[Callable[[Any, PresetContext], Model]]
     counters: ClassVar[tuple[str, ...]] = COUNTERS
     networks_are_called: ClassVar[str] = "Policy"  # the end of their names in the library
     output: str
@@ -95,7 +95,7 @@ class StableBaselines(ABC):
         self.kind, self._parts = array_space(space).kind, observations.parts(space_model(probe.observation_space))
         preset = type(self).settings(
             spec.algorithm.settings,
-            Asked(
+            PresetContext(
                 environment=spec.environment.id,
                 steps=spec.budget.steps,
                 actions=int(np.prod(space.shape or (1,))),

@@ -7,7 +7,7 @@ Source: RL Baselines3 Zoo, hyperparams/a2c.yml.
 from belay_api.algorithms.a2c import A2CSettings
 from belay_api.algorithms.common import Schedule
 from belay_trainer.presets.noise import noise
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, Scaled, choose, scheduled
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, PresetContext, Scaled, choose, scheduled
 
 _USUAL = A2CSettings(
     learning_rate=7e-4,
@@ -45,9 +45,9 @@ PRESETS = {
 }
 
 
-def model(settings: A2CSettings, asked: Asked) -> Model:
+def model(settings: A2CSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found = chosen.settings
     layers = list(found.net_arch)
     exploring, first = noise(chosen)

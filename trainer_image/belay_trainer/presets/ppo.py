@@ -10,7 +10,7 @@ from typing import Any
 from belay_api.algorithms.common import Schedule
 from belay_api.algorithms.ppo import PPOSettings
 from belay_trainer.presets.noise import noise
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Chosen, Model, Preset, Scaled, choose, scheduled
+from belay_trainer.presets.preset import ELSEWHERE, Chosen, Model, Preset, PresetContext, Scaled, choose, scheduled
 
 _USUAL = PPOSettings(
     learning_rate=3e-4,
@@ -48,9 +48,9 @@ PRESETS = {
 }
 
 
-def model(settings: PPOSettings, asked: Asked) -> Model:
+def model(settings: PPOSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    return built(choose(PRESETS, settings, asked))
+    return built(choose(PRESETS, settings, context))
 
 
 def built(chosen: Chosen[Any]) -> Model:

@@ -7,7 +7,7 @@ Source: RL Baselines3 Zoo, hyperparams/ppo_lstm.yml.
 from belay_api.algorithms.common import Schedule
 from belay_api.algorithms.recurrent_ppo import RecurrentPPOSettings
 from belay_trainer.presets import ppo
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, Scaled, choose
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, PresetContext, Scaled, choose
 
 _USUAL = RecurrentPPOSettings(
     learning_rate=3e-4,
@@ -53,9 +53,9 @@ PRESETS = {
 _MEMORY = {"lstm_hidden_size", "n_lstm_layers", "shared_lstm", "enable_critic_lstm"}
 
 
-def model(settings: RecurrentPPOSettings, asked: Asked) -> Model:
+def model(settings: RecurrentPPOSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found, memory = ppo.built(chosen), chosen.settings.model_dump(include=_MEMORY)
     if "enable_critic_lstm" not in chosen.asked:
         memory["enable_critic_lstm"] = not memory["shared_lstm"]

@@ -11,7 +11,7 @@ from belay_api.search import FIRST_TRIAL_SEED, SearchStatus
 from belay_api.training import TrainingReport
 from belay_api.wire import RunProgress
 from belay_trainer.config import Run
-from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, Interrupted, StoreError, TrainerError
+from belay_trainer.errors import BadConfiguration, GivenUp, Interrupted, StoreError, TrainerError, own_error
 from belay_trainer.evaluate import Stopped
 from belay_trainer.fetched import Source
 from belay_trainer.heartbeat import Heartbeat, ProgressSink
@@ -98,7 +98,9 @@ def _try(run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, in
         raise
     except BadConfiguration as error:
         study.fail(trial, f"trial {trial.number} was refused: {error}", worst=False)
-    except (Diverged, TrainerError) as error:
+    except TrainerError as error:
+        if own_error(error) is not None:
+            log.error("trial %d failed", trial.number, exc_info=own_error(error))
         study.fail(trial, f"trial {trial.number}: {error}", worst=True)
     except Exception as error:  # whatever settings make an environment or a library raise
         log.exception("trial %d failed", trial.number)

@@ -13,7 +13,7 @@ from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.served import Artifact
-from belay_trainer.validation.check import Check, Measured
+from belay_trainer.validation.check import Check, CheckResult
 from belay_trainer.validation.checks import (
     constraints,
     dynamics,
@@ -44,7 +44,7 @@ class GateResult:
 
     name: str  # its kind, with its place among several of that kind
     gate: Gate
-    measured: Measured
+    measured: CheckResult
 
     @property
     def title(self) -> str:
@@ -149,8 +149,8 @@ def _size(space: Space) -> tuple[object, ...]:
     return (tuple(space.shape), space.dtype) if isinstance(space, BoxSpace) else (str(space),)
 
 
-def _measured(gate: Gate, subject: Subject) -> Measured:
+def _measured(gate: Gate, subject: Subject) -> CheckResult:
     try:
         return CHECKS[gate.kind].measure(settings_of(gate), subject)
     except Diverged as error:
-        return Measured((Measurement(gate.kind, Verdict.FAIL, f"{gate.kind}: {error}"),))
+        return CheckResult((Measurement(gate.kind, Verdict.FAIL, f"{gate.kind}: {error}"),))
