@@ -406,7 +406,7 @@ class SeedStatus(StatusModel):
     gpu: str | None = None
     """What the GPU that it trained on is called, once it succeeded; absent: it was a CPU."""
     message: str | None = None
-    """Why it failed, or ended early, in the trainer's words."""
+    """Why it failed, or ended early, in the trainer's words; or what its pod waits for."""
     findings: list[str] | None = None
     """Reasons of what the diagnosis finds, the first one first; absent: nothing."""
     validation: Validation | None = None

@@ -69,6 +69,7 @@ def standing(asked: Asked, now: datetime) -> Standing:
         _out_of_time,
         _failed,
         _waiting,
+        _store_unavailable,
     )
     return next((found for link in chain if (found := link(asked, now)) is not None), _judging(asked))
 
@@ -153,6 +154,13 @@ def _waiting(asked: Asked, now: datetime) -> Standing | None:
         return None
     reason = PolicyReason.UNSCHEDULABLE if found.without_room else PolicyReason.POD_START_FAILED
     return Standing(Said(_UNKNOWN, reason, found.message))
+
+
+def _store_unavailable(asked: Asked, now: datetime) -> Standing | None:
+    if asked.job.outage is None:
+        return None
+    message = f"{asked.job.outage.message} {asked.job.title} waits with what it needs from there, and with its report."
+    return Standing(Said(_UNKNOWN, PolicyReason.STORE_UNAVAILABLE, message))
 
 
 def _judging(asked: Asked) -> Standing:

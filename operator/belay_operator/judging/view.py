@@ -16,7 +16,7 @@ from belay_operator.judging.build import API_VERSION, KIND, job_name
 from belay_operator.judging.question import Question
 from belay_operator.pods import PodView, pod_view, shorten
 from belay_operator.trainer_pod import CONTAINER
-from belay_operator.waiting import cannot_start
+from belay_operator.waiting import StoreOutage, cannot_start
 
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -47,6 +47,7 @@ class JobView:
     cannot_be_made: str | None = None  # why it has no pod, in the words of its controller
     cannot_start: str | None = None  # why its pod cannot start, in the kubelet's words
     unschedulable: str | None = None  # why its pod has no place to run, in the scheduler's words
+    outage: StoreOutage | None = None  # of the built-in store, where its report is kept; None: it is well
 
     @property
     def title(self) -> str:
@@ -75,6 +76,7 @@ def view(owner: Owner, question: Question, reader: Reader) -> JobView:
         cannot_be_made=None if pods else reader.fact("creation", owner.namespace, name),
         cannot_start=cannot_start(pods, reader.fact("starting", owner.namespace, name)),
         unschedulable=next((pod.unschedulable for pod in pods if pod.unschedulable), None),
+        outage=reader.fact("store", "", ""),
     )
 
 

@@ -6,12 +6,13 @@ recorded as succeeded is never asked again, and every other field only changes w
 
 from collections.abc import Sequence
 
-from belay_api.reasons import TrainingReason
+from belay_api.reasons import AttemptEnd, TrainingReason
 from belay_api.summary import measured
 from belay_api.training import SeedPhase, SeedStatus, TrainingReport
 from belay_operator.training.findings import seed_findings
 from belay_operator.training.observed import Observed, SeedView, WorkloadView
 
+_FAILURES = frozenset({AttemptEnd.FAILED, AttemptEnd.OUT_OF_MEMORY})  # after which a seed goes on
 _DIGITS = 3  # significant, of a rate: more would only be noise, and every change is a write
 
 
@@ -71,7 +72,7 @@ def _seed(observed: Observed, before: SeedStatus) -> SeedStatus:
         return _succeeded(seed, view.success)
     phase = _phase(observed.workload, seed, view)
     rate = None if phase == SeedPhase.STOPPED else seed.steps_per_second
-    return seed.model_copy(update={"phase": phase, "steps_per_second": rate, "message": _message(seed, view)})
+    return seed.model_copy(update={"phase": phase, "steps_per_second": rate, "message": _message(observed, seed, view)})
 
 
 def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
@@ -122,9 +123,13 @@ def _phase(workload: WorkloadView, seed: SeedStatus, view: SeedView) -> SeedPhas
     return SeedPhase.RUNNING if view.at_work else SeedPhase.PENDING
 
 
-def _message(seed: SeedStatus, view: SeedView) -> str | None:
+def _message(observed: Observed, seed: SeedStatus, view: SeedView) -> str | None:
     """Why it cannot go on, else why the last pod that failed did; that word outlasts its pod."""
-    if words := view.report_elsewhere or view.obstacle or view.failure:
+    if words := view.report_elsewhere or view.obstacle or observed.obstacle(seed.index) or view.failure:
         return words
-    # Without a failure on record the old word was about a start that has come about since.
+    # Without a failure on record the old word was about a start that has come about since, or a store that is back.
+    failures = (one for one in observed.status.history or () if one.seed == seed.seed and one.reason in _FAILURES)
+    newest = max(failures, key=lambda one: one.started_at, default=None)
+    if newest is not None and newest.message is not None:
+        return newest.message
     return seed.message if seed.retries > 0 or seed.phase == SeedPhase.FAILED else None

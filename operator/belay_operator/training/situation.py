@@ -17,6 +17,10 @@ from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import complete, published
 from belay_operator.waiting import obstacle
 
+_STORE_ADVICE = (
+    "Pods go on and keep what they have until the store takes it; it is lost only with them. It goes on by itself once "
+    "that is mended."
+)
 _NAMED = 3  # seeds whose failure is quoted in a message; status.seeds has all
 
 
@@ -56,6 +60,7 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         _budget_spent,
         _waits_for_policy,
         _edited,
+        _store_unavailable,
         _searching if observed.searching else _training,
         _waiting,
         _between_pods,
@@ -256,6 +261,25 @@ def _edited(observed: Observed, status: RLTrainingJobStatus) -> Situation | None
         f"The spec was edited: {title} is made anew. Its pods save and go first; seeds go on from their checkpoints."
     )
     return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
+
+
+def _store_unavailable(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    view = observed.workload
+    at_work = any(one.at_work for one in view.seeds.values())
+    if view.end is not None or not view.exists or (view.obstacle is not None and not at_work):
+        return None
+    told = next(((index, words) for index in sorted(view.seeds) if (words := observed.obstacle(index))), None)
+    if observed.outage is not None:
+        said = observed.outage.message
+    elif told is not None:
+        index, words = told
+        who = "A pod of the search" if observed.searching else f"Seed {observed.spec.seeds.first + index}"
+        said = f"{who}: {words}."
+    else:
+        return None
+    working = TrainingPhase.SEARCHING if observed.searching else TrainingPhase.RUNNING
+    phase = working if at_work else TrainingPhase.PENDING
+    return Situation(phase, TrainingReason.STORE_UNAVAILABLE, f"{said} {_STORE_ADVICE}")
 
 
 def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:

@@ -7,9 +7,11 @@ from typing import Any
 from tests.world import World, belay_object
 
 from belay_api import names
+from belay_api.units import parse_instant
 from belay_api.wire import RunProgressRecord
 from belay_operator.job_key import KEY_ANNOTATION
 from belay_operator.training.build import EDIT_ANNOTATION
+from belay_operator.waiting import StoreOutage
 
 NAME = "cartpole"
 UID = "uid-cartpole"
@@ -18,7 +20,7 @@ JOB_UID, SEARCH_UID = "uid-job", "uid-search"
 MADE = "2026-05-04T09:00:00Z"
 GIVEN = (
     "metadata", "spec", "status", "job", "pods", "searchJob", "searchPods", "progress", "policies", "starting",
-    "remover",
+    "remover", "outage",
 )  # fmt: skip
 
 Json = dict[str, Any]
@@ -226,6 +228,8 @@ def world_of(given: Mapping[str, Any]) -> World:
     facts = {("progress", "default", NAME): beats} if beats else {}
     if "starting" in given:
         facts["starting", "default", f"{NAME}-a1"] = given["starting"]
+    if "outage" in given:
+        facts["store", "", ""] = StoreOutage(parse_instant(given["outage"]["since"]), given["outage"]["words"])
     made = World(objects, facts=facts)
     # The hash moves with every new field of the API; where a case does not name one it is not what the case is about.
     job = made.objects["RLTrainingJob", "default", NAME]
