@@ -79,6 +79,9 @@ class AttemptEnd(StrEnum):
     """It failed, or stood still; costs a retry."""
     OUT_OF_MEMORY = "OutOfMemory"
     """It used more memory than `runtime.resources.limits` allows; costs a retry."""
+    EVICTED = "Evicted"
+    """The kubelet evicted it: it wrote more than a limit allows, or its node ran out of memory or disk; the message has
+    its words. Costs a retry."""
     BAD_CONFIGURATION = "BadConfiguration"
     """It refused its configuration (exit code 3), which fails the job."""
     DIVERGED = "Diverged"

@@ -71,6 +71,7 @@ def judging_pod(
     exit: int = 0,
     waiting: Mapping[str, Any] | None = None,
     unschedulable: str | None = None,
+    evicted: str | None = None,
 ) -> Json:
     """A pod of the Job; `report` is its last word, to which the question is added where it answers one."""
     state: Json = {"waiting": dict(waiting)} if waiting else {}
@@ -83,6 +84,12 @@ def judging_pod(
     conditions = []
     if unschedulable:
         conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}]
+    ended: Json = {}
+    if evicted:  # for its node, which Kubernetes calls a disruption
+        conditions = [
+            {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": evicted}
+        ]
+        ended = {"reason": "Evicted", "message": evicted}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -94,6 +101,7 @@ def judging_pod(
             "ownerReferences": [{"kind": "Job", "name": "judge", "uid": f"uid-{kind}", "controller": True}],
         },
         "status": {
+            **ended,
             "phase": phase,
             "conditions": conditions,
             "containerStatuses": [{"name": "trainer", "state": state}],

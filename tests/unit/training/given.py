@@ -80,6 +80,7 @@ def child_job(
     name: str = f"{NAME}-a1",
     uid: str = JOB_UID,
     edit: str | None = None,
+    deadline: int | None = None,
 ) -> Json:
     """The child Job; `ended` is its Complete or Failed condition; not `keyed`: made by a version before keys; `edit`:
     the hash it says of the editable spec it was made of, None: an earlier version made it."""
@@ -97,7 +98,7 @@ def child_job(
             },
             "ownerReferences": [{"kind": "RLTrainingJob", "name": NAME, "uid": owner, "controller": True}],
         },
-        "spec": {"suspend": suspended},
+        "spec": {"suspend": suspended, **({"activeDeadlineSeconds": deadline} if deadline else {})},
         "status": {"completedIndexes": completed, "failedIndexes": failed},
     }
     if ended is not None:
@@ -125,6 +126,7 @@ def pod(
     ended: str | None = None,
     leaving: bool = False,
     disrupted: str | None = None,
+    evicted: str | None = None,
     owner: str = JOB_UID,
     job: str = f"{NAME}-a1",
 ) -> Json:
@@ -150,6 +152,8 @@ def pod(
     if disrupted:
         said = {"type": "DisruptionTarget", "status": "True", "reason": disrupted, "message": "of node n1"}
         status["conditions"] = [said]
+    if evicted:
+        status |= {"reason": "Evicted", "message": evicted}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
