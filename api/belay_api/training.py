@@ -166,7 +166,7 @@ class StorageSpec(Model):
 
 
 class FailureSpec(Model):
-    """What a failure costs. Disruptions (drain, preemption) never count."""
+    """What a failure costs. Disruptions (drain, preemption) never count; evictions for want of memory or disk do."""
 
     model_config = {
         "json_schema_extra": rules(
@@ -180,7 +180,8 @@ class FailureSpec(Model):
     }
 
     retries_per_seed: Annotated[int, Field(ge=0, le=100)] = 3
-    """Restarts of one seed after failures of its own; it resumes from its checkpoint."""
+    """Restarts of one seed after failures of its own, and after its pods were evicted for want of memory or disk; it
+    resumes from its checkpoint."""
     stall_timeout: Duration = duration_default("30m")
     """A pod that does not finish a timestep or an update for so long ends as failed, tells where it stood, and the seed
     resumes from its checkpoint: an environment that waits for something holds its GPU for ever otherwise."""
@@ -389,7 +390,7 @@ class SeedStatus(StatusModel):
     steps_per_second: float | None = None
     """Timesteps per second of training, as last heard."""
     retries: int = 0
-    """Restarts so far that counted."""
+    """Restarts so far that counted; beyond `failure.retriesPerSeed` the seed was given up after evictions."""
     resumed_from: int | None = None
     """Timestep of the checkpoint its last pod resumed from; absent: from the beginning."""
     preset: str | None = None
@@ -406,7 +407,7 @@ class SeedStatus(StatusModel):
     gpu: str | None = None
     """What the GPU that it trained on is called, once it succeeded; absent: it was a CPU."""
     message: str | None = None
-    """Why it failed, or ended early, in the trainer's words."""
+    """Why it failed, or ended early, in the trainer's words; or what its pod waits for."""
     findings: list[str] | None = None
     """Reasons of what the diagnosis finds, the first one first; absent: nothing."""
     validation: Validation | None = None

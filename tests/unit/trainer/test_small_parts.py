@@ -18,15 +18,17 @@ from trainer_support import LogbookServer, make_config, until
 from belay_api.environment import EnvironmentSpec
 from belay_api.training import TrainingReport
 from belay_api.wire import RunProgress
+from belay_trainer import heartbeat
 from belay_trainer.__main__ import main
 from belay_trainer.commands import pod
 from belay_trainer.config import Run, read_run
 from belay_trainer.environments import maker
-from belay_trainer.errors import BadConfiguration, Diverged, EnvironmentFailed
+from belay_trainer.errors import BadConfiguration, Diverged, EnvironmentFailed, StoreUnavailable
 from belay_trainer.heartbeat import KEPT, Heartbeat
 from belay_trainer.report import LIMIT, encode
 from belay_trainer.stop import Stop
 from belay_trainer.train import build
+from belay_trainer.waits import Waits
 from belay_trainer.wrapping.guarded import Guarded
 
 
@@ -232,9 +234,33 @@ def test_a_lost_logbook_costs_no_time_and_bounded_memory(logbook: LogbookServer)
         for step in range(10 * KEPT):
             heart.tell(_beat(step))
         assert time.monotonic() - began < 1
-        assert len(heart._waiting) == KEPT
+        assert len(heart._queue) == KEPT
         logbook.start()
         until(lambda: client.get("/v1/progress").json()["items"], 60)
+        heart.close()
+
+
+def test_what_a_pod_waits_for_goes_with_its_heartbeats(logbook: LogbookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first and after the last one as well, when nobody else has anything to tell."""
+    monkeypatch.setattr(heartbeat, "PERIOD_S", 0.05)
+    waits = Waits()
+    with httpx.Client(base_url=logbook.url, trust_env=False) as client:
+
+        def told(step: int, words: str | None) -> bool:
+            items = client.get("/v1/progress").json()["items"]
+            return bool(items) and (items[0]["step"], items[0].get("obstacle")) == (step, words)
+
+        heart = Heartbeat(client, "demo", waits=waits, waiting=_beat(0))
+        waits.tell("list", "the seed waits", "no answer")
+        until(lambda: told(0, "the seed waits: no answer"), 10)
+        waits.end("list")
+        heart.tell(_beat(10))
+        until(lambda: told(10, None), 10)
+        waits.tell("artifact", "the artifact waits", StoreUnavailable("disk full, file 1."))
+        waits.tell("artifact", "the artifact waits", StoreUnavailable("disk full, file 2."))
+        until(lambda: told(10, "the artifact waits: disk full, file 1"), 10)
+        waits.end("artifact")
+        until(lambda: told(10, None), 10)
         heart.close()
 
 

@@ -39,6 +39,10 @@ class LogbookStore:
             raise StoreRefused(f"{answer.url} answered no list of checkpoints: {error}") from error
         return sorted(found, key=lambda ref: ref.step, reverse=True)
 
+    def probe(self) -> None:
+        """Ask for an answer; what its disk refuses, its operator is told."""
+        self.checkpoints()
+
     def load(self, ref: CheckpointRef) -> bytes:
         """Read a checkpoint."""
         return self.blob(ref.sha256)
