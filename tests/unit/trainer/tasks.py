@@ -78,10 +78,17 @@ class Wordy(Countdown):
 
 
 class Blind(Countdown):
-    """Shows what is not a number from the third timestep on."""
+    """Shows what is not a number when three timesteps are left: not in the episode of reset seed 0, which has one."""
 
     def _observation(self) -> np.ndarray:
-        return np.array([np.nan if self.left < 3 else self.left, 1.0], np.float32)
+        return np.array([np.nan if self.left == 3 else self.left, 1.0], np.float32)
+
+
+class Sightless(Countdown):
+    """Never shows a number."""
+
+    def _observation(self) -> np.ndarray:
+        return np.array([1.0, np.nan], np.float32)
 
 
 class Stuck(Countdown):
@@ -375,6 +382,7 @@ for name, task, cap in (
     ("Misshapen", Misshapen, 50),
     ("Wordy", Wordy, 50),
     ("Blind", Blind, 50),
+    ("Sightless", Sightless, 50),
     ("Stuck", Stuck, 50),
     ("Rooms", Rooms, 50),
     ("Picture", Picture, 50),

@@ -39,6 +39,7 @@ def _file(folder: Path, **spec: object) -> Path:
     [
         ("Explosive", r"step\(\) paid a reward of inf, wanted a finite number"),
         ("Misshapen", r"reset\(\) shows another observation than .* declares: its shape is \(3,\), wanted \(2,\)"),
+        ("Sightless", r"reset\(\) shows an observation whose number 1 is nan, wanted finite ones"),
         ("Wordy", r"step\(\) paid a reward of 'one', wanted a finite number"),
     ],
 )

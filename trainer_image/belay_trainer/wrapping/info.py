@@ -14,6 +14,7 @@ import numpy as np
 
 from belay_api.environment import OWN_REWARD, EnvironmentSpec
 from belay_api.words import did_you_mean
+from belay_trainer import masks
 from belay_trainer.errors import BadConfiguration
 
 Environment = gymnasium.Env[Any, Any]
@@ -48,6 +49,16 @@ def check_keys(environment: Environment, task: EnvironmentSpec) -> None:
         f"environment.constraints[{place}].info": constraint.key for place, constraint in enumerate(task.constraints)
     }
     wanted |= {f"environment.reward.components.{name}": name for name in task.reward.components if name != OWN_REWARD}
+    check_told(environment, wanted)
+
+
+def check_told(environment: Environment, wanted: Mapping[str, str]) -> None:
+    """Play random actions, and check that every key is told of some timestep.
+
+    Args:
+        wanted: Keys of `info`, by the field that names each.
+    Raises: BadConfiguration.
+    """
     if not wanted:
         return
     told = _told(environment, set(wanted.values()))
@@ -64,9 +75,11 @@ def _told(environment: Environment, wanted: set[str]) -> set[str]:
     """Return the keys of numbers that steps tell, until all wanted ones are there or an episode is over, or is long."""
     told: set[str] = set()
     deadline = time.monotonic() + TRIED_S
-    environment.reset(seed=0)
+    generator = np.random.default_rng(0)
+    observation, info = environment.reset(seed=0)
     for _ in range(TRIED):
-        _, _, terminated, truncated, info = environment.step(environment.action_space.sample())
+        action = masks.any_action(environment, observation, info, generator=generator)
+        observation, _, terminated, truncated, info = environment.step(action)
         told |= {key for key, value in info.items() if isinstance(value, int | float | np.number | np.bool_)}
         if wanted <= told or terminated or truncated or time.monotonic() > deadline:
             break
