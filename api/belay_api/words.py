@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterable
-from os.path import commonprefix
 
 ALIKE = 0.6  # difflib's own measure of two words, from 0 to 1
 
@@ -18,10 +17,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """
     wanted = word.casefold()
 
-    def likeness(one: str) -> tuple[float, int]:
+    def likeness(one: str) -> tuple[float, bool]:
         found = one.casefold()
         # Of equal ones that which begins alike: a typing error is seldom in the first letter.
-        return difflib.SequenceMatcher(None, found, wanted).ratio(), len(commonprefix((found, wanted)))
+        return difflib.SequenceMatcher(None, found, wanted).ratio(), found[:1] == wanted[:1]
 
     best = max(known, key=likeness, default=None)
     return best if best is not None and likeness(best)[0] >= ALIKE else None
