@@ -444,6 +444,11 @@ class Aggregate(StatusModel):
     """How many seeds went in."""
     mean: float | None = None
     """Mean over seeds of their returns; absent: nobody has played them."""
+    std: float | None = None
+    """Standard deviation over seeds of these: how far one training is from another. Absent with one seed."""
+    stderr: float | None = None
+    """Standard error of `mean`: `std` over the square root of `seeds`. Of few seeds it is no half of an interval: with
+    five, a 95 % t-interval of the mean reaches 2.8 of them to either side."""
     iqm: float | None = None
     """Interquartile mean over seeds: robust against one lucky or broken seed."""
     ci95: list[float] | None = None
