@@ -210,6 +210,7 @@ class PublishSpec(Model):
 
 _FROZEN = ("normalize", "algorithm", "evaluation", "storage")
 _FROZEN_IF_SET = ("environment", "dataset", "search", "initFrom", "tracking", "gates", "publish")
+_TEXTS = ("description", "tags")
 _EDITABLE: dict[str, type[Model]] = {
     "budget": BudgetSpec,
     "checkpoint": CheckpointSpec,
@@ -289,9 +290,20 @@ class RLTrainingJobSpec(Model):
                 )
                 for name in _FROZEN_IF_SET
             ),
+            *(
+                rule(
+                    f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+                    f"spec.{name} is part of every artifact, and stays: create an RLTrainingJob of another name",
+                )
+                for name in _TEXTS
+            ),
         )
     }
 
+    description: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """What it is for, in a sentence or a few; part of what every seed publishes, as all of the spec. Unset: nothing."""
+    tags: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=16)] | None = None
+    """Names and values to find it by, such as `team: control`; part of what every seed publishes. Unset: none."""
     environment: EnvironmentSpec | None = None
     """The task to learn in; or `dataset`."""
     dataset: DatasetSpec | None = None
