@@ -36,6 +36,19 @@ class Countdown(gymnasium.Env[np.ndarray, int]):
         return np.array([self.left, 1.0], np.float32)
 
 
+class Graded(Countdown):
+    """Calls an episode that began with four timesteps or more a success, at its end."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        begun = super().reset(seed=seed, options=options)
+        self.began = self.left
+        return begun
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        *stepped, info = super().step(action)
+        return *stepped, info | ({"is_success": self.began >= 4} if self.left == 0 else {})
+
+
 class Promising(Countdown):
     """Says between what its rewards lie, as environments of old did."""
 
@@ -383,6 +396,7 @@ for name, task, cap in (
     ("Wordy", Wordy, 50),
     ("Blind", Blind, 50),
     ("Sightless", Sightless, 50),
+    ("Graded", Graded, 50),
     ("Stuck", Stuck, 50),
     ("Rooms", Rooms, 50),
     ("Picture", Picture, 50),

@@ -39,6 +39,12 @@ def number(info: Mapping[str, Any], key: str, *, field: str) -> float:
     return found
 
 
+def success(info: Mapping[str, Any]) -> float:
+    """Return 1 or 0, whether an episode that ends with `info` was a success; not a number: nobody says."""
+    said = info.get("is_success", info.get("success"))
+    return math.nan if said is None else float(bool(said))
+
+
 def check_keys(environment: Environment, task: EnvironmentSpec) -> None:
     """Play random actions, and check that every name in the spec is told of some timestep. Raises: BadConfiguration."""
     names = [constraint.name for constraint in task.constraints]
