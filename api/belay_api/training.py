@@ -211,6 +211,7 @@ class PublishSpec(Model):
 
 _FROZEN = ("normalize", "algorithm", "evaluation", "storage")
 _FROZEN_IF_SET = ("environment", "dataset", "search", "initFrom", "tracking", "gates", "publish")
+_TEXTS = ("description", "tags")
 _EDITABLE: dict[str, type[Model]] = {
     "budget": BudgetSpec,
     "checkpoint": CheckpointSpec,
@@ -290,9 +291,20 @@ class RLTrainingJobSpec(Model):
                 )
                 for name in _FROZEN_IF_SET
             ),
+            *(
+                rule(
+                    f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+                    f"spec.{name} is part of every artifact, and stays: create an RLTrainingJob of another name",
+                )
+                for name in _TEXTS
+            ),
         )
     }
 
+    description: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """What it is for, in a sentence or a few; part of what every seed publishes, as all of the spec. Unset: nothing."""
+    tags: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=16)] | None = None
+    """Names and values to find it by, such as `team: control`; part of what every seed publishes. Unset: none."""
     environment: EnvironmentSpec | None = None
     """The task to learn in; or `dataset`."""
     dataset: DatasetSpec | None = None
@@ -445,6 +457,11 @@ class Aggregate(StatusModel):
     """How many seeds went in."""
     mean: float | None = None
     """Mean over seeds of their returns; absent: nobody has played them."""
+    std: float | None = None
+    """Standard deviation over seeds of these: how far one training is from another. Absent with one seed."""
+    stderr: float | None = None
+    """Standard error of `mean`: `std` over the square root of `seeds`. Of few seeds it is no half of an interval: with
+    five, a 95 % t-interval of the mean reaches 2.8 of them to either side."""
     iqm: float | None = None
     """Interquartile mean over seeds: robust against one lucky or broken seed."""
     ci95: list[float] | None = None

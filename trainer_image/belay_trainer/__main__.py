@@ -42,7 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         # A pod's is the machine's fault, of which the whole story is told.
         if options.command == POD or error.errno not in REFUSED:
             raise
-        where = f"{error.filename}: " if error.filename else ""
+        place = error.filename or getattr(options, "out", None)  # a disk that is full names no file
+        where = f"{place}: " if place else ""
         print(
             f"belay-trainer {options.command}: {where}{error.strerror}. Make room, or name a place that can be used.",
             file=sys.stderr,

@@ -114,6 +114,17 @@ def arguments(environments: Sequence[Environment]) -> dict[str, np.ndarray]:
     return {METHOD: np.stack(masks)} if masks else {}
 
 
+def any_action(
+    environment: Environment, observation: Any, info: dict[str, Any], *, generator: np.random.Generator
+) -> Any:
+    """Return a random action, of those that the task allows where it says which: any other may be an error there."""
+    mask = mask_of(environment, observation, info)
+    if mask is None or array_space(environment.action_space).kind not in OUTPUTS:
+        return environment.action_space.sample()
+    head = masked_head(environment)
+    return uniform(head, row_of(mask, head.masks)[None], generator)[0]
+
+
 def uniform(head: Head, masks: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return actions, each drawn uniformly from those its mask allows.
 

@@ -25,8 +25,8 @@ from belay_trainer.loop import Best, Loop, Verdict
 from belay_trainer.offline.held_out import HeldOut
 from belay_trainer.randomness import untouched
 from belay_trainer.stop import Stop
-from belay_trainer.validation.gates import check_gates
-from belay_trainer.wrapping.info import check_keys
+from belay_trainer.validation.gates import check_gates, costs_of
+from belay_trainer.wrapping.info import check_keys, check_told
 
 PATIENCE_S = 60.0  # for the store's list of checkpoints, before a seed starts without it
 log = logging.getLogger(__name__)
@@ -71,8 +71,11 @@ def build(run: Run) -> Learner:
 
 
 def _check_gates(run: Run, probe: Environment) -> None:
+    gates = run.spec.gates or ()
     with untouched():
-        check_gates(run.spec.gates or (), probe, run.spec.played_in)
+        check_gates(gates, probe, run.spec.played_in)
+        # A gate that is run tells this as NoData beside all others; here it would do so after hours of training.
+        check_told(probe, costs_of(gates))
 
 
 def train(

@@ -248,6 +248,10 @@ def test_trainings_of_other_namespaces_and_metrics_nobody_told_of_are_not_found(
     with pytest.raises(NotFound, match="known: bestReturn, train/loss") as found:
         read_curves(training.connection, "ns", "u", "return", MOST)
     assert found.value.field == "metric"
+    with pytest.raises(
+        NotFound, match="this training has not told of it; the nearest is train/loss, known: bestReturn"
+    ):
+        read_curves(training.connection, "ns", "u", "train/los", MOST)
     for namespace, uid in (("other", "u"), ("ns", "another")):
         with pytest.raises(NotFound, match="has told anything") as found:
             read_curves(training.connection, namespace, uid, "bestReturn", MOST)

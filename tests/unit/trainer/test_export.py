@@ -135,8 +135,10 @@ def test_the_manifest_covers_every_byte(tmp_path: Path) -> None:
 
 
 def test_the_artifact_says_what_was_asked_for(tmp_path: Path) -> None:
-    _export(_run(budget={"steps": 4321}), tmp_path)
+    described = {"description": "holds the pole", "tags": {"team": "control"}}
+    _export(_run(budget={"steps": 4321}, **described), tmp_path)
     said = json.loads((tmp_path / "config.json").read_bytes())
+    assert described.items() <= said.items()
     assert (said["budget"], said["algorithm"]) == ({"steps": 4321}, {"ppo": {}})
 
 

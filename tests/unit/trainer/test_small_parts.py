@@ -43,6 +43,7 @@ def _file(folder: Path, **spec: object) -> Path:
     [
         ("Explosive", r"step\(\) paid a reward of inf, wanted a finite number"),
         ("Misshapen", r"reset\(\) shows another observation than .* declares: its shape is \(3,\), wanted \(2,\)"),
+        ("Sightless", r"reset\(\) shows an observation whose number 1 is nan, wanted finite ones"),
         ("Wordy", r"step\(\) paid a reward of 'one', wanted a finite number"),
     ],
 )
@@ -66,6 +67,22 @@ def test_what_is_no_number_is_called_by_its_name_and_no_step_size(task: str, wor
     with pytest.raises(Diverged, match=words) as ended:
         learner.advance(2000, leave=lambda: False, on_step=lambda: None)
     assert "learning_rate" not in str(ended.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "does"), [("run", "belay_trainer.local.run.run_here"), ("suite", "belay_trainer.suite.run.run_suite")]
+)
+def test_a_full_disk_is_told_with_its_place(
+    command: str, does: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        Path("/dev/full").write_text("a report")
+
+    monkeypatch.setattr(does, full)
+    assert main([command, "--config", "job.yaml", "--out", "of-mine"]) == 1
+    told = capsys.readouterr().err
+    assert "of-mine: " in told
+    assert "No space left on device" in told
 
 
 def test_a_full_disk_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

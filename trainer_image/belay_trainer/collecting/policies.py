@@ -12,6 +12,7 @@ import numpy as np
 
 from belay_api.artifact import file_sha256
 from belay_api.spaces import BoxSpace, DiscreteSpace, Space, space_model
+from belay_api.words import nearest
 from belay_heads.observations import dtype
 from belay_trainer.collecting.collection import RANDOM, PolicySpec
 from belay_trainer.errors import BadConfiguration
@@ -147,6 +148,12 @@ class RecurrentBehaviour(ArtifactBehaviour):
 
 def _of_artifact(spec: PolicySpec, environment: gymnasium.Env[Any, Any], field: str) -> ArtifactBehaviour:
     folder = Path(spec.policy)
+    if not folder.is_dir():
+        near = nearest(spec.policy, (RANDOM,))
+        raise BadConfiguration(
+            f"{field}.policy: {spec.policy} is no folder of an artifact. "
+            + (f"Did you mean {near}?" if near else f"A controller is package.module:function; there also is {RANDOM}.")
+        )
     artifact = read_artifact(folder)
     manifest, remembers = artifact.manifest, artifact.manifest.state is not None
     policy = None if remembers else ArtifactPolicy(artifact, greedy=True)

@@ -36,7 +36,10 @@ def run(options: argparse.Namespace) -> int:
             init_from=options.init_from,
         )
     except OSError as error:  # of the run's folder: what trains has its own words for its own troubles
-        print(f"belay-trainer run: {error}. Mend that and run the command again, which goes on.", file=sys.stderr)
+        where = "" if error.filename else f"{options.out or 'runs'}: "  # a disk that is full names no file
+        print(
+            f"belay-trainer run: {where}{error}. Mend that and run the command again, which goes on.", file=sys.stderr
+        )
         return 1
 
 

@@ -83,8 +83,8 @@ def run_gates(
         copies: Of the environment, played side by side; None: the usual number. At most twice as many exist at once.
     Raises: BadConfiguration, Stopped.
     """
-    costs = [key for gate in gates if gate.constraints is not None for key in gate.constraints.costs]
-    subject = Subject(artifact, task, stop=stop, costs=list(dict.fromkeys(costs)), copies=copies)
+    costs = list(dict.fromkeys(costs_of(gates).values()))
+    subject = Subject(artifact, task, stop=stop, costs=costs, copies=copies)
     results = []
     try:
         _check_spaces(artifact, subject.environment)
@@ -126,6 +126,16 @@ def named(gates: Sequence[Gate]) -> list[tuple[str, Gate]]:
         found.append((f"{kind}[{seen[kind]}]" if kinds[kind] > 1 else kind, gate))
         seen[kind] += 1
     return found
+
+
+def costs_of(gates: Sequence[Gate]) -> dict[str, str]:
+    """Return the keys of `info` that gates count, by the field that names each."""
+    return {
+        f"gates: {name}: costs[{place}]": key
+        for name, gate in named(gates)
+        if gate.constraints is not None
+        for place, key in enumerate(gate.constraints.costs)
+    }
 
 
 def settings_of(gate: Gate) -> Any:
