@@ -15,7 +15,7 @@ import numpy as np
 from belay_api.spaces import array_space
 from belay_heads import Head, head_of
 from belay_heads.masked import allowed, first_without_choice
-from belay_trainer.errors import BadConfiguration, EnvironmentFailed
+from belay_trainer.errors import BadConfiguration, EnvironmentFailed, TrainerError
 
 METHOD, KEY = "action_masks", "action_mask"
 OUTPUTS = {
@@ -64,6 +64,8 @@ def mask_of(environment: Environment, observation: Any, info: dict[str, Any]) ->
     if environment.has_wrapper_attr(METHOD):
         try:
             return environment.get_wrapper_attr(METHOD)()
+        except TrainerError:
+            raise  # of `Masking`, whose words say more than that a method failed
         except Exception as error:
             raise EnvironmentFailed(f"environment.id: {METHOD}() failed", error) from error
     if isinstance(observation, dict) and KEY in observation:
