@@ -77,6 +77,7 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
         ({"algorithm": {"dqn": {"buffer_size": 700}}, "budget": {"steps": 2000}}, (1600,)),  # the buffer went round
         ({"algorithm": {"a2c": {}}, "environment": {"id": "Acrobot-v1"}}, (40,)),  # behind running statistics
         (CONTINUOUS | {"algorithm": {"a2c": {}}, "budget": {"steps": 800}}, (40,)),
+        (CONTINUOUS | {"algorithm": {"a2c": {"use_sde": False}}, "budget": {"steps": 800}}, (40,)),
         (CONTINUOUS | {"algorithm": {"sac": SMALL}}, (420,)),  # whose temperature is learned
         (CONTINUOUS | {"algorithm": {"sac": SMALL | {"ent_coef": 0.1}}}, (420,)),
         (CONTINUOUS | {"algorithm": {"td3": SMALL}}, (420,)),

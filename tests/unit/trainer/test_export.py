@@ -43,8 +43,11 @@ TASKS = {
 }
 
 
-def _run(algorithm: str = "ppo", environment: str = "CartPole-v1", **spec: Any) -> Run:
-    return Run(make_config(algorithm={algorithm: {}}, environment={"id": environment}, **spec), index=0, seed=3)
+def _run(
+    algorithm: str = "ppo", environment: str = "CartPole-v1", settings: dict[str, Any] | None = None, **spec: Any
+) -> Run:
+    asked = {algorithm: settings or {}}
+    return Run(make_config(algorithm=asked, environment={"id": environment}, **spec), index=0, seed=3)
 
 
 def _export(run: Run, folder: Path) -> tuple[Learner, Manifest]:

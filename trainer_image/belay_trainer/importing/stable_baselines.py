@@ -210,20 +210,17 @@ def _normalised(path: Path, tasks: VecEnv) -> VecNormalize:
 
 def _networks(learner: StableBaselines, model: BaseAlgorithm) -> Networks:
     networks = learner.networks()
-    if not model.use_sde:
+    if not (model.use_sde and model.policy.squash_output):
         return networks
     log.warning(
-        "the policy explores by noise that depends on the state (gSDE), which no head knows: it is served greedily, "
-        "`deterministic: false` is refused"
+        "the policy explores by noise that depends on the state (gSDE) and presses its actions between bounds, which "
+        "no head knows: it is served greedily, `deterministic: false` is refused"
     )
     if networks.state is not None:
-        if model.policy.squash_output:
-            raise BadConfiguration(
-                "the policy remembers and presses its actions between bounds (squash_output), which no output is that "
-                "can be served: write the network as ONNX and serve it from an image of your own."
-            )
-        networks.actor.gaussian = False  # type: ignore[assignment]  # the means are the best actions
-        return replace(networks, output="mean")
+        raise BadConfiguration(
+            "the policy remembers and presses its actions between bounds (squash_output), which no output is that can "
+            "be served: write the network as ONNX and serve it from an image of your own."
+        )
     policy = copy.deepcopy(model.policy).cpu()
     policy.set_training_mode(False)
     policy.requires_grad_(False)

@@ -311,7 +311,7 @@ class StableBaselines(ABC):
 
     def networks(self) -> Networks:
         """See `Learner.networks`."""
-        policy = copy.deepcopy(self.model.policy).cpu()
+        policy = copy.deepcopy(self.model.policy, _as_it_is(self.model.policy)).cpu()
         policy.set_training_mode(False)
         policy.requires_grad_(False)
         transposed = unwrap_vec_wrapper(self.model.env, VecTransposeImage)
@@ -620,6 +620,12 @@ def _own_state(layer: Any) -> dict[str, Any]:
     return {
         name: value for name, value in vars(layer).items() if name not in ("venv", "class_attributes", *_STATISTICS)
     }
+
+
+def _as_it_is(policy: Any) -> dict[int, Any]:
+    """Return the memo of a deep copy that shares what was drawn last: that hangs on the weights, and is not copied."""
+    drawn = getattr(policy, "action_dist", None)
+    return {} if drawn is None else {id(drawn): copy.copy(drawn)}
 
 
 def _of_each(function: Callable[[Any], Any], observation: Any) -> Any:
