@@ -70,6 +70,9 @@ class RecurrentState(Model):
     shape: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1, max_length=4)]
     """Of one, without batch dimension. Of an LSTM: 2 (what it shows, what it keeps), layers, numbers of a layer."""
 
+    def __str__(self) -> str:
+        return f"({', '.join(map(str, self.shape))}{',' if len(self.shape) == 1 else ''}) float32"
+
 
 class EvaluationReport(Model):
     """How the published checkpoint did."""
@@ -113,7 +116,8 @@ class Lineage(Model):
     gpu: str | None = None
     """What the GPU that it was trained on is called; None: it was a CPU."""
     dataset: str | None = None
-    """`sha256:<hex>` of the file it learned from; None: it learned in an environment."""
+    """`sha256:<hex>` of the file it learned from, or of the names and digests of all files in the folder; None: it
+    learned in an environment."""
     initial: str | None = None
     """Digest of the artifact whose weights it began with; None: it began anew."""
 

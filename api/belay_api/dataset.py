@@ -5,7 +5,7 @@ back, of which kind, between what it lies, or why the log cannot tell.
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -48,6 +48,9 @@ class DatasetSpec(Model):
     held_out: Annotated[float, Field(ge=0.02, le=0.9)] = 0.2
     """Share of the episodes that nothing is learned from where there is no `evaluation.environment`: one half chooses
     the checkpoint, the other tells what it is worth. With one, all episodes are learned from."""
+    split: Literal["chance", "time"] | None = None
+    """Which episodes these are: `chance` draws them, `time` takes the latest ones by the column `time`, those that
+    measure behind those that choose, so that nothing is told by what came before it was learned. Unset: `chance`."""
     actions: LoggedActions | None = None
     """Which actions there are; unset: as `evaluation.environment` or the metadata of a Minari dataset says, else those
     that were logged."""

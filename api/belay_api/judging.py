@@ -38,7 +38,8 @@ class JudgingSpec(Model):
     runtime: RuntimeSpec = RuntimeSpec()
     """Where the pod runs and what it finds there, as a training pod's."""
     retries: Annotated[int, Field(ge=0, le=20)] = 3
-    """Pods that may take the place of one that failed by itself. Disruptions (drain, preemption) never count."""
+    """Pods that may take the place of one that failed by itself, or was evicted for want of memory or disk. Disruptions
+    (drain, preemption) never count."""
     deadline: Duration | None = None
     """Wall-clock limit of the Job, waiting for a node included; unset: none."""
 
@@ -196,4 +197,5 @@ class OfflineResult(Judgement):
     episodes: int
     """Logged ones."""
     dataset: str | None = None
-    """`sha256:<hex>` of the file; absent: it is a folder."""
+    """`sha256:<hex>` of the file as it was read, or of the names and digests of all files in the folder. What lies
+    under `path` may change and asks nothing new: another path does."""

@@ -104,6 +104,9 @@ class SignatureStatus(StatusModel):
     """E.g. `Box(4,) float32`."""
     action: str
     """E.g. `Discrete(2)`."""
+    state: str | None = None
+    """What a recurrent policy remembers from one decision to the next, e.g. `(2, 1, 64) float32`: each request brings
+    the `state` of the answer before. Absent: it remembers nothing."""
 
 
 class KnownOutcomes(StatusModel):
@@ -172,6 +175,8 @@ class LoadReport(Model):
     observation: str | None = None
     """See SignatureStatus."""
     action: str | None = None
+    """See SignatureStatus."""
+    state: str | None = None
     """See SignatureStatus."""
     outcomes: KnownOutcomes | None = None
     """See KnownOutcomes."""

@@ -36,6 +36,9 @@ class TrainingReason(StrEnum):
     WAITING_FOR_POLICY = "WaitingForPolicy"
     """The RLPolicy that `initFrom` names does not exist, or its artifact is known to be broken. The job starts by
     itself once that is mended."""
+    STORE_UNAVAILABLE = "StoreUnavailable"
+    """The store does not answer, or takes nothing: it is full, say. Pods go on with what does not need it and wait with
+    the rest; nothing is lost while they live, and it goes on by itself once that is mended. The message says more."""
     TRAINING = "Training"
     """At least one seed is running; or some are done, and nothing is known to keep the next from running."""
     SUSPENDED = "Suspended"
@@ -76,6 +79,9 @@ class AttemptEnd(StrEnum):
     """It failed, or stood still; costs a retry."""
     OUT_OF_MEMORY = "OutOfMemory"
     """It used more memory than `runtime.resources.limits` allows; costs a retry."""
+    EVICTED = "Evicted"
+    """The kubelet evicted it: it wrote more than a limit allows, or its node ran out of memory or disk; the message has
+    its words. Costs a retry."""
     BAD_CONFIGURATION = "BadConfiguration"
     """It refused its configuration (exit code 3), which fails the job."""
     DIVERGED = "Diverged"
@@ -279,6 +285,8 @@ class EventReason(StrEnum):
     """The job cannot succeed any more."""
     BUDGET_SPENT = "BudgetSpent"
     """The job has cost what it may; it stands still until its budget is raised."""
+    STORE_UNAVAILABLE = "StoreUnavailable"
+    """The store of a training does not answer, or takes nothing."""
     FINDING_REPORTED = "FindingReported"
     """The diagnosis found something that it had not found before; `status.findings` has all."""
     POLICY_PUBLISHED = "PolicyPublished"

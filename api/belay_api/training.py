@@ -166,7 +166,7 @@ class StorageSpec(Model):
 
 
 class FailureSpec(Model):
-    """What a failure costs. Disruptions (drain, preemption) never count."""
+    """What a failure costs. Disruptions (drain, preemption) never count; evictions for want of memory or disk do."""
 
     model_config = {
         "json_schema_extra": rules(
@@ -180,7 +180,8 @@ class FailureSpec(Model):
     }
 
     retries_per_seed: Annotated[int, Field(ge=0, le=100)] = 3
-    """Restarts of one seed after failures of its own; it resumes from its checkpoint."""
+    """Restarts of one seed after failures of its own, and after its pods were evicted for want of memory or disk; it
+    resumes from its checkpoint."""
     stall_timeout: Duration = duration_default("30m")
     """A pod that does not finish a timestep or an update for so long ends as failed, tells where it stood, and the seed
     resumes from its checkpoint: an environment that waits for something holds its GPU for ever otherwise."""
@@ -210,6 +211,7 @@ class PublishSpec(Model):
 
 _FROZEN = ("normalize", "algorithm", "evaluation", "storage")
 _FROZEN_IF_SET = ("environment", "dataset", "search", "initFrom", "tracking", "gates", "publish")
+_TEXTS = ("description", "tags")
 _EDITABLE: dict[str, type[Model]] = {
     "budget": BudgetSpec,
     "checkpoint": CheckpointSpec,
@@ -289,9 +291,20 @@ class RLTrainingJobSpec(Model):
                 )
                 for name in _FROZEN_IF_SET
             ),
+            *(
+                rule(
+                    f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})",
+                    f"spec.{name} is part of every artifact, and stays: create an RLTrainingJob of another name",
+                )
+                for name in _TEXTS
+            ),
         )
     }
 
+    description: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """What it is for, in a sentence or a few; part of what every seed publishes, as all of the spec. Unset: nothing."""
+    tags: Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=16)] | None = None
+    """Names and values to find it by, such as `team: control`; part of what every seed publishes. Unset: none."""
     environment: EnvironmentSpec | None = None
     """The task to learn in; or `dataset`."""
     dataset: DatasetSpec | None = None
@@ -389,7 +402,7 @@ class SeedStatus(StatusModel):
     steps_per_second: float | None = None
     """Timesteps per second of training, as last heard."""
     retries: int = 0
-    """Restarts so far that counted."""
+    """Restarts so far that counted; beyond `failure.retriesPerSeed` the seed was given up after evictions."""
     resumed_from: int | None = None
     """Timestep of the checkpoint its last pod resumed from; absent: from the beginning."""
     preset: str | None = None
@@ -406,7 +419,7 @@ class SeedStatus(StatusModel):
     gpu: str | None = None
     """What the GPU that it trained on is called, once it succeeded; absent: it was a CPU."""
     message: str | None = None
-    """Why it failed, or ended early, in the trainer's words."""
+    """Why it failed, or ended early, in the trainer's words; or what its pod waits for."""
     findings: list[str] | None = None
     """Reasons of what the diagnosis finds, the first one first; absent: nothing."""
     validation: Validation | None = None
@@ -444,6 +457,11 @@ class Aggregate(StatusModel):
     """How many seeds went in."""
     mean: float | None = None
     """Mean over seeds of their returns; absent: nobody has played them."""
+    std: float | None = None
+    """Standard deviation over seeds of these: how far one training is from another. Absent with one seed."""
+    stderr: float | None = None
+    """Standard error of `mean`: `std` over the square root of `seeds`. Of few seeds it is no half of an interval: with
+    five, a 95 % t-interval of the mean reaches 2.8 of them to either side."""
     iqm: float | None = None
     """Interquartile mean over seeds: robust against one lucky or broken seed."""
     ci95: list[float] | None = None

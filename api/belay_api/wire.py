@@ -27,6 +27,7 @@ are their job's, and only they upload. The operator's own service account may re
     GET    /namespaces/{ns}/journals/{uid}?from=N    -> JournalPage: lines N, N + 1, …
     DELETE /namespaces/{ns}/journals/{uid}
     GET    /jobs                                     -> KeptJobs                               operator
+    GET    /writable                                 -> 204, or 503 and why nothing can be recorded    operator
     DELETE /namespaces/{ns}/jobs/{uid}               what only the job's own pods use          operator
     GET    /healthz, /readyz, /metrics               open
 
@@ -153,6 +154,8 @@ class SeedProgress(Model):
     """The algorithm's own numbers at this step."""
     findings: Annotated[list[Finding], Field(max_length=MOST_FINDINGS)] | None = None
     """What the diagnosis finds now, the first one first; None: nothing."""
+    obstacle: Annotated[str, Field(max_length=1024)] | None = None
+    """What stands between the pod and its store; it goes on by itself once that is gone. None: nothing."""
     search: SearchStatus | None = None
     """How far the search is, told by one of its pods: then `index` is the pod's, and steps are trials. None: a seed."""
 
@@ -171,7 +174,9 @@ class RunEvaluation(Model):
 
 
 class RunProgress(SeedProgress):
-    """A training pod's heartbeat. A repeated or older step changes nothing, unless a later pod of the seed tells it."""
+    """A training pod's heartbeat. A repeated or older step changes nothing, unless a later pod of the seed tells it, or
+    another obstacle. One of step 0 with an obstacle is of a pod that waits to begin: it does not know yet how far its
+    seed is, so what was told of that stays."""
 
     life: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Any text that the process chose anew when it began: tells its heartbeats from those of the seed's earlier pods,

@@ -3,11 +3,27 @@
 import difflib
 from collections.abc import Iterable
 
+ALIKE = 0.6  # difflib's own measure of two words, from 0 to 1
+
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known word most like `word`; None: none is like it."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return found[0] if found else None
+    """Return the known word most like `word`, whatever its case; None: none is like it.
+
+    >>> nearest("a3c", ["ppo", "a2c", "sac"])
+    'a2c'
+    >>> nearest("PPO", ["ppo", "a2c", "sac"])
+    'ppo'
+    >>> nearest("reinforce", ["ppo", "a2c", "sac"])
+    """
+    wanted = word.casefold()
+
+    def likeness(one: str) -> tuple[float, bool]:
+        found = one.casefold()
+        # Of equal ones that which begins alike: a typing error is seldom in the first letter.
+        return difflib.SequenceMatcher(None, found, wanted).ratio(), found[:1] == wanted[:1]
+
+    best = max(known, key=likeness, default=None)
+    return best if best is not None and likeness(best)[0] >= ALIKE else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

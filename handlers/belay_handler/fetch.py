@@ -121,6 +121,7 @@ def _verified(manifest: Manifest, digest: str) -> LoadReport:
         digest=digest,
         observation=str(manifest.observation),
         action=str(manifest.action),
+        state=None if manifest.state is None else str(manifest.state),
         outcomes=_outcomes(manifest),
         imported=_imported(manifest),
         absent=manifest.absent,

@@ -101,6 +101,7 @@ def make_app(logbook: Logbook) -> ASGIApp:
         Route(space + "/journals/{uid}", delete_journal, methods=["DELETE"]),
         Route(API_PREFIX + "/jobs", list_jobs, methods=["GET"]),
         Route(space + "/jobs/{uid}", delete_job, methods=["DELETE"]),
+        Route(API_PREFIX + "/writable", get_writable, methods=["GET"]),
         *(Route(prefix + "/healthz", healthz) for prefix in ("", API_PREFIX)),
         *(Route(prefix + "/readyz", readyz) for prefix in ("", API_PREFIX)),
         *(Route(prefix + "/metrics", get_metrics) for prefix in ("", API_PREFIX)),
@@ -322,6 +323,15 @@ async def readyz(request: Request) -> Response:
     await logbook.database.read(lambda c: c.execute("SELECT 1").fetchone())
     ready = logbook.database.alive and not logbook.feed.closing
     return PlainTextResponse("ok\n" if ready else "ending\n", 200 if ready else 503)
+
+
+async def get_writable(request: Request) -> Response:
+    """204 when a row can be recorded, 503 when the disk refuses it. Not for the kubelet: who only reads can go on."""
+    logbook: Logbook = request.app.state.logbook
+    await logbook.gate.admit(request, Action.READ_ALL, None)
+    write = "INSERT INTO meta VALUES ('written_ms', :ms) ON CONFLICT (key) DO UPDATE SET value = :ms"
+    await logbook.database.write(lambda connection, arrived: connection.execute(write, {"ms": str(arrived)}))
+    return Response(status_code=204)
 
 
 async def get_metrics(_: Request) -> Response:

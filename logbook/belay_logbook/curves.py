@@ -18,6 +18,7 @@ from itertools import groupby
 import orjson
 
 from belay_api.wire import Curve, Curves, RunProgress
+from belay_api.words import nearest
 from belay_logbook.errors import BadRequest, NotFound
 from belay_logbook.lives import Life, find_training, last_steps
 from belay_logbook.respond import NUMBER
@@ -127,7 +128,9 @@ def read_curves(connection: sqlite3.Connection, namespace: str, uid: str, metric
     query = "SELECT name, id FROM metric WHERE training = ? ORDER BY name"
     ids: dict[str, int] = dict(connection.execute(query, [training]).fetchall())
     if metric not in ids:
-        known = f"known: {', '.join(ids)}" if ids else "it has told of none yet"
+        near = nearest(metric, ids)
+        meant = f"the nearest is {near}, " if near else ""
+        known = f"{meant}known: {', '.join(ids)}" if ids else "it has told of none yet"
         raise NotFound(f"metric is {metric[:80]!r}: this training has not told of it; {known}", field="metric")
     lasts = last_steps(connection, training)
     evaluated = int(metric in EVALUATED)

@@ -24,7 +24,15 @@ ON CONFLICT (namespace, uid, idx) DO UPDATE SET
     attempt = excluded.attempt, life = excluded.life, step = excluded.step, seq = excluded.seq, body = excluded.body
 WHERE (excluded.attempt, excluded.life, excluded.step) > (progress.attempt, progress.life, progress.step)
     OR (excluded.attempt, excluded.life) = (progress.attempt, progress.life)
-    AND json_extract(excluded.body, '$.resumedFrom') IS NOT json_extract(progress.body, '$.resumedFrom')"""
+    AND (json_extract(excluded.body, '$.resumedFrom') IS NOT json_extract(progress.body, '$.resumedFrom')
+        OR excluded.step = progress.step
+        AND json_extract(excluded.body, '$.obstacle') IS NOT json_extract(progress.body, '$.obstacle'))"""
+# Of a pod that waits to begin: as a life that began at 0 it would take its curve from every one before it.
+_WAITS_TO_BEGIN = """
+UPDATE progress SET seq = (SELECT MAX(seq) + 1 FROM progress),
+    body = json_set(body, '$.obstacle', json_extract(:body, '$.obstacle'), '$.at', json_extract(:body, '$.at'))
+WHERE (namespace, uid, idx, attempt) = (:namespace, :uid, :index, :attempt)
+    AND (json_type(body, '$.search') IS NULL) = (json_type(:body, '$.search') IS NULL)"""
 
 
 def parse_progress(body: bytes) -> tuple[list[RunProgress], list[tuple[int, LogbookError]]]:
@@ -58,10 +66,14 @@ def record_progress(
     """Write the heartbeats that are newer than what is known of their run, and add all of them to the curves."""
     at = datetime.fromtimestamp(arrived_ms / 1000, UTC)
     for beat in heartbeats:
-        life = life_of(connection, namespace, beat)
         progress = beat.model_dump(include=set(SeedProgress.model_fields))
         record = RunProgressRecord(namespace=namespace, at=at, **progress)
         body = record.model_dump_json(by_alias=True, exclude_none=True)
+        if beat.obstacle is not None and beat.step == 0:
+            run = {"namespace": namespace, "uid": beat.uid, "index": beat.index, "attempt": beat.attempt}
+            if connection.execute(_WAITS_TO_BEGIN, {**run, "body": body}).rowcount:
+                continue
+        life = life_of(connection, namespace, beat)
         connection.execute(_UPSERT, (namespace, beat.uid, beat.index, beat.attempt, life.id, beat.step, body))
         record_points(connection, life, beat, arrived_ms)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from belay_api import names
 from belay_api.units import parse_instant, parse_quantity
 
 # Waiting for one of these does not end without somebody's help; ContainerCreating and PodInitializing do.
@@ -24,6 +25,7 @@ _CANNOT_START = frozenset(
         "RunContainerError",
     }
 )
+_EVICTED = "Evicted"  # a node that shuts down says Terminated, one that makes room for a critical pod Preempting
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 _MESSAGE_LENGTH = 512  # of foreign words in ours: a stack trace does not belong in a condition
 
@@ -67,6 +69,7 @@ class PodView:
     deleting: bool
     ready: bool
     unschedulable: str | None  # the scheduler's words: it waits for room, or for what it must be placed beside
+    evicted: str | None  # why the kubelet evicted it, in its words: a limit, or its node was short of something
     rejected: str | None  # why it failed before any of its containers was made, in the kubelet's words
     disruption: (
         str | None
@@ -75,6 +78,14 @@ class PodView:
     requests: Mapping[str, float]  # of all its containers, by resource, in its unit: CPUs, bytes, pieces
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
+
+    def counts_only_here(self, container: str) -> bool:
+        """Return whether it was evicted and its Job takes that for a disruption, or for a pod that was asked to go."""
+        ended = found.ended if (found := self.container(container)) is not None else None
+        code = None if ended is None else ended.exit_code
+        if self.evicted is None or code in (names.EXIT_BAD_CONFIG, names.EXIT_DIVERGED):
+            return False
+        return self.disruption is not None or code == names.EXIT_INTERRUPTED
 
     def container(self, name: str) -> ContainerView | None:
         """Return a container by name; None before the kubelet has spoken of it."""
@@ -103,6 +114,7 @@ def pod_view(pod: Mapping[str, Any]) -> PodView:
         deleting="deletionTimestamp" in meta,
         ready=ready.get("status") == "True",
         unschedulable=shorten(scheduled.get("message", "")) if stuck and "deletionTimestamp" not in meta else None,
+        evicted=shorten(status.get("message", "")) if status.get("reason") == _EVICTED else None,
         rejected=_rejected(status),
         disruption=_disruption(conditions.get("DisruptionTarget") or {}),
         containers=tuple(_containers(status)),

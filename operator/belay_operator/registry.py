@@ -2,6 +2,7 @@
 
 import importlib
 
+from belay_operator import store_watch
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.source import Source
 from belay_operator.job_events import creation, starting
@@ -23,4 +24,5 @@ def kinds() -> dict[str, Kind]:
 
 def sources() -> list[Source]:
     """Return one poller of each sort."""
-    return [progress.SOURCE, leftovers.SOURCE, creation.SOURCE, starting.SOURCE, *all_sources().values()]
+    ours: list[Source] = [progress.SOURCE, leftovers.SOURCE, creation.SOURCE, starting.SOURCE, store_watch.SOURCE]
+    return [*ours, *all_sources().values()]

@@ -5,7 +5,9 @@ Pure. The words of others come from pods, from Events, and from the Job's contro
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from belay_api.units import format_instant
 from belay_operator.pods import PodView, over_quota
 
 
@@ -15,6 +17,19 @@ class Obstacle:
 
     message: str
     without_room: bool  # the cluster or a quota is full; False: somebody has to mend something
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOutage:
+    """The built-in store, which is the logbook, does not answer its operator, or can record nothing."""
+
+    since: datetime
+    words: str  # the first ones: later ones say no more
+
+    @property
+    def message(self) -> str:
+        """It as a sentence."""
+        return f"The built-in store (the logbook) takes nothing since {format_instant(self.since)}: {self.words}."
 
 
 def obstacle(

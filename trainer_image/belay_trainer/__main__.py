@@ -6,8 +6,11 @@ One file per command in `commands/`.
 import argparse
 import errno
 import sys
+import traceback
 
+from belay_trainer import threads
 from belay_trainer.commands import COMMANDS, POD
+from belay_trainer.errors import TrainerError, own_error
 
 REFUSED = frozenset(
     (
@@ -20,17 +23,27 @@ EXIT_REFUSED = 1  # nothing that was asked for is wrong with it somewhere else, 
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit code; a misspelt one ends with 2 and the list of them."""
+    """Run one command and return its exit code; a misspelt one ends with 2 and the list of them.
+
+    What a command cannot do is told in one sentence, and where the user's own code failed, with its traceback beneath.
+    """
+    threads.limit()
     given = sys.argv[1:] if arguments is None else arguments
     named = bool(given) and (given[0] in ("-h", "--help") or not given[0].startswith("-"))
     options = _parser().parse_args(given if named else [POD, *given])
     try:
         return int(options.run(options))
+    except TrainerError as error:
+        print(f"belay-trainer {options.command}: {error}", file=sys.stderr)
+        if (own := own_error(error)) is not None:
+            traceback.print_exception(own)
+        return error.exit_code
     except OSError as error:
         # A pod's is the machine's fault, of which the whole story is told.
         if options.command == POD or error.errno not in REFUSED:
             raise
-        where = f"{error.filename}: " if error.filename else ""
+        place = error.filename or getattr(options, "out", None)  # a disk that is full names no file
+        where = f"{place}: " if place else ""
         print(
             f"belay-trainer {options.command}: {where}{error.strerror}. Make room, or name a place that can be used.",
             file=sys.stderr,

@@ -9,7 +9,6 @@ it needs to know nothing of it.
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 
 from belay_api.artifact import CRITIC_FILE
@@ -17,6 +16,7 @@ from belay_api.receipts import FORESEEN_LEVELS
 from belay_api.spaces import space_model
 from belay_heads.observations import numbers, parts
 from belay_trainer.environments import Environment
+from belay_trainer.threads import onnx_session
 
 FIRST_OBSERVATIONS = 256  # resets; a fifth is known to about 3 % of the episodes then
 INPUT, OUTPUT, OPSET = "observation", "level", 17
@@ -78,7 +78,7 @@ def first_observations(environment: Environment) -> np.ndarray:
 
 
 def _agrees(path: Path, critic: Critic, observations: torch.Tensor) -> bool:
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnx_session(str(path))
     (found,) = session.run([OUTPUT], {INPUT: observations.numpy()})
     values, bounds = critic.value(observations).unsqueeze(1), critic.bounds
     close = ((values - bounds).abs() <= CLOSE * (1 + values.abs())).any(dim=1).numpy()

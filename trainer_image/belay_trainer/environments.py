@@ -20,9 +20,10 @@ from belay_api.spaces import DiscreteSpace, array_space, space_model
 from belay_api.training import RLTrainingJobSpec
 from belay_heads.observations import numbers, parts, shape
 from belay_trainer import masks
-from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.errors import BadConfiguration, Diverged, EnvironmentFailed, own_error
 from belay_trainer.faults import USER_FAULTS
 from belay_trainer.imports import Imported, import_module_of
+from belay_trainer.wrapping.guarded import Guarded
 from belay_trainer.wrapping.randomized import Randomized
 from belay_trainer.wrapping.wrappers import wrap
 
@@ -35,7 +36,7 @@ def maker(spec: EnvironmentSpec) -> Callable[[], Environment]:
     """Return what makes one copy of the task: the environment in its wrappers, with its draws for each episode.
 
     Its Raises: BadConfiguration when the id, its module, its keyword arguments, its wrappers or its draws do not give
-        an environment.
+        an environment; EnvironmentFailed when it cannot be made for another reason. So does its every reset and step.
     """
     made = partial(_made, spec)
     return (lambda: Randomized(made, spec.randomize)) if spec.randomize else partial(made, {})
@@ -100,12 +101,15 @@ def try_out(environment: Environment) -> None:
         started = environment.reset(seed=0)
         if not (isinstance(started, tuple) and len(started) == 2):
             raise TypeError(f"reset() returned {type(started).__name__}, wanted (observation, info)")
-        stepped = environment.step(_any_action(environment, *started))
+        stepped = environment.step(masks.any_action(environment, *started, generator=np.random.default_rng(0)))
         if len(stepped) != 5:
             raise TypeError(
                 f"step() returned {len(stepped)} values, wanted (observation, reward, terminated, truncated, info)"
             )
-    except USER_FAULTS as error:
+    except (EnvironmentFailed, *USER_FAULTS) as failed:
+        error = own_error(failed) or failed
+        if not isinstance(error, USER_FAULTS):
+            raise
         raise BadConfiguration(
             f"environment.id: the first reset and step failed: {type(error).__name__}: {error}. Environments of Gym's "
             "old API need a wrapper that speaks Gymnasium's (`shimmy` has one)."
@@ -216,12 +220,14 @@ def _made(spec: EnvironmentSpec, drawn: Mapping[str, Any]) -> Environment:
             f"environment.id {spec.id!r} with kwargs {kwargs} cannot be made: "
             f"{type(error).__name__}: {error}. Correct environment.kwargs or the environment."
         ) from error
-    task = wrap(made, spec.wrappers)
+    except Exception as error:
+        raise EnvironmentFailed(f"environment.id {spec.id!r} with kwargs {kwargs} cannot be made", error) from error
+    task = Guarded(wrap(made, spec.wrappers), spec.id)
     return _WholeSwitches(task) if isinstance(task.action_space, gymnasium.spaces.MultiBinary) else task
 
 
 def _check_shown(environment: Environment, observation: Any, who: str) -> None:
-    """Check that an observation is of the declared shape; how large its numbers are the diagnosis looks at.
+    """Check that an observation is of the declared shape, and of numbers; how large these are the diagnosis looks at.
 
     Raises: BadConfiguration.
     """
@@ -229,12 +235,18 @@ def _check_shown(environment: Environment, observation: Any, who: str) -> None:
     wanted = f"environment.id: {who} shows another observation than its space declares"
     try:
         found = numbers(observation, parts(space))
+        unknown = np.flatnonzero(~np.isfinite(found))
     except USER_FAULTS as error:
         raise BadConfiguration(
             f"{wanted}, {environment.observation_space}: {type(error).__name__}: {error}."
         ) from error
     if found.shape != shape(space):
         raise BadConfiguration(f"{wanted}: its shape is {found.shape}, wanted {shape(space)}.")
+    if unknown.size:
+        raise BadConfiguration(
+            f"environment.id: {who} shows an observation whose number {unknown[0]} is {np.ravel(found)[unknown[0]]}, "
+            "wanted finite ones: look for a division by zero or an overflow in the environment."
+        )
     if isinstance(space, DiscreteSpace) and not 0 <= int(found) - space.start < space.n:
         raise BadConfiguration(f"{wanted}: it is {found}, wanted one of {space.n} from {space.start} on.")
 
@@ -247,15 +259,6 @@ def _check_paid(reward: Any) -> None:
         finite = False
     if not finite:
         raise BadConfiguration(f"environment.id: step() paid a reward of {reward!r}, wanted a finite number.")
-
-
-def _any_action(environment: Environment, observation: Any, info: dict[str, Any]) -> Any:
-    """Return an action that the task allows, where it says which ones it does: any other may be an error there."""
-    mask = masks.mask_of(environment, observation, info)
-    if mask is None or array_space(environment.action_space).kind not in masks.OUTPUTS:
-        return environment.action_space.sample()
-    head = masks.masked_head(environment)
-    return masks.uniform(head, masks.row_of(mask, head.masks)[None], np.random.default_rng(0))[0]
 
 
 def _unregistered(id: str, imported: Imported | None, error: Exception) -> str:

@@ -5,7 +5,9 @@ TrainerError
 |- Diverged           exit 4: repeats with the same seed, fails that seed
 |- GivenUp            exit 4: as it was asked for, fails that seed; or a search of which nothing comes
 |- Interrupted        exit 143: asked to stop; a checkpoint is saved, another pod goes on
-|- AlgorithmFailed    exit 1: the user's own algorithm raised something; may be the machine's fault, so tried again
+|- OwnCodeFailed      exit 1: the user's own code raised something; may be the machine's fault, so tried again
+|  |- AlgorithmFailed    the algorithm
+|  `- EnvironmentFailed  the environment
 |- Unreachable        exit 1: a package index or a repository does not answer; waited for, then worth another pod
 `- StoreError         exit 1: worth another pod
    |- StoreUnavailable   does not answer now; waited for where it may be
@@ -55,8 +57,27 @@ class Interrupted(TrainerError):
     outcome = "Interrupted"
 
 
-class AlgorithmFailed(TrainerError):
+class OwnCodeFailed(TrainerError):
+    """The user's own code raised an error, which is the cause; its traceback is shown."""
+
+
+class AlgorithmFailed(OwnCodeFailed):
     """The user's own algorithm raised an error while it learned."""
+
+
+class EnvironmentFailed(OwnCodeFailed):
+    """The user's own environment raised an error while it was made or played."""
+
+    def __init__(self, what: str, error: Exception) -> None:
+        """Say `what` failed, of which task and where, and the error's own words."""
+        self.what, self.error = what, error
+        words = f"{type(error).__name__}: {error}".rstrip(".: \n")
+        super().__init__(f"{what}: {words}. Its traceback says where to mend the environment.")
+
+
+def own_error(error: BaseException) -> BaseException | None:
+    """Return what the user's own code raised; None: the error comes from elsewhere."""
+    return error.__cause__ if isinstance(error, OwnCodeFailed) else None
 
 
 class Unreachable(TrainerError):

@@ -26,6 +26,7 @@ from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.randomness import untouched
 from belay_trainer.wrapping.costs import Tally
+from belay_trainer.wrapping.info import success
 
 COPIES = 16  # where nobody asks for another number; more gain little and cost an environment each
 ENDLESS = 100_000  # timesteps; an episode of an environment without a cap is cut there, and counts as it stands
@@ -58,6 +59,7 @@ class Evaluation:
     played: dict[str, Played]  # by outcome: return, length, and the cost of each constraint
     score: float | None  # what checkpoints are compared by, the mean return where there is one; None: cannot be judged
     returns: np.ndarray | None = field(default=None, compare=False)  # (episodes,)
+    success_rate: float | None = None  # of the episodes whose end says whether they were one; None: none does
 
 
 class Chooser(Protocol):
@@ -167,7 +169,7 @@ class Evaluator:
             reward lies outside environment.rewardRange.
         """
         with untouched():
-            returns, lengths, costs, cut = self._play(policy, stop, self._seeds)
+            returns, lengths, costs, cut, won = self._play(policy, stop, self._seeds)
         _check_finite(returns, at="" if step is None else f" at timestep {step}")
         report = EvaluationReport(
             step=step,
@@ -180,7 +182,13 @@ class Evaluator:
             cut=cut,
             costs=costs.reports(self._seeds, timesteps=int(lengths.sum())),
         )
-        return Evaluation(report, _played(returns, lengths, costs), score=report.mean, returns=returns)
+        return Evaluation(
+            report,
+            _played(returns, lengths, costs),
+            score=report.mean,
+            returns=returns,
+            success_rate=sum(won) / len(won) if won else None,
+        )
 
     def returns(self, policy: Policy, seeds: range, *, stop: Callable[[], bool] = lambda: False) -> np.ndarray:
         """Return the return of each episode that begins at one of these reset seeds, in their order.
@@ -222,7 +230,7 @@ class Evaluator:
 
         with untouched():
             try:
-                returns, lengths, costs, _ = self._play(
+                returns, lengths, costs, *_ = self._play(
                     Uniform(self._environments[0], seed), stop, range(first, first + RANDOM_EPISODES), begins, waits
                 )
             except _Unfinished:
@@ -272,8 +280,9 @@ class Evaluator:
         seeds: range,
         begins: Callable[[int], bool] = lambda _: True,
         waits: Callable[[int], bool] = lambda _: True,
-    ) -> tuple[np.ndarray, np.ndarray, Tally, int]:
-        """Return the returns, lengths and costs of the episodes with these reset seeds, and how many were cut.
+    ) -> tuple[np.ndarray, np.ndarray, Tally, int, list[float]]:
+        """Return the returns, lengths and costs of the episodes with these reset seeds, how many were cut, and 1 or 0
+        for each that says whether it was a success.
 
         Args:
             begins: Whether another episode may begin after so many timesteps in all; the first ones always do.
@@ -282,6 +291,7 @@ class Evaluator:
         """
         returns, lengths, steps, cut = [0.0] * len(seeds), [0] * len(seeds), 0, 0
         waiting, costs = iter(range(len(seeds))), Tally(self._constraints, len(seeds))
+        won: list[float] = []
         under_way: list[_UnderWay] = [
             self._start(e, episode, seeds) for e, episode in zip(self._environments, waiting, strict=False)
         ]
@@ -308,11 +318,14 @@ class Evaluator:
                 cut += endless
                 if not (terminated or truncated or endless):
                     going_on.append((environment, episode, numbers(observation, self._parts), state))
-                elif begins(steps) and (following := next(waiting, None)) is not None:
+                    continue
+                if not np.isnan(said := success(info)):
+                    won.append(said)
+                if begins(steps) and (following := next(waiting, None)) is not None:
                     going_on.append(self._start(environment, following, seeds))
                     begun += 1
             under_way = going_on
-        return np.asarray(returns[:begun]), np.asarray(lengths[:begun]), costs, cut
+        return np.asarray(returns[:begun]), np.asarray(lengths[:begun]), costs, cut, won
 
     def _start(self, environment: Environment, episode: int, seeds: range) -> _UnderWay:
         observation, _ = environment.reset(seed=seeds[episode])

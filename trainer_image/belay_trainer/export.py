@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 
 from belay_api.artifact import (
@@ -44,6 +43,7 @@ from belay_trainer.evaluate import Policy
 from belay_trainer.learners.learner import Learner
 from belay_trainer.masks import METHOD, arguments
 from belay_trainer.randomness import untouched
+from belay_trainer.threads import onnx_session
 
 ONNX, TORCHSCRIPT, CONFIG = ONNX_FILE, TORCHSCRIPT_FILE, "config.json"
 OPSET = 17
@@ -240,9 +240,7 @@ def loaded(folder: Path) -> dict[str, Network]:
 
 def load_onnx(path: Path) -> Network:
     """Return a network of arrays, which are brought to the dtypes of its inputs, on one thread."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = onnx_session(str(path))
     taken = [(one.name, ONNX_DTYPES[one.type]) for one in session.get_inputs()]
     answered = [one.name for one in session.get_outputs()]
 

@@ -64,7 +64,7 @@ class Source:
                     f"{self.field}: {name} of {self.title} is not where it should be: {error}."
                 ) from error
 
-        return until_reached(ask, stop=stop)
+        return until_reached(ask, what="the pod waits for the policy it was given", stop=stop)
 
 
 def reader(uri: str | None, folder: Path, *, field: str, logbook: LogbookStore | None) -> Read:

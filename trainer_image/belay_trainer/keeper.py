@@ -9,34 +9,45 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from belay_api.wire import CheckpointRef
 from belay_trainer import files
 from belay_trainer.errors import StoreRefused, StoreUnavailable
+from belay_trainer.patience import until_answered
 from belay_trainer.seal import Seal, Unsealed
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store
-
-T = TypeVar("T")
+from belay_trainer.waits import Waits
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+TASK = "checkpoints"  # of `Waits`
+WAITING, REFUSED = "checkpoints wait for the store", "checkpoints are kept only in this pod"
+READING = "the seed waits for its checkpoints in the store"
 log = logging.getLogger(__name__)
 
 
 class Keeper:
     """One seed's checkpoints."""
 
-    def __init__(self, folder: Path, store: Store, *, keep: int, seal: Seal | None = None) -> None:
-        """Args: seal: None: nothing is sealed, as in a pod without a key."""
+    def __init__(
+        self, folder: Path, store: Store, *, keep: int, seal: Seal | None = None, waits: Waits | None = None
+    ) -> None:
+        """Set up.
+
+        Args:
+            seal: None: nothing is sealed, as in a pod without a key.
+            waits: Where it stands that the store takes nothing; None: nobody asks.
+        """
         self._folder = folder
         self._store = store
         self._keep = keep
         self._seal = seal or Seal(None, index=0)
+        self._waits = waits or Waits()
         self._pending: CheckpointRef | None = None
+        self._in_doubt = False  # the store did not answer, and nothing is there yet that would ask it again
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._bring, name="checkpoints", daemon=True)
@@ -48,19 +59,30 @@ class Keeper:
         Args:
             patience_s: How long to wait for a store that does not answer before going on without it: the steps are
                 then computed again, which is slower and not wrong.
+        Raises: StoreRefused by a store that will never take a checkpoint, before hours are spent on one; Interrupted.
         """
         until = time.monotonic() + patience_s
+        asked = partial(
+            until_answered, what=READING, away=StoreUnavailable, stop=stop, first_wait_s=FIRST_WAIT_S, hangs=True
+        )
         here, there = files.list_checkpoints(self._folder), []
         try:
-            there = _answered(self._store.checkpoints, stop, until)
+            there = asked(self._store.checkpoints, patience_s=patience_s)
+            self._waits.begin(TASK, WAITING)
+            self._store.probe()
+            self._waits.end(TASK)
         except StoreUnavailable as error:
-            log.warning("going on without the store's checkpoints: %s", error)
+            log.warning("going on without a store that takes checkpoints: %s", error)
+            self._waits.tell(TASK, WAITING, error)
+            with self._changed:
+                self._in_doubt = True
+                self._changed.notify_all()
         # Of one step the copy here comes first; where it is torn, the store's may not be.
         copies = [(ref, partial(files.read_checkpoint, self._folder, ref)) for ref in here]
         copies += [(ref, partial(self._store.load, ref)) for ref in there]
         for ref, read in sorted(copies, key=lambda copy: copy[0].step, reverse=True):
             try:
-                sealed = _answered(read, stop, until)
+                sealed = asked(read, patience_s=until - time.monotonic())
             except (OSError, StoreUnavailable, StoreRefused) as error:
                 log.warning("checkpoint of timestep %d cannot be read and is skipped: %s", ref.step, error)
                 continue
@@ -103,22 +125,31 @@ class Keeper:
         wait = FIRST_WAIT_S
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._pending is not None or self._closed)
+                self._changed.wait_for(lambda: self._pending is not None or self._in_doubt or self._closed)
                 ref = self._pending
-                if self._closed or ref is None:
+                if self._closed:
                     return
+            self._waits.begin(TASK, WAITING)
             try:
-                self._bring_one(ref)
+                if ref is None:
+                    self._store.probe()
+                else:
+                    self._bring_one(ref)
             except StoreUnavailable as error:
-                log.warning("checkpoint of timestep %d waits for the store: %s", ref.step, error)
+                log.warning("checkpoints wait for the store: %s", error)
+                self._waits.tell(TASK, WAITING, error)
                 with self._changed:
                     self._changed.wait_for(lambda: self._closed, wait)
                 wait = min(2 * wait, LONGEST_WAIT_S)
                 continue
             except (StoreRefused, OSError) as error:
-                log.error("checkpoint of timestep %d is kept only in this pod: %s", ref.step, error)
+                log.error("checkpoints are kept only in this pod: %s", error)
+                self._waits.tell(TASK, REFUSED, error)
+            else:
+                self._waits.end(TASK)
             wait = FIRST_WAIT_S
             with self._changed:
+                self._in_doubt = False
                 if self._pending == ref:
                     self._pending = None
                 self._changed.notify_all()
@@ -131,16 +162,3 @@ class Keeper:
         self._store.save(ref, blob)
         for old in files.outlived(self._store.checkpoints(), step=ref.step, keep=self._keep):
             self._store.delete(old)
-
-
-def _answered(ask: Callable[[], T], stop: Stop, until: float) -> T:
-    """Return the store's answer, asking again `until` then. Raises: StoreUnavailable, StoreRefused."""
-    wait = FIRST_WAIT_S
-    while True:
-        try:
-            return ask()
-        except StoreUnavailable:
-            left = until - time.monotonic()
-            if left <= 0 or stop.wait(min(wait, left)):
-                raise
-            wait = min(2 * wait, LONGEST_WAIT_S)

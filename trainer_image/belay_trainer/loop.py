@@ -182,6 +182,8 @@ class Loop:
             "sample_efficiency": sum(self._returns) / len(self._returns),
             **of_costs(report.costs),
         }
+        if found.success_rate is not None:
+            self._evaluated["success_rate"] = found.success_rate
         self._history.evaluation(self.learner.timesteps, {"return": report.mean, **self._evaluated})
 
     def diagnose(self, length: Played | None = None) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from belay_api.spaces import array_space
 from belay_heads import Head, head_of
 from belay_heads.masked import allowed, first_without_choice
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, EnvironmentFailed, TrainerError
 
 METHOD, KEY = "action_masks", "action_mask"
 OUTPUTS = {
@@ -60,9 +60,14 @@ class Masking(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 
 def mask_of(environment: Environment, observation: Any, info: dict[str, Any]) -> Any:
-    """Return the mask of a task as the task has it; None: it has none."""
+    """Return the mask of a task as the task has it; None: it has none. Raises: EnvironmentFailed."""
     if environment.has_wrapper_attr(METHOD):
-        return environment.get_wrapper_attr(METHOD)()
+        try:
+            return environment.get_wrapper_attr(METHOD)()
+        except TrainerError:
+            raise  # of `Masking`, whose words say more than that a method failed
+        except Exception as error:
+            raise EnvironmentFailed(f"environment.id: {METHOD}() failed", error) from error
     if isinstance(observation, dict) and KEY in observation:
         return observation[KEY]
     return info.get(KEY)
@@ -109,6 +114,17 @@ def arguments(environments: Sequence[Environment]) -> dict[str, np.ndarray]:
     """Return what a policy is given beside observations: `action_masks` (environment, outputs), or nothing."""
     masks = [one.action_masks() for one in environments if isinstance(one, Masking)]
     return {METHOD: np.stack(masks)} if masks else {}
+
+
+def any_action(
+    environment: Environment, observation: Any, info: dict[str, Any], *, generator: np.random.Generator
+) -> Any:
+    """Return a random action, of those that the task allows where it says which: any other may be an error there."""
+    mask = mask_of(environment, observation, info)
+    if mask is None or array_space(environment.action_space).kind not in OUTPUTS:
+        return environment.action_space.sample()
+    head = masked_head(environment)
+    return uniform(head, row_of(mask, head.masks)[None], generator)[0]
 
 
 def uniform(head: Head, masks: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -29,6 +29,7 @@ METRICS = (
         "sample_efficiency",
         "Mean of `return` over all evaluations so far: the area under the learning curve, per timestep.",
     ),
+    Metric("success_rate", "Share of the episodes of an evaluation that ended with `is_success`, where they say so."),
     Metric("score", "What held-out episodes say of a checkpoint where nobody plays; see `chosenBy`."),
     Metric("collection/return", "Mean return of the latest episodes of collection, at most 100."),
     Metric("collection/length", "Mean length of these episodes, in timesteps."),

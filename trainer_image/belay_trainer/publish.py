@@ -11,9 +11,10 @@ from pathlib import Path
 from belay_api.gates import Validation
 from belay_api.training import ArtifactRef
 from belay_trainer.config import Run
-from belay_trainer.errors import Interrupted, StoreUnavailable
+from belay_trainer.errors import StoreUnavailable
 from belay_trainer.export import Evaluations, export
 from belay_trainer.measure import Measured
+from belay_trainer.patience import until_answered
 from belay_trainer.randomness import untouched
 from belay_trainer.served import read_artifact
 from belay_trainer.stop import Stop
@@ -22,7 +23,6 @@ from belay_trainer.train import Trained, shown
 from belay_trainer.validation.gates import run_gates, summary
 from belay_trainer.validation.report import Validated, documents, sentence
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 log = logging.getLogger(__name__)
 
 
@@ -79,15 +79,7 @@ def kept(what: str, keep: Callable[[], str], stop: Stop) -> str:
     """Return what `keep` returns, once the store answers.
 
     Args:
-        what: It is, for the log.
+        what: It is, for who is told that it waits.
     Raises: StoreRefused, Interrupted.
     """
-    wait = FIRST_WAIT_S
-    while True:
-        try:
-            return keep()
-        except StoreUnavailable as error:
-            log.warning("%s waits for the store, %.0f s: %s", what, wait, error)
-            if stop.wait(wait):
-                raise Interrupted(f"asked to stop while {what} waited for the store: {error}") from error
-            wait = min(2 * wait, LONGEST_WAIT_S)
+    return until_answered(keep, what=f"{what} waits for the store", away=StoreUnavailable, stop=stop, hangs=True)

@@ -7,6 +7,7 @@ import httpx
 from belay_api.environment import CostStatus
 from belay_api.outcomes import RandomReturn
 from belay_api.training import TrainingReport
+from belay_api.wire import RunProgress
 from belay_trainer import gpu
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted
@@ -32,7 +33,7 @@ def train_and_publish(
 ) -> TrainingReport:
     """Return the report of a seed that succeeded, in a pod. Raises: TrainerError for every other end."""
     store = open_store(run, pvc_dir=pvc_dir, logbook=logbook)
-    heartbeat = Heartbeat(logbook, run.config.namespace)
+    heartbeat = Heartbeat(logbook, run.config.namespace, waits=stop.waits, waiting=waiting_pod(run))
     initial = open_initial(run, initial_dir, logbook=logbook)
     trackers = chosen(run, work_dir / "tracking", identity=identity_of(run))
     history = History(trackers, budget=run.spec.budget.steps)
@@ -41,6 +42,13 @@ def train_and_publish(
         return train_in(run, work_dir=work_dir, store=store, heartbeat=heartbeat, stop=stop, **also)
     finally:
         history.close(tracking_patience_s(run, stop))
+
+
+def waiting_pod(run: Run) -> RunProgress:
+    """Return what is told of a seed whose pod waits before it begins."""
+    config, total = run.config, run.spec.budget.steps
+    place = {"index": run.index, "seed": run.seed, "attempt": config.attempt}
+    return RunProgress(job=config.job, uid=config.uid, **place, step=0, total=total)
 
 
 def tracking_patience_s(run: Run, stop: Stop) -> float:
@@ -63,7 +71,8 @@ def train_in(
     Raises: TrainerError for every other end.
     """
     seal = Seal(run.key, index=run.index)
-    keeper = Keeper(work_dir / "checkpoints", store, keep=run.spec.checkpoint.keep, seal=seal)
+    keep = run.spec.checkpoint.keep
+    keeper = Keeper(work_dir / "checkpoints", store, keep=keep, seal=seal, waits=stop.waits)
     try:
         trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop, history=history, initial=initial)
         weights = trained.learner.weights_sha256()

@@ -1,6 +1,7 @@
 """The pod was asked to go: one flag, set by the signal, asked wherever the trainer may stop or waits.
 
-Since it is asked in every phase and before every timestep, it also knows when the trainer was last seen at work.
+Since it is asked in every phase and before every timestep, it also knows when the trainer was last seen at work; and
+since whoever waits has it at hand, what is waited for stands beside it.
 """
 
 import os
@@ -8,6 +9,8 @@ import signal
 import threading
 import time
 from types import FrameType
+
+from belay_trainer.waits import Waits
 
 _LOOK_S = 0.2  # a signal does not cut a sleep short, so long waits are slept in parts
 
@@ -17,6 +20,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.last_looked = time.monotonic()
+        self.waits = Waits()
         self._asked = False
 
     @property

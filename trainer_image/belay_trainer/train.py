@@ -5,16 +5,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-
 from belay_api.findings import Finding
 from belay_api.outcomes import KnownOutcome
 from belay_api.wire import CheckpointRef
-from belay_trainer import checkpoint, environments, gpu, learners
+from belay_trainer import checkpoint, environments, gpu, learners, threads
 from belay_trainer.checkpoint import Checkpoint
 from belay_trainer.config import Run
 from belay_trainer.environments import Environment
-from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, TrainerError
+from belay_trainer.errors import BadConfiguration, Diverged, EnvironmentFailed, GivenUp, TrainerError, own_error
 from belay_trainer.evaluate import Chooser, Evaluator
 from belay_trainer.export import rehearse
 from belay_trainer.fetched import Source
@@ -27,8 +25,8 @@ from belay_trainer.loop import Best, Loop, Verdict
 from belay_trainer.offline.held_out import HeldOut
 from belay_trainer.randomness import untouched
 from belay_trainer.stop import Stop
-from belay_trainer.validation.gates import check_gates
-from belay_trainer.wrapping.info import check_keys
+from belay_trainer.validation.gates import check_gates, costs_of
+from belay_trainer.wrapping.info import check_keys, check_told
 
 PATIENCE_S = 60.0  # for the store's list of checkpoints, before a seed starts without it
 log = logging.getLogger(__name__)
@@ -51,7 +49,7 @@ class Trained:
 def build(run: Run) -> Learner:
     """Return the untrained learner. Raises: BadConfiguration."""
     runtime = run.spec.runtime
-    torch.set_num_threads(runtime.threads or 1)
+    threads.take(runtime)
     gpu.take(runtime, index=run.index)
     if run.spec.environment is None or run.spec.algorithm.chosen in learners.FROM_DATASET:
         learner = learners.build_from_dataset(run)
@@ -73,8 +71,11 @@ def build(run: Run) -> Learner:
 
 
 def _check_gates(run: Run, probe: Environment) -> None:
+    gates = run.spec.gates or ()
     with untouched():
-        check_gates(run.spec.gates or (), probe, run.spec.played_in)
+        check_gates(gates, probe, run.spec.played_in)
+        # A gate that is run tells this as NoData beside all others; here it would do so after hours of training.
+        check_told(probe, costs_of(gates))
 
 
 def train(
@@ -135,12 +136,12 @@ def train(
         try:
             try:
                 _run(loop)
-            except TrainerError:
-                raise
             except Exception as error:  # whatever an environment raises whose other half was in another process
-                if resume is None or not loop.untried:
+                ours = isinstance(error, TrainerError) and not isinstance(error, EnvironmentFailed)
+                if resume is None or not loop.untried or ours:
                     raise
-                log.warning("the environment of the checkpoint does not go on here (%s): new episodes begin", error)
+                why = own_error(error) or error
+                log.warning("the environment of the checkpoint does not go on here (%s): new episodes begin", why)
                 anew = replace(resume, state=resume.kept.read())  # the first one was trained on
                 loop = begin(build(run), anew, collection=None)
                 _run(loop)

@@ -1,9 +1,9 @@
 """Advantage actor-critic."""
 
-from belay_api.algorithms.common import OnPolicySettings, Weight
+from belay_api.algorithms.common import StateDependentNoiseSettings, Weight
 
 
-class A2CSettings(OnPolicySettings):
+class A2CSettings(StateDependentNoiseSettings):
     """Synchronous advantage actor-critic, on-policy, for discrete and continuous actions; unset: the preset's.
 
     All copies are stepped together and one update uses the experience of all: the A of A3C, its asynchrony, is left

@@ -77,6 +77,17 @@ class OnPolicySettings(LibrarySettings):
     """Weight of the entropy bonus."""
 
 
+class StateDependentNoiseSettings(OnPolicySettings):
+    """What algorithms have that can explore by noise that depends on what is seen."""
+
+    use_sde: bool | None = None
+    """Whether the noise of exploration is a function of what is seen, drawn anew now and then, instead of one draw a
+    timestep: generalised state-dependent exploration, for continuous actions. Its standard deviation, which follows
+    from what is seen as well, is served."""
+    sde_sample_freq: Steps | None = None
+    """Timesteps after which that function is drawn anew; unset: once for each `n_steps`."""
+
+
 class OffPolicySettings(LibrarySettings):
     """What algorithms have that learn from a buffer of past experience."""
 

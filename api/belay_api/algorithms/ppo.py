@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import Field
 
-from belay_api.algorithms.common import BatchSize, OnPolicySettings, Schedule
+from belay_api.algorithms.common import BatchSize, OnPolicySettings, Schedule, StateDependentNoiseSettings
 
 
-class PPOSettings(OnPolicySettings):
-    """Proximal policy optimisation, on-policy, for discrete and continuous actions; unset: the preset's."""
+class ClippedSettings(OnPolicySettings):
+    """What PPO and its kin have: no update moves the policy far."""
 
     batch_size: BatchSize | None = None
     """Samples per gradient step."""
@@ -18,3 +18,7 @@ class PPOSettings(OnPolicySettings):
     """How far one update may move the policy, at the first timestep."""
     clip_range_schedule: Schedule | None = None
     """`constant`, or `linear`: falling to 0 with the budget."""
+
+
+class PPOSettings(ClippedSettings, StateDependentNoiseSettings):
+    """Proximal policy optimisation, on-policy, for discrete and continuous actions; unset: the preset's."""

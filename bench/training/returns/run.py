@@ -4,10 +4,10 @@
 
 Each training is a training pod's whole life without a logbook: evaluations choose a checkpoint, and the return is
 measured again in 100 episodes that chose nothing. All of `load.yaml` takes hours of a core; what was trained is kept in
-`results.json` with the preset and the budget it had, and is not trained again until one of these changes.
+`results.jsonl`, a line each under a name that its preset and its budget are part of, and is not trained again.
 
-Runs inside the trainer's test image; started elsewhere it enters that image by itself. Does not show: other versions of
-the libraries than the image's, GPUs.
+Runs inside the trainer's image with simulators; started elsewhere it enters that image by itself. Does not show: other
+versions of the libraries than the image's, GPUs.
 """
 
 import argparse
@@ -28,8 +28,9 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 LOOKS = 20  # evaluations of a training
-RESULTS = HERE / "results.json"
-LAYERS = "examples/hidden-velocity"  # folder of the layers that `wrappers` names
+RESULTS = HERE / "results.jsonl"
+LAYERS = ("examples/hidden-velocity", "bench/training/returns")  # folders of the layers that `wrappers` names
+IMAGE = "belay-trainer-simulators"  # the trainer's, with MuJoCo
 
 
 def main() -> int:
@@ -38,12 +39,12 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], help="algorithms, or algorithm:task")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings side by side")
     options = parser.parse_args()
-    sys.path[:0] = [str(ROOT / room) for room in ("bench", "api", "trainer_image", LAYERS)]
+    sys.path[:0] = [str(ROOT / room) for room in ("bench", "api", "trainer_image", *LAYERS)]
     from inside import run_inside  # noqa: PLC0415  found only now
     from ranges import check  # noqa: PLC0415
 
     if find_spec("stable_baselines3") is None:
-        return run_inside([Path(__file__).resolve(), *sys.argv[1:]])
+        return run_inside([Path(__file__).resolve(), *sys.argv[1:]], image=IMAGE)
 
     load = yaml.safe_load((HERE / "load.yaml").read_text())
     wanted = [
@@ -64,7 +65,7 @@ def main() -> int:
 
 def train(wanted: list[tuple[str, str, dict[str, Any]]], load: dict[str, Any], *, jobs: int) -> dict[str, Any]:
     """Train every seed that is not known, and return all results by training, seed and what decides it."""
-    known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known = {line.pop("training"): line for line in map(json.loads, RESULTS.read_text().splitlines())}
     with ProcessPoolExecutor(max_workers=jobs) as pool:
         waiting = {}
         for algorithm, task, what in wanted:
@@ -73,9 +74,11 @@ def train(wanted: list[tuple[str, str, dict[str, Any]]], load: dict[str, Any], *
                 if name not in known:
                     waiting[pool.submit(one, algorithm, task, what, load, seed)] = name
         for number, done in enumerate(as_completed(waiting), 1):
-            known[waiting[done]] = done.result()
-            print(f"{number}/{len(waiting)} {waiting[done]}: {known[waiting[done]]['return']:.1f}", flush=True)
-            RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+            name, seen = waiting[done], done.result()
+            known[name] = seen
+            print(f"{number}/{len(waiting)} {name}: {seen['return']:.1f}", flush=True)
+            with RESULTS.open("a") as file:  # a line is written at once: two runs may add theirs
+                file.write(json.dumps({"training": name} | seen) + "\n")
     return known
 
 
@@ -83,11 +86,11 @@ def key(algorithm: str, task: str, what: dict[str, Any], load: dict[str, Any], s
     """Return what a training is known by: its preset is part of it, and the layers around its task."""
     from belay_api.algorithms import AlgorithmSpec  # noqa: PLC0415  what only the image has
     from belay_trainer.learners import LEARNERS  # noqa: PLC0415
-    from belay_trainer.presets.preset import Asked  # noqa: PLC0415
+    from belay_trainer.presets.preset import PresetContext  # noqa: PLC0415
 
     steps, layers = what["steps"], (what["wrappers"],) if "wrappers" in what else ()
     settings = AlgorithmSpec.model_validate({algorithm: {}}).settings
-    preset = LEARNERS[algorithm].settings(settings, Asked(environment=task, steps=steps))
+    preset = LEARNERS[algorithm].settings(settings, PresetContext(environment=task, steps=steps))
     said = repr((preset.copies, preset.scaled, sorted(preset.arguments.items()), load["evaluation"], *layers))
     return f"{algorithm}.{task}.{steps}.{seed}.{hashlib.sha256(_plain(said)).hexdigest()[:8]}"
 

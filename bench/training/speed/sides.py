@@ -21,7 +21,7 @@ from belay_trainer.keeper import Keeper
 from belay_trainer.learners import LEARNERS
 from belay_trainer.logbook import connect
 from belay_trainer.loop import Loop
-from belay_trainer.presets.preset import Asked, Model
+from belay_trainer.presets.preset import Model, PresetContext
 from belay_trainer.stop import Stop
 from belay_trainer.store import open_store
 from belay_trainer.train import build
@@ -93,7 +93,9 @@ def direct(run: Run, *, evaluated: bool = False) -> Times:
     torch.set_num_threads(1)
     spec = run.spec
     kind = LEARNERS[spec.algorithm.chosen]
-    chosen = kind.settings(spec.algorithm.settings, Asked(environment=spec.environment.id, steps=spec.budget.steps))
+    chosen = kind.settings(
+        spec.algorithm.settings, PresetContext(environment=spec.environment.id, steps=spec.budget.steps)
+    )
     tasks = make_vec_env(spec.environment.id, n_envs=chosen.copies, seed=run.seed)
     if chosen.scaled:
         scaled = chosen.scaled

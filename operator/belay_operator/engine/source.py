@@ -5,6 +5,7 @@ A fact is what a poller last learned, kept in the cache under (topic, namespace,
     progress     job      {index: belay_api.wire.RunProgressRecord}
     creation     Job      why its pods cannot be made, as text
     starting     Job      why its pods cannot start, as far as only Events tell it, as text
+    store        ''       belay_operator.waiting.StoreOutage, one for all that the logbook keeps anything of
     statistics   rollout  belay_operator.rollout.facts.StatisticsFact
     serving      policy   belay_operator.rollout.facts.ServingFact
 """

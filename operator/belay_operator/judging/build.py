@@ -61,6 +61,19 @@ def job(owner: Owner, question: Question, settings: Settings, labels: Mapping[st
     return owner.child(API_VERSION, KIND, job_name(owner, question), all_labels, spec=spec)
 
 
+def job_without_time(
+    owner: Owner, question: Question, settings: Settings, labels: Mapping[str, str], *, held: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the Job as it is, but that its time is up: so it ends its pods and makes no other. Hardly more may change.
+
+    Args:
+        held: Its spec.
+    """
+    spec = {**held, "activeDeadlineSeconds": 1}
+    all_labels = children.child_labels(labels, settings.labels)
+    return owner.child(API_VERSION, KIND, job_name(owner, question), all_labels, spec=spec)
+
+
 def _exits(action: str, code: int) -> dict[str, Any]:
     return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [code]}}
 
@@ -69,6 +82,7 @@ _POD_FAILURE_POLICY = {
     "rules": [
         _exits("FailJob", names.EXIT_BAD_CONFIG),  # first match wins: a refusal is none of a node that is drained
         _exits("Ignore", names.EXIT_INTERRUPTED),  # deleted by hand, say, which Kubernetes calls no disruption
+        # An eviction by the kubelet carries the same condition, and is counted by `standing`.
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     ]
 }

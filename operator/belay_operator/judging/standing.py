@@ -5,7 +5,7 @@ is answered stays answered, whatever becomes of its Job. One whose Job failed is
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from belay_api.conditions import Condition, ConditionStatus
@@ -49,6 +49,7 @@ class Standing:
     said: Said
     result: Judgement | None = None  # what came of this very question; None: nothing yet
     missing: bool = False  # its Job is to be made
+    give_up: bool = False  # its Job is to end, and does not know it
     recheck: timedelta | None = None  # look again after this long; None: only on events
 
     @property
@@ -66,9 +67,11 @@ def standing(asked: Asked, now: datetime) -> Standing:
         _last_word_on_its_way,
         _last_word_lost,
         _refused,
+        _evicted_too_often,
         _out_of_time,
         _failed,
         _waiting,
+        _store_unavailable,
     )
     return next((found for link in chain if (found := link(asked, now)) is not None), _judging(asked))
 
@@ -128,12 +131,24 @@ def _refused(asked: Asked, now: datetime) -> Standing | None:
     return _over(asked, PolicyReason.BAD_CONFIGURATION, message)
 
 
+def _evicted_too_often(asked: Asked, now: datetime) -> Standing | None:
+    """Recognise a Job that would make pods without end: it takes evictions by the kubelet for disruptions."""
+    most = asked.question.asked.retries
+    if asked.job.evictions <= most:
+        return None
+    message = (
+        f"{asked.job.title} failed: {_words(asked)}. Its pods were evicted more often than retries ({most}) allows. "
+        f"Give them more with runtime.resources. {_again(asked)}"
+    )
+    return replace(_over(asked, PolicyReason.JOB_FAILED, message), give_up=asked.job.end is None)
+
+
 def _out_of_time(asked: Asked, now: datetime) -> Standing | None:
     deadline = asked.question.asked.deadline
-    if asked.job.end is None or asked.job.end.reason != "DeadlineExceeded":
+    if asked.job.end is None or asked.job.end.reason != "DeadlineExceeded" or deadline is None:
         return None
-    limit = "The deadline" if deadline is None else f"deadline: {format_duration(deadline)}"
-    message = f"{limit} passed before {asked.job.title} was done. Give it more time. {_again(asked)}"
+    limit = format_duration(deadline)
+    message = f"deadline: {limit} passed before {asked.job.title} was done. Give it more time. {_again(asked)}"
     return _over(asked, PolicyReason.DEADLINE_EXCEEDED, message)
 
 
@@ -153,6 +168,13 @@ def _waiting(asked: Asked, now: datetime) -> Standing | None:
         return None
     reason = PolicyReason.UNSCHEDULABLE if found.without_room else PolicyReason.POD_START_FAILED
     return Standing(Said(_UNKNOWN, reason, found.message))
+
+
+def _store_unavailable(asked: Asked, now: datetime) -> Standing | None:
+    if asked.job.outage is None:
+        return None
+    message = f"{asked.job.outage.message} {asked.job.title} waits with what it needs from there, and with its report."
+    return Standing(Said(_UNKNOWN, PolicyReason.STORE_UNAVAILABLE, message))
 
 
 def _judging(asked: Asked) -> Standing:

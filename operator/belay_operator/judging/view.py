@@ -16,7 +16,7 @@ from belay_operator.judging.build import API_VERSION, KIND, job_name
 from belay_operator.judging.question import Question
 from belay_operator.pods import PodView, pod_view, shorten
 from belay_operator.trainer_pod import CONTAINER
-from belay_operator.waiting import cannot_start
+from belay_operator.waiting import StoreOutage, cannot_start
 
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -43,10 +43,13 @@ class JobView:
     end: JobEnd | None = None  # None: not yet
     started: bool = False  # a container of a pod of it has run
     report: JudgingReport | None = None  # the newest last word of a pod that can be read
+    evictions: int = 0  # of its pods by the kubelet, of which it counted none itself
+    spec: Mapping[str, Any] | None = None  # as it is, to be repeated with less time; None: it need not change
     failure: str | None = None  # why the last of its pods that failed did; None: none did, or they are gone
     cannot_be_made: str | None = None  # why it has no pod, in the words of its controller
     cannot_start: str | None = None  # why its pod cannot start, in the kubelet's words
     unschedulable: str | None = None  # why its pod has no place to run, in the scheduler's words
+    outage: StoreOutage | None = None  # of the built-in store, where its report is kept; None: it is well
 
     @property
     def title(self) -> str:
@@ -62,6 +65,8 @@ def view(owner: Owner, question: Question, reader: Reader) -> JobView:
         return JobView(name, exists=job is not None)
     held = map(pod_view, reader.owned("Pod", job["metadata"]["uid"]))
     pods = sorted(held, key=lambda pod: (pod.created_at, pod.name))
+    evictions = sum(pod.counts_only_here(CONTAINER) for pod in pods)
+    whole = reader.whole(KIND, owner.namespace, name) if evictions > question.asked.retries else None
     return JobView(
         name=name,
         exists=True,
@@ -71,10 +76,13 @@ def view(owner: Owner, question: Question, reader: Reader) -> JobView:
         end=_end(job.get("status") or {}),
         started=any(c.started_at is not None for pod in pods for c in pod.containers),
         report=next((said for pod in reversed(pods) if (said := _report(pod)) is not None), None),
+        evictions=evictions,
+        spec=whole and whole["spec"],
         failure=next((words for pod in reversed(pods) if (words := _failure(pod)) is not None), None),
         cannot_be_made=None if pods else reader.fact("creation", owner.namespace, name),
         cannot_start=cannot_start(pods, reader.fact("starting", owner.namespace, name)),
         unschedulable=next((pod.unschedulable for pod in pods if pod.unschedulable), None),
+        outage=reader.fact("store", "", ""),
     )
 
 
@@ -101,6 +109,8 @@ def _report(pod: PodView) -> JudgingReport | None:
 def _failure(pod: PodView) -> str | None:
     if pod.phase != "Failed":
         return None
+    if pod.evicted is not None:
+        return f"the kubelet evicted pod {pod.name}: {pod.evicted}"
     report, container = _report(pod), pod.container(CONTAINER)
     if report is not None and report.message:
         return shorten(report.message)

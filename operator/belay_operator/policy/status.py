@@ -214,7 +214,7 @@ def _complaint(observed: Observed, report: LoadReport) -> str:
 def _signature(proof: LoadReport | None) -> SignatureStatus | None:
     if proof is None or proof.observation is None or proof.action is None:
         return None
-    return SignatureStatus(observation=proof.observation, action=proof.action)
+    return SignatureStatus(observation=proof.observation, action=proof.action, state=proof.state)
 
 
 # --- Loaded and Ready: chains, read from top to bottom ----------------------------------------------------------------

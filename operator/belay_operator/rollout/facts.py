@@ -14,8 +14,8 @@ from belay_operator.rollout.histogram import Histogram
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """One outcome to ask the logbook about; metrics that share an outcome share the question."""
+class OutcomeQuery:
+    """One outcome to ask the logbook about; metrics that share an outcome share the query."""
 
     outcome: str
     window_s: float
@@ -61,7 +61,7 @@ class Reading:
     at: datetime | None  # when it was measured, or failed to be; None: it was never asked, and never will be
     counts: Counts | None = None  # requests of the candidate, for a limit; None: it measures episodes, or nothing yet
     windows: Statistics | None = None  # episodes of both sides, for a comparison; kept from before while it is down
-    question: Question | None = None  # that the windows answer; None: it measures no episodes
+    outcome_query: OutcomeQuery | None = None  # that the windows answer; None: it measures no episodes
     problem: str | None = None  # why the source does not answer now; None: it does
 
 

@@ -10,14 +10,18 @@ from datetime import datetime, timedelta
 
 from belay_api.clock import ClockStatus
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
+from belay_operator.training.evictions import hopeless
 from belay_operator.training.observed import Observed
 
 
 def seconds_left(spec: RLTrainingJobSpec, status: RLTrainingJobStatus) -> int | None:
     """Return what a stretch that begins now, or the one under way, may take in whole seconds; None: there is no limit.
 
-    At least 1: a Job that is given no time at all would have none to say that it has passed.
+    At least 1: a Job that is given no time at all would have none to say that it has passed. That is also what one gets
+    that cannot succeed any more and does not know it.
     """
+    if hopeless(spec, status):
+        return 1
     if spec.budget.deadline is None:
         return None
     used = timedelta(0) if status.clock is None else status.clock.used

@@ -174,6 +174,8 @@ def _events(observed: Observed, status: RLTrainingJobStatus, seen: Situation) ->
         return tuple(notes)
     if seen.reason == TrainingReason.BUDGET_SPENT:
         notes.append(Note(EventReason.BUDGET_SPENT, seen.message, warning=True))
+    if seen.reason == TrainingReason.STORE_UNAVAILABLE:
+        notes.append(Note(EventReason.STORE_UNAVAILABLE, seen.message, warning=True))
     if seen.phase == TrainingPhase.FAILED:
         notes.append(Note(EventReason.TRAINING_FAILED, seen.message, warning=True))
     if seen.phase == TrainingPhase.SUCCEEDED and observed.status.aggregate is None:

@@ -69,6 +69,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         initial_policy=_initial_policy(owner, spec, status, reader),
         policy_meant=_policy_meant(owner, spec, status, reader),
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
+        outage=reader.fact("store", "", "") if spec.storage.pvc is None else None,
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
     )
 

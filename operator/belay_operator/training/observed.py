@@ -14,6 +14,7 @@ from belay_api.wire import RunProgressRecord
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Ref, Settings
 from belay_operator.training.initial import PolicyView, pinned
+from belay_operator.waiting import StoreOutage
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class SeedView:
     end: SeedPhase | None = None  # Succeeded or Failed, once it will not be tried again; None: neither yet
     at_work: bool = False  # a pod trains it
     retries: int = 0  # restarts that counted
+    evictions: tuple[str, ...] = ()  # pods that the kubelet evicted, of which its workload counted none
     reports: tuple[TrainingReport, ...] = ()  # of its pods that have ended, oldest first
     report_elsewhere: str | None = None  # where the report of its success lies, if that cannot be read; None: it can
     obstacle: str | None = None  # why its newest pod cannot start, or has no place to run
@@ -128,6 +130,7 @@ class Observed:
     remover: RemoverView | None = None  # None: there is none
     search_job: Ref | None = None  # of a search that is over, once the job is over too; None: there is none
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
+    outage: StoreOutage | None = None  # of the built-in store; None: it is well, or the job keeps nothing there
     initial_policy: PolicyView | None = None  # that the seeds are to begin with; None: none, or it does not exist
     policy_meant: str | None = None  # where that does not exist: the RLPolicy with the name most like it; None: none
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
@@ -147,6 +150,15 @@ class Observed:
         """Return a seed's newest heartbeat; None: there is none of this attempt."""
         beat = self.progress.get(index)
         return beat if beat is not None and beat.search is None and self._is_ours(beat) else None
+
+    def obstacle(self, index: int) -> str | None:
+        """Return what the pod of an index says stands between it and its store; None: nothing, or there is no pod."""
+        beat, view = self.progress.get(index), self.workload.seed(index)
+        if beat is None or not view.at_work or not view.lives or not self._is_ours(beat):
+            return None
+        # A heartbeat of a pod that is gone says nothing of the next one, nor one of the search of a seed.
+        of_another = beat.at < view.lives[-1].began_at or (beat.search is not None) != self.searching
+        return None if of_another else beat.obstacle
 
     def search_heartbeats(self) -> list[SearchStatus]:
         """Return what pods of this attempt's search told last."""

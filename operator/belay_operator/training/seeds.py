@@ -6,12 +6,14 @@ recorded as succeeded is never asked again, and every other field only changes w
 
 from collections.abc import Sequence
 
-from belay_api.reasons import TrainingReason
+from belay_api.reasons import AttemptEnd, TrainingReason
 from belay_api.summary import measured
 from belay_api.training import SeedPhase, SeedStatus, TrainingReport
+from belay_operator.training.evictions import evictions, used_up
 from belay_operator.training.findings import seed_findings
 from belay_operator.training.observed import Observed, SeedView, WorkloadView
 
+_FAILURES = frozenset({AttemptEnd.FAILED, AttemptEnd.OUT_OF_MEMORY, AttemptEnd.EVICTED})  # after which a seed goes on
 _DIGITS = 3  # significant, of a rate: more would only be noise, and every change is a write
 
 
@@ -64,14 +66,17 @@ def _seed(observed: Observed, before: SeedStatus) -> SeedStatus:
     if published(before):
         return before
     view = observed.workload.seed(before.index)
-    seed = _with_heartbeat(observed, before.model_copy(update={"retries": max(before.retries, view.retries)}))
+    evicted = evictions(observed, before)
+    retries = max(before.retries, view.retries + evicted)
+    seed = _with_heartbeat(observed, before.model_copy(update={"retries": retries}))
     if (findings := seed_findings(observed, before.index)) is not None:
         seed = seed.model_copy(update={"findings": [one.reason for one in findings] or None})
     if view.success is not None:
         return _succeeded(seed, view.success)
-    phase = _phase(observed.workload, seed, view)
+    given_up = evicted > 0 and view.end is None and used_up(observed.spec, seed)
+    phase = SeedPhase.FAILED if given_up else _phase(observed.workload, seed, view)
     rate = None if phase == SeedPhase.STOPPED else seed.steps_per_second
-    return seed.model_copy(update={"phase": phase, "steps_per_second": rate, "message": _message(seed, view)})
+    return seed.model_copy(update={"phase": phase, "steps_per_second": rate, "message": _message(observed, seed, view)})
 
 
 def _succeeded(seed: SeedStatus, report: TrainingReport) -> SeedStatus:
@@ -122,9 +127,13 @@ def _phase(workload: WorkloadView, seed: SeedStatus, view: SeedView) -> SeedPhas
     return SeedPhase.RUNNING if view.at_work else SeedPhase.PENDING
 
 
-def _message(seed: SeedStatus, view: SeedView) -> str | None:
+def _message(observed: Observed, seed: SeedStatus, view: SeedView) -> str | None:
     """Why it cannot go on, else why the last pod that failed did; that word outlasts its pod."""
-    if words := view.report_elsewhere or view.obstacle or view.failure:
+    if words := view.report_elsewhere or view.obstacle or observed.obstacle(seed.index) or view.failure:
         return words
-    # Without a failure on record the old word was about a start that has come about since.
+    # Without a failure on record the old word was about a start that has come about since, or a store that is back.
+    failures = (one for one in observed.status.history or () if one.seed == seed.seed and one.reason in _FAILURES)
+    newest = max(failures, key=lambda one: one.started_at, default=None)
+    if newest is not None and newest.message is not None:
+        return newest.message
     return seed.message if seed.retries > 0 or seed.phase == SeedPhase.FAILED else None

@@ -12,11 +12,16 @@ from belay_api.reasons import TrainingReason
 from belay_api.training import Aggregate, BestSeed, RLTrainingJobStatus, SeedPhase, SeedStatus, TrainingPhase
 from belay_api.units import format_duration
 from belay_operator.engine.blocked import calls_invalid, words_about
+from belay_operator.training.evictions import hopeless
 from belay_operator.training.initial import waits_for
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import complete, published
 from belay_operator.waiting import obstacle
 
+_STORE_ADVICE = (
+    "Pods go on and keep what they have until the store takes it; it is lost only with them. It goes on by itself once "
+    "that is mended."
+)
 _NAMED = 3  # seeds whose failure is quoted in a message; status.seeds has all
 
 
@@ -56,6 +61,8 @@ def situation(observed: Observed, status: RLTrainingJobStatus, *, settled: bool)
         _budget_spent,
         _waits_for_policy,
         _edited,
+        _giving_up,
+        _store_unavailable,
         _searching if observed.searching else _training,
         _waiting,
         _between_pods,
@@ -116,7 +123,11 @@ def _failed(observed: Observed, status: RLTrainingJobStatus) -> Situation | None
     if end is None or end.reason == TrainingReason.SUCCEEDED:
         return None
     failed = [s for s in status.seeds if s.phase == SeedPhase.FAILED]
-    if end.reason == TrainingReason.DEADLINE_EXCEEDED and spec.budget.deadline is not None:
+    if (
+        end.reason == TrainingReason.DEADLINE_EXCEEDED
+        and spec.budget.deadline is not None
+        and not hopeless(spec, status)
+    ):
         done = sum(map(published, status.seeds))
         message = (
             f"spec.budget.deadline: {format_duration(spec.budget.deadline)} passed with {done} of {observed.required} "
@@ -155,9 +166,14 @@ def _search_failed(observed: Observed, status: RLTrainingJobStatus) -> Situation
     if end.reason == TrainingReason.BAD_CONFIGURATION:
         message = f"A pod of the search refused its configuration: {words}. Correct it in a job of another name."
         return Situation(TrainingPhase.FAILED, end.reason, message, stalled=True)
-    if end.reason == TrainingReason.DEADLINE_EXCEEDED and observed.spec.budget.deadline is not None:
+    spec = observed.spec
+    if (
+        end.reason == TrainingReason.DEADLINE_EXCEEDED
+        and spec.budget.deadline is not None
+        and not hopeless(spec, status)
+    ):
         message = (
-            f"spec.budget.deadline: {format_duration(observed.spec.budget.deadline)} passed before the search was "
+            f"spec.budget.deadline: {format_duration(spec.budget.deadline)} passed before the search was "
             "over. Nothing is trained. Create a job of another name with more time, or fewer search.trials."
         )
         return Situation(TrainingPhase.FAILED, end.reason, message, stalled=True)
@@ -256,6 +272,35 @@ def _edited(observed: Observed, status: RLTrainingJobStatus) -> Situation | None
         f"The spec was edited: {title} is made anew. Its pods save and go first; seeds go on from their checkpoints."
     )
     return Situation(TrainingPhase.PENDING, TrainingReason.PENDING, message)
+
+
+def _giving_up(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    """Recognise a Job that cannot succeed any more, and has not heard of it yet."""
+    if observed.workload.end is not None or not observed.workload.exists or not hopeless(observed.spec, status):
+        return None
+    title = observed.workload.title
+    message = f"The pods of {title} were evicted more often than failure.retriesPerSeed allows: it is ended."
+    phase = TrainingPhase.SEARCHING if observed.searching else TrainingPhase.RUNNING
+    return Situation(phase, TrainingReason.PENDING, message)
+
+
+def _store_unavailable(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
+    view = observed.workload
+    at_work = any(one.at_work for one in view.seeds.values())
+    if view.end is not None or not view.exists or (view.obstacle is not None and not at_work):
+        return None
+    told = next(((index, words) for index in sorted(view.seeds) if (words := observed.obstacle(index))), None)
+    if observed.outage is not None:
+        said = observed.outage.message
+    elif told is not None:
+        index, words = told
+        who = "A pod of the search" if observed.searching else f"Seed {observed.spec.seeds.first + index}"
+        said = f"{who}: {words}."
+    else:
+        return None
+    working = TrainingPhase.SEARCHING if observed.searching else TrainingPhase.RUNNING
+    phase = working if at_work else TrainingPhase.PENDING
+    return Situation(phase, TrainingReason.STORE_UNAVAILABLE, f"{said} {_STORE_ADVICE}")
 
 
 def _training(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:

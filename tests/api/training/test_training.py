@@ -348,6 +348,35 @@ def test_a_pod_that_is_deleted_by_hand_saves_and_costs_no_retry(kube: Kube, oper
     assert status(kube)["seeds"][0]["retries"] == 0
 
 
+def test_a_pod_that_the_kubelet_evicts_costs_a_retry_though_its_job_calls_that_a_disruption(
+    kube: Kube, operator: OperatorProcess
+) -> None:
+    """The Job controller would make the next pod for ever; here it does so twice."""
+    kube.apply(training(seeds={"count": 1}, failure={"retriesPerSeed": 1}))
+    for _ in range(2):
+        run(kube, 0)
+        _evict(kube, pods(kube, phase="Running")[0])
+    eventually(lambda: _ended(kube, "cartpole-a1"), what="the Job has ended", timeout_s=60)
+    eventually(lambda: status(kube).get("phase") == "Failed", what="the job has failed")
+    told = status(kube)
+    assert ready(kube)["reason"] == "TooFewSeeds"
+    assert "The node was low on resource: memory" in ready(kube)["message"]
+    assert [one["reason"] for one in told["history"] if one["reason"] == "Evicted"] == ["Evicted", "Evicted"]
+    assert "deadline" not in (kube.get("rltrainingjob", "cartpole") or {})["spec"]["budget"]
+    assert pods(kube) == pods(kube, phase="Running") == {}
+
+
+def _evict(kube: Kube, name: str) -> None:
+    """Play the kubelet of a node that is short of memory."""
+    words = "The node was low on resource: memory. Container trainer was using 3Gi, request is 1Gi"
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": words}
+    at = {"startedAt": "2026-05-04T10:00:00Z", "finishedAt": "2026-05-04T10:01:00Z"}
+    container = {"name": "trainer", "image": "x", "imageID": "x", "ready": False, "restartCount": 0}
+    state = {"terminated": {"exitCode": 137, "reason": "Error", **at}}
+    said = {"phase": "Failed", "reason": "Evicted", "message": words, "conditions": [condition]}
+    kube.patch_status("pod", name, {**said, "containerStatuses": [{**container, "state": state}]})
+
+
 def _ends(kube: Kube) -> dict[str, str]:
     return {one["pod"]: one["reason"] for one in status(kube).get("history", []) if "endedAt" in one}
 

@@ -1,5 +1,6 @@
 """The result over seeds, against values worked out another way."""
 
+import math
 import random
 import statistics
 
@@ -70,6 +71,16 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(seeds: int, lea
         low, high = interval(tuple(generator.gauss(100.0, 10.0) for _ in range(seeds)))
         hits += low <= 100.0 <= high
     assert hits / 250 >= least
+
+
+def test_spread_and_error_are_over_seeds() -> None:
+    result = aggregate([seed(index, one) for index, one in enumerate((2.0, 4.0, 9.0))])
+    assert result is not None
+    assert result.std == pytest.approx(math.sqrt(13.0)), "of a sample: squares over one less than their number"
+    assert result.stderr == pytest.approx(math.sqrt(13.0 / 3))
+    alone = aggregate([seed(0, 5.0)])
+    assert alone is not None
+    assert (alone.std, alone.stderr) == (None, None)
 
 
 @pytest.mark.parametrize("seeds", range(1, FEWEST_SEEDS))

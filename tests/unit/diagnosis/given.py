@@ -45,9 +45,10 @@ def played(mean: float, *, std: float = 10.0, episodes: int = 100) -> Played:
     return Played(episodes=episodes, mean=mean, std=std, min=mean - 2 * std, max=mean + 2 * std)
 
 
-def evaluations(*means: float, every: int = 3_000, std: float = 10.0) -> tuple[RunEvaluation, ...]:
+def evaluations(*means: float, every: int = 3_000, std: float = 10.0, episodes: int = 20) -> tuple[RunEvaluation, ...]:
     return tuple(
-        RunEvaluation(step=(number + 1) * every, mean=mean, std=std, episodes=20) for number, mean in enumerate(means)
+        RunEvaluation(step=(number + 1) * every, mean=mean, std=std, episodes=episodes)
+        for number, mean in enumerate(means)
     )
 
 

@@ -142,15 +142,15 @@ def test_a_goal_that_one_episode_of_twenty_reaches_is_seen_before_rewards_are_ca
     assert false <= most_by_chance(trainings, ALPHA)
 
 
-@pytest.mark.parametrize("spread", [10.0, 100.0])
-def test_a_policy_that_stays_as_it_is_does_not_relapse(spread: float) -> None:
-    """The best of its evaluations is lucky, and more so the more it varies."""
+@pytest.mark.parametrize(("spread", "size"), [(10.0, 20), (100.0, 20), (100.0, 1), (100.0, 2), (100.0, 5)])
+def test_a_policy_that_stays_as_it_is_does_not_relapse(spread: float, size: int) -> None:
+    """The best of its evaluations is lucky, and more so the more it varies and the fewer episodes it has."""
     rng, trainings = np.random.default_rng(13), 200
     false = 0
     for _ in range(trainings):
-        drawn = rng.normal(120, spread, (30, 20))
+        drawn = rng.normal(120, spread, (30, size))
         means, stds = drawn.mean(axis=1), drawn.std(axis=1)
-        told = with_spread(evaluations(*means), stds)
+        told = with_spread(evaluations(*means, episodes=size), stds)
         false += ever(lambda look, told=told: healthy(step=40_000, evaluations=told[: 6 + 2 * look]), relapsed)
     assert false <= most_by_chance(trainings, ALPHA)
 

@@ -13,7 +13,7 @@ import pytest
 from tests.unit.handler.artifacts import write
 from tests.unit.handler.web import Request, Response, serving
 
-from belay_api.artifact import MANIFEST, TRAINING_FILE, Imported, Manifest, verify_served
+from belay_api.artifact import MANIFEST, TRAINING_FILE, Imported, Manifest, RecurrentState, verify_served
 from belay_api.environment import MOST_CONSTRAINTS
 from belay_api.outcomes import KnownOutcome, Played
 from belay_api.policy import LoadReport
@@ -184,6 +184,15 @@ def test_an_imported_artifact_is_served_and_says_what_it_does_not_know(tmp_path:
     assert report.reason == "Verified"
     assert (report.imported, report.absent) == ("controller rules:steer", ["evaluation", "lineage", "outcomes"])
     assert LoadReport.model_validate_json(report.model_dump_json(by_alias=True, exclude_none=True)) == report
+
+
+def test_a_policy_that_remembers_says_what(tmp_path: Path) -> None:
+    written = write(tmp_path / "made", {"policy.onnx": b"x"})
+    remembers = written.model_copy(update={"state": RecurrentState(shape=[2, 1, 64])})
+    (tmp_path / "made" / MANIFEST).write_bytes(remembers.canonical())
+    report = fetch(VolumeStore(tmp_path / "made"), digest=remembers.digest(), target=tmp_path / "a")
+    assert report.state == "(2, 1, 64) float32"
+    assert str(RecurrentState(shape=[8])) == "(8,) float32"
 
 
 def test_a_proxy_of_the_environment_is_not_asked(

@@ -168,6 +168,40 @@ def test_a_pod_that_beats_before_it_takes_up_its_checkpoint_loses_nothing(traini
     assert training.newest()[0] == 60
 
 
+def test_what_a_pod_waits_for_is_news_at_the_same_step_and_costs_no_curve(training: Training) -> None:
+    def told() -> tuple[int, str | None, str | None]:
+        [item] = read_progress(training.connection, "id", "").items
+        return item.step, item.obstacle, read_progress(training.connection, "id", "").cursor
+
+    training.beat(50, life="a", best_return=1.0)
+    training.beat(100, life="a", best_return=2.0)
+    *_, before = told()
+    training.beat(100, life="a", best_return=2.0, obstacle="the disk is full")
+    step, words, cursor = told()
+    assert (step, words) == (100, "the disk is full")
+    assert cursor != before, "it wakes who waits for news"
+    training.beat(100, life="a", best_return=2.0, obstacle="the disk is full")
+    assert told()[2] == cursor
+    training.beat(100, life="a", best_return=2.0)
+    assert told()[:2] == (100, None)
+
+    # The next pod cannot reach its checkpoints, says so, and is killed while it waits.
+    training.beat(0, life=None, obstacle="no answer")
+    assert told()[:2] == (100, "no answer"), "how far the seed is stays known"
+    training.beat(60, life="c", resumed_from=50, best_return=3.0)
+    assert told()[:2] == (60, None)
+    assert training.curve() == [(50, 1.0), (60, 3.0)]
+
+
+def test_the_first_pod_of_a_seed_may_wait_before_it_begins(training: Training) -> None:
+    training.beat(0, life=None, obstacle="no answer")
+    [item] = read_progress(training.connection, "id", "").items
+    assert (item.step, item.obstacle) == (0, "no answer")
+    training.beat(0, life="a")
+    training.beat(10, life="a", best_return=1.0)
+    assert training.curve() == [(10, 1.0)]
+
+
 def test_a_trainer_that_does_not_tell_its_life_is_told_apart_by_where_it_resumed(training: Training) -> None:
     training.beat(40, life=None, best_return=1.0)
     training.beat(100, life=None, best_return=1.0)
@@ -214,6 +248,10 @@ def test_trainings_of_other_namespaces_and_metrics_nobody_told_of_are_not_found(
     with pytest.raises(NotFound, match="known: bestReturn, train/loss") as found:
         read_curves(training.connection, "ns", "u", "return", MOST)
     assert found.value.field == "metric"
+    with pytest.raises(
+        NotFound, match="this training has not told of it; the nearest is train/loss, known: bestReturn"
+    ):
+        read_curves(training.connection, "ns", "u", "train/los", MOST)
     for namespace, uid in (("other", "u"), ("ns", "another")):
         with pytest.raises(NotFound, match="has told anything") as found:
             read_curves(training.connection, namespace, uid, "bestReturn", MOST)

@@ -117,3 +117,16 @@ def test_an_upload_whose_last_step_the_disk_refused_can_be_finished(tmp_path: Pa
         database.close()
 
     asyncio.run(run())
+
+
+def test_a_logbook_that_can_record_nothing_says_so_to_who_asks(tmp_path: Path) -> None:
+    process = Process(tmp_path).start()
+    try:
+        assert httpx.get(f"{process.url}/v1/writable").status_code == 204
+        with files_end_at(process, 1):
+            refused = httpx.get(f"{process.url}/v1/writable")
+            assert refused.status_code == 503
+            assert "could not record" in refused.json()["error"]["message"]
+        assert httpx.get(f"{process.url}/v1/writable").status_code == 204
+    finally:
+        process.stop()

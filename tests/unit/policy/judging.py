@@ -11,14 +11,16 @@ from tests.world import World
 
 from belay_api import names
 from belay_api.policy import RLPolicySpec
+from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.judging import build, offline, validation
+from belay_operator.waiting import StoreOutage
 
 MADE = "2026-05-04T09:00:00Z"
 
 GIVEN = (
     *POLICY_GIVEN, "validationJob", "validationPods", "offlineJob", "offlinePods", "askedBefore", "creation",
-    "starting",
+    "starting", "outage",
 )  # fmt: skip
 
 Json = dict[str, Any]
@@ -69,6 +71,7 @@ def judging_pod(
     exit: int = 0,
     waiting: Mapping[str, Any] | None = None,
     unschedulable: str | None = None,
+    evicted: str | None = None,
 ) -> Json:
     """A pod of the Job; `report` is its last word, to which the question is added where it answers one."""
     state: Json = {"waiting": dict(waiting)} if waiting else {}
@@ -81,6 +84,12 @@ def judging_pod(
     conditions = []
     if unschedulable:
         conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unschedulable}]
+    ended: Json = {}
+    if evicted:  # for its node, which Kubernetes calls a disruption
+        conditions = [
+            {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": evicted}
+        ]
+        ended = {"reason": "Evicted", "message": evicted}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -92,6 +101,7 @@ def judging_pod(
             "ownerReferences": [{"kind": "Job", "name": "judge", "uid": f"uid-{kind}", "controller": True}],
         },
         "status": {
+            **ended,
             "phase": phase,
             "conditions": conditions,
             "containerStatuses": [{"name": "trainer", "state": state}],
@@ -110,6 +120,8 @@ def world_of(given: Mapping[str, Any]) -> World:
     """Return the world of a case: a policy as in `given.py`, and beside it Jobs and pods of what its spec asks."""
     rest = {key: value for key, value in given.items() if key in POLICY_GIVEN}
     made, spec = policy_world(rest), given["spec"]
+    if "outage" in given:
+        made.facts["store", "", ""] = StoreOutage(parse_instant(given["outage"]["since"]), given["outage"]["words"])
     for kind, short in (("validation", "validation"), ("offlineEvaluation", "offline")):
         if f"{short}Job" in given:
             job = made.put(judging_job(given.get("askedBefore", spec), kind, **given[f"{short}Job"]))

@@ -24,7 +24,7 @@ from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Plan, Ref
 from belay_operator.rollout import carried, route
-from belay_operator.rollout.analysis.queries import question
+from belay_operator.rollout.analysis.queries import outcome_query
 from belay_operator.rollout.facts import Reading, Scrape, ServingFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
 from belay_operator.rollout.observed import Observed, PolicyView
@@ -333,12 +333,14 @@ def _statistics(
             query=f"logbook {name}",
             at=now,
             windows=_answer(name, sides, start, now, given.get("late") or {}),
-            question=question(name, analysis),
+            outcome_query=outcome_query(name, analysis),
         )
         for name, sides in (given.get("statistics") or {}).items()
     }
     for name, problem in (given.get("problem") or {}).items():
-        outcomes[name] = Reading(query=f"logbook {name}", at=now, question=question(name, analysis), problem=problem)
+        outcomes[name] = Reading(
+            query=f"logbook {name}", at=now, outcome_query=outcome_query(name, analysis), problem=problem
+        )
     return StatisticsFact(status.candidate.policy, status.stable.policy, start, outcomes)
 
 

@@ -18,7 +18,7 @@ from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.engine.plan import Key
 from belay_operator.policy.build import DIGEST_ANNOTATION
-from belay_operator.rollout.analysis.queries import question
+from belay_operator.rollout.analysis.queries import outcome_query
 from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
 from belay_operator.rollout.observe import KIND, observe
@@ -213,7 +213,7 @@ class Stage:
             status.candidate.policy,
             status.stable.policy,
             status.analysis_started_at,
-            {outcome: Reading("asked", self.now, windows=answer, question=question(outcome, analysis))},
+            {outcome: Reading("asked", self.now, windows=answer, outcome_query=outcome_query(outcome, analysis))},
         )
 
     def later(self, **by: float) -> None:

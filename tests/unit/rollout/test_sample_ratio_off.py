@@ -9,7 +9,7 @@ from belay_api.conditions import Condition, get_condition
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.status import RolloutPhase
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
-from belay_operator.rollout.analysis.queries import question
+from belay_operator.rollout.analysis.queries import outcome_query
 from belay_operator.rollout.facts import Reading, StatisticsFact
 from belay_operator.rollout.observe import KIND
 
@@ -58,13 +58,13 @@ def episodes(stage: Stage, *windows: tuple[int, ...]) -> None:
         )
     ]
     answer = Statistics(outcome="return", at=stage.now, etag=f"{stage.now} {len(windows)}", versions=versions)
-    asked = question("return", AnalysisSpec.model_validate(stage.world.objects[ROLLOUT]["spec"]["analysis"]))
+    asked = outcome_query("return", AnalysisSpec.model_validate(stage.world.objects[ROLLOUT]["spec"]["analysis"]))
     assert status.analysis_started_at is not None
     stage.world.facts["statistics", "default", "cartpole"] = StatisticsFact(
         status.candidate.policy,
         status.stable.policy,
         status.analysis_started_at,
-        {"return": Reading("asked", stage.now, windows=answer, question=asked)},
+        {"return": Reading("asked", stage.now, windows=answer, outcome_query=asked)},
     )
 
 

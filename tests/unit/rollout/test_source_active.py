@@ -11,7 +11,7 @@ from tests.world import SETTINGS, belay_object
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.pollers import CachePollerContext
-from belay_operator.rollout.analysis.queries import questions
+from belay_operator.rollout.analysis.queries import outcome_queries
 from belay_operator.rollout.sources import serving
 from belay_operator.rollout.sources.active import Trials, trial_of
 from belay_operator.rollout.sources.logbook import polls_of
@@ -84,7 +84,7 @@ async def test_a_changed_analysis_is_read_anew() -> None:
     async with aiohttp.ClientSession() as http:
         context = Counted(cache, SETTINGS, http, NO_CLIENT, wake=lambda key: None, token_file=Path("none"))
         with context.changes("RLRollout") as changes:
-            trials = Trials(context, changes, questions)
+            trials = Trials(context, changes, outcome_queries)
             (first,) = trials.refresh()
             assert first.after is not None
             assert first.after.wanted
@@ -97,7 +97,7 @@ async def test_a_changed_analysis_is_read_anew() -> None:
 def test_the_anchor_is_asked_for_while_a_trial_needs_it() -> None:
     anchor = {"policy": "anchor", "digest": "x", "since": SINCE, "changedAt": SINCE}
     begun = {"analysisStartedAt": SINCE, "servedAnchor": anchor}
-    trial = trial_of(rollout(1, 1, **begun), questions)
+    trial = trial_of(rollout(1, 1, **begun), outcome_queries)
     assert trial is not None
     (poll,) = polls_of(trial)
     assert poll.query["versions"] == "candidate-1,stable-1,anchor"
@@ -106,6 +106,6 @@ def test_the_anchor_is_asked_for_while_a_trial_needs_it() -> None:
         "candidate-1",
         "stable-1",
     }
-    trial = trial_of(rollout(1, 1, **begun | {"servedAnchor": anchor | {"until": SINCE}}), questions)
+    trial = trial_of(rollout(1, 1, **begun | {"servedAnchor": anchor | {"until": SINCE}}), outcome_queries)
     (poll,) = polls_of(trial)
     assert poll.query["versions"] == "candidate-1,stable-1"

@@ -31,8 +31,8 @@ class Imports:
         self.caplog.clear()
         self.capsys.readouterr()
         code = main(["import", *map(str, arguments)])
-        self.printed = self.capsys.readouterr().out
-        self.told = self.caplog.text
+        captured = self.capsys.readouterr()
+        self.printed, self.told = captured.out, self.caplog.text + captured.err
         return code
 
     def artifact(self, *arguments: str | Path) -> tuple[Path, Manifest]:

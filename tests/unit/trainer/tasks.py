@@ -36,6 +36,19 @@ class Countdown(gymnasium.Env[np.ndarray, int]):
         return np.array([self.left, 1.0], np.float32)
 
 
+class Graded(Countdown):
+    """Calls an episode that began with four timesteps or more a success, at its end."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        begun = super().reset(seed=seed, options=options)
+        self.began = self.left
+        return begun
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        *stepped, info = super().step(action)
+        return *stepped, info | ({"is_success": self.began >= 4} if self.left == 0 else {})
+
+
 class Promising(Countdown):
     """Says between what its rewards lie, as environments of old did."""
 
@@ -78,10 +91,17 @@ class Wordy(Countdown):
 
 
 class Blind(Countdown):
-    """Shows what is not a number from the third timestep on."""
+    """Shows what is not a number when three timesteps are left: not in the episode of reset seed 0, which has one."""
 
     def _observation(self) -> np.ndarray:
-        return np.array([np.nan if self.left < 3 else self.left, 1.0], np.float32)
+        return np.array([np.nan if self.left == 3 else self.left, 1.0], np.float32)
+
+
+class Sightless(Countdown):
+    """Never shows a number."""
+
+    def _observation(self) -> np.ndarray:
+        return np.array([1.0, np.nan], np.float32)
 
 
 class Stuck(Countdown):
@@ -346,6 +366,18 @@ class Sides(gymnasium.Env[np.ndarray, int]):
         return np.array([self.first, 5.0], np.float32)
 
 
+class Restless(Sides):
+    """Its simulator is away at the fourth episode of a copy."""
+
+    begun = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        self.begun += 1
+        if self.begun == 4:
+            raise ConnectionError("no simulator answers")
+        return super().reset(seed=seed, options=options)
+
+
 class Aim(gymnasium.Env[np.ndarray, np.ndarray]):
     """Ten timesteps; pays what the action is, times the sign of the first number of the observation."""
 
@@ -375,6 +407,8 @@ for name, task, cap in (
     ("Misshapen", Misshapen, 50),
     ("Wordy", Wordy, 50),
     ("Blind", Blind, 50),
+    ("Sightless", Sightless, 50),
+    ("Graded", Graded, 50),
     ("Stuck", Stuck, 50),
     ("Rooms", Rooms, 50),
     ("Picture", Picture, 50),
@@ -397,6 +431,7 @@ for name, task, cap in (
     ("Cliff", Cliff, 50),
     ("Skilful", Skilful, None),
     ("Sides", Sides, 10),
+    ("Restless", Restless, 10),
     ("Aim", Aim, 10),
 ):
     gymnasium.register(id=f"{name}-v0", entry_point=task, max_episode_steps=cap)

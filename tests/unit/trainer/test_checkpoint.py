@@ -9,7 +9,7 @@ from trainer_support import StopAfter, make_config, task_for
 
 from belay_trainer import checkpoint, evaluate, loop
 from belay_trainer.config import Run
-from belay_trainer.errors import BadConfiguration, Interrupted
+from belay_trainer.errors import BadConfiguration, EnvironmentFailed, Interrupted
 from belay_trainer.evaluate import Evaluator
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
@@ -77,6 +77,7 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
         ({"algorithm": {"dqn": {"buffer_size": 700}}, "budget": {"steps": 2000}}, (1600,)),  # the buffer went round
         ({"algorithm": {"a2c": {}}, "environment": {"id": "Acrobot-v1"}}, (40,)),  # behind running statistics
         (CONTINUOUS | {"algorithm": {"a2c": {}}, "budget": {"steps": 800}}, (40,)),
+        (CONTINUOUS | {"algorithm": {"a2c": {"use_sde": False}}, "budget": {"steps": 800}}, (40,)),
         (CONTINUOUS | {"algorithm": {"sac": SMALL}}, (420,)),  # whose temperature is learned
         (CONTINUOUS | {"algorithm": {"sac": SMALL | {"ent_coef": 0.1}}}, (420,)),
         (CONTINUOUS | {"algorithm": {"td3": SMALL}}, (420,)),
@@ -204,7 +205,7 @@ def test_an_environment_that_does_not_outlive_its_process_costs_its_episodes_onl
 
 
 def test_an_environment_that_fails_later_is_no_fault_of_the_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="out of fuel"):
+    with pytest.raises(EnvironmentFailed, match="failed in timestep .* RuntimeError: out of fuel"):
         _train(tmp_path, environment={"id": "tasks:Thirsty-v0"})
 
 

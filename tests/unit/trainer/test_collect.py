@@ -20,7 +20,7 @@ from belay_trainer.__main__ import main
 from belay_trainer.collecting.collect import Collected, collect
 from belay_trainer.collecting.collection import CollectionSpec
 from belay_trainer.collecting.play import play
-from belay_trainer.collecting.policies import Uniform, player_of
+from belay_trainer.collecting.policies import Uniform, behaviour_of
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import Evaluations, export
@@ -83,10 +83,10 @@ def test_a_propensity_is_how_often_an_action_is_taken(countdown: Path) -> None:
     environment, generator, count = environments.maker(spec.environment)(), np.random.default_rng(0), 4000
     observation = environment.reset(seed=3)[0]
     for place, one in enumerate(spec.policies):
-        player = player_of(one, environment, field="policies")
-        likely = [player.propensity(observation, action) for action in range(2)]
+        behaviour = behaviour_of(one, environment, field="policies")
+        likely = [behaviour.propensity(observation, action) for action in range(2)]
         assert sum(likely) == pytest.approx(1)
-        taken = np.bincount([player.act(observation, generator) for _ in range(count)], minlength=2) / count
+        taken = np.bincount([behaviour.act(observation, generator) for _ in range(count)], minlength=2) / count
         assert abs(taken[0] - likely[0]) < 4 * np.sqrt(likely[0] * likely[1] / count), place
         assert min(likely) > 0
 
@@ -94,8 +94,8 @@ def test_a_propensity_is_how_often_an_action_is_taken(countdown: Path) -> None:
 def test_policies_play_by_their_weights() -> None:
     spec = _spec({"policy": "random"}, {"policy": "layered_tasks:always", "weight": 3})
     environment = environments.maker(spec.environment)()
-    players = [player_of(one, environment, field="policies") for one in spec.policies]
-    played = [play(number, spec, players, environment) for number in range(1000)]
+    behaviours = [behaviour_of(one, environment, field="policies") for one in spec.policies]
+    played = [play(number, spec, behaviours, environment) for number in range(1000)]
     share = np.mean([one.policy == "random" for one in played])
     assert abs(share - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 1000)
     assert len({one.seed for one in played}) == 1000
@@ -104,9 +104,9 @@ def test_policies_play_by_their_weights() -> None:
 
 def test_uniform_actions_of_a_box_have_a_density(pendulum: Path) -> None:
     environment = environments.maker(_spec({"policy": "random"}, environment={"id": "Pendulum-v1"}).environment)()
-    player = player_of(_spec({"policy": "random"}).policies[0], environment, field="policies")
-    assert player.propensity(None, None) == 0.25
-    drawn = np.array([player.act(None, np.random.default_rng(seed))[0] for seed in range(400)])
+    behaviour = behaviour_of(_spec({"policy": "random"}).policies[0], environment, field="policies")
+    assert behaviour.propensity(None, None) == 0.25
+    drawn = np.array([behaviour.act(None, np.random.default_rng(seed))[0] for seed in range(400)])
     assert drawn.dtype == np.float32
     assert np.abs(np.sort(drawn) / 4 + 0.5 - (np.arange(400) + 0.5) / 400).max() < 0.11  # one in 10,000 by chance
 
@@ -267,7 +267,8 @@ def test_a_policy_judged_by_its_own_log_is_worth_what_it_returned(
             lambda it: it["policies"].append({"policy": "layered_tasks:height"}),
             "layered_tasks:height fails: IndexError",
         ),
-        (lambda it: it["policies"].append({"policy": "nowhere"}), "policy nowhere: there is no manifest.json"),
+        (lambda it: it["policies"].append({"policy": "nowhere"}), r"policies\[1\].policy: nowhere is no folder of an"),
+        (lambda it: it["policies"].append({"policy": "Randm"}), r"policies\[1\].policy: Randm is .*mean random\?"),
         (lambda it: it["policies"][0].update(actions="greedy"), "actions is for artifacts"),
         (lambda it: it["environment"].update(id="Pendulum-v1", constraints=[]), "epsilon: actions are Box"),
         (lambda it: it["environment"]["constraints"].append({"name": "x", "info": "coast"}), "did you mean 'cost'"),
@@ -295,6 +296,32 @@ def test_bad_input_is_told(
     assert not (tmp_path / "log.parquet").exists()
 
 
+def test_what_an_environment_raises_is_told_with_its_place_and_its_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = _spec({"policy": "random"}, environment={"id": "tasks:Thirsty-v0"}, episodes=99, seed=7)
+    (tmp_path / "log.yaml").write_text(yaml.safe_dump(spec.dump()))
+    flags = ["collect", "--config", str(tmp_path / "log.yaml"), "--out", str(tmp_path / "log.parquet")]
+    assert main(flags) == 1
+    told = capsys.readouterr().err
+    found = re.match(
+        r"belay-trainer collect: episode (\d+): environment.id 'tasks:Thirsty-v0': step\([01]\) failed in timestep "
+        r"(\d+) of the episode of reset seed (\d+): RuntimeError: out of fuel\. Its traceback says where to mend the "
+        r"environment\.\nTraceback ",
+        told,
+    )
+    assert found, told
+    assert 'raise RuntimeError("out of fuel")' in told
+    number, timestep, seed = map(int, found.groups())
+    spec = _spec({"policy": "random"}, environment={"id": "CartPole-v1"}, episodes=99, seed=7)
+    environment = environments.maker(spec.environment)()
+    behaviours = [behaviour_of(spec.policies[0], environment, field="policies[0]")]
+    before = [play(one, spec, behaviours, environment) for one in range(number + 1)]
+    assert before[-1].seed == seed
+    assert sum(episode.length for episode in before[:-1]) + timestep == 700, "what its fuel lasts for"
+    assert main(flags) == 1, "the machine may have been at fault, and is asked again"
+
+
 def test_a_place_that_cannot_be_written_is_told_in_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -309,7 +336,7 @@ def test_an_artifact_of_another_task_is_refused(countdown: Path) -> None:
     spec = _spec({"policy": str(countdown)}, environment={"id": "CartPole-v1"})
     environment = environments.maker(spec.environment)()
     with pytest.raises(BadConfiguration, match=r"observations of .* are Box\(2,\).*of the environment Box\(4,\)"):
-        player_of(spec.policies[0], environment, field="policies[0]")
+        behaviour_of(spec.policies[0], environment, field="policies[0]")
 
 
 def test_a_box_without_a_uniform_density_is_refused_before_anything_is_played() -> None:

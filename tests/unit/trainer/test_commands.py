@@ -1,5 +1,6 @@
 """The command line: which command runs, and what a wrong one is told."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,24 @@ def test_a_bad_file_is_refused_before_anything_slow_is_imported(tmp_path: Path):
     assert found.returncode == 3
     assert "spec.budget.stpes is no field: did you mean steps?" in found.stderr
     assert found.stdout.split() == ["slow:"]
+
+
+COUNT = """
+import os, sys
+from belay_trainer.__main__ import main
+print("read:", *{"numpy", "torch"} & sys.modules.keys())
+main(["verify", "nowhere"])
+import torch
+print(os.environ["OMP_NUM_THREADS"], torch.get_num_threads())
+"""
+
+
+@pytest.mark.parametrize(("variable", "threads"), [(None, "1"), ("2", "2")])
+def test_a_command_computes_with_one_thread_unless_somebody_says_otherwise(variable: str | None, threads: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    if variable is not None:
+        environment["OMP_NUM_THREADS"] = variable
+    found = subprocess.run(
+        [sys.executable, "-c", COUNT], env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert found == ["read:", f"{threads} {threads}"], "BLAS reads the variable when NumPy is imported"

@@ -109,6 +109,14 @@ def test_a_name_that_the_environment_does_not_tell_is_refused(task: EnvironmentS
         build(Run(make_config(environment=task.dump()), index=0, seed=0))
 
 
+def test_the_names_are_looked_for_among_actions_that_are_allowed() -> None:
+    task = EnvironmentSpec.model_validate(
+        {"id": "panels:Panel-v0", "kwargs": {"masks": "method"}, "constraints": [HEAT]}
+    )
+    with pytest.raises(BadConfiguration, match="told no 'cost'"):
+        build(Run(make_config(environment=task.dump(), algorithm={"maskablePPO": {}}), index=0, seed=0))
+
+
 def test_a_cost_that_is_no_number_is_told() -> None:
     with pytest.raises(BadConfiguration, match=r"constraints, heat: info\['cost'\] is nan"):
         _evaluator(_task(HEAT, id="Unnumbered"))(Always(1), step=0)

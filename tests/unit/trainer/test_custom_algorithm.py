@@ -13,7 +13,7 @@ from trainer_support import ROOT, StopAfter, make_config
 from belay_api.artifact import TRAINING_FILE, verify
 from belay_api.training import TrainingReport
 from belay_trainer.config import Run
-from belay_trainer.errors import AlgorithmFailed, BadConfiguration, Diverged, Interrupted
+from belay_trainer.errors import AlgorithmFailed, BadConfiguration, Diverged, EnvironmentFailed, Interrupted
 from belay_trainer.evaluate import Evaluator
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.runtime import importable
@@ -199,7 +199,7 @@ def test_what_an_environment_raises_is_no_fault_of_the_algorithm(code: Callable[
          "        self.steps += 1\n        if self.steps > 3: raise OSError('no simulator')\n"
          "        return super().step(action)\n"
          "import gymnasium\ngymnasium.register(id='Broken-v0', entry_point=Broken)")  # fmt: skip
-    with pytest.raises(OSError, match="no simulator"):
+    with pytest.raises(EnvironmentFailed, match=r"step.0. failed in timestep \d+ of .*: OSError: no simulator"):
         train(run_of({"entrypoint": "mine:Base"}, environment={"id": "mine:Broken-v0"}), tmp_path)
 
 

@@ -1,5 +1,6 @@
 """Files of logged episodes: what is read, what is refused and in which words, and parts that share nothing."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from arro3.core import Array, DataType
 from dataset_files import columns, lists, minari, parquet
 
 from belay_api.spaces import BoxSpace, DiscreteSpace, Space
-from belay_trainer.datasets import Dataset, read, split
+from belay_trainer.datasets import Dataset, read, sha256_of, split
 from belay_trainer.datasets.columns import COLUMNS
 from belay_trainer.datasets.fit import fitted
 from belay_trainer.errors import BadConfiguration
@@ -254,6 +255,18 @@ def test_hdf5_of_another_layout(tmp_path: Path) -> None:
     (tmp_path / "text.h5").write_text("hello")
     with pytest.raises(BadConfiguration, match="no HDF5 file, or a torn one"):
         read(tmp_path / "text.h5")
+
+
+def test_a_digest_is_of_all_that_a_file_or_a_folder_holds(tmp_path: Path) -> None:
+    file, folder = tmp_path / "log.parquet", tmp_path / "log"
+    file.write_bytes(b"an episode")
+    assert sha256_of(file) == hashlib.sha256(b"an episode").hexdigest(), "as sha256sum prints it"
+    found = set()
+    for name, content in (("a", b"1"), ("a", b"2"), ("deeper/b", b"1"), ("a", b"1")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+        found.add(sha256_of(folder))
+    assert len(found) == 4, "each is another dataset"
 
 
 def test_the_reference_page_has_every_column() -> None:

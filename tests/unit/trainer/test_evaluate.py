@@ -43,6 +43,11 @@ def test_every_held_out_seed_is_played_once(episodes: int) -> None:
     assert (report.std, report.episodes, report.first_seed, report.step) == (np.std(wanted), episodes, 3, 10)
 
 
+def test_a_success_is_what_the_environment_calls_so() -> None:
+    assert _evaluator("Graded", 40)(Always(1), step=0).success_rate == 22 / 40, "4 of 7, and 2 of the last 5"
+    assert _evaluator("Countdown", 40)(Always(1), step=0).success_rate is None
+
+
 @pytest.mark.parametrize(("asked", "made"), [({}, 16), ({"count": 3}, 3), ({"count": 100}, 40)])
 def test_as_many_copies_are_played_side_by_side_as_asked_for(asked: dict[str, int], made: int) -> None:
     spec = EvaluationSpec.model_validate({"episodes": 40, "finalEpisodes": 40, "vector": asked})

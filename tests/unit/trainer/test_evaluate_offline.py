@@ -1,6 +1,7 @@
 """`belay-trainer evaluate-offline`: a real artifact, real files, and what each exit code is for."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -91,6 +92,15 @@ def test_judged(softmax: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "report.png" in (tmp_path / "out/report.md").read_text()
     assert "report.png" in (tmp_path / "out/report.html").read_text()
     assert "The policy returns" in capsys.readouterr().out
+
+
+def test_a_policy_answers_on_the_thread_that_asks_it(softmax: Path) -> None:
+    first = ArtifactPolicy(read_artifact(softmax), greedy=False)  # onnxruntime keeps a thread of its own from here on
+    before = len(os.listdir("/proc/self/task"))
+    second = ArtifactPolicy(read_artifact(softmax), greedy=False)
+    for policy in (first, second):
+        policy.probabilities(np.zeros((20_000, 2), np.float32))
+    assert len(os.listdir("/proc/self/task")) == before
 
 
 def test_a_policy_is_greedy_unless_it_is_said_otherwise(softmax: Path, tmp_path: Path) -> None:

@@ -43,8 +43,11 @@ TASKS = {
 }
 
 
-def _run(algorithm: str = "ppo", environment: str = "CartPole-v1", **spec: Any) -> Run:
-    return Run(make_config(algorithm={algorithm: {}}, environment={"id": environment}, **spec), index=0, seed=3)
+def _run(
+    algorithm: str = "ppo", environment: str = "CartPole-v1", settings: dict[str, Any] | None = None, **spec: Any
+) -> Run:
+    asked = {algorithm: settings or {}}
+    return Run(make_config(algorithm=asked, environment={"id": environment}, **spec), index=0, seed=3)
 
 
 def _export(run: Run, folder: Path) -> tuple[Learner, Manifest]:
@@ -132,8 +135,10 @@ def test_the_manifest_covers_every_byte(tmp_path: Path) -> None:
 
 
 def test_the_artifact_says_what_was_asked_for(tmp_path: Path) -> None:
-    _export(_run(budget={"steps": 4321}), tmp_path)
+    described = {"description": "holds the pole", "tags": {"team": "control"}}
+    _export(_run(budget={"steps": 4321}, **described), tmp_path)
     said = json.loads((tmp_path / "config.json").read_bytes())
+    assert described.items() <= said.items()
     assert (said["budget"], said["algorithm"]) == ({"steps": 4321}, {"ppo": {}})
 
 

@@ -87,6 +87,13 @@ def test_a_gate_that_cannot_be_measured_is_told_before_the_first_timestep() -> N
         build(run)
 
 
+def test_a_cost_that_the_environment_does_not_tell_is_told_before_the_first_timestep() -> None:
+    gates = [{"constraints": {"costs": ["cost", "weer"], "maxRate": "5%"}}]
+    config = make_config(**{**SHORT, "environment": {"id": "layered_tasks:Heater-v0"}}, gates=gates)
+    with pytest.raises(BadConfiguration, match=r"gates: constraints: costs\[1\]: .* no 'weer' .*did you mean 'wear'"):
+        build(Run(config, index=0, seed=0))
+
+
 def test_the_longest_validation_fits_into_a_report() -> None:
     failure = {"gate": "g" * 63, "verdict": "Fail", "measured": 1.2e-300, "limit": -1.2e300, "message": "ü" * 300}
     validation = {"passed": False, "gates": 16, "failure": failure, "report": "store://sha256/" + "0" * 64}

@@ -17,6 +17,7 @@ from trainer_support import StopAfter, make_config, task_for
 from belay_api.wire import RunProgress
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted
+from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.history import CLOSE_S, ROWS, History
 from belay_trainer.keeper import Keeper
 from belay_trainer.learners import LEARNERS
@@ -211,6 +212,17 @@ def test_parts_of_a_range_are_counted_as_the_environment_takes_them() -> None:
     assert of_actions(np.array([[np.nan, 0.0]]), box) == {}
     assert of_actions(np.zeros((3, 1)), spaces.Box(-np.inf, np.inf, (1,))) == {}
     assert of_actions(np.zeros((3, 1)), spaces.Discrete(1000)) == {}
+
+
+def test_the_curves_have_the_success_rate_of_evaluations(tmp_path: Path) -> None:
+    spec = {"environment": {"id": "tasks:Graded-v0"}, "algorithm": {"ppo": {"n_steps": 32}}, "budget": {"steps": 64}}
+    run = Run(make_config(**spec, evaluation={"every": 64, "episodes": 7}), 0, 0)
+    keeper = Keeper(tmp_path / "here", FolderStore(tmp_path, claim="c", seed="u/0"), keep=2)
+    history = History([JsonLines(tmp_path / "curves")], budget=64)
+    train(run, keeper=keeper, heartbeat=Heartbeat(None, "demo"), stop=Stop(), history=history, beside_random=False)
+    keeper.close()
+    told = [row.metrics["success_rate"] for row in read_rows(tmp_path / "curves") if "success_rate" in row.metrics]
+    assert told == [4 / 7]
 
 
 @pytest.mark.parametrize(

@@ -67,9 +67,13 @@ def test_into_a_claim(imports: Imports, tmp_path: Path) -> None:
     assert fetch(store, digest=artifact.digest, target=tmp_path / "pod").reason == "Verified"
 
 
-def test_a_store_that_is_away_is_worth_another_try(imports: Imports) -> None:
-    assert imports.run(*RULE, *CARTPOLE, "--store", "http://127.0.0.1:9") == 1
+def test_a_store_that_is_away_is_told_before_anything_is_imported(imports: Imports) -> None:
+    missing = ("no-such-module:rule", *RULE[1:])  # it is not even looked for
+    assert imports.run(*missing, *CARTPOLE, "--store", "http://127.0.0.1:9") == 1
+    assert "--store http://127.0.0.1:9: " in imports.told
     assert "ConnectError" in imports.told
+    assert imports.run(*missing, *CARTPOLE, "--store", "http://127.0.0.1:9", "--token-file", "toke") == 3
+    assert "--token-file toke: there is no such file" in imports.told
     assert imports.printed == ""
 
 

@@ -25,12 +25,19 @@ from belay_handler.networks import load_network
 SMALL = {"policy_kwargs": {"net_arch": [16]}}
 ROUNDS = SMALL | {"n_steps": 64, "batch_size": 32, "n_epochs": 2}
 BUFFERED = SMALL | {"learning_starts": 32}
+PRESSED = {"net_arch": [16], "squash_output": True}
 APART = {"net_arch": [16], "share_features_extractor": False}
 CASES: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "ppo": ("PPO", "CartPole-v1", ROUNDS, "logits"),
     "ppo, continuous": ("PPO", "Pendulum-v1", ROUNDS, "gaussian"),
     "ppo, features apart": ("PPO", "CartPole-v1", ROUNDS | {"policy_kwargs": APART}, "logits"),
-    "ppo, noise by state": ("PPO", "Pendulum-v1", ROUNDS | {"use_sde": True}, "mean"),
+    "ppo, noise by state": ("PPO", "Pendulum-v1", ROUNDS | {"use_sde": True}, "gaussian"),
+    "ppo, noise by state between bounds": (
+        "PPO",
+        "Pendulum-v1",
+        ROUNDS | {"use_sde": True, "policy_kwargs": PRESSED},
+        "mean",
+    ),
     "ppo, schedules": ("PPO", "CartPole-v1", ROUNDS | {"learning_rate": lambda left: left * 1e-3}, "logits"),
     "a2c": ("A2C", "Acrobot-v1", SMALL, "logits"),
     "dqn": ("DQN", "CartPole-v1", BUFFERED, "q-values"),
@@ -118,7 +125,7 @@ def test_a_policy_under_masks_is_measured_under_them(imports: Imports, tmp_path:
     assert (folder / TRAINING_FILE).exists()
 
 
-@pytest.mark.parametrize(("action", "sde", "output"), [("choice", False, "logits"), ("number", True, "mean")])
+@pytest.mark.parametrize(("action", "sde", "output"), [("choice", False, "logits"), ("number", True, "gaussian")])
 def test_one_that_remembers_brings_its_memory(
     imports: Imports, tmp_path: Path, action: str, sde: bool, output: str
 ) -> None:

@@ -154,6 +154,7 @@ class StopAtCheckpoint(Stop):
     """Asked to go once there is a checkpoint."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__()
         self.folder = folder
 
     @property

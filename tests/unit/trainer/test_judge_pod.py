@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import torch
 from dataset_files import dataset_columns, parquet
 from linear_policies import TWO, artifact
 from test_evaluate_offline import EPISODES, TARGET, sides, worth
@@ -159,10 +160,13 @@ def test_a_log_is_asked_and_the_answer_holds_the_true_return(
 ) -> None:
     log = parquet(tmp_path / "log.parquet", dataset_columns(sides(1)))
     asked = {"dataset": {"path": str(log)}, "actions": "sampled", "maxRegression": "5%", "minEffectiveSamples": 200}
+    asked["runtime"] = {"threads": 2}
     said = config(policy, published(policy, logbook, tmp_path), offlineEvaluation=asked)
     code, report = judge(tmp_path, said, f"--logbook-url={logbook.url}")
     found = report.offline_evaluation
     assert (code, report.outcome) == (0, "Judged")
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)  # of all that is tested after this
     assert found is not None
     assert found.return_ is not None
     assert found.reports is not None

@@ -1,25 +1,33 @@
 """Checkpoints are here at once and in the store as soon as it answers."""
 
+import re
+import resource
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from trainer_support import until
+from trainer_support import StopAfter, until
 
 from belay_api.artifact import Manifest
 from belay_api.wire import CheckpointRef
 from belay_trainer import keeper as module
-from belay_trainer.errors import StoreUnavailable
+from belay_trainer import waits as waits_module
+from belay_trainer.errors import Interrupted, StoreRefused, StoreUnavailable
 from belay_trainer.files import checkpoint_path, list_checkpoints, reference, write_atomically
 from belay_trainer.keeper import Keeper
 from belay_trainer.seal import Seal
 from belay_trainer.stop import Stop
 from belay_trainer.store.folder import FolderStore
+from belay_trainer.waits import Waits
 
 
 class Shaky(FolderStore):
     """A volume that can be away."""
 
     away = False
+    refuses = False
     hiccups = 0  # loads that fail before one succeeds
 
     def load(self, ref: CheckpointRef) -> bytes:
@@ -29,8 +37,13 @@ class Shaky(FolderStore):
         return super().load(ref)
 
     def checkpoints(self) -> list[CheckpointRef]:
-        self._look()
+        if self.away:
+            raise StoreUnavailable("away")
         return super().checkpoints()
+
+    def probe(self) -> None:
+        self._look()
+        super().probe()
 
     def save(self, ref: CheckpointRef, blob: bytes) -> None:
         self._look()
@@ -42,6 +55,8 @@ class Shaky(FolderStore):
     def _look(self) -> None:
         if self.away:
             raise StoreUnavailable("away")
+        if self.refuses:
+            raise StoreRefused("read-only")
 
 
 @pytest.fixture
@@ -49,9 +64,13 @@ def store(tmp_path: Path) -> Shaky:
     return Shaky(tmp_path / "volume", claim="c", seed="u/0")
 
 
-@pytest.fixture
-def keeper(tmp_path: Path, store: Shaky, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+@pytest.fixture(autouse=True)
+def _ask_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FIRST_WAIT_S", 0.01)
+
+
+@pytest.fixture
+def keeper(tmp_path: Path, store: Shaky) -> Keeper:
     return Keeper(tmp_path / "here", store, keep=2)
 
 
@@ -125,6 +144,81 @@ def test_a_store_that_stays_away_is_not_waited_for_for_ever(keeper: Keeper, stor
     keeper.save(100, b"a")
     store.away = True
     assert _newest(keeper) == [(100, b"a")]
+
+
+def test_what_waits_for_the_store_is_said_and_taken_back(tmp_path: Path, store: Shaky) -> None:
+    waits = Waits()
+    mine = Keeper(tmp_path / "mine", store, keep=2, waits=waits)
+    store.away = True
+    mine.save(100, b"a")
+    until(lambda: waits.words == "checkpoints wait for the store: away", 5)
+    store.away = False
+    until(lambda: waits.words is None, 5)
+    assert store.checkpoints()[0].step == 100
+
+
+def test_a_checkpoint_that_is_refused_is_said_to_be_here_alone(tmp_path: Path, store: Shaky) -> None:
+    waits = Waits()
+    mine = Keeper(tmp_path / "mine", store, keep=2, waits=waits)
+    store.refuses = True
+    mine.save(100, b"a")
+    assert mine.flush(5)
+    assert waits.words == "checkpoints are kept only in this pod: read-only"
+    store.refuses = False
+    mine.save(200, b"b")
+    assert mine.flush(5)
+    assert waits.words is None
+
+
+def test_a_full_volume_is_told_before_anything_is_computed_and_its_checkpoints_are_taken_up(
+    tmp_path: Path, store: Shaky, keeper: Keeper
+) -> None:
+    keeper.save(100, b"a")
+    keeper.flush(5)
+    stop = Stop()
+    mine = Keeper(tmp_path / "elsewhere", store, keep=2, waits=stop.waits)
+    with files_end_at(1000):
+        assert [blob for _, blob in mine.newest(stop, patience_s=0.05)] == [b"a"]
+        assert re.fullmatch(r"checkpoints wait for the store: storage\.pvc: .*File too large.*", stop.waits.words or "")
+    until(lambda: stop.waits.words is None, 5)  # asked again by itself: the next checkpoint may be hours away
+
+
+def test_a_volume_that_may_only_be_read_is_refused_before_anything_is_computed(store: Shaky, keeper: Keeper) -> None:
+    keeper.save(100, b"a")
+    keeper.flush(5)
+    store.refuses = True
+    with pytest.raises(StoreRefused, match="read-only"):
+        _newest(keeper)
+
+
+def test_who_is_asked_to_go_does_not_wait_for_his_checkpoints(store: Shaky, keeper: Keeper) -> None:
+    store.away = True
+    with pytest.raises(Interrupted, match="the seed waits for its checkpoints in the store: away"):
+        list(keeper.newest(StopAfter(1), patience_s=60))
+
+
+def test_a_volume_that_hangs_is_told_though_it_raises_nothing(
+    tmp_path: Path, store: Shaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits_module, "HANGS_S", 0.1)
+    waits, answers = Waits(), threading.Event()
+    monkeypatch.setattr(store, "save", lambda ref, blob: answers.wait(60))
+    mine = Keeper(tmp_path / "mine", store, keep=2, waits=waits)
+    mine.save(100, b"a")
+    until(lambda: "checkpoints wait for the store, which has not answered" in (waits.words or ""), 5)
+    answers.set()
+    until(lambda: waits.words is None, 5)
+
+
+@contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """Let no file of this process grow beyond `size` bytes: what a full volume does, and root cannot evade it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_closed_keeper_ends_its_thread(keeper: Keeper, store: Shaky) -> None:

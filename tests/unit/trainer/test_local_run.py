@@ -19,7 +19,7 @@ from belay_trainer.errors import BadConfiguration
 from belay_trainer.local.display import Lines
 from belay_trainer.local.folder import InUse, RunFolder
 from belay_trainer.local.progress import number
-from belay_trainer.local.seeds import Asked
+from belay_trainer.local.seeds import Interrupts
 from belay_trainer.local.workers import search
 from belay_trainer.trackers.json_lines import Row, read_rows
 
@@ -102,7 +102,7 @@ def test_what_another_version_wrote_down_after_a_search_is_told(tmp_path: Path) 
     folder = RunFolder(tmp_path)
     folder.seeds_file.write_text('{"spec": 1}')
     with pytest.raises(BadConfiguration, match=r"seeds.json cannot be read: .* Choose another --out"):
-        search(folder, make_config(), 0, parallel=1, asked=Asked(), display=Lines(sys.stderr))
+        search(folder, make_config(), 0, parallel=1, interrupts=Interrupts(), display=Lines(sys.stderr))
 
 
 def test_a_run_that_was_stopped_and_gone_on_with_ends_as_one_that_was_not(
@@ -113,7 +113,7 @@ def test_a_run_that_was_stopped_and_gone_on_with_ends_as_one_that_was_not(
     process = shell.start(parallel=2)
     until(lambda: process.poll() is not None or (shell.saved(7) and shell.saved(8)))
     process.send_signal(signal.SIGINT)
-    _, shown = process.communicate(timeout=60)
+    _, shown = process.communicate(timeout=300)
     assert process.returncode == 143, shown
     assert "Saving; the same command goes on from here" in shown
     assert [shell.report(seed).outcome for seed in (7, 8)] == ["Interrupted"] * 2
@@ -146,7 +146,7 @@ def test_seeds_outlive_a_killed_run_by_a_save(tmp_path: Path) -> None:
 def test_bad_configuration_ends_the_run_with_the_seeds_own_words(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     process = shell.start(JOB.replace("tasks:Unhurried-v0", "CartPol-v1"), parallel=1)
-    printed, shown = process.communicate(timeout=60)
+    printed, shown = process.communicate(timeout=300)
     assert process.returncode == 3, shown
     assert "seed 7: timestep 0 of 3,000: BadConfiguration: environment" in shown
     assert "Did you mean: `CartPole`" in shown
@@ -157,7 +157,7 @@ def test_bad_configuration_ends_the_run_with_the_seeds_own_words(tmp_path: Path)
 
 def test_a_faulty_file_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     process = Shell(tmp_path).start(JOB.replace("steps: 3000", "stpes: 6000"))
-    _, shown = process.communicate(timeout=60)
+    _, shown = process.communicate(timeout=300)
     assert process.returncode == 3
     assert "spec.budget.stpes is no field: did you mean steps?" in shown
     assert not (tmp_path / "runs").exists()
@@ -215,7 +215,7 @@ def test_a_finished_run_is_not_trained_again(whole: tuple[Shell, str, str]) -> N
     shell = whole[0]
     before = shell.report(7)
     process = shell.start()
-    printed, shown = process.communicate(timeout=60)
+    printed, shown = process.communicate(timeout=300)
     assert (process.returncode, printed) == (0, whole[1])
     assert shell.report(7) == before
     assert "seed 7: timestep 3,000 of 3,000: return" in shown
@@ -224,7 +224,7 @@ def test_a_finished_run_is_not_trained_again(whole: tuple[Shell, str, str]) -> N
 def test_another_job_is_not_mixed_into_a_run(whole: tuple[Shell, str, str]) -> None:
     shell = whole[0]
     process = shell.start(JOB.replace("steps: 3000", "steps: 9000"))
-    _, shown = process.communicate(timeout=60)
+    _, shown = process.communicate(timeout=300)
     assert process.returncode == 3
     assert "different are spec.budget.steps" in shown
 

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from offline_worlds import one_step, play, strays, write
 from trainer_support import make_config
 
-from belay_api.dataset import FloorVerdict
+from belay_api.dataset import DatasetSpec, FloorVerdict
 from belay_api.spaces import BoxSpace
 from belay_trainer import datasets, train
 from belay_trainer.config import Run
@@ -26,7 +26,7 @@ from belay_trainer.learners.iql import expectile_loss
 from belay_trainer.learners.offline.learner import OfflineLearner
 from belay_trainer.learners.offline.transitions import Transitions
 from belay_trainer.offline import floor, held_out
-from belay_trainer.offline.data import Data, HeldOutParts
+from belay_trainer.offline.data import Data, HeldOutParts, load
 from belay_trainer.offline.from_dataset import FromDataset
 
 QUICK = {"net_arch": [32], "learning_rate": 3e-3, "batch_size": 64}
@@ -329,6 +329,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         ["`action` holds -3", "step 0 of episode `0`", "-1 to 1"],
     ),
     "too few to hold back": ({}, {"dataset": {"heldOut": 0.02}}, ["dataset.heldOut", "of 20 episodes"]),
+    "no time to split by": ({}, {"dataset": {"split": "time"}}, ["dataset.split", "column `time`"]),
     "another task's actions": ({}, {"algorithm": {"td3bc": {}}}, ["algorithm.td3bc", "use bc, iql or cql"]),
     "another task's observations": (
         {}, {"evaluation": {"environment": {"id": "CartPole-v1"}}}, ["`observation` has 2 numbers", "Box(4,)"],
@@ -349,6 +350,18 @@ def test_bad_input_is_refused_by_name(tmp_path: Path, case: str) -> None:
         train.build(Run(make_config(**parts), 0, 0))
     for word in words:
         assert word in str(refused.value)
+
+
+def test_by_time_the_latest_episodes_are_held_back_and_those_that_measure_are_the_last(tmp_path: Path) -> None:
+    began = np.random.default_rng(0).permutation(20)  # of each episode: the file's order says nothing
+    path = parquet(tmp_path / "log.parquet", {**FEW, "time": np.repeat(began, 2) * 60.0})
+    spec = {"path": str(path), "heldOut": 0.4, "split": "time"}
+    data = load(DatasetSpec.model_validate(spec), None)
+    assert data.held_out is not None
+    parts = [data.learning, data.held_out.choosing, data.held_out.measuring]
+    assert [sorted(part.times // 60) for part in parts] == [list(range(12)), list(range(12, 16)), list(range(16, 20))]
+    drawn = load(DatasetSpec.model_validate(spec | {"split": None}), None)
+    assert drawn.learning.ids != data.learning.ids
 
 
 def test_a_missing_file_is_told_with_its_neighbour(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "of another algorithm": ("dqn", {"n_critics": 3}, r"n_critics is unknown: .*DQNPolicy takes"),
     "a field": ("ppo", {"net_arch": [8]}, r"net_arch has a field of its own: write algorithm\.ppo\.net_arch"),
     "a field of this algorithm": ("tqc", {"n_critics": 5}, r"write algorithm\.tqc\.n_critics"),
+    "heads'": ("ppo", {"squash_output": True}, r"policy_kwargs\.squash_output is set by Belay"),
     "ours": ("sac", {"use_sde": True}, r"policy_kwargs\.use_sde is set by Belay"),
     "no class": ("ppo", {"optimizer_class": "AdamW"}, r"optimizer_class is 'AdamW', wanted .*package\.module:Class"),
     "a number": ("ppo", {"optimizer_class": 7}, r"optimizer_class is 7, wanted .*package\.module:Class"),

@@ -12,7 +12,7 @@ from belay_api.algorithms.common import Activation
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.learners import FROM_DATASET, LEARNERS
 from belay_trainer.presets import a2c
-from belay_trainer.presets.preset import ACTIVATIONS, Asked, Model
+from belay_trainer.presets.preset import ACTIVATIONS, Model, PresetContext
 
 LIBRARYS = tuple(LEARNERS)  # the others are Belay's own
 FILES: dict[str, ModuleType] = {
@@ -33,12 +33,13 @@ USUAL_RATES = {
 }
 
 
+LAYERS = {"pi": [64, 64], "vf": [64, 64]}
 FOUR = {"train_freq": 4, "gradient_steps": 1, "target_update_gradient_steps": 100}
 
 
 def _model(name: str, environment: str, *, copies: int | None = None, steps: int = 100_000, **overrides: Any) -> Model:
     spec = AlgorithmSpec.model_validate({name: overrides})
-    return FILES[name].model(spec.settings, Asked(environment=environment, steps=steps, copies=copies))
+    return FILES[name].model(spec.settings, PresetContext(environment=environment, steps=steps, copies=copies))
 
 
 def _arguments(name: str, **how: Any) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def test_a_task_without_a_preset_of_its_own_gets_the_librarys_settings(algorithm
 
 def test_every_preset_is_complete() -> None:
     # A share of the budget then; learned then; the library's own then; nothing then.
-    free = {"exploration_steps", "ent_coef", "activation_fn", "policy_kwargs"}
+    free = {"exploration_steps", "ent_coef", "activation_fn", "policy_kwargs", "sde_sample_freq"}
     for name, file in FILES.items():
         for preset in file.PRESETS.values():
             missing = {setting for setting, value in preset.settings if value is None}
@@ -72,9 +73,9 @@ def test_every_preset_is_complete() -> None:
 def test_what_is_scaled_is_the_users_to_choose() -> None:
     spec = AlgorithmSpec.model_validate({"a2c": {}}).settings
     for said, wanted in ((None, True), (False, False)):
-        found = a2c.model(spec, Asked(environment="Acrobot-v1", steps=1, observation=said))
+        found = a2c.model(spec, PresetContext(environment="Acrobot-v1", steps=1, observation=said))
         assert (found.scaled.observation, found.scaled.reward) == (wanted, True)
-    found = a2c.model(spec, Asked(environment="CartPole-v1", steps=1, reward=True))
+    found = a2c.model(spec, PresetContext(environment="CartPole-v1", steps=1, reward=True))
     assert (found.scaled.observation, found.scaled.reward) == (False, True)
 
 
@@ -90,6 +91,23 @@ def test_ppo_is_the_zoos() -> None:
     assert {name: found[name] for name in wanted} == wanted
     for name, first in (("learning_rate", 1e-3), ("clip_range", 0.2)):
         assert [found[name](left) for left in (1.0, 0.5, 0.0, -0.001)] == pytest.approx([first, first / 2, 0, 0])
+
+
+def test_noise_that_depends_on_what_is_seen_is_the_zoos() -> None:
+    found = _model("a2c", "Pendulum-v1").arguments
+    assert (found["use_sde"], found["sde_sample_freq"]) == (True, -1)
+    assert found["policy_kwargs"] == {"net_arch": LAYERS, "log_std_init": -2.0, "ortho_init": False}
+    assert _model("ppo", "Pendulum-v1").arguments["sde_sample_freq"] == 4
+
+
+def test_noise_is_the_users_to_choose() -> None:
+    plain = _model("a2c", "Pendulum-v1", use_sde=False).arguments
+    assert "use_sde" not in plain
+    assert plain["policy_kwargs"] == {"net_arch": LAYERS}  # the first noise goes with the kind of noise
+    mine = _model("a2c", "Mine-v0", use_sde=True, sde_sample_freq=8).arguments
+    assert (mine["use_sde"], mine["sde_sample_freq"]) == (True, 8)
+    own = _model("a2c", "Pendulum-v1", policy_kwargs={"log_std_init": 0.0}).arguments
+    assert own["policy_kwargs"] == {"net_arch": LAYERS}  # the learner adds the user's own
 
 
 def test_ppo_with_less_experience_than_a_batch_uses_what_there_is() -> None:

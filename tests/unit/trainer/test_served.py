@@ -74,9 +74,19 @@ def test_the_artifact_alone_returns_what_was_reported(case: str, tmp_path: Path)
     assert np.mean(served) >= learned, "a policy that learned nothing returns the same however it is served"
 
 
-@pytest.mark.parametrize(("algorithm", "environment"), [("ppo", "CartPole-v1"), ("ppo", "Pendulum-v1")])
-def test_propensities_are_the_librarys_probabilities(algorithm: str, environment: str, tmp_path: Path) -> None:
-    run = _run(algorithm, environment)
+@pytest.mark.parametrize(
+    ("algorithm", "environment", "settings"),
+    [
+        ("ppo", "CartPole-v1", {}),
+        ("ppo", "Pendulum-v1", {"use_sde": False}),
+        ("ppo", "Pendulum-v1", {"use_sde": True}),
+        ("ppo", "Pendulum-v1", {"use_sde": True, "policy_kwargs": {"full_std": False, "use_expln": True}}),
+    ],
+)
+def test_propensities_are_the_librarys_probabilities(
+    algorithm: str, environment: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    run = _run(algorithm, environment, settings)
     learner, manifest = _export(run, tmp_path)
     head, batch = head_of(manifest.output, manifest.action), observations(run, 64)
     outputs = loaded(tmp_path)[ONNX](batch)

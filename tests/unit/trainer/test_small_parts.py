@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
+import gymnasium
 import httpx
 import pytest
 import torch
@@ -17,15 +18,18 @@ from trainer_support import LogbookServer, make_config, until
 from belay_api.environment import EnvironmentSpec
 from belay_api.training import TrainingReport
 from belay_api.wire import RunProgress
+from belay_trainer import heartbeat
 from belay_trainer.__main__ import main
 from belay_trainer.commands import pod
 from belay_trainer.config import Run, read_run
 from belay_trainer.environments import maker
-from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.errors import BadConfiguration, Diverged, EnvironmentFailed, StoreUnavailable
 from belay_trainer.heartbeat import KEPT, Heartbeat
 from belay_trainer.report import LIMIT, encode
 from belay_trainer.stop import Stop
 from belay_trainer.train import build
+from belay_trainer.waits import Waits
+from belay_trainer.wrapping.guarded import Guarded
 
 
 def _file(folder: Path, **spec: object) -> Path:
@@ -39,6 +43,7 @@ def _file(folder: Path, **spec: object) -> Path:
     [
         ("Explosive", r"step\(\) paid a reward of inf, wanted a finite number"),
         ("Misshapen", r"reset\(\) shows another observation than .* declares: its shape is \(3,\), wanted \(2,\)"),
+        ("Sightless", r"reset\(\) shows an observation whose number 1 is nan, wanted finite ones"),
         ("Wordy", r"step\(\) paid a reward of 'one', wanted a finite number"),
     ],
 )
@@ -64,6 +69,22 @@ def test_what_is_no_number_is_called_by_its_name_and_no_step_size(task: str, wor
     assert "learning_rate" not in str(ended.value)
 
 
+@pytest.mark.parametrize(
+    ("command", "does"), [("run", "belay_trainer.local.run.run_here"), ("suite", "belay_trainer.suite.run.run_suite")]
+)
+def test_a_full_disk_is_told_with_its_place(
+    command: str, does: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        Path("/dev/full").write_text("a report")
+
+    monkeypatch.setattr(does, full)
+    assert main([command, "--config", "job.yaml", "--out", "of-mine"]) == 1
+    told = capsys.readouterr().err
+    assert "of-mine: " in told
+    assert "No space left on device" in told
+
+
 def test_a_full_disk_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pod, "_train", lambda *_: Path("/dev/full").write_text("a checkpoint"))
     monkeypatch.setattr(Stop, "listen", lambda _: None)  # the signals are the test run's own
@@ -73,6 +94,44 @@ def test_a_full_disk_is_called_one(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert main(["pod", *(f"--{name}={value}" for name, value in flags.items())]) == 1
     message = TrainingReport.model_validate_json(report.read_bytes()).message
     assert f"no space is left where this seed keeps its checkpoints and curves, {tmp_path}" in message
+
+
+def test_the_log_of_a_pod_has_the_traceback_of_an_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def play(*_: object) -> None:
+        environment = maker(EnvironmentSpec(id="tasks:Unfinished-v0"))()
+        environment.reset(seed=3)
+        environment.reset()
+        environment.step(1)
+
+    monkeypatch.setattr(pod, "_train", play)
+    monkeypatch.setattr(Stop, "listen", lambda _: None)  # the signals are the test run's own
+    (tmp_path / "job.json").write_text(json.dumps(make_config().dump()))
+    report = tmp_path / "termination-log"
+    flags = {"job-file": tmp_path / "job.json", "index": 0, "work-dir": tmp_path, "termination-log": report}
+    assert main(["pod", *(f"--{name}={value}" for name, value in flags.items())]) == 1
+    message = TrainingReport.model_validate_json(report.read_bytes()).message
+    assert message.startswith(
+        "environment.id 'tasks:Unfinished-v0': step(1) failed in timestep 1 of episode 2 since reset "
+    )
+    assert "seed 3: KeyError: 'torque_limit'. Its traceback" in message
+    assert 'raise KeyError("torque_limit")' in caplog.text
+
+
+def test_an_environment_that_cannot_be_made_or_drawn_is_told() -> None:
+    def gone() -> None:
+        raise OSError("no simulator")
+
+    gymnasium.register(id="Gone-v0", entry_point=gone)
+    with pytest.raises(EnvironmentFailed, match="'Gone-v0' with kwargs {} cannot be made: OSError: no simulator"):
+        maker(EnvironmentSpec(id="Gone-v0"))()
+
+    plain = gymnasium.make("CartPole-v1", render_mode="rgb_array")
+    plain.unwrapped.render = gone  # type: ignore[method-assign]
+    plain.reset()
+    with pytest.raises(EnvironmentFailed, match="render.* of an episode without a reset seed: OSError"):
+        Guarded(plain, "CartPole-v1").render()
 
 
 def test_the_index_chooses_the_seed(tmp_path: Path) -> None:
@@ -192,9 +251,33 @@ def test_a_lost_logbook_costs_no_time_and_bounded_memory(logbook: LogbookServer)
         for step in range(10 * KEPT):
             heart.tell(_beat(step))
         assert time.monotonic() - began < 1
-        assert len(heart._waiting) == KEPT
+        assert len(heart._queue) == KEPT
         logbook.start()
         until(lambda: client.get("/v1/progress").json()["items"], 60)
+        heart.close()
+
+
+def test_what_a_pod_waits_for_goes_with_its_heartbeats(logbook: LogbookServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first and after the last one as well, when nobody else has anything to tell."""
+    monkeypatch.setattr(heartbeat, "PERIOD_S", 0.05)
+    waits = Waits()
+    with httpx.Client(base_url=logbook.url, trust_env=False) as client:
+
+        def told(step: int, words: str | None) -> bool:
+            items = client.get("/v1/progress").json()["items"]
+            return bool(items) and (items[0]["step"], items[0].get("obstacle")) == (step, words)
+
+        heart = Heartbeat(client, "demo", waits=waits, waiting=_beat(0))
+        waits.tell("list", "the seed waits", "no answer")
+        until(lambda: told(0, "the seed waits: no answer"), 10)
+        waits.end("list")
+        heart.tell(_beat(10))
+        until(lambda: told(10, None), 10)
+        waits.tell("artifact", "the artifact waits", StoreUnavailable("disk full, file 1."))
+        waits.tell("artifact", "the artifact waits", StoreUnavailable("disk full, file 2."))
+        until(lambda: told(10, "the artifact waits: disk full, file 1"), 10)
+        waits.end("artifact")
+        until(lambda: told(10, None), 10)
         heart.close()
 
 

@@ -89,6 +89,19 @@ def test_the_environment_can_be_another(policy: Path, tmp_path: Path, capsys: py
     assert validate(policy, "[performance: {minReturn: 99}]", tmp_path, "--environment", "tasks:Luck-v0") == 6
 
 
+def test_an_environment_that_fails_is_told_with_its_place_and_its_traceback(
+    policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate(policy, "[performance: {minReturn: 1}]", tmp_path, "--environment", "tasks:Restless-v0") == 1
+    told = capsys.readouterr().err
+    assert told.startswith(
+        "belay-trainer validate: environment.id 'tasks:Restless-v0': reset() failed in timestep 0 of the "
+    )
+    assert "episode of reset seed " in told
+    assert ": ConnectionError: no simulator answers. Its traceback says" in told
+    assert 'raise ConnectionError("no simulator answers")' in told
+
+
 def test_a_place_for_the_report_that_cannot_be_is_told_before_anything_is_played(
     policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -167,6 +167,7 @@ class StopAfter(Stop):
     """Asked to go at the n-th look."""
 
     def __init__(self, looks: int) -> None:
+        super().__init__()
         self.looks = looks
 
     @property

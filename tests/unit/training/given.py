@@ -7,9 +7,11 @@ from typing import Any
 from tests.world import World, belay_object
 
 from belay_api import names
+from belay_api.units import parse_instant
 from belay_api.wire import RunProgressRecord
 from belay_operator.job_key import KEY_ANNOTATION
 from belay_operator.training.build import EDIT_ANNOTATION
+from belay_operator.waiting import StoreOutage
 
 NAME = "cartpole"
 UID = "uid-cartpole"
@@ -18,7 +20,7 @@ JOB_UID, SEARCH_UID = "uid-job", "uid-search"
 MADE = "2026-05-04T09:00:00Z"
 GIVEN = (
     "metadata", "spec", "status", "job", "pods", "searchJob", "searchPods", "progress", "policies", "starting",
-    "remover",
+    "remover", "outage",
 )  # fmt: skip
 
 Json = dict[str, Any]
@@ -78,6 +80,7 @@ def child_job(
     name: str = f"{NAME}-a1",
     uid: str = JOB_UID,
     edit: str | None = None,
+    deadline: int | None = None,
 ) -> Json:
     """The child Job; `ended` is its Complete or Failed condition; not `keyed`: made by a version before keys; `edit`:
     the hash it says of the editable spec it was made of, None: an earlier version made it."""
@@ -95,7 +98,7 @@ def child_job(
             },
             "ownerReferences": [{"kind": "RLTrainingJob", "name": NAME, "uid": owner, "controller": True}],
         },
-        "spec": {"suspend": suspended},
+        "spec": {"suspend": suspended, **({"activeDeadlineSeconds": deadline} if deadline else {})},
         "status": {"completedIndexes": completed, "failedIndexes": failed},
     }
     if ended is not None:
@@ -123,6 +126,7 @@ def pod(
     ended: str | None = None,
     leaving: bool = False,
     disrupted: str | None = None,
+    evicted: str | None = None,
     owner: str = JOB_UID,
     job: str = f"{NAME}-a1",
 ) -> Json:
@@ -148,6 +152,8 @@ def pod(
     if disrupted:
         said = {"type": "DisruptionTarget", "status": "True", "reason": disrupted, "message": "of node n1"}
         status["conditions"] = [said]
+    if evicted:
+        status |= {"reason": "Evicted", "message": evicted}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -226,6 +232,8 @@ def world_of(given: Mapping[str, Any]) -> World:
     facts = {("progress", "default", NAME): beats} if beats else {}
     if "starting" in given:
         facts["starting", "default", f"{NAME}-a1"] = given["starting"]
+    if "outage" in given:
+        facts["store", "", ""] = StoreOutage(parse_instant(given["outage"]["since"]), given["outage"]["words"])
     made = World(objects, facts=facts)
     # The hash moves with every new field of the API; where a case does not name one it is not what the case is about.
     job = made.objects["RLTrainingJob", "default", NAME]

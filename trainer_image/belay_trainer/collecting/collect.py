@@ -19,9 +19,9 @@ from belay_trainer import environments, masks
 from belay_trainer.collecting import minari, parquet
 from belay_trainer.collecting.collection import CollectionSpec
 from belay_trainer.collecting.play import Episode, Log, play
-from belay_trainer.collecting.policies import Player, player_of
+from belay_trainer.collecting.policies import BehaviourPolicy, behaviour_of
 from belay_trainer.collecting.summary import summary
-from belay_trainer.errors import BadConfiguration
+from belay_trainer.errors import BadConfiguration, EnvironmentFailed
 from belay_trainer.files import write_atomically
 from belay_trainer.wrapping.info import check_keys
 
@@ -46,7 +46,7 @@ def collect(spec: CollectionSpec, out: Path, *, told: Callable[[int], None] = la
         told: Called with how many episodes are there, after each part.
     Raises: BadConfiguration, also when another collection lies there.
     """
-    players, log = _prepare(spec)
+    behaviours, log = _prepare(spec)
     layout = parquet if out.suffix == parquet.SUFFIX else minari
     parts = out.with_name(f"{out.name}.parts")
     if out.exists():
@@ -61,7 +61,7 @@ def collect(spec: CollectionSpec, out: Path, *, told: Callable[[int], None] = la
         if path.exists():
             found += len(numbers)
         else:
-            write_atomically(path, parquet.as_parquet(_play(numbers, spec, players), log))
+            write_atomically(path, parquet.as_parquet(_play(numbers, spec, behaviours), log))
         told(numbers.stop)
     layout.join(paths, out, log)
     lines = summary(paths)
@@ -69,7 +69,7 @@ def collect(spec: CollectionSpec, out: Path, *, told: Callable[[int], None] = la
     return Collected(spec.episodes - found, found, lines)
 
 
-def _prepare(spec: CollectionSpec) -> tuple[list[Player], Log]:
+def _prepare(spec: CollectionSpec) -> tuple[list[BehaviourPolicy], Log]:
     """Return who plays, by policy, and what the file says of itself, after a look at the environment."""
     probe = environments.maker(spec.environment)()
     environments.check_spaces(probe)
@@ -78,15 +78,15 @@ def _prepare(spec: CollectionSpec) -> tuple[list[Player], Log]:
     environments.try_out(probe)
     _check_unmasked(probe)
     check_keys(probe, spec.environment)
-    players = [player_of(one, probe, field=f"policies[{place}]") for place, one in enumerate(spec.policies)]
+    behaviours = [behaviour_of(one, probe, field=f"policies[{place}]") for place, one in enumerate(spec.policies)]
     probe.close()
     said = {
         "collection": spec.said(),
-        "sources": {one.label: player.source for one, player in zip(spec.policies, players, strict=True)},
+        "sources": {one.label: behaviour.source for one, behaviour in zip(spec.policies, behaviours, strict=True)},
         "packages": {name: version(name) for name in ("gymnasium", "numpy")},
     }
     names = tuple(one.name for one in spec.environment.constraints)
-    return players, Log(probe.observation_space, probe.action_space, names, json.dumps(said, sort_keys=True))
+    return behaviours, Log(probe.observation_space, probe.action_space, names, json.dumps(said, sort_keys=True))
 
 
 def _check_unmasked(environment: environments.Environment) -> None:
@@ -99,9 +99,13 @@ def _check_unmasked(environment: environments.Environment) -> None:
         )
 
 
-def _play(numbers: range, spec: CollectionSpec, players: list[Player]) -> list[Episode]:
-    environment = environments.maker(spec.environment)()
-    episodes = [play(number, spec, players, environment) for number in numbers]
+def _play(numbers: range, spec: CollectionSpec, behaviours: list[BehaviourPolicy]) -> list[Episode]:
+    environment, episodes = environments.maker(spec.environment)(), []
+    for number in numbers:
+        try:
+            episodes.append(play(number, spec, behaviours, environment))
+        except EnvironmentFailed as failed:
+            raise EnvironmentFailed(f"episode {number}: {failed.what}", failed.error) from failed.error
     environment.close()
     return episodes
 

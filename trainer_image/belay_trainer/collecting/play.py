@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from belay_trainer.collecting.collection import CollectionSpec
-from belay_trainer.collecting.policies import Player
+from belay_trainer.collecting.policies import BehaviourPolicy
 from belay_trainer.environments import cap
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import ENDLESS
@@ -47,27 +47,29 @@ class Episode:
         return len(self.rewards)
 
 
-def play(number: int, spec: CollectionSpec, players: list[Player], environment: gymnasium.Env[Any, Any]) -> Episode:
+def play(
+    number: int, spec: CollectionSpec, behaviours: list[BehaviourPolicy], environment: gymnasium.Env[Any, Any]
+) -> Episode:
     """Return one episode.
 
     Args:
         number: Which; its policy, start and chance follow from it and the collection's seed.
-        players: By the policies of the collection.
-    Raises: BadConfiguration for a reward or a cost that is no finite number, and what players raise.
+        behaviours: One for each of the collection's policies, in their order.
+    Raises: BadConfiguration for a reward or a cost that is no finite number; EnvironmentFailed; what behaviours raise.
     """
     generator = np.random.default_rng([spec.seed, number])
     weights = np.array([one.weight for one in spec.policies])
-    chosen = int(generator.choice(len(players), p=weights / weights.sum()))
-    player, seed = players[chosen], int(generator.integers(*_SEEDS))
+    chosen = int(generator.choice(len(behaviours), p=weights / weights.sum()))
+    behaviour, seed = behaviours[chosen], int(generator.integers(*_SEEDS))
     observation, _ = environment.reset(seed=seed)
     observations, actions, rewards = [np.array(observation)], [], []
     propensities, costs = [], []
     ended = terminated = False
-    player.begin()
+    behaviour.begin()
     while not ended:
-        player.observe(observation)
-        action = player.act(observation, generator)
-        propensities.append(player.propensity(observation, action))
+        behaviour.observe(observation)
+        action = behaviour.act(observation, generator)
+        propensities.append(behaviour.propensity(observation, action))
         observation, reward, terminated, truncated, info = environment.step(action)
         if not math.isfinite(reward):
             raise BadConfiguration(

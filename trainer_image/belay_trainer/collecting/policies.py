@@ -12,6 +12,7 @@ import numpy as np
 
 from belay_api.artifact import file_sha256
 from belay_api.spaces import BoxSpace, DiscreteSpace, Space, space_model
+from belay_api.words import nearest
 from belay_heads.observations import dtype
 from belay_trainer.collecting.collection import RANDOM, PolicySpec
 from belay_trainer.errors import BadConfiguration
@@ -21,7 +22,7 @@ from belay_trainer.served import Artifact, NotFinite, ServedNetwork, read_artifa
 from belay_trainer.wrapping.named import imported
 
 
-class Player(Protocol):
+class BehaviourPolicy(Protocol):
     """Acts, one observation at a time."""
 
     source: str
@@ -40,19 +41,19 @@ class Player(Protocol):
         """Return how likely it is to take this action."""
 
 
-def player_of(spec: PolicySpec, environment: gymnasium.Env[Any, Any], *, field: str) -> Player:
-    """Return who plays. Args: field: Of the collection, for messages. Raises: BadConfiguration."""
+def behaviour_of(spec: PolicySpec, environment: gymnasium.Env[Any, Any], *, field: str) -> BehaviourPolicy:
+    """Return a policy of the mixture. Args: field: Of the collection, for messages. Raises: BadConfiguration."""
     action = space_model(environment.action_space)
     if not isinstance(action, DiscreteSpace | BoxSpace):
         raise BadConfiguration(f"environment.id: actions in {action} cannot be collected: wanted Discrete or Box.")
-    found: Player
+    found: BehaviourPolicy
     if spec.policy == RANDOM:
         found = Uniform(action, field)
     elif ":" in spec.policy:
         found = Controller(spec.policy, action, environment, field)
     else:
         found = _of_artifact(spec, environment, field)
-    if spec.actions is not None and not isinstance(found, ArtifactPlayer):
+    if spec.actions is not None and not isinstance(found, ArtifactBehaviour):
         raise BadConfiguration(f"{field}.actions is for artifacts, and {spec.policy} is none: leave it out.")
     if not spec.epsilon:
         return found
@@ -64,7 +65,7 @@ def player_of(spec: PolicySpec, environment: gymnasium.Env[Any, Any], *, field: 
     return Exploring(found, spec.epsilon, action.n)
 
 
-class Uniform(Player):
+class Uniform(BehaviourPolicy):
     """Every action as likely."""
 
     source = ""
@@ -89,17 +90,17 @@ class Uniform(Player):
         self._propensity = 1 / size
 
     def act(self, observation: Any, generator: np.random.Generator) -> Any:
-        """See `Player`."""
+        """See `BehaviourPolicy`."""
         if isinstance(self._action, DiscreteSpace):
             return int(generator.integers(self._action.n))
         return generator.uniform(self._low, self._high).astype(self._action.dtype)
 
     def propensity(self, observation: Any, action: Any) -> float:
-        """See `Player`."""
+        """See `BehaviourPolicy`."""
         return self._propensity
 
 
-class ArtifactPlayer(Player):
+class ArtifactBehaviour(BehaviourPolicy):
     """The policy in an artifact, as it would be served."""
 
     def __init__(self, artifact: Artifact, policy: HeadPolicy) -> None:
@@ -110,19 +111,19 @@ class ArtifactPlayer(Player):
         self._dtype = dtype(manifest.observation)
 
     def act(self, observation: Any, generator: np.random.Generator) -> Any:
-        """See `Player`."""
+        """See `BehaviourPolicy`."""
         action = self._policy.sample(self._batch(observation), generator)[0]
         return int(action) if self._discrete else action
 
     def propensity(self, observation: Any, action: Any) -> float:
-        """See `Player`."""
+        """See `BehaviourPolicy`."""
         return float(np.exp(self._policy.log_propensity(self._batch(observation), np.asarray(action)[None])[0]))
 
     def _batch(self, observation: Any) -> np.ndarray:
         return np.asarray(observation)[None].astype(self._dtype, copy=False)
 
 
-class RememberingPlayer(ArtifactPlayer):
+class RecurrentBehaviour(ArtifactBehaviour):
     """One that remembers the episode: how likely its actions are follows from all that it saw."""
 
     def __init__(self, artifact: Artifact, *, greedy: bool) -> None:
@@ -134,19 +135,25 @@ class RememberingPlayer(ArtifactPlayer):
         self._outputs = np.empty(0)
 
     def begin(self) -> None:
-        """See `Player`."""
+        """See `BehaviourPolicy`."""
         self._state = None
 
     def observe(self, observation: Any) -> None:
-        """See `Player`. Raises: BadConfiguration."""
+        """See `BehaviourPolicy`. Raises: BadConfiguration."""
         try:
             self._outputs, self._state = self._served.outputs(self._batch(observation), self._state)
         except NotFinite as error:
             raise BadConfiguration(f"policies: {error}") from error
 
 
-def _of_artifact(spec: PolicySpec, environment: gymnasium.Env[Any, Any], field: str) -> ArtifactPlayer:
+def _of_artifact(spec: PolicySpec, environment: gymnasium.Env[Any, Any], field: str) -> ArtifactBehaviour:
     folder = Path(spec.policy)
+    if not folder.is_dir():
+        near = nearest(spec.policy, (RANDOM,))
+        raise BadConfiguration(
+            f"{field}.policy: {spec.policy} is no folder of an artifact. "
+            + (f"Did you mean {near}?" if near else f"A controller is package.module:function; there also is {RANDOM}.")
+        )
     artifact = read_artifact(folder)
     manifest, remembers = artifact.manifest, artifact.manifest.state is not None
     policy = None if remembers else ArtifactPolicy(artifact, greedy=True)
@@ -167,11 +174,11 @@ def _of_artifact(spec: PolicySpec, environment: gymnasium.Env[Any, Any], field: 
         )
     greedy = not artifact.head.stochastic or spec.actions == "greedy"
     if policy is None:
-        return RememberingPlayer(artifact, greedy=greedy)
-    return ArtifactPlayer(artifact, policy if greedy else ArtifactPolicy(artifact, greedy=False))
+        return RecurrentBehaviour(artifact, greedy=greedy)
+    return ArtifactBehaviour(artifact, policy if greedy else ArtifactPolicy(artifact, greedy=False))
 
 
-class Controller(Player):
+class Controller(BehaviourPolicy):
     """A Python function of one observation that returns the action."""
 
     def __init__(self, name: str, action: Space, environment: gymnasium.Env[Any, Any], field: str) -> None:
@@ -181,7 +188,10 @@ class Controller(Player):
         self.source = f"sha256:{file_sha256(Path(file))}" if file else ""
 
     def act(self, observation: Any, generator: np.random.Generator) -> Any:
-        """See `Player`. Raises: BadConfiguration when the function fails, or answers no action, or not always one."""
+        """See `BehaviourPolicy`.
+
+        Raises: BadConfiguration when the function fails, or answers no action, or not always one.
+        """
         first, again = self._answer(observation), self._answer(observation)
         if not np.array_equal(first, again):
             raise BadConfiguration(
@@ -191,7 +201,7 @@ class Controller(Player):
         return first
 
     def propensity(self, observation: Any, action: Any) -> float:
-        """See `Player`."""
+        """See `BehaviourPolicy`."""
         return float(np.array_equal(self._answer(observation), action))
 
     def _answer(self, observation: Any) -> Any:
@@ -210,20 +220,20 @@ class Controller(Player):
         return action
 
 
-class Exploring(Player):
+class Exploring(BehaviourPolicy):
     """Another policy that takes a uniform action in a share of timesteps."""
 
-    def __init__(self, policy: Player, epsilon: float, actions: int) -> None:
+    def __init__(self, policy: BehaviourPolicy, epsilon: float, actions: int) -> None:
         self._policy, self._epsilon, self._actions = policy, epsilon, actions
         self.source = policy.source
         self.begin, self.observe = policy.begin, policy.observe  # it remembers what the policy does
 
     def act(self, observation: Any, generator: np.random.Generator) -> Any:
-        """See `Player`."""
+        """See `BehaviourPolicy`."""
         if generator.random() < self._epsilon:
             return int(generator.integers(self._actions))
         return self._policy.act(observation, generator)
 
     def propensity(self, observation: Any, action: Any) -> float:
-        """See `Player`: of the mixture, whichever of the two drew the action."""
+        """See `BehaviourPolicy`: of the mixture, whichever of the two drew the action."""
         return (1 - self._epsilon) * self._policy.propensity(observation, action) + self._epsilon / self._actions

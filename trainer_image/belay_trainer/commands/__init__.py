@@ -33,7 +33,7 @@ class Command(Protocol):
         """Declare flags and positional arguments."""
 
     def run(self, options: argparse.Namespace) -> int:
-        """Do it and return the process's exit code."""
+        """Do it and return the process's exit code. Raises: TrainerError, which `main` tells."""
 
 
 POD = "pod"

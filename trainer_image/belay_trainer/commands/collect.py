@@ -4,7 +4,8 @@
     belay-trainer collect --config collect.yaml --out log             a folder in Minari's layout
 
 The same command goes on where an earlier one stopped, with the same bits. What is written is read back and checked as
-every dataset is. Exit codes: 0 collected · 3 bad configuration · 130 ctrl-C: what was played is kept.
+every dataset is. Exit codes: 0 collected · 3 bad configuration · 130 ctrl-C: what was played is kept · 1 anything else,
+such as an error that the environment raised.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from belay_trainer.errors import BadConfiguration, TrainerError
+from belay_trainer.errors import BadConfiguration
 
 HELP = "log episodes of policies, as a dataset with propensities"
 EXIT_STOPPED = 130
@@ -33,9 +34,6 @@ def run(options: argparse.Namespace) -> int:
     """Play, write, check, and return the exit code."""
     try:
         return _collect(options)
-    except TrainerError as error:
-        print(f"belay-trainer collect: {error}", file=sys.stderr)
-        return error.exit_code
     except KeyboardInterrupt:
         print("belay-trainer collect: stopped; the same command goes on.", file=sys.stderr)
         return EXIT_STOPPED

@@ -8,10 +8,7 @@ dataset is. Exit codes: 0 converted · 3 it cannot be, and nothing was written.
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-from belay_trainer.errors import BadConfiguration
 
 HELP = "turn a pickle of arrays into a Parquet dataset, without running it"
 
@@ -31,11 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Convert, check, and return the exit code."""
     from belay_trainer.converting.convert import convert  # noqa: PLC0415  help needs none of this
 
-    try:
-        dataset, notes = convert(options.pickle, options.out, dones=options.dones)
-    except BadConfiguration as error:
-        print(f"belay-trainer convert: {error}", file=sys.stderr)
-        return error.exit_code
+    dataset, notes = convert(options.pickle, options.out, dones=options.dones)
     print(f"{options.out}: {dataset.episodes:,} episodes, {dataset.timesteps:,} timesteps.")
     for line in notes:
         print(line)

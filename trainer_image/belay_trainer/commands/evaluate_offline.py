@@ -6,12 +6,11 @@ not tell whether it is worse · 3 bad input.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from belay_api.reasons import Verdict
 from belay_api.units import parse_percent
-from belay_trainer.errors import EXIT_GATES_FAILED, BadConfiguration, TrainerError
+from belay_trainer.errors import EXIT_GATES_FAILED, BadConfiguration
 
 HELP = "judge a policy by logged episodes of another one"
 EXIT_JUDGED = 0
@@ -42,15 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Judge, print, write, and return the exit code."""
-    try:
-        return _evaluate(options)
-    except TrainerError as error:
-        print(f"belay-trainer evaluate-offline: {error}", file=sys.stderr)
-        return error.exit_code
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from belay_trainer.ope.evaluate import Asked, evaluate  # noqa: PLC0415  help needs none of this
+    from belay_trainer.ope.evaluate import EvaluationRequest, evaluate  # noqa: PLC0415  help needs none of this
     from belay_trainer.ope.plot import draw  # noqa: PLC0415
     from belay_trainer.ope.report import as_text, document  # noqa: PLC0415
     from belay_trainer.reporting.document import write  # noqa: PLC0415
@@ -59,7 +50,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     _check(options)
     if options.out is not None:  # before all is judged: a place that cannot be written is told at once
         options.out.mkdir(parents=True, exist_ok=True)
-    asked = Asked(
+    request = EvaluationRequest(
         artifact=read_artifact(options.policy),
         dataset=options.dataset,
         name=str(options.policy),
@@ -71,7 +62,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         least_effective=options.min_effective_samples,
         max_regression=None if options.max_regression is None else parse_percent(options.max_regression),
     )
-    judgement, subject = evaluate(asked)
+    judgement, subject = evaluate(request)
     print(as_text(judgement, subject))
     if options.out is not None:
         picture = PICTURE if draw(judgement, options.out / PICTURE) else None

@@ -31,10 +31,11 @@ from belay_api.artifact import Manifest, Output
 from belay_api.environment import EnvironmentSpec
 from belay_api.policy import ArtifactSpec
 from belay_api.training import MOST_EPISODES
-from belay_trainer.errors import BadConfiguration, TrainerError
+from belay_trainer.errors import BadConfiguration, StoreError
 
 if TYPE_CHECKING:
-    from belay_trainer.importing.found import Asked
+    from belay_trainer.importing.found import Declared
+    from belay_trainer.store import LogbookStore
 
 HELP = "make an artifact of a policy from elsewhere: SB3 zip, ONNX, TorchScript, .mar, a Python function"
 EPISODES = 100
@@ -77,14 +78,11 @@ def run(options: argparse.Namespace) -> int:
     """Import and return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    try:
-        _check(options)
-        with _folder(options) as folder:
-            manifest = _imported(options, folder)
-            uri = _published(options, folder, manifest)
-    except TrainerError as error:
-        log.error("belay-trainer import: %s", error)
-        return error.exit_code
+    _check(options)
+    _ask_store(options)
+    with _folder(options) as folder:
+        manifest = _imported(options, folder)
+        uri = _published(options, folder, manifest)
     for line in summary(manifest):
         log.info("%s", line)
     if uri is None:
@@ -152,6 +150,23 @@ def _check(options: argparse.Namespace) -> None:
             raise BadConfiguration(f"--uri {options.uri}: pvc://CLAIM/PATH is wanted.") from error
     if options.out is not None and options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise BadConfiguration(f"--out {options.out} is there and not an empty folder: name another one.")
+    if options.claim is not None and not options.pvc_dir.is_dir():
+        raise BadConfiguration(f"--claim {options.claim}: {options.pvc_dir} is no folder; --pvc-dir says where it is.")
+
+
+def _ask_store(options: argparse.Namespace) -> None:
+    """Ask whether the store will take it, before anything is read and played. Raises: StoreError, BadConfiguration."""
+    if options.store is None:
+        return
+    if not options.token_file.is_file() and options.token_file != Path(names.TOKEN_FILE):
+        raise BadConfiguration(f"--token-file {options.token_file}: there is no such file.")
+    try:
+        _store(options).ask()
+    except StoreError as error:
+        raise type(error)(
+            f"--store {options.store}: {error}. Nothing was imported. Look whether the address is right and its "
+            "port-forward still there, and whether the token of --token-file is one for the namespace."
+        ) from error
 
 
 @contextmanager
@@ -172,7 +187,7 @@ def _imported(options: argparse.Namespace, folder: Path) -> Manifest:
     from belay_trainer.importing.artifact import write_artifact  # noqa: PLC0415
 
     task = _task(options)
-    asked = _asked(options, task)
+    asked = _declared(options, task)
     found = importing.read(options.source, asked, sha256=options.sha256, scratch=folder.parent)
     return write_artifact(found, folder, task=task, episodes=options.episodes)
 
@@ -188,11 +203,11 @@ def _task(options: argparse.Namespace) -> EnvironmentSpec | None:
         ) from error
 
 
-def _asked(options: argparse.Namespace, task: EnvironmentSpec | None) -> "Asked":
-    from belay_trainer.importing.found import Asked  # noqa: PLC0415
+def _declared(options: argparse.Namespace, task: EnvironmentSpec | None) -> "Declared":
+    from belay_trainer.importing.found import Declared  # noqa: PLC0415
 
     observation, action = _spaces(options, task)
-    return Asked(
+    return Declared(
         observation=observation,
         action=action,
         output=options.head,
@@ -222,8 +237,7 @@ def _spaces(options: argparse.Namespace, task: EnvironmentSpec | None) -> tuple[
 
 def _published(options: argparse.Namespace, folder: Path, manifest: Manifest) -> str | None:
     """Bring the artifact where it belongs and return its uri; None: nobody said where it will lie."""
-    from belay_trainer.logbook import connect  # noqa: PLC0415
-    from belay_trainer.store import FolderStore, LogbookStore  # noqa: PLC0415
+    from belay_trainer.store import FolderStore  # noqa: PLC0415
 
     if options.out is not None:
         if options.out.exists():
@@ -231,10 +245,12 @@ def _published(options: argparse.Namespace, folder: Path, manifest: Manifest) ->
         folder.rename(options.out)
         return options.uri
     if options.claim is not None:
-        if not options.pvc_dir.is_dir():
-            raise BadConfiguration(
-                f"--claim {options.claim}: {options.pvc_dir} is no folder; --pvc-dir says where it is."
-            )
         return FolderStore(options.pvc_dir, claim=options.claim, seed="imported").publish(folder, manifest)
-    store = LogbookStore(connect(options.store, options.token_file), namespace=options.namespace, seed="imported")
-    return store.publish(folder, manifest)
+    return _store(options).publish(folder, manifest)
+
+
+def _store(options: argparse.Namespace) -> "LogbookStore":
+    from belay_trainer.logbook import connect  # noqa: PLC0415
+    from belay_trainer.store import LogbookStore  # noqa: PLC0415
+
+    return LogbookStore(connect(options.store, options.token_file), namespace=options.namespace, seed="imported")

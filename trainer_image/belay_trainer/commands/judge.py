@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from belay_api import names
 from belay_api.judging_job import JudgingReport
 from belay_trainer import stall
-from belay_trainer.errors import Interrupted, TrainerError
+from belay_trainer.errors import Interrupted, TrainerError, own_error
 from belay_trainer.judging.report import write
 from belay_trainer.logbook import connect
 from belay_trainer.runtime import bring_in
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         report, code = _judge(options, stop), names.EXIT_DONE
     except TrainerError as error:
-        log.error("%s: %s", error.outcome, error)
+        log.error("%s: %s", error.outcome, error, exc_info=own_error(error))
         outcome = error.outcome if error.outcome in ("BadConfiguration", "Interrupted") else "Error"
         report, code = JudgingReport(outcome=outcome, message=str(error)[:2048]), error.exit_code
     except Exception as error:  # the last door: a report says more to the user than a lost traceback

@@ -18,7 +18,7 @@ from belay_api import names
 from belay_api.training import TrainingReport
 from belay_trainer import stall
 from belay_trainer.config import Run, read_index, read_run
-from belay_trainer.errors import TrainerError
+from belay_trainer.errors import TrainerError, own_error
 from belay_trainer.logbook import connect
 from belay_trainer.report import write_report
 from belay_trainer.runtime import bring_in
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
             asked = _with_runtime(asked, options, stop)
         report, code = _train(asked, options, stop), names.EXIT_DONE
     except TrainerError as error:
-        log.error("%s: %s", error.outcome, error)
+        log.error("%s: %s", error.outcome, error, exc_info=own_error(error))
         report, code = _failure(asked, options.index, error.outcome, str(error)), error.exit_code
         report = report.model_copy(update={"findings": list(error.findings)})
     except Exception as error:  # the last door: a report says more to the user than a lost traceback

@@ -3,14 +3,11 @@
     belay-trainer record runs/cartpole/artifacts/7f3a9c.../ --out cartpole.gif
 
 The policy acts as it is served, in the environment it was trained for, from a start it was measured at. Exit codes:
-0 done · 3 something is wrong with what was given.
+0 done · 3 something is wrong with what was given · 1 anything else, such as an error that the environment raised.
 """
 
 import argparse
-import sys
 from pathlib import Path
-
-from belay_trainer.errors import TrainerError
 
 HELP = "record an episode of a policy as a GIF"
 FORMATS = (".gif", ".webp", ".png")
@@ -31,16 +28,12 @@ def run(options: argparse.Namespace) -> int:
     from belay_trainer.served import read_artifact  # noqa: PLC0415
     from belay_trainer.trained_for import read_kwargs, task_of  # noqa: PLC0415
 
-    try:
-        artifact = read_artifact(options.policy)
-        task = task_of(artifact, id=options.environment, kwargs=read_kwargs(options.environment_kwargs))
-        measured = artifact.manifest.evaluation
-        seed = options.seed if options.seed is not None else measured.first_seed if measured else 0
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        recorded = record(artifact, task, options.out, seed=seed)
-    except TrainerError as error:
-        print(f"belay-trainer record: {error}", file=sys.stderr)
-        return error.exit_code
+    artifact = read_artifact(options.policy)
+    task = task_of(artifact, id=options.environment, kwargs=read_kwargs(options.environment_kwargs))
+    measured = artifact.manifest.evaluation
+    seed = options.seed if options.seed is not None else measured.first_seed if measured else 0
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    recorded = record(artifact, task, options.out, seed=seed)
     print(f"{options.out}, from seed {seed}: {played(recorded)}")
     return 0
 

@@ -6,13 +6,11 @@ Artifacts are not touched. Exit codes: 0 removed · 3 bad configuration · 1 the
 
 import argparse
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from belay_api import names
 from belay_trainer.config import read_run
-from belay_trainer.errors import TrainerError
 from belay_trainer.logbook import connect
 from belay_trainer.store import open_store
 
@@ -30,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Remove them and return the exit code."""
-    try:
-        count = _remove(options)
-    except TrainerError as error:
-        print(f"belay-trainer remove-checkpoints: {error}", file=sys.stderr)
-        return error.exit_code
+    count = _remove(options)
     print(f"The checkpoints of {count} seeds are removed.")
     return names.EXIT_DONE
 

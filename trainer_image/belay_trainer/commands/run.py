@@ -10,8 +10,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from belay_trainer.errors import TrainerError
-
 HELP = "train an RLTrainingJob on this machine, with a progress bar"
 
 
@@ -37,11 +35,11 @@ def run(options: argparse.Namespace) -> int:
             parallel=options.parallel,
             init_from=options.init_from,
         )
-    except TrainerError as error:
-        print(f"belay-trainer run: {error}", file=sys.stderr)
-        return error.exit_code
     except OSError as error:  # of the run's folder: what trains has its own words for its own troubles
-        print(f"belay-trainer run: {error}. Mend that and run the command again, which goes on.", file=sys.stderr)
+        where = "" if error.filename else f"{options.out or 'runs'}: "  # a disk that is full names no file
+        print(
+            f"belay-trainer run: {where}{error}. Mend that and run the command again, which goes on.", file=sys.stderr
+        )
         return 1
 
 

@@ -10,11 +10,9 @@ are those of `belay-trainer run`.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from belay_trainer.commands.run import at_least_one
-from belay_trainer.errors import TrainerError
 
 HELP = "train algorithms times environments times seeds on this machine, and compare"
 
@@ -31,8 +29,4 @@ def run(options: argparse.Namespace) -> int:
     # A training pod imports every command, and needs nothing of this one.
     from belay_trainer.suite.run import run_suite  # noqa: PLC0415
 
-    try:
-        return run_suite(options.config, out=options.out, parallel=options.parallel)
-    except TrainerError as error:
-        print(f"belay-trainer suite: {error}", file=sys.stderr)
-        return error.exit_code
+    return run_suite(options.config, out=options.out, parallel=options.parallel)

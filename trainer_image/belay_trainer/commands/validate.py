@@ -7,17 +7,16 @@ Gates are those of an RLTrainingJob, as a YAML list, under `gates:`, or in the R
 those that the artifact was trained with. Environment and keyword arguments are those it was trained in, unless others
 are named. --out writes report.json, report.md, report.html and a picture.
 Exit codes: 0 passed · 6 a gate failed · 5 no gate failed, and at least one cannot tell or has nothing to measure ·
-3 bad input.
+3 bad input · 1 anything else, such as an error that the environment raised.
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belay_api import names
 from belay_api.reasons import Verdict
-from belay_trainer.errors import EXIT_GATES_FAILED, TrainerError
+from belay_trainer.errors import EXIT_GATES_FAILED
 
 if TYPE_CHECKING:
     from belay_trainer.validation.report import Validated
@@ -37,14 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Validate, print, write, and return the exit code."""
-    try:
-        return _validate(options)
-    except TrainerError as error:
-        print(f"belay-trainer validate: {error}", file=sys.stderr)
-        return error.exit_code
-
-
-def _validate(options: argparse.Namespace) -> int:
     # Help and bad arguments are told at once: all of this is slow.
     from belay_trainer.served import read_artifact  # noqa: PLC0415
     from belay_trainer.trained_for import read_kwargs, task_of  # noqa: PLC0415

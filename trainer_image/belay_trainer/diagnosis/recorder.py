@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from belay_trainer.diagnosis.evidence import Episodes, Observations, Rewards
+from belay_trainer.wrapping.info import success
 
 STEPS = 2_048  # timesteps after each look, of all copies together
 FEWEST_ROWS = 64  # steps of the vector, however many copies there are
@@ -188,7 +189,7 @@ class Recorder:
             ("lengths", int, [info["episode"]["l"] for info in ended]),
             ("returns", float, [info["episode"]["r"] for info in ended]),
             ("terminated", bool, [not info.get("TimeLimit.truncated", False) for info in ended]),
-            ("success", float, [_success(info) for info in ended]),
+            ("success", float, [success(info) for info in ended]),
         ):
             kept = np.concatenate([getattr(totals, name), np.asarray(values, kind)])
             setattr(totals, name, kept[-LATEST:])
@@ -220,11 +221,6 @@ def _median(updates: list[dict[str, float]], key: str) -> float | None:
     """Return the median; what is not a number counts as infinite."""
     seen = [float(one[key]) for one in updates if key in one]
     return float(np.median([value if math.isfinite(value) else math.inf for value in seen])) if seen else None
-
-
-def _success(info: Mapping[str, Any]) -> float:
-    said = info.get("is_success", info.get("success"))
-    return math.nan if said is None else float(bool(said))
 
 
 def _clock(observed: np.ndarray, dones: np.ndarray) -> float:

@@ -17,20 +17,20 @@ from pathlib import Path
 from belay_api.artifact import file_sha256
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.importing import archives, controller, mar, onnx_file, stable_baselines, torchscript
-from belay_trainer.importing.found import Asked, Found, Source
+from belay_trainer.importing.found import Declared, Found, Source
 
 WANTED = (
     "a zip of Stable-Baselines3, an ONNX file, a TorchScript file, a .mar archive of TorchServe, or a Python "
     "function as package.module:function"
 )
-READERS: dict[str, Callable[[Source, Asked], Found]] = {
+READERS: dict[str, Callable[[Source, Declared], Found]] = {
     "stable-baselines3": stable_baselines.read,
     "onnx": onnx_file.read,
     "torchscript": torchscript.read,
 }
 
 
-def read(name: str, asked: Asked, *, sha256: str | None, scratch: Path) -> Found:
+def read(name: str, declared: Declared, *, sha256: str | None, scratch: Path) -> Found:
     """Return the policy in a file, or that a function is.
 
     Args:
@@ -42,8 +42,8 @@ def read(name: str, asked: Asked, *, sha256: str | None, scratch: Path) -> Found
     if not path.exists() and ":" in name:
         if sha256 is not None:
             raise BadConfiguration(f"--sha256 goes with a file, and {name} is a Python function: leave it out.")
-        _check_flags("a Python function", name, asked)
-        return controller.read(name, asked)
+        _check_flags("a Python function", name, declared)
+        return controller.read(name, declared)
     if not path.is_file():
         raise BadConfiguration(f"{name}: there is no such file. Wanted {WANTED}.")
     source = Source(path, name=path.name, sha256=file_sha256(path))
@@ -58,20 +58,20 @@ def read(name: str, asked: Asked, *, sha256: str | None, scratch: Path) -> Found
         kind = kind_of(source)
         if kind not in ("onnx", "torchscript"):
             raise BadConfiguration(f"{source.name} is no network: a TorchScript or ONNX file is needed in the archive.")
-    _check_flags(kind, source.name, asked)
-    return READERS[kind](source, asked)
+    _check_flags(kind, source.name, declared)
+    return READERS[kind](source, declared)
 
 
-def _check_flags(kind: str, name: str, asked: Asked) -> None:
+def _check_flags(kind: str, name: str, declared: Declared) -> None:
     """Refuse what would say nothing of such a file. Raises: BadConfiguration."""
-    if asked.output is not None and kind == "stable-baselines3":
-        raise BadConfiguration(f"--head {asked.output}: {name} tells itself what its outputs mean, leave it out.")
-    if asked.statistics is not None and kind != "stable-baselines3":
+    if declared.output is not None and kind == "stable-baselines3":
+        raise BadConfiguration(f"--head {declared.output}: {name} tells itself what its outputs mean, leave it out.")
+    if declared.statistics is not None and kind != "stable-baselines3":
         raise BadConfiguration(
             f"--normalize goes with a zip of Stable-Baselines3, and {name} is {kind}: let the network itself scale "
             "what goes in."
         )
-    if asked.onnx_output is not None and kind != "onnx":
+    if declared.onnx_output is not None and kind != "onnx":
         raise BadConfiguration(f"--onnx-output goes with an ONNX file, and {name} is {kind}: leave it out.")
 
 

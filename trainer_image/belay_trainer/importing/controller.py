@@ -24,18 +24,18 @@ from belay_heads import head_of
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import write_onnx
 from belay_trainer.importing import paths, spaces
-from belay_trainer.importing.found import Answers, Asked, Found, require_space, require_trust
+from belay_trainer.importing.found import Answers, Declared, Found, require_space, require_trust
 
 CALLS = 256  # with different observations: is it a function of them, and are its answers actions
 log = logging.getLogger(__name__)
 Function = Callable[[Any], Any]
 
 
-def read(name: str, asked: Asked) -> Found:
+def read(name: str, declared: Declared) -> Found:
     """Return the policy that a function is. Args: name: `package.module:function`. Raises: BadConfiguration."""
-    require_trust(asked, name, "is Python code, which runs here")
-    observation = space_model(require_space(asked.observation, "--observation-space", name))
-    action = space_model(require_space(asked.action, "--action-space", name))
+    require_trust(declared, name, "is Python code, which runs here")
+    observation = space_model(require_space(declared.observation, "--observation-space", name))
+    action = space_model(require_space(declared.action, "--action-space", name))
     for flag, space in (("--observation-space", observation), ("--action-space", action)):
         if not isinstance(space, BoxSpace | DiscreteSpace):
             raise BadConfiguration(
@@ -44,9 +44,9 @@ def read(name: str, asked: Asked) -> Found:
             )
     function, file = _imported(name)
     output = "choice" if isinstance(action, DiscreteSpace) else "mean"
-    if asked.output not in (None, output):
+    if declared.output not in (None, output):
         raise BadConfiguration(
-            f"--head {asked.output}: {name} answers the action itself, which is {output}: leave it out."
+            f"--head {declared.output}: {name} answers the action itself, which is {output}: leave it out."
         )
     head = head_of(output, action)
     exact = _Exact(name, function, action, head.width)

@@ -27,7 +27,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Declared:
     """What the user says of the policy; None: nothing."""
 
     observation: gymnasium.Space[Any] | None = None
@@ -68,9 +68,9 @@ class Answers:
         return self._head.greedy(self._network(observation).reshape(len(observation), self._head.width)), None
 
 
-def require_trust(asked: Asked, name: str, what: str) -> None:
+def require_trust(declared: Declared, name: str, what: str) -> None:
     """Check that the user lets code run. Raises: BadConfiguration."""
-    if not asked.trust:
+    if not declared.trust:
         raise BadConfiguration(
             f"{name} {what}. Nothing in it was run. If you trust who wrote it, give --trust; if you are not sure, "
             "do so in a container without network and credentials."

@@ -19,26 +19,27 @@ from belay_heads import observations
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import ONNX, ONNX_DTYPES, Network
 from belay_trainer.importing import spaces
-from belay_trainer.importing.found import Answers, Asked, Found, Source, fit, require_space
+from belay_trainer.importing.found import Answers, Declared, Found, Source, fit, require_space
+from belay_trainer.threads import onnx_session
 
 BATCH = "batch"
 
 
-def read(source: Source, asked: Asked) -> Found:
+def read(source: Source, declared: Declared) -> Found:
     """Return the policy in a file. Raises: BadConfiguration."""
     model = _parsed(source)
-    taken, answered = _input(source, model), _output(source, model, asked.onnx_output)
+    taken, answered = _input(source, model), _output(source, model, declared.onnx_output)
     session = _session(source, model)
     dtype = _dtype(source, session)
-    observation = _observation(source, taken, dtype, asked)
-    action = array_space(require_space(asked.action, "--action-space", source.name))
+    observation = _observation(source, taken, dtype, declared)
+    action = array_space(require_space(declared.action, "--action-space", source.name))
 
     def one_by_one(batch: np.ndarray) -> np.ndarray:
         rows = [session.run([answered.name], {taken.name: row[None].astype(dtype)})[0] for row in batch]
         return np.concatenate([np.asarray(row).reshape(1, -1) for row in rows])
 
     width = _tried(source, one_by_one, observation)
-    head = fit(asked.output, action, width=width, name=source.name)
+    head = fit(declared.output, action, width=width, name=source.name)
     servable = _servable(model, taken, answered)
 
     def write(folder: Path) -> None:
@@ -107,7 +108,7 @@ def _output(source: Source, model: onnx.ModelProto, wanted: str | None) -> onnx.
 
 def _session(source: Source, model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        return onnx_session(model.SerializeToString())
     except Exception as error:  # onnxruntime raises a family of its own
         first = str(error).strip().splitlines()[0]
         raise BadConfiguration(
@@ -123,13 +124,13 @@ def _dtype(source: Source, session: onnxruntime.InferenceSession) -> np.dtype:
     return np.dtype(ONNX_DTYPES[kind])
 
 
-def _observation(source: Source, taken: onnx.ValueInfoProto, dtype: np.dtype, asked: Asked) -> Space:
+def _observation(source: Source, taken: onnx.ValueInfoProto, dtype: np.dtype, declared: Declared) -> Space:
     """Return the observation space: what was said, or unbounded numbers of the shape that the input has."""
     dims = [dim.dim_value for dim in taken.type.tensor_type.shape.dim]  # 0: any size
-    if asked.observation is None and len(dims) > 1 and all(dims[1:]) and dtype.kind == "f":
+    if declared.observation is None and len(dims) > 1 and all(dims[1:]) and dtype.kind == "f":
         size = int(np.prod(dims[1:]))
         return BoxSpace(shape=dims[1:], dtype=dtype.name, low=[None] * size, high=[None] * size)
-    space = space_model(require_space(asked.observation, "--observation-space", source.name))
+    space = space_model(require_space(declared.observation, "--observation-space", source.name))
     shape = list(observations.shape(space))
     if dims and (len(dims) != len(shape) + 1 or any(a and a != b for a, b in zip(dims[1:], shape, strict=True))):
         wanted = ", ".join(str(dim or "any") for dim in dims)

@@ -26,7 +26,7 @@ from belay_api.spaces import array_space, space_model
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import write_networks
 from belay_trainer.importing import archives, spaces
-from belay_trainer.importing.found import Asked, Found, Source, require_trust
+from belay_trainer.importing.found import Declared, Found, Source, require_trust
 from belay_trainer.learners import LEARNERS
 from belay_trainer.learners.learner import Networks
 from belay_trainer.learners.stable_baselines import StableBaselines
@@ -75,20 +75,20 @@ _UNREADABLE = (
 log = logging.getLogger(__name__)
 
 
-def read(source: Source, asked: Asked) -> Found:
+def read(source: Source, declared: Declared) -> Found:
     """Return the policy in a file. Raises: BadConfiguration."""
     settings, packages = _told(source)
     algorithm = _algorithm(source, settings)
-    require_trust(asked, source.name, "holds pickles, and a pickle runs whatever code its author put into it")
+    require_trust(declared, source.name, "holds pickles, and a pickle runs whatever code its author put into it")
     learner_class: Any = LEARNERS[algorithm]  # a StableBaselines
     model = _loaded(source, learner_class.library, settings)
-    taken = model.observation_space if asked.observation is None else asked.observation
-    acts = model.action_space if asked.action is None else asked.action
+    taken = model.observation_space if declared.observation is None else declared.observation
+    acts = model.action_space if declared.action is None else declared.action
     try:
         observation, action = space_model(taken), array_space(acts)
     except ValueError as error:
         raise BadConfiguration(f"{source.name}: {error}.") from error
-    _set_environment(source, model, taken, acts, asked.statistics)
+    _set_environment(source, model, taken, acts, declared.statistics)
     learner = learner_class.adopt(model)
     networks = _networks(learner, model)
 
@@ -210,20 +210,17 @@ def _normalised(path: Path, tasks: VecEnv) -> VecNormalize:
 
 def _networks(learner: StableBaselines, model: BaseAlgorithm) -> Networks:
     networks = learner.networks()
-    if not model.use_sde:
+    if not (model.use_sde and model.policy.squash_output):
         return networks
     log.warning(
-        "the policy explores by noise that depends on the state (gSDE), which no head knows: it is served greedily, "
-        "`deterministic: false` is refused"
+        "the policy explores by noise that depends on the state (gSDE) and presses its actions between bounds, which "
+        "no head knows: it is served greedily, `deterministic: false` is refused"
     )
     if networks.state is not None:
-        if model.policy.squash_output:
-            raise BadConfiguration(
-                "the policy remembers and presses its actions between bounds (squash_output), which no output is that "
-                "can be served: write the network as ONNX and serve it from an image of your own."
-            )
-        networks.actor.gaussian = False  # type: ignore[assignment]  # the means are the best actions
-        return replace(networks, output="mean")
+        raise BadConfiguration(
+            "the policy remembers and presses its actions between bounds (squash_output), which no output is that can "
+            "be served: write the network as ONNX and serve it from an image of your own."
+        )
     policy = copy.deepcopy(model.policy).cpu()
     policy.set_training_mode(False)
     policy.requires_grad_(False)

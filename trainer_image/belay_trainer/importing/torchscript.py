@@ -17,16 +17,18 @@ from belay_api.spaces import array_space, space_model
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import ONNX, TOLERANCE, TORCHSCRIPT, Network, load_onnx, write_onnx
 from belay_trainer.importing import spaces
-from belay_trainer.importing.found import Answers, Asked, Found, Source, fit, require_space, require_trust
+from belay_trainer.importing.found import Answers, Declared, Found, Source, fit, require_space, require_trust
 
 log = logging.getLogger(__name__)
 
 
-def read(source: Source, asked: Asked) -> Found:
+def read(source: Source, declared: Declared) -> Found:
     """Return the policy in a file. Raises: BadConfiguration."""
-    require_trust(asked, source.name, "is TorchScript, which is a program of its author's that runs when it is asked")
-    observation = space_model(require_space(asked.observation, "--observation-space", source.name))
-    action = array_space(require_space(asked.action, "--action-space", source.name))
+    require_trust(
+        declared, source.name, "is TorchScript, which is a program of its author's that runs when it is asked"
+    )
+    observation = space_model(require_space(declared.observation, "--observation-space", source.name))
+    action = array_space(require_space(declared.action, "--action-space", source.name))
     try:
         script = torch.jit.load(str(source.path), map_location="cpu").eval()
     except (RuntimeError, ValueError, OSError) as error:
@@ -36,7 +38,7 @@ def read(source: Source, asked: Asked) -> Found:
         ) from error
     network = _network(source, script)
     examples = spaces.observations(observation, count=2)
-    head = fit(asked.output, action, width=network(examples).reshape(2, -1).shape[1], name=source.name)
+    head = fit(declared.output, action, width=network(examples).reshape(2, -1).shape[1], name=source.name)
 
     def write(folder: Path) -> None:
         shutil.copyfile(source.path, folder / TORCHSCRIPT)

@@ -2,9 +2,8 @@
 
 import logging
 
-import torch
-
 from belay_api.judging import ValidationResult, ValidationSpec
+from belay_trainer import threads
 from belay_trainer.judging.pod import JudgingPod
 from belay_trainer.reporting.document import as_json, markdown
 from belay_trainer.trained_for import task_of
@@ -17,7 +16,7 @@ log = logging.getLogger(__name__)
 
 def validate(pod: JudgingPod, asked: ValidationSpec) -> ValidationResult:
     """Return what came of the gates. Raises: TrainerError; Stopped."""
-    torch.set_num_threads(asked.runtime.threads or 1)
+    threads.take(asked.runtime)
     artifact = pod.artifact()
     task = asked.environment or task_of(artifact, id=None, kwargs=None)
     log.info("RLPolicy %s runs %d gates in %s", pod.config.policy, len(asked.gates), task.id)

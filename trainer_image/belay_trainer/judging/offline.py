@@ -4,8 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from belay_api.judging import Between, OfflineEvaluationSpec, OfflineResult
+from belay_trainer import threads
 from belay_trainer.judging.pod import JudgingPod
-from belay_trainer.ope.evaluate import Asked, evaluate
+from belay_trainer.ope.evaluate import EvaluationRequest, evaluate
 from belay_trainer.ope.judge import Interval
 from belay_trainer.ope.plot import draw
 from belay_trainer.ope.report import document
@@ -17,9 +18,10 @@ LONGEST = 512  # characters of a reason
 
 def evaluate_offline(pod: JudgingPod, asked: OfflineEvaluationSpec) -> OfflineResult:
     """Return what the log says. Raises: TrainerError."""
+    threads.take(asked.runtime)
     artifact = pod.artifact()
     judgement, subject = evaluate(
-        Asked(
+        EvaluationRequest(
             artifact=artifact,
             dataset=Path(asked.dataset.path),
             name=f"RLPolicy {pod.config.policy}",

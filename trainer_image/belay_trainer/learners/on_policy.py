@@ -78,8 +78,21 @@ class _Actor(torch.nn.Module):
 
 def outputs(policy: Any, latent: torch.Tensor, *, gaussian: bool) -> torch.Tensor:
     """Return what the head reads. Args: latent: What goes into the actor's own layers."""
-    output = policy.action_net(policy.mlp_extractor.forward_actor(latent))
-    return torch.cat([output, policy.log_std.expand_as(output)], dim=1) if gaussian else output
+    acting = policy.mlp_extractor.forward_actor(latent)
+    output = policy.action_net(acting)
+    return torch.cat([output, _log_std(policy, acting).expand_as(output)], dim=1) if gaussian else output
+
+
+def _log_std(policy: Any, acting: torch.Tensor) -> torch.Tensor:
+    """Return the logarithms of the standard deviations, (1 or batch, numbers of an action).
+
+    Source: Raffin et al., "Smooth Exploration for Robotic Reinforcement Learning", CoRL 2021, for the noise that
+    depends on what is seen: of a linear function of it whose weights are drawn.
+    """
+    if not policy.use_sde:
+        return policy.log_std
+    noise = policy.action_dist
+    return 0.5 * torch.log(torch.mm(acting**2, noise.get_std(policy.log_std) ** 2) + noise.epsilon)
 
 
 class _Value(torch.nn.Module):

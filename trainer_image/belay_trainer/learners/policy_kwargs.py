@@ -16,7 +16,7 @@ from belay_api.algorithms.common import Settings
 from belay_api.words import nearest
 from belay_trainer.errors import BadConfiguration
 
-_OURS = ("observation_space", "action_space", "lr_schedule", "use_sde")  # without state-dependent exploration
+_OURS = ("observation_space", "action_space", "lr_schedule", "use_sde", "squash_output")  # heads know no such actions
 _CLASSES = {"features_extractor_class": BaseFeaturesExtractor, "optimizer_class": torch.optim.Optimizer}
 
 

@@ -45,7 +45,7 @@ from belay_trainer.learners.gradients import GradientNorms
 from belay_trainer.learners.learner import Internals, Networks, Start
 from belay_trainer.learners.networks import Preprocessed
 from belay_trainer.metrics import of_episodes
-from belay_trainer.presets.preset import Asked, Model
+from belay_trainer.presets.preset import Model, PresetContext
 from belay_trainer.wrapping import shaping
 
 # Found by leaving out one at a time and comparing final weights; the few that made no difference depend on where the
@@ -80,7 +80,7 @@ class StableBaselines(ABC):
     convolves: ClassVar[bool] = True
     combines: ClassVar[bool] = True
     library: ClassVar[type[BaseAlgorithm]]
-    settings: ClassVar[Callable[[Any, Asked], Model]]
+    settings: ClassVar[Callable[[Any, PresetContext], Model]]
     counters: ClassVar[tuple[str, ...]] = COUNTERS
     networks_are_called: ClassVar[str] = "Policy"  # the end of their names in the library
     output: str
@@ -95,7 +95,7 @@ class StableBaselines(ABC):
         self.kind, self._parts = array_space(space).kind, observations.parts(space_model(probe.observation_space))
         preset = type(self).settings(
             spec.algorithm.settings,
-            Asked(
+            PresetContext(
                 environment=spec.environment.id,
                 steps=spec.budget.steps,
                 actions=int(np.prod(space.shape or (1,))),
@@ -311,7 +311,7 @@ class StableBaselines(ABC):
 
     def networks(self) -> Networks:
         """See `Learner.networks`."""
-        policy = copy.deepcopy(self.model.policy).cpu()
+        policy = copy.deepcopy(self.model.policy, _as_it_is(self.model.policy)).cpu()
         policy.set_training_mode(False)
         policy.requires_grad_(False)
         transposed = unwrap_vec_wrapper(self.model.env, VecTransposeImage)
@@ -620,6 +620,12 @@ def _own_state(layer: Any) -> dict[str, Any]:
     return {
         name: value for name, value in vars(layer).items() if name not in ("venv", "class_attributes", *_STATISTICS)
     }
+
+
+def _as_it_is(policy: Any) -> dict[int, Any]:
+    """Return the memo of a deep copy that shares what was drawn last: that hangs on the weights, and is not copied."""
+    drawn = getattr(policy, "action_dist", None)
+    return {} if drawn is None else {id(drawn): copy.copy(drawn)}
 
 
 def _of_each(function: Callable[[Any], Any], observation: Any) -> Any:

@@ -13,7 +13,7 @@ from belay_trainer.errors import EXIT_GATES_FAILED, BadConfiguration, Interrupte
 from belay_trainer.local.display import Display, display_for
 from belay_trainer.local.folder import RunFolder
 from belay_trainer.local.manifest import Manifest, read_manifest
-from belay_trainer.local.seeds import Asked, Seeds, exit_code, places
+from belay_trainer.local.seeds import Interrupts, Seeds, exit_code, places
 from belay_trainer.local.workers import Workers, search
 from belay_trainer.reporting.result import Result, result_of
 from belay_trainer.reporting.sentences import finding_lines, sentences
@@ -36,14 +36,16 @@ def run_here(
     """
     manifest = read_manifest(config_file, name=name)
     folder = RunFolder(out or Path("runs") / manifest.name)
-    asked = Asked()
-    asked.listen()
+    interrupts = Interrupts()
+    interrupts.listen()
     with folder.locked() as lock:
         try:
-            seeds = train_job(manifest, folder, lock=lock, parallel=parallel, asked=asked, init_from=init_from)
+            seeds = train_job(
+                manifest, folder, lock=lock, parallel=parallel, interrupts=interrupts, init_from=init_from
+            )
         except NothingFound as error:
-            return error.code(asked)
-        if asked.times > 1:
+            return error.code(interrupts)
+        if interrupts.count > 1:
             return STOPPED_AT_ONCE
         result = _report(seeds.config, seeds.reports, folder, config_file)
     spec = seeds.config.spec.seeds
@@ -74,10 +76,10 @@ class NothingFound(Exception):
         super().__init__("the search found nothing")
         self.config, self._workers = workers.config, workers
 
-    def code(self, asked: Asked) -> int:
+    def code(self, interrupts: Interrupts) -> int:
         """Say why, and return the exit code."""
-        if asked.times:
-            return STOPPED_AT_ONCE if asked.times > 1 else Interrupted.exit_code
+        if interrupts.count:
+            return STOPPED_AT_ONCE if interrupts.count > 1 else Interrupted.exit_code
         reports, codes = self._workers.reports, self._workers.codes
         for words in dict.fromkeys(report.message for report in reports.values() if report.message):
             print(f"{self.config.job}: {words}", file=sys.stderr)
@@ -90,7 +92,7 @@ def train_job(
     *,
     lock: int,
     parallel: int | None,
-    asked: Asked,
+    interrupts: Interrupts,
     init_from: Path | None = None,
 ) -> Seeds:
     """Return the seeds of a job after all that were not finished have ended, or were asked to stop.
@@ -106,14 +108,14 @@ def train_job(
     try:
         _say_what_is_left_out(manifest, display)
         if config.spec.search is not None:
-            where = {"parallel": parallel, "asked": asked, "display": display, "initial": init_from}
+            where = {"parallel": parallel, "interrupts": interrupts, "display": display, "initial": init_from}
             found, workers = search(folder, config, lock, **where)
             if found is None:
                 raise NothingFound(workers)
             display.close()
             config, config_file, display = found, folder.seeds_file, display_for(sys.stderr)
         seeds = Seeds(folder, config, config_file, lock, initial=init_from)
-        seeds.train(parallel=places(manifest.spec, parallel), asked=asked, display=display)
+        seeds.train(parallel=places(manifest.spec, parallel), interrupts=interrupts, display=display)
     finally:
         display.close()
     return seeds

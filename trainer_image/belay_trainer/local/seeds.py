@@ -25,11 +25,11 @@ from belay_trainer.local.progress import seed_state
 LOOK_S = 0.2  # between two looks at the seeds
 
 
-class Asked:
+class Interrupts:
     """How often somebody asked us to stop, by ctrl-C or SIGTERM."""
 
     def __init__(self) -> None:
-        self.times = 0
+        self.count = 0
 
     def listen(self) -> None:
         """Take the signals from now on."""
@@ -37,7 +37,7 @@ class Asked:
         signal.signal(signal.SIGTERM, self._take)
 
     def _take(self, _signal: int, _frame: FrameType | None) -> None:
-        self.times += 1
+        self.count += 1
 
 
 @dataclass(slots=True)
@@ -54,10 +54,10 @@ class Seeds:
     _at_work: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
     _begun: set[int] = field(default_factory=set)  # by this run
 
-    def train(self, *, parallel: int, asked: Asked, display: Display) -> None:
+    def train(self, *, parallel: int, interrupts: Interrupts, display: Display) -> None:
         """Train every seed that is not finished, until all have ended or somebody asked to stop.
 
-        Asked once, the seeds save and end; asked again, they are killed and keep what they saved before.
+        Interrupted once, the seeds save and end; again, they are killed and keep what they saved before.
 
         Args:
             parallel: Seeds at work at once, at most.
@@ -67,14 +67,14 @@ class Seeds:
         try:
             while waiting or self._at_work:
                 self._collect()
-                reason = self._reason_to_stop(asked, began)
+                reason = self._reason_to_stop(interrupts, began)
                 if reason and not told_to_stop:
                     told_to_stop = True
                     waiting.clear()
                     display.say(reason)
                     for process in self._at_work.values():
                         process.terminate()
-                if asked.times > 1:
+                if interrupts.count > 1:
                     return
                 while waiting and len(self._at_work) < parallel:
                     self._begin(waiting.popleft())
@@ -145,11 +145,11 @@ class Seeds:
                 message=f"it ended without a last word, {_ending(code)}; see {folder.log}",
             )
 
-    def _reason_to_stop(self, asked: Asked, began: float) -> str | None:
+    def _reason_to_stop(self, interrupts: Interrupts, began: float) -> str | None:
         deadline = self.config.spec.budget.deadline
         if names.EXIT_BAD_CONFIG in self.codes.values():
             return "The configuration is bad for every seed: the others are stopped."
-        if asked.times:
+        if interrupts.count:
             return "Saving; the same command goes on from here. Ctrl-C again ends at once."
         if deadline is not None and time.monotonic() - began >= deadline.total_seconds():
             return f"budget.deadline, {deadline}, has passed: the seeds save and end."

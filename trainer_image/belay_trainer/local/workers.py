@@ -13,7 +13,7 @@ from belay_trainer import files
 from belay_trainer.local.display import Display
 from belay_trainer.local.folder import RunFolder, SeedFolder, read_config
 from belay_trainer.local.progress import number
-from belay_trainer.local.seeds import Asked, Seeds, cores
+from belay_trainer.local.seeds import Interrupts, Seeds, cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def search(
     lock: int,
     *,
     parallel: int | None,
-    asked: Asked,
+    interrupts: Interrupts,
     display: Display,
     initial: Path | None = None,
 ) -> tuple[TrainingConfig | None, Workers]:
@@ -94,9 +94,9 @@ def search(
     found = Workers(folder, config, folder.config_file, lock, initial=initial)
     if folder.seeds_file.exists():
         return read_config(folder.seeds_file), found
-    found.train(parallel=places(config, parallel), asked=asked, display=display)
+    found.train(parallel=places(config, parallel), interrupts=interrupts, display=display)
     status = result_of(found.reports)
-    if asked.times or status is None or status.best is None:
+    if interrupts.count or status is None or status.best is None:
         return None, found
     spec = with_settings(config.spec, status.best.settings)
     settled = config.model_copy(update={"spec": spec, "config_hash": spec_hash(spec)})

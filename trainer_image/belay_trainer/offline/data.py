@@ -81,7 +81,7 @@ def load(spec: DatasetSpec, played_in: EnvironmentSpec | None) -> Data:
         raise BadConfiguration(f"dataset.path: {told}" if told.startswith("dataset ") else told) from error
     for note in notes:
         log.info("dataset %s: %s", path, note)
-    learning, held_out = (dataset, None) if played_in is not None else _split(dataset, spec.held_out)
+    learning, held_out = (dataset, None) if played_in is not None else _split(dataset, spec)
     return Data(learning, held_out, observation_space, action_space, datasets.sha256_of(path))
 
 
@@ -143,13 +143,20 @@ def _bounds(bounds: list[float | None], unbounded: float) -> np.ndarray:
     return np.array([unbounded if bound is None else bound for bound in bounds], np.float32)
 
 
-def _split(dataset: Dataset, held_out: float) -> tuple[Dataset, HeldOutParts]:
-    shares = [1 - held_out, held_out / 2, held_out / 2]
+def _split(dataset: Dataset, spec: DatasetSpec) -> tuple[Dataset, HeldOutParts]:
+    shares = [1 - spec.held_out, spec.held_out / 2, spec.held_out / 2]
+    if spec.split == "time" and dataset.times is None:
+        raise BadConfiguration(
+            "dataset.split: time orders episodes by the column `time`, and there is none: log it, or leave split out."
+        )
     try:
-        learning, choosing, measuring = split.by_chance(dataset, shares, np.random.default_rng(SPLIT_SEED))
+        if spec.split == "time":
+            learning, choosing, measuring = split.by_time(dataset, shares)
+        else:
+            learning, choosing, measuring = split.by_chance(dataset, shares, np.random.default_rng(SPLIT_SEED))
     except BadConfiguration as error:
         raise BadConfiguration(
-            f"dataset.heldOut: {held_out:g} of {dataset.episodes} episodes cannot be held back in two halves: {error} "
-            "Raise heldOut, log more episodes, or set evaluation.environment: then none is held back."
+            f"dataset.heldOut: {spec.held_out:g} of {dataset.episodes} episodes cannot be held back in two halves: "
+            f"{error} Raise heldOut, log more episodes, or set evaluation.environment: then none is held back."
         ) from error
     return learning, HeldOutParts(choosing, measuring)

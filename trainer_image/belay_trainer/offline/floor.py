@@ -1,12 +1,11 @@
 """How a policy compares with behaviour cloning of the same log: what all the rest of the algorithm was good for."""
 
-from statistics import NormalDist
-
 import numpy as np
 
 from belay_api.dataset import Floor, FloorVerdict
 from belay_trainer.datasets.dataset import Floats
 from belay_trainer.offline.held_out import Judged
+from belay_trainer.student import quantile
 
 CONFIDENCE = 0.95
 FEWEST = 10  # episodes that have an interval
@@ -29,20 +28,7 @@ def _compared(of_each: Floats, **what: float | None) -> Floor:
     difference, n = float(of_each.mean()), len(of_each)
     if n < FEWEST:
         return Floor(verdict=FloorVerdict.NOT_TOLD_APART, difference=difference, **what)
-    half = _student(n - 1) * float(of_each.std(ddof=1)) / np.sqrt(n)
+    half = quantile((1 - CONFIDENCE) / 2, n - 1) * float(of_each.std(ddof=1)) / np.sqrt(n)
     low, high = difference - half, difference + half
     verdict = FloorVerdict.BETTER if low > 0 else FloorVerdict.WORSE if high < 0 else FloorVerdict.NOT_TOLD_APART
     return Floor(verdict=verdict, difference=difference, low=low, high=high, **what)
-
-
-def _student(degrees: int) -> float:
-    """Return how many standard errors to either side hold the mean at CONFIDENCE.
-
-    Source: Abramowitz & Stegun, "Handbook of Mathematical Functions" (1964), 26.7.5; from 9 degrees on right to 0.001.
-
-    >>> round(_student(9), 3), round(_student(99), 3)
-    (2.262, 1.984)
-    """
-    x = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    terms = ((x**3 + x) / 4, (5 * x**5 + 16 * x**3 + 3 * x) / 96, (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384)
-    return x + sum(term / degrees ** (power + 1) for power, term in enumerate(terms))

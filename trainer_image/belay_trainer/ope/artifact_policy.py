@@ -11,6 +11,7 @@ from belay_trainer.datasets.fit import fitted
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.ope.head_policy import HeadPolicy
 from belay_trainer.served import Artifact
+from belay_trainer.threads import onnx_session
 
 ROWS = 8_192  # observations in one forward pass
 
@@ -25,13 +26,11 @@ class ArtifactPolicy(HeadPolicy):
             greedy: Its best action always, as it is served by default; False: drawn from its distribution.
         Raises: BadConfiguration when there is nothing in it that can be judged, or the policy has nothing to draw from.
         """
-        import onnxruntime  # noqa: PLC0415  slow, and only for artifacts
-
         folder = artifact.folder
         self.digest, self.manifest, head = artifact.digest, artifact.manifest, artifact.head
         if ONNX_FILE not in {entry.path for entry in self.manifest.files}:
             raise BadConfiguration(f"policy {folder}: there is no {ONNX_FILE} in it, which is what is judged.")
-        session = onnxruntime.InferenceSession(str(folder / ONNX_FILE), providers=["CPUExecutionProvider"])
+        session = onnx_session(str(folder / ONNX_FILE))
         if not greedy and not head.stochastic:
             raise BadConfiguration(
                 f"policy {folder}: it has one action for an observation (output `{self.manifest.output}`), so there is "

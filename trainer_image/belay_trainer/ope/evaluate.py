@@ -15,7 +15,7 @@ from belay_trainer.served import Artifact
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvaluationRequest:
     """What is judged, by what, and how."""
 
     artifact: Artifact
@@ -30,31 +30,31 @@ class Asked:
     max_regression: float | None = None  # see `judge`
 
 
-def evaluate(asked: Asked) -> tuple[Judgement, Subject]:
+def evaluate(request: EvaluationRequest) -> tuple[Judgement, Subject]:
     """Return what the log says of the policy. Raises: BadConfiguration."""
-    policy = ArtifactPolicy(asked.artifact, greedy=asked.greedy)
-    found, notes = datasets.read(asked.dataset)
-    lineage, digest = policy.manifest.lineage, f"sha256:{datasets.sha256_of(asked.dataset)}"
+    policy = ArtifactPolicy(request.artifact, greedy=request.greedy)
+    found, notes = datasets.read(request.dataset)
+    lineage, digest = policy.manifest.lineage, f"sha256:{datasets.sha256_of(request.dataset)}"
     if lineage is not None and lineage.dataset == digest:
         raise BadConfiguration(
-            f"dataset {asked.dataset} is the log that the policy was learned from, and it does what was logged more "
+            f"dataset {request.dataset} is the log that the policy was learned from, and it does what was logged more "
             "often there than elsewhere: judge it by episodes that it has not seen."
         )
-    dataset = policy.fitted(found, name=str(asked.dataset))
+    dataset = policy.fitted(found, name=str(request.dataset))
     judgement = judge(
-        Logged(dataset, policy, discount=asked.discount, seed=asked.seed),
-        estimators=asked.estimators or tuple(ESTIMATORS),
-        confidence=asked.confidence,
+        Logged(dataset, policy, discount=request.discount, seed=request.seed),
+        estimators=request.estimators or tuple(ESTIMATORS),
+        confidence=request.confidence,
         cap=policy.manifest.max_episode_steps,
-        least_effective=asked.least_effective,
-        max_regression=asked.max_regression,
+        least_effective=request.least_effective,
+        max_regression=request.max_regression,
     )
     subject = Subject(
-        policy=asked.name,
+        policy=request.name,
         digest=policy.digest,
         environment=policy.manifest.environment,
-        acts="greedy" if asked.greedy else "sampled",
-        dataset=str(asked.dataset),
+        acts="greedy" if request.greedy else "sampled",
+        dataset=str(request.dataset),
         dataset_digest=digest,
         timesteps=dataset.timesteps,
         notes=tuple(notes),

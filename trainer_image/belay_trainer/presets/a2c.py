@@ -2,12 +2,12 @@
 
 Everywhere without a preset of its own the settings are Stable-Baselines3's own, gathered by eight copies.
 Source: RL Baselines3 Zoo, hyperparams/a2c.yml.
-Departs: Pendulum-v1 without state-dependent exploration, and so with its usual first standard deviation.
 """
 
 from belay_api.algorithms.a2c import A2CSettings
 from belay_api.algorithms.common import Schedule
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, Scaled, choose, scheduled
+from belay_trainer.presets.noise import noise
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, PresetContext, Scaled, choose, scheduled
 
 _USUAL = A2CSettings(
     learning_rate=7e-4,
@@ -19,8 +19,16 @@ _USUAL = A2CSettings(
     ent_coef=0.0,
     vf_coef=0.5,
     normalize_advantage=False,
+    use_sde=False,
 )
-_PENDULUM = {"learning_rate_schedule": Schedule.LINEAR, "n_steps": 8, "gae_lambda": 0.9, "vf_coef": 0.4}
+_PENDULUM = {
+    "learning_rate_schedule": Schedule.LINEAR,
+    "n_steps": 8,
+    "gae_lambda": 0.9,
+    "vf_coef": 0.4,
+    "use_sde": True,
+    "policy_kwargs": {"log_std_init": -2.0, "ortho_init": False},
+}
 _LANDER = {
     "learning_rate": 8.3e-4,
     "learning_rate_schedule": Schedule.LINEAR,
@@ -37,14 +45,16 @@ PRESETS = {
 }
 
 
-def model(settings: A2CSettings, asked: Asked) -> Model:
+def model(settings: A2CSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found = chosen.settings
     layers = list(found.net_arch)
+    exploring, first = noise(chosen)
     arguments = {
         "learning_rate": scheduled(found.learning_rate, found.learning_rate_schedule),
-        "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}},
+        "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}, **first},
+        **exploring,
         **found.model_dump(include={"gamma", "n_steps", "gae_lambda", "ent_coef", "vf_coef", "normalize_advantage"}),
     }
     return chosen.model(arguments)

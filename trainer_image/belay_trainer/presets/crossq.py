@@ -8,7 +8,7 @@ Source: RL Baselines3 Zoo, hyperparams/crossq.yml.
 from belay_api.algorithms.common import Schedule
 from belay_api.algorithms.crossq import CrossQSettings
 from belay_trainer.presets import replayed
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Chosen, Model, Preset, choose, scheduled
+from belay_trainer.presets.preset import ELSEWHERE, Chosen, Model, Preset, PresetContext, choose, scheduled
 
 _USUAL = CrossQSettings(
     learning_rate=1e-3,
@@ -34,9 +34,9 @@ PRESETS = {
 }
 
 
-def model(settings: CrossQSettings, asked: Asked) -> Model:
+def model(settings: CrossQSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found = chosen.settings
     arguments = {
         "learning_rate": scheduled(found.learning_rate, found.learning_rate_schedule),

@@ -10,7 +10,7 @@ number in timesteps made every seed diverge.
 
 from belay_api.algorithms.dqn import DQNSettings
 from belay_trainer.presets import q_learning, replayed
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, choose
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, PresetContext, choose
 
 _USUAL = DQNSettings(
     learning_rate=1e-4,
@@ -56,12 +56,12 @@ PRESETS = {
 }
 
 
-def model(settings: DQNSettings, asked: Asked) -> Model:
+def model(settings: DQNSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found = chosen.settings
     arguments = {
         "learning_rate": found.learning_rate,
-        **q_learning.arguments(found, steps=asked.steps, copies=chosen.copies),
+        **q_learning.arguments(found, steps=context.steps, copies=chosen.copies),
     }
     return chosen.model(arguments)

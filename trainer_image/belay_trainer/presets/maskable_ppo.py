@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from belay_api.algorithms.ppo import PPOSettings
 from belay_trainer.presets import ppo
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model
+from belay_trainer.presets.preset import ELSEWHERE, Model, PresetContext
 
 PRESETS = {ELSEWHERE: ppo.PRESETS[ELSEWHERE]}
 
 
-def model(settings: PPOSettings, asked: Asked) -> Model:
+def model(settings: PPOSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    return ppo.model(settings, replace(asked, environment=ELSEWHERE))
+    return ppo.model(settings, replace(context, environment=ELSEWHERE))

@@ -3,14 +3,14 @@
 CartPole-v1 on 10 seeds: 475 reached within 24,576 timesteps. Everywhere else the settings are Stable-Baselines3's own,
 gathered by eight copies instead of one.
 Source: RL Baselines3 Zoo, hyperparams/ppo.yml.
-Departs: Pendulum-v1 without state-dependent exploration.
 """
 
 from typing import Any
 
 from belay_api.algorithms.common import Schedule
 from belay_api.algorithms.ppo import PPOSettings
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Chosen, Model, Preset, Scaled, choose, scheduled
+from belay_trainer.presets.noise import noise
+from belay_trainer.presets.preset import ELSEWHERE, Chosen, Model, Preset, PresetContext, Scaled, choose, scheduled
 
 _USUAL = PPOSettings(
     learning_rate=3e-4,
@@ -24,6 +24,7 @@ _USUAL = PPOSettings(
     clip_range=0.2,
     clip_range_schedule=Schedule.CONSTANT,
     ent_coef=0.0,
+    use_sde=False,
 )
 _CARTPOLE = {
     "learning_rate": 1e-3,
@@ -35,7 +36,7 @@ _CARTPOLE = {
     "gae_lambda": 0.8,
     "clip_range_schedule": Schedule.LINEAR,
 }
-_PENDULUM = {"learning_rate": 1e-3, "gamma": 0.9, "n_steps": 1024}
+_PENDULUM = {"learning_rate": 1e-3, "gamma": 0.9, "n_steps": 1024, "use_sde": True, "sde_sample_freq": 4}
 _LANDER = {"batch_size": 64, "gamma": 0.999, "n_steps": 1024, "n_epochs": 4, "gae_lambda": 0.98, "ent_coef": 0.01}
 _ACROBOT = {"n_epochs": 4, "gae_lambda": 0.94}
 PRESETS = {
@@ -47,9 +48,9 @@ PRESETS = {
 }
 
 
-def model(settings: PPOSettings, asked: Asked) -> Model:
+def model(settings: PPOSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    return built(choose(PRESETS, settings, asked))
+    return built(choose(PRESETS, settings, context))
 
 
 def built(chosen: Chosen[Any]) -> Model:
@@ -59,11 +60,13 @@ def built(chosen: Chosen[Any]) -> Model:
     # Fewer copies or steps than the preset's gather less than its batch, which cannot be larger than all there is.
     batch = found.batch_size if "batch_size" in chosen.asked else min(found.batch_size, experience)
     layers = list(found.net_arch)
+    exploring, first = noise(chosen)
     arguments = {
         "learning_rate": scheduled(found.learning_rate, found.learning_rate_schedule),
         "batch_size": batch,
         "clip_range": scheduled(found.clip_range, found.clip_range_schedule),
-        "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}},
+        "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}, **first},
+        **exploring,
         **found.model_dump(include={"gamma", "n_steps", "n_epochs", "gae_lambda", "ent_coef"}),
     }
     return chosen.model(arguments)

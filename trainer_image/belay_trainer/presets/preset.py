@@ -42,7 +42,7 @@ class Preset(Generic[S]):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PresetContext:
     """What a preset depends on beside the algorithm's own settings."""
 
     environment: str  # its id
@@ -85,16 +85,16 @@ class Chosen(Generic[S]):
         return Model(self.name, self.copies, self.scaled, arguments)
 
 
-def choose(presets: Mapping[str, Preset[S]], settings: S, asked: Asked) -> Chosen[S]:
+def choose(presets: Mapping[str, Preset[S]], settings: S, context: PresetContext) -> Chosen[S]:
     """Return the preset of an environment, else the one for all others, with what the user said over it."""
-    name = asked.environment if asked.environment in presets else ELSEWHERE
+    name = context.environment if context.environment in presets else ELSEWHERE
     preset, said = presets[name], settings.model_dump(exclude_none=True)
-    scaled = {key: value for key in ("observation", "reward") if (value := getattr(asked, key)) is not None}
+    scaled = {key: value for key in ("observation", "reward") if (value := getattr(context, key)) is not None}
     return Chosen(
         name,
         preset.settings.model_copy(update=said),
         frozenset(said),
-        asked.copies or preset.copies,
+        context.copies or preset.copies,
         replace(preset.scaled, **scaled),
     )
 

@@ -11,7 +11,7 @@ budget: the library's 0.5 % is meant for the ten million timesteps of an Atari g
 from belay_api.algorithms.common import Schedule
 from belay_api.algorithms.qrdqn import QRDQNSettings
 from belay_trainer.presets import q_learning, replayed
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, choose, scheduled
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, PresetContext, choose, scheduled
 
 _USUAL = QRDQNSettings(
     learning_rate=5e-5,
@@ -74,11 +74,11 @@ PRESETS = {
 }
 
 
-def model(settings: QRDQNSettings, asked: Asked) -> Model:
+def model(settings: QRDQNSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found = chosen.settings
-    arguments = q_learning.arguments(found, steps=asked.steps, copies=chosen.copies)
+    arguments = q_learning.arguments(found, steps=context.steps, copies=chosen.copies)
     arguments["learning_rate"] = scheduled(found.learning_rate, found.learning_rate_schedule)
     arguments["policy_kwargs"] |= {"n_quantiles": found.n_quantiles}
     return chosen.model(arguments)

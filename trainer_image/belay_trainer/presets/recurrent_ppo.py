@@ -2,13 +2,12 @@
 Stable-Baselines3 Contrib's own, gathered by eight copies instead of one.
 
 Source: RL Baselines3 Zoo, hyperparams/ppo_lstm.yml.
-Departs: Pendulum-v1 without state-dependent exploration.
 """
 
 from belay_api.algorithms.common import Schedule
 from belay_api.algorithms.recurrent_ppo import RecurrentPPOSettings
 from belay_trainer.presets import ppo
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, Scaled, choose
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, PresetContext, Scaled, choose
 
 _USUAL = RecurrentPPOSettings(
     learning_rate=3e-4,
@@ -22,6 +21,7 @@ _USUAL = RecurrentPPOSettings(
     clip_range=0.2,
     clip_range_schedule=Schedule.CONSTANT,
     ent_coef=0.0,
+    use_sde=False,
     lstm_hidden_size=256,
     n_lstm_layers=1,
     shared_lstm=False,
@@ -37,7 +37,7 @@ _CARTPOLE = {
     "gae_lambda": 0.8,
     "clip_range_schedule": Schedule.LINEAR,
 }
-_PENDULUM = {"learning_rate": 1e-3, "gamma": 0.9, "n_steps": 1024}
+_PENDULUM = {"learning_rate": 1e-3, "gamma": 0.9, "n_steps": 1024, "use_sde": True, "sde_sample_freq": 4}
 _LANDER = {"batch_size": 64, "gamma": 0.999, "n_steps": 1024, "n_epochs": 4, "gae_lambda": 0.98, "ent_coef": 0.01}
 _ACROBOT = {"n_steps": 256, "n_epochs": 4, "gae_lambda": 0.94}
 _MOUNTAIN_CAR = {"n_steps": 16, "n_epochs": 4, "gae_lambda": 0.98}
@@ -53,9 +53,9 @@ PRESETS = {
 _MEMORY = {"lstm_hidden_size", "n_lstm_layers", "shared_lstm", "enable_critic_lstm"}
 
 
-def model(settings: RecurrentPPOSettings, asked: Asked) -> Model:
+def model(settings: RecurrentPPOSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found, memory = ppo.built(chosen), chosen.settings.model_dump(include=_MEMORY)
     if "enable_critic_lstm" not in chosen.asked:
         memory["enable_critic_lstm"] = not memory["shared_lstm"]

@@ -7,7 +7,7 @@ Source: RL Baselines3 Zoo, hyperparams/sac.yml.
 from belay_api.algorithms.common import Schedule
 from belay_api.algorithms.sac import SACSettings
 from belay_trainer.presets import replayed
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, choose, scheduled
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, PresetContext, choose, scheduled
 
 _USUAL = SACSettings(
     learning_rate=3e-4,
@@ -35,9 +35,9 @@ PRESETS = {
 }
 
 
-def model(settings: SACSettings, asked: Asked) -> Model:
+def model(settings: SACSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found = chosen.settings
     arguments = {
         "learning_rate": scheduled(found.learning_rate, found.learning_rate_schedule),

@@ -11,7 +11,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 
 from belay_api.algorithms.td3 import TD3Settings
 from belay_trainer.presets import replayed
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, choose
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, PresetContext, choose
 
 _USUAL = TD3Settings(
     learning_rate=1e-3,
@@ -37,11 +37,11 @@ PRESETS = {
 _SAME = {"learning_rate", "tau", "policy_delay", "target_policy_noise", "target_noise_clip"}
 
 
-def model(settings: TD3Settings, asked: Asked) -> Model:
+def model(settings: TD3Settings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides."""
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found = chosen.settings
-    noise = NormalActionNoise(np.zeros(asked.actions), np.full(asked.actions, found.action_noise))
+    noise = NormalActionNoise(np.zeros(context.actions), np.full(context.actions, found.action_noise))
     arguments = {
         "action_noise": noise if found.action_noise else None,
         **found.model_dump(include=_SAME),

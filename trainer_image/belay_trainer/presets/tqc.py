@@ -10,7 +10,7 @@ from belay_api.algorithms.common import Schedule
 from belay_api.algorithms.tqc import TQCSettings
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.presets import replayed
-from belay_trainer.presets.preset import ELSEWHERE, Asked, Model, Preset, choose, scheduled
+from belay_trainer.presets.preset import ELSEWHERE, Model, Preset, PresetContext, choose, scheduled
 
 _USUAL = TQCSettings(
     learning_rate=3e-4,
@@ -42,12 +42,12 @@ PRESETS = {
 }
 
 
-def model(settings: TQCSettings, asked: Asked) -> Model:
+def model(settings: TQCSettings, context: PresetContext) -> Model:
     """Return what the model is built with: the preset with the user's overrides.
 
     Raises: BadConfiguration when every quantile would be dropped.
     """
-    chosen = choose(PRESETS, settings, asked)
+    chosen = choose(PRESETS, settings, context)
     found = chosen.settings
     if found.top_quantiles_to_drop_per_net >= found.n_quantiles:
         raise BadConfiguration(

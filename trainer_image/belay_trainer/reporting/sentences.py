@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from math import sqrt
-from statistics import NormalDist
 
 from belay_api.summary import FEWEST_SEEDS
 from belay_api.training import Aggregate, TrainingReport
 from belay_trainer.local.progress import number
 from belay_trainer.reporting.result import Result
+from belay_trainer.student import welch
 
-FEWEST_EPISODES = 10  # of a mean whose standard error is taken for that of a normal number
+FEWEST_EPISODES = 10  # of a mean that is compared: returns are no normal numbers, and of fewer the test would be wrong
 WRONG = 0.05  # of reports on a policy no better than random actions say that it differs
 
 
@@ -54,17 +54,17 @@ def standard_error(std: float, episodes: int) -> float | None:
     return std / sqrt(episodes - 1) if episodes > 1 else None
 
 
-def told_apart(gain: float, errors: Sequence[float], *, chosen_from: int) -> bool:
+def told_apart(gain: float, errors: Sequence[float], *, episodes: Sequence[int], chosen_from: int) -> bool:
     """Return whether a difference of two means is more than chance makes of equal ones in 1 of 20 reports.
 
     Args:
         gain: The difference.
-        errors: Standard errors of the two means, of independent episodes: their squares add.
+        errors: Standard errors of the two means.
+        episodes: Independent ones behind each, 2 or more.
         chosen_from: Seeds whose best was taken; among many, one is far off by chance.
-    Source: z test with Bonferroni's correction (Dunn, "Multiple comparisons among means", JASA 56, 1961).
+    Source: Welch's test with Bonferroni's correction (Dunn, "Multiple comparisons among means", JASA 56, 1961).
     """
-    limit = NormalDist().inv_cdf(1 - WRONG / (2 * chosen_from))
-    return abs(gain) > limit * sqrt(sum(error**2 for error in errors))
+    return welch(abs(gain), errors, episodes) < WRONG / (2 * chosen_from)
 
 
 def finding_lines(result: Result) -> list[str]:
@@ -90,6 +90,6 @@ def _beside_random(result: Result, best_return: float, found: Aggregate) -> str:
         side = "above" if gain > 0 else "below"
         few = f"of one of the two fewer than {FEWEST_EPISODES} episodes are known"
         return f"{told}{number(abs(gain))} {side} that, which may be chance: {few}."
-    if not told_apart(gain, errors, chosen_from=found.seeds):
+    if not told_apart(gain, errors, episodes=[one.episodes for one in played], chosen_from=found.seeds):
         return f"{told}not told apart from them in {played[0].episodes} episodes (difference {number(gain)})."
     return f"{told}{number(abs(gain))} {'better' if gain > 0 else 'worse'}."

@@ -112,6 +112,13 @@ def facts(result: Result) -> dict[str, Any]:
 def _result(result: Result, folder: RunFolder) -> list[Part]:
     parts: list[Part] = [Paragraph(" ".join(sentences(result)))]
     if result.aggregate is not None:
+        if result.aggregate.std is not None and result.aggregate.stderr is not None:
+            parts.append(
+                Paragraph(
+                    f"Over seeds the standard deviation is {number(result.aggregate.std)}, and the standard error of "
+                    f"the mean {number(result.aggregate.stderr)}. Intervals are the interquartile mean's, by bootstrap."
+                )
+            )
         artifact = result.aggregate.best.artifact
         parts.append(Paragraph(f"The policy: `{folder.artifact(artifact)}`, digest `{artifact.digest}`."))
     return parts

@@ -47,7 +47,11 @@ def fetch(
     """
     client = HttpGitClient(git.url, timeout=TIMEOUT_S, **_credentials(git, credentials))
     return until_reached(
-        lambda: _fetch(client, git, folder, stop), stop=stop, patience_s=patience_s, first_wait_s=first_wait_s
+        lambda: _fetch(client, git, folder, stop),
+        what="the pod waits for the repository of its code",
+        stop=stop,
+        patience_s=patience_s,
+        first_wait_s=first_wait_s,
     )
 
 

@@ -64,6 +64,7 @@ def install(
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="pip-") as name:
         return until_reached(
             lambda: _install(packages, folder, Path(name), stop),
+            what="the pod waits for its packages",
             stop=stop,
             patience_s=patience_s,
             first_wait_s=first_wait_s,

@@ -13,7 +13,6 @@ import hmac
 import json
 import logging
 import os
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -24,13 +23,13 @@ from optuna.storages.journal import BaseJournalBackend
 
 from belay_api.wire import API_PREFIX, JournalLines, JournalPage
 from belay_trainer.config import Run
-from belay_trainer.errors import BadConfiguration, Interrupted, StoreUnavailable
+from belay_trainer.errors import BadConfiguration, StoreUnavailable
 from belay_trainer.logbook import ask
+from belay_trainer.patience import until_answered
 from belay_trainer.stop import Stop
 
 T = TypeVar("T")
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 PATIENCE_S = 600.0  # for whoever keeps the journal; then another pod may try
 _SEPARATOR = " "  # between a seal and its line
 _PURPOSE = b"belay journal line\n"
@@ -150,17 +149,8 @@ class Journal(BaseJournalBackend):
 
     def _answered(self, ask: Callable[[], T]) -> T:
         """Return an answer, waiting for it. Raises: StoreUnavailable, StoreRefused, Interrupted."""
-        until, wait = time.monotonic() + PATIENCE_S, FIRST_WAIT_S
-        while True:
-            try:
-                return ask()
-            except StoreUnavailable as error:
-                if time.monotonic() >= until:
-                    raise
-                log.warning("the search waits for its journal, %.0f s: %s", wait, error)
-                if self._stop.wait(wait):
-                    raise Interrupted("asked to stop while the search waited for its journal.") from error
-                wait = min(2 * wait, LONGEST_WAIT_S)
+        what = "the search waits for its journal in the store"
+        return until_answered(ask, what=what, away=StoreUnavailable, stop=self._stop, patience_s=PATIENCE_S, hangs=True)
 
 
 def open_lines(run: Run, *, pvc_dir: Path, logbook: httpx.Client | None) -> Lines:

@@ -11,7 +11,7 @@ from belay_api.search import FIRST_TRIAL_SEED, SearchStatus
 from belay_api.training import TrainingReport
 from belay_api.wire import RunProgress
 from belay_trainer.config import Run
-from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, Interrupted, StoreError, TrainerError
+from belay_trainer.errors import BadConfiguration, GivenUp, Interrupted, StoreError, TrainerError, own_error
 from belay_trainer.evaluate import Stopped
 from belay_trainer.fetched import Source
 from belay_trainer.heartbeat import Heartbeat, ProgressSink
@@ -32,7 +32,10 @@ def search_in_pod(
 ) -> TrainingReport:
     """Return the report of a search pod that has nothing left to do. Raises: TrainerError for every other end."""
     journal = Journal(open_lines(run, pvc_dir=pvc_dir, logbook=logbook), key=run.key, stop=stop)
-    heartbeat, initial = Heartbeat(logbook, run.config.namespace), open_initial(run, initial_dir, logbook=logbook)
+    trials = run.spec.search.trials if run.spec.search is not None else 0
+    waiting = _progress(run, SearchStatus(trials=trials), life=None)
+    heartbeat = Heartbeat(logbook, run.config.namespace, waits=stop.waits, waiting=waiting)
+    initial = open_initial(run, initial_dir, logbook=logbook)
     return search_in(run, journal, work_dir=work_dir, heartbeat=heartbeat, stop=stop, initial=initial)
 
 
@@ -98,7 +101,9 @@ def _try(run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, in
         raise
     except BadConfiguration as error:
         study.fail(trial, f"trial {trial.number} was refused: {error}", worst=False)
-    except (Diverged, TrainerError) as error:
+    except TrainerError as error:
+        if own_error(error) is not None:
+            log.error("trial %d failed", trial.number, exc_info=own_error(error))
         study.fail(trial, f"trial {trial.number}: {error}", worst=True)
     except Exception as error:  # whatever settings make an environment or a library raise
         log.exception("trial %d failed", trial.number)
@@ -115,19 +120,21 @@ def _give_up(status: SearchStatus) -> None:
 
 
 def _tell(run: Run, status: SearchStatus, heartbeat: ProgressSink, life: str) -> None:
+    heartbeat.tell(_progress(run, status, life=life))
+
+
+def _progress(run: Run, status: SearchStatus, *, life: str | None) -> RunProgress:
     config = run.config
-    heartbeat.tell(
-        RunProgress(
-            job=config.job,
-            uid=config.uid,
-            index=run.index,
-            seed=_seed(run),
-            attempt=config.attempt,
-            step=status.ended,
-            total=status.trials,
-            life=life,
-            search=status,
-        )
+    return RunProgress(
+        job=config.job,
+        uid=config.uid,
+        index=run.index,
+        seed=_seed(run),
+        attempt=config.attempt,
+        step=status.ended,
+        total=status.trials,
+        life=life,
+        search=status,
     )
 
 

@@ -24,6 +24,9 @@ class Store(Protocol):
     def checkpoints(self) -> list[CheckpointRef]:
         """Return this seed's checkpoints, newest step first."""
 
+    def probe(self) -> None:
+        """Find out whether it takes anything at all, before there is a checkpoint."""
+
     def load(self, ref: CheckpointRef) -> bytes:
         """Return a checkpoint's bytes as they are; the caller checks the digest."""
 

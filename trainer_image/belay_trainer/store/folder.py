@@ -20,6 +20,8 @@ from belay_api.wire import CheckpointRef
 from belay_trainer import files
 from belay_trainer.errors import StoreRefused, StoreUnavailable
 
+_PROBE, _PROBE_BYTES = "probe", 4096
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -56,6 +58,13 @@ class FolderStore:
         # Made here, by who asks first: a claim we may not write is refused before the training, not after it.
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         return files.list_checkpoints(self._checkpoints)
+
+    @_translated
+    def probe(self) -> None:
+        """Write a file: a volume may be read-only or full though all in it can be read."""
+        probe = self._checkpoints / _PROBE
+        files.write_atomically(probe, bytes(_PROBE_BYTES))
+        probe.unlink()
 
     @_translated
     def load(self, ref: CheckpointRef) -> bytes:

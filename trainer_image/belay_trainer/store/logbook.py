@@ -39,6 +39,10 @@ class LogbookStore:
             raise StoreRefused(f"{answer.url} answered no list of checkpoints: {error}") from error
         return sorted(found, key=lambda ref: ref.step, reverse=True)
 
+    def probe(self) -> None:
+        """Ask for an answer; what its disk refuses, its operator is told."""
+        self.checkpoints()
+
     def load(self, ref: CheckpointRef) -> bytes:
         """Read a checkpoint."""
         return self.blob(ref.sha256)
@@ -60,6 +64,10 @@ class LogbookStore:
         """Forget all checkpoints."""
         for ref in self.checkpoints():
             self.delete(ref)
+
+    def ask(self) -> None:
+        """Ask for a blob that there is not: does it answer, and know this token. Raises: StoreError."""
+        self._offset("0" * 64)
 
     def publish(self, folder: Path, manifest: Manifest) -> str:
         """Keep an artifact for good."""

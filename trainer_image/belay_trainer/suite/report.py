@@ -18,7 +18,9 @@ from belay_trainer.reporting.document import Document, Heading, Paragraph, Part,
 from belay_trainer.reporting.result import Result
 from belay_trainer.trackers.json_lines import Row, read_rows
 
-_HEADER = ("algorithm", "mean", "interquartile mean", "95 % interval", "seeds", "timesteps", "steps/s")
+_HEADER = (
+    "algorithm", "mean", "std", "stderr", "interquartile mean", "95 % interval", "seeds", "timesteps", "steps/s",
+)  # fmt: skip
 _RANDOM = "random actions"
 
 
@@ -38,6 +40,7 @@ def document(name: str, played: Sequence[Played]) -> Document:
     parts: list[Part] = [
         Paragraph(
             "Returns are those of each seed's published checkpoint, in greedy episodes from starts that chose nothing. "
+            "std and stderr are over seeds: the standard deviation, and the standard error of the mean. "
             f"Intervals are of the interquartile mean over seeds, by bootstrap, and take {FEWEST_SEEDS} seeds."
         )
     ]
@@ -103,8 +106,10 @@ def _row(pair: Played) -> list[str]:
     rates = [report.steps_per_second for report in _reports(pair) if report.steps_per_second]
     return [
         pair.algorithm,
-        number(found.mean) if found else "–",
-        number(found.iqm) if found else "–",
+        *(
+            number(one) if one is not None else "–"
+            for one in ((found.mean, found.std, found.stderr, found.iqm) if found else (None,) * 4)
+        ),
         f"{number(found.ci95[0])} to {number(found.ci95[1])}" if found and found.ci95 else "–",
         f"{found.seeds if found else 0} of {spec.seeds.count}",
         f"{spec.budget.steps:,}",

@@ -12,7 +12,7 @@ from belay_trainer.validation.subject import Subject
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class CheckResult:
     """What a check found."""
 
     measurements: tuple[Measurement, ...]
@@ -32,5 +32,5 @@ class Check(Protocol):
     def fit(self, settings: Any, environment: Environment, task: EnvironmentSpec) -> None:
         """Check that it can be measured there. Raises: BadConfiguration, without the gate's name."""
 
-    def measure(self, settings: Any, subject: Subject) -> Measured:
+    def measure(self, settings: Any, subject: Subject) -> CheckResult:
         """Measure it. Raises: as `Player.returns`."""

@@ -7,7 +7,7 @@ import numpy as np
 from belay_api.gates import DisturbedGate
 from belay_api.reasons import Verdict
 from belay_trainer.validation.bounds import Floats
-from belay_trainer.validation.check import Measured
+from belay_trainer.validation.check import CheckResult
 from belay_trainer.validation.episodes import Player
 from belay_trainer.validation.measurement import Measurement, judge_mean
 from belay_trainer.validation.subject import Subject
@@ -16,7 +16,7 @@ CLEAR_OF_ZERO = 4.0
 """Standard errors: a mean return that is no farther from 0 has no share that means anything. A rollout asks as much."""
 
 
-def held(name: str, player: Player, settings: DisturbedGate, subject: Subject) -> Measured:
+def held(name: str, player: Player, settings: DisturbedGate, subject: Subject) -> CheckResult:
     """Hold the returns that `player` plays to the limits of the gate.
 
     Args:
@@ -31,7 +31,7 @@ def held(name: str, player: Player, settings: DisturbedGate, subject: Subject) -
     most = max(one.episodes or settings.episodes for one in found)
     returns = player.returns(most)
     player.close()
-    return Measured(tuple(found), returns={name: returns})
+    return CheckResult(tuple(found), returns={name: returns})
 
 
 def unchanged(name: str, player: Player, settings: DisturbedGate, subject: Subject, *, why: str) -> Measurement | None:

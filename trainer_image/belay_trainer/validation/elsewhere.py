@@ -8,8 +8,8 @@ from belay_api.environment import EnvironmentSpec
 from belay_api.gates import DisturbedGate
 from belay_trainer import environments
 from belay_trainer.environments import Environment
-from belay_trainer.errors import BadConfiguration
-from belay_trainer.validation.check import Measured
+from belay_trainer.errors import BadConfiguration, own_error
+from belay_trainer.validation.check import CheckResult
 from belay_trainer.validation.checks.performance import POLICY
 from belay_trainer.validation.disturbed import held, unchanged
 from belay_trainer.validation.subject import Subject, with_kwargs
@@ -33,7 +33,8 @@ def fit_worlds(worlds: Sequence[World], environment: Environment, task: Environm
             raise BadConfiguration(f"{world.name}: {error}") from error
         try:
             made.reset(seed=0, options=world.options)
-        except Exception as error:  # whatever the environment makes of options that it does not like
+        except Exception as failed:  # whatever the environment makes of options that it does not like
+            error = own_error(failed) or failed
             raise BadConfiguration(
                 f"{world.name}: reset(options={world.options}) failed: {type(error).__name__}: {error}."
             ) from error
@@ -46,7 +47,7 @@ def fit_worlds(worlds: Sequence[World], environment: Environment, task: Environm
             )
 
 
-def measure_worlds(worlds: Sequence[World], settings: DisturbedGate, subject: Subject) -> Measured:
+def measure_worlds(worlds: Sequence[World], settings: DisturbedGate, subject: Subject) -> CheckResult:
     """Hold the returns in each world to the limits of the gate."""
     measurements, returns = [], {POLICY: subject.reference.returns(settings.episodes)}
     for world in worlds:
@@ -61,4 +62,4 @@ def measure_worlds(worlds: Sequence[World], settings: DisturbedGate, subject: Su
         found = held(world.name, player, settings, subject)
         measurements += found.measurements
         returns |= found.returns
-    return Measured(tuple(measurements), returns=returns)
+    return CheckResult(tuple(measurements), returns=returns)

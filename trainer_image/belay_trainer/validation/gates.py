@@ -13,7 +13,7 @@ from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.served import Artifact
-from belay_trainer.validation.check import Check, Measured
+from belay_trainer.validation.check import Check, CheckResult
 from belay_trainer.validation.checks import (
     constraints,
     dynamics,
@@ -44,7 +44,7 @@ class GateResult:
 
     name: str  # its kind, with its place among several of that kind
     gate: Gate
-    measured: Measured
+    measured: CheckResult
 
     @property
     def title(self) -> str:
@@ -83,8 +83,8 @@ def run_gates(
         copies: Of the environment, played side by side; None: the usual number. At most twice as many exist at once.
     Raises: BadConfiguration, Stopped.
     """
-    costs = [key for gate in gates if gate.constraints is not None for key in gate.constraints.costs]
-    subject = Subject(artifact, task, stop=stop, costs=list(dict.fromkeys(costs)), copies=copies)
+    costs = list(dict.fromkeys(costs_of(gates).values()))
+    subject = Subject(artifact, task, stop=stop, costs=costs, copies=copies)
     results = []
     try:
         _check_spaces(artifact, subject.environment)
@@ -128,6 +128,16 @@ def named(gates: Sequence[Gate]) -> list[tuple[str, Gate]]:
     return found
 
 
+def costs_of(gates: Sequence[Gate]) -> dict[str, str]:
+    """Return the keys of `info` that gates count, by the field that names each."""
+    return {
+        f"gates: {name}: costs[{place}]": key
+        for name, gate in named(gates)
+        if gate.constraints is not None
+        for place, key in enumerate(gate.constraints.costs)
+    }
+
+
 def settings_of(gate: Gate) -> Any:
     """Return what was asked of a gate."""
     return next(value for _, value in gate if value is not None)
@@ -149,8 +159,8 @@ def _size(space: Space) -> tuple[object, ...]:
     return (tuple(space.shape), space.dtype) if isinstance(space, BoxSpace) else (str(space),)
 
 
-def _measured(gate: Gate, subject: Subject) -> Measured:
+def _measured(gate: Gate, subject: Subject) -> CheckResult:
     try:
         return CHECKS[gate.kind].measure(settings_of(gate), subject)
     except Diverged as error:
-        return Measured((Measurement(gate.kind, Verdict.FAIL, f"{gate.kind}: {error}"),))
+        return CheckResult((Measurement(gate.kind, Verdict.FAIL, f"{gate.kind}: {error}"),))

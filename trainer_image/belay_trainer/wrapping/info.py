@@ -14,6 +14,7 @@ import numpy as np
 
 from belay_api.environment import OWN_REWARD, EnvironmentSpec
 from belay_api.words import did_you_mean
+from belay_trainer import masks
 from belay_trainer.errors import BadConfiguration
 
 Environment = gymnasium.Env[Any, Any]
@@ -38,6 +39,12 @@ def number(info: Mapping[str, Any], key: str, *, field: str) -> float:
     return found
 
 
+def success(info: Mapping[str, Any]) -> float:
+    """Return 1 or 0, whether an episode that ends with `info` was a success; not a number: nobody says."""
+    said = info.get("is_success", info.get("success"))
+    return math.nan if said is None else float(bool(said))
+
+
 def check_keys(environment: Environment, task: EnvironmentSpec) -> None:
     """Play random actions, and check that every name in the spec is told of some timestep. Raises: BadConfiguration."""
     names = [constraint.name for constraint in task.constraints]
@@ -48,6 +55,16 @@ def check_keys(environment: Environment, task: EnvironmentSpec) -> None:
         f"environment.constraints[{place}].info": constraint.key for place, constraint in enumerate(task.constraints)
     }
     wanted |= {f"environment.reward.components.{name}": name for name in task.reward.components if name != OWN_REWARD}
+    check_told(environment, wanted)
+
+
+def check_told(environment: Environment, wanted: Mapping[str, str]) -> None:
+    """Play random actions, and check that every key is told of some timestep.
+
+    Args:
+        wanted: Keys of `info`, by the field that names each.
+    Raises: BadConfiguration.
+    """
     if not wanted:
         return
     told = _told(environment, set(wanted.values()))
@@ -64,9 +81,11 @@ def _told(environment: Environment, wanted: set[str]) -> set[str]:
     """Return the keys of numbers that steps tell, until all wanted ones are there or an episode is over, or is long."""
     told: set[str] = set()
     deadline = time.monotonic() + TRIED_S
-    environment.reset(seed=0)
+    generator = np.random.default_rng(0)
+    observation, info = environment.reset(seed=0)
     for _ in range(TRIED):
-        _, _, terminated, truncated, info = environment.step(environment.action_space.sample())
+        action = masks.any_action(environment, observation, info, generator=generator)
+        observation, _, terminated, truncated, info = environment.step(action)
         told |= {key for key, value in info.items() if isinstance(value, int | float | np.number | np.bool_)}
         if wanted <= told or terminated or truncated or time.monotonic() > deadline:
             break

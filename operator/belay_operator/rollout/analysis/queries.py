@@ -24,7 +24,7 @@ from belay_operator.rollout.analysis.grace import withheld
 from belay_operator.rollout.analysis.known import Known
 from belay_operator.rollout.analysis.limits import Rail
 from belay_operator.rollout.analysis.verdict import judge
-from belay_operator.rollout.facts import Question, Reading
+from belay_operator.rollout.facts import OutcomeQuery, Reading
 
 # Known beforehand of the outcomes that every client reports alike.
 CERTAIN = {"success": Range(0.0, 1.0), "length": Range(low=0.0), "violations": Range(low=0.0)}
@@ -34,15 +34,15 @@ EXAMPLES = {Unit.DURATION: "100ms", Unit.SHARE: "5%", Unit.NUMBER: "0.5"}
 SLOW_SHARE = 0.01  # of the requests may take longer than a limit on their 99th percentile
 
 
-def questions(analysis: AnalysisSpec) -> tuple[Question, ...]:
-    """Return what to ask the logbook, one question per outcome, in a stable order."""
+def outcome_queries(analysis: AnalysisSpec) -> tuple[OutcomeQuery, ...]:
+    """Return what to ask the logbook, one query per outcome, in a stable order."""
     outcomes = {metric.source.logbook.outcome for metric in analysis.metrics if metric.source.logbook}
-    return tuple(question(outcome, analysis) for outcome in sorted(outcomes))
+    return tuple(outcome_query(outcome, analysis) for outcome in sorted(outcomes))
 
 
-def question(outcome: str, analysis: AnalysisSpec) -> Question:
+def outcome_query(outcome: str, analysis: AnalysisSpec) -> OutcomeQuery:
     """Return what to ask the logbook about an outcome."""
-    return Question(outcome, analysis.window.total_seconds(), analysis.grace.total_seconds())
+    return OutcomeQuery(outcome, analysis.window.total_seconds(), analysis.grace.total_seconds())
 
 
 def comparison_of(metric: Metric, known: Known = NOTHING) -> Comparison | None:

@@ -73,9 +73,9 @@ def found(sides: Sides, reading: Reading) -> Ratio | None:
 
 
 def _found(sides: Sides, reading: Reading) -> Ratio | None:
-    if reading.windows is None or reading.question is None:
+    if reading.windows is None or reading.outcome_query is None:
         return None
-    window = timedelta(seconds=reading.question.window_s)
+    window = timedelta(seconds=reading.outcome_query.window_s)
     return ratio(cells(sides, reading.windows, window))
 
 

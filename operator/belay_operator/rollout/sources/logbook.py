@@ -21,8 +21,8 @@ from belay_operator.engine import logbook
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.source import PollerContext
-from belay_operator.rollout.analysis.queries import question, questions
-from belay_operator.rollout.facts import Question, Reading, StatisticsFact
+from belay_operator.rollout.analysis.queries import outcome_queries, outcome_query
+from belay_operator.rollout.facts import OutcomeQuery, Reading, StatisticsFact
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import Trial, Trials
 from belay_operator.rollout.sources.source import MetricSource, Sides
@@ -46,13 +46,13 @@ NOT_INSTALLED = Reading(
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """One question under way."""
+    """One query under way."""
 
     key: Key
     candidate: str
     stable: str
     since: datetime
-    question: Question
+    outcome_query: OutcomeQuery
     anchor: str | None = None  # a third version; None: two
     cuts: tuple[datetime, ...] = ()  # instants at which the weight changed: no window spans one
     counted_from: datetime | None = None  # count what started from then on; None: from `since` on
@@ -64,14 +64,14 @@ class Poll:
 
     @property
     def query(self) -> dict[str, str]:
-        """The question as parameters."""
+        """As parameters of a request."""
         cuts = {"cuts": ",".join(map(format_instant, self.cuts))} if self.cuts else {}
         return {
             "versions": ",".join(name for name in (self.candidate, self.stable, self.anchor) if name is not None),
             "rollout": self.key.name,
-            "outcome": self.question.outcome,
-            "window": f"{self.question.window_s:g}",
-            "grace": f"{self.question.grace_s:g}",
+            "outcome": self.outcome_query.outcome,
+            "window": f"{self.outcome_query.window_s:g}",
+            "grace": f"{self.outcome_query.grace_s:g}",
             "since": format_instant(self.started_at),
             **cuts,
         }
@@ -83,7 +83,7 @@ class Poll:
 
     @property
     def text(self) -> str:
-        """The question as evidence: what was asked, of whom."""
+        """As evidence: what was asked, of whom."""
         return f"logbook {self.path}?{urlencode(self.query, safe=',:')}"
 
 
@@ -108,16 +108,16 @@ class LogbookSource:
             return None
         outcome = metric.source.logbook.outcome
         found = fact.outcomes.get(outcome)
-        # The answer to another question, from before an edit of grace or window, says nothing about this metric.
-        return found if found is not None and found.question == question(outcome, sides.analysis) else None
+        # The answer to another query, from before an edit of grace or window, says nothing about this metric.
+        return found if found is not None and found.outcome_query == outcome_query(outcome, sides.analysis) else None
 
     async def run(self, context: PollerContext) -> None:
-        """Keep one task per question that some rollout wants answered."""
+        """Keep one task per query that some rollout wants answered."""
         if context.settings.logbook_url is None:
             await asyncio.Event().wait()  # nothing to ask, ever; decisions say so themselves
         tasks: dict[Poll, asyncio.Task[None]] = {}
         with context.changes("RLRollout") as changes:
-            trials = Trials(context, changes, questions)
+            trials = Trials(context, changes, outcome_queries)
             async with asyncio.TaskGroup() as group:  # only a bug ends a task: the engine sees it, and starts us again
                 while True:
                     for change in trials.refresh():
@@ -134,17 +134,17 @@ class LogbookSource:
                     await asyncio.sleep(GATHER.total_seconds())
 
 
-def polls_of(trial: Trial[tuple[Question, ...]] | None) -> set[Poll]:
+def polls_of(trial: Trial[tuple[OutcomeQuery, ...]] | None) -> set[Poll]:
     """Return what to ask for a trial."""
     if trial is None or not trial.judged or trial.stable is None or trial.since is None:
         return set()
     key, candidate, stable, since = trial.key, trial.candidate, trial.stable, trial.since
     cuts = trial.weight_changes
-    return {Poll(key, candidate, stable, since, question, trial.anchor, cuts) for question in trial.wanted}
+    return {Poll(key, candidate, stable, since, query, trial.anchor, cuts) for query in trial.wanted}
 
 
 async def _keep_asking(context: PollerContext, poll: Poll) -> None:
-    """Ask one question until cancelled, and write each change of the answer as a fact."""
+    """Send one query until cancelled, and write each change of the answer as a fact."""
     rng = random.Random()  # spreads retries, decides nothing
     last: Reading | None = None
     failures = 0
@@ -158,7 +158,7 @@ async def _keep_asking(context: PollerContext, poll: Poll) -> None:
             failures += 1
             if last is None or last.problem != str(error):
                 kept = last.windows if last else None
-                last = Reading(poll.text, at, windows=kept, question=poll.question, problem=str(error))
+                last = Reading(poll.text, at, windows=kept, outcome_query=poll.outcome_query, problem=str(error))
                 _publish(context, poll, last)
             await asyncio.sleep(_pause(failures).total_seconds() * rng.uniform(0.5, 1))
             continue
@@ -169,7 +169,7 @@ async def _keep_asking(context: PollerContext, poll: Poll) -> None:
             poll = replace(poll, counted_from=statistics.at)
             continue
         if known is None or known.etag != statistics.etag:
-            last = Reading(poll.text, instant(context.now()), windows=statistics, question=poll.question)
+            last = Reading(poll.text, instant(context.now()), windows=statistics, outcome_query=poll.outcome_query)
             _publish(context, poll, last)
         await asyncio.sleep(_rest(statistics).total_seconds())
 
@@ -181,7 +181,7 @@ def _rest(answer: Statistics) -> timedelta:
 
 async def _ask(context: PollerContext, poll: Poll, *, etag: str | None) -> Statistics:
     """Return the logbook's next answer. Raises: LogbookDown."""
-    # A first question is answered at once; with an etag the logbook waits for news.
+    # A first query is answered at once; with an etag the logbook waits for news.
     query = poll.query | ({"etag": etag, "wait": f"{WAIT.total_seconds():g}"} if etag else {})
     within = WAIT + SLACK if etag else SLACK
     try:
@@ -208,7 +208,7 @@ def _publish(context: PollerContext, poll: Poll, outcome: Reading) -> None:
     )
     outcomes: Mapping[str, Reading] = {
         **(before.outcomes if before is not None and same else {}),
-        poll.question.outcome: outcome,
+        poll.outcome_query.outcome: outcome,
     }
     fact = StatisticsFact(poll.candidate, poll.stable, poll.since, outcomes)
     context.put(TOPIC, key.namespace, key.name, fact, wake=(key,))

@@ -90,7 +90,7 @@ class IndexedJob:
         edited = build.is_edited(annotations, spec)
         status = job.get("status") or {}
         wanted = self.changeable(spec, suspended=suspended or edited, seconds_left=seconds_left)
-        held = {"suspend": False, **job["spec"]}
+        held = {"suspend": False, "activeDeadlineSeconds": None, **job["spec"]}
         outdated = any(held.get(name, value) != value for name, value in wanted.items())
         pods = trainer_pods(reader.owned("Pod", job["metadata"]["uid"]))
         whole = reader.whole(KIND, owner.namespace, name) if outdated else None
@@ -166,6 +166,7 @@ def _pod_failure_policy() -> dict[str, Any]:
             exits("FailJob", names.EXIT_BAD_CONFIG),
             exits("FailIndex", names.EXIT_DIVERGED),
             exits("Ignore", names.EXIT_INTERRUPTED),  # deleted by hand, say, which Kubernetes calls no disruption
+            # An eviction by the kubelet carries the same condition: see ../evictions.py.
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         ]
     }
@@ -219,6 +220,7 @@ def _seed(pods: Sequence[TrainerPod], *, completed: bool, failed: bool) -> SeedV
         end=SeedPhase.FAILED if failed else SeedPhase.SUCCEEDED if completed else None,
         at_work=any(pod.at_work for pod in pods),
         retries=max((int(pod.view.annotations.get(FAILURES, 0)) for pod in pods), default=0),
+        evictions=tuple(pod.view.name for pod in pods if pod.view.counts_only_here(CONTAINER)),
         reports=tuple(report for pod in pods for report in pod.reports),
         report_elsewhere=next((pod.report_elsewhere for pod in pods if pod.report_elsewhere), None),
         obstacle=pods[-1].obstacle if pods else None,

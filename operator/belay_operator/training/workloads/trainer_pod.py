@@ -67,6 +67,8 @@ class TrainerPod:
         """Why it failed, in its own words where it has any; None: it did not fail, or nobody says why."""
         if self.view.phase != "Failed":
             return None
+        if self.view.evicted is not None:
+            return f"the kubelet evicted pod {self.view.name}: {self.view.evicted}"
         if self._container is None:
             return self.view.rejected
         how = f"ended with {self._ended.words}" if self._ended else "failed"
@@ -102,6 +104,8 @@ class TrainerPod:
         if ended is not None and ended.exit_code in _ENDS:
             given_up = any(report.outcome == "GivenUp" for report in self.reports)
             return AttemptEnd.GIVEN_UP if given_up else _ENDS[ended.exit_code]
+        if self.view.evicted is not None:
+            return AttemptEnd.EVICTED
         if self.view.disruption is not None:
             return AttemptEnd.DISRUPTED
         if self.view.deleting:

@@ -10,7 +10,7 @@ from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.sample_ratio import Cell
 from belay_operator.rollout.analysis.starts import Sides, anchor_changes_of, cells, changes_of, found
-from belay_operator.rollout.facts import Question, Reading
+from belay_operator.rollout.facts import OutcomeQuery, Reading
 
 MINUTE = timedelta(minutes=1)
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -87,7 +87,7 @@ def test_an_answer_that_was_asked_before_a_change_spans_it_with_no_window_that_c
 
 
 def test_what_a_reading_says_is_found_once() -> None:
-    reading = Reading("asked", NOON, windows=minutes(60, 120), question=Question("return", 60.0, 5.0))
+    reading = Reading("asked", NOON, windows=minutes(60, 120), outcome_query=OutcomeQuery("return", 60.0, 5.0))
     sides = Sides("b", "a", changes_of(status((0, 0, 10))))
     ratio = found(sides, reading)
     assert ratio is not None

@@ -2,7 +2,7 @@
 
 from belay_api.findings import EARLY, Finding
 from belay_api.reasons import FindingReason
-from belay_trainer.diagnosis.chance import FEWEST_EVALUATIONS, beyond, difference
+from belay_trainer.diagnosis.chance import FEWEST_EVALUATIONS, above
 from belay_trainer.diagnosis.evidence import Evidence
 from belay_trainer.diagnosis.finding import found
 
@@ -21,10 +21,10 @@ def relapsed(evidence: Evidence) -> Finding | None:
     if random is None or count < FEWEST_EVALUATIONS or evidence.step < max(EARLY, END * evidence.task.budget):
         return None
     best, latest = max(evaluations[:-IN_A_ROW], key=lambda one: one.mean), evaluations[-IN_A_ROW:]
-    if difference(best, random) <= beyond(count):
+    if not above(best, random, tries=count):
         return None
     enough = random.mean + (1 - LOST) * (best.mean - random.mean)
-    if any(one.mean >= enough or difference(best, one) <= beyond(count) for one in latest):
+    if any(one.mean >= enough or not above(best, one, tries=count) for one in latest):
         return None
     return found(
         FindingReason.RELAPSED,

@@ -35,7 +35,7 @@ from belay_trainer.learners.offline.transitions import Batch, Transitions, norma
 from belay_trainer.offline.data import Data
 from belay_trainer.offline.from_dataset import FromDataset
 from belay_trainer.offline.policy import NetworkPolicy
-from belay_trainer.presets.preset import ACTIVATIONS, Asked, Preset, choose
+from belay_trainer.presets.preset import ACTIVATIONS, Preset, PresetContext, choose
 
 S = TypeVar("S", bound=OfflineSettings)
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first that a zip file can tell: the same training gives the same bytes
@@ -66,7 +66,7 @@ class OfflineLearner(ABC, Generic[S]):
         chosen = choose(
             self.presets,
             spec.algorithm.settings,
-            Asked(
+            PresetContext(
                 environment=played_in.id if played_in else "",
                 steps=spec.budget.steps,
                 observation=spec.normalize.observation,

@@ -10,7 +10,7 @@ from belay_api.reasons import Verdict
 from belay_api.words import did_you_mean
 from belay_trainer.environments import Environment
 from belay_trainer.validation.bounds import Floats, mean_bounds
-from belay_trainer.validation.check import Measured
+from belay_trainer.validation.check import CheckResult
 from belay_trainer.validation.episodes import Trace
 from belay_trainer.validation.measurement import LOOKS, Measurement, judge_mean
 from belay_trainer.validation.subject import Subject
@@ -24,19 +24,19 @@ def fit(settings: ConstraintsGate, environment: Environment, task: EnvironmentSp
     """See `Check`: what `info` holds is seen when it is played."""
 
 
-def measure(settings: ConstraintsGate, subject: Subject) -> Measured:
+def measure(settings: ConstraintsGate, subject: Subject) -> CheckResult:
     """See `Check`."""
     subject.reference.returns(settings.episodes)
     unknown = [key for key in settings.costs if key not in subject.reference.keys]
     if unknown:
-        return Measured((_nothing_to_count(unknown, settings, subject),))
+        return CheckResult((_nothing_to_count(unknown, settings, subject),))
     found = []
     if settings.max_violations is not None:
         found.append(_count(settings, settings.max_violations, subject))
     if settings.max_rate is not None:
         found.append(_rate(settings, settings.max_rate, subject))
     episodes = max(one.episodes or 0 for one in found)
-    return Measured(tuple(found), tuple(_notes(subject, settings, episodes)))
+    return CheckResult(tuple(found), tuple(_notes(subject, settings, episodes)))
 
 
 def _nothing_to_count(unknown: Sequence[str], settings: ConstraintsGate, subject: Subject) -> Measurement:

@@ -3,7 +3,7 @@
 from belay_api.environment import EnvironmentSpec
 from belay_api.gates import EdgeCasesGate
 from belay_trainer.environments import Environment
-from belay_trainer.validation.check import Measured
+from belay_trainer.validation.check import CheckResult
 from belay_trainer.validation.elsewhere import World, fit_worlds, measure_worlds
 from belay_trainer.validation.subject import Subject
 
@@ -15,7 +15,7 @@ def fit(settings: EdgeCasesGate, environment: Environment, task: EnvironmentSpec
     fit_worlds(_worlds(settings), environment, task)
 
 
-def measure(settings: EdgeCasesGate, subject: Subject) -> Measured:
+def measure(settings: EdgeCasesGate, subject: Subject) -> CheckResult:
     """See `Check`."""
     return measure_worlds(_worlds(settings), settings, subject)
 

@@ -16,7 +16,7 @@ from belay_api.reasons import Verdict
 from belay_trainer.environments import Environment
 from belay_trainer.evaluate import Stopped
 from belay_trainer.validation.bounds import Floats, quantile_bounds
-from belay_trainer.validation.check import Measured
+from belay_trainer.validation.check import CheckResult
 from belay_trainer.validation.measurement import Measurement
 from belay_trainer.validation.subject import Subject
 
@@ -33,7 +33,7 @@ def fit(settings: LatencyGate, environment: Environment, task: EnvironmentSpec) 
     """See `Check`: every network can be asked."""
 
 
-def measure(settings: LatencyGate, subject: Subject) -> Measured:
+def measure(settings: LatencyGate, subject: Subject) -> CheckResult:
     """See `Check`."""
     observation = subject.observation
     seconds = time_calls(lambda: subject.policy.predict(observation), stop=subject.stop)
@@ -48,7 +48,7 @@ def measure(settings: LatencyGate, subject: Subject) -> Measured:
         f"{np.quantile(seconds, 0.5) * MS:.3g} ms, p99 {np.quantile(seconds, 0.99) * MS:.3g} ms, slowest "
         f"{seconds.max() * MS:.3g} ms."
     )
-    return Measured(tuple(found), (note,))
+    return CheckResult(tuple(found), (note,))
 
 
 def time_calls(call: Callable[[], object], *, stop: Callable[[], bool], calls: int = CALLS) -> Floats:

@@ -10,7 +10,7 @@ from belay_trainer.environments import Environment, cap
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.evaluate import Uniform
 from belay_trainer.validation.bounds import Floats
-from belay_trainer.validation.check import Measured
+from belay_trainer.validation.check import CheckResult
 from belay_trainer.validation.measurement import Measurement, judge_mean
 from belay_trainer.validation.subject import Subject
 
@@ -29,7 +29,7 @@ def fit(settings: PerformanceGate, environment: Environment, task: EnvironmentSp
         )
 
 
-def measure(settings: PerformanceGate, subject: Subject) -> Measured:
+def measure(settings: PerformanceGate, subject: Subject) -> CheckResult:
     """See `Check`."""
     found: list[Measurement] = []
     returns: dict[str, Floats] = {}
@@ -42,7 +42,7 @@ def measure(settings: PerformanceGate, subject: Subject) -> Measured:
         f"{len(played)} episodes: mean {played.mean():.4g}, standard deviation {played.std():.4g}, lowest "
         f"{played.min():.4g}, highest {played.max():.4g}."
     )
-    return Measured(tuple(found), (spread, _basis(subject, played)), {POLICY: played, **returns})
+    return CheckResult(tuple(found), (spread, _basis(subject, played)), {POLICY: played, **returns})
 
 
 def _least(settings: PerformanceGate, limit: float, subject: Subject) -> Measurement:

@@ -9,7 +9,7 @@ from belay_api.gates import NoiseUnit, RobustnessGate
 from belay_trainer.environments import Environment
 from belay_trainer.evaluate import Policy
 from belay_trainer.validation.bounds import Floats
-from belay_trainer.validation.check import Measured
+from belay_trainer.validation.check import CheckResult
 from belay_trainer.validation.checks.performance import POLICY
 from belay_trainer.validation.disturbed import held
 from belay_trainer.validation.observations import Limits, require_numbers
@@ -24,7 +24,7 @@ def fit(settings: RobustnessGate, environment: Environment, task: EnvironmentSpe
     require_numbers(environment.observation_space, "noise")
 
 
-def measure(settings: RobustnessGate, subject: Subject) -> Measured:
+def measure(settings: RobustnessGate, subject: Subject) -> CheckResult:
     """See `Check`."""
     std = subject.spread(settings.episodes)
     unit = std if settings.unit is NoiseUnit.STD else np.ones_like(std)
@@ -34,7 +34,7 @@ def measure(settings: RobustnessGate, subject: Subject) -> Measured:
         for size in settings.noise
     ]
     counted = "of each number's standard deviation" if settings.unit is NoiseUnit.STD else "in the observation's units"
-    return Measured(
+    return CheckResult(
         tuple(one for part in found for one in part.measurements),
         (f"Noise is normal, {counted}, drawn anew at every timestep and cut at the bounds of the observation space.",),
         {POLICY: subject.reference.returns(settings.episodes)}

@@ -23,7 +23,7 @@ from belay_trainer.evaluate import Policy
 from belay_trainer.export import TORCHSCRIPT
 from belay_trainer.masks import Masking
 from belay_trainer.validation.bounds import Floats
-from belay_trainer.validation.check import Measured
+from belay_trainer.validation.check import CheckResult
 from belay_trainer.validation.checks.performance import POLICY
 from belay_trainer.validation.disturbed import held
 from belay_trainer.validation.measurement import Measurement
@@ -52,7 +52,7 @@ def fit(settings: WorstCaseGate, environment: Environment, task: EnvironmentSpec
         )
 
 
-def measure(settings: WorstCaseGate, subject: Subject) -> Measured:
+def measure(settings: WorstCaseGate, subject: Subject) -> CheckResult:
     """See `Check`."""
     artifact = subject.artifact
     name = f"attack {settings.epsilon:g}"
@@ -61,7 +61,7 @@ def measure(settings: WorstCaseGate, subject: Subject) -> Measured:
             f"{name}: there is no network with a gradient ({TORCHSCRIPT}) in the artifact, or no attack on its output "
             f"`{artifact.manifest.output}`, and nothing was attacked."
         )
-        return Measured((Measurement(name, Verdict.NO_DATA, message),))
+        return CheckResult((Measurement(name, Verdict.NO_DATA, message),))
     attacked = Attacked(
         subject.policy,
         artifact.manifest,
@@ -72,7 +72,7 @@ def measure(settings: WorstCaseGate, subject: Subject) -> Measured:
     found = held(name, subject.player(attacked), settings, subject)
     if attacked.without_gradient == attacked.shown:
         message = f"{name}: the network's gradient is 0 at every observation, so that nothing was attacked."
-        return Measured((Measurement(name, Verdict.NO_DATA, message),))
+        return CheckResult((Measurement(name, Verdict.NO_DATA, message),))
     method = "fast gradient sign method" if settings.steps == 1 else f"projected gradient, {settings.steps} steps"
     notes = [
         f"Attack: {method}, each number by at most {settings.epsilon:g} of its standard deviation. It changed "
@@ -86,7 +86,7 @@ def measure(settings: WorstCaseGate, subject: Subject) -> Measured:
     if attacked.without_gradient:
         share = 100 * attacked.without_gradient / attacked.shown
         notes.append(f"At {share:.3g} % of the observations the network has no gradient: they were left as they are.")
-    return Measured(
+    return CheckResult(
         found.measurements,
         tuple(notes),
         {POLICY: subject.reference.returns(settings.episodes), **found.returns},
