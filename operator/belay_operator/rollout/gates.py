@@ -40,6 +40,15 @@ def nobody_approved(observed: Observed, now: datetime) -> Wait | None:
     return approval_in_place_of_the_anchor(observed, now) if kind is not None and kind.asks_for_pass else None
 
 
+def person_holds(observed: Observed, now: datetime) -> Wait | None:
+    """A person has sent `pause`: the candidate stays where it is. What a person promotes, or the way back, goes on."""
+    paused, kind = observed.status.paused, kind_under_way(observed)
+    if paused is None or (kind is not None and not kind.judged):
+        return None
+    message = f"held here by the command pause@{paused.command}, and judged on. Send resume, promote or abort"
+    return Wait(RolloutReason.PAUSED, message)
+
+
 def endpoints_still_closed(observed: Observed, now: datetime) -> Wait | None:
     """The route without the version taken back before is not accepted yet, and its endpoints are closed until then.
 
@@ -67,7 +76,8 @@ def episodes_outlast_grace(observed: Observed, now: datetime) -> Wait | None:
 
 
 TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed, approval_needed)
-LEAVING_A_STEP: tuple[Gate, ...] = (nothing_to_compare_with, nobody_approved, measurements_missing)
+LEAVING_A_STEP: tuple[Gate, ...] = (nothing_to_compare_with, person_holds, nobody_approved, measurements_missing)
+MORE_TRAFFIC: tuple[Gate, ...] = (person_holds,)
 
 
 def first_closed(gates: tuple[Gate, ...], observed: Observed, now: datetime) -> Wait | None:
