@@ -33,7 +33,7 @@ def say(kube: Kube, command: str) -> None:
 
 
 def test_a_person_is_waited_for_and_a_promotion_undone(kube: Kube, start: Starter, data_plane: DataPlaneThread) -> None:
-    operator = start(TEST_KIND_MODULES="real").ready()
+    operator = start(TEST_KIND_MODULES="real").ready(timeout_s=180)
     for name in ("p1", "p2"):
         kube.apply(policy(name))
     kube.apply(example("p1", ALWAYS))
@@ -45,7 +45,7 @@ def test_a_person_is_waited_for_and_a_promotion_undone(kube: Kube, start: Starte
 
     operator.kill()
     say(kube, "approve@1")
-    start(TEST_KIND_MODULES="real").ready()
+    start(TEST_KIND_MODULES="real").ready(timeout_s=180)
     eventually(lambda: weights(kube) == {"p1": 5_000, "p2": 5_000}, what="it goes on", timeout_s=90)
     eventually(lambda: ready(kube)["reason"] == "Paused", what="it waits for the second word", timeout_s=60)
     say(kube, "resume@1")
@@ -63,7 +63,7 @@ def test_a_person_is_waited_for_and_a_promotion_undone(kube: Kube, start: Starte
 
 def test_a_window_that_opens_is_acted_on(kube: Kube, start: Starter, data_plane: DataPlaneThread) -> None:
     """Nothing but the clock tells the operator."""
-    start(TEST_KIND_MODULES="real").ready()
+    start(TEST_KIND_MODULES="real").ready(timeout_s=180)
     for name in ("p1", "p2"):
         kube.apply(policy(name))
     kube.apply(example("p1"))
