@@ -185,8 +185,8 @@ class RolloutReason(StrEnum):
     PROGRESSING = "Progressing"
     """A step is under way."""
     PAUSED = "Paused"
-    """A `pause` step is waiting for its duration or for the command resume, or a person holds the candidate by the command
-    pause; the message says which."""
+    """A `pause` step is waiting for its duration or for the command resume, or a person holds the candidate by the
+    command pause; the message says which."""
     OUTSIDE_WINDOWS = "OutsideWindows"
     """None of `spec.windows` is open, so no candidate gets more traffic by itself; the message says when the next one
     opens. What is under way is judged on, and can be taken back."""
@@ -217,9 +217,9 @@ class RolloutReason(StrEnum):
     ROLLED_BACK = "RolledBack"
     """The candidate failed; stable serves all traffic. Change `spec.policy`, or send the command retry."""
     APPROVAL_NEEDED = "ApprovalNeeded"
-    """A step `approve` waits for a person; or so many versions were promoted by verdicts alone that a person must approve
-    what serves now, with `analysis.anchor: Serve` only where the version approved last cannot be served. The message says
-    which, and what the command approve would mean."""
+    """A step `approve` waits for a person; or so many versions were promoted by verdicts alone that a person must
+    approve what serves now, with `analysis.anchor: Serve` only where the version approved last cannot be served. The
+    message says which, and what the command approve would mean."""
     REJECTED = "Rejected"
     """The policy's digest was rolled back before; it is not tried again without the command retry."""
 
