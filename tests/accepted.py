@@ -201,6 +201,14 @@ def _ruled(schema: Schema) -> Schema:
     path["strategy"] = values(path).filter(lambda text: not re.search(r"//|/[.][.]?(/|$)", text))
     for duration in (analysis["window"], analysis["grace"]):
         duration["strategy"] = values(duration).filter(_above_zero)
+    approve = fields["steps"]["items"]["properties"]["approve"]["properties"]
+    timeout = {"timeout": values(approve["timeout"]).filter(_above_zero)}
+    fields["steps"]["items"]["properties"]["approve"]["strategy"] = st.just({}) | st.fixed_dictionaries(
+        timeout, optional={"onTimeout": values(approve["onTimeout"])}
+    )
+    window = fields["windows"]["items"]
+    window["properties"]["timeZone"]["strategy"] = st.sampled_from(["Europe/Berlin", "UTC", "America/St_Johns"])
+    window["strategy"] = _object(window).filter(lambda one: one["from"] != one["to"])
     steps = fields["steps"]["items"]
     steps["strategy"] = st.one_of(*(st.fixed_dictionaries({k: values(v)}) for k, v in steps["properties"].items()))
     metrics = analysis["metrics"]["items"]

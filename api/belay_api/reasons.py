@@ -191,7 +191,11 @@ class RolloutReason(StrEnum):
     PROGRESSING = "Progressing"
     """A step is under way."""
     PAUSED = "Paused"
-    """A `pause` step is waiting for its duration."""
+    """A `pause` step is waiting for its duration or for the command resume, or a person holds the candidate by the
+    command pause; the message says which."""
+    OUTSIDE_WINDOWS = "OutsideWindows"
+    """None of `spec.windows` is open, so no candidate gets more traffic by itself; the message says when the next one
+    opens. What is under way is judged on, and can be taken back."""
     ANALYZING = "Analyzing"
     """An `analyze` step is waiting for its verdict."""
     GRACE_TOO_SHORT = "GraceTooShort"
@@ -219,8 +223,9 @@ class RolloutReason(StrEnum):
     ROLLED_BACK = "RolledBack"
     """The candidate failed; stable serves all traffic. Change `spec.policy`, or send the command retry."""
     APPROVAL_NEEDED = "ApprovalNeeded"
-    """So many versions were promoted by verdicts alone that a person must approve what serves now; with
-    `analysis.anchor: Serve` only where the version approved last cannot be served."""
+    """A step `approve` waits for a person; or so many versions were promoted by verdicts alone that a person must
+    approve what serves now, with `analysis.anchor: Serve` only where the version approved last cannot be served. The
+    message says which, and what the command approve would mean."""
     REJECTED = "Rejected"
     """The policy's digest was rolled back before; it is not tried again without the command retry."""
 
@@ -307,6 +312,10 @@ class EventReason(StrEnum):
     """A step began."""
     STEPS_CHANGED = "StepsChanged"
     """A step the candidate had passed was changed, so the steps begin again at the first."""
+    STEP_SKIPPED = "StepSkipped"
+    """A person ended a step before its time."""
+    APPROVED = "Approved"
+    """A person approved; the message says what: the candidate at its step, or what serves now."""
     VERDICT_PASSED = "VerdictPassed"
     """An `analyze` step has its verdict Pass."""
     STABLE_LOST = "StableLost"

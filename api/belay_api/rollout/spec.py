@@ -9,6 +9,7 @@ from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.common import Name
 from belay_api.rollout.steps import Step
 from belay_api.rollout.traffic import TrafficSpec
+from belay_api.rollout.windows import Window
 from belay_api.units import Duration, duration_default
 
 
@@ -69,6 +70,11 @@ class RLRolloutSpec(Model):
     """How a candidate takes over; empty: at once, when ready. After the last step it has all traffic.
 
     A change during a rollout holds from the step under way on; one of a step already passed begins them all again."""
+    windows: Annotated[list[Window], Field(max_length=16)] = Field(default_factory=list)
+    """When a candidate may get more traffic by itself: be taken up, have its weight raised, be promoted. Empty: always.
+
+    While all are closed a step under way keeps its weight and is judged on. A rollback and a lower weight are never
+    barred, and neither are the first version, the way back to a warm one, and what a person sends `promote` for."""
     bake: BakeSpec = BakeSpec()
     """Between the last step and the promotion, and after it."""
     rollback: RollbackSpec = RollbackSpec()

@@ -11,6 +11,7 @@ from belay_api.rollout.verdicts import MetricVerdict
 from belay_api.units import Instant
 
 MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
+MAX_SKIPPED = 32  # as many as the steps a spec can list; beyond it the oldest is forgotten
 VERSION_ROLES = ("stable", "candidate", "previous", "servedAnchor")
 """The fields of status that name a version with pods, as they are written."""
 
@@ -46,7 +47,7 @@ class VersionStatus(StatusModel):
 
 
 class AnchorStatus(VersionStatus):
-    """The last version a person approved: the first one, or by the command `approve` or `promote`."""
+    """The last version a person approved: the first one, by the command `approve` or `promote`, or at a step."""
 
     promotions: int = 0
     """Versions promoted by their verdicts since then."""
@@ -85,6 +86,41 @@ class WarmStatus(StatusModel):
     """When its pods go."""
 
 
+class ApprovalStatus(StatusModel):
+    """A person's word at a step `approve`."""
+
+    command: str
+    """Id of the command."""
+    step: int
+    """Position of that step in spec.steps."""
+    digest: str
+    """Of the candidate's artifact: what was approved."""
+    at: Instant
+    """When."""
+
+
+class PauseStatus(StatusModel):
+    """A candidate that a person holds where it is."""
+
+    command: str
+    """Id of the command `pause`."""
+    at: Instant
+    """When."""
+
+
+class SkippedStep(StatusModel):
+    """A step of this candidate that a person ended before its time."""
+
+    index: int
+    """Position in spec.steps."""
+    kind: str
+    """The field of the spec's step."""
+    command: str
+    """Id of the command `skip`."""
+    at: Instant
+    """When."""
+
+
 class StepStatus(StatusModel):
     """The step under way."""
 
@@ -98,6 +134,11 @@ class StepStatus(StatusModel):
     """Of the steps before it, as they were when it began. Where spec.steps says otherwise now, they begin again."""
     failed_metric: str | None = None
     """The metric that failed in this step without a rollback, because no other version could take over."""
+    resumed_at: Instant | None = None
+    """When a person ended a `pause` without a duration."""
+    approval: ApprovalStatus | None = None
+    """The last approval of this candidate, while no verdict was asked for since. What is promoted with it is the
+    version that later ones are measured from."""
 
 
 class WeightStatus(StatusModel):
@@ -132,8 +173,9 @@ class RollbackStatus(StatusModel):
     """A rollback, as far as it is proven."""
 
     reason: str
-    """`Verdict`, `Command`, `PolicyNotReady`, `NoData`, `ProviderDown` or `NotEnoughSamples`; or one that says nothing
-    against the candidate, whose digest is then not rejected: `Superseded`, `PodsGone` or `PolicyDeleted`."""
+    """`Verdict`, `Command`, `Undone`, `NotApproved`, `PolicyNotReady`, `NoData`, `ProviderDown` or `NotEnoughSamples`;
+    or one that says nothing against the candidate, whose digest is then not rejected: `Superseded`, `PodsGone` or
+    `PolicyDeleted`."""
     message: str
     """For people: what was seen."""
     metric: str | None = None
@@ -197,6 +239,10 @@ class RLRolloutStatus(ConditionedStatus):
     """The anchor while it has pods for the sake of a trial (`analysis.anchor: Serve`)."""
     step: StepStatus | None = None
     """The step under way."""
+    paused: PauseStatus | None = None
+    """A person holds the candidate at its step: until the command `resume`. Unset: nobody does."""
+    skipped: Annotated[list[SkippedStep], Field(max_length=MAX_SKIPPED)] = Field(default_factory=list)
+    """Steps of this candidate that a person ended before their time, oldest first."""
     weight: WeightStatus | None = None
     """The candidate's share of new episodes."""
     pinned: list[str] = Field(default_factory=list)

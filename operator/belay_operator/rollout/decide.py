@@ -38,6 +38,7 @@ from belay_operator.rollout.situations import (
     stable_lost,
     stable_not_ready,
     stable_remade,
+    step_failed,
     step_under_way,
     verdict_overdue,
     verdicts_reached,
@@ -60,6 +61,7 @@ ACTS: tuple[Act, ...] = (
     candidate_unfit_to_serve.act,
     metric_failed.act,
     verdict_overdue.act,
+    step_failed.act,
     policy_wanted.act,
     candidate_loading.act,
     step_under_way.act,
@@ -178,6 +180,7 @@ def _requeue_after(observed: Observed, wait: Wait | None, now: datetime) -> time
             verdicts_reached.write_after(observed, now),
             next_due(observed, now),
             candidate_unfit_to_serve.silence_left(observed, now),
+            *step_failed.times(observed, now),
         ]
     due = [time for time in times if time is not None and time > timedelta()]
     return min(due) if due else None

@@ -9,11 +9,13 @@ from datetime import datetime
 
 from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout.analysis import HoldAction
+from belay_api.units import format_instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import absences
 from belay_operator.rollout.ratchet import approval_in_place_of_the_anchor, approval_needed
 from belay_operator.rollout.stepping import kind_under_way
 from belay_operator.rollout.wait import Wait
+from belay_operator.rollout.windows import is_open, next_opening
 
 Gate = Callable[[Observed, datetime], Wait | None]
 
@@ -38,6 +40,42 @@ def nobody_approved(observed: Observed, now: datetime) -> Wait | None:
     """A step that asks for Pass would be left without one against the anchor, where a person has to say so."""
     kind = kind_under_way(observed)
     return approval_in_place_of_the_anchor(observed, now) if kind is not None and kind.asks_for_pass else None
+
+
+def person_holds(observed: Observed, now: datetime) -> Wait | None:
+    """A person has sent `pause`: the candidate stays where it is. What a person promotes, or the way back, goes on."""
+    paused, kind = observed.status.paused, kind_under_way(observed)
+    if paused is None or (kind is not None and not kind.judged):
+        return None
+    message = f"held here by the command pause@{paused.command}, and judged on. Send resume, promote or abort"
+    return Wait(RolloutReason.PAUSED, message)
+
+
+def outside_windows(observed: Observed, now: datetime) -> Wait | None:
+    """None of the windows is open: a candidate gets more only by a person's word, or where it is the way back."""
+    status, kind, windows = observed.status, kind_under_way(observed), observed.spec.windows
+    if status.stable is None or (kind is not None and not kind.judged) or _goes_back(observed):
+        return None
+    if not windows or is_open(windows, now):
+        return None
+    opens = next_opening(windows, now)
+    when = "none opens in the next weeks" if opens is None else f"the next opens at {format_instant(opens)}"
+    if status.candidate is None:
+        words = f"outside spec.windows no candidate is taken up: {when}. To begin before, change spec.windows"
+    else:
+        words = (
+            f"outside spec.windows {status.candidate.policy} gets no more traffic by itself: {when}. It keeps its "
+            "weight and is judged on; the command promote is not barred"
+        )
+    return Wait(RolloutReason.OUTSIDE_WINDOWS, words, None if opens is None else opens - now)
+
+
+def _goes_back(observed: Observed) -> bool:
+    """Whether the spec wants the version before, while that is warm."""
+    previous, wanted = observed.status.previous, observed.policies.get(observed.wanted)
+    if observed.status.candidate is not None or previous is None or wanted is None:
+        return False
+    return (wanted.name, wanted.digest) == (previous.policy, previous.digest)
 
 
 def endpoints_still_closed(observed: Observed, now: datetime) -> Wait | None:
@@ -66,8 +104,9 @@ def episodes_outlast_grace(observed: Observed, now: datetime) -> Wait | None:
     return Wait(RolloutReason.GRACE_TOO_SHORT, f"{blind.metric}: {words}")
 
 
-TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed, approval_needed)
-LEAVING_A_STEP: tuple[Gate, ...] = (nothing_to_compare_with, nobody_approved, measurements_missing)
+TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed, approval_needed, outside_windows)
+LEAVING_A_STEP: tuple[Gate, ...] = (nothing_to_compare_with, person_holds, nobody_approved, measurements_missing)
+MORE_TRAFFIC: tuple[Gate, ...] = (person_holds, outside_windows)
 
 
 def first_closed(gates: tuple[Gate, ...], observed: Observed, now: datetime) -> Wait | None:

@@ -7,7 +7,7 @@ versions pinned), and no pod restarts.
 from datetime import datetime
 
 from belay_api.reasons import EventReason
-from belay_api.rollout.status import HistoryEntry, VersionStatus, WarmStatus
+from belay_api.rollout.status import HistoryEntry, SkippedStep, VersionStatus, WarmStatus
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.ratchet import after_promotion
@@ -31,7 +31,7 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
         outcome="Promoted",
         started_at=candidate.since,
         ended_at=at,
-        message=f"instead of {old.policy}" if old else "the first version",
+        message=(f"instead of {old.policy}" if old else "the first version") + _without(status.skipped),
     )
     after = changed(
         status,
@@ -40,6 +40,8 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
         previous=WarmStatus(policy=old.policy, digest=old.digest, until=until) if old and keeps else None,
         candidate=None,
         step=None,
+        paused=None,
+        skipped=[],
         weight=None,
         analysis_started_at=None,
         weight_changes=[],
@@ -47,3 +49,10 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
         history=[*status.history, entry][-KEEP_HISTORY:],
     )
     return Move(after, (note(EventReason.PROMOTED, f"{candidate.policy} is stable, {entry.message}"),))
+
+
+def _without(skipped: list[SkippedStep]) -> str:
+    """The steps that a person ended before their time, for the record."""
+    if not skipped:
+        return ""
+    return "; skipped: " + ", ".join(f"step {one.index + 1} ({one.kind}) by skip@{one.command}" for one in skipped)

@@ -1,9 +1,9 @@
 """How far versions may slide by verdicts alone: each may be worse than the one before by what is allowed.
 
 Twenty candidates that are 2 % worse each, with 10 % allowed, end at 0.7 of the first. No verdict is wrong there, so
-none can stop it; a person can. The anchor is the last version a person approved, by the command `approve` or `promote`.
-Versions promoted since then are counted, and after `analysis.approveAfter` of them the next candidate is taken up only
-when somebody has approved what serves now.
+none can stop it; a person can. The anchor is the last version a person approved: by the command `approve` or `promote`,
+or at a step `approve` after which no verdict was asked for. Versions promoted since then are counted, and after
+`analysis.approveAfter` of them the next candidate is taken up only when somebody has approved what serves now.
 
 With `analysis.anchor: Serve` each candidate is held against the anchor itself (`anchored`), and nobody is asked while
 that can be served.
@@ -37,6 +37,9 @@ def after_promotion(status: RLRolloutStatus, candidate: VersionStatus, *, judged
         anchor = approved(stable, now)
     if candidate.digest == anchor.digest:
         return anchor.model_copy(update={"promotions": 0})
+    approval = status.step.approval if status.step is not None else None
+    if approval is not None and approval.digest == candidate.digest:
+        return approved(candidate, now)
     if judged:
         return anchor.model_copy(update={"promotions": anchor.promotions + 1})
     returned = status.previous is not None and status.previous.digest == candidate.digest

@@ -18,6 +18,7 @@ from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.spec import PolicyRef, RLRolloutSpec
 from belay_operator.rollout import anchor
 from belay_operator.rollout.analysis.queries import comparison_of, limit_of
+from belay_operator.rollout.windows import zone_of
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
@@ -105,6 +106,7 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
     """Yield what the schema cannot say."""
     for path, words in _analysis_contradictions(spec.analysis):
         yield ("analysis", *path), words
+    yield from _windows_contradictions(spec)
     weight, compared = 0, any(metric.compare is not None for metric in spec.analysis.metrics)
     if anchor.is_served(spec) and not (compared and any(step.analyze for step in spec.steps)):
         yield (
@@ -127,6 +129,14 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
                 "analyze while the candidate has all traffic would wait for ever: stable has no new episodes to "
                 "compare with. Put it before setWeight 100; after the last step, the bake watches the limits",
             )
+
+
+def _windows_contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
+    for index, window in enumerate(spec.windows):
+        try:
+            zone_of(window)
+        except ValueError as error:
+            yield ("windows", index), f"timeZone: {error}"
 
 
 def _analysis_contradictions(analysis: AnalysisSpec) -> Iterator[Fault]:

@@ -15,6 +15,7 @@ from belay_api.rollout.steps import Step
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.steps import KINDS
+from belay_operator.rollout.steps.bake import Bake
 from belay_operator.rollout.steps.step import StepKind
 
 ALL = Step(set_weight=100)
@@ -44,6 +45,23 @@ def enter(observed: Observed, now: datetime, index: int, kind: StepKind | None =
     candidate = observed.status.candidate.policy if observed.status.candidate else ""
     place = f"step {index + 1} of {len(observed.spec.steps)}" if index < len(observed.spec.steps) else "after the steps"
     return Move(status, (note(EventReason.STEP_STARTED, f"{candidate}, {place}: {kind.title(step)}"),))
+
+
+def following_step(observed: Observed, now: datetime, current: StepStatus) -> Move:
+    """The next step of the spec, all traffic after the last, then the bake; all traffic is not given twice.
+
+    An approval goes along until a verdict is asked for: who gave it had not seen that one.
+    """
+    index, last, weight = current.index + 1, len(observed.spec.steps), observed.status.weight
+    has_all = weight is not None and weight.desired == weight.applied == 100
+    if index > last or (index == last and has_all):
+        move = enter(observed, now, last, KINDS[Bake.name])
+    else:
+        move = enter(observed, now, index)
+    step = move.status.step
+    if step is None or KINDS[step.kind].asks_for_pass:
+        return move
+    return Move(changed(move.status, step=step.model_copy(update={"approval": current.approval})), move.events)
 
 
 def passed_hash(spec: RLRolloutSpec, index: int) -> str | None:

@@ -16,6 +16,8 @@ from tests.accepted import accepted_rollout_specs
 from tests.unit.rollout.stage import ANALYSIS, KEY, SPEC, Stage
 from tests.unit.rollout.test_anchor import asks_for, promoted
 
+from belay_api.rollout.status import RLRolloutStatus
+from belay_operator.rollout.commands import ACTIONS
 from belay_operator.rollout.observe import KIND
 from belay_operator.rollout.withdrawal import NO_EVIDENCE
 
@@ -101,11 +103,14 @@ ACTS: dict[str, Callable[[Stage], object]] = {
     "slow": lambda stage: [stage.scrape(policy, rate=40.0, slow=1.0) for policy in "abc"],
     "no answer": lambda stage: [stage.scrape(policy, rate=None) for policy in "abc"],
 }
-COMMANDS = st.builds(
-    "{}@{}".format, st.sampled_from(["promote", "abort", "retry", "approve", "nonsense"]), st.integers(0, 9)
-)
+COMMANDS = st.builds("{}@{}".format, st.sampled_from([*ACTIONS, "nonsense"]), st.integers(0, 9))
 STEPS = st.one_of(st.sampled_from(sorted(ACTS)), COMMANDS)
+ASKING = [{"setWeight": 10}, {"approve": {"timeout": "1h"}}, {"setWeight": 50}, {"pause": {}}]
+SUNDAYS = {"days": ["Sun"], "from": "00:00", "to": "24:00", "timeZone": "Europe/Berlin"}  # a stage begins on a Monday
 HANDS: dict[str, Callable[[Stage], object]] = {
+    "steps ask": lambda stage: stage.edits_steps(*ASKING),
+    "windows closed": lambda stage: stage.world.patch("RLRollout", "cartpole", {"spec": {"windows": [SUNDAYS]}}),
+    "windows open": lambda stage: stage.world.patch("RLRollout", "cartpole", {"spec": {"windows": []}}),
     "a deleted": lambda stage: _delete(stage, "a"),
     "b deleted": lambda stage: _delete(stage, "b"),
     "steps spoilt": lambda stage: stage.edits_steps({"analyze": {}}),
@@ -159,7 +164,11 @@ def check(stage: Stage) -> None:
         assert share == 0
     if status.rollback is not None and not withdrawn and status.rollback.reason not in NO_EVIDENCE:
         assert status.rollback.policy not in pinned.values(), "nor do they come back to one that was rejected"
+    if status.rollback is not None and not withdrawn:
+        sides = [side.digest for side in (status.candidate, status.stable, status.previous) if side]
+        assert not set(sides) & set(status.rejected_digests), "what is rejected serves nobody"
     if status.candidate is None:
+        assert status.paused is None
         assert status.step is None
         assert status.weight is None
     ready = [c for c in status.conditions if c.type == "Ready"]
@@ -258,6 +267,45 @@ def test_capacity_never_delays_a_rollback(
     assert candidate not in (stage.weights or {})
     assert candidate not in (stage.pinned or {}).values()
     assert stage.weights == {stage.status.stable.policy: 10_000}, "nor to the anchor"
+
+
+BARRED = {"closed windows": "windows closed", "a pause": "pause@first"}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(MORE_STEPS, max_size=6), st.sampled_from(sorted(BARRED)), st.lists(STEPS, max_size=10), SIDES)
+@example(["want b", "gateway accepts"], "closed windows", ["half minute", "gateway accepts", "skip@1"], "two")
+@example(["steps ask", "want b", "gateway accepts"], "a pause", ["approve@1", "gateway accepts"], "two")
+@example(["promote@1"], "closed windows", ["undo@1", "gateway accepts", "hours", "retry@1"], "three")
+def test_no_candidate_gets_more_by_itself_while_it_is_barred(
+    before: list[str], bar: str, acts: list[str], sides: str
+) -> None:
+    """Neither in closed windows nor while a person holds it; what a person promotes and the way back are not barred."""
+    stage = start(sides)
+    for name in before:
+        act(stage, name)
+        stage.passes()
+    act(stage, BARRED[bar])
+    stage.passes()
+    for name in acts:
+        status = stage.status
+        held = bar == "closed windows" or status.paused is not None
+        act(stage, name)
+        stage.passes()
+        held = held and (bar == "closed windows" or stage.status.paused is not None)
+        if held and not name.startswith("promote"):
+            check_no_more(status, stage.status)
+
+
+def check_no_more(before: RLRolloutStatus, after: RLRolloutStatus) -> None:
+    """What must hold of a pass in which no candidate may get more by itself."""
+    by_a_person = after.step is not None and after.step.kind == "promote"
+    by_a_person |= before.step is not None and before.step.kind == "promote"
+    if after.candidate is None or after.stable is None or by_a_person:
+        return
+    same = before.candidate is not None and before.candidate.policy == after.candidate.policy
+    shares = [status.weight.desired if status.weight is not None else 0.0 for status in (before, after)]
+    assert shares[1] <= (shares[0] if same else 0.0), "its weight is not raised, and no other one begins with some"
 
 
 @settings(max_examples=150, deadline=None)

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from belay_api.model import Model, alternatives, chosen, exactly_one
 from belay_api.rollout.steps.analyze import AnalyzeStep
+from belay_api.rollout.steps.approve import ApproveStep
 from belay_api.rollout.steps.pause import PauseStep
 
 
@@ -16,7 +17,9 @@ class Step(Model):
     set_weight: Annotated[int, Field(ge=0, le=100)] | None = None
     """Percent of new episodes that go to the candidate."""
     pause: PauseStep | None = None
-    """Wait."""
+    """Wait, for a time or for the command `resume`."""
+    approve: ApproveStep | None = None
+    """Wait for a person: the command `approve`. Guard rails and Fail hold meanwhile."""
     analyze: AnalyzeStep | None = None
     """Wait for the verdict; the guard rails and Fail hold at every step, this one also asks for Pass."""
 

@@ -7,5 +7,5 @@ from belay_api.units import Duration
 class PauseStep(Model):
     """Wait."""
 
-    duration: Duration
-    """How long."""
+    duration: Duration | None = None
+    """How long. Unset: until the command `resume`."""

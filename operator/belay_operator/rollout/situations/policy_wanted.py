@@ -28,6 +28,8 @@ def act(observed: Observed, now: datetime) -> Move | None:
         status,
         candidate=candidate,
         step=None,
+        paused=None,
+        skipped=[],
         weight=None,
         analysis_started_at=None,
         weight_changes=[],

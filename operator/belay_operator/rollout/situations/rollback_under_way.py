@@ -141,6 +141,8 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
         candidate=None,
         previous=previous,
         step=None,
+        paused=None,
+        skipped=[],
         weight=None,
         analysis_started_at=None,
         weight_changes=[],

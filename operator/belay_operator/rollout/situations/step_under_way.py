@@ -9,13 +9,11 @@ from datetime import datetime
 
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.status import StepStatus
-from belay_operator.rollout.gates import LEAVING_A_STEP, episodes_outlast_grace, first_closed
+from belay_operator.rollout.gates import LEAVING_A_STEP, MORE_TRAFFIC, episodes_outlast_grace, first_closed
 from belay_operator.rollout.move import Move, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.promotion import promote
-from belay_operator.rollout.stepping import enter, kind_under_way, passed_hash, step_at
-from belay_operator.rollout.steps import KINDS
-from belay_operator.rollout.steps.bake import Bake
+from belay_operator.rollout.stepping import enter, following_step, kind_under_way, passed_hash, step_at
 from belay_operator.rollout.steps.step import StepKind
 from belay_operator.rollout.wait import Wait
 
@@ -36,7 +34,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         if current.kind != step_at(observed.spec, current.index).kind:
             return enter(observed, now, current.index)
     move = kind.act(step_at(observed.spec, current.index), observed, now)
-    if move is not None:
+    if move is not None and (first_closed(MORE_TRAFFIC, observed, now) is None or not _raises(observed, move)):
         return move
     return None if _waits_for(observed, kind, now) is not None else _leave(observed, now, current, kind)
 
@@ -57,31 +55,50 @@ def explain(observed: Observed, now: datetime) -> Wait | None:
 
 
 def _waits_for(observed: Observed, kind: StepKind, now: datetime) -> Wait | None:
-    """What keeps the step from being left; None: it is over. A gate is told before what the step itself waits for."""
+    """What keeps the step from being left; None: it is over. A gate is told before what the step itself waits for.
+
+    What bars more traffic is told where more traffic is due; at any other time the step has its say.
+    """
     step = observed.status.step
-    own = kind.wait(step_at(observed.spec, step.index if step else 0), observed, now)
-    return first_closed(LEAVING_A_STEP, observed, now) or own or episodes_outlast_grace(observed, now)
+    asked = step_at(observed.spec, step.index if step else 0)
+    own, barred = kind.wait(asked, observed, now), first_closed(MORE_TRAFFIC, observed, now)
+    if barred is not None:
+        raised = kind.act(asked, observed, now)
+        due = raised is not None and _raises(observed, raised)
+        barred = barred if due or (own is None and _gives_more(observed, kind, now)) else None
+    closed = first_closed(LEAVING_A_STEP, observed, now)
+    return closed or barred or own or episodes_outlast_grace(observed, now)
+
+
+def _gives_more(observed: Observed, kind: StepKind, now: datetime) -> bool:
+    """Whether what follows the step is the promotion, or a step that raises the weight at once."""
+    current = observed.status.step
+    if current is None or kind.ends_in_promotion:
+        return kind.ends_in_promotion
+    following = observed.after(following_step(observed, now, current).status)
+    step, next_kind = following.status.step, kind_under_way(following)
+    if step is None or next_kind is None:
+        return False
+    move = next_kind.act(step_at(following.spec, step.index), following, now)
+    return move is not None and _raises(following, move)
+
+
+def _raises(observed: Observed, move: Move) -> bool:
+    """Whether the candidate gets more by the move."""
+    before, after = observed.status.weight, move.status.weight
+    return after is not None and after.desired > (before.desired if before is not None else 0)
 
 
 def _leave(observed: Observed, now: datetime, current: StepStatus, kind: StepKind) -> Move:
     """What follows a step that is over."""
     if kind.ends_in_promotion:
         return promote(observed, now, judged=kind.judged)
-    following = _next(observed, now, current)
+    following = following_step(observed, now, current)
     if not kind.asks_for_pass:
         return following
     passed = ", ".join(metric.name for metric in observed.spec.analysis.metrics)
     event = note(EventReason.VERDICT_PASSED, f"step {current.index + 1}: Pass of {passed}")
     return Move(following.status, (event, *following.events))
-
-
-def _next(observed: Observed, now: datetime, current: StepStatus) -> Move:
-    """The next step of the spec, all traffic after the last, then the bake; all traffic is not given twice."""
-    index, last, weight = current.index + 1, len(observed.spec.steps), observed.status.weight
-    has_all = weight is not None and weight.desired == weight.applied == 100
-    if index > last or (index == last and has_all):
-        return enter(observed, now, last, KINDS[Bake.name])
-    return enter(observed, now, index)
 
 
 def _begin_again(observed: Observed, now: datetime) -> Move:

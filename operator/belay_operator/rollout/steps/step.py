@@ -6,14 +6,23 @@ that model in `StepStatus`. Everybody asks the kind what holds; no other file co
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from belay_api.rollout.status import RolloutPhase
 from belay_api.rollout.steps import Step
 from belay_operator.engine.plan import Manifest
 from belay_operator.rollout.move import Move
-from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.observed import Command, Observed
 from belay_operator.rollout.wait import Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a step takes the candidate back."""
+
+    reason: str  # of the rollback
+    message: str  # for people
 
 
 class StepKind(ABC):
@@ -56,7 +65,15 @@ class StepKind(ABC):
         """
         return ()
 
-    def on_command(self, action: str, step: Step, observed: Observed, now: datetime) -> Move | str | None:
+    def failure(self, step: Step, observed: Observed, now: datetime) -> Failure | None:
+        """Return why the step takes the candidate back; None: it does not."""
+        return None
+
+    def deadline(self, step: Step, observed: Observed) -> datetime | None:
+        """Return when time alone makes it fail; None: never."""
+        return None
+
+    def on_command(self, command: Command, step: Step, observed: Observed, now: datetime) -> Move | str | None:
         """Return what a command does to this step, or why it cannot be done; None: the step knows no such command."""
         return None
 

@@ -1,0 +1,51 @@
+"""`promote`, `abort`, `retry`: a person decides what becomes of a candidate, whatever its steps say."""
+
+from datetime import datetime
+
+from belay_operator.rollout import withdrawal
+from belay_operator.rollout.commands.command import Refusal
+from belay_operator.rollout.move import Move, changed
+from belay_operator.rollout.observed import Command, Observed
+from belay_operator.rollout.stepping import enter
+from belay_operator.rollout.steps import KINDS
+from belay_operator.rollout.steps.promote import Promote
+
+
+def promote(command: Command, observed: Observed, now: datetime) -> Move | Refusal:
+    """Skip the steps that are left: all traffic, then promotion."""
+    if observed.status.candidate is None:
+        return "there is no candidate to promote"
+    if observed.rolling_back and not observed.stable_lost:
+        return "the candidate is being rolled back; send retry when that is done"
+    move = enter(observed, now, len(observed.spec.steps), KINDS[Promote.name])
+    # With stable lost, the candidate that was to be withdrawn is all there is.
+    rollback = None if observed.rolling_back else move.status.rollback
+    return Move(changed(move.status, rollback=rollback, paused=None), move.events)
+
+
+def abort(command: Command, observed: Observed, now: datetime) -> Move | Refusal:
+    """Take the candidate back."""
+    status = observed.status
+    if status.candidate is None:
+        return "there is no candidate to take back"
+    if observed.rolling_back:
+        return "the candidate is being rolled back already"
+    if observed.stable_lost and status.stable is not None and not withdrawal.somebody_else_answers(observed):
+        return (
+            f"{status.stable.policy}, which was stable, is lost, and only {status.candidate.policy} answers; create "
+            f"{status.stable.policy} again as it was, or send promote"
+        )
+    return withdrawal.begin(observed, now, reason="Command", message="the command abort was given")
+
+
+def retry(command: Command, observed: Observed, now: datetime) -> Move | Refusal:
+    """Forget that the policy of the spec was rolled back; taking it up again follows by itself."""
+    if observed.rolling_back:
+        return "a rollback is under way; send retry with another id when it is done"
+    policy = observed.policies.get(observed.wanted)
+    if policy is None:
+        return f"spec.policy.name: there is no RLPolicy {observed.wanted} in this namespace"
+    if policy.digest not in observed.status.rejected_digests:
+        return f"{observed.wanted} has not been rolled back, so there is nothing to retry"
+    left = [digest for digest in observed.status.rejected_digests if digest != policy.digest]
+    return Move(changed(observed.status, rejected_digests=left))
