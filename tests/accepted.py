@@ -217,8 +217,12 @@ def _metrics(fields: dict[str, Schema]) -> Iterator[st.SearchStrategy[Spec]]:
     margins = fields["compare"]["properties"]
     ends = st.fixed_dictionaries({"low": st.floats(-1e6, 0)}, optional={"high": st.floats(1, 1e6)})
     rest = {"to": values(margins["to"]), "range": ends}
-    regression = {"maxRegression": values(margins["maxRegression"]).filter(_above_zero)}
-    for margin in (regression, {"maxIncrease": values(margins["maxIncrease"])}):
+    sizes = st.one_of(
+        st.integers(1, 10**6),
+        st.builds("{}.{}%".format, st.integers(0, 99), st.integers(1, 9)),
+        st.builds("{}.{}".format, st.integers(0, 10**6), st.integers(1, 9)),
+    )
+    for margin in ({"maxRegression": sizes}, {"maxIncrease": sizes}):
         logbook = st.fixed_dictionaries({"logbook": values(fields["source"]["properties"]["logbook"])})
         yield of(logbook, compare=st.fixed_dictionaries(margin, optional=rest))
     durations = st.one_of(st.builds("{}ms".format, st.integers(1, 60_000)), st.builds("{}s".format, st.integers(1, 60)))

@@ -26,6 +26,8 @@ def _named(sources: list[str]) -> str:
 
 
 _NOT_SERVING = "!has(self.limit) || !has(self.source.serving) || !has(self.limit.max)"
+_NOT_LOGBOOK = "!has(self.compare) || !has(self.source.logbook)"
+_OUTCOME = "self.source.logbook.outcome"
 _LATENCY = "self.source.serving == 'latencyP99'"
 
 
@@ -65,17 +67,30 @@ class Metric(Model):
                 "limit is 100% or more, and no error rate could tell a good candidate from a bad one: write e.g. 5%",
             ),
             rule(
-                "!has(self.compare) || !has(self.source.logbook) || !(has(self.compare.maxIncrease)"
-                " ? self.source.logbook.outcome == 'success' : self.source.logbook.outcome == 'violations')",
-                "compare takes back the better candidate: of success more is better, use maxRegression; of violations "
-                "less is better, use maxIncrease",
+                f"{_NOT_LOGBOOK} || !(has(self.compare.maxIncrease)"
+                f" ? {_OUTCOME} in ['return', 'success'] : {_OUTCOME} == 'violations')",
+                "compare takes back the better candidate: of return and success more is better, use maxRegression; of "
+                "violations less is better, use maxIncrease",
             ),
             rule(
-                "!has(self.compare) || !has(self.source.logbook) || !has(self.compare.maxRegression)"
-                " || !(self.source.logbook.outcome in ['success', 'length'])"
-                " || double(self.compare.maxRegression.replace('%', '')) < 100.0",
+                f"{_NOT_LOGBOOK} || !has(self.compare.maxRegression) || !({_OUTCOME} in ['success', 'length'])"
+                " || !string(self.compare.maxRegression).endsWith('%')"
+                " || double(string(self.compare.maxRegression).replace('%', '')) < 100.0",
                 "compare.maxRegression is 100% or more of an outcome that is never negative, and no candidate could "
                 "fail it: write e.g. 5%",
+            ),
+            rule(
+                f"{_NOT_LOGBOOK} || !has(self.compare.maxRegression) || {_OUTCOME} != 'success'"
+                " || string(self.compare.maxRegression).endsWith('%')"
+                " || double(string(self.compare.maxRegression)) < 1.0",
+                "compare.maxRegression is 1 or more of an outcome that is 0 or 1, and every candidate would pass it: "
+                'write e.g. "0.02", or 5% of stable\'s mean',
+            ),
+            rule(
+                f"{_NOT_LOGBOOK} || !has(self.compare.maxIncrease) || {_OUTCOME} != 'violations'"
+                " || !string(self.compare.maxIncrease).endsWith('%')",
+                "compare.maxIncrease is a percentage of stable's violations, and where it has none a percentage "
+                'decides nothing: write a number of violations an episode, e.g. "0.01"',
             ),
         )
     }

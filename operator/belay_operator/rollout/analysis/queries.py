@@ -15,7 +15,7 @@ from belay_api.rollout.metric import Metric
 from belay_api.rollout.sources.unit import Unit
 from belay_api.units import format_duration, parse_duration, parse_percent
 from belay_api.wire import CovariateStatistics, Statistics, VersionStatistics
-from belay_operator.rollout.analysis.bet import Earlier, Margin
+from belay_operator.rollout.analysis.bet import Earlier
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget, split
 from belay_operator.rollout.analysis.covariate import LEVELS
@@ -63,12 +63,10 @@ def comparison_of(metric: Metric, known: Known = NOTHING) -> Comparison | None:
         (CERTAIN.get(logbook.outcome, Range()) if logbook else Range(), RangeOrigin.OUTCOME),
         (known.certain, RangeOrigin.TASK),
     )
-    if compare.max_regression is not None:
-        margin = Margin(compare.max_regression, relative=True)
-        return Comparison(metric.name, Better.MORE, margin, certain, origin)
-    if compare.max_increase is not None:
-        return Comparison(metric.name, Better.LESS, Margin(compare.max_increase, relative=False), certain, origin)
-    return None
+    if compare.margin is None:
+        return None
+    better = Better.MORE if compare.max_regression is not None else Better.LESS
+    return Comparison(metric.name, better, compare.margin, certain, origin)
 
 
 def _certain(*ranges: tuple[Range, RangeOrigin]) -> tuple[Range, tuple[RangeOrigin, RangeOrigin]]:
