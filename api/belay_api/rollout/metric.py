@@ -1,11 +1,12 @@
 """One thing the candidate is judged by."""
 
-from typing import get_args
+from typing import Any, get_args
 
 from belay_api.model import Model, alternatives, rule, rules
 from belay_api.rollout.common import Name
 from belay_api.rollout.compare import Compare
 from belay_api.rollout.limit import Limit
+from belay_api.rollout.outcome import OutcomeRule, metric_rules
 from belay_api.rollout.sources import MetricSource
 
 _MEASURED = [
@@ -92,6 +93,7 @@ class Metric(Model):
                 "compare.maxIncrease is a percentage of stable's violations, and where it has none a percentage "
                 'decides nothing: write a number of violations an episode, e.g. "0.01"',
             ),
+            *metric_rules(),
         )
     }
 
@@ -103,3 +105,23 @@ class Metric(Model):
     """Judge by statistics against stable."""
     limit: Limit | None = None
     """Judge by a guard rail: the share of requests beyond it."""
+    dry_run: bool = False
+    """Measured, judged and told in status and Events, and nothing rests on it: no Pass is asked of it, its Fail takes
+    nobody back, and it has no part of `falseRollbackRate`."""
+    on_fail: OutcomeRule | None = None
+    """What follows Fail: `Rollback`, after a time for people to look first, or `Hold`. Unset: Rollback at once."""
+    on_no_data: OutcomeRule | None = None
+    """What follows NoData: `Continue`, `Hold` or `Rollback`. Unset: as the analysis says."""
+    on_provider_down: OutcomeRule | None = None
+    """What follows ProviderDown: `Continue`, `Hold` or `Rollback`. Unset: as the analysis says."""
+    on_not_enough_samples: OutcomeRule | None = None
+    """What follows NotEnoughSamples in a step that asks for Pass: any of the four. It comes before the timeout of the
+    step. Unset: as step and analysis say."""
+
+    def judged_by(self) -> dict[str, Any]:
+        """Return what it measures and is judged by, without what follows its verdicts."""
+        said = self.dump()
+        for name in ("onFail", "onNoData", "onProviderDown", "onNotEnoughSamples"):
+            said.pop(name, None)
+        # Metrics of earlier versions had no dryRun, and the hash of what they are judged by must stay what it was.
+        return said if self.dry_run else {name: value for name, value in said.items() if name != "dryRun"}

@@ -105,12 +105,12 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
     """Yield what the schema cannot say."""
     for path, words in _analysis_contradictions(spec.analysis):
         yield ("analysis", *path), words
-    weight, compared = 0, any(metric.compare is not None for metric in spec.analysis.metrics)
+    weight, compared = 0, any(metric.compare is not None for metric in spec.analysis.deciding)
     if anchor.is_served(spec) and not (compared and any(step.analyze for step in spec.steps)):
         yield (
             ("analysis", "anchor"),
-            "Serve needs an analyze step and a metric with compare, or nothing would be held against the anchor; add "
-            "them, or use Approve",
+            "Serve needs an analyze step and a metric with compare and without dryRun, or nothing would be held "
+            "against the anchor; add them, or use Approve",
         )
     for index, step in enumerate(spec.steps):
         weight = step.set_weight if step.set_weight is not None else weight

@@ -59,13 +59,16 @@ def reach(observed: Observed, now: datetime) -> tuple[MetricVerdict, ...] | None
         definition = definition_of(metric, analysis)
         verdict = _verdict(metric, observed, recorded.get((metric.name, definition)), now)
         if verdict is not None:
-            verdicts.append(verdict.model_copy(update={"definition": definition}))
+            own = {"definition": definition, "dry_run": metric.dry_run or None}
+            verdicts.append(verdict.model_copy(update=own))
     return tuple(verdicts)
 
 
 def definition_of(metric: Metric, analysis: AnalysisSpec) -> str:
     """Return what tells this metric from another one that had its name before."""
-    said = metric.dump() | ({"grace": str(analysis.grace), "window": str(analysis.window)} if metric.compare else {})
+    said = metric.judged_by() | (
+        {"grace": str(analysis.grace), "window": str(analysis.window)} if metric.compare else {}
+    )
     return content_hash(said)
 
 
@@ -83,7 +86,7 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     # The first version is spared the comparison: there is nothing to compare it with.
     if comparison is None or observed.status.stable is None:
         return None
-    return _compared(comparison, before, reading, observed, old, now=now)
+    return _compared(comparison, before, reading, observed, old, now=now, dry_run=metric.dry_run)
 
 
 def _known(metric: Metric, observed: Observed) -> Known:
@@ -104,13 +107,14 @@ def _compared(
     old: MetricVerdict | None,
     *,
     now: datetime,
+    dry_run: bool,
 ) -> MetricVerdict:
     status, weight = observed.status, observed.status.weight
     ask = Judgement(
         comparison=comparison,
         candidate=status.candidate.policy if status.candidate else "",
         stable=status.stable.policy if status.stable else "",
-        spend=budget(observed.spec.analysis, trial=trial_of(status)),
+        spend=budget(observed.spec.analysis, trial=trial_of(status), dry_run=dry_run),
         grace=observed.spec.analysis.grace,
         since=None,
         window=observed.spec.analysis.window,
@@ -118,6 +122,9 @@ def _compared(
         known=before,
     )
     overall, since = judged(ask, reading), weight.since if weight else None
+    if old is not None and old.verdict is Verdict.FAIL:
+        # A Fail is final, where it takes nobody back as well: what it would have done, or has people look at, stands.
+        overall = replace(overall, verdict=Verdict.FAIL, message=old.message)
     gathering = weight is not None and weight.applied != 100
     if overall.verdict is Verdict.FAIL or since is None or not gathering:
         return _stored(
@@ -174,6 +181,7 @@ def _stored(
         limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,
         since=old.since if old is not None and old.verdict is evidence.verdict and old.since else at,
+        followed=old.followed if old is not None else None,
         evidence_since=evidence_since,
         at=at,
     )

@@ -111,9 +111,13 @@ def limit_of(metric: Metric) -> Rail | None:
     )
 
 
-def budget(analysis: AnalysisSpec, *, trial: int) -> Budget:
-    """Return what each compared metric may spend in that trial of the candidate's digest, from 1 on."""
-    compared = sum(metric.compare is not None for metric in analysis.metrics)
+def budget(analysis: AnalysisSpec, *, trial: int, dry_run: bool = False) -> Budget:
+    """Return what each compared metric may spend in that trial of the candidate's digest, from 1 on.
+
+    Args:
+        dry_run: What a metric with dryRun would have, if it decided beside those that do; they pay nothing for it.
+    """
+    compared = sum(metric.compare is not None for metric in analysis.deciding) + dry_run
     return split(analysis.false_rollback_rate, compared, trial=trial)
 
 

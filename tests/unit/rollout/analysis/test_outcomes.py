@@ -80,9 +80,7 @@ WORLDS = {
     ),
     "conversion": World(flags, 0.3, 0.2, 0.1, {"maxRegression": "0.1", "range": {"low": 0, "high": 1}}),
     "success": World(flags, 0.9, 0.81, 0.5, {"maxRegression": "10%"}, "success"),
-    "revenue": World(
-        revenue, 2.38, 1.19, 0.24, {"maxRegression": "50%", "range": {"low": 0, "high": 200}}
-    ),
+    "revenue": World(revenue, 2.38, 1.19, 0.24, {"maxRegression": "50%", "range": {"low": 0, "high": 200}}),
     "cost by a share": World(cost, 100.0, 110.0, 150.0, {"maxIncrease": "10%", "range": {"low": 0, "high": 1000}}),
     "cost by a number": World(cost, 100.0, 110.0, 150.0, {"maxIncrease": 10, "range": {"low": 0, "high": 1000}}),
     "a cost below 0, by a share": World(normal(60.0), -200.0, -180.0, -100.0, {"maxIncrease": "10%"}),
