@@ -8,6 +8,7 @@ from belay_api.rollout.compare import Compare
 from belay_api.rollout.limit import Limit
 from belay_api.rollout.outcome import OutcomeRule, metric_rules
 from belay_api.rollout.sources import MetricSource
+from belay_api.units import Duration
 
 _MEASURED = [
     alias
@@ -93,6 +94,14 @@ class Metric(Model):
                 "compare.maxIncrease is a percentage of stable's violations, and where it has none a percentage "
                 'decides nothing: write a number of violations an episode, e.g. "0.01"',
             ),
+            rule(
+                "!has(self.grace) || has(self.compare)",
+                "grace is how long a comparison waits for an outcome, and a limit waits for none: remove grace",
+            ),
+            rule(
+                "!has(self.grace) || self.grace.matches('[1-9]')",
+                "grace is 0, and no episode would count: write e.g. 14d",
+            ),
             *metric_rules(),
         )
     }
@@ -105,6 +114,10 @@ class Metric(Model):
     """Judge by statistics against stable."""
     limit: Limit | None = None
     """Judge by a guard rail: the share of requests beyond it."""
+    grace: Duration | None = None
+    """Of a comparison, instead of `analysis.grace`: an episode counts if this outcome was reported within this time of
+    its start. For what shows later than the episode ends, such as what a customer buys within two weeks: the verdict
+    is NotEnoughSamples until the first episodes are so old. Unset: as the analysis says."""
     dry_run: bool = False
     """Measured, judged and told in status and Events, and nothing rests on it: no Pass is asked of it, its Fail takes
     nobody back, and it has no part of `falseRollbackRate`."""

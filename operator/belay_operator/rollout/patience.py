@@ -2,7 +2,8 @@
 
 A metric's own rule (`onNoData` and its like) comes first; else the step's timeout, else the analysis. NoData and
 ProviderDown are counted from when they were first seen, or from the start of the step if that is later, at every step.
-NotEnoughSamples is only counted where a step asks for Pass. Nothing measured never passes: a metric says itself that
+NotEnoughSamples is only counted where a step asks for Pass; without a rule of its own, a metric that has its own grace
+is given that first. Nothing measured never passes: a metric says itself that
 the rollout goes on without it, which is recorded with its verdict and told.
 
 With all traffic at the candidate a comparison has no new windows, so its absence says nothing there, unless a step
@@ -76,7 +77,7 @@ def absences(observed: Observed) -> Iterator[Absence]:
     step, started = step_at(observed.spec, status.step.index), status.step.started_at
     for metric, verdict in _decided_by(observed):
         if verdict.verdict is Verdict.NOT_ENOUGH_SAMPLES:
-            since, counts = started, kind.asks_for_pass
+            since, counts = _asked_since(metric, started), kind.asks_for_pass
         else:
             since = max(started, verdict.since or verdict.at)
             counts = not (all_traffic and metric.compare is not None)
@@ -124,6 +125,15 @@ def _rule(metric: Metric, verdict: Verdict, observed: Observed) -> OutcomeRule |
         case Verdict.NOT_ENOUGH_SAMPLES:
             return metric.on_not_enough_samples or analysis.on_not_enough_samples
     return None
+
+
+def _asked_since(metric: Metric, started: datetime) -> datetime:
+    """From when on a Pass that does not come is counted: where only the analysis says for how long, from when it can.
+
+    An outcome that shows after weeks would else take back every candidate before its first episode counts.
+    """
+    own = metric.on_not_enough_samples is not None or metric.grace is None
+    return started if own or metric.grace is None else started + metric.grace
 
 
 def _next(

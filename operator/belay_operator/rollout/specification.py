@@ -9,6 +9,7 @@ until the spec is mended; everything else goes on.
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ from belay_api.model import Model
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.spec import PolicyRef, RLRolloutSpec
 from belay_operator.rollout import anchor
-from belay_operator.rollout.analysis.queries import comparison_of, limit_of
+from belay_operator.rollout.analysis.queries import comparison_of, grace_of, limit_of
 
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
@@ -133,11 +134,15 @@ def _analysis_contradictions(analysis: AnalysisSpec) -> Iterator[Fault]:
     if analysis.window.total_seconds() < 1:
         yield ("window",), "is below 1s; episodes are grouped by it, use at least 1s"
     names: set[str] = set()
+    graces: dict[str, timedelta] = {}
     for index, metric in enumerate(analysis.metrics):
         path = ("metrics", index)
         if metric.name in names:
             yield path, f"the name {metric.name} appears twice; give each metric a name of its own"
         names.add(metric.name)
+        outcome, grace = metric.source.logbook and metric.source.logbook.outcome, grace_of(metric, analysis)
+        if outcome is not None and graces.setdefault(outcome, grace) != grace:
+            yield path, f"another metric of the outcome {outcome} has another grace; give all of them the same"
         try:
             comparison_of(metric)
             limit_of(metric)

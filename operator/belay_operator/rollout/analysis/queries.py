@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from weakref import WeakKeyDictionary
 
+from belay_api.reasons import Verdict
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.compare import RangeOrigin
 from belay_api.rollout.limit import LONGEST_LATENCY
@@ -41,8 +42,15 @@ def questions(analysis: AnalysisSpec) -> tuple[Question, ...]:
 
 
 def question(outcome: str, analysis: AnalysisSpec) -> Question:
-    """Return what to ask the logbook about an outcome."""
-    return Question(outcome, analysis.window.total_seconds(), analysis.grace.total_seconds())
+    """Return what to ask the logbook about an outcome: all metrics of one have one grace."""
+    of = (metric for metric in analysis.metrics if metric.source.logbook and metric.source.logbook.outcome == outcome)
+    grace = next((grace_of(metric, analysis) for metric in of), analysis.grace)
+    return Question(outcome, analysis.window.total_seconds(), grace.total_seconds())
+
+
+def grace_of(metric: Metric, analysis: AnalysisSpec) -> timedelta:
+    """Return how long a comparison waits for an outcome."""
+    return analysis.grace if metric.grace is None else metric.grace
 
 
 def comparison_of(metric: Metric, known: Known = NOTHING) -> Comparison | None:
@@ -131,6 +139,7 @@ class Judgement:
     spend: Budget
     grace: timedelta
     since: datetime | None  # only episodes of windows that began then or later; None: all
+    not_before: datetime | None = None  # nothing counts before then: the outcome takes its time; None: as ever
     window: timedelta = timedelta()  # length of the windows, where nothing cuts them
     baseline: str | None = None  # hex digest of the artifact whose critic's word counts: stable's; None: nobody's
     known: Known = NOTHING  # from the artifacts of both
@@ -159,7 +168,17 @@ def _judged(judgement: Judgement, reading: Reading) -> Evidence:
     candidate, stable = (_windows(statistics, version, asked) for version in (asked.candidate, asked.stable))
     before = _before(reading.windows, asked) or asked.known.earlier
     evidence = judge(asked.comparison, candidate, stable, budget=asked.spend, earlier=before, seen=asked.known.seen)
-    return withheld(evidence, statistics, candidate=asked.candidate, stable=asked.stable, grace=asked.grace)
+    if asked.not_before is not None and evidence.verdict is Verdict.NO_DATA and statistics.at < asked.not_before:
+        words = f"outcomes count once their episodes are {format_duration(asked.grace)} old, and none is so old yet"
+        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=words)
+    return withheld(
+        evidence,
+        statistics,
+        candidate=asked.candidate,
+        stable=asked.stable,
+        grace=asked.grace,
+        setting="analysis.grace" if asked.not_before is None else "the metric's grace",
+    )
 
 
 def _from(statistics: Statistics, since: datetime | None) -> Statistics:
