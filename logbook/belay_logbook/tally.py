@@ -17,8 +17,8 @@ from belay_logbook.exact import NOTHING, Sums, add, sum_up
 
 Row = tuple[int, int | None, int, int | None, float | None]
 """An episode: started_ms, time in ms to the report that told the outcome, else to its first (None: there is none yet),
-moved, what a critic foresaw (None: nothing; else the baseline's id times FORESEEN_LEVELS plus the level), outcome (None:
-not told)."""
+moved, what a critic foresaw (None: nothing; else the baseline's id times FORESEEN_LEVELS plus the level), outcome
+(None: not told)."""
 
 
 @dataclass(frozen=True, slots=True)
