@@ -140,9 +140,9 @@ def _analysis_contradictions(analysis: AnalysisSpec) -> Iterator[Fault]:
         if metric.name in names:
             yield path, f"the name {metric.name} appears twice; give each metric a name of its own"
         names.add(metric.name)
-        outcome, grace = metric.source.logbook and metric.source.logbook.outcome, grace_of(metric, analysis)
-        if outcome is not None and graces.setdefault(outcome, grace) != grace:
-            yield path, f"another metric of the outcome {outcome} has another grace; give all of them the same"
+        logbook, grace = metric.source.logbook, grace_of(metric, analysis)
+        if logbook is not None and graces.setdefault(logbook.outcome, grace) != grace:
+            yield path, f"another metric of the outcome {logbook.outcome} has another grace; give all of them the same"
         try:
             comparison_of(metric)
             limit_of(metric)

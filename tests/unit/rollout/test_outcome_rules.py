@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
-from tests.unit.rollout.stage import ANALYSIS, Stage
+from tests.unit.rollout.stage import ANALYSIS, SPEC, Stage
 from tests.unit.rollout.test_stories import healthy
 
 from belay_api.rollout.analysis import AnalysisSpec
+from belay_operator.rollout import specification
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.queries import budget
 from belay_operator.rollout.trials import trial_of
@@ -130,3 +131,11 @@ def test_what_follows_a_verdict_may_be_edited_without_another_test_of_the_candid
     stage.edits_metrics({**RETURN, "dryRun": True}, LATENCY)
     stage.go(seconds=1)
     assert trial_of(stage.status) == before + 1
+
+
+def test_metrics_of_one_outcome_have_one_grace() -> None:
+    """They share one question to the logbook."""
+    metrics = [RETURN, {**RETURN, "name": "late", "grace": "14d"}]
+    read = specification.read({**SPEC, "analysis": {"metrics": metrics}}, serving=None)
+    assert read.unfit is not None
+    assert "another metric of the outcome return has another grace; give all of them the same" in read.unfit
