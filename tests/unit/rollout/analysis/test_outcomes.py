@@ -21,7 +21,7 @@ from belay_operator.rollout.analysis.verdict import race_of
 
 ROLLOUTS, WINDOWS, EACH = 1000, 30, 40
 BUDGET = split(0.01, 1)
-ENOUGH = 0.9  # of the rollouts decide within the time, or a world would tell nothing
+ENOUGH = 0.8  # of the rollouts decide within the time, or a world would tell nothing
 DOUBT = 1e-4  # how often a test of a kept promise would fail, were its seed drawn anew
 
 Draw = Callable[[np.random.Generator, float, tuple[int, ...]], Array]
