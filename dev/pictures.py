@@ -16,7 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from belay_operator.rollout.analysis.bet import Bounds, Earlier, Margin, Outcomes
+from belay_api.rollout.margin import Margin
+from belay_operator.rollout.analysis.bet import Bounds, Earlier, Outcomes
 from belay_operator.rollout.analysis.limits import STAKES, Rail, against, started
 from belay_operator.rollout.analysis.race import Race
 

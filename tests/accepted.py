@@ -113,9 +113,10 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
     """Return a spec that this version's API server accepts, CEL rules included."""
     spec: Spec = draw(_SPECS)
     analysis = spec.setdefault("analysis", {})
-    if any("analyze" in step for step in spec.get("steps", ())) and not analysis.get("metrics"):
-        analysis["metrics"] = [draw(_METRICS)]
-    compares = any("compare" in metric for metric in analysis.get("metrics", ()))
+    deciding = [metric for metric in analysis.get("metrics", ()) if not metric.get("dryRun")]
+    if any("analyze" in step for step in spec.get("steps", ())) and not deciding:
+        analysis["metrics"] = deciding = [draw(_METRICS.filter(lambda metric: not metric.get("dryRun")))]
+    compares = any("compare" in metric for metric in deciding)
     analysis.pop("anchor", None)
     if compares and any("analyze" in step for step in spec.get("steps", ())):
         analysis["anchor"] = draw(st.sampled_from(["Approve", "Serve"]))
@@ -209,6 +210,8 @@ def _ruled(schema: Schema) -> Schema:
     window = fields["windows"]["items"]
     window["properties"]["timeZone"]["strategy"] = st.sampled_from(["Europe/Berlin", "UTC", "America/St_Johns"])
     window["strategy"] = _object(window).filter(lambda one: one["from"] != one["to"])
+    for name in ("onNoData", "onProviderDown", "onNotEnoughSamples"):
+        analysis[name]["properties"]["action"]["strategy"] = st.sampled_from(["Hold", "Rollback"])
     steps = fields["steps"]["items"]
     steps["strategy"] = st.one_of(*(st.fixed_dictionaries({k: values(v)}) for k, v in steps["properties"].items()))
     metrics = analysis["metrics"]["items"]
@@ -220,13 +223,19 @@ def _metrics(fields: dict[str, Schema]) -> Iterator[st.SearchStrategy[Spec]]:
     """Yield the metrics of each source, with what it may be judged by in the unit it is measured in."""
 
     def of(source: st.SearchStrategy[Spec], **judged_by: st.SearchStrategy[Spec]) -> st.SearchStrategy[Spec]:
-        return st.fixed_dictionaries({"name": values(fields["name"]), "source": source, **judged_by})
+        said = {"name": values(fields["name"]), "source": source, **judged_by}
+        decided = st.fixed_dictionaries(said, optional={"dryRun": st.just(False), **_followed()})
+        return st.one_of(decided, st.fixed_dictionaries({**said, "dryRun": st.booleans()}))
 
     margins = fields["compare"]["properties"]
     ends = st.fixed_dictionaries({"low": st.floats(-1e6, 0)}, optional={"high": st.floats(1, 1e6)})
     rest = {"to": values(margins["to"]), "range": ends}
-    regression = {"maxRegression": values(margins["maxRegression"]).filter(_above_zero)}
-    for margin in (regression, {"maxIncrease": values(margins["maxIncrease"])}):
+    sizes = st.one_of(
+        st.integers(1, 10**6),
+        st.builds("{}.{}%".format, st.integers(0, 99), st.integers(1, 9)),
+        st.builds("{}.{}".format, st.integers(0, 10**6), st.integers(1, 9)),
+    )
+    for margin in ({"maxRegression": sizes}, {"maxIncrease": sizes}):
         logbook = st.fixed_dictionaries({"logbook": values(fields["source"]["properties"]["logbook"])})
         yield of(logbook, compare=st.fixed_dictionaries(margin, optional=rest))
     durations = st.one_of(st.builds("{}ms".format, st.integers(1, 60_000)), st.builds("{}s".format, st.integers(1, 60)))
@@ -237,6 +246,25 @@ def _metrics(fields: dict[str, Schema]) -> Iterator[st.SearchStrategy[Spec]]:
             "tolerates": st.one_of(st.builds("{}s".format, st.integers(1, 60)), st.sampled_from(["1m", "1500ms"])),
         }
         yield of(st.just({"serving": measure}), limit=st.fixed_dictionaries({"max": texts}, optional=optional))
+
+
+def _followed() -> dict[str, st.SearchStrategy[Spec]]:
+    """What may follow which verdict of a metric."""
+    after = st.sampled_from(["1s", "10m", "1h30m", "7d"])
+    plain = {
+        name: st.fixed_dictionaries({"after": after, "action": st.sampled_from(actions)})
+        for name, actions in {
+            "onFail": ["Hold", "Rollback"],
+            "onNoData": ["Continue", "Hold", "Rollback"],
+            "onProviderDown": ["Continue", "Hold", "Rollback"],
+            "onNotEnoughSamples": ["Continue", "Hold", "Rollback"],
+        }.items()
+    }
+    extend = st.fixed_dictionaries(
+        {"after": after, "action": st.just("Extend"), "by": after},
+        optional={"times": st.integers(1, 100), "then": st.sampled_from(["Continue", "Hold", "Rollback"])},
+    )
+    return {**plain, "onNotEnoughSamples": st.one_of(plain["onNotEnoughSamples"], extend)}
 
 
 def _above_zero(text: str) -> bool:

@@ -231,7 +231,8 @@ class EpisodeStart(Model):
 
 
 class EpisodeOutcome(Model):
-    """What became of an episode. One per episode: a second one is accepted and changes nothing."""
+    """What became of an episode. Of each outcome the first report counts: what a further one repeats changes nothing,
+    and what only that one tells (a purchase a week later) has the time at which it arrived."""
 
     receipt: str
     """Receipt of the episode's first decision: says which version, when and for which rollout."""

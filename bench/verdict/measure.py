@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from belay_api.reasons import Verdict
-from belay_operator.rollout.analysis.bet import Margin
+from belay_api.rollout.margin import Margin
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget
 from belay_operator.rollout.analysis.covariate import LEVELS, Covariate

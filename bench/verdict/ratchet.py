@@ -25,7 +25,8 @@ import yaml
 from numpy.typing import NDArray
 
 from belay_api.reasons import Verdict
-from belay_operator.rollout.analysis.bet import Earlier, Margin, Outcomes
+from belay_api.rollout.margin import Margin
+from belay_operator.rollout.analysis.bet import Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import Range, bounds
 from belay_operator.rollout.analysis.budget import Budget, split
 from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow, flags

@@ -1,15 +1,16 @@
 """Episodes: started by a serving pod, ended by a client, both proven by the receipt of the first decision.
 
-An episode is (namespace, version, rollout, id). Whoever speaks of it first makes the row; the first report is the one
-that counts, and repeating either changes nothing, so senders may send again whenever they are unsure.
+An episode is (namespace, version, rollout, id). Whoever speaks of it first makes the row; of each outcome the first
+report is the one that counts, and repeating it changes nothing, so senders may send again whenever they are unsure. An
+outcome that shows later than the episode ends is told by a further report, and has the time of that.
 """
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -39,6 +40,12 @@ ON CONFLICT DO UPDATE SET
     reported_ms = excluded.reported_ms, moved = excluded.moved, "return" = excluded."return", length = excluded.length,
     violations = excluded.violations, success = excluded.success, custom = excluded.custom
 WHERE episode.reported_ms IS NULL"""
+
+_KEPT = 'SELECT "return", length, violations, success, custom FROM episode WHERE version = ? AND name = ?'
+_TOLD = slice(5, 10)  # the same of a row of _OUTCOME
+_LATER = """
+UPDATE episode SET later = json_set(COALESCE(later, '{{}}'), :path, json(:told))
+WHERE version = :version AND name = :name AND {column} IS NULL AND json_extract(later, :path) IS NULL"""
 
 
 class Forged(Forbidden):
@@ -97,8 +104,8 @@ def record_starts(connection: sqlite3.Connection, receipts: Iterable[Receipt]) -
     connection.executemany(_START, rows)
 
 
-def record_outcomes(connection: sqlite3.Connection, reports: Iterable[Report], arrived_ms: int) -> None:
-    """Write the reports of episodes that have none yet.
+def record_outcomes(connection: sqlite3.Connection, reports: Sequence[Report], arrived_ms: int) -> None:
+    """Write the first report of every outcome.
 
     Args:
         arrived_ms: When the request came in; what `grace` is measured against.
@@ -122,6 +129,22 @@ def record_outcomes(connection: sqlite3.Connection, reports: Iterable[Report], a
             )
         )
     connection.executemany(_OUTCOME, rows)
+    _record_later(connection, rows, reports, arrived_ms)
+
+
+def _record_later(
+    connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], reports: Sequence[Report], arrived_ms: int
+) -> None:
+    """Write what a further report tells and no earlier one did; one that was taken over is told of no more."""
+    for row, report in zip(rows, reports, strict=True):
+        version, name, told = row[0], row[2], row[_TOLD]
+        if report.moved or connection.execute(_KEPT, (version, name)).fetchone() == told:
+            continue  # as good as all: the first report, or the same again
+        for outcome, value in report.outcomes.items():
+            column = f'"{outcome}"' if outcome in STANDARD_OUTCOMES else "json_extract(custom, :path)"
+            said = orjson.dumps([arrived_ms, value]).decode()
+            where = {"path": f'$."{outcome}"', "told": said, "version": version, "name": name}
+            connection.execute(_LATER.format(column=column), where)
 
 
 def _proven(

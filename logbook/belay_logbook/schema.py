@@ -168,6 +168,11 @@ CREATE TABLE journal (
 CREATE INDEX journal_append ON journal (namespace, uid, append);
 """
 
+# An outcome that shows after the first report: each has the time it was told at.
+_LATER = """
+ALTER TABLE episode ADD COLUMN later TEXT;  -- JSON: outcome to [logbook's clock, value]; NULL: none
+"""
+
 STEPS = (
     _INITIAL,
     _SEALED + _triggers(_DROPS_WINDOWS),
@@ -177,6 +182,7 @@ STEPS = (
     _CURVES,
     _KEYED_JOBS,
     _JOURNALS,
+    _LATER,
 )
 
 

@@ -33,11 +33,13 @@ _NEVER_MS = 1 << 62
 Span = tuple[int, int]
 """From the first to before the second, in ms since the epoch."""
 
+# An outcome that a further report told has the time of that one; the same path finds both.
+_TOLD_AT = "CASE WHEN later IS NULL OR {x} IS NOT NULL THEN reported_ms ELSE COALESCE(later ->> :at, reported_ms) END"
 _ROWS = """
-SELECT started_ms, reported_ms - started_ms, moved, foreseen, {x} FROM episode
+SELECT started_ms, {at} - started_ms, moved, foreseen, {x} FROM episode
 WHERE version = :version AND started_ms >= :start AND started_ms < :end ORDER BY started_ms"""
 _EARLIER = """
-SELECT started_ms, reported_ms - started_ms, moved, foreseen, {x} FROM episode
+SELECT started_ms, {at} - started_ms, moved, foreseen, {x} FROM episode
 WHERE version = :version AND started_ms < :end ORDER BY started_ms DESC LIMIT :most"""
 _NEXT = "SELECT MIN(started_ms) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
 _VERSIONS = "SELECT id FROM version WHERE namespace = :namespace AND name = :name"
@@ -264,14 +266,18 @@ def _read(
     connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]
 ) -> Iterator[list[Row]]:
     """Yield the episodes that a query finds, with the question's outcome."""
-    x, path = f'"{question.outcome}"', {}
+    x = f'"{question.outcome}"'
+    paths = {"at": f"$.{x}[0]", "later": f"$.{x}[1]"}
     custom = question.outcome not in STANDARD_OUTCOMES
     if custom:
-        path = {"path": f"$.{x}"}
+        paths["path"] = f"$.{x}"
         x = "custom -> :path"  # as text: SQLite 3.46 reads one number of ten thousand with another last bit
-    cursor = connection.execute(query.format(x=x), {"version": question.version} | values | path)
+    at, x = _TOLD_AT.format(x=x), f"COALESCE({x}, later -> :later)"
+    cursor = connection.execute(query.format(x=x, at=at), {"version": question.version} | values | paths)
     while rows := cursor.fetchmany(ROWS_AT_ONCE):
-        yield [(*row, None if text is None else float(text)) for *row, text in rows] if custom else rows
+        if custom or any(type(value) is str for *_, value in rows):
+            rows = [(*row, None if value is None else float(value)) for *row, value in rows]
+        yield rows
 
 
 def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int) -> int | None:

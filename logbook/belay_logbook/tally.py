@@ -1,6 +1,6 @@
 """Numbers of the episodes that started in one span of time, and how two neighbouring spans make one.
 
-counted   first report within grace of the start, carries the outcome
+counted   the first report that carries the outcome came within grace of the start
 missing   not counted
 late      the missing ones that carry the outcome all the same: reported, but after grace
 moved     taken over by another version: counts for neither side
@@ -16,8 +16,9 @@ from belay_api.receipts import FORESEEN_LEVELS
 from belay_logbook.exact import NOTHING, Sums, add, sum_up
 
 Row = tuple[int, int | None, int, int | None, float | None]
-"""An episode: started_ms, time to its report in ms (None: there is none yet), moved, what a critic foresaw (None:
-nothing; else the baseline's id times FORESEEN_LEVELS plus the level), outcome (None: not told)."""
+"""An episode: started_ms, time in ms to the report that told the outcome, else to its first (None: there is none yet),
+moved, what a critic foresaw (None: nothing; else the baseline's id times FORESEEN_LEVELS plus the level), outcome
+(None: not told)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import pytest
 from tests.chance import crossings, most_by_chance
 from tests.windows import outcomes
 
-from belay_operator.rollout.analysis.bet import Array, Bounds, Margin
+from belay_api.rollout.margin import Margin
+from belay_operator.rollout.analysis.bet import Array, Bounds
 from belay_operator.rollout.analysis.race import Race
 
 RUNS, WINDOWS = 2_000, 60

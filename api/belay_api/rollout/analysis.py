@@ -7,26 +7,11 @@ from pydantic import Field
 
 from belay_api.model import Model, rule, rules
 from belay_api.rollout.metric import Metric
+from belay_api.rollout.outcome import Action, Patience
 from belay_api.units import Duration, duration_default
 
 
-class HoldAction(StrEnum):
-    """What to do when measurements stay away for too long. There is no way to pass without any."""
-
-    HOLD = "Hold"
-    ROLLBACK = "Rollback"
-
-
-class Patience(Model):
-    """How long a verdict may stay away, and what then."""
-
-    after: Duration
-    """Counted from the start of the step, or from the last measurement if that is later."""
-    action: HoldAction
-    """`Hold`: stay at this weight and say so; `Rollback`."""
-
-
-def _patience(after: str, action: HoldAction) -> Patience:
+def _patience(after: str, action: Action) -> Patience:
     return Patience.model_validate({"after": after, "action": action})
 
 
@@ -80,9 +65,14 @@ class AnalysisSpec(Model):
     beside each candidate, with `replicas` pods and at most half of what the candidate leaves, and a Pass of a
     comparison also needs a Pass against it with the same margin; a person is asked only where it cannot be served. Its
     RLPolicy must be kept for that."""
-    on_no_data: Patience = _patience("10m", HoldAction.HOLD)
-    """Nothing measured for one side."""
-    on_provider_down: Patience = _patience("15m", HoldAction.HOLD)
+    on_no_data: Patience = _patience("10m", Action.HOLD)
+    """Nothing measured for one side. A metric's own `onNoData` comes first, and so of the next two."""
+    on_provider_down: Patience = _patience("15m", Action.HOLD)
     """The logbook or the pods do not answer."""
-    on_not_enough_samples: Patience = _patience("24h", HoldAction.ROLLBACK)
+    on_not_enough_samples: Patience = _patience("24h", Action.ROLLBACK)
     """An analyze step that never gets its verdict."""
+
+    @property
+    def deciding(self) -> list[Metric]:
+        """The metrics that a decision may rest on."""
+        return [metric for metric in self.metrics if not metric.dry_run]

@@ -1,12 +1,14 @@
 """One thing the candidate is judged by."""
 
-from typing import get_args
+from typing import Any, get_args
 
 from belay_api.model import Model, alternatives, rule, rules
 from belay_api.rollout.common import Name
 from belay_api.rollout.compare import Compare
 from belay_api.rollout.limit import Limit
+from belay_api.rollout.outcome import OutcomeRule, metric_rules
 from belay_api.rollout.sources import MetricSource
+from belay_api.units import Duration
 
 _MEASURED = [
     alias
@@ -26,6 +28,8 @@ def _named(sources: list[str]) -> str:
 
 
 _NOT_SERVING = "!has(self.limit) || !has(self.source.serving) || !has(self.limit.max)"
+_NOT_LOGBOOK = "!has(self.compare) || !has(self.source.logbook)"
+_OUTCOME = "self.source.logbook.outcome"
 _LATENCY = "self.source.serving == 'latencyP99'"
 
 
@@ -65,18 +69,40 @@ class Metric(Model):
                 "limit is 100% or more, and no error rate could tell a good candidate from a bad one: write e.g. 5%",
             ),
             rule(
-                "!has(self.compare) || !has(self.source.logbook) || !(has(self.compare.maxIncrease)"
-                " ? self.source.logbook.outcome == 'success' : self.source.logbook.outcome == 'violations')",
-                "compare takes back the better candidate: of success more is better, use maxRegression; of violations "
-                "less is better, use maxIncrease",
+                f"{_NOT_LOGBOOK} || !(has(self.compare.maxIncrease)"
+                f" ? {_OUTCOME} in ['return', 'success'] : {_OUTCOME} == 'violations')",
+                "compare takes back the better candidate: of return and success more is better, use maxRegression; of "
+                "violations less is better, use maxIncrease",
             ),
             rule(
-                "!has(self.compare) || !has(self.source.logbook) || !has(self.compare.maxRegression)"
-                " || !(self.source.logbook.outcome in ['success', 'length'])"
-                " || double(self.compare.maxRegression.replace('%', '')) < 100.0",
+                f"{_NOT_LOGBOOK} || !has(self.compare.maxRegression) || !({_OUTCOME} in ['success', 'length'])"
+                " || !string(self.compare.maxRegression).endsWith('%')"
+                " || double(string(self.compare.maxRegression).replace('%', '')) < 100.0",
                 "compare.maxRegression is 100% or more of an outcome that is never negative, and no candidate could "
                 "fail it: write e.g. 5%",
             ),
+            rule(
+                f"{_NOT_LOGBOOK} || !has(self.compare.maxRegression) || {_OUTCOME} != 'success'"
+                " || string(self.compare.maxRegression).endsWith('%')"
+                " || double(string(self.compare.maxRegression)) < 1.0",
+                "compare.maxRegression is 1 or more of an outcome that is 0 or 1, and every candidate would pass it: "
+                'write e.g. "0.02", or 5% of stable\'s mean',
+            ),
+            rule(
+                f"{_NOT_LOGBOOK} || !has(self.compare.maxIncrease) || {_OUTCOME} != 'violations'"
+                " || !string(self.compare.maxIncrease).endsWith('%')",
+                "compare.maxIncrease is a percentage of stable's violations, and where it has none a percentage "
+                'decides nothing: write a number of violations an episode, e.g. "0.01"',
+            ),
+            rule(
+                "!has(self.grace) || has(self.compare)",
+                "grace is how long a comparison waits for an outcome, and a limit waits for none: remove grace",
+            ),
+            rule(
+                "!has(self.grace) || self.grace.matches('[1-9]')",
+                "grace is 0, and no episode would count: write e.g. 14d",
+            ),
+            *metric_rules(),
         )
     }
 
@@ -88,3 +114,27 @@ class Metric(Model):
     """Judge by statistics against stable."""
     limit: Limit | None = None
     """Judge by a guard rail: the share of requests beyond it."""
+    grace: Duration | None = None
+    """Of a comparison, instead of `analysis.grace`: an episode counts if this outcome was reported within this time of
+    its start. For what shows later than the episode ends, such as what a customer buys within two weeks: the verdict
+    is NotEnoughSamples until the first episodes are so old. Unset: as the analysis says."""
+    dry_run: bool = False
+    """Measured, judged and told in status and Events, and nothing rests on it: no Pass is asked of it, its Fail takes
+    nobody back, and it has no part of `falseRollbackRate`."""
+    on_fail: OutcomeRule | None = None
+    """What follows Fail: `Rollback`, after a time for people to look first, or `Hold`. Unset: Rollback at once."""
+    on_no_data: OutcomeRule | None = None
+    """What follows NoData: `Continue`, `Hold` or `Rollback`. Unset: as the analysis says."""
+    on_provider_down: OutcomeRule | None = None
+    """What follows ProviderDown: `Continue`, `Hold` or `Rollback`. Unset: as the analysis says."""
+    on_not_enough_samples: OutcomeRule | None = None
+    """What follows NotEnoughSamples in a step that asks for Pass: any of the four. It comes before the timeout of the
+    step. Unset: as step and analysis say."""
+
+    def judged_by(self) -> dict[str, Any]:
+        """Return what it measures and is judged by, without what follows its verdicts."""
+        said = self.dump()
+        for name in ("onFail", "onNoData", "onProviderDown", "onNotEnoughSamples"):
+            said.pop(name, None)
+        # Metrics of earlier versions had no dryRun, and the hash of what they are judged by must stay what it was.
+        return said if self.dry_run else {name: value for name, value in said.items() if name != "dryRun"}

@@ -12,6 +12,8 @@ from belay_api.rollout.traffic import TrafficSpec
 from belay_api.rollout.windows import Window
 from belay_api.units import Duration, duration_default
 
+_DECIDING = "(!has(m.dryRun) || !m.dryRun)"
+
 
 class PolicyRef(Model):
     """The policy that shall serve."""
@@ -43,15 +45,15 @@ class RLRolloutSpec(Model):
         "json_schema_extra": rules(
             rule(
                 "!has(self.steps) || !self.steps.exists(s, has(s.analyze))"
-                " || (has(self.analysis.metrics) && size(self.analysis.metrics) > 0)",
-                "an analyze step needs something to judge by: add analysis.metrics or remove the step",
+                f" || (has(self.analysis.metrics) && self.analysis.metrics.exists(m, {_DECIDING}))",
+                "an analyze step needs something to judge by: add analysis.metrics without dryRun or remove the step",
             ),
             rule(
                 "!has(self.analysis) || !has(self.analysis.anchor) || self.analysis.anchor != 'Serve'"
                 " || (has(self.steps) && self.steps.exists(s, has(s.analyze)) && has(self.analysis.metrics)"
-                " && self.analysis.metrics.exists(m, has(m.compare)))",
-                "analysis.anchor: Serve needs an analyze step and a metric with compare, or nothing would be held "
-                "against the anchor: add them, or use Approve",
+                f" && self.analysis.metrics.exists(m, has(m.compare) && {_DECIDING}))",
+                "analysis.anchor: Serve needs an analyze step and a metric with compare and without dryRun, or nothing "
+                "would be held against the anchor: add them, or use Approve",
             ),
             rule(
                 "self.traffic == oldSelf.traffic",

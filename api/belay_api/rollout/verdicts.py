@@ -7,6 +7,7 @@ from pydantic import Field
 from belay_api.model import StatusModel
 from belay_api.reasons import Verdict
 from belay_api.rollout.compare import RangeOrigin
+from belay_api.rollout.outcome import Action
 from belay_api.units import Instant
 
 
@@ -81,6 +82,21 @@ class CovariateStatus(StatusModel):
     """The share of the outcome's variance that it takes away, 0 to 1, by the windows so far."""
 
 
+class FollowedStatus(StatusModel):
+    """What followed a verdict that stayed away."""
+
+    verdict: Verdict
+    """NoData, ProviderDown or NotEnoughSamples."""
+    action: Action
+    """`Continue`: the step under way then goes on without a Pass of this metric; `Extend`: it got more time."""
+    times: int = 1
+    """How often in this step it got more time."""
+    step: int
+    """Index of the step that was under way; it holds for that one."""
+    at: Instant
+    """When."""
+
+
 class MetricVerdict(StatusModel):
     """The last look at one metric, with its evidence. Running numbers are written at most every few seconds."""
 
@@ -92,6 +108,11 @@ class MetricVerdict(StatusModel):
     """Pass, Fail, NoData, ProviderDown or NotEnoughSamples."""
     message: str = ""
     """The verdict as a sentence."""
+    dry_run: bool | None = None
+    """True: nothing rests on it. A Fail stands, as the rollback would that it did not bring about."""
+    followed: FollowedStatus | None = None
+    """The last thing that followed a verdict of this metric other than Fail and Pass: more time, or going on without
+    it; unset: nothing of that."""
     candidate: SampleStatus | None = None
     """The candidate's episodes."""
     stable: SampleStatus | None = None

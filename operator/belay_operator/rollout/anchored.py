@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from belay_api.reasons import Verdict
+from belay_api.rollout.margin import Margin
 from belay_api.rollout.status import VersionStatus
 from belay_api.rollout.verdicts import AnchorVerdict, MetricVerdict
 from belay_operator.rollout import anchor, stored
-from belay_operator.rollout.analysis.bet import Margin
 from belay_operator.rollout.analysis.evidence import Evidence
 from belay_operator.rollout.analysis.queries import Judgement, judged
 from belay_operator.rollout.facts import Reading

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from belay_api.reasons import RolloutReason, Verdict
-from belay_api.rollout.analysis import HoldAction
+from belay_api.rollout.outcome import Action
 from belay_api.units import format_instant
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.patience import absences
+from belay_operator.rollout.patience import absences, failures
 from belay_operator.rollout.ratchet import approval_in_place_of_the_anchor, approval_needed
 from belay_operator.rollout.stepping import kind_under_way
 from belay_operator.rollout.wait import Wait
@@ -22,10 +22,27 @@ Gate = Callable[[Observed, datetime], Wait | None]
 
 def measurements_missing(observed: Observed, now: datetime) -> Wait | None:
     """What must be known to go on has been missing for too long."""
-    held = [one.sentence for one in absences(observed) if one.action is HoldAction.HOLD and now >= one.due]
+    held = [one.sentence for one in absences(observed) if one.action is Action.HOLD and now >= one.due]
     if not held:
         return None
     return Wait(RolloutReason.HOLDING, f"{'; '.join(held)}. Send promote or abort, or restore the measurements")
+
+
+def failed_and_held(observed: Observed, now: datetime) -> Wait | None:
+    """A metric has failed, and its onFail gives people time to look before the candidate is taken back."""
+    held = next((failure for failure in failures(observed) if failure.rule is not None), None)
+    if held is None:
+        return None
+    verdict, due, candidate = held.verdict, held.due, observed.status.candidate
+    meanwhile = f"until {format_instant(due)}, then it is taken back" if due is not None else "until somebody decides"
+    return Wait(
+        RolloutReason.VERDICT_FAILED,
+        f"{candidate.policy if candidate else 'the candidate'} fails: {verdict.metric}: {verdict.message}. It stays at "
+        f"its weight {meanwhile}, because the metric's onFail says so. Send abort to take it back now, or promote to "
+        "keep it",
+        due - now if due is not None else None,
+        stalled=True,
+    )
 
 
 def nothing_to_compare_with(observed: Observed, now: datetime) -> Wait | None:
@@ -96,7 +113,7 @@ def episodes_outlast_grace(observed: Observed, now: datetime) -> Wait | None:
     It ends by itself where few episodes were late after all, else by a longer grace or a command. What the step waits
     for itself is told first, so this gate is asked last.
     """
-    blind = next((verdict for verdict in observed.verdicts or () if verdict.grace_too_short), None)
+    blind = next((v for v in observed.verdicts or () if v.grace_too_short and not v.dry_run), None)
     if blind is None:
         return None
     down = blind.verdict is Verdict.PROVIDER_DOWN
@@ -105,7 +122,13 @@ def episodes_outlast_grace(observed: Observed, now: datetime) -> Wait | None:
 
 
 TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed, approval_needed, outside_windows)
-LEAVING_A_STEP: tuple[Gate, ...] = (nothing_to_compare_with, person_holds, nobody_approved, measurements_missing)
+LEAVING_A_STEP: tuple[Gate, ...] = (
+    failed_and_held,
+    nothing_to_compare_with,
+    person_holds,
+    nobody_approved,
+    measurements_missing,
+)
 MORE_TRAFFIC: tuple[Gate, ...] = (person_holds, outside_windows)
 
 

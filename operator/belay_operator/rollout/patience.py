@@ -1,11 +1,15 @@
-"""How long a verdict may stay away, and what then: hold at this weight, or take the candidate back.
+"""What follows a verdict other than Pass, and when: go on, hold at this weight, wait longer, or a rollback.
 
-NoData and ProviderDown are counted from when they were first seen, or from the start of the step if that is later, at
-every step. NotEnoughSamples is only counted where a step asks for Pass. There is no way to pass without measurements:
-holding ends when they come back, or by a command.
+A metric's own rule (`onNoData` and its like) comes first; else the step's timeout, else the analysis. NoData and
+ProviderDown are counted from when they were first seen, or from the start of the step if that is later, at every step.
+NotEnoughSamples is only counted where a step asks for Pass; without a rule of its own, a metric that has its own grace
+is given that first. Nothing measured never passes: a metric says itself that
+the rollout goes on without it, which is recorded with its verdict and told.
 
 With all traffic at the candidate a comparison has no new windows, so its absence says nothing there, unless a step
 asks for it; limits still do. A bake that a limit watches does not end while nothing is measured for too long.
+
+A metric with dryRun is never asked.
 """
 
 from collections.abc import Iterator
@@ -13,10 +17,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from belay_api.reasons import Verdict
-from belay_api.rollout.analysis import HoldAction, Patience
+from belay_api.rollout.metric import Metric
+from belay_api.rollout.outcome import Action, OutcomeRule, Patience
+from belay_api.rollout.steps import Step
+from belay_api.rollout.verdicts import MetricVerdict
 from belay_api.units import format_duration
+from belay_operator.rollout.followed import extended, went_on_without
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.stepping import kind_under_way, step_at
+from belay_operator.rollout.steps.step import StepKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +35,11 @@ class Absence:
     metric: str
     verdict: Verdict
     message: str
-    action: HoldAction
+    action: Action
     after: timedelta
     since: datetime
+    step: int  # index of the step under way
+    extended: int = 0  # how often it got more time in it
 
     @property
     def due(self) -> datetime:
@@ -42,29 +53,96 @@ class Absence:
         return f"{self.metric}: {self.verdict} for {format_duration(self.after)}{words}"
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A metric that failed, and what follows."""
+
+    verdict: MetricVerdict
+    rule: OutcomeRule | None  # None: the candidate is taken back at once
+
+    @property
+    def due(self) -> datetime | None:
+        """When the candidate is taken back; None: somebody has to say so."""
+        if self.rule is not None and self.rule.action is Action.HOLD:
+            return None
+        return (self.verdict.since or self.verdict.at) + (self.rule.after if self.rule is not None else timedelta())
+
+
 def absences(observed: Observed) -> Iterator[Absence]:
     """Yield the verdicts that stay away now, each with what the spec says of it."""
-    status, analysis, kind = observed.status, observed.spec.analysis, kind_under_way(observed)
+    status, kind = observed.status, kind_under_way(observed)
     if observed.verdicts is None or status.step is None or kind is None:
         return
     all_traffic = status.weight is not None and status.weight.desired == 100 and not kind.asks_for_pass
-    compared = {metric.name for metric in analysis.metrics if metric.compare is not None}
-    rules: dict[Verdict, Patience] = {
-        Verdict.NO_DATA: analysis.on_no_data,
-        Verdict.PROVIDER_DOWN: analysis.on_provider_down,
-    }
-    for verdict in observed.verdicts:
-        if verdict.verdict is Verdict.NOT_ENOUGH_SAMPLES and kind.asks_for_pass:
-            rule = analysis.on_not_enough_samples
-            after = kind.timeout(step_at(observed.spec, status.step.index)) or rule.after
-            yield Absence(verdict.metric, verdict.verdict, verdict.message, rule.action, after, status.step.started_at)
-        elif verdict.verdict in rules and not (all_traffic and verdict.metric in compared):
-            rule = rules[verdict.verdict]
-            since = max(status.step.started_at, verdict.since or verdict.at)
-            yield Absence(verdict.metric, verdict.verdict, verdict.message, rule.action, rule.after, since)
+    step, started = step_at(observed.spec, status.step.index), status.step.started_at
+    for metric, verdict in _decided_by(observed):
+        if verdict.verdict is Verdict.NOT_ENOUGH_SAMPLES:
+            since, counts = _asked_since(metric, started), kind.asks_for_pass
+        else:
+            since = max(started, verdict.since or verdict.at)
+            counts = not (all_traffic and metric.compare is not None)
+        rule = _rule(metric, verdict.verdict, observed)
+        if rule is None or not counts or went_on_without(verdict, status.step):
+            continue
+        times = extended(verdict, status.step)
+        action, after = _next(rule, times, kind, step, verdict.verdict)
+        yield Absence(metric.name, verdict.verdict, verdict.message, action, after, since, status.step.index, times)
+
+
+def failures(observed: Observed) -> list[Failure]:
+    """Return the metrics that failed, in the order of the spec."""
+    return [
+        Failure(verdict, metric.on_fail)
+        for metric, verdict in _decided_by(observed)
+        if verdict.verdict is Verdict.FAIL and not observed.rolling_back
+    ]
 
 
 def next_due(observed: Observed, now: datetime) -> timedelta | None:
     """Return when the next patience ends, or None."""
-    left = [absence.due - now for absence in absences(observed) if absence.due > now]
+    dues = [absence.due for absence in absences(observed)]
+    dues += [failure.due for failure in failures(observed) if failure.due is not None]
+    left = [due - now for due in dues if due > now]
     return min(left) if left else None
+
+
+def _decided_by(observed: Observed) -> Iterator[tuple[Metric, MetricVerdict]]:
+    """Yield the metrics that decide and have a verdict."""
+    verdicts = {verdict.metric: verdict for verdict in observed.verdicts or ()}
+    for metric in observed.spec.analysis.deciding:
+        if metric.name in verdicts:
+            yield metric, verdicts[metric.name]
+
+
+def _rule(metric: Metric, verdict: Verdict, observed: Observed) -> OutcomeRule | Patience | None:
+    """What the spec says of a verdict that stays away; None: it does not."""
+    analysis = observed.spec.analysis
+    match verdict:
+        case Verdict.NO_DATA:
+            return metric.on_no_data or analysis.on_no_data
+        case Verdict.PROVIDER_DOWN:
+            return metric.on_provider_down or analysis.on_provider_down
+        case Verdict.NOT_ENOUGH_SAMPLES:
+            return metric.on_not_enough_samples or analysis.on_not_enough_samples
+    return None
+
+
+def _asked_since(metric: Metric, started: datetime) -> datetime:
+    """From when on a Pass that does not come is counted: where only the analysis says for how long, from when it can.
+
+    An outcome that shows after weeks would else take back every candidate before its first episode counts.
+    """
+    own = metric.on_not_enough_samples is not None or metric.grace is None
+    return started if own or metric.grace is None else started + metric.grace
+
+
+def _next(
+    rule: OutcomeRule | Patience, times: int, kind: StepKind, step: Step, verdict: Verdict
+) -> tuple[Action, timedelta]:
+    """What is due next, and after how long."""
+    if isinstance(rule, Patience):
+        timeout = kind.timeout(step) if verdict is Verdict.NOT_ENOUGH_SAMPLES else None
+        return rule.action, timeout or rule.after
+    given = min(times, rule.most)
+    after = rule.after + given * (rule.by or timedelta())
+    return (Action.EXTEND if given < rule.most else rule.last), after

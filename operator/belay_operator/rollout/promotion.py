@@ -6,14 +6,27 @@ versions pinned), and no pod restarts.
 
 from datetime import datetime
 
-from belay_api.reasons import EventReason
-from belay_api.rollout.status import HistoryEntry, SkippedStep, VersionStatus, WarmStatus
+from belay_api.reasons import EventReason, Verdict
+from belay_api.rollout.outcome import Action
+from belay_api.rollout.status import HistoryEntry, RLRolloutStatus, SkippedStep, VersionStatus, WarmStatus
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.ratchet import after_promotion
 from belay_operator.rollout.route import WARM_LEAD
 
 KEEP_HISTORY = 10
+
+
+def _without(status: RLRolloutStatus) -> str:
+    """Which metrics the rollout went on without, because the spec says so."""
+    names = [
+        verdict.metric
+        for verdict in status.verdicts
+        if verdict.followed is not None
+        and verdict.followed.action is Action.CONTINUE
+        and verdict.verdict is not Verdict.PASS
+    ]
+    return f", without a Pass of {', '.join(names)}" if names else ""
 
 
 def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
@@ -31,7 +44,9 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
         outcome="Promoted",
         started_at=candidate.since,
         ended_at=at,
-        message=(f"instead of {old.policy}" if old else "the first version") + _without(status.skipped),
+        message=(f"instead of {old.policy}" if old else "the first version")
+        + _without(status)
+        + _skipped(status.skipped),
     )
     after = changed(
         status,
@@ -51,7 +66,7 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
     return Move(after, (note(EventReason.PROMOTED, f"{candidate.policy} is stable, {entry.message}"),))
 
 
-def _without(skipped: list[SkippedStep]) -> str:
+def _skipped(skipped: list[SkippedStep]) -> str:
     """The steps that a person ended before their time, for the record."""
     if not skipped:
         return ""

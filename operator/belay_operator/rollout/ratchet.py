@@ -50,7 +50,7 @@ def approval_needed(observed: Observed, now: datetime) -> Wait | None:
     """The gate before a candidate is taken up; nobody waits for a person to go back."""
     status, most = observed.status, observed.spec.analysis.approve_after
     anchor, stable, wanted = status.anchor, status.stable, observed.policies.get(observed.wanted)
-    compared = any(metric.compare is not None for metric in observed.spec.analysis.metrics)
+    compared = any(metric.compare is not None for metric in observed.spec.analysis.deciding)
     if anchor is None or stable is None or wanted is None or not compared or not 0 < most <= anchor.promotions:
         return None
     if wanted.digest in (anchor.digest, status.previous.digest if status.previous else None):
@@ -86,7 +86,7 @@ def approval_in_place_of_the_anchor(observed: Observed, now: datetime) -> Wait |
 
 def _known(observed: Observed, anchor: AnchorStatus) -> bool:
     """Whether every comparison has passed against the anchor before that went."""
-    compared = {metric.name for metric in observed.spec.analysis.metrics if metric.compare is not None}
+    compared = {metric.name for metric in observed.spec.analysis.deciding if metric.compare is not None}
     passed = {
         verdict.metric
         for verdict in observed.verdicts or ()

@@ -9,6 +9,7 @@ until the spec is mended; everything else goes on.
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ from belay_api.model import Model
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.spec import PolicyRef, RLRolloutSpec
 from belay_operator.rollout import anchor
-from belay_operator.rollout.analysis.queries import comparison_of, limit_of
+from belay_operator.rollout.analysis.queries import comparison_of, grace_of, limit_of
 from belay_operator.rollout.windows import zone_of
 
 Path = tuple[str | int, ...]
@@ -107,12 +108,12 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
     for path, words in _analysis_contradictions(spec.analysis):
         yield ("analysis", *path), words
     yield from _windows_contradictions(spec)
-    weight, compared = 0, any(metric.compare is not None for metric in spec.analysis.metrics)
+    weight, compared = 0, any(metric.compare is not None for metric in spec.analysis.deciding)
     if anchor.is_served(spec) and not (compared and any(step.analyze for step in spec.steps)):
         yield (
             ("analysis", "anchor"),
-            "Serve needs an analyze step and a metric with compare, or nothing would be held against the anchor; add "
-            "them, or use Approve",
+            "Serve needs an analyze step and a metric with compare and without dryRun, or nothing would be held "
+            "against the anchor; add them, or use Approve",
         )
     for index, step in enumerate(spec.steps):
         weight = step.set_weight if step.set_weight is not None else weight
@@ -143,11 +144,15 @@ def _analysis_contradictions(analysis: AnalysisSpec) -> Iterator[Fault]:
     if analysis.window.total_seconds() < 1:
         yield ("window",), "is below 1s; episodes are grouped by it, use at least 1s"
     names: set[str] = set()
+    graces: dict[str, timedelta] = {}
     for index, metric in enumerate(analysis.metrics):
         path = ("metrics", index)
         if metric.name in names:
             yield path, f"the name {metric.name} appears twice; give each metric a name of its own"
         names.add(metric.name)
+        logbook, grace = metric.source.logbook, grace_of(metric, analysis)
+        if logbook is not None and graces.setdefault(logbook.outcome, grace) != grace:
+            yield path, f"another metric of the outcome {logbook.outcome} has another grace; give all of them the same"
         try:
             comparison_of(metric)
             limit_of(metric)

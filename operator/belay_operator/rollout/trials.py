@@ -38,5 +38,5 @@ def _own(status: RLRolloutStatus) -> TrialsStatus | None:
 
 
 def _judged_by(analysis: AnalysisSpec) -> str:
-    compared = [metric.dump() for metric in analysis.metrics if metric.compare is not None]
+    compared = [metric.judged_by() for metric in analysis.deciding if metric.compare is not None]
     return content_hash([compared, str(analysis.grace), str(analysis.window), analysis.false_rollback_rate])

@@ -22,9 +22,16 @@ from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.metric import Metric
 from belay_api.rollout.verdicts import AnchorVerdict, CovariateStatus, MetricVerdict
 from belay_operator.rollout import anchored, rails, stored
-from belay_operator.rollout.analysis.evidence import Comparison, Evidence
+from belay_operator.rollout.analysis.evidence import Evidence
 from belay_operator.rollout.analysis.known import Known, known
-from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged, limit_of
+from belay_operator.rollout.analysis.queries import (
+    Judgement,
+    budget,
+    comparison_of,
+    grace_of,
+    judged,
+    limit_of,
+)
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.observed import Observed
@@ -59,13 +66,16 @@ def reach(observed: Observed, now: datetime) -> tuple[MetricVerdict, ...] | None
         definition = definition_of(metric, analysis)
         verdict = _verdict(metric, observed, recorded.get((metric.name, definition)), now)
         if verdict is not None:
-            verdicts.append(verdict.model_copy(update={"definition": definition}))
+            own = {"definition": definition, "dry_run": metric.dry_run or None}
+            verdicts.append(verdict.model_copy(update=own))
     return tuple(verdicts)
 
 
 def definition_of(metric: Metric, analysis: AnalysisSpec) -> str:
     """Return what tells this metric from another one that had its name before."""
-    said = metric.dump() | ({"grace": str(analysis.grace), "window": str(analysis.window)} if metric.compare else {})
+    said = metric.judged_by() | (
+        {"grace": str(grace_of(metric, analysis)), "window": str(analysis.window)} if metric.compare else {}
+    )
     return content_hash(said)
 
 
@@ -74,16 +84,15 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     reading = observed.readings.get(metric.name)
     if reading is None:
         return old and anchored.recorded(old, observed, now)
-    before = _known(metric, observed)
-    rail, comparison = limit_of(metric), comparison_of(metric, before)
+    rail = limit_of(metric)
     if rail is not None:
         evidence = rails.look(rail, reading, old, observed.status.weight)
         since = evidence.held.weight_since if evidence.held is not None else None
         return _stored(evidence, reading, old, evidence_since=since, now=now)
     # The first version is spared the comparison: there is nothing to compare it with.
-    if comparison is None or observed.status.stable is None:
+    if observed.status.stable is None:
         return None
-    return _compared(comparison, before, reading, observed, old, now=now)
+    return _compared(metric, reading, observed, old, now=now)
 
 
 def _known(metric: Metric, observed: Observed) -> Known:
@@ -97,36 +106,43 @@ def _known(metric: Metric, observed: Observed) -> Known:
 
 
 def _compared(
-    comparison: Comparison,
-    before: Known,
-    reading: Reading,
-    observed: Observed,
-    old: MetricVerdict | None,
-    *,
-    now: datetime,
-) -> MetricVerdict:
-    status, weight = observed.status, observed.status.weight
+    metric: Metric, reading: Reading, observed: Observed, old: MetricVerdict | None, *, now: datetime
+) -> MetricVerdict | None:
+    status, weight, analysis = observed.status, observed.status.weight, observed.spec.analysis
+    before = _known(metric, observed)
+    comparison = comparison_of(metric, before)
+    if comparison is None:
+        return None
     ask = Judgement(
         comparison=comparison,
         candidate=status.candidate.policy if status.candidate else "",
         stable=status.stable.policy if status.stable else "",
-        spend=budget(observed.spec.analysis, trial=trial_of(status)),
-        grace=observed.spec.analysis.grace,
+        spend=budget(analysis, trial=trial_of(status), dry_run=metric.dry_run),
+        grace=grace_of(metric, analysis),
         since=None,
-        window=observed.spec.analysis.window,
+        not_before=_ripe(metric, status.analysis_started_at),
+        window=analysis.window,
         baseline=baseline_of(status),
         known=before,
     )
     overall, since = judged(ask, reading), weight.since if weight else None
+    if old is not None and old.verdict is Verdict.FAIL:
+        # A Fail is final, where it takes nobody back as well: what it would have done, or has people look at, stands.
+        overall = replace(overall, verdict=Verdict.FAIL, message=old.message)
     gathering = weight is not None and weight.applied != 100
     if overall.verdict is Verdict.FAIL or since is None or not gathering:
         return _stored(
             _withheld(overall, observed), reading, old, evidence_since=None, now=now, anchor=_last(old, observed)
         )
-    ask = replace(ask, since=since)
+    ask = replace(ask, since=since, not_before=_ripe(metric, since))
     evidence, anchor = anchored.held(_withheld(judged(ask, reading), observed), ask, reading, observed, now)
     anchor = anchor or _last(old, observed)
     return _stored(evidence, reading, old, evidence_since=since, now=now, anchor=anchor)
+
+
+def _ripe(metric: Metric, since: datetime | None) -> datetime | None:
+    """When the first episodes since then are old enough for a grace of the metric's own; None: it has none."""
+    return None if metric.grace is None or since is None else since + metric.grace
 
 
 def _last(old: MetricVerdict | None, observed: Observed) -> AnchorVerdict | None:
@@ -174,6 +190,7 @@ def _stored(
         limit=rails.recorded(evidence.held) if evidence.held is not None else None,
         query=reading.query or None,
         since=old.since if old is not None and old.verdict is evidence.verdict and old.since else at,
+        followed=old.followed if old is not None else None,
         evidence_since=evidence_since,
         at=at,
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from belay_operator.rollout.analysis.bet import Margin
+from belay_api.rollout.margin import Margin
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import split
 from verdict.ratchet import HERE, Lives, World, figures, live

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.chance import most_by_chance
 
-from belay_operator.rollout.analysis.bet import Margin
+from belay_api.rollout.margin import Margin
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.evidence import Better, Comparison

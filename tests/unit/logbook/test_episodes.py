@@ -49,6 +49,13 @@ def test_the_first_report_stands(client: httpx.Client, namespace: str) -> None:
     assert told["moved"] == 0
 
 
+def test_an_outcome_of_the_same_batch_is_not_lost(client: httpx.Client, namespace: str) -> None:
+    token = receipt("e", ago=2, namespace=namespace)
+    items = [{"receipt": token, "outcomes": {"return": 3}}, {"receipt": token, "outcomes": {"revenue": 7}}]
+    client.post("/outcomes", json={"items": items}).raise_for_status()
+    assert total(look(client, grace=1, outcome="revenue"), "late") == 1
+
+
 def test_a_start_without_a_report_is_missing_only_after_grace(client: httpx.Client, namespace: str) -> None:
     items = [{"receipt": receipt(f"e{ago}", ago=ago, namespace=namespace)} for ago in (10, 50, 70, 500)]
     client.post("/starts", json={"items": items}).raise_for_status()

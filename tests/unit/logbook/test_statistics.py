@@ -96,7 +96,14 @@ class Model:
         self.episodes: dict[tuple[str, str | None, str], dict] = {}
 
     def start(self, key: tuple[str, str | None, str], started: int, foreseen: Foreseen | None) -> dict:
-        fresh = {"started": started, "foreseen": foreseen, "reported": None, "value": None, "moved": False}
+        fresh = {
+            "started": started,
+            "foreseen": foreseen,
+            "reported": None,
+            "value": None,
+            "told": None,
+            "moved": False,
+        }
         return self.episodes.setdefault(key, fresh)
 
     def report(
@@ -111,7 +118,9 @@ class Model:
     ) -> None:
         episode = self.start(key, started, foreseen)
         if episode["reported"] is None:
-            episode |= {"reported": arrived, "value": value, "moved": moved}
+            episode |= {"reported": arrived, "value": value, "told": arrived, "moved": moved}
+        elif episode["value"] is None and not moved:
+            episode |= {"value": value, "told": arrived}
 
     def look(self, look: Look, now: int, etag: str) -> Statistics:
         versions = [self.version(look, version, now) for version in look.versions]
@@ -159,7 +168,7 @@ class Model:
 
     def window(self, start: int, episodes: list[dict], grace: int) -> WindowStatistics:
         told = [it for it in episodes if it["reported"] is not None and it["value"] is not None]
-        judged = [it for it in told if it["reported"] - it["started"] <= grace]
+        judged = [it for it in told if it["told"] - it["started"] <= grace]
         counted = [it["value"] for it in judged]
         mean, m2 = moments(counted)
         return WindowStatistics(
@@ -293,6 +302,31 @@ def test_looks_agree_with_the_definitions_to_the_last_bit(
             now += step
         assert len(set(etags.values())) == len(etags)
         database.connection.close()
+
+
+def test_an_outcome_that_shows_later_has_the_time_of_its_own_report(opened: Open) -> None:
+    """What a customer buys within two weeks is told when it is known, and the return keeps its grace of seconds."""
+    day = 86_400_000
+    for arrived, outcomes in (
+        (5_000, {"return": 3.0, "length": 5.0}),
+        (13 * day, {"revenue": 0.1, "success": 1.0, "return": 9.0}),
+        (14 * day, {"revenue": 7.0, "late": 2.0}),
+    ):
+        for _ in range(2):  # senders repeat what they are unsure of
+            record_outcomes(opened.connection, [Report(receipt("a", "e", 0), outcomes, False)], EPOCH + arrived)
+        told = {}
+        for outcome, days in (("return", 0.001), ("revenue", 14), ("success", 14), ("late", 13.5)):
+            asked = Look("ns", ("a",), outcome, timedelta(days=1), timedelta(days=days), at(-1))
+            body = orjson.loads(opened.look(asked, EPOCH + 15 * day).body)
+            (window,) = body["versions"][0]["windows"]
+            told[outcome] = (window["count"], window["missing"], window["late"], window.get("mean"))
+            opened.keep()  # what is kept of the window must not stand in for what is told after it
+    assert told == {
+        "return": (1, 0, 0, 3.0),
+        "revenue": (1, 0, 0, 0.1),
+        "success": (1, 0, 0, 1.0),
+        "late": (0, 1, 1, None),
+    }
 
 
 def fill(database: Open, episodes: int, every_ms: int = 1000) -> None:

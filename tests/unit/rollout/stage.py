@@ -131,6 +131,10 @@ class Stage:
         """The user puts other steps into the spec."""
         self.world.patch("RLRollout", "cartpole", {"spec": {"steps": list(steps)}})
 
+    def edits_metrics(self, *metrics: Mapping[str, Any]) -> None:
+        """The user judges by other metrics."""
+        self.world.patch("RLRollout", "cartpole", {"spec": {"analysis": {"metrics": list(metrics)}}})
+
     def command(self, text: str) -> None:
         """The user sets the annotation."""
         self.world.patch("RLRollout", "cartpole", {"metadata": {"annotations": {"belay.dev/command": text}}})
@@ -206,15 +210,28 @@ class Stage:
             )
             for version, (count, mean, spread) in sides.items()
         ]
+        self._answer(outcome, versions)
+
+    def no_episodes(self, outcome: str) -> None:
+        """The logbook answers that it knows of none."""
+        self.etag += 1
+        self._answer(outcome, [])
+
+    def _answer(self, outcome: str, versions: list[VersionStatistics]) -> None:
+        """Beside what was said of the trial's other outcomes."""
+        status = self.status
+        assert status.candidate is not None
+        assert status.stable is not None
+        assert status.analysis_started_at is not None
         answer = Statistics(outcome=outcome, at=self.now, etag=str(self.etag), versions=versions)
         spec = self.world.objects["RLRollout", "default", "cartpole"]["spec"]
         analysis = AnalysisSpec.model_validate(spec["analysis"])
-        self.world.facts["statistics", "default", "cartpole"] = StatisticsFact(
-            status.candidate.policy,
-            status.stable.policy,
-            status.analysis_started_at,
-            {outcome: Reading("asked", self.now, windows=answer, outcome_query=outcome_query(outcome, analysis))},
-        )
+        reading = Reading("asked", self.now, windows=answer, outcome_query=outcome_query(outcome, analysis))
+        trial = (status.candidate.policy, status.stable.policy, status.analysis_started_at)
+        known = self.world.facts.get(("statistics", "default", "cartpole"))
+        same = known is not None and (known.candidate, known.stable, known.since) == trial
+        outcomes = {**(known.outcomes if same else {}), outcome: reading}
+        self.world.facts["statistics", "default", "cartpole"] = StatisticsFact(*trial, outcomes)
 
     def later(self, **by: float) -> None:
         """Time passes."""

@@ -29,6 +29,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from belay_api.rollout.margin import Margin
 from belay_operator.rollout.analysis.covariate import (
     END,
     FRACTIONS,
@@ -134,14 +135,6 @@ class Earlier:
         """Return the same of the outcomes with the sign turned."""
         covariate = None if self.covariate is None else self.covariate.mirrored()
         return replace(self, mean=-self.mean, low=-self.high, high=-self.low, covariate=covariate)
-
-
-@dataclass(frozen=True, slots=True)
-class Margin:
-    """What the candidate may be worse by; stakes aim at it."""
-
-    value: float  # above 0
-    relative: bool  # a share of |stable's mean|; else in the outcome's own unit
 
 
 @dataclass(frozen=True, slots=True)

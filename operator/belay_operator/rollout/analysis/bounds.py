@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, Outcomes, so_far
+from belay_api.rollout.margin import Margin
+from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Outcomes, so_far
 
 DEPTH = 2.0  # of |stable's mean|, below and above it
 MARGINS = 20.0  # as DEPTH is for a margin of 10 %

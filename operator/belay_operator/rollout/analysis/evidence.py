@@ -17,7 +17,8 @@ import numpy as np
 
 from belay_api.reasons import Verdict
 from belay_api.rollout.compare import RangeOrigin
-from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Margin, Outcomes
+from belay_api.rollout.margin import Margin
+from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Outcomes
 from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.covariate import LEVELS, Covariate, EarlierCovariate, Side, sums

@@ -29,7 +29,7 @@ OUTLIERS = 1  # late reports that never matter, however few episodes there are
 MANY, USUAL = 0.10, 0.03  # shares of stable's episodes that are missing: bet against the first as if the other held
 DOUBT = 0.01  # how often stable is taken to miss few at any look, where it misses MANY or more
 TOO_EARLY = (
-    "whether analysis.grace is long enough shows when twice of it has passed since the first episodes, or as soon as "
+    "whether {setting} is long enough shows when twice of it has passed since the first episodes, or as soon as "
     "stable is seen to miss few; nothing is decided before"
 )
 # Lengths are told rounded up, or the sentence would change with every longer episode. In seconds.
@@ -37,9 +37,19 @@ _ROUND = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 450, 600, 900, 1200, 1
 
 
 def withheld(
-    evidence: Evidence, statistics: Statistics | None, *, candidate: str, stable: str, grace: timedelta
+    evidence: Evidence,
+    statistics: Statistics | None,
+    *,
+    candidate: str,
+    stable: str,
+    grace: timedelta,
+    setting: str = "analysis.grace",
 ) -> Evidence:
-    """Return the evidence with its late episodes; without Pass or Fail where grace is too short to decide."""
+    """Return the evidence with its late episodes; without Pass or Fail where grace is too short to decide.
+
+    Args:
+        setting: What of the spec is to be raised then.
+    """
     if statistics is None or evidence.verdict is Verdict.PROVIDER_DOWN:
         return evidence
     sides = {side.version: side for side in statistics.versions if side.version in (candidate, stable)}
@@ -51,16 +61,16 @@ def withheld(
     if decides_nothing(ours, theirs):
         both = all(sample is not None and sample.episodes for sample in (evidence.candidate, evidence.stable))
         message = (
-            f"episodes take longer than analysis.grace ({format_duration(grace)}): only the short ones would count, so "
+            f"episodes take longer than {setting} ({format_duration(grace)}): only the short ones would count, so "
             f"nothing is decided; raise it above the longest episode, which took up to {longest}"
         )
         verdict = Verdict.NOT_ENOUGH_SAMPLES if both else Verdict.NO_DATA
         return replace(evidence, verdict=verdict, message=message, grace_too_short=True)
     if evidence.verdict in (Verdict.PASS, Verdict.FAIL) and _too_early(theirs, statistics.at, grace):
-        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=TOO_EARLY)
+        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=TOO_EARLY.format(setting=setting))
     if too_short(ours) and evidence.verdict is not Verdict.PASS:
         message = (
-            f"{evidence.message}. Many of the candidate's episodes are reported only after analysis.grace "
+            f"{evidence.message}. Many of the candidate's episodes are reported only after {setting} "
             f"({format_duration(grace)}), up to {longest} after their start, and count as missing: if they merely take "
             "longer, raise it"
         )

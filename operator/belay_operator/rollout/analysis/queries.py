@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from weakref import WeakKeyDictionary
 
+from belay_api.reasons import Verdict
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.compare import RangeOrigin
 from belay_api.rollout.limit import LONGEST_LATENCY
@@ -15,7 +16,7 @@ from belay_api.rollout.metric import Metric
 from belay_api.rollout.sources.unit import Unit
 from belay_api.units import format_duration, parse_duration, parse_percent
 from belay_api.wire import CovariateStatistics, Statistics, VersionStatistics
-from belay_operator.rollout.analysis.bet import Earlier, Margin
+from belay_operator.rollout.analysis.bet import Earlier
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget, split
 from belay_operator.rollout.analysis.covariate import LEVELS
@@ -41,8 +42,15 @@ def outcome_queries(analysis: AnalysisSpec) -> tuple[OutcomeQuery, ...]:
 
 
 def outcome_query(outcome: str, analysis: AnalysisSpec) -> OutcomeQuery:
-    """Return what to ask the logbook about an outcome."""
-    return OutcomeQuery(outcome, analysis.window.total_seconds(), analysis.grace.total_seconds())
+    """Return what to ask the logbook about an outcome: all metrics of one have one grace."""
+    of = (metric for metric in analysis.metrics if metric.source.logbook and metric.source.logbook.outcome == outcome)
+    grace = next((grace_of(metric, analysis) for metric in of), analysis.grace)
+    return OutcomeQuery(outcome, analysis.window.total_seconds(), grace.total_seconds())
+
+
+def grace_of(metric: Metric, analysis: AnalysisSpec) -> timedelta:
+    """Return how long a comparison waits for an outcome."""
+    return analysis.grace if metric.grace is None else metric.grace
 
 
 def comparison_of(metric: Metric, known: Known = NOTHING) -> Comparison | None:
@@ -63,12 +71,10 @@ def comparison_of(metric: Metric, known: Known = NOTHING) -> Comparison | None:
         (CERTAIN.get(logbook.outcome, Range()) if logbook else Range(), RangeOrigin.OUTCOME),
         (known.certain, RangeOrigin.TASK),
     )
-    if compare.max_regression is not None:
-        margin = Margin(compare.max_regression, relative=True)
-        return Comparison(metric.name, Better.MORE, margin, certain, origin)
-    if compare.max_increase is not None:
-        return Comparison(metric.name, Better.LESS, Margin(compare.max_increase, relative=False), certain, origin)
-    return None
+    if compare.margin is None:
+        return None
+    better = Better.MORE if compare.max_regression is not None else Better.LESS
+    return Comparison(metric.name, better, compare.margin, certain, origin)
 
 
 def _certain(*ranges: tuple[Range, RangeOrigin]) -> tuple[Range, tuple[RangeOrigin, RangeOrigin]]:
@@ -113,9 +119,13 @@ def limit_of(metric: Metric) -> Rail | None:
     )
 
 
-def budget(analysis: AnalysisSpec, *, trial: int) -> Budget:
-    """Return what each compared metric may spend in that trial of the candidate's digest, from 1 on."""
-    compared = sum(metric.compare is not None for metric in analysis.metrics)
+def budget(analysis: AnalysisSpec, *, trial: int, dry_run: bool = False) -> Budget:
+    """Return what each compared metric may spend in that trial of the candidate's digest, from 1 on.
+
+    Args:
+        dry_run: What a metric with dryRun would have, if it decided beside those that do; they pay nothing for it.
+    """
+    compared = sum(metric.compare is not None for metric in analysis.deciding) + dry_run
     return split(analysis.false_rollback_rate, compared, trial=trial)
 
 
@@ -129,6 +139,7 @@ class Judgement:
     spend: Budget
     grace: timedelta
     since: datetime | None  # only episodes of windows that began then or later; None: all
+    not_before: datetime | None = None  # nothing counts before then: the outcome takes its time; None: as ever
     window: timedelta = timedelta()  # length of the windows, where nothing cuts them
     baseline: str | None = None  # hex digest of the artifact whose critic's word counts: stable's; None: nobody's
     known: Known = NOTHING  # from the artifacts of both
@@ -157,7 +168,17 @@ def _judged(judgement: Judgement, reading: Reading) -> Evidence:
     candidate, stable = (_windows(statistics, version, asked) for version in (asked.candidate, asked.stable))
     before = _before(reading.windows, asked) or asked.known.earlier
     evidence = judge(asked.comparison, candidate, stable, budget=asked.spend, earlier=before, seen=asked.known.seen)
-    return withheld(evidence, statistics, candidate=asked.candidate, stable=asked.stable, grace=asked.grace)
+    if asked.not_before is not None and evidence.verdict is Verdict.NO_DATA and statistics.at < asked.not_before:
+        words = f"outcomes count once their episodes are {format_duration(asked.grace)} old, and none is so old yet"
+        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=words)
+    return withheld(
+        evidence,
+        statistics,
+        candidate=asked.candidate,
+        stable=asked.stable,
+        grace=asked.grace,
+        setting="analysis.grace" if asked.not_before is None else "the metric's grace",
+    )
 
 
 def _from(statistics: Statistics, since: datetime | None) -> Statistics:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from belay_api.rollout.margin import Margin
 from belay_operator.rollout.analysis.bet import (
     PURSES,
     Array,
@@ -18,7 +19,6 @@ from belay_operator.rollout.analysis.bet import (
     Bounds,
     Direction,
     Earlier,
-    Margin,
     Outcomes,
     adjusting,
     log_wealth_while_filling,

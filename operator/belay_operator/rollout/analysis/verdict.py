@@ -23,7 +23,8 @@ import numpy as np
 
 from belay_api.reasons import Verdict
 from belay_api.rollout.compare import RangeOrigin
-from belay_operator.rollout.analysis.bet import Bounds, Earlier, Margin, Outcomes
+from belay_api.rollout.margin import Margin
+from belay_operator.rollout.analysis.bet import Bounds, Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import Range, bounds
 from belay_operator.rollout.analysis.budget import Budget
 from belay_operator.rollout.analysis.evidence import (
@@ -58,8 +59,8 @@ FIRST_WINDOW = (
     "that window counts"
 )
 VAGUE = (
-    "stable's mean is too close to 0 for a margin in percent: this can fail but not pass. Judge a cost with "
-    "maxIncrease, set compare.range, or report an outcome whose mean is away from 0"
+    "stable's mean is too close to 0 for a margin in percent: this can fail but not pass. Write the margin as a number "
+    "in the outcome's own unit, or report an outcome whose mean is away from 0"
 )
 
 
@@ -140,6 +141,23 @@ def silence(side: Outcomes, other: Outcomes) -> Race:
     return Race(MISSING_MARGIN, side.mirrored(), other.mirrored(), SILENCES, USUAL_SILENCE.mirrored())
 
 
+def race_of(
+    comparison: Comparison, candidate: Outcomes, stable: Outcomes, *, earlier: Earlier | None, seen: Range | None = None
+) -> Race:
+    """Return the race of the two claims about an outcome, with everything mirrored where less is better.
+
+    Args:
+        candidate, stable: Of any leading shape.
+    """
+    certain = comparison.certain
+    if comparison.better is Better.LESS:
+        candidate, stable, certain = candidate.mirrored(), stable.mirrored(), certain.mirrored()
+        earlier = None if earlier is None else earlier.mirrored()
+        seen = None if seen is None else seen.mirrored()
+    reach = bounds(certain, comparison.margin, candidate, stable, earlier, seen=seen)
+    return Race(comparison.margin, candidate, stable, reach, earlier)
+
+
 def _judge_outcome(
     comparison: Comparison,
     paired: Paired,
@@ -151,14 +169,8 @@ def _judge_outcome(
 ) -> Evidence:
     """The verdict on the outcome alone."""
     more, certain = comparison.better is Better.MORE, comparison.certain
-    candidate, stable = paired.candidate, paired.stable
-    if not more:
-        candidate, stable, certain = candidate.mirrored(), stable.mirrored(), certain.mirrored()
-        earlier = None if earlier is None else earlier.mirrored()
-        seen = None if seen is None else seen.mirrored()
-    reach = bounds(certain, comparison.margin, candidate, stable, earlier, seen=seen)
-    race = Race(comparison.margin, candidate, stable, reach, earlier)
-    no_fail, no_pass = broken(certain, candidate, stable)
+    race = race_of(comparison, paired.candidate, paired.stable, earlier=earlier, seen=seen)
+    no_fail, no_pass = broken(certain if more else certain.mirrored(), race.candidate, race.stable)
     reference, error = paired.reference()
     margin = comparison.margin.value * (abs(reference) if comparison.margin.relative else 1.0)
     # Near 0 a percentage means nothing, and a range taken from stable's mean protects against nothing.
@@ -196,7 +208,7 @@ def _judge_outcome(
     )
     if (no_fail or no_pass) and not failed and not passed:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=_broken(comparison, paired))
-    if vague and unbounded and not failed:
+    if vague and (unbounded or not reference) and not failed and not passed:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=VAGUE)
     return _decide(evidence, failed=failed, passed=passed)
 

@@ -53,13 +53,14 @@ def _ratios(observed: Observed) -> list[tuple[str, Ratio]]:
     if candidate is None or stable is None or not is_judged(observed):
         return []
     answers = [
-        (reading.windows.at, name)
+        (-reading.question.grace_s if reading.question is not None else 0.0, reading.windows.at, name)
         for name, reading in observed.readings.items()
         if reading.windows is not None and reading.problem is None
     ]
     if not answers:
         return []
-    reading = observed.readings[max(answers)[1]]
+    # Starts are told once they are past grace: by the shortest first, and of those by the newest answer.
+    reading = observed.readings[max(answers)[2]]
     told = {side.version for side in reading.windows.versions} if reading.windows is not None else set()
     sides = [("the candidate", Sides(candidate.policy, stable.policy, changes_of(status)))]
     # Before a trial asks for the anchor, and once it does so no more, answers leave it out: nothing is missing then.

@@ -9,6 +9,8 @@ from datetime import datetime
 
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.status import StepStatus
+from belay_operator.engine.plan import Note
+from belay_operator.rollout.followed import left_out
 from belay_operator.rollout.gates import LEAVING_A_STEP, MORE_TRAFFIC, episodes_outlast_grace, first_closed
 from belay_operator.rollout.move import Move, note
 from belay_operator.rollout.observed import Observed
@@ -96,9 +98,18 @@ def _leave(observed: Observed, now: datetime, current: StepStatus, kind: StepKin
     following = following_step(observed, now, current)
     if not kind.asks_for_pass:
         return following
-    passed = ", ".join(metric.name for metric in observed.spec.analysis.metrics)
-    event = note(EventReason.VERDICT_PASSED, f"step {current.index + 1}: Pass of {passed}")
-    return Move(following.status, (event, *following.events))
+    return Move(following.status, (_passed(observed, current), *following.events))
+
+
+def _passed(observed: Observed, current: StepStatus) -> Note:
+    """What the step was left by: a metric that it goes on without is told as one that has not passed."""
+    without = left_out(observed)
+    passed = ", ".join(metric.name for metric in observed.spec.analysis.deciding if metric.name not in without)
+    missing = ", ".join(f"{name} ({verdict.verdict})" for name, verdict in without.items())
+    words = [f"Pass of {passed}"] if passed else []
+    words += [f"without Pass of {missing}"] if missing else []
+    reason = EventReason.VERDICT_PASSED if passed else EventReason.WENT_ON_WITHOUT
+    return note(reason, f"step {current.index + 1}: {', '.join(words)}", warning=bool(missing))
 
 
 def _begin_again(observed: Observed, now: datetime) -> Move:

@@ -4,12 +4,16 @@ First, where somebody edited what the candidate is judged by, that another test 
 
 A changed verdict is written at once; running numbers every few seconds, or a look a second would be a write a second.
 Numbers that are held back are due by the clock, and not only when the next measurement comes: there may be none.
+
+A metric with dryRun that fails is told when its Fail is recorded, because nothing else follows.
 """
 
 from datetime import datetime, timedelta
 
+from belay_api.reasons import EventReason, Verdict
 from belay_api.rollout.verdicts import MetricVerdict
-from belay_operator.rollout.move import Move, changed
+from belay_operator.engine.plan import Note
+from belay_operator.rollout.move import Move, changed, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.trials import begun, redefined
 
@@ -29,7 +33,21 @@ def act(observed: Observed, now: datetime) -> Move | None:
     share = _observed_share(observed)
     if weight is not None and share is not None:
         weight = weight.model_copy(update={"observed": share})
-    return Move(changed(observed.status, verdicts=list(verdicts), weight=weight))
+    return Move(changed(observed.status, verdicts=list(verdicts), weight=weight), _dry_failures(observed))
+
+
+def _dry_failures(observed: Observed) -> tuple[Note, ...]:
+    """What is told of metrics that fail and decide nothing."""
+    known = {v.metric: v.definition for v in observed.status.verdicts if v.verdict is Verdict.FAIL}
+    return tuple(
+        note(
+            EventReason.DRY_RUN_FAILED,
+            f"{verdict.metric}: {verdict.message}. Nothing follows, because the metric says dryRun",
+            warning=True,
+        )
+        for verdict in observed.verdicts or ()
+        if verdict.dry_run and verdict.verdict is Verdict.FAIL and known.get(verdict.metric) != verdict.definition
+    )
 
 
 def write_after(observed: Observed, now: datetime) -> timedelta | None:

@@ -1,8 +1,9 @@
-"""`analyze`: stay at this weight until every metric has passed on what was measured at this weight.
+"""`analyze`: stay at this weight until every metric that decides has passed on what was measured at this weight.
 
-Pass is asked of all metrics at one look. Evidence from an earlier weight does not count, and neither does a verdict
-recorded before the step began, until its metric is measured again. A Fail never gets here: it ends the rollout at any
-step (`situations/metric_failed`). Verdicts that stay away are told apart, and each has its own patience (`patience`).
+Pass is asked of all at one look, but of those that their own rules go on without. Evidence from an earlier weight does
+not count, and neither does a verdict recorded before the step began, until its metric is measured again. A Fail never
+gets here: it ends the rollout at any step, or holds it there (`situations/metric_failed`). Verdicts that stay away are
+told apart, and each has its own patience (`patience`).
 """
 
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from datetime import datetime, timedelta
 from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout.metric import Metric
 from belay_api.rollout.steps import Step
+from belay_operator.rollout.followed import left_out
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.steps.step import StepKind
 from belay_operator.rollout.wait import Wait
@@ -24,10 +26,11 @@ class Analyze(StepKind):
 
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Wait for Pass of every metric; a metric nobody has looked at has not passed."""
+        without = left_out(observed)
         missing = [
             f"{metric.name} ({words})"
-            for metric in observed.spec.analysis.metrics
-            if (words := _missing(metric, observed)) is not None
+            for metric in observed.spec.analysis.deciding
+            if metric.name not in without and (words := _missing(metric, observed)) is not None
         ]
         if not missing:
             return None

@@ -12,6 +12,7 @@ from belay_api.rollout.status import RolloutPhase
 from belay_api.rollout.steps import Step
 from belay_api.units import format_instant
 from belay_operator.rollout.capacity import has_capacity, short_of_pods
+from belay_operator.rollout.followed import left_out
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.rails import unsettled
 from belay_operator.rollout.steps.step import StepKind
@@ -44,11 +45,12 @@ class Bake(StepKind):
 
 def _unsettled(observed: Observed) -> list[str]:
     """Return the metrics that nobody has looked at yet, and the limits that may be in a breach."""
-    verdicts = {verdict.metric: verdict for verdict in observed.verdicts or ()}
+    verdicts, without = {verdict.metric: verdict for verdict in observed.verdicts or ()}, left_out(observed)
     return [
         metric.name
-        for metric in observed.spec.analysis.metrics
-        if metric.name not in observed.readings or unsettled(metric, verdicts.get(metric.name))
+        for metric in observed.spec.analysis.deciding
+        if metric.name not in without
+        and (metric.name not in observed.readings or unsettled(metric, verdicts.get(metric.name)))
     ]
 
 

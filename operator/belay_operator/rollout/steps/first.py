@@ -9,6 +9,7 @@ from datetime import datetime
 from belay_api.reasons import RolloutReason
 from belay_api.rollout.status import RolloutPhase
 from belay_api.rollout.steps import Step
+from belay_operator.rollout.followed import left_out
 from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.rails import unsettled
@@ -35,11 +36,11 @@ class First(StepKind):
         trouble = weight_trouble(observed, ALL_TRAFFIC, now)
         if trouble is not None:
             return trouble
-        verdicts = {verdict.metric: verdict for verdict in observed.verdicts or ()}
+        verdicts, without = {verdict.metric: verdict for verdict in observed.verdicts or ()}, left_out(observed)
         open_limits = [
             metric.name
-            for metric in observed.spec.analysis.metrics
-            if metric.limit is not None and unsettled(metric, verdicts.get(metric.name))
+            for metric in observed.spec.analysis.deciding
+            if metric.limit is not None and metric.name not in without and unsettled(metric, verdicts.get(metric.name))
         ]
         if not open_limits:
             return None

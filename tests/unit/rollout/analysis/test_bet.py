@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from tests.chance import crossings, most_by_chance
 from tests.windows import outcomes
 
+from belay_api.rollout.margin import Margin
 from belay_operator.rollout.analysis.bet import (
     FORGOTTEN,
     MEMORY,
@@ -23,7 +24,6 @@ from belay_operator.rollout.analysis.bet import (
     Bounds,
     Direction,
     Earlier,
-    Margin,
     Outcomes,
     _discounted,
     least_gain,

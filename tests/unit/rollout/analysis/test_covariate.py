@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from tests.chance import crossings, most_by_chance
 from tests.windows import foreseen, outcomes
 
+from belay_api.rollout.margin import Margin
 from belay_operator.rollout.analysis.bet import (
     PURSES,
     Bet,
     Bounds,
     Direction,
     Earlier,
-    Margin,
     Outcomes,
     adjusting,
     place,

@@ -14,8 +14,9 @@ from belay_api.outcomes import CertainRange, KnownOutcome, Played, certain_retur
 from belay_api.policy import KnownOutcomes
 from belay_api.reasons import Verdict
 from belay_api.rollout.compare import RangeOrigin
+from belay_api.rollout.margin import Margin
 from belay_api.rollout.metric import Metric
-from belay_operator.rollout.analysis.bet import Earlier, Margin
+from belay_operator.rollout.analysis.bet import Earlier
 from belay_operator.rollout.analysis.bounds import Range, bounds
 from belay_operator.rollout.analysis.known import Known, known
 from belay_operator.rollout.analysis.queries import comparison_of

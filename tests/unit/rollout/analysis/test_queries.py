@@ -9,6 +9,7 @@ import pytest
 
 from belay_api.reasons import Verdict
 from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.margin import Margin
 from belay_api.rollout.metric import Metric
 from belay_api.wire import (
     CovariateStatistics,
@@ -18,7 +19,6 @@ from belay_api.wire import (
     VersionStatistics,
     WindowStatistics,
 )
-from belay_operator.rollout.analysis.bet import Margin
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.evidence import Better, Comparison
