@@ -38,6 +38,7 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
     # Shorter than the lead, the warm version's rule would outlive its pods. One that is lost cannot be kept.
     until = at + max(observed.spec.bake.keep_warm, WARM_LEAD)
     keeps = old is not None and not observed.stable_lost
+    words = f"instead of {old.policy}" if old else "the first version"
     entry = HistoryEntry(
         policy=candidate.policy,
         digest=candidate.digest,
