@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from belay_api.judging import JudgingSpec
 from belay_api.model import Model, rule, rules
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.common import Name
@@ -69,6 +70,9 @@ class RLRolloutSpec(Model):
     """How a candidate takes over; empty: at once, when ready. After the last step it has all traffic.
 
     A change during a rollout holds from the step under way on; one of a step already passed begins them all again."""
+    judging: JudgingSpec | None = None
+    """Where the Jobs of the steps `validate` and `evaluateOffline` run, and when they are given up. Unset: as
+    `spec.validation`, or `spec.offlineEvaluation`, of the candidate's RLPolicy says, else by the defaults."""
     bake: BakeSpec = BakeSpec()
     """Between the last step and the promotion, and after it."""
     rollback: RollbackSpec = RollbackSpec()

@@ -15,6 +15,7 @@ from belay_api.rollout.steps import Step
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.steps import KINDS
+from belay_operator.rollout.steps.first import First
 from belay_operator.rollout.steps.step import StepKind
 
 ALL = Step(set_weight=100)
@@ -44,6 +45,16 @@ def enter(observed: Observed, now: datetime, index: int, kind: StepKind | None =
     candidate = observed.status.candidate.policy if observed.status.candidate else ""
     place = f"step {index + 1} of {len(observed.spec.steps)}" if index < len(observed.spec.steps) else "after the steps"
     return Move(status, (note(EventReason.STEP_STARTED, f"{candidate}, {place}: {kind.title(step)}"),))
+
+
+def enter_from(observed: Observed, now: datetime, index: int) -> Move:
+    """Return the beginning of the step of that index; for the first version of a rollout, of the next that it takes."""
+    steps = observed.spec.steps
+    if observed.status.stable is not None:
+        return enter(observed, now, index)
+    taken = (place for place in range(index, len(steps)) if KINDS[steps[place].kind].of_first)
+    place = next(taken, None)
+    return enter(observed, now, len(steps), KINDS[First.name]) if place is None else enter(observed, now, place)
 
 
 def passed_hash(spec: RLRolloutSpec, index: int) -> str | None:

@@ -13,7 +13,7 @@ from belay_operator.rollout.gates import LEAVING_A_STEP, episodes_outlast_grace,
 from belay_operator.rollout.move import Move, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.promotion import promote
-from belay_operator.rollout.stepping import enter, kind_under_way, passed_hash, step_at
+from belay_operator.rollout.stepping import enter, enter_from, kind_under_way, passed_hash, step_at
 from belay_operator.rollout.steps import KINDS
 from belay_operator.rollout.steps.bake import Bake
 from belay_operator.rollout.steps.step import StepKind
@@ -34,7 +34,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         if current.passed_hash != passed_hash(observed.spec, current.index):
             return _begin_again(observed, now)
         if current.kind != step_at(observed.spec, current.index).kind:
-            return enter(observed, now, current.index)
+            return enter_from(observed, now, current.index)
     move = kind.act(step_at(observed.spec, current.index), observed, now)
     if move is not None:
         return move
@@ -81,10 +81,10 @@ def _next(observed: Observed, now: datetime, current: StepStatus) -> Move:
     has_all = weight is not None and weight.desired == weight.applied == 100
     if index > last or (index == last and has_all):
         return enter(observed, now, last, KINDS[Bake.name])
-    return enter(observed, now, index)
+    return enter_from(observed, now, index)
 
 
 def _begin_again(observed: Observed, now: datetime) -> Move:
-    first = enter(observed, now, 0)
+    first = enter_from(observed, now, 0)
     event = note(EventReason.STEPS_CHANGED, "a step already passed was changed: the steps begin again at the first")
     return Move(first.status, (event, *first.events))
