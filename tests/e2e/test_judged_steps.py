@@ -1,4 +1,7 @@
-"""A candidate that was trained too little is found by `validate` before it answers a request: real training, real pods."""
+"""A candidate that was trained too little is found by `validate` before it answers a request.
+
+Real training, real pods, real episodes beside the stable policy.
+"""
 
 import copy
 from typing import Any

@@ -7,13 +7,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.rollout import test_properties as play
 from tests.unit.rollout.stage import KEY, Stage, digest
 
+from belay_api.crd import NAME_LIMIT
 from belay_api.judging_job import JudgingConfig
+from belay_api.policy import ArtifactSpec
 from belay_api.rollout.status import StepJudgement
 from belay_api.units import format_instant
+from belay_operator.children import Owner
 from belay_operator.engine.change import Change
 from belay_operator.engine.routing import keys_of
+from belay_operator.judging.build import job_name
+from belay_operator.judging.question import Question
 from belay_operator.rollout.observe import KIND
 
 GATES = [{"performance": {"minReturn": 450}}]
@@ -338,3 +346,106 @@ def test_it_asks_at_all_weights_but_never_raises_one_itself() -> None:
     passes_gates(stage, "Fail")
     stage.go()
     assert (stage.weights, jobs(stage)) == ({"a": 10_000}, [])
+
+
+def test_the_longest_name_leaves_room_for_its_jobs() -> None:
+    asked = Question("b", ArtifactSpec(uri=f"store://sha256/{'0' * 64}", digest=f"sha256:{'0' * 64}"))
+    names = []
+    for kind in ("RLRollout", "RLPolicy"):
+        one = Owner(kind, "default", "x" * NAME_LIMIT, "uid", 1)
+        spec = JudgingConfig.model_validate(
+            {"namespace": "x", "uid": "u", "policy": "b", "artifact": asked.artifact, "question": "q",
+             "validation": {"gates": GATES}}
+        ).validation  # fmt: skip
+        names.append(job_name(one, replace(asked, validation=spec)))
+    assert max(map(len, names)) <= 63, "the Job's name is a label of its pods"
+    assert names[0] != names[1], "both may ask the same"
+
+
+# --- whatever happens -------------------------------------------------------------------------------------------------
+def _ends(stage: Stage, how: str) -> None:
+    """The Job's pod ends, where one runs."""
+    if len(jobs(stage)) != 1 or len(configs(stage)) != 1 or asked(stage).validation is None:
+        return
+    if how == "refused":
+        ends(stage, failed="PodFailurePolicy", outcome="BadConfiguration", message="no such thing")
+    else:
+        passes_gates(stage, how)
+
+
+def _job_deleted(stage: Stage) -> None:
+    for name in jobs(stage):
+        stage.world.remove("Job", name)
+
+
+ACTS = {
+    "gates passed": lambda stage: _ends(stage, "Pass"),
+    "gates failed": lambda stage: _ends(stage, "Fail"),
+    "gates cannot tell": lambda stage: _ends(stage, "NotEnoughSamples"),
+    "refused": lambda stage: _ends(stage, "refused"),
+    "job deleted": _job_deleted,
+    "log asked instead": lambda stage: stage.edits_steps(OFFLINE, *LAST),
+    "other gates": lambda stage: stage.edits_steps({"validate": {"maxRegression": "1%"}}, *LAST),
+}
+
+
+def stage_lost(stage: Stage) -> bool:
+    """Whether nobody but the candidate is there: then it answers, judged or not."""
+    stable = stage.status.stable
+    return stable is None or stable.lost_at is not None
+
+
+CHOICE = st.one_of(st.sampled_from(sorted(ACTS)), play.MORE_STEPS)
+
+
+def _act(stage: Stage, name: str) -> None:
+    ACTS[name](stage) if name in ACTS else play.act(stage, name)
+
+
+def _begin() -> Stage:
+    stage = play.start("two")
+    stage.edits_steps(VALIDATE, *LAST)
+    stage.wants("b")
+    stage.passes()
+    return stage
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(CHOICE, max_size=6))
+def test_a_job_is_there_for_its_step_alone_and_nobody_who_did_not_pass_gets_traffic(acts: list[str]) -> None:
+    stage = _begin()
+    for name in acts:
+        _act(stage, name)
+        stage.passes()
+        play.check(stage)
+        status = stage.status
+        assert len(jobs(stage)) <= 1
+        withdrawn = status.rollback is not None and status.rollback.drained_at is None
+        if jobs(stage):
+            assert status.step is not None
+            assert not withdrawn
+        judged = status.step is not None and status.step.kind in ("validate", "evaluateOffline")
+        if judged and status.weight is None and not stage_lost(stage):
+            assert status.candidate is not None
+            assert status.candidate.policy not in (stage.weights or {})
+    for one in stage.status.judgements:
+        answer = one.validation or one.offline_evaluation
+        assert answer is not None
+        assert stage.status.candidate is None or answer.digest == stage.status.candidate.digest, "no other candidate's"
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(CHOICE, max_size=4), CHOICE, st.integers(0, 7))
+def test_a_death_between_any_two_effects_leaves_the_same_job_and_answer(
+    acts: list[str], last: str, effects: int
+) -> None:
+    stage = _begin()
+    for name in acts:
+        _act(stage, name)
+        stage.passes()
+    _act(stage, last)
+    undisturbed = copy.deepcopy(stage)
+    undisturbed.passes()
+    stage.world.reconcile(KIND, KEY, now=stage.now, effects=effects)
+    stage.passes()
+    assert (play._held(stage), jobs(stage)) == (play._held(undisturbed), jobs(undisturbed))
