@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from belay_api.environment import EnvironmentSpec, EvaluationVectorSpec
-from belay_api.gates import MOST_GATES, GateOutcome, Gates
+from belay_api.gates import LONGEST, MOST_GATES, GateOutcome, Gates
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.reasons import Verdict
 from belay_api.runtime import RuntimeSpec
@@ -44,34 +44,44 @@ class JudgingSpec(Model):
     """Wall-clock limit of the Job, waiting for a node included; unset: none."""
 
 
-class ValidationSpec(JudgingSpec):
-    """Gates of a policy that exists. It is played in episodes that nobody used before, through the network that serving
-    pods load."""
+STALL_RULE = rule(
+    "!has(self.stallTimeout) || !self.stallTimeout.contains('d') && duration(self.stallTimeout) >= duration('1s')",
+    "stallTimeout is at least 1s, and in seconds, minutes or hours, such as 10m: no timestep is certain to take less",
+)
+
+
+class PlaySpec(Model):
+    """How a policy is played to see what it shows."""
 
     environment: EnvironmentSpec | None = None
     """Where it is played; `reward` and `vector` mean nothing here. Unset: where it was trained, or measured when it was
     imported."""
-    gates: Gates
-    """What it must show."""
     vector: EvaluationVectorSpec = EvaluationVectorSpec()
     """Parallel copies of the environment."""
+    stall_timeout: Duration = duration_default("30m")
+    """A pod that does not finish a timestep for so long ends as failed, and tells where it stood."""
+
+    model_config = {"json_schema_extra": rules(STALL_RULE)}
+
+
+class GatesSpec(JudgingSpec, PlaySpec):
+    """What a pod is asked to play. The policy is played in episodes that nobody used before, through the network that
+    serving pods load."""
+
+    gates: Gates | None = None
+    """What it must show; unset: what its training asked of it."""
+
+
+class ValidationSpec(GatesSpec):
+    """Gates of a policy that exists. It is played in episodes that nobody used before, through the network that serving
+    pods load."""
+
+    gates: Gates
+    """What it must show."""
     required: bool = False
     """Whether a policy that is not in use is only served once it has passed: no pod of it is asked for before. One that
     has pods, or that a rollout has promoted, keeps them, whatever comes of gates that are asked of it later. False: the
     verdict is told, and stops nothing."""
-    stall_timeout: Duration = duration_default("30m")
-    """A pod that does not finish a timestep for so long ends as failed, and tells where it stood."""
-
-    model_config = {
-        "json_schema_extra": rules(
-            rule(
-                "!has(self.stallTimeout) || !self.stallTimeout.contains('d')"
-                " && duration(self.stallTimeout) >= duration('1s')",
-                "validation.stallTimeout is at least 1s, and in seconds, minutes or hours, such as 10m: no timestep is "
-                "certain to take less",
-            )
-        )
-    }
 
 
 class LoggedEpisodesSpec(Model):
@@ -82,8 +92,8 @@ class LoggedEpisodesSpec(Model):
     of `runtime.data`. What has to be in it: `docs/reference/dataset.md`. Not the one that the policy learned from."""
 
 
-class OfflineEvaluationSpec(JudgingSpec):
-    """What logged episodes of another policy say of this one; none of its own is played."""
+class LogSpec(Model):
+    """Which logged episodes are asked of a policy, and how."""
 
     dataset: LoggedEpisodesSpec
     """The episodes."""
@@ -109,14 +119,17 @@ class OfflineEvaluationSpec(JudgingSpec):
         "json_schema_extra": rules(
             rule(
                 "!has(self.maxRegression) || !has(self.estimator) || self.estimator != 'fqe'",
-                "offlineEvaluation.maxRegression: fqe alone rests on a model, which is advice and no proof: leave one "
-                "of the two out",
+                "maxRegression: fqe alone rests on a model, which is advice and no proof: leave one of the two out",
             )
         )
     }
 
 
-def asked(validation: ValidationSpec | None, offline_evaluation: OfflineEvaluationSpec | None) -> JudgingSpec:
+class OfflineEvaluationSpec(JudgingSpec, LogSpec):
+    """What logged episodes of another policy say of this one; none of its own is played."""
+
+
+def asked(validation: GatesSpec | None, offline_evaluation: OfflineEvaluationSpec | None) -> JudgingSpec:
     """Return the one of the two that is set. Raises: ValueError where neither is."""
     found = validation if validation is not None else offline_evaluation
     if found is None:
@@ -148,17 +161,6 @@ class Judgement(StatusModel):
     """Where the report lies; absent: there is no logbook that could keep it."""
 
 
-class ValidationResult(Judgement):
-    """What came of the gates."""
-
-    verdict: Verdict
-    """Pass where every gate passed; else Fail, NotEnoughSamples or NoData, the gravest there is."""
-    environment: Annotated[str, Field(max_length=253)]
-    """Id of the environment it was played in."""
-    gates: Annotated[list[GateOutcome], Field(max_length=MOST_GATES)]
-    """One by one, in the order of the spec."""
-
-
 class Between(StatusModel):
     """A number and between what it lies, with the confidence that was asked for."""
 
@@ -172,6 +174,41 @@ class Between(StatusModel):
     def words(self) -> str:
         """Return it for a sentence."""
         return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
+
+
+class ComparedResult(StatusModel):
+    """What came of playing two policies from the same starts."""
+
+    policy: Annotated[str, Field(max_length=253)]
+    """Name of the RLPolicy that it was compared with."""
+    digest: str
+    """`sha256:<hex>` of that one's artifact."""
+    episodes: int
+    """Of each."""
+    difference: Between | None = None
+    """Mean return less that of the other, over pairs of episodes from one start; absent: nothing could be compared."""
+    other: float | None = None
+    """Mean return of the other; absent: it could not be played."""
+    verdict: Verdict | None = None
+    """Pass where the mean return is at least what `maxRegression` allows, with the confidence asked for, Fail where it
+    is below, NotEnoughSamples between the two, NoData where no share of a return about 0 means anything; absent: it
+    was held to nothing."""
+    message: Annotated[str, Field(max_length=LONGEST)]
+    """All of it in words."""
+
+
+class ValidationResult(Judgement):
+    """What came of the gates."""
+
+    verdict: Verdict
+    """Pass where every gate passed, and the comparison if it is held to something; else Fail, NotEnoughSamples or
+    NoData, the gravest there is."""
+    environment: Annotated[str, Field(max_length=253)]
+    """Id of the environment it was played in."""
+    gates: Annotated[list[GateOutcome], Field(max_length=MOST_GATES)]
+    """One by one, in the order of the spec."""
+    compared: ComparedResult | None = None
+    """What came of playing another policy from the same starts; absent: none was. Only a rollout's step asks for it."""
 
 
 class OfflineResult(Judgement):

@@ -8,9 +8,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from belay_api.judging import JudgingSpec, OfflineEvaluationSpec, OfflineResult, ValidationResult, ValidationSpec, asked
+from belay_api.gates import Confidence, Episodes
+from belay_api.judging import GatesSpec, JudgingSpec, OfflineEvaluationSpec, OfflineResult, ValidationResult, asked
 from belay_api.model import Model
 from belay_api.policy import ArtifactSpec
+from belay_api.units import Percent
+
+
+class AgainstConfig(Model):
+    """Another policy that is played from the same starts."""
+
+    policy: str
+    """Name of its RLPolicy, for sentences."""
+    artifact: ArtifactSpec
+    """Its artifact."""
+    episodes: Episodes
+    """To play of each, up to four times as many where these do not tell and the difference is held to something."""
+    confidence: Confidence
+    """Of the interval, and of the verdict."""
+    max_regression: Percent | None = None
+    """How much less the judged policy may return, as a share of the size of the other's return; unset: the difference
+    is told, and held to nothing."""
 
 
 class JudgingConfig(Model):
@@ -26,8 +44,12 @@ class JudgingConfig(Model):
     """Its artifact."""
     question: str
     """Hash of all that is asked; the answer repeats it."""
-    validation: ValidationSpec | None = None
+    validation: GatesSpec | None = None
     """Gates to run."""
+    against: AgainstConfig | None = None
+    """Beside `validation`: whom to compare with; unset: nobody."""
+    spared: bool = False
+    """Whether it would be held to a comparison but is a first version, and so may have no gates at all."""
     offline_evaluation: OfflineEvaluationSpec | None = None
     """Logged episodes to judge by."""
 

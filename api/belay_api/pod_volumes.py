@@ -16,6 +16,7 @@ VolumeName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", ma
 """Room for what Belay puts before it, so that it is none of its own volumes."""
 
 OWN_PATHS = (
+    names.AGAINST_DIR,
     names.CODE_DIR,
     names.DATA_DIR,
     "/dev",

@@ -198,6 +198,12 @@ class RolloutReason(StrEnum):
     opens. What is under way is judged on, and can be taken back."""
     ANALYZING = "Analyzing"
     """An `analyze` step is waiting for its verdict."""
+    JUDGING = "Judging"
+    """A Job of a `validate` or `evaluateOffline` step judges the candidate, or is still to be made; the message says
+    which."""
+    JOB_FAILED = "JobFailed"
+    """The Job of a step is over and did not answer, which says nothing of the candidate; the message repeats its pod's
+    words. Correct what it says, then edit the step or send the command `retry`."""
     GRACE_TOO_SHORT = "GraceTooShort"
     """Episodes take longer than `analysis.grace`, so no comparison can decide and no step ends; the message says how
     long they take."""
@@ -304,9 +310,9 @@ class EventReason(StrEnum):
     DIGEST_MISMATCH = "DigestMismatch"
     """A pod found other bytes than the policy names and did not serve them."""
     VALIDATED = "Validated"
-    """The gates of a policy are answered, or cannot be; the message says which."""
+    """The gates of a policy, or of a rollout's candidate, are answered, or cannot be; the message says which."""
     EVALUATED_OFFLINE = "EvaluatedOffline"
-    """A policy was judged by logged episodes, or cannot be; the message says which."""
+    """A policy, or a rollout's candidate, was judged by logged episodes, or cannot be; the message says which."""
     ROLLOUT_STARTED = "RolloutStarted"
     """A new candidate was accepted."""
     STEP_STARTED = "StepStarted"

@@ -13,36 +13,49 @@ from belay_api.runtime import INDEX_URL_ENV, RuntimeSpec
 from belay_operator import children
 from belay_operator.engine.plan import Settings
 
-_CODE, _GIT, _INITIAL, _SHM, _STORE = "code", "git", "initial", "shm", "store"  # our volumes, when asked for
+_AGAINST, _CODE, _GIT, _INITIAL, _SHM, _STORE = (
+    "against",
+    "code",
+    "git",
+    "initial",
+    "shm",
+    "store",
+)  # our volumes, when asked for
 _MODE = 0o440  # of credentials: the group is the pod's `fsGroup`
 
 
-def volumes(runtime: RuntimeSpec, *, store: str | None = None, initial: str | None = None) -> list[dict[str, Any]]:
+def volumes(
+    runtime: RuntimeSpec, *, store: str | None = None, initial: str | None = None, against: str | None = None
+) -> list[dict[str, Any]]:
     """Return the pod's volumes beyond those that every pod of the trainer has.
 
     Args:
         store: Claim that is written to; None: the built-in store.
         initial: Claim with an artifact that is read; None: it lies on none.
+        against: Claim with the artifact that it is compared with, likewise.
     """
     found = _code_volumes(runtime.code) if runtime.code is not None else []
-    claims = _claims(runtime, store, initial)
+    claims = _claims(runtime, store, initial, against)
     found += [_volume(name, claim, written=name == _STORE) for claim, name in claims.items()]
     if runtime.shm is not None:
         found.append({"name": _SHM, "emptyDir": {"medium": "Memory", "sizeLimit": str(runtime.shm)}})
     return [*found, *({**volume.said(), "name": _user(volume.name)} for volume in runtime.volumes)]
 
 
-def mounts(runtime: RuntimeSpec, *, store: str | None = None, initial: str | None = None) -> list[dict[str, Any]]:
+def mounts(
+    runtime: RuntimeSpec, *, store: str | None = None, initial: str | None = None, against: str | None = None
+) -> list[dict[str, Any]]:
     """Return where the trainer finds them; the rest is as in `volumes`."""
-    claims = _claims(runtime, store, initial)
+    claims = _claims(runtime, store, initial, against)
     found = _code_mounts(runtime.code, claims) if runtime.code is not None else []
     for one in runtime.data:
         part = {"subPath": one.path} if one.path is not None else {}
         path = f"{names.DATA_DIR}/{one.name}"
         found.append({"name": claims[one.claim], "mountPath": path, "readOnly": True, **part})
     found += store_mounts(store)
-    if initial is not None:
-        found.append({"name": claims[initial], "mountPath": names.INITIAL_DIR, "readOnly": True})
+    for claim, path in ((initial, names.INITIAL_DIR), (against, names.AGAINST_DIR)):
+        if claim is not None:
+            found.append({"name": claims[claim], "mountPath": path, "readOnly": True})
     if runtime.shm is not None:
         found.append({"name": _SHM, "mountPath": "/dev/shm"})
     return [*found, *({**mount.said(), "name": _user(mount.name)} for mount in runtime.volume_mounts)]
@@ -119,7 +132,7 @@ def _code_mounts(code: CodeSpec, claims: Mapping[str, str]) -> list[dict[str, An
     return []
 
 
-def _claims(runtime: RuntimeSpec, store: str | None, initial: str | None) -> dict[str, str]:
+def _claims(runtime: RuntimeSpec, store: str | None, initial: str | None, against: str | None) -> dict[str, str]:
     """Return the volume of each claim: one for all its mounts, because a kubelet mounts a claim in one way a pod."""
     found: dict[str, str] = {}
     if store is not None:
@@ -130,6 +143,8 @@ def _claims(runtime: RuntimeSpec, store: str | None, initial: str | None) -> dic
         found.setdefault(one.claim, f"data-{one.name}")
     if initial is not None:
         found.setdefault(initial, _INITIAL)
+    if against is not None:
+        found.setdefault(against, _AGAINST)
     return found
 
 

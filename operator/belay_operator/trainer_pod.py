@@ -25,6 +25,7 @@ def trainer_pod(
     command: Sequence[str] = (),
     store: str | None = None,
     initial: str | None = None,
+    against: str | None = None,
     grace_s: int,
 ) -> dict[str, Any]:
     """Return the pod's spec.
@@ -35,9 +36,10 @@ def trainer_pod(
         command: Of the trainer; empty: it trains.
         store: Claim that is written to; None: the built-in store.
         initial: Claim with an artifact that is read; None: it lies on none.
+        against: Claim with the artifact that it is compared with; None: it lies on none.
         grace_s: Seconds it may take to end.
     """
-    claims = {"store": store, "initial": initial}
+    claims = {"store": store, "initial": initial, "against": against}
     container = {
         "name": CONTAINER,
         "image": asked.image or settings.trainer_image,

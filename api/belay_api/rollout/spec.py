@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from belay_api.judging import JudgingSpec
 from belay_api.model import Model, rule, rules
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.common import Name
@@ -77,6 +78,9 @@ class RLRolloutSpec(Model):
 
     While all are closed a step under way keeps its weight and is judged on. A rollback and a lower weight are never
     barred, and neither are the first version, the way back to a warm one, and what a person sends `promote` for."""
+    judging: JudgingSpec | None = None
+    """Where the Jobs of the steps `validate` and `evaluateOffline` run, and when they are given up. Unset: as
+    `spec.validation`, or `spec.offlineEvaluation`, of the candidate's RLPolicy says, else by the defaults."""
     bake: BakeSpec = BakeSpec()
     """Between the last step and the promotion, and after it."""
     rollback: RollbackSpec = RollbackSpec()

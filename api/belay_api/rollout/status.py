@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from belay_api.conditions import ConditionedStatus
+from belay_api.judging import OfflineResult, ValidationResult
 from belay_api.model import StatusModel
+from belay_api.reasons import Verdict
 from belay_api.rollout.verdicts import MetricVerdict
 from belay_api.units import Instant
 
@@ -121,6 +123,36 @@ class SkippedStep(StatusModel):
     """When."""
 
 
+class JudgingStatus(StatusModel):
+    """What a step with a Job remembers beside answers."""
+
+    attempt: int = 0
+    """How often the command `retry` asked again."""
+    question: str | None = None
+    """Hash of what was asked where the Job is over without an answer; unset: it is not."""
+    reason: str | None = None
+    """Why there is none: BadConfiguration, DeadlineExceeded, JobFailed or ReportLost."""
+    message: str = ""
+    """The same in the pod's own words, which may be gone since."""
+
+
+class StepJudgement(StatusModel):
+    """What the Job of a step found."""
+
+    step: int
+    """Position in spec.steps."""
+    kind: str
+    """`validate` or `evaluateOffline`."""
+    verdict: Verdict | None = None
+    """Pass, Fail, NotEnoughSamples or NoData; absent: it was held to nothing, or cannot be judged."""
+    message: str
+    """All of it as a sentence."""
+    validation: ValidationResult | None = None
+    """Of `validate`: gate by gate, and the candidate against stable."""
+    offline_evaluation: OfflineResult | None = None
+    """Of `evaluateOffline`: the estimate with its interval."""
+
+
 class StepStatus(StatusModel):
     """The step under way."""
 
@@ -139,6 +171,8 @@ class StepStatus(StatusModel):
     approval: ApprovalStatus | None = None
     """The last approval of this candidate, while no verdict was asked for since. What is promoted with it is the
     version that later ones are measured from."""
+    judging: JudgingStatus | None = None
+    """Of `validate` and `evaluateOffline`: retries, and how a Job ended that did not answer."""
 
 
 class WeightStatus(StatusModel):
@@ -258,6 +292,8 @@ class RLRolloutStatus(ConditionedStatus):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},
     )
     """The last look at each metric."""
+    judgements: Annotated[list[StepJudgement], Field(max_length=32)] = Field(default_factory=list)
+    """What the Jobs of the steps `validate` and `evaluateOffline` found of the candidate taken up last, in order."""
     rollback: RollbackStatus | None = None
     """The rollback under way, or the last one."""
     rejected_digests: list[str] = Field(default_factory=list)

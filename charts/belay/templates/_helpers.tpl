@@ -64,7 +64,7 @@ collector; our own specs are never written. tests/unit/dev/test_chart.py holds t
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
-- apiGroups: [""]  # keys of trainings and of judged policies are made and never read; RBAC cannot restrict create
+- apiGroups: [""]  # keys of trainings, judged policies and rollouts that judge are made and never read; RBAC cannot restrict create
   resources: [secrets]
   verbs: [create]
 - apiGroups: [""]

@@ -8,7 +8,7 @@ from typing import Any
 from belay_api import names
 from belay_operator import children, job_key
 from belay_operator.children import Owner
-from belay_operator.engine.plan import Settings
+from belay_operator.engine.plan import Ref, Settings
 from belay_operator.judging.question import Question
 from belay_operator.trainer_pod import CONFIG_KEY, CONTAINER, trainer_pod
 
@@ -17,12 +17,14 @@ COMMAND = "judge"  # of belay_trainer
 _DIGITS = 8  # of the question's hash, and of a uid, in names
 _GRACE_S = 30  # nothing is saved: a pod that is asked to go leaves its last word and goes
 _PVC = "pvc://"
+_OF = {"RLRollout": "r"}  # what Jobs of other kinds than an RLPolicy have in their names
 
 
 def job_name(owner: Owner, question: Question) -> str:
     """Return the name of the question's Job: another question has another Job."""
     letter = "v" if question.validation is not None else "o"
-    return f"{owner.name}-{letter}{question.hash[:_DIGITS]}"
+    # An RLPolicy and an RLRollout of one name may ask the same.
+    return f"{owner.name}-{_OF.get(owner.kind, '')}{letter}{question.hash[:_DIGITS]}"
 
 
 def secrets(owner: Owner, settings: Settings) -> tuple[dict[str, Any], ...]:
@@ -30,12 +32,22 @@ def secrets(owner: Owner, settings: Settings) -> tuple[dict[str, Any], ...]:
     return job_key.secrets(owner, settings, {})
 
 
-def config_map(owner: Owner, question: Question, settings: Settings, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return the ConfigMap with the pod's `JudgingConfig`."""
+def config_map(
+    owner: Owner, question: Question, settings: Settings, labels: Mapping[str, str], *, gone_with: Ref | None = None
+) -> dict[str, Any]:
+    """Return the ConfigMap with the pod's `JudgingConfig`.
+
+    Args:
+        gone_with: The Job that it is deleted with; None: the owner. Who asks for years leaves none behind so.
+    """
     # Without what is the default anyway: a trainer of another version refuses fields that it does not know.
     content = json.dumps(question.config(owner).said(), sort_keys=True)
     all_labels = children.child_labels(labels, settings.labels)
-    return owner.child("v1", "ConfigMap", _config_name(owner, question), all_labels, data={CONFIG_KEY: content})
+    made = owner.child("v1", "ConfigMap", _config_name(owner, question), all_labels, data={CONFIG_KEY: content})
+    if gone_with is not None:
+        holder = {"apiVersion": gone_with.api_version, "kind": gone_with.kind, "name": gone_with.name}
+        made["metadata"]["ownerReferences"] = [{**holder, "uid": gone_with.uid, "controller": True}]
+    return made
 
 
 def job(owner: Owner, question: Question, settings: Settings, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -48,6 +60,7 @@ def job(owner: Owner, question: Question, settings: Settings, labels: Mapping[st
         config=_config_name(owner, question),
         command=[COMMAND],
         initial=_claim(question.artifact.uri),
+        against=None if question.against is None else _claim(question.against.artifact.uri),
         grace_s=_GRACE_S,
     )
     spec: dict[str, Any] = {

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from belay_api.content import content_hash
-from belay_api.judging import JudgingSpec, OfflineEvaluationSpec, ValidationSpec, asked
-from belay_api.judging_job import JudgingConfig
+from belay_api.judging import GatesSpec, JudgingSpec, OfflineEvaluationSpec, asked
+from belay_api.judging_job import AgainstConfig, JudgingConfig
 from belay_api.policy import ArtifactSpec
 from belay_operator.children import Owner
 
@@ -15,12 +16,15 @@ _UNASKED = ("required", "retries", "deadline", "stallTimeout")
 
 @dataclass(frozen=True)
 class Question:
-    """One question about one policy: exactly one of its two last fields is set."""
+    """One question about one policy: exactly one of `validation` and `offline_evaluation` is set."""
 
     policy: str  # name of the RLPolicy, for sentences
     artifact: ArtifactSpec
-    validation: ValidationSpec | None = None
+    validation: GatesSpec | None = None
     offline_evaluation: OfflineEvaluationSpec | None = None
+    against: AgainstConfig | None = None  # whom it is compared with, beside `validation`; None: nobody
+    spared: bool = False  # it would be held to a comparison, and there is nobody to compare it with
+    attempt: int = 0  # how often it was asked before, and is asked anew by a person's wish
 
     @property
     def asked(self) -> JudgingSpec:
@@ -32,7 +36,15 @@ class Question:
         """Of the bytes and of all that is asked, as far as it was said: a default that a later version has is none."""
         said = {name: value for name, value in self.asked.said().items() if name not in _UNASKED}
         field = "validation" if self.validation is not None else "offlineEvaluation"
-        return content_hash({"digest": self.artifact.digest, field: said})
+        asked: dict[str, Any] = {"digest": self.artifact.digest, field: said}
+        if self.against is not None:
+            compared = {
+                name: value for name, value in self.against.said().items() if name not in ("policy", "artifact")
+            }
+            asked["against"] = {"digest": self.against.artifact.digest, **compared}
+        if self.attempt:
+            asked["attempt"] = self.attempt
+        return content_hash(asked)
 
     def config(self, owner: Owner) -> JudgingConfig:
         """Return what the pod of a Job of `owner` reads."""
@@ -43,5 +55,7 @@ class Question:
             artifact=self.artifact,
             question=self.hash,
             validation=self.validation,
+            against=self.against,
+            spared=self.spared,
             offline_evaluation=self.offline_evaluation,
         )

@@ -7,8 +7,9 @@ is answered stays answered, whatever becomes of its Job. One whose Job failed is
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
-from belay_api.conditions import Condition, ConditionStatus
+from belay_api.conditions import ConditionStatus
 from belay_api.judging import Judgement
 from belay_api.reasons import PolicyReason
 from belay_api.units import format_duration
@@ -31,6 +32,18 @@ FAILED = frozenset(
 _UNKNOWN = ConditionStatus.UNKNOWN
 
 
+class Told(Protocol):
+    """What was said last of a question, as a condition or another record has it."""
+
+    @property
+    def reason(self) -> str | None:
+        """Of `PolicyReason`; None: nothing was said."""
+
+    @property
+    def message(self) -> str:
+        """The same for people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A question and all that is known of it."""
@@ -39,7 +52,7 @@ class Asked:
     question: Question
     job: JobView
     recorded: Judgement | None  # the last answer in status, to whichever question; None: there is none
-    before: Condition | None  # what was said last
+    before: Told | None  # what was said last
 
 
 @dataclass(frozen=True, slots=True)

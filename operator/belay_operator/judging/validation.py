@@ -13,7 +13,7 @@ CONDITION = "Validated"
 EVENT = EventReason.VALIDATED
 DOING = "runs the gates"
 
-_REASONS = {
+REASONS = {
     Verdict.FAIL: PolicyReason.FAILED,
     Verdict.NOT_ENOUGH_SAMPLES: PolicyReason.NOT_ENOUGH_SAMPLES,
     Verdict.NO_DATA: PolicyReason.NO_DATA,
@@ -32,16 +32,25 @@ def answer(report: JudgingReport) -> Judgement | None:
 
 def said(result: ValidationResult) -> Said:
     """See `QuestionKind`."""
+    told = words(result)
+    if result.verdict is Verdict.PASS:
+        message = f"{told.rstrip('.')}; status.validation has the numbers."
+        return Said(ConditionStatus.TRUE, PolicyReason.PASSED, message)
+    message = f"{told} status.validation has all of them."
+    return Said(ConditionStatus.FALSE, REASONS.get(result.verdict, PolicyReason.NOT_ENOUGH_SAMPLES), message)
+
+
+def words(result: ValidationResult) -> str:
+    """Return what came of it, without where the numbers are."""
     missed = [one for one in result.gates if one.verdict is not Verdict.PASS]
     count = len(result.gates)
-    if result.verdict is Verdict.PASS:
+    if not missed:
         passed = "its gate" if count == 1 else f"all {count} gates"
-        message = f"The policy passed {passed} in {result.environment}; status.validation has the numbers."
-        return Said(ConditionStatus.TRUE, PolicyReason.PASSED, message)
-    gravest = next((one for one in missed if one.verdict is result.verdict), None)
-    words = "" if gravest is None else f" {gravest.gate}: {gravest.message.rstrip('.')}."
-    message = (
-        f"The policy did not pass {len(missed)} of {count} gates in {result.environment}.{words} status.validation has "
-        "all of them."
-    )
-    return Said(ConditionStatus.FALSE, _REASONS.get(result.verdict, PolicyReason.NOT_ENOUGH_SAMPLES), message)
+        found = [f"The policy passed {passed} in {result.environment}."] if count else []
+    else:
+        gravest = next((one for one in missed if one.verdict is result.verdict), missed[0])
+        found = [
+            f"The policy did not pass {len(missed)} of {count} gates in {result.environment}. {gravest.gate}: "
+            f"{gravest.message.rstrip('.')}."
+        ]
+    return " ".join([*found, *([result.compared.message] if result.compared is not None else [])])

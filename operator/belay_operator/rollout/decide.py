@@ -106,8 +106,11 @@ def decide(observed: Observed, now: datetime) -> Plan:
     apply, delete = route.changes(observed, now)
     carrying = carried.by_route(observed, wait, apply)
     made, ended = _objects_of_step(observed)
+    keys = tuple(manifest for manifest in made if manifest["kind"] == "Secret")  # made, and neither read nor changed
+    made = tuple(manifest for manifest in made if manifest["kind"] != "Secret")
     return Plan(
         status=status if status != recorded and carrying is None else None,
+        create=keys,
         apply=(*(apply if carrying is None else carrying), *made),
         delete=(*delete, *ended, *outlived(observed.leftovers, now)),
         events=events,
@@ -155,8 +158,9 @@ def _objects_of_step(observed: Observed) -> tuple[tuple[Manifest, ...], tuple[Re
     step, kind = observed.status.step, kind_under_way(observed)
     wanted: tuple[Manifest, ...] = ()
     if step is not None and not observed.rolling_back:
-        if kind is None:
-            return (), ()  # a newer operator's step: its Job is not ours to end
+        # A newer operator's step: its Job is not ours to end. And one that stands still keeps what it has.
+        if kind is None or (observed.unfit is not None and kind.needs_fit_spec):
+            return (), ()
         wanted = kind.objects(step_at(observed.spec, step.index), observed)
     jobs = {_name(manifest) for manifest in wanted if manifest["kind"] == "Job"}
     held = {_name(job) for job in observed.jobs}

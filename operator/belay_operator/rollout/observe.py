@@ -23,6 +23,8 @@ from belay_operator.children import Owner
 from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
+from belay_operator.judging.question import Question
+from belay_operator.judging.view import JobView, view
 from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
 from belay_operator.rollout import anchor, carried, specification
@@ -33,10 +35,12 @@ from belay_operator.rollout.observed import Observed, PolicyView
 from belay_operator.rollout.situations.command_given import parse
 from belay_operator.rollout.sources import all_sources
 from belay_operator.rollout.sources.source import Sides
+from belay_operator.rollout.stepping import kind_under_way, step_at
 from belay_operator.rollout.traffic import router
 
 KIND_NAME = "RLRollout"
 SOURCES = all_sources()
+ASKS = ("artifact", "validation", "offlineEvaluation")  # of an RLPolicy's spec: what a step's Job is made of
 # Reasons of Verified=False that no waiting mends: the policy's bytes are fixed, and they are not servable.
 BROKEN = frozenset({PolicyReason.DIGEST_MISMATCH, PolicyReason.ARTIFACT_INVALID, PolicyReason.ARTIFACT_NOT_FOUND})
 # Reasons worth repeating in the rollout. The other words of a policy (fetching, loading) say only that it is not ready,
@@ -72,7 +76,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     annotation = (body["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
     sides = [side.policy for side in (status.candidate, status.stable, status.served_anchor) if side is not None]
     facts = {name: reader.fact("serving", owner.namespace, name) for name in sides}
-    return Observed(
+    made = Observed(
         owner=owner,
         spec=spec,
         recorded=recorded,
@@ -90,6 +94,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         jobs=tuple(reader.owned("Job", owner.uid)),
         unfit=read.unfit,
     )
+    return replace(made, asked_job=_asked_job(made, reader))
 
 
 def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
@@ -158,6 +163,13 @@ def _readings(
         for metric in spec.analysis.metrics
     }
     return {name: reading for name, reading in read.items() if reading is not None}
+
+
+def _asked_job(observed: Observed, reader: Reader) -> JobView | None:
+    """The Job of what the step under way asks, as far as it is made."""
+    step, kind = observed.status.step, kind_under_way(observed)
+    question = None if step is None or kind is None else kind.question(step_at(observed.spec, step.index), observed)
+    return view(observed.owner, question, reader) if isinstance(question, Question) else None
 
 
 def _policies(
@@ -237,6 +249,7 @@ class _Read:
     silent_since: str | None
     used_by: tuple[str, ...]
     outcomes: KnownOutcomes | None
+    asks: Mapping[str, Any]
 
 
 def _read(policy: Mapping[str, Any]) -> _Read:
@@ -255,6 +268,7 @@ def _read(policy: Mapping[str, Any]) -> _Read:
         silent_since=loaded.get("lastTransitionTime") if loaded.get("status") == "False" else None,
         used_by=tuple(status.get("usedBy") or ()),
         outcomes=KnownOutcomes.model_validate(status["outcomes"]) if "outcomes" in status else None,
+        asks={part: spec[part] for part in ASKS if part in spec},
     )
 
 
@@ -272,6 +286,7 @@ def _view(name: str, read: _Read, owner: Owner, spec: RLRolloutSpec) -> PolicyVi
         silent_since=parse_instant(read.silent_since) if read.silent_since is not None else None,
         shared=any(other != owner.name for other in read.used_by),
         outcomes=read.outcomes,
+        asks=read.asks,
     )
 
 

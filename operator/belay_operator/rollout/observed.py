@@ -14,6 +14,7 @@ from belay_api.rollout.status import RLRolloutStatus, VersionStatus
 from belay_api.rollout.verdicts import MetricVerdict
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Settings
+from belay_operator.judging.view import JobView
 from belay_operator.policy.leftover import Leftover
 from belay_operator.rollout.facts import Reading, ServingFact
 from belay_operator.rollout.traffic.router import Router, TrafficView
@@ -34,6 +35,9 @@ class PolicyView:
     shared: bool = False  # other rollouts use it too: its pods' traffic says nothing about ours
     deleted: bool = False  # the RLPolicy is gone; its pods serve on, because this rollout owns them as well
     outcomes: KnownOutcomes | None = None  # what its training knows of them; None: no pod has read it, or it is old
+    asks: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # artifact and questions of its spec, as the API server has them
     serves: str | None = None  # the digest its pods serve, where an RLPolicy of the name has another; None: its own
 
     @property
@@ -69,6 +73,7 @@ class Observed:
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
     leftovers: tuple[Leftover, ...] = ()  # what deleted policies left to this rollout
     jobs: tuple[Mapping[str, Any], ...] = ()  # Jobs this rollout owns: those of steps
+    asked_job: JobView | None = None  # of what the recorded step asks, and its pods; None: it asks nothing
     unfit: str | None = None  # what of the spec cannot be carried out: the steps stand still, everything else goes on
     verdicts: tuple[MetricVerdict, ...] | None = None  # of this pass; None: nobody is judged
 

@@ -45,9 +45,7 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
         outcome="Promoted",
         started_at=candidate.since,
         ended_at=at,
-        message=(f"instead of {old.policy}" if old else "the first version")
-        + _without(status)
-        + _skipped(status.skipped),
+        message="".join((words, _without(status), _skipped(status.skipped))),
     )
     after = changed(
         status,

@@ -16,6 +16,7 @@ from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.steps import KINDS
 from belay_operator.rollout.steps.bake import Bake
+from belay_operator.rollout.steps.first import First
 from belay_operator.rollout.steps.step import StepKind
 
 ALL = Step(set_weight=100)
@@ -57,11 +58,21 @@ def following_step(observed: Observed, now: datetime, current: StepStatus) -> Mo
     if index > last or (index == last and has_all):
         move = enter(observed, now, last, KINDS[Bake.name])
     else:
-        move = enter(observed, now, index)
+        move = enter_from(observed, now, index)
     step = move.status.step
     if step is None or KINDS[step.kind].asks_for_pass:
         return move
     return Move(changed(move.status, step=step.model_copy(update={"approval": current.approval})), move.events)
+
+
+def enter_from(observed: Observed, now: datetime, index: int) -> Move:
+    """Return the beginning of the step of that index; for the first version of a rollout, of the next that it takes."""
+    steps = observed.spec.steps
+    if observed.status.stable is not None:
+        return enter(observed, now, index)
+    taken = (place for place in range(index, len(steps)) if KINDS[steps[place].kind].of_first)
+    place = next(taken, None)
+    return enter(observed, now, len(steps), KINDS[First.name]) if place is None else enter(observed, now, place)
 
 
 def passed_hash(spec: RLRolloutSpec, index: int) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tests.world import SETTINGS, World
 
+from belay_api.judging_job import JudgingReport
 from belay_api.policy import KnownOutcomes
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.spec import RLRolloutSpec
@@ -23,6 +24,9 @@ from belay_api.units import format_duration, parse_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Plan, Ref
+from belay_operator.judging.build import job_name
+from belay_operator.judging.question import Question
+from belay_operator.judging.view import JobEnd, JobView
 from belay_operator.rollout import carried, route
 from belay_operator.rollout.analysis.queries import outcome_query
 from belay_operator.rollout.facts import Reading, Scrape, ServingFact, StatisticsFact
@@ -31,7 +35,7 @@ from belay_operator.rollout.observed import Observed, PolicyView
 from belay_operator.rollout.situations.command_given import parse
 from belay_operator.rollout.sources import all_sources
 from belay_operator.rollout.sources.source import Sides
-from belay_operator.rollout.stepping import passed_hash
+from belay_operator.rollout.stepping import kind_under_way, passed_hash, step_at
 from belay_operator.rollout.traffic import router
 from belay_operator.rollout.traffic.router import Acceptance, TrafficObject, TrafficView
 from belay_operator.rollout.verdicts import definition_of
@@ -39,7 +43,7 @@ from belay_operator.rollout.verdicts import definition_of
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (
     *("spec", "status", "policies", "route", "routeOf", "gatewayAPI", "pods", "command", "serving", "statistics"),
-    *("problem", "logbook", "late"),
+    *("problem", "logbook", "late", "job"),
 )
 SPEC = {"policy": {"name": "b"}, "traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}]}}}
 WINDOW = timedelta(seconds=10)
@@ -71,15 +75,16 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         serving=serving,
         readings=_readings(given, spec, status, serving, now),
     )
-    return replace(made, traffic=_traffic(made, given, now))
+    return _asked(replace(made, traffic=_traffic(made, given, now)), given.get("job"))
 
 
 def after(seen: Observed, plan: Plan, now: datetime) -> Observed:
     """Return the world once the plan is carried out, and nobody else has done anything yet."""
     recorded = seen.recorded if plan.status is None else RLRolloutStatus.model_validate(plan.status)
     traffic = seen.traffic
-    if plan.apply:
-        traffic = _carrying(plan.apply[0], Acceptance.PENDING)
+    routes = [manifest for manifest in plan.apply if manifest["kind"] == "HTTPRoute"]
+    if routes:
+        traffic = _carrying(routes[0], Acceptance.PENDING)
     if plan.delete:
         traffic = replace(traffic, objects=(), acceptance=Acceptance.SILENT)
     status = carried.read(recorded, traffic.objects, seen.owner, seen.settings)
@@ -109,7 +114,11 @@ def summary(plan: Plan) -> dict[str, Any]:
         ]
         status |= _versions(status)
         said["status"] = {key: value for key, value in status.items() if value != []}
-    for manifest in plan.apply:
+    routes = [manifest for manifest in plan.apply if manifest["kind"] == "HTTPRoute"]
+    made = [f"{one['kind']} {one['metadata']['name']}" for one in (*plan.create, *plan.apply) if one not in routes]
+    if made:
+        said["made"] = made
+    for manifest in routes:
         if text := manifest["metadata"].get("annotations", {}).get(carried.ANNOTATION):
             said["carried"] = _carried(text)
         weighted, *pinned = manifest["spec"]["rules"]
@@ -192,6 +201,47 @@ def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
     return status
 
 
+def _asked(seen: Observed, job: Mapping[str, Any] | None) -> Observed:
+    """`job: {…}`: the Job of what the step asks, as far as it is; `this` stands for its question in the status."""
+    step, kind = seen.status.step, kind_under_way(seen)
+    asked = None if step is None or kind is None else kind.question(step_at(seen.spec, step.index), seen)
+    if not isinstance(asked, Question):
+        assert job is None, "nothing is asked that could have a Job"
+        return seen
+    said = json.loads(json.dumps(seen.status.dump()).replace('"this"', f'"{asked.hash}"'))
+    status, name = RLRolloutStatus.model_validate(said), job_name(seen.owner, asked)
+    seen = replace(seen, status=status, recorded=status)
+    if job is None:
+        return replace(seen, asked_job=JobView(name))
+    meta = {"name": name, "namespace": "default", "uid": "uid-job"}
+    ref = Ref("batch/v1", "Job", "default", name, "uid-job")
+    view = JobView(name, exists=True, ours=True, ref=ref, **_job(asked, **job))
+    return replace(seen, asked_job=view, jobs=({"kind": "Job", "metadata": meta},))
+
+
+def _job(
+    asked: Question,
+    *,
+    started: bool = False,
+    ended: str | None = None,
+    report: Mapping[str, Any] | None = None,
+    failure: str | None = None,
+    unschedulable: str | None = None,
+) -> dict[str, Any]:
+    """`ended: Complete`, or the reason of its failure; `report`: the last word of its pod, without what it repeats."""
+    at = parse_instant("2026-05-04T10:00:10Z")
+    stamped = {
+        key: {"digest": asked.artifact.digest, "question": asked.hash, **said} for key, said in (report or {}).items()
+    }
+    return {
+        "started": started or ended is not None,
+        "end": JobEnd(ended == "Complete", ended, "", at) if ended else None,
+        "report": JudgingReport.model_validate({"outcome": "Judged", **stamped}) if report else None,
+        "failure": failure,
+        "unschedulable": unschedulable,
+    }
+
+
 def _policy(
     name: str,
     *,
@@ -202,8 +252,10 @@ def _policy(
     like: str = "",
     deleted: bool = False,
     outcomes: Mapping[str, Any] | None = None,
+    asks: Mapping[str, Any] | None = None,
 ) -> PolicyView:
-    """`like`: it has the bytes of another policy."""
+    """`like`: it has the bytes of another policy. `asks`: what its spec asks of it."""
+    artifact = {"uri": f"pvc://policies/{name}", "digest": digest(like or name)}
     return PolicyView(
         name=name,
         digest=digest(like or name),
@@ -212,6 +264,7 @@ def _policy(
         broken=(broken[0], broken[1]) if broken else None,
         shared=shared,
         deleted=deleted,
+        asks={"artifact": artifact, **(asks or {})},
         outcomes=KnownOutcomes.model_validate(outcomes) if outcomes else None,
     )
 

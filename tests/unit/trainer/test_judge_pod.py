@@ -17,7 +17,7 @@ from trainer_support import ENVIRONMENT, NAMESPACE, LogbookServer, until
 
 from belay_api.artifact import MANIFEST, file_sha256, verify
 from belay_api.gates import LONGEST, MOST_GATES, GateOutcome
-from belay_api.judging import Estimator, Reports, ValidationResult
+from belay_api.judging import Between, ComparedResult, Estimator, Reports, ValidationResult
 from belay_api.judging_job import JudgingReport
 from belay_api.reasons import Verdict
 from belay_trainer.__main__ import main
@@ -63,6 +63,7 @@ def flags(tmp_path: Path, said: dict[str, Any], *more: str) -> list[str]:
     job = tmp_path / "job.json"
     job.write_text(json.dumps(said))
     places = {"job-file": job, "work-dir": tmp_path / "work", "termination-log": tmp_path / "last-word"}
+    places |= {"against-dir": tmp_path / "beside"}
     places |= {"artifact-dir": tmp_path / "claim", "token-file": tmp_path / "none", "key-file": tmp_path / "none"}
     (tmp_path / "work").mkdir(exist_ok=True)
     return ["judge", *(f"--{name}={value}" for name, value in places.items()), *more]
@@ -111,6 +112,63 @@ def test_a_policy_on_a_claim_that_fails_says_so_and_the_job_is_done(policy: Path
     assert report.validation.verdict is Verdict.FAIL
     assert report.validation.gates[0].measured == pytest.approx(10, abs=1)
     assert report.validation.reports is None, "without a logbook the report lies nowhere"
+
+
+def beside(policy: Path, **more: Any) -> dict[str, Any]:
+    """Another policy on a claim of its own."""
+    named = {"uri": "pvc://others/q", "digest": digest_of(policy)}
+    return {"policy": "before", "artifact": named, "episodes": 100, "confidence": 0.95, **more}
+
+
+def on_claims(tmp_path: Path, policy: Path) -> None:
+    for claim, name in (("claim", "p"), ("beside", "q")):
+        (tmp_path / claim).mkdir()
+        (tmp_path / claim / name).symlink_to(policy)
+
+
+def test_a_policy_is_played_beside_another_one(policy: Path, logbook: LogbookServer, tmp_path: Path) -> None:
+    on_claims(tmp_path, policy)
+    gates = [{"performance": {"minReturn": 9}}]
+    asked = {"validation": {**SIDES, "gates": gates}, "against": beside(policy, maxRegression="10%")}
+    code, report = judge(tmp_path, config(policy, "pvc://c/p", **asked), f"--logbook-url={logbook.url}")
+    found = report.validation
+    assert code == 0, report
+    assert found is not None
+    assert found.compared is not None
+    assert found.reports is not None
+    assert (found.verdict, found.compared.verdict, found.compared.policy) == (Verdict.PASS, Verdict.PASS, "before")
+    assert found.compared.difference is not None
+    assert found.compared.difference.value == 0, "it is the same policy"
+    assert "<h2>Against RLPolicy before: passed</h2>" in read(logbook, found.reports.html).decode()
+    facts = json.loads(read(logbook, found.reports.json_))
+    assert facts["compared"]["returns"]["before"] == [10.0] * found.compared.episodes
+
+
+def test_without_gates_it_is_held_to_the_comparison_or_refused(policy: Path, tmp_path: Path) -> None:
+    on_claims(tmp_path, policy)
+    code, report = judge(tmp_path, config(policy, "pvc://c/p", validation=SIDES, against=beside(policy)))
+    assert (code, report.outcome) == (3, "BadConfiguration")
+    assert "write gates there" in report.message
+    held = {"validation": SIDES, "against": beside(policy, maxRegression="10%")}
+    code, report = judge(tmp_path, config(policy, "pvc://c/p", **held))
+    assert report.validation is not None, report
+    assert (code, report.validation.verdict, report.validation.gates) == (0, Verdict.PASS, [])
+    code, report = judge(tmp_path, config(policy, "pvc://c/p", validation=SIDES, spared=True))
+    assert report.validation is not None, "the first version of a rollout is spared the comparison"
+    assert (report.validation.verdict, report.validation.compared) == (Verdict.PASS, None)
+
+
+def test_another_byte_of_the_other_policy_is_never_played(policy: Path, tmp_path: Path) -> None:
+    on_claims(tmp_path, policy)
+    (tmp_path / "beside" / "q").unlink()
+    (tmp_path / "beside" / "q").mkdir()
+    for path in policy.iterdir():
+        changed = b"!" if path.name == "policy.onnx" else b""
+        (tmp_path / "beside" / "q" / path.name).write_bytes(path.read_bytes() + changed)
+    asked = {"validation": {**SIDES, "gates": [{"performance": {"minReturn": 1}}]}, "against": beside(policy)}
+    code, report = judge(tmp_path, config(policy, "pvc://c/p", **asked))
+    assert (code, report.outcome) == (3, "BadConfiguration")
+    assert "RLPolicy before: policy.onnx has digest" in report.message
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -216,6 +274,15 @@ def test_the_longest_report_fits_and_keeps_the_words_of_what_was_missed() -> Non
         verdict="Fail",
         environment="x" * 253,
         gates=gates,
+        compared=ComparedResult(
+            policy="x" * 63,
+            digest="sha256:" + "0" * 64,
+            episodes=10_000,
+            difference=Between(value=-1.2345678901234567, low=-1.2345678901234567, high=1.2345678901234567),
+            other=-1.2345678901234567,
+            verdict="Fail",
+            message=word,
+        ),
     )
     content = encode(JudgingReport(outcome="Judged", validation=result))
     assert len(content) <= 4096

@@ -1,4 +1,5 @@
-"""Judge a policy in a pod that the operator makes: for `spec.validation` or `spec.offlineEvaluation` of an RLPolicy.
+"""Judge a policy in a pod that the operator makes: for `spec.validation` or `spec.offlineEvaluation` of an RLPolicy, or
+a step of an RLRollout.
 
 By hand there are `validate` and `evaluate-offline`. Exit codes: 0 judged, whatever the verdict, which stands in the
 report · 3 bad configuration · 143 stopped · 1 anything else, worth a retry.
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--job-file", type=Path, default=Path(names.JOB_FILE), help="the JudgingConfig")
     parser.add_argument("--work-dir", type=Path, default=Path(names.WORK_DIR), help="scratch")
     parser.add_argument("--artifact-dir", type=Path, default=Path(names.INITIAL_DIR), help="the artifact's claim")
+    parser.add_argument("--against-dir", type=Path, default=Path(names.AGAINST_DIR), help="that of the other artifact")
     parser.add_argument("--termination-log", type=Path, default=Path(names.TERMINATION_LOG), help="for the report")
     parser.add_argument("--logbook-url", default=os.environ.get(names.LOGBOOK_URL_ENV), help="unset: no logbook")
     parser.add_argument("--token-file", type=Path, default=Path(names.TOKEN_FILE), help="bearer token for the logbook")
@@ -70,7 +72,7 @@ def _judge(options: argparse.Namespace, stop: Stop) -> JudgingReport:
     bring_in(runtime, work_dir=options.work_dir, stop=stop, **folders)
     url, key = options.logbook_url, read_key(options.key_file)
     logbook = connect(url, options.token_file, key=key, uid=config.uid) if url else None
-    pod = JudgingPod(config, options.work_dir, options.artifact_dir, logbook, stop)
+    pod = JudgingPod(config, options.work_dir, options.artifact_dir, options.against_dir, logbook, stop)
     if config.validation is not None:
         return _validated(pod, options)
     return _evaluated(pod)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from belay_api.judging import Reports
 from belay_api.judging_job import JudgingConfig
+from belay_api.policy import ArtifactSpec
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.fetched import Source, reader, store_of
 from belay_trainer.publish import kept
@@ -27,6 +28,7 @@ class JudgingPod:
     config: JudgingConfig
     work_dir: Path  # scratch
     artifact_dir: Path  # where the claim is mounted that the artifact lies on
+    against_dir: Path  # and the claim of the one that it is compared with
     logbook: httpx.Client | None  # None: this pod knows none
     stop: Stop
 
@@ -35,12 +37,20 @@ class JudgingPod:
 
         Raises: BadConfiguration, Unreachable, Interrupted.
         """
-        asked, title = self.config.artifact, f"RLPolicy {self.config.policy}"
+        return self._fetched(self.config.policy, self.config.artifact, self.artifact_dir, folder="policy")
+
+    def other(self) -> Artifact | None:
+        """Return the artifact that it is compared with; None: there is none. Raises: as `artifact`."""
+        against = self.config.against
+        if against is None:
+            return None
+        return self._fetched(against.policy, against.artifact, self.against_dir, folder="against")
+
+    def _fetched(self, policy: str, asked: ArtifactSpec, claim: Path, *, folder: str) -> Artifact:
         store = store_of(self.logbook, namespace=self.config.namespace, owner=self.config.uid)
-        read = reader(asked.uri, self.artifact_dir, field="artifact", logbook=store)
-        folder = self.work_dir / "policy"
-        Source("artifact", title, asked.digest, read).fetch(folder, self.stop)
-        return read_served(folder, digest=asked.digest)
+        read = reader(asked.uri, claim, field="artifact", logbook=store)
+        Source("artifact", f"RLPolicy {policy}", asked.digest, read).fetch(self.work_dir / folder, self.stop)
+        return read_served(self.work_dir / folder, digest=asked.digest)
 
     def keep(self, documents: Mapping[str, Callable[[], bytes]]) -> Reports | None:
         """Keep a report and return where; None: there is no logbook to keep it.

@@ -36,7 +36,10 @@ def _shortened(report: JudgingReport, longest: int) -> JudgingReport:
             one.model_copy(update={"message": _cut(one.message, 0 if one.verdict == "Pass" else longest)})
             for one in report.validation.gates
         ]
-        changes["validation"] = report.validation.model_copy(update={"gates": gates})
+        compared = report.validation.compared
+        if compared is not None:
+            compared = compared.model_copy(update={"message": _cut(compared.message, longest)})
+        changes["validation"] = report.validation.model_copy(update={"gates": gates, "compared": compared})
     return report.model_copy(update=changes)
 
 

@@ -74,6 +74,7 @@ def run_gates(
     stop: Callable[[], bool] = lambda: False,
     tell: Callable[[GateResult], None] = lambda _: None,
     copies: int | None = None,
+    then: Callable[[Subject], None] = lambda _: None,
 ) -> list[GateResult]:
     """Return what came of every gate: all are run, whatever comes of the first.
 
@@ -81,18 +82,20 @@ def run_gates(
         stop: Asked before every timestep.
         tell: Hears of each as it ends.
         copies: Of the environment, played side by side; None: the usual number. At most twice as many exist at once.
+        then: Gets the policy after the last gate, with the episodes that were played of it.
     Raises: BadConfiguration, Stopped.
     """
     costs = list(dict.fromkeys(costs_of(gates).values()))
     subject = Subject(artifact, task, stop=stop, costs=costs, copies=copies)
     results = []
     try:
-        _check_spaces(artifact, subject.environment)
+        check_spaces(artifact, subject.environment)
         check_gates(gates, subject.environment, task)
         for name, gate in named(gates):
             results.append(GateResult(name, gate, _measured(gate, subject)))
             subject.end_gate()
             tell(results[-1])
+        then(subject)
     finally:
         subject.close()
     return results
@@ -143,7 +146,8 @@ def settings_of(gate: Gate) -> Any:
     return next(value for _, value in gate if value is not None)
 
 
-def _check_spaces(artifact: Artifact, environment: Environment) -> None:
+def check_spaces(artifact: Artifact, environment: Environment) -> None:
+    """Check that the policy can be played there. Raises: BadConfiguration."""
     environments.check_spaces(environment)
     wanted = (artifact.manifest.observation, artifact.manifest.action)
     found = (space_model(environment.observation_space), space_model(environment.action_space))

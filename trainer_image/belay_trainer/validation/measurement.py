@@ -76,7 +76,7 @@ class Judged:
             case _:
                 words = (
                     f"{mean} {over}, which could be {low} to {high}: that does not tell whether {field} {limit} is "
-                    f"kept. {self._advice()}"
+                    f"kept. {self.advice()}"
                 )
         return Measurement(
             name,
@@ -90,7 +90,7 @@ class Judged:
             unit=unit,
         )
 
-    def _advice(self) -> str:
+    def advice(self) -> str:
         """Return what to do where episodes do not tell. Bounds narrow with the root of their number, or faster."""
         gap = abs(self.mean - self.limit)
         width = max(self.mean - self.low, self.high - self.mean)

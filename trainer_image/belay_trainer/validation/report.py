@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from belay_api.environment import EnvironmentSpec
+from belay_api.judging import ComparedResult
 from belay_api.reasons import Verdict
 from belay_trainer import files
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Part, Picture, Table, as_json, page, write
 from belay_trainer.served import Artifact
+from belay_trainer.validation.against import Compared
 from belay_trainer.validation.checklist import checklist
 from belay_trainer.validation.gates import GateResult, settings_of
-from belay_trainer.validation.measurement import Measurement
+from belay_trainer.validation.measurement import Measurement, worst
 from belay_trainer.validation.plot import picture
 from belay_trainer.validation.subject import first_seed
 
@@ -32,11 +34,24 @@ class Validated:
     artifact: Artifact
     task: EnvironmentSpec
     results: Sequence[GateResult]
+    compared: Compared | None = None  # with another policy; None: with none
+
+    @property
+    def verdict(self) -> Verdict:
+        """Pass where every gate passed, and the comparison if it is held to something; else the gravest."""
+        held = None if self.compared is None else self.compared.result.verdict
+        verdicts = [*(one.verdict for one in self.results), *([] if held is None else [held])]
+        return worst(verdicts) if verdicts else Verdict.PASS
 
     @property
     def passed(self) -> bool:
-        """Whether every gate passed."""
-        return all(one.verdict is Verdict.PASS for one in self.results)
+        """Whether nothing was missed."""
+        return self.verdict is Verdict.PASS
+
+    @property
+    def returns(self) -> Mapping[str, Any]:
+        """What was played, each kind once."""
+        return _returns(self.results, {} if self.compared is None else self.compared.returns)
 
 
 def documents(validated: Validated) -> dict[str, bytes]:
@@ -46,7 +61,7 @@ def documents(validated: Validated) -> dict[str, bytes]:
 
 def whole_page(validated: Validated) -> bytes:
     """Return the report for people as one HTML file, its picture inside."""
-    returns = _returns(validated.results)
+    returns = validated.returns
     pictures = {PICTURE: picture(returns, title=validated.task.id)} if returns else {}
     return page(document(validated, pictured=bool(returns)), pictures).encode()
 
@@ -54,7 +69,7 @@ def whole_page(validated: Validated) -> bytes:
 def write_report(validated: Validated, folder: Path) -> None:
     """Write report.md, report.html, report.json and the picture into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    returns = _returns(validated.results)
+    returns = validated.returns
     if returns:
         files.write_atomically(folder / PICTURE, picture(returns, title=validated.task.id))
     write(document(validated, pictured=bool(returns)), folder)
@@ -71,6 +86,8 @@ def document(validated: Validated, *, pictured: bool) -> Document:
     ]
     for one in results:
         parts += _gate(one)
+    if validated.compared is not None:
+        parts += _comparison(validated.compared.result)
     items = checklist(validated.artifact, results)
     proved = sum(one.evidence is not None for one in items)
     parts += [
@@ -96,11 +113,13 @@ def document(validated: Validated, *, pictured: bool) -> Document:
 def sentence(validated: Validated) -> str:
     """Return the whole in one sentence, for a terminal as well."""
     missed = [one for one in validated.results if one.verdict is not Verdict.PASS]
-    count = len(validated.results)
+    count, compared = len(validated.results), validated.compared
+    beside = "" if compared is None else f" {compared.result.message}"
     if not missed:
-        return f"The policy passed {'its gate' if count == 1 else f'all {count} gates'}."
+        passed = f"The policy passed {'its gate' if count == 1 else f'all {count} gates'}." if count else ""
+        return f"{passed}{beside}".strip() or "The policy was asked nothing."
     told = ", ".join(f"{one.name} ({WORDS[one.verdict]})" for one in missed)
-    return f"The policy did not pass {len(missed)} of {count} gates: {told}."
+    return f"The policy did not pass {len(missed)} of {count} gates: {told}.{beside}"
 
 
 def facts(validated: Validated) -> dict[str, Any]:
@@ -121,11 +140,28 @@ def facts(validated: Validated) -> dict[str, Any]:
             }
             for one in validated.results
         ],
+        **({} if validated.compared is None else {"compared": _compared(validated.compared)}),
         "checklist": [
             {"category": one.category, "claim": one.claim, "evidence": one.evidence}
             for one in checklist(validated.artifact, validated.results)
         ],
     }
+
+
+def _compared(compared: Compared) -> dict[str, Any]:
+    return {**compared.result.dump(), "returns": {name: values.tolist() for name, values in compared.returns.items()}}
+
+
+def _comparison(result: ComparedResult) -> list[Part]:
+    held = "told" if result.verdict is None else WORDS[result.verdict]
+    return [
+        Heading(f"Against RLPolicy {result.policy}: {held}"),
+        Paragraph(result.message),
+        Paragraph(
+            f"That is {result.digest}. Both play the same starts; the difference is that within each pair, and its "
+            "interval holds for differences of any shape within the range of returns that was seen of either policy."
+        ),
+    ]
 
 
 def _fact(measurement: Measurement) -> dict[str, Any]:
@@ -168,11 +204,10 @@ def _number(value: float | None, unit: str) -> str:
     return "–" if value is None else f"{value:.4g} {unit}".rstrip()
 
 
-def _returns(results: Sequence[GateResult]) -> Mapping[str, Any]:
-    """Return what was played, each kind once."""
+def _returns(results: Sequence[GateResult], more: Mapping[str, Any]) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
-    for one in results:
-        for name, values in one.measured.returns.items():
+    for returns in (*(one.measured.returns for one in results), more):
+        for name, values in returns.items():
             if len(values) > len(found.get(name, ())):
                 found[name] = values
     return found

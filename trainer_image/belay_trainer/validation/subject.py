@@ -60,10 +60,12 @@ class Subject:
         kwargs: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
         costs: Sequence[str] = (),
+        masked: bool | None = None,
     ) -> Player:
         """Return what plays `policy` from the same starts.
 
         Args:
+            masked: It has to be told which actions are allowed; None: as the subject's own has.
             kwargs: Of `gymnasium.make`, over those of the task.
             options: Of every reset.
         """
@@ -75,7 +77,7 @@ class Subject:
             options=options,
             costs=costs,
             copies=self._copies,
-            masked=self._masked,
+            masked=self._masked if masked is None else masked,
         )
         self._players.append(made)
         return made
@@ -98,16 +100,21 @@ class Subject:
         self.reference.returns(episodes)
         return self._watched.std
 
-    def reach(self, *played: Floats) -> tuple[float, float]:
-        """Return the lowest and the highest return seen of any policy: in training, of random actions, and here."""
-        known = self._known
-        low, high = (known.low, known.high) if known is not None else (np.inf, -np.inf)
-        return min(low, *(one.min() for one in played)), max(high, *(one.max() for one in played))
+    def reach(self, *played: Floats, beside: Artifact | None = None) -> tuple[float, float]:
+        """Return the lowest and the highest return seen of any policy: in training, of random actions, and here.
+
+        Args:
+            beside: Of whose training counts as well.
+        """
+        known = (self._known_of(one) for one in (self.artifact, beside) if one is not None)
+        ends = [end for one in known if one is not None for end in (one.low, one.high)]
+        ends += [float(end) for one in played for end in (one.min(), one.max())]
+        return min(ends), max(ends)
 
     @property
     def foreseen(self) -> bool:
         """Whether anything but the policy's own episodes tells how far returns reach."""
-        return self._known is not None
+        return self._known_of(self.artifact) is not None
 
     def end_gate(self) -> None:
         """Free the environments of all players but the reference: a simulator may fill the memory with a few."""
@@ -122,9 +129,8 @@ class Subject:
         if "environment" in vars(self):
             self.environment.close()
 
-    @property
-    def _known(self) -> KnownOutcome | None:
-        manifest = self.artifact.manifest
+    def _known_of(self, artifact: Artifact) -> KnownOutcome | None:
+        manifest = artifact.manifest
         return manifest.outcomes.get("return") if manifest.environment == self.task.id else None
 
 

@@ -7,13 +7,19 @@ from pydantic import Field
 from belay_api.model import Model, alternatives, chosen, exactly_one
 from belay_api.rollout.steps.analyze import AnalyzeStep
 from belay_api.rollout.steps.approve import ApproveStep
+from belay_api.rollout.steps.evaluate_offline import EvaluateOfflineStep
 from belay_api.rollout.steps.pause import PauseStep
+from belay_api.rollout.steps.validate import ValidateStep
 
 
 @exactly_one("a step", "make one list entry of each")
 class Step(Model):
     """One entry of a rollout; exactly one of its fields is set, and that field is its kind."""
 
+    validate_: ValidateStep | None = Field(default=None, alias="validate")
+    """Play the candidate, and stable beside it: a Job."""
+    evaluate_offline: EvaluateOfflineStep | None = None
+    """Judge the candidate by logged episodes: a Job."""
     set_weight: Annotated[int, Field(ge=0, le=100)] | None = None
     """Percent of new episodes that go to the candidate."""
     pause: PauseStep | None = None

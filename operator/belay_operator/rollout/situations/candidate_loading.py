@@ -1,7 +1,8 @@
 """The candidate has no traffic yet: its first step begins once it has its pods.
 
-The first version of a rollout takes no steps: there is nothing to compare it with. Going back to the version before,
-while it is still warm, skips them too: it has proven itself, and whoever goes back is in a hurry.
+The first version of a rollout takes only the steps that look at it alone: there is nothing to compare it with. Going
+back to the version before, while it is still warm, skips them all: it has proven itself, and whoever goes back is in a
+hurry.
 """
 
 from datetime import datetime, timedelta
@@ -9,9 +10,8 @@ from datetime import datetime, timedelta
 from belay_api.reasons import RolloutReason
 from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.stepping import enter
+from belay_operator.rollout.stepping import enter, enter_from
 from belay_operator.rollout.steps import KINDS
-from belay_operator.rollout.steps.first import First
 from belay_operator.rollout.steps.promote import Promote
 from belay_operator.rollout.wait import Wait
 from belay_operator.rollout.words import meanwhile
@@ -24,14 +24,12 @@ def act(observed: Observed, now: datetime) -> Move | None:
         return None
     if policy is None or policy.deleted or not policy.has_capacity:
         return None
-    if status.stable is None:
-        return enter(observed, now, len(observed.spec.steps), KINDS[First.name])
     returning = status.previous is not None and (
         (status.previous.policy, status.previous.digest) == (status.candidate.policy, status.candidate.digest)
     )
     if returning:
         return enter(observed, now, len(observed.spec.steps), KINDS[Promote.name])
-    return enter(observed, now, 0)
+    return enter_from(observed, now, 0)
 
 
 def explain(observed: Observed, now: datetime) -> Wait | None:

@@ -35,6 +35,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         weight_changes=[],
         weight_history=[],
         verdicts=[],
+        judgements=[],
         rollback=None,
     )
     instead = f"instead of {status.stable.policy}" if status.stable else "as the first version"

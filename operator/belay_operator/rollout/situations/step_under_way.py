@@ -15,7 +15,7 @@ from belay_operator.rollout.gates import LEAVING_A_STEP, MORE_TRAFFIC, episodes_
 from belay_operator.rollout.move import Move, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.promotion import promote
-from belay_operator.rollout.stepping import enter, following_step, kind_under_way, passed_hash, step_at
+from belay_operator.rollout.stepping import enter_from, following_step, kind_under_way, passed_hash, step_at
 from belay_operator.rollout.steps.step import StepKind
 from belay_operator.rollout.wait import Wait
 
@@ -34,7 +34,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         if current.passed_hash != passed_hash(observed.spec, current.index):
             return _begin_again(observed, now)
         if current.kind != step_at(observed.spec, current.index).kind:
-            return enter(observed, now, current.index)
+            return enter_from(observed, now, current.index)
     move = kind.act(step_at(observed.spec, current.index), observed, now)
     if move is not None and (first_closed(MORE_TRAFFIC, observed, now) is None or not _raises(observed, move)):
         return move
@@ -113,6 +113,6 @@ def _passed(observed: Observed, current: StepStatus) -> Note:
 
 
 def _begin_again(observed: Observed, now: datetime) -> Move:
-    first = enter(observed, now, 0)
+    first = enter_from(observed, now, 0)
     event = note(EventReason.STEPS_CHANGED, "a step already passed was changed: the steps begin again at the first")
     return Move(first.status, (event, *first.events))

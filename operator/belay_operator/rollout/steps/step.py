@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from belay_api.rollout.status import RolloutPhase
 from belay_api.rollout.steps import Step
 from belay_operator.engine.plan import Manifest
+from belay_operator.judging.question import Question
 from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Command, Observed
 from belay_operator.rollout.wait import Wait
@@ -40,6 +41,8 @@ class StepKind(ABC):
     """Whether an Event tells its beginning: those that move traffic do."""
     ends_in_promotion: bool = False
     """Whether the promotion follows instead of the next step; such a step is past all that the spec lists."""
+    of_first: bool = False
+    """Whether the first version of a rollout takes it as well, which is spared all that compares or moves traffic."""
     needs_fit_spec: bool = True
     """Whether it stands still while part of the spec cannot be carried out."""
 
@@ -57,6 +60,10 @@ class StepKind(ABC):
     @abstractmethod
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Return what the step waits for, or None when it is over."""
+
+    def question(self, step: Step, observed: Observed) -> Question | Wait | None:
+        """Return what its Job asks, or why it cannot be asked; None: it has none that asks."""
+        return None
 
     def objects(self, step: Step, observed: Observed) -> tuple[Manifest, ...]:
         """Return the objects it needs now, such as a Job; `observed.jobs` shows what became of it.

@@ -1,0 +1,14 @@
+"""What a step that judges by a Job does where its Job cannot tell."""
+
+from enum import StrEnum
+
+
+class UndecidedAction(StrEnum):
+    """What to do with a candidate of which a Job cannot tell enough."""
+
+    HOLD = "Hold"
+    """Stay at the step, and say what is missing."""
+    CONTINUE = "Continue"
+    """Go on: the next steps judge it by live traffic."""
+    ROLLBACK = "Rollback"
+    """Take the candidate back; its digest is rejected."""
