@@ -53,7 +53,7 @@ def _ratios(observed: Observed) -> list[tuple[str, Ratio]]:
     if candidate is None or stable is None or not is_judged(observed):
         return []
     answers = [
-        (-reading.question.grace_s if reading.question is not None else 0.0, reading.windows.at, name)
+        (-reading.outcome_query.grace_s if reading.outcome_query is not None else 0.0, reading.windows.at, name)
         for name, reading in observed.readings.items()
         if reading.windows is not None and reading.problem is None
     ]

@@ -151,10 +151,10 @@ class JudgedStep(StepKind):
         mounted = (build.config_map(owner, question, settings, labels, gone_with=job.ref),) if waits else ()
         return (*mounted, build.job(owner, question, settings, labels))
 
-    def on_command(self, action: str, step: Step, observed: Observed, now: datetime) -> Move | str | None:
+    def on_command(self, command: Command, step: Step, observed: Observed, now: datetime) -> Move | str | None:
         """Ask again on `retry`, once the question is over."""
         look = self._look(step, observed, now)
-        if action != "retry" or isinstance(look, Wait) or observed.status.step is None:
+        if command.action != "retry" or isinstance(look, Wait) or observed.status.step is None:
             return None
         if not look.standing.over:
             return f"{self.name} is under way; it can be asked again once it is over"
