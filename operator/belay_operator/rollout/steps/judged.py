@@ -34,7 +34,7 @@ from belay_operator.judging.standing import Asked, Standing, standing
 from belay_operator.judging.view import JobView
 from belay_operator.rollout import withdrawal
 from belay_operator.rollout.move import Move, changed, note
-from belay_operator.rollout.observed import Observed, PolicyView
+from belay_operator.rollout.observed import Command, Observed, PolicyView
 from belay_operator.rollout.steps.step import StepKind
 from belay_operator.rollout.wait import Wait
 
