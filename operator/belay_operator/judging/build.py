@@ -17,6 +17,7 @@ COMMAND = "judge"  # of belay_trainer
 _DIGITS = 8  # of the question's hash, and of a uid, in names
 _GRACE_S = 30  # nothing is saved: a pod that is asked to go leaves its last word and goes
 _PVC = "pvc://"
+_NO_TIME = 1  # second: Kubernetes takes no 0
 _OF = {"RLRollout": "r"}  # what Jobs of other kinds than an RLPolicy have in their names
 
 
@@ -82,9 +83,14 @@ def job_without_time(
     Args:
         held: Its spec.
     """
-    spec = {**held, "activeDeadlineSeconds": 1}
+    spec = {**held, "activeDeadlineSeconds": _NO_TIME}
     all_labels = children.child_labels(labels, settings.labels)
     return owner.child(API_VERSION, KIND, job_name(owner, question), all_labels, spec=spec)
+
+
+def is_without_time(spec: Mapping[str, Any]) -> bool:
+    """Whether a Job's spec is what `job_without_time` makes of it."""
+    return bool(spec.get("activeDeadlineSeconds") == _NO_TIME)
 
 
 def _exits(action: str, code: int) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def jobs(observed: Observed, judging: Judging) -> tuple[tuple[Manifest, ...], tu
             applied.append(build.config_map(owner, one.question, settings, labels))
         if found.missing:
             applied.append(build.job(owner, one.question, settings, labels))
-        if found.give_up and one.job.spec is not None and one.job.spec.get("activeDeadlineSeconds") != 1:
+        if found.give_up and one.job.spec is not None and not build.is_without_time(one.job.spec):
             applied.append(build.job_without_time(owner, one.question, settings, labels, held=one.job.spec))
     asks = any(one["kind"] == "ConfigMap" for one in applied)
     return (build.secrets(owner, settings) if asks else ()), tuple(applied)

@@ -12,11 +12,14 @@ What is done to the world follows from the final status alone. The executor writ
 route itself carries what is new in it (see `carried`).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from belay_api.reasons import RolloutReason
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan, Ref
+from belay_operator.judging.build import is_without_time
 from belay_operator.policy.leftover import outlived
 from belay_operator.rollout import carried, route, verdicts
 from belay_operator.rollout.move import Act, Explain, changed, instant
@@ -153,7 +156,7 @@ def _explanation(observed: Observed, now: datetime) -> Wait | None:
 def _objects_of_step(observed: Observed) -> tuple[tuple[Manifest, ...], tuple[Ref, ...]]:
     """What the step under way still lacks, and the Jobs that no step needs any more.
 
-    A Job that exists is left as it is: its template cannot change.
+    A Job that exists is left as it is, for its template cannot change; but its time may be up.
     """
     step, kind = observed.status.step, kind_under_way(observed)
     wanted: tuple[Manifest, ...] = ()
@@ -163,12 +166,17 @@ def _objects_of_step(observed: Observed) -> tuple[tuple[Manifest, ...], tuple[Re
             return (), ()
         wanted = kind.objects(step_at(observed.spec, step.index), observed)
     jobs = {_name(manifest) for manifest in wanted if manifest["kind"] == "Job"}
-    held = {_name(job) for job in observed.jobs}
+    held = {_name(job): job.get("spec") or {} for job in observed.jobs}
     ended = [job for job in observed.jobs if _name(job) not in jobs and "deletionTimestamp" not in job["metadata"]]
     return (
-        tuple(manifest for manifest in wanted if manifest["kind"] != "Job" or _name(manifest) not in held),
+        tuple(manifest for manifest in wanted if manifest["kind"] != "Job" or _is_news(manifest, held)),
         tuple(Ref("batch/v1", "Job", observed.owner.namespace, _name(job), job["metadata"]["uid"]) for job in ended),
     )
+
+
+def _is_news(job: Manifest, held: Mapping[str, Mapping[str, Any]]) -> bool:
+    before = held.get(_name(job))
+    return before is None or (is_without_time(job["spec"]) and not is_without_time(before))
 
 
 def _name(manifest: Manifest) -> str:

@@ -227,6 +227,7 @@ def _job(
     report: Mapping[str, Any] | None = None,
     failure: str | None = None,
     unschedulable: str | None = None,
+    evictions: int = 0,
 ) -> dict[str, Any]:
     """`ended: Complete`, or the reason of its failure; `report`: the last word of its pod, without what it repeats."""
     at = parse_instant("2026-05-04T10:00:10Z")
@@ -239,6 +240,8 @@ def _job(
         "report": JudgingReport.model_validate({"outcome": "Judged", **stamped}) if report else None,
         "failure": failure,
         "unschedulable": unschedulable,
+        "evictions": evictions,
+        "spec": {"template": {}} if evictions > asked.asked.retries else None,
     }
 
 

@@ -146,6 +146,8 @@ class JudgedStep(StepKind):
             return (*build.secrets(owner, settings), build.job(owner, question, settings, labels))
         if job.ref is None:
             return ()
+        if job.evictions > question.asked.retries and job.end is None and job.spec is not None:
+            return (build.job_without_time(owner, question, settings, labels, held=job.spec),)
         # The configuration is made once there is a Job to go with: a pod that is early waits for it.
         waits = job.end is None and not job.started
         mounted = (build.config_map(owner, question, settings, labels, gone_with=job.ref),) if waits else ()

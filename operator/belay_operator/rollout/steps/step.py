@@ -68,7 +68,8 @@ class StepKind(ABC):
     def objects(self, step: Step, observed: Observed) -> tuple[Manifest, ...]:
         """Return the objects it needs now, such as a Job; `observed.jobs` shows what became of it.
 
-        A Job is made once and left as it is. It is deleted when it is no longer returned, and with its step.
+        A Job is made once and left as it is, but for one whose time is up now. It is deleted when it is no longer
+        returned, and with its step.
         """
         return ()
 
