@@ -33,6 +33,11 @@ def question_of(spec: Mapping[str, Any], kind: str) -> Any:
     return {"validation": validation, "offlineEvaluation": offline}[kind].question(NAME, said)
 
 
+def job_of(spec: Mapping[str, Any], kind: str) -> str:
+    """The name of the Job of a question in a policy's spec."""
+    return build.job_name(Owner("RLPolicy", "default", NAME, UID, 1), question_of(spec, kind))
+
+
 def judging_job(
     spec: Mapping[str, Any],
     kind: str,
