@@ -36,15 +36,15 @@ class Question:
         """Of the bytes and of all that is asked, as far as it was said: a default that a later version has is none."""
         said = {name: value for name, value in self.asked.said().items() if name not in _UNASKED}
         field = "validation" if self.validation is not None else "offlineEvaluation"
-        asked: dict[str, Any] = {"digest": self.artifact.digest, field: said}
+        content: dict[str, Any] = {"digest": self.artifact.digest, field: said}
         if self.against is not None:
             compared = {
                 name: value for name, value in self.against.said().items() if name not in ("policy", "artifact")
             }
-            asked["against"] = {"digest": self.against.artifact.digest, **compared}
+            content["against"] = {"digest": self.against.artifact.digest, **compared}
         if self.attempt:
-            asked["attempt"] = self.attempt
-        return content_hash(asked)
+            content["attempt"] = self.attempt
+        return content_hash(content)
 
     def config(self, owner: Owner) -> JudgingConfig:
         """Return what the pod of a Job of `owner` reads."""

@@ -146,14 +146,14 @@ def _refused(asked: Asked, now: datetime) -> Standing | None:
 
 def _evicted_too_often(asked: Asked, now: datetime) -> Standing | None:
     """Recognise a Job that would make pods without end: it takes evictions by the kubelet for disruptions."""
-    most = asked.question.asked.retries
-    if asked.job.evictions <= most:
+    if not asked.job.evicted_too_often(asked.question):
         return None
+    most = asked.question.asked.retries
     message = (
         f"{asked.job.title} failed: {_words(asked)}. Its pods were evicted more often than retries ({most}) allows. "
         f"Give them more with runtime.resources. {_again(asked)}"
     )
-    return replace(_over(asked, PolicyReason.JOB_FAILED, message), give_up=asked.job.end is None)
+    return replace(_over(asked, PolicyReason.JOB_FAILED, message), give_up=asked.job.ends_by_evictions(asked.question))
 
 
 def _out_of_time(asked: Asked, now: datetime) -> Standing | None:

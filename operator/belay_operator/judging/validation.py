@@ -13,7 +13,7 @@ CONDITION = "Validated"
 EVENT = EventReason.VALIDATED
 DOING = "runs the gates"
 
-REASONS = {
+_REASONS = {
     Verdict.FAIL: PolicyReason.FAILED,
     Verdict.NOT_ENOUGH_SAMPLES: PolicyReason.NOT_ENOUGH_SAMPLES,
     Verdict.NO_DATA: PolicyReason.NO_DATA,
@@ -37,7 +37,7 @@ def said(result: ValidationResult) -> Said:
         message = f"{told.rstrip('.')}; status.validation has the numbers."
         return Said(ConditionStatus.TRUE, PolicyReason.PASSED, message)
     message = f"{told} status.validation has all of them."
-    return Said(ConditionStatus.FALSE, REASONS.get(result.verdict, PolicyReason.NOT_ENOUGH_SAMPLES), message)
+    return Said(ConditionStatus.FALSE, _REASONS.get(result.verdict, PolicyReason.NOT_ENOUGH_SAMPLES), message)
 
 
 def words(result: ValidationResult) -> str:

@@ -51,6 +51,14 @@ class JobView:
     unschedulable: str | None = None  # why its pod has no place to run, in the scheduler's words
     outage: StoreOutage | None = None  # of the built-in store, where its report is kept; None: it is well
 
+    def evicted_too_often(self, question: Question) -> bool:
+        """Whether its pods were evicted more often than its question may be tried again."""
+        return self.evictions > question.asked.retries
+
+    def ends_by_evictions(self, question: Question) -> bool:
+        """Whether it is to end for that, and does not know it."""
+        return self.end is None and self.evicted_too_often(question)
+
     @property
     def title(self) -> str:
         """The object, as sentences call it."""

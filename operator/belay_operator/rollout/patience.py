@@ -3,8 +3,8 @@
 A metric's own rule (`onNoData` and its like) comes first; else the step's timeout, else the analysis. NoData and
 ProviderDown are counted from when they were first seen, or from the start of the step if that is later, at every step.
 NotEnoughSamples is only counted where a step asks for Pass; without a rule of its own, a metric that has its own grace
-is given that first. Nothing measured never passes: a metric says itself that
-the rollout goes on without it, which is recorded with its verdict and told.
+is given that first. Nothing measured never passes: a metric says itself that the rollout goes on without it, which is
+recorded with its verdict and told.
 
 With all traffic at the candidate a comparison has no new windows, so its absence says nothing there, unless a step
 asks for it; limits still do. A bake that a limit watches does not end while nothing is measured for too long.
@@ -54,7 +54,7 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedMetric:
     """A metric that failed, and what follows."""
 
     verdict: MetricVerdict
@@ -89,10 +89,10 @@ def absences(observed: Observed) -> Iterator[Absence]:
         yield Absence(metric.name, verdict.verdict, verdict.message, action, after, since, status.step.index, times)
 
 
-def failures(observed: Observed) -> list[Failure]:
+def failures(observed: Observed) -> list[FailedMetric]:
     """Return the metrics that failed, in the order of the spec."""
     return [
-        Failure(verdict, metric.on_fail)
+        FailedMetric(verdict, metric.on_fail)
         for metric, verdict in _decided_by(observed)
         if verdict.verdict is Verdict.FAIL and not observed.rolling_back
     ]

@@ -17,18 +17,6 @@ from belay_operator.rollout.route import WARM_LEAD
 KEEP_HISTORY = 10
 
 
-def _without(status: RLRolloutStatus) -> str:
-    """Which metrics the rollout went on without, because the spec says so."""
-    names = [
-        verdict.metric
-        for verdict in status.verdicts
-        if verdict.followed is not None
-        and verdict.followed.action is Action.CONTINUE
-        and verdict.verdict is not Verdict.PASS
-    ]
-    return f", without a Pass of {', '.join(names)}" if names else ""
-
-
 def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
     """Return the promotion of the candidate; `judged`: by its verdicts. Raises: ValueError where there is none."""
     status, candidate = observed.status, observed.status.candidate
@@ -63,6 +51,18 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
         history=[*status.history, entry][-KEEP_HISTORY:],
     )
     return Move(after, (note(EventReason.PROMOTED, f"{candidate.policy} is stable, {entry.message}"),))
+
+
+def _without(status: RLRolloutStatus) -> str:
+    """Which metrics the rollout went on without, because the spec says so."""
+    names = [
+        verdict.metric
+        for verdict in status.verdicts
+        if verdict.followed is not None
+        and verdict.followed.action is Action.CONTINUE
+        and verdict.verdict is not Verdict.PASS
+    ]
+    return f", without a Pass of {', '.join(names)}" if names else ""
 
 
 def _skipped(skipped: list[SkippedStep]) -> str:

@@ -1,4 +1,5 @@
-"""The step under way has failed by itself, as where nobody approved in time: the candidate is taken back.
+"""The step under way has failed by itself, as where nobody approved in time or its Job found the candidate wanting: it
+is taken back.
 
 Not asked whether the spec is fit: a fault in another part of it must not stretch a deadline.
 """
@@ -19,7 +20,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
     failure = kind.failure(step_at(observed.spec, step.index), observed, now)
     if failure is None or not withdrawal.somebody_else_answers(observed):
         return None
-    return withdrawal.begin(observed, now, reason=failure.reason, message=failure.message)
+    return withdrawal.begin(observed, now, reason=failure.reason, message=failure.message, metric=failure.metric)
 
 
 def times(observed: Observed, now: datetime) -> list[timedelta]:

@@ -32,10 +32,9 @@ from belay_operator.judging.kind import QuestionKind
 from belay_operator.judging.question import Question
 from belay_operator.judging.standing import Asked, Standing, standing
 from belay_operator.judging.view import JobView
-from belay_operator.rollout import withdrawal
 from belay_operator.rollout.move import Move, changed, note
 from belay_operator.rollout.observed import Command, Observed, PolicyView
-from belay_operator.rollout.steps.step import StepKind
+from belay_operator.rollout.steps.step import Failure, StepKind
 from belay_operator.rollout.wait import Wait
 
 _JUDGING = frozenset(alternatives(JudgingSpec))
@@ -88,7 +87,7 @@ class JudgedStep(StepKind):
         return found if found is not None else Wait(RolloutReason.INVALID_SPEC, f"the step is no {self.name}")
 
     def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
-        """Record an answer, or that there is none to come; then take back a candidate that failed."""
+        """Record an answer, or that there is none to come."""
         look = self._look(step, observed, now)
         if isinstance(look, Wait):
             return None
@@ -96,18 +95,16 @@ class JudgedStep(StepKind):
             return self._answered(look.standing.result, observed)
         if look.standing.result is None and look.standing.over:
             return self._without_answer(look, observed)
-        if look.recorded is None or not self._takes_back(look.recorded, step):
-            return None
-        if not withdrawal.somebody_else_answers(observed):
+        return None
+
+    def failure(self, step: Step, observed: Observed, now: datetime) -> Failure | None:
+        """Return the answer on record, where the candidate is taken back for it."""
+        look = self._look(step, observed, now)
+        if isinstance(look, Wait) or look.recorded is None or not self._takes_back(look.recorded, step):
             return None
         failed = look.recorded.verdict is Verdict.FAIL
-        return withdrawal.begin(
-            observed,
-            now,
-            reason="Verdict" if failed else str(Verdict.NOT_ENOUGH_SAMPLES),
-            message=f"{self.name}: {look.recorded.message.rstrip('.')}",
-            metric=self.name,
-        )
+        reason = "Verdict" if failed else str(Verdict.NOT_ENOUGH_SAMPLES)
+        return Failure(reason, f"{self.name}: {look.recorded.message.rstrip('.')}", metric=self.name)
 
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Wait for the answer; then for people, where the candidate may neither go on nor be taken back."""
@@ -146,7 +143,7 @@ class JudgedStep(StepKind):
             return (*build.secrets(owner, settings), build.job(owner, question, settings, labels))
         if job.ref is None:
             return ()
-        if job.evictions > question.asked.retries and job.end is None and job.spec is not None:
+        if job.ends_by_evictions(question) and job.spec is not None:
             return (build.job_without_time(owner, question, settings, labels, held=job.spec),)
         # The configuration is made once there is a Job to go with: a pod that is early waits for it.
         waits = job.end is None and not job.started

@@ -24,6 +24,7 @@ class Failure:
 
     reason: str  # of the rollback
     message: str  # for people
+    metric: str | None = None  # what failed, where it has a name; None: the step itself
 
 
 class StepKind(ABC):
