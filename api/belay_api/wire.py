@@ -314,7 +314,8 @@ class VersionStatistics(Model):
     moved: int = 0
     """Episodes that counted for neither side."""
     longest: float | None = None
-    """Longest time from start to report of any reported episode, in seconds: `grace` should exceed it."""
+    """Longest time in seconds from an episode's start to the report that told the outcome, or else to its first:
+    `grace` should exceed it."""
     earlier: EarlierStatistics | None = None
     """What is known from before `since`; None: nothing, or the logbook is of an older version."""
 

@@ -128,8 +128,8 @@ def record_outcomes(connection: sqlite3.Connection, reports: Sequence[Report], a
                 _foreseen(connection, baselines, receipt),
             )
         )
-    connection.executemany(_OUTCOME, rows)
-    _record_later(connection, rows, reports, arrived_ms)
+    if connection.executemany(_OUTCOME, rows).rowcount < len(rows):  # else each is its episode's first report
+        _record_later(connection, rows, reports, arrived_ms)
 
 
 def _record_later(

@@ -35,16 +35,17 @@ Span = tuple[int, int]
 
 # An outcome that a further report told has the time of that one; the same path finds both.
 _TOLD_AT = "CASE WHEN later IS NULL OR {x} IS NOT NULL THEN reported_ms ELSE COALESCE(later ->> :at, reported_ms) END"
+_TOLD = "COALESCE({x}, later -> :later)"
 _ROWS = """
-SELECT started_ms, {at} - started_ms, moved, foreseen, {x} FROM episode
+SELECT started_ms, {told_at} - started_ms, moved, foreseen, {told} FROM episode
 WHERE version = :version AND started_ms >= :start AND started_ms < :end ORDER BY started_ms"""
 _EARLIER = """
-SELECT started_ms, {at} - started_ms, moved, foreseen, {x} FROM episode
+SELECT started_ms, {told_at} - started_ms, moved, foreseen, {told} FROM episode
 WHERE version = :version AND started_ms < :end ORDER BY started_ms DESC LIMIT :most"""
 _NEXT = "SELECT MIN(started_ms) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
 _VERSIONS = "SELECT id FROM version WHERE namespace = :namespace AND name = :name"
 _BASELINE = "SELECT digest FROM baseline WHERE id = ?"
-_LONGEST = "SELECT MAX(reported_ms - started_ms) FROM episode WHERE version = ? AND started_ms >= ?"
+_LONGEST = "SELECT MAX({told_at} - started_ms) FROM episode WHERE version = :version AND started_ms >= :start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +110,7 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
             if len(windows) > MAX_WINDOWS:
                 raise _too_many(look, name)
             young_ms = max(span)
-            took_ms = connection.execute(_LONGEST, (question.version, young_ms)).fetchone()[0]
-            longest += [] if took_ms is None else [took_ms]
+            longest += _longest(connection, question, young_ms)
             earlier.append(_earlier(connection, question, min(span)))
             next_ms = _next(connection, question, young_ms, _NEVER_MS)
             # Counted once start < at - grace, and the horizon trails the clock by a millisecond: hence two.
@@ -266,18 +266,30 @@ def _read(
     connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]
 ) -> Iterator[list[Row]]:
     """Yield the episodes that a query finds, with the question's outcome."""
-    x = f'"{question.outcome}"'
-    paths = {"at": f"$.{x}[0]", "later": f"$.{x}[1]"}
+    cursor = _execute(connection, query, question, values)
     custom = question.outcome not in STANDARD_OUTCOMES
-    if custom:
-        paths["path"] = f"$.{x}"
-        x = "custom -> :path"  # as text: SQLite 3.46 reads one number of ten thousand with another last bit
-    at, x = _TOLD_AT.format(x=x), f"COALESCE({x}, later -> :later)"
-    cursor = connection.execute(query.format(x=x, at=at), {"version": question.version} | values | paths)
     while rows := cursor.fetchmany(ROWS_AT_ONCE):
         if custom or any(type(value) is str for *_, value in rows):
             rows = [(*row, None if value is None else float(value)) for *row, value in rows]
         yield rows
+
+
+def _longest(connection: sqlite3.Connection, question: Question, start_ms: int) -> list[int]:
+    """Return the longest time that an episode took which began then or later; nothing where none is reported."""
+    took_ms = _execute(connection, _LONGEST, question, {"start": start_ms}).fetchone()[0]
+    return [] if took_ms is None else [took_ms]
+
+
+def _execute(
+    connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]
+) -> sqlite3.Cursor:
+    """Run a query that speaks of the question's outcome: `told`, and `told_at`, the time of the report that told it."""
+    x = f'"{question.outcome}"'
+    paths = {"at": f"$.{x}[0]", "later": f"$.{x}[1]", "path": f"$.{x}"}
+    if question.outcome not in STANDARD_OUTCOMES:
+        x = "custom -> :path"  # as text: SQLite 3.46 reads one number of ten thousand with another last bit
+    query = query.format(told=_TOLD.format(x=x), told_at=_TOLD_AT.format(x=x))
+    return connection.execute(query, {"version": question.version} | values | paths)
 
 
 def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int) -> int | None:

@@ -44,7 +44,7 @@ class Tally:
     reported: int = 0
     """Episodes with a report, whatever became of them."""
     longest_ms: int | None = None
-    """Longest time from start to report; None: there is no report."""
+    """Longest time from start to the report that `Row` counts by; None: there is no report."""
     low: float | None = None
     """Least counted outcome; None: nothing counts."""
     high: float | None = None

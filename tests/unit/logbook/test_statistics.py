@@ -133,7 +133,7 @@ class Model:
             round(it * 1000) for it in (look.since.timestamp(), look.grace.total_seconds(), look.window.total_seconds())
         )
         mine = [it for it in self.asked(look, version) if it["started"] >= since]
-        took = [max(0, it["reported"] - it["started"]) for it in mine if it["reported"] is not None]
+        took = [max(0, it["told"] - it["started"]) for it in mine if it["reported"] is not None]
         due = [it for it in mine if it["started"] < now - grace]
         windows: defaultdict[int, list[dict]] = defaultdict(list)
         for episode in due:
@@ -327,6 +327,10 @@ def test_an_outcome_that_shows_later_has_the_time_of_its_own_report(opened: Open
         "success": (1, 0, 0, 1.0),
         "late": (0, 1, 1, None),
     }
+    for days in (14, 16):  # with its only episode past grace, and under way
+        revenue = Look("ns", ("a",), "revenue", timedelta(days=1), timedelta(days=days), at(-1))
+        (version,) = orjson.loads(opened.look(revenue, EPOCH + 15 * day).body)["versions"]
+        assert version["longest"] == 13 * 86_400
 
 
 def fill(database: Open, episodes: int, every_ms: int = 1000) -> None:
