@@ -8,6 +8,7 @@ import yaml
 
 from ranges import check, faults
 
+BENCH = Path(__file__).resolve().parents[3] / "bench"
 BANDS = {"bands": {"found": {"min": 0.97, "target": 0.97}, "seconds": {"max": 3}}}
 
 
@@ -51,3 +52,13 @@ def test_only_the_bands_of_what_was_run(tmp_path: Path) -> None:
     assert check(path, {"ramp.found": 1}, among=("ramp.",)) == 0
     assert check(path, {"ramp.found": 1}) == 1
     assert check(path, {}, among=("ramp.",)) == 1
+
+
+@pytest.mark.parametrize(
+    "path", sorted(BENCH.rglob("ranges.yaml")), ids=lambda path: str(path.parent.relative_to(BENCH))
+)
+def test_every_range_file_can_be_read(path: Path) -> None:
+    """Else a benchmark of hours ends in a fault of its file."""
+    ranges = yaml.safe_load(path.read_text())
+    within = {name: band.get("min", band.get("max")) for name, band in ranges["bands"].items()}
+    assert faults(ranges, within) == []
