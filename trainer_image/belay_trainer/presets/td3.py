@@ -3,7 +3,8 @@
 Everywhere without a preset of its own the settings are Stable-Baselines3's own, with a tenth of its replay buffer and
 with exploration noise, without which a deterministic policy tries nothing.
 Source: RL Baselines3 Zoo, hyperparams/td3.yml.
-Departs: LunarLanderContinuous-v3 explores with Gaussian noise instead of an Ornstein-Uhlenbeck process.
+Departs: LunarLanderContinuous-v3 learns after each timestep instead of as often after each episode; Pendulum-v1 has the
+zoo's earlier settings.
 """
 
 import numpy as np
@@ -28,11 +29,12 @@ _USUAL = TD3Settings(
     target_policy_noise=0.2,
     target_noise_clip=0.5,
 )
-_LATER = {"learning_starts": 1_000}
+_PENDULUM = {"learning_starts": 1_000}
+_LANDER = {"gamma": 0.98, "buffer_size": 200_000, "learning_starts": 10_000}
 PRESETS = {
     ELSEWHERE: Preset(_USUAL, copies=1),
-    "Pendulum-v1": Preset(_USUAL.model_copy(update=_LATER), copies=1),
-    "LunarLanderContinuous-v3": Preset(_USUAL.model_copy(update=_LATER), copies=1),
+    "Pendulum-v1": Preset(_USUAL.model_copy(update=_PENDULUM), copies=1),
+    "LunarLanderContinuous-v3": Preset(_USUAL.model_copy(update=_LANDER), copies=1),
 }
 _SAME = {"learning_rate", "tau", "policy_delay", "target_policy_noise", "target_noise_clip"}
 
