@@ -16,7 +16,7 @@ from belay_api import names
 from belay_api.units import format_instant
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.plan import Key, Manifest, Note, Plan, Settings
-from belay_operator.engine.resources import policies_named
+from belay_operator.engine.resources import families_followed, policies_named
 from belay_operator.engine.slim import pod_spec
 
 SETTINGS = Settings(
@@ -119,6 +119,9 @@ class World:
 
     def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
         return [o for o in self.in_namespace(kind, namespace) if policy in policies_named(kind, o)]
+
+    def following(self, kind: str, namespace: str, family: str) -> list[Mapping[str, Any]]:
+        return [o for o in self.in_namespace(kind, namespace) if family in families_followed(kind, o)]
 
     def serves(self, kind: str) -> bool:
         return kind not in self._missing

@@ -280,9 +280,7 @@ def _longest(connection: sqlite3.Connection, question: Question, start_ms: int) 
     return [] if took_ms is None else [took_ms]
 
 
-def _execute(
-    connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]
-) -> sqlite3.Cursor:
+def _execute(connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]) -> sqlite3.Cursor:
     """Run a query that speaks of the question's outcome: `told`, and `told_at`, the time of the report that told it."""
     x = f'"{question.outcome}"'
     paths = {"at": f"$.{x}[0]", "later": f"$.{x}[1]", "path": f"$.{x}"}

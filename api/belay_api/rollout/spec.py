@@ -19,8 +19,28 @@ _DECIDING = "(!has(m.dryRun) || !m.dryRun)"
 class PolicyRef(Model):
     """The policy that shall serve."""
 
-    name: Name
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "has(self.name) != has(self.latestOf)",
+                "spec.policy has exactly one of name and latestOf: name one RLPolicy, or follow the newest of a family",
+            ),
+            rule(
+                "!has(self.allowOlder) || !self.allowOlder || has(self.latestOf)",
+                "spec.policy.allowOlder belongs to latestOf: a named policy is taken whatever its age; remove it",
+            ),
+        )
+    }
+
+    name: Name | None = None
     """An RLPolicy of this namespace."""
+    latest_of: Name | None = None
+    """A family (the label `belay.dev/family`, which a training sets that publishes): of its RLPolicies the one created
+    last that is Ready, was not rolled back here and is younger than stable.
+
+    A trial that has begun is ended before a newer one is taken up."""
+    allow_older: bool = False
+    """Whether one that is older than stable is taken as well, where stable is deleted or none is younger."""
 
 
 class BakeSpec(Model):

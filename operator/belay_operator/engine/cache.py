@@ -11,7 +11,7 @@ from typing import Any
 
 from belay_operator.engine import metrics
 from belay_operator.engine.change import Change
-from belay_operator.engine.resources import CACHED, INDEXED_LABELS, policies_named
+from belay_operator.engine.resources import CACHED, INDEXED_LABELS, families_followed, policies_named
 from belay_operator.engine.slim import Entry, entry_of, whole
 
 TOMBSTONES = 10_000  # deletions remembered; a late answer is at most seconds late
@@ -29,6 +29,7 @@ class Cache:
         self._by_namespace: dict[tuple[str, str], set[Name]] = {}
         self._by_label: dict[tuple[str, str, str, str], set[Name]] = {}
         self._by_policy: dict[tuple[str, str, str], set[Name]] = {}
+        self._by_family: dict[tuple[str, str, str], set[Name]] = {}
         self._facts: dict[tuple[str, str, str], Any] = {}
         self._tombstones: OrderedDict[tuple[str, Name], int] = OrderedDict()
         self._missing: set[str] = set()
@@ -71,6 +72,10 @@ class Cache:
     def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
         """Return the objects that name a policy; see `resources.policies_named`."""
         return self._resolve(kind, self._by_policy.get((kind, namespace, policy)))
+
+    def following(self, kind: str, namespace: str, family: str) -> list[Mapping[str, Any]]:
+        """Return the objects that want the newest policy of a family; see `resources.families_followed`."""
+        return self._resolve(kind, self._by_family.get((kind, namespace, family)))
 
     def names(self, kind: str) -> Collection[Name]:
         """Return namespace and name of every cached object of `kind`."""
@@ -203,6 +208,8 @@ class Cache:
                 yield self._by_label, (kind, name[0], label, labels[label])
         for policy in policies_named(kind, entry.obj):
             yield self._by_policy, (kind, name[0], policy)
+        for family in families_followed(kind, entry.obj):
+            yield self._by_family, (kind, name[0], family)
 
     def _index(self, kind: str, name: Name, entry: Entry) -> None:
         for index, key in self._indexes(kind, name, entry):

@@ -46,6 +46,9 @@ class Reader(Protocol):
     def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
         """Return the objects of `kind` in a namespace that name `policy`, wanted or in any role of status, by index."""
 
+    def following(self, kind: str, namespace: str, family: str) -> list[Mapping[str, Any]]:
+        """Return the objects of `kind` in a namespace that want the newest policy of `family`, by index."""
+
     def serves(self, kind: str) -> bool:
         """Return whether this cluster serves the kind at all; False for an HTTPRoute without the Gateway API."""
 

@@ -96,6 +96,10 @@ class CachePollerContext:
         """See `Reader.naming`."""
         return self._cache.naming(kind, namespace, policy)
 
+    def following(self, kind: str, namespace: str, family: str) -> list[Mapping[str, Any]]:
+        """See `Reader.following`."""
+        return self._cache.following(kind, namespace, family)
+
     def serves(self, kind: str) -> bool:
         """See `Reader.serves`."""
         return self._cache.serves(kind)

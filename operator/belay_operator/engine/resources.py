@@ -116,6 +116,12 @@ def policies_named(kind: str, obj: Mapping[str, Any]) -> set[str]:
     return {name for name in named if name}
 
 
+def families_followed(kind: str, obj: Mapping[str, Any]) -> set[str]:
+    """Return the families whose newest policy an object wants to serve."""
+    wanted = (obj.get("spec") or {}).get("policy") or {}
+    return {wanted["latestOf"]} if kind == "RLRollout" and wanted.get("latestOf") else set()
+
+
 def resource_of(kind: str) -> Resource:
     """Return the table's entry. Raises: KeyError for a kind the operator never touches (a bug in a plan)."""
     try:

@@ -16,7 +16,8 @@ from belay_api.rollout.status import (
     ServedAnchorStatus,
     VersionStatus,
 )
-from belay_operator.rollout.observed import Observed, PolicyView
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.policy_view import PolicyView
 
 # Coming and going each cuts a window; beyond this the changes of the weight itself would begin to be forgotten.
 MOST_CHANGES = MAX_WEIGHT_CHANGES * 3 // 4

@@ -8,12 +8,12 @@ RLRollout ──owns──▶ the objects that carry traffic, such as an HTTPRou
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from belay_api.conditions import clear_condition, set_condition
-from belay_api.names import CLOSED_LABEL, COMMAND_ANNOTATION, POLICY_LABEL
+from belay_api.names import CLOSED_LABEL, COMMAND_ANNOTATION, FAMILY_LABEL, POLICY_LABEL
 from belay_api.policy import KnownOutcomes
 from belay_api.reasons import PolicyReason, RolloutReason
 from belay_api.rollout.spec import RLRolloutSpec
@@ -27,11 +27,12 @@ from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobView, view
 from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
-from belay_operator.rollout import anchor, carried, specification
+from belay_operator.rollout import anchor, carried, latest, specification
 from belay_operator.rollout.decide import decide
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import changed
-from belay_operator.rollout.observed import Observed, PolicyView
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.situations.command_given import parse
 from belay_operator.rollout.sources import all_sources
 from belay_operator.rollout.sources.source import Sides
@@ -69,23 +70,24 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     read = specification.read(body.get("spec") or {}, serving=trial.policy if trial else None)
     if read.unfit is not None and trial is None:
         raise ValueError(read.unfit)
-    spec, wanted = read.spec, read.spec.policy.name
+    spec = read.spec
     way = router(read.spec.traffic, owner=owner, labels=settings.labels)
     traffic = way.read(reader)
     status = carried.read(recorded, traffic.objects, owner, settings)
     annotation = (body["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
     sides = [side.policy for side in (status.candidate, status.stable, status.served_anchor) if side is not None]
     facts = {name: reader.fact("serving", owner.namespace, name) for name in sides}
+    family = _family(owner, spec, reader)
     made = Observed(
         owner=owner,
         spec=spec,
         recorded=recorded,
         status=status,
-        wanted=wanted,
         router=way,
         traffic=traffic,
         settings=settings,
-        policies=_policies(owner, wanted, spec, status, reader),
+        policies=_policies(owner, family, spec, status, reader),
+        family=family,
         candidate_pods=_endpoints(owner, status, reader),
         command=parse(annotation) if annotation else None,
         readings=_readings(owner, spec, status, reader, settings),
@@ -123,9 +125,7 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     """
     kind, body, (namespace, _) = change.kind, change.latest, change.name
     if kind == "RLPolicy":
-        if change.before is not None and change.after is not None and _read(change.before) == _read(change.after):
-            return ()
-        return _keys(namespace, reader.naming(KIND_NAME, namespace, body["metadata"]["name"]))
+        return _keys(namespace, _told(change, reader))
     if kind not in ("Deployment", "Service", "Pod"):
         return ()
     meta = body["metadata"]
@@ -138,6 +138,16 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     return {*_keys(namespace, proving), *_keys(namespace, waiting), *left}
 
 
+def _told(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
+    """The rollouts to which a change of a policy says anything new: who names it, and who follows its family."""
+    namespace, name = change.name
+    before, after = (None if side is None else _read(side) for side in (change.before, change.after))
+    named = [] if before == after else reader.naming(KIND_NAME, namespace, name)
+    sides = [() if read is None else (read.family, read.is_ready, read.deleting) for read in (before, after)]
+    families = {read.family for read in (before, after) if read is not None} if sides[0] != sides[1] else set()
+    return named + [one for family in sorted(families) for one in reader.following(KIND_NAME, namespace, family)]
+
+
 def _waits(rollout: Mapping[str, Any], policy: str) -> bool:
     """Whether a rollout waits for pods of a version: the Deployment says that it has been heard, and they come."""
     status = rollout.get("status") or {}
@@ -148,7 +158,8 @@ def _waits(rollout: Mapping[str, Any], policy: str) -> bool:
 
 
 def _keys(namespace: str, rollouts: Iterable[Mapping[str, Any]]) -> list[Key]:
-    return [Key(KIND_NAME, namespace, rollout["metadata"]["name"]) for rollout in rollouts]
+    names = dict.fromkeys(rollout["metadata"]["name"] for rollout in rollouts)
+    return [Key(KIND_NAME, namespace, name) for name in names]
 
 
 def _readings(
@@ -172,10 +183,24 @@ def _asked_job(observed: Observed, reader: Reader) -> JobView | None:
     return view(observed.owner, question, reader) if isinstance(question, Question) else None
 
 
+def _family(owner: Owner, spec: RLRolloutSpec, reader: Reader) -> tuple[str, ...]:
+    """The members of the family that the spec follows, as far as they are looked at."""
+    if spec.policy.latest_of is None:
+        return ()
+    members = (
+        one["metadata"] for one in reader.labelled("RLPolicy", owner.namespace, FAMILY_LABEL, spec.policy.latest_of)
+    )
+    return latest.youngest(
+        (parse_instant(meta["creationTimestamp"]), meta["name"]) for meta in members if "deletionTimestamp" not in meta
+    )
+
+
 def _policies(
-    owner: Owner, wanted: str, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader
+    owner: Owner, family: Iterable[str], spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader
 ) -> dict[str, PolicyView]:
-    names = {wanted, *(version.policy for version in status.versions())}
+    names = {*family, *(version.policy for version in status.versions())}
+    if spec.policy.name is not None:
+        names.add(spec.policy.name)
     if status.anchor is not None and anchor.is_served(spec):
         names.add(status.anchor.policy)
     if status.rollback is not None:
@@ -240,6 +265,7 @@ class _Read:
     """All that is read of an RLPolicy; equal: no rollout has anything to look at again."""
 
     deleting: bool
+    created: str | None
     digest: str
     replicas: int | None  # its own number; None: as many as rollouts need
     ready_replicas: int
@@ -250,15 +276,19 @@ class _Read:
     used_by: tuple[str, ...]
     outcomes: KnownOutcomes | None
     asks: Mapping[str, Any]
+    # News to who follows its family, and to nobody else.
+    family: str = field(compare=False)
+    is_ready: bool = field(compare=False)
 
 
 def _read(policy: Mapping[str, Any]) -> _Read:
-    spec, status = policy.get("spec") or {}, policy.get("status") or {}
+    meta, spec, status = policy["metadata"], policy.get("spec") or {}, policy.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
     verified, ready, loaded = (conditions.get(kind, {}) for kind in ("Verified", "Ready", "Loaded"))
     broken = verified.get("status") == "False" and verified.get("reason") in BROKEN
     return _Read(
-        deleting="deletionTimestamp" in policy["metadata"],
+        deleting="deletionTimestamp" in meta,
+        created=meta.get("creationTimestamp"),
         digest=(spec.get("artifact") or {}).get("digest", ""),
         replicas=(spec.get("serving") or {}).get("replicas"),
         ready_replicas=status.get("readyReplicas") or 0,
@@ -269,6 +299,8 @@ def _read(policy: Mapping[str, Any]) -> _Read:
         used_by=tuple(status.get("usedBy") or ()),
         outcomes=KnownOutcomes.model_validate(status["outcomes"]) if "outcomes" in status else None,
         asks={part: spec[part] for part in ASKS if part in spec},
+        family=(meta.get("labels") or {}).get(FAMILY_LABEL, ""),
+        is_ready=ready.get("status") == "True",
     )
 
 
@@ -287,6 +319,8 @@ def _view(name: str, read: _Read, owner: Owner, spec: RLRolloutSpec) -> PolicyVi
         shared=any(other != owner.name for other in read.used_by),
         outcomes=read.outcomes,
         asks=read.asks,
+        is_ready=read.is_ready,
+        created=parse_instant(read.created) if read.created is not None else None,
     )
 
 

@@ -5,10 +5,8 @@ Frozen, and free of anything that could ask the world again: two decisions on eq
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
-from belay_api.policy import KnownOutcomes
 from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.rollout.status import RLRolloutStatus, VersionStatus
 from belay_api.rollout.verdicts import MetricVerdict
@@ -17,33 +15,9 @@ from belay_operator.engine.plan import Settings
 from belay_operator.judging.view import JobView
 from belay_operator.policy.leftover import Leftover
 from belay_operator.rollout.facts import Reading, ServingFact
+from belay_operator.rollout.latest import choose
+from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.traffic.router import Router, TrafficView
-
-
-@dataclass(frozen=True, slots=True)
-class PolicyView:
-    """One RLPolicy and its pods, as far as a rollout cares."""
-
-    name: str
-    digest: str  # of the artifact its pods serve
-    ready_replicas: int = 0
-    needed_replicas: int = 1  # ready pods without which it gets no more traffic
-    broken: tuple[str, str] | None = None  # reason and message when it can never serve as it is; None: it may
-    crashing: bool = False  # its own container ends again and again, which is evidence; a lost node is none
-    message: str = ""  # its Ready condition's words when it is in trouble, for people
-    silent_since: datetime | None = None  # since when no pod of it answers; None: one does, or nothing is known yet
-    shared: bool = False  # other rollouts use it too: its pods' traffic says nothing about ours
-    deleted: bool = False  # the RLPolicy is gone; its pods serve on, because this rollout owns them as well
-    outcomes: KnownOutcomes | None = None  # what its training knows of them; None: no pod has read it, or it is old
-    asks: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # artifact and questions of its spec, as the API server has them
-    serves: str | None = None  # the digest its pods serve, where an RLPolicy of the name has another; None: its own
-
-    @property
-    def has_capacity(self) -> bool:
-        """Whether it may get more traffic."""
-        return self.ready_replicas >= self.needed_replicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +36,11 @@ class Observed:
     spec: RLRolloutSpec  # where `unfit` is set, without the parts that cannot be carried out
     recorded: RLRolloutStatus  # the status as the API server has it
     status: RLRolloutStatus  # with what the route carries ahead of it (see `carried`)
-    wanted: str  # the policy that the spec wants to serve
     router: Router  # how the spec wants traffic carried
     traffic: TrafficView  # what carries it now
     settings: Settings  # the installation's own: images and labels of what a step makes
     policies: Mapping[str, PolicyView] = field(default_factory=dict)  # those that spec or status name and that exist
+    family: tuple[str, ...] = ()  # of them, those of the family that the spec follows
     candidate_pods: int | None = None  # endpoints the candidate may still have; None: not looked at
     command: Command | None = None
     readings: Mapping[str, Reading] = field(default_factory=dict)  # by metric; absent: its source has said nothing yet
@@ -80,6 +54,15 @@ class Observed:
     def after(self, status: RLRolloutStatus) -> "Observed":
         """Return the same world with another status."""
         return replace(self, status=status)
+
+    @property
+    def wanted(self) -> str:
+        """The policy that the spec wants to serve; empty: it follows a family, and there is none to serve."""
+        ref = self.spec.policy
+        if ref.latest_of is None:
+            return ref.name or ""
+        members = [self.policies[name] for name in self.family]
+        return choose(members, self.status, self.policy(self.status.stable), older=ref.allow_older)
 
     def policy(self, version: VersionStatus | None) -> PolicyView | None:
         """Return the policy behind one side, or None when neither it nor pods of it exist."""

@@ -1,6 +1,18 @@
 """Sentences that several situations share."""
 
+from belay_api.names import FAMILY_LABEL
 from belay_operator.rollout.observed import Observed
+
+
+def nothing_to_serve(observed: Observed) -> str:
+    """Return why there is no policy that the spec wants to serve."""
+    ref = observed.spec.policy
+    if ref.latest_of is None:
+        return f"spec.policy.name: there is no RLPolicy {ref.name} in this namespace"
+    return (
+        f"spec.policy.latestOf: no RLPolicy in this namespace with the label {FAMILY_LABEL}: {ref.latest_of} is Ready "
+        "and was not rolled back here"
+    )
 
 
 def meanwhile(observed: Observed) -> str:

@@ -134,6 +134,19 @@ def test_a_pod_template_is_kept_for_whoever_asks_for_the_whole() -> None:
     assert cache.whole("Deployment", "ns", "none") is None
 
 
+def test_a_rollout_is_found_by_the_family_that_it_follows() -> None:
+    def rollout(version: int, policy: dict[str, str]) -> dict[str, Any]:
+        meta = {"namespace": "ns", "name": "r", "uid": "u", "resourceVersion": str(version)}
+        return {"apiVersion": "belay.dev/v1alpha1", "kind": "RLRollout", "metadata": meta, "spec": {"policy": policy}}
+
+    cache = Cache()
+    cache.put("RLRollout", rollout(1, {"latestOf": "hopper"}))
+    assert [len(cache.following("RLRollout", "ns", family)) for family in ("hopper", "walker", "")] == [1, 0, 0]
+    cache.put("RLRollout", rollout(2, {"name": "hopper"}))
+    assert cache.following("RLRollout", "ns", "hopper") == []
+    assert not cache._by_family, "no empty sets left behind"
+
+
 def test_a_rollout_is_found_by_each_policy_it_names() -> None:
     def rollout(version: int, wanted: str = "a", **status: Any) -> dict[str, Any]:
         meta = {"namespace": "ns", "name": "r", "uid": "u", "resourceVersion": str(version)}

@@ -31,7 +31,8 @@ from belay_operator.rollout import carried, route
 from belay_operator.rollout.analysis.queries import outcome_query
 from belay_operator.rollout.facts import Reading, Scrape, ServingFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
-from belay_operator.rollout.observed import Observed, PolicyView
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.situations.command_given import parse
 from belay_operator.rollout.sources import all_sources
 from belay_operator.rollout.sources.source import Sides
@@ -43,7 +44,7 @@ from belay_operator.rollout.verdicts import definition_of
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (
     *("spec", "status", "policies", "route", "routeOf", "gatewayAPI", "pods", "command", "serving", "statistics"),
-    *("problem", "logbook", "late", "job"),
+    *("problem", "logbook", "late", "job", "family"),
 )
 SPEC = {"policy": {"name": "b"}, "traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}]}}}
 WINDOW = timedelta(seconds=10)
@@ -63,13 +64,13 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
     made = Observed(
         owner=OWNER,
         spec=spec,
-        wanted=spec.policy.name,
         recorded=status,
         status=status,
         router=router(spec.traffic, owner=OWNER, labels={}),
         traffic=TrafficView(installed=given.get("gatewayAPI", True), acceptance=Acceptance.SILENT),
         settings=SETTINGS,
         policies=policies,
+        family=tuple(given.get("family") or ()),
         candidate_pods=given.get("pods"),
         command=parse(given["command"]) if "command" in given else None,
         serving=serving,
@@ -256,8 +257,10 @@ def _policy(
     deleted: bool = False,
     outcomes: Mapping[str, Any] | None = None,
     asks: Mapping[str, Any] | None = None,
+    created: str | None = None,
+    fit: bool = True,
 ) -> PolicyView:
-    """`like`: it has the bytes of another policy. `asks`: what its spec asks of it."""
+    """`like`: it has the bytes of another policy. `asks`: what its spec asks of it. `fit`: its Ready condition."""
     artifact = {"uri": f"pvc://policies/{name}", "digest": digest(like or name)}
     return PolicyView(
         name=name,
@@ -269,6 +272,8 @@ def _policy(
         deleted=deleted,
         asks={"artifact": artifact, **(asks or {})},
         outcomes=KnownOutcomes.model_validate(outcomes) if outcomes else None,
+        is_ready=fit,
+        created=parse_instant(created) if created else None,
     )
 
 

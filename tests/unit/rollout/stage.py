@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.world import START, World, belay_object
 
+from belay_api.names import FAMILY_LABEL
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.status import RLRolloutStatus
 from belay_api.units import format_instant
@@ -89,10 +90,14 @@ class Stage:
             self.publish(policy)
 
     # --- the others ---------------------------------------------------------------------------------------------------
-    def publish(self, policy: str, *, ready: int = 1) -> None:
+    def publish(self, policy: str, *, ready: int = 1, family: str = "") -> None:
         """An RLPolicy exists, with that many ready pods."""
         artifact = {"uri": f"store://sha256/{policy * 64}", "digest": digest(policy)}
-        self.world.put(belay_object("RLPolicy", policy, {"artifact": artifact}, status={"readyReplicas": ready}))
+        status = {"readyReplicas": ready, "conditions": [{"type": "Ready", "status": "True", "reason": "Told"}]}
+        made = belay_object("RLPolicy", policy, {"artifact": artifact}, status=status)
+        if family:
+            made["metadata"]["labels"] = {FAMILY_LABEL: family}
+        self.world.put(made, now=self.now)
         for index in range(ready):
             labels = {"belay.dev/policy": policy}
             pod = {"kind": "Pod", "metadata": {"name": f"{policy}-{index}", "labels": labels}}

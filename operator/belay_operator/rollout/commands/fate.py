@@ -9,6 +9,7 @@ from belay_operator.rollout.observed import Command, Observed
 from belay_operator.rollout.stepping import enter
 from belay_operator.rollout.steps import KINDS
 from belay_operator.rollout.steps.promote import Promote
+from belay_operator.rollout.words import nothing_to_serve
 
 
 def promote(command: Command, observed: Observed, now: datetime) -> Move | Refusal:
@@ -42,10 +43,11 @@ def retry(command: Command, observed: Observed, now: datetime) -> Move | Refusal
     """Forget that the policy of the spec was rolled back; taking it up again follows by itself."""
     if observed.rolling_back:
         return "a rollback is under way; send retry with another id when it is done"
-    policy = observed.policies.get(observed.wanted)
+    wanted = observed.after(changed(observed.status, rejected_digests=[])).wanted  # of a family: were none rejected
+    policy = observed.policies.get(wanted)
     if policy is None:
-        return f"spec.policy.name: there is no RLPolicy {observed.wanted} in this namespace"
+        return nothing_to_serve(observed)
     if policy.digest not in observed.status.rejected_digests:
-        return f"{observed.wanted} has not been rolled back, so there is nothing to retry"
+        return f"{wanted} has not been rolled back, so there is nothing to retry"
     left = [digest for digest in observed.status.rejected_digests if digest != policy.digest]
     return Move(changed(observed.status, rejected_digests=left))

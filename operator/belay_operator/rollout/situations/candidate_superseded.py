@@ -1,10 +1,11 @@
-"""The spec no longer names the candidate: it is withdrawn, which says nothing against it."""
+"""The spec no longer wants the candidate: it is withdrawn, which says nothing against it."""
 
 from datetime import datetime
 
 from belay_operator.rollout import withdrawal
 from belay_operator.rollout.move import Move
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.words import nothing_to_serve
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
@@ -14,5 +15,13 @@ def act(observed: Observed, now: datetime) -> Move | None:
         return None
     if not withdrawal.somebody_else_answers(observed):
         return None
-    message = f"spec.policy.name is {observed.wanted} now"
-    return withdrawal.begin(observed, now, reason=withdrawal.SUPERSEDED, message=message)
+    return withdrawal.begin(observed, now, reason=withdrawal.SUPERSEDED, message=_wish(observed))
+
+
+def _wish(observed: Observed) -> str:
+    if observed.wanted == "":
+        return nothing_to_serve(observed)
+    family = observed.spec.policy.latest_of
+    if family is None:
+        return f"spec.policy.name is {observed.wanted} now"
+    return f"of spec.policy.latestOf, the family {family}, {observed.wanted} shall serve now"

@@ -12,7 +12,7 @@ from belay_operator.rollout.gates import TAKING_UP, first_closed
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.wait import Wait
-from belay_operator.rollout.words import meanwhile
+from belay_operator.rollout.words import meanwhile, nothing_to_serve
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
@@ -48,7 +48,7 @@ def explain(observed: Observed, now: datetime) -> Wait | None:
         return None
     policy, rollback = observed.policies.get(observed.wanted), observed.status.rollback
     if policy is None or policy.deleted:
-        message = f"spec.policy.name: there is no RLPolicy {observed.wanted} in this namespace; {meanwhile(observed)}"
+        message = f"{nothing_to_serve(observed)}; {meanwhile(observed)}"
         return Wait(RolloutReason.POLICY_NOT_FOUND, message)
     if policy.digest not in observed.status.rejected_digests:
         return first_closed(TAKING_UP, observed, now)

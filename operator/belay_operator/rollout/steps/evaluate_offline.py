@@ -13,7 +13,8 @@ from belay_api.rollout.steps import Step
 from belay_api.rollout.steps.undecided import UndecidedAction
 from belay_operator.judging import offline
 from belay_operator.judging.question import Question
-from belay_operator.rollout.observed import Observed, PolicyView
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.steps.judged import JudgedStep, artifact_of, of_judging
 
 _OWN = "onNotEnoughSamples"  # what the step does with the answer is no part of the question

@@ -33,7 +33,8 @@ from belay_operator.judging.question import Question
 from belay_operator.judging.standing import Asked, Standing, standing
 from belay_operator.judging.view import JobView
 from belay_operator.rollout.move import Move, changed, note
-from belay_operator.rollout.observed import Command, Observed, PolicyView
+from belay_operator.rollout.observed import Command, Observed
+from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.steps.step import Failure, StepKind
 from belay_operator.rollout.wait import Wait
 

@@ -17,7 +17,8 @@ from belay_api.rollout.steps.undecided import UndecidedAction
 from belay_api.rollout.steps.validate import ValidateStep
 from belay_operator.judging import validation
 from belay_operator.judging.question import Question
-from belay_operator.rollout.observed import Observed, PolicyView
+from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.steps.judged import JudgedStep, artifact_of, of_judging
 
 _ASKED = frozenset({*alternatives(PlaySpec), "gates"})
