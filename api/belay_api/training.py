@@ -420,6 +420,8 @@ class SeedStatus(StatusModel):
     """Digest of the modules in `runtime.code` that it trained with, once it succeeded; absent: there are none."""
     gpu: str | None = None
     """What the GPU that it trained on is called, once it succeeded; absent: it was a CPU."""
+    image: str | None = None
+    """The image, by digest, of the pod that published it, as its node names it; absent: it did not, or nobody says."""
     message: str | None = None
     """Why it failed, or ended early, in the trainer's words; or what its pod waits for."""
     findings: list[str] | None = None
@@ -463,6 +465,8 @@ class BestSeed(StatusModel):
     """What it cost by `environment.constraints`; absent: there are none."""
     artifact: ArtifactRef
     """Its artifact."""
+    image: str | None = None
+    """The image, by digest, of the pod that published it; absent: nobody says."""
 
 
 class Aggregate(StatusModel):

@@ -42,6 +42,7 @@ class SeedView:
     evictions: tuple[datetime, ...] = ()  # when each pod began that the kubelet evicted and its workload did not count
     reports: tuple[TrainingReport, ...] = ()  # of its pods that have ended, oldest first
     report_elsewhere: str | None = None  # where the report of its success lies, if that cannot be read; None: it can
+    image: str | None = None  # what the pod ran that succeeded, by digest; None: none has, or nobody says
     obstacle: str | None = None  # why its newest pod cannot start, or has no place to run
     failure: str | None = None  # why the last of its pods that failed did
     lives: tuple[Life, ...] = ()  # of its pods that are still there, oldest first

@@ -72,7 +72,7 @@ def _seed(observed: Observed, before: SeedStatus) -> SeedStatus:
     if (findings := seed_findings(observed, before.index)) is not None:
         seed = seed.model_copy(update={"findings": [one.reason for one in findings] or None})
     if view.success is not None:
-        return _succeeded(seed, view.success)
+        return _succeeded(seed, view.success).model_copy(update={"image": view.image})
     lost = given_up(observed.spec, view, evicted, retried)
     phase = SeedPhase.FAILED if lost else _phase(observed.workload, seed, view)
     rate = None if phase == SeedPhase.STOPPED else seed.steps_per_second

@@ -225,6 +225,7 @@ def _seed(pods: Sequence[TrainerPod], *, completed: bool, failed: bool) -> SeedV
         ),
         reports=tuple(report for pod in pods for report in pod.reports),
         report_elsewhere=next((pod.report_elsewhere for pod in pods if pod.report_elsewhere), None),
+        image=next((pod.image for pod in pods if pod.published), None),
         obstacle=pods[-1].obstacle if pods else None,
         failure=next((pod.failure for pod in reversed(pods) if pod.failure is not None), None),
         lives=tuple(life for pod in pods if (life := pod.life) is not None),
