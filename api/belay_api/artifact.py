@@ -109,8 +109,8 @@ class Lineage(Model):
     step: int
     config_hash: str
     packages: dict[str, str] = Field(default_factory=dict)
-    """Versions of python, torch, stable-baselines3, gymnasium and numpy it was trained with, and of all that
-    `runtime.packages` brought."""
+    """Versions of belay, python, torch, stable-baselines3, gymnasium and numpy it was trained with, and of all that
+    `runtime.packages` brought. Which image had them stands in the RLPolicy's `spec.lineage` (decision 060)."""
     code: str | None = None
     """Digest of the modules in `runtime.code`: `git:<commit>` or `sha256:<hex>` of the files; None: there are none."""
     gpu: str | None = None

@@ -7,6 +7,15 @@ from belay_api.units import Instant
 MOST_ATTEMPTS = 10
 
 
+class Evictions(StatusModel):
+    """Evictions by the kubelet that cost a retry though the Job takes them for disruptions."""
+
+    count: int
+    """How many there were."""
+    last: Instant
+    """When the pod of the last one had begun: those up to here are counted, whether their pods are there or not."""
+
+
 class AttemptRecord(StatusModel):
     """One attempt: the life of one pod."""
 

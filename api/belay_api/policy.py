@@ -25,6 +25,9 @@ class ArtifactSpec(Model):
     """sha256 of the canonical manifest, which holds every file's digest; checked at every load."""
 
 
+Image = Annotated[str, Field(max_length=512)]
+
+
 class LineageSpec(Model):
     """Where the policy comes from."""
 
@@ -38,6 +41,9 @@ class LineageSpec(Model):
     """Timestep of the published checkpoint."""
     config_hash: Annotated[str, Field(max_length=128)] | None = None
     """Hash of the training configuration."""
+    image: Image | None = None
+    """The image that the pod ran which published it, by digest, as its node names it: `registry/name@sha256:<hex>`;
+    `sha256:<hex>` of one that no registry had."""
 
 
 class BatchSpec(Model):

@@ -52,6 +52,7 @@ def aggregate(seeds: Sequence[SeedStatus], *, gated: bool = False) -> Aggregate 
             random=best.random,
             costs=best.costs,
             artifact=best.artifact,
+            image=best.image,
         ),
     )
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from belay_api.algorithms import FROM_DATASET, AlgorithmSpec
-from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord
+from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord, Evictions
 from belay_api.cleanup import CleanupSpec, CleanupStatus
 from belay_api.clock import ClockStatus
 from belay_api.conditions import ConditionedStatus
@@ -403,6 +403,8 @@ class SeedStatus(StatusModel):
     """Timesteps per second of training, as last heard."""
     retries: int = 0
     """Restarts so far that counted; beyond `failure.retriesPerSeed` the seed was given up after evictions."""
+    evictions: Evictions | None = None
+    """Of `retries` those that the kubelet's evictions cost, which the Job does not count; absent: none did."""
     resumed_from: int | None = None
     """Timestep of the checkpoint its last pod resumed from; absent: from the beginning."""
     preset: str | None = None
@@ -418,6 +420,8 @@ class SeedStatus(StatusModel):
     """Digest of the modules in `runtime.code` that it trained with, once it succeeded; absent: there are none."""
     gpu: str | None = None
     """What the GPU that it trained on is called, once it succeeded; absent: it was a CPU."""
+    image: str | None = None
+    """The image, by digest, of the pod that published it, as its node names it; absent: it did not, or nobody says."""
     message: str | None = None
     """Why it failed, or ended early, in the trainer's words; or what its pod waits for."""
     findings: list[str] | None = None
@@ -426,6 +430,19 @@ class SeedStatus(StatusModel):
     """What came of the gates, once the seed succeeded; absent: there are none."""
     cost: SeedCost | None = None
     """What it has cost so far; absent: it never ran."""
+
+
+class WorkerStatus(StatusModel):
+    """One worker of the search."""
+
+    index: int
+    """Its place in the search's Job."""
+    phase: SeedPhase
+    """Running, Succeeded (nothing was left to do) or Failed."""
+    retries: int = 0
+    """Restarts so far that counted; beyond `failure.retriesPerSeed` the worker was given up after evictions."""
+    evictions: Evictions | None = None
+    """Of `retries` those that the kubelet's evictions cost, which the Job does not count; absent: none did."""
 
 
 class BestSeed(StatusModel):
@@ -448,6 +465,8 @@ class BestSeed(StatusModel):
     """What it cost by `environment.constraints`; absent: there are none."""
     artifact: ArtifactRef
     """Its artifact."""
+    image: str | None = None
+    """The image, by digest, of the pod that published it; absent: nobody says."""
 
 
 class Aggregate(StatusModel):
@@ -508,6 +527,10 @@ class RLTrainingJobStatus(ConditionedStatus):
     """How far the search is, and what it found; absent: there is none, or no pod of it has told anything."""
     searched_at: Instant | None = None
     """When the search ended: from then on seeds train with the settings in `search.best`."""
+    search_workers: list[WorkerStatus] | None = Field(
+        default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["index"]}
+    )
+    """Workers of the search that have ended, or were tried again; absent: none has or was."""
     search_costs: list[WorkerCost] | None = Field(
         default=None, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["index"]}
     )

@@ -9,12 +9,14 @@ import shutil
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from belay_api.names import LOGBOOK_URL_ENV
-from belay_cli import curve
+from belay_cli import curve, event_files
 from belay_cli.errors import Failed
 from belay_cli.kubectl import Kubectl
 from belay_cli.plot import in_ascii
+from belay_cli.told import told_by
 
 EXIT_FAILED = 1  # 2 is argparse's, for a command line that is none
 SYSTEM_NAMESPACE = "belay-system"
@@ -25,16 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of the command line (None: the process's own) and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        text = curve.run(
+        with told_by(
             Kubectl(context=options.context, kubeconfig=options.kubeconfig),
             job=options.job,
             namespace=options.namespace,
-            metric=options.metric,
             logbook_url=options.logbook or os.environ.get(LOGBOOK_URL_ENV),
             system_namespace=options.system_namespace,
-            columns=_columns(options.width),
-            now=datetime.now(UTC),
-        )
+        ) as told:
+            if options.tensorboard is not None:
+                text = event_files.write(told, options.tensorboard)
+            else:
+                columns = _columns(options.width)
+                text = curve.run(told, metric=options.metric, columns=columns, now=datetime.now(UTC))
     except Failed as error:
         print(f"kubectl belay: {error}", file=sys.stderr)
         return EXIT_FAILED
@@ -49,7 +53,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     one = commands.add_parser("curve", help="how a training went, as a plot with a band over its seeds")
     one.add_argument("job", metavar="JOB", help="name of the RLTrainingJob")
-    one.add_argument("--metric", help="default: return, the mean return of the evaluations during training")
+    shown = one.add_mutually_exclusive_group()
+    shown.add_argument("--metric", help="default: return, the mean return of the evaluations during training")
+    shown.add_argument(
+        "--tensorboard",
+        metavar="DIR",
+        type=Path,
+        help="draw nothing, and write all metrics of every seed below DIR for `tensorboard --logdir DIR`",
+    )
     one.add_argument("-n", "--namespace", help="of the job; default: the context's")
     one.add_argument("--context", help="of the kubeconfig")
     one.add_argument("--kubeconfig", help="file")

@@ -55,6 +55,7 @@ class ContainerView:
     started_at: datetime | None  # of its present or last life
     ended: Ended | None  # its last end, also while it waits for or is in its next life
     waiting: str | None  # why it cannot start, in the kubelet's words; None: it can
+    image: str | None  # what it runs, by digest, as its node names it; None: the kubelet does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,17 @@ def _containers(status: Mapping[str, Any]) -> Iterator[ContainerView]:
             started_at=_instant(started),
             ended=_ended(ended) if ended else None,
             waiting=_waiting(state.get("waiting") or {}),
+            image=image_id(said.get("imageID") or "") or None,
         )
+
+
+def image_id(said: str) -> str:
+    """Return an image's name as every container runtime would say it.
+
+    >>> image_id("docker-pullable://example.com/trainer@sha256:0a"), image_id("sha256:0b")
+    ('example.com/trainer@sha256:0a', 'sha256:0b')
+    """
+    return said.rpartition("://")[2]
 
 
 def _ended(terminated: Mapping[str, Any]) -> Ended:

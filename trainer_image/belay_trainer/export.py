@@ -31,6 +31,7 @@ from belay_api.artifact import (
 from belay_api.dataset import Floor, OfflineEstimate
 from belay_api.outcomes import KnownOutcome
 from belay_api.spaces import array_space, space_model
+from belay_api.version import VERSION
 from belay_heads import Head, head_of
 from belay_heads.masked import allowed
 from belay_heads.observations import blank, numbers, parts
@@ -129,7 +130,9 @@ def export(
             seed=run.seed,
             step=evaluations.step,
             config_hash=run.config.config_hash,
-            packages={"python": platform.python_version()} | {name: version(name) for name in packages} | run.packages,
+            packages={"belay": VERSION, "python": platform.python_version()}
+            | {name: version(name) for name in packages}
+            | run.packages,
             code=run.code,
             gpu=gpu.name(),
             dataset=f"sha256:{learner.from_dataset.data.sha256}" if learner.from_dataset else None,

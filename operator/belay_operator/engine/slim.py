@@ -20,7 +20,7 @@ _PACKED = frozenset({"Job", "Deployment"})  # spec.template leaves the dict and 
 _NOISE = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration")
 _UNREADABLE = "belay.dev/unreadable"  # stands in spec for what was not kept; no field of any spec is called so
 _POD_NOISE = frozenset({"hostIP", "hostIPs", "podIPs", "qosClass"})  # of its status
-_CONTAINER_NOISE = frozenset({"imageID", "containerID", "volumeMounts", "resources", "allocatedResources", "user"})
+_CONTAINER_NOISE = frozenset({"containerID", "volumeMounts", "resources", "allocatedResources", "user"})
 _CONTENT = ("spec", "data", "stringData", "type", "immutable")
 
 

@@ -127,6 +127,7 @@ def policy(observed: Observed, publish: PublishSpec, name: str, best: BestSeed) 
             seed=best.seed,
             step=best.step,
             config_hash=config_hash(observed),
+            image=best.image,
         ),
         serving=publish.serving,
     )

@@ -26,7 +26,7 @@ from belay_operator.training.cost import Costs, costs, job_cost, time_left
 from belay_operator.training.findings import finding_notes, job_findings
 from belay_operator.training.history import closed, history
 from belay_operator.training.observed import Observed
-from belay_operator.training.search import search_ended, search_progress, search_status, words_missing
+from belay_operator.training.search import search_ended, search_progress, search_status, search_workers, words_missing
 from belay_operator.training.seeds import complete, seed_statuses, unread
 from belay_operator.training.situation import Situation, situation
 from belay_operator.training.status import acknowledged, over, progress, with_gates, with_situation
@@ -78,6 +78,7 @@ def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
             "algorithm": observed.spec.algorithm.chosen,
             "template_hash": before.template_hash or spec_hash(observed.spec),
             "search": search,
+            "search_workers": search_workers(observed),
             "initial": observed.initial,
             "seeds": seeds,
             "running": sum(one.at_work for one in observed.workload.seeds.values()),

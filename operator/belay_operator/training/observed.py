@@ -39,9 +39,10 @@ class SeedView:
     end: SeedPhase | None = None  # Succeeded or Failed, once it will not be tried again; None: neither yet
     at_work: bool = False  # a pod trains it
     retries: int = 0  # restarts that counted
-    evictions: tuple[str, ...] = ()  # pods that the kubelet evicted, of which its workload counted none
+    evictions: tuple[datetime, ...] = ()  # when each pod began that the kubelet evicted and its workload did not count
     reports: tuple[TrainingReport, ...] = ()  # of its pods that have ended, oldest first
     report_elsewhere: str | None = None  # where the report of its success lies, if that cannot be read; None: it can
+    image: str | None = None  # what the pod ran that succeeded, by digest; None: none has, or nobody says
     obstacle: str | None = None  # why its newest pod cannot start, or has no place to run
     failure: str | None = None  # why the last of its pods that failed did
     lives: tuple[Life, ...] = ()  # of its pods that are still there, oldest first

@@ -6,8 +6,9 @@ the running numbers; where every last word is lost they also stand for those.
 
 from belay_api.reasons import TrainingReason
 from belay_api.search import SearchStatus
-from belay_api.training import Progress, RLTrainingJobStatus, SeedPhase
-from belay_operator.training.observed import Observed
+from belay_api.training import Progress, RLTrainingJobStatus, SeedPhase, WorkerStatus
+from belay_operator.training.evictions import evictions, given_up, hopeless, retries
+from belay_operator.training.observed import Observed, SeedView
 
 
 def search_status(observed: Observed) -> SearchStatus | None:
@@ -28,6 +29,16 @@ def last_words(observed: Observed) -> list[SearchStatus]:
     return [report.search for report in reports if report.search is not None]
 
 
+def search_workers(observed: Observed) -> list[WorkerStatus] | None:
+    """Return the workers that have ended, or were tried again; None: none has or was. What was so stays."""
+    known = {one.index: one for one in observed.status.search_workers or ()}
+    if observed.searching:
+        for index, view in observed.workload.seeds.items():
+            if (found := _worker(observed, index, view, known.get(index))) is not None:
+                known[index] = found
+    return [known[index] for index in sorted(known)] or None
+
+
 def search_ended(observed: Observed, status: RLTrainingJobStatus) -> bool:
     """Whether the search is over and has found settings. Call it once last words are no longer waited for."""
     end, found = observed.workload.end, status.search
@@ -36,6 +47,8 @@ def search_ended(observed: Observed, status: RLTrainingJobStatus) -> bool:
     if end.reason == TrainingReason.SUCCEEDED:
         return True
     # Some workers failed for good, and others found that nothing was left to do.
+    if hopeless(observed.spec, status):  # of such a Job the time was up, whatever its controller says
+        return any(one.phase == SeedPhase.SUCCEEDED for one in status.search_workers or ())
     return end.reason == TrainingReason.TOO_FEW_SEEDS and bool(last_words(observed))
 
 
@@ -53,3 +66,15 @@ def words_missing(observed: Observed) -> bool:
 def search_progress(status: SearchStatus | None) -> Progress | None:
     """Return how far the search is, as the job's progress; None: nothing of it is over."""
     return Progress(percent=100 * status.ended // status.trials) if status is not None and status.ended else None
+
+
+def _worker(observed: Observed, index: int, view: SeedView, before: WorkerStatus | None) -> WorkerStatus | None:
+    if before is not None and before.phase == SeedPhase.SUCCEEDED:
+        return before
+    evicted = evictions(view, before.evictions if before is not None else None)
+    retried = retries(view, evicted, before=before.retries if before is not None else 0)
+    lost = given_up(observed.spec, view, evicted, retried)
+    if before is None and view.end is None and not retried:
+        return None
+    phase = SeedPhase.FAILED if lost else view.end or SeedPhase.RUNNING
+    return WorkerStatus(index=index, phase=phase, retries=retried, evictions=evicted)

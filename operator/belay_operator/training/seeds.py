@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from belay_api.reasons import AttemptEnd, TrainingReason
 from belay_api.summary import measured
 from belay_api.training import SeedPhase, SeedStatus, TrainingReport
-from belay_operator.training.evictions import evictions, used_up
+from belay_operator.training.evictions import evictions, given_up, retries
 from belay_operator.training.findings import seed_findings
 from belay_operator.training.observed import Observed, SeedView, WorkloadView
 
@@ -66,15 +66,15 @@ def _seed(observed: Observed, before: SeedStatus) -> SeedStatus:
     if published(before):
         return before
     view = observed.workload.seed(before.index)
-    evicted = evictions(observed, before)
-    retries = max(before.retries, view.retries + evicted)
-    seed = _with_heartbeat(observed, before.model_copy(update={"retries": retries}))
+    evicted = evictions(view, before.evictions)
+    retried = retries(view, evicted, before=before.retries)
+    seed = _with_heartbeat(observed, before.model_copy(update={"retries": retried, "evictions": evicted}))
     if (findings := seed_findings(observed, before.index)) is not None:
         seed = seed.model_copy(update={"findings": [one.reason for one in findings] or None})
     if view.success is not None:
-        return _succeeded(seed, view.success)
-    given_up = evicted > 0 and view.end is None and used_up(observed.spec, seed)
-    phase = SeedPhase.FAILED if given_up else _phase(observed.workload, seed, view)
+        return _succeeded(seed, view.success).model_copy(update={"image": view.image})
+    lost = given_up(observed.spec, view, evicted, retried)
+    phase = SeedPhase.FAILED if lost else _phase(observed.workload, seed, view)
     rate = None if phase == SeedPhase.STOPPED else seed.steps_per_second
     return seed.model_copy(update={"phase": phase, "steps_per_second": rate, "message": _message(observed, seed, view)})
 

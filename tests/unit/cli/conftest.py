@@ -1,5 +1,6 @@
 """A kubectl of our own in front of the PATH, and a real logbook behind its port-forward."""
 
+import hashlib
 import json
 import os
 import stat
@@ -84,3 +85,27 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logbook: Process) -
     monkeypatch.setenv("PATH", str(script.parent))
     monkeypatch.delenv("BELAY_LOGBOOK_URL", raising=False)
     return FakeKubectl(tmp_path, logbook.port)
+
+
+@pytest.fixture
+def told(logbook: Process, request: pytest.FixtureRequest) -> str:
+    """Heartbeats and evaluations of two seeds, in a namespace of this test's own."""
+    namespace = f"ns-{hashlib.sha256(request.node.name.encode()).hexdigest()[:12]}"
+    with logbook.client(namespace) as client:
+        for index in range(2):
+            for step in range(0, 50_000, 5000):
+                mean = step / 100 + 10 * index
+                beat = {
+                    "job": "cartpole",
+                    "uid": UID,
+                    "index": index,
+                    "seed": 40 + index,
+                    "total": 45_000,
+                    "step": step,
+                }
+                beat |= {
+                    "evaluations": [{"step": step, "mean": mean, "std": 1, "episodes": 20}],
+                    "metrics": {"train/loss": 0.5},
+                }
+                client.post("/progress", json={"items": [beat]}).raise_for_status()
+    return namespace

@@ -26,30 +26,6 @@ from .conftest import UID, FakeKubectl
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 
 
-@pytest.fixture
-def told(logbook: Process, request: pytest.FixtureRequest) -> str:
-    """Heartbeats and evaluations of two seeds, in a namespace of this test's own."""
-    namespace = f"ns-{hashlib.sha256(request.node.name.encode()).hexdigest()[:12]}"
-    with logbook.client(namespace) as client:
-        for index in range(2):
-            for step in range(0, 50_000, 5000):
-                mean = step / 100 + 10 * index
-                beat = {
-                    "job": "cartpole",
-                    "uid": UID,
-                    "index": index,
-                    "seed": 40 + index,
-                    "total": 45_000,
-                    "step": step,
-                }
-                beat |= {
-                    "evaluations": [{"step": step, "mean": mean, "std": 1, "episodes": 20}],
-                    "metrics": {"train/loss": 0.5},
-                }
-                client.post("/progress", json={"items": [beat]}).raise_for_status()
-    return namespace
-
-
 def test_the_curve_of_a_training(kubectl: FakeKubectl, told: str, capsys: pytest.CaptureFixture[str]) -> None:
     kubectl.set(config={"out": told})
     assert main(["curve", "cartpole", "--width", "60", "--context", "there"]) == 0

@@ -54,7 +54,7 @@ def test_what_is_kept_and_what_is_dropped() -> None:
     cache.put("Pod", raw)
     kept = cache.get("Pod", "ns", "p")
     assert kept is not None
-    left = [{"name": "c", "ready": True}]
+    left = [{"name": "c", "ready": True, "imageID": "i"}]
     assert kept["status"] == {"phase": "Running", "podIP": "10.0.0.1", "containerStatuses": left}
     assert len(raw["status"]["containerStatuses"][0]) == 4, "the raw object stays as it is"
     assert kept["spec"] == {"nodeName": "n", "containers": [{"resources": {"requests": {"cpu": "1"}}}]}

@@ -130,7 +130,7 @@ def test_the_manifest_covers_every_byte(tmp_path: Path) -> None:
     assert manifest.max_episode_steps == 500
     assert manifest.outcomes == {}
     assert (manifest.lineage.seed, manifest.lineage.step) == (3, 7)
-    assert set(manifest.lineage.packages) >= {"python", "torch", "stable-baselines3", "gymnasium", "numpy"}
+    assert set(manifest.lineage.packages) >= {"belay", "python", "torch", "stable-baselines3", "gymnasium", "numpy"}
     assert json.loads((tmp_path / "manifest.json").read_bytes())["observation"]["low"][1] is None
 
 

@@ -127,6 +127,7 @@ def pod(
     leaving: bool = False,
     disrupted: str | None = None,
     evicted: str | None = None,
+    image: str | None = None,
     owner: str = JOB_UID,
     job: str = f"{NAME}-a1",
 ) -> Json:
@@ -141,7 +142,8 @@ def pod(
             state["terminated"]["finishedAt"] = ended
     elif waiting:
         state = {"waiting": dict(waiting)}
-    status: Json = {"phase": phase, "containerStatuses": [{"name": "trainer", "state": state}]}
+    image_id = {"imageID": image} if image else {}
+    status: Json = {"phase": phase, "containerStatuses": [{"name": "trainer", "state": state, **image_id}]}
     if rejected:  # by the kubelet of its node, before any container
         status = {"phase": phase, "reason": reason, "message": rejected}
     if unschedulable:

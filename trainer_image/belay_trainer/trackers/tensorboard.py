@@ -4,6 +4,7 @@ tensorboardX writes them: torch's own writer needs TensorBoard with its servers 
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 from tensorboardX import SummaryWriter
@@ -31,12 +32,12 @@ class TensorBoard:
             filename_suffix=f".{step}",
         )
 
-    def record(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add points."""
+    def record(self, step: int, metrics: Mapping[str, float], at: datetime | None = None) -> None:
+        """Add points. Args: at: When they were told; None: now."""
         if self._writer is None:
             raise RuntimeError("record() before begin(): there is no file yet")
         for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)
+            self._writer.add_scalar(name, value, step, walltime=None if at is None else at.timestamp())
 
     def close(self, patience_s: float) -> None:
         """Write what waits in the writer's thread."""

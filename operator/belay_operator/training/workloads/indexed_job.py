@@ -220,9 +220,12 @@ def _seed(pods: Sequence[TrainerPod], *, completed: bool, failed: bool) -> SeedV
         end=SeedPhase.FAILED if failed else SeedPhase.SUCCEEDED if completed else None,
         at_work=any(pod.at_work for pod in pods),
         retries=max((int(pod.view.annotations.get(FAILURES, 0)) for pod in pods), default=0),
-        evictions=tuple(pod.view.name for pod in pods if pod.view.counts_only_here(CONTAINER)),
+        evictions=tuple(
+            life.began_at for pod in pods if pod.view.counts_only_here(CONTAINER) and (life := pod.life) is not None
+        ),
         reports=tuple(report for pod in pods for report in pod.reports),
         report_elsewhere=next((pod.report_elsewhere for pod in pods if pod.report_elsewhere), None),
+        image=next((pod.image for pod in pods if pod.published), None),
         obstacle=pods[-1].obstacle if pods else None,
         failure=next((pod.failure for pod in reversed(pods) if pod.failure is not None), None),
         lives=tuple(life for pod in pods if (life := pod.life) is not None),

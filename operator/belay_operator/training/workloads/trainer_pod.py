@@ -41,6 +41,16 @@ class TrainerPod:
         return not self.view.deleting and self._container is not None and self._container.running
 
     @property
+    def image(self) -> str | None:
+        """What it runs, by digest; None: its node does not say."""
+        return None if self._container is None else self._container.image
+
+    @property
+    def published(self) -> bool:
+        """Whether it says that its training succeeded."""
+        return any(report.outcome == "Succeeded" for report in self.reports)
+
+    @property
     def refused(self) -> bool:
         """Whether it refused its configuration."""
         return self._ended is not None and self._ended.exit_code == names.EXIT_BAD_CONFIG
