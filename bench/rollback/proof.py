@@ -42,10 +42,11 @@ def proof(
     Raises: NoProof.
     """
     grace, window = spec.analysis.grace.total_seconds(), spec.analysis.window.total_seconds()
-    [comparison] = [one for metric in spec.analysis.metrics if (one := comparison_of(metric)) is not None]
-    asked = Judgement(
-        comparison, candidate, stable, budget(spec.analysis, trial=trial), spec.analysis.grace, since=None
-    )
+    [metric] = [metric for metric in spec.analysis.metrics if metric.compare is not None]
+    comparison, spend = comparison_of(metric), budget(spec.analysis, metric, trial=trial)
+    if comparison is None:
+        raise ValueError(f"metric {metric.name} is not compared")
+    asked = Judgement(comparison, candidate, stable, spend, spec.analysis.grace, since=None)
 
     def countable_at(episode: Reported) -> float:
         return max(episode.began + grace, episode.sent)

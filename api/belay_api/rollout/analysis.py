@@ -37,6 +37,11 @@ class AnalysisSpec(Model):
                 )
                 for name in ("window", "grace")
             ),
+            rule(
+                "!has(self.metrics) || self.metrics.filter(m, has(m.maxRegret)).size() <= 1",
+                "maxRegret is one number: keep it at the metric that losses are counted in, and hold the others by "
+                "their margins",
+            ),
         )
     }
 
@@ -71,6 +76,13 @@ class AnalysisSpec(Model):
     """The logbook or the pods do not answer."""
     on_not_enough_samples: Patience = _patience("24h", Action.ROLLBACK)
     """An analyze step that never gets its verdict."""
+
+    @property
+    def counts_regret(self) -> Metric | None:
+        """The metric that losses are counted in: that of maxRegret, else the first that is compared and decides."""
+        compared = [metric for metric in self.deciding if metric.compare is not None]
+        limited = [metric for metric in self.metrics if metric.max_regret is not None]
+        return next(iter([*limited, *compared]), None)
 
     @property
     def deciding(self) -> list[Metric]:

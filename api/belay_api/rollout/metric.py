@@ -6,6 +6,7 @@ from belay_api.model import Model, alternatives, rule, rules
 from belay_api.rollout.common import Name
 from belay_api.rollout.compare import Compare
 from belay_api.rollout.limit import Limit
+from belay_api.rollout.margin import MarginText
 from belay_api.rollout.outcome import OutcomeRule, metric_rules
 from belay_api.rollout.sources import MetricSource
 from belay_api.units import Duration
@@ -102,6 +103,22 @@ class Metric(Model):
                 "!has(self.grace) || self.grace.matches('[1-9]')",
                 "grace is 0, and no episode would count: write e.g. 14d",
             ),
+            rule(
+                "!has(self.maxRegret) || has(self.compare)",
+                "maxRegret is what may be lost against stable, and a limit compares with nobody: remove maxRegret, or "
+                "set it at a metric with compare, such as {source: {logbook: {outcome: return}}, compare: "
+                "{maxRegression: 10%}, maxRegret: 5000}",
+            ),
+            rule(
+                "!has(self.maxRegret) || !string(self.maxRegret).endsWith('%')",
+                "maxRegret is a sum over all episodes of the candidate, in the outcome's own unit, and of a sum a "
+                'percentage says nothing: write a number, e.g. 5000, and a fraction as text, "0.5"',
+            ),
+            rule(
+                "!has(self.maxRegret) || string(self.maxRegret).matches('[1-9]')",
+                "maxRegret is 0, and a candidate that is no worse may lose something by chance: write how much may be "
+                "lost, e.g. 5000, or remove it",
+            ),
             *metric_rules(),
         )
     }
@@ -118,6 +135,11 @@ class Metric(Model):
     """Of a comparison, instead of `analysis.grace`: an episode counts if this outcome was reported within this time of
     its start. For what shows later than the episode ends, such as what a customer buys within two weeks: the verdict
     is NotEnoughSamples until the first episodes are so old. Unset: as the analysis says."""
+    max_regret: MarginText | None = None
+    """Of a comparison: what may be lost over the whole rollout, in the outcome's own unit. Lost is the sum, over the
+    candidate's episodes, of what stable had at the same time less what the candidate had (where less is better, the
+    other way round); `status.regret` shows it. Fail once more is lost than this, with the error of
+    `falseRollbackRate`. One metric may have it. Unset: any."""
     dry_run: bool = False
     """Measured, judged and told in status and Events, and nothing rests on it: no Pass is asked of it, its Fail takes
     nobody back, and it has no part of `falseRollbackRate`."""

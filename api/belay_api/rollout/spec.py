@@ -55,8 +55,21 @@ class BakeSpec(Model):
 class RollbackSpec(Model):
     """What a rollback promises."""
 
+    model_config = {
+        "json_schema_extra": rules(
+            rule(
+                "!has(self.keepCandidate) || self.keepCandidate.matches('[1-9]')",
+                "rollback.keepCandidate is 0, and nobody could look at anything: write e.g. 30m, or remove it to let a "
+                "candidate's pods go at once",
+            )
+        )
+    }
+
     deadline: Duration = duration_default("30s")
     """From the recorded intent: past it, the candidate's endpoints are removed as well."""
+    keep_candidate: Duration | None = None
+    """How long a candidate that was taken back keeps its pods, without any traffic, for people to look at. One that was
+    superseded, deleted or without pods is not kept. Unset: its pods go as soon as no request reaches them."""
 
 
 class RLRolloutSpec(Model):

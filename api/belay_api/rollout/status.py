@@ -9,12 +9,13 @@ from belay_api.conditions import ConditionedStatus
 from belay_api.judging import OfflineResult, ValidationResult
 from belay_api.model import StatusModel
 from belay_api.reasons import Verdict
+from belay_api.rollout.regret import RegretStatus
 from belay_api.rollout.verdicts import MetricVerdict
 from belay_api.units import Instant
 
 MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
 MAX_SKIPPED = 32  # as many as the steps a spec can list; beyond it the oldest is forgotten
-VERSION_ROLES = ("stable", "candidate", "previous", "servedAnchor")
+VERSION_ROLES = ("stable", "candidate", "previous", "servedAnchor", "kept")
 """The fields of status that name a version with pods, as they are written."""
 
 
@@ -78,7 +79,7 @@ class TrialsStatus(StatusModel):
 
 
 class WarmStatus(StatusModel):
-    """A former stable version that keeps its pods."""
+    """A version that keeps its pods for a time."""
 
     policy: str
     """Name of the RLPolicy."""
@@ -271,6 +272,9 @@ class RLRolloutStatus(ConditionedStatus):
     """The last version a person approved."""
     served_anchor: ServedAnchorStatus | None = None
     """The anchor while it has pods for the sake of a trial (`analysis.anchor: Serve`)."""
+    kept: WarmStatus | None = None
+    """The candidate taken back last while it keeps its pods for people to look at (`rollback.keepCandidate`): no rule
+    of the route leads to it."""
     step: StepStatus | None = None
     """The step under way."""
     paused: PauseStatus | None = None
@@ -292,6 +296,8 @@ class RLRolloutStatus(ConditionedStatus):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},
     )
     """The last look at each metric."""
+    regret: RegretStatus | None = None
+    """What the candidate has cost so far, or the last one did; unset: nothing was compared."""
     judgements: Annotated[list[StepJudgement], Field(max_length=32)] = Field(default_factory=list)
     """What the Jobs of the steps `validate` and `evaluateOffline` found of the candidate taken up last, in order."""
     rollback: RollbackStatus | None = None

@@ -1,7 +1,7 @@
 """Which rollouts need which bytes under a policy's name: all that the policy kind reads of an RLRollout.
 
-    status.stable · candidate · previous    policy and digest; `until`, where it has one
-    status.rollback                         policy, endpointsClosedAt, drainedAt, weightZeroAt
+    status.stable · candidate · previous · servedAnchor · kept    policy and digest; `until`, where it has one
+    status.rollback                                               policy, endpointsClosedAt, drainedAt, weightZeroAt
     spec.replicas, metadata
 
 A rollout's *status* counts, not its spec: what it serves is decided there, and is recorded before traffic moves. A

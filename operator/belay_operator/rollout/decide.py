@@ -31,6 +31,7 @@ from belay_operator.rollout.situations import (
     candidate_superseded,
     candidate_unfit_to_serve,
     command_given,
+    kept_candidate_expired,
     metric_failed,
     policy_wanted,
     rollback_under_way,
@@ -69,6 +70,7 @@ ACTS: tuple[Act, ...] = (
     candidate_loading.act,
     step_under_way.act,
     warm_version_expired.act,
+    kept_candidate_expired.act,
 )
 """What is done, in the order of asking."""
 
@@ -186,7 +188,7 @@ def _name(manifest: Manifest) -> str:
 def _requeue_after(observed: Observed, wait: Wait | None, now: datetime) -> timedelta | None:
     """Return when time alone will have changed something; the world wakes us for everything else."""
     times = [wait.requeue_after if wait else None, *warm_version_expired.times(observed, now)]
-    times += anchor_beside_trial.times(observed, now)
+    times += [*anchor_beside_trial.times(observed, now), *kept_candidate_expired.times(observed, now)]
     if not observed.rolling_back:
         times += [
             verdicts_reached.write_after(observed, now),

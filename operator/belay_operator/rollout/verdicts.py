@@ -95,6 +95,27 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     return _compared(metric, reading, observed, old, now=now)
 
 
+def judgement_of(metric: Metric, observed: Observed) -> Judgement | None:
+    """Return what is asked of everything since the candidate's first weight; None: the metric is not compared."""
+    status, analysis, before = observed.status, observed.spec.analysis, _known(metric, observed)
+    comparison, spend = comparison_of(metric, before), budget(analysis, metric, trial=trial_of(status))
+    if comparison is None:
+        return None
+    counts = analysis.counts_regret
+    return Judgement(
+        comparison=comparison,
+        candidate=status.candidate.policy if status.candidate else "",
+        stable=status.stable.policy if status.stable else "",
+        spend=spend if counts is not None and counts.name == metric.name else replace(spend, regret=None),
+        grace=grace_of(metric, analysis),
+        since=None,
+        not_before=_ripe(metric, status.analysis_started_at),
+        window=analysis.window,
+        baseline=baseline_of(status),
+        known=before,
+    )
+
+
 def _known(metric: Metric, observed: Observed) -> Known:
     """What the artifacts of both sides know of a metric's outcome."""
     status, logbook = observed.status, metric.source.logbook
@@ -108,23 +129,10 @@ def _known(metric: Metric, observed: Observed) -> Known:
 def _compared(
     metric: Metric, reading: Reading, observed: Observed, old: MetricVerdict | None, *, now: datetime
 ) -> MetricVerdict | None:
-    status, weight, analysis = observed.status, observed.status.weight, observed.spec.analysis
-    before = _known(metric, observed)
-    comparison = comparison_of(metric, before)
-    if comparison is None:
+    weight = observed.status.weight
+    ask = judgement_of(metric, observed)
+    if ask is None:
         return None
-    ask = Judgement(
-        comparison=comparison,
-        candidate=status.candidate.policy if status.candidate else "",
-        stable=status.stable.policy if status.stable else "",
-        spend=budget(analysis, trial=trial_of(status), dry_run=metric.dry_run),
-        grace=grace_of(metric, analysis),
-        since=None,
-        not_before=_ripe(metric, status.analysis_started_at),
-        window=analysis.window,
-        baseline=baseline_of(status),
-        known=before,
-    )
     overall, since = judged(ask, reading), weight.since if weight else None
     if old is not None and old.verdict is Verdict.FAIL:
         # A Fail is final, where it takes nobody back as well: what it would have done, or has people look at, stands.
@@ -134,7 +142,8 @@ def _compared(
         return _stored(
             _withheld(overall, observed), reading, old, evidence_since=None, now=now, anchor=_last(old, observed)
         )
-    ask = replace(ask, since=since, not_before=_ripe(metric, since))
+    # What was lost is counted over the whole rollout.
+    ask = replace(ask, since=since, not_before=_ripe(metric, since), spend=replace(ask.spend, regret=None))
     evidence, anchor = anchored.held(_withheld(judged(ask, reading), observed), ask, reading, observed, now)
     anchor = anchor or _last(old, observed)
     return _stored(evidence, reading, old, evidence_since=since, now=now, anchor=anchor)

@@ -114,6 +114,8 @@ def summary(plan: Plan) -> dict[str, Any]:
             for verdict in status.get("verdicts", [])
         ]
         status |= _versions(status)
+        if regret := status.get("regret"):
+            status["regret"] = _regret(regret)
         said["status"] = {key: value for key, value in status.items() if value != []}
     routes = [manifest for manifest in plan.apply if manifest["kind"] == "HTTPRoute"]
     made = [f"{one['kind']} {one['metadata']['name']}" for one in (*plan.create, *plan.apply) if one not in routes]
@@ -140,7 +142,7 @@ def _versions(status: Mapping[str, Any]) -> dict[str, str]:
     """The versions of a status, each in a few words."""
     said = {
         side: " ".join(v for k, v in status[side].items() if k in ("policy", "until"))
-        for side in ("stable", "candidate", "previous")
+        for side in ("stable", "candidate", "previous", "kept")
         if side in status
     }
     if anchor := status.get("anchor"):
@@ -149,6 +151,15 @@ def _versions(status: Mapping[str, Any]) -> dict[str, str]:
         where = "on the route" if third["onRoute"] else f"until {third['until']}" if "until" in third else "asked for"
         said["servedAnchor"] = f"{third['policy']} {where}"
     return said
+
+
+def _regret(said: Mapping[str, Any]) -> str:
+    """What was lost, in a line."""
+    lost = "{metric}: {estimate:g} ({low:g} to {high:g}) by {episodes}".format(**said)
+    risk = said.get("next")
+    return (
+        lost if risk is None else lost + "; at {weight:g} % for {time} by {episodes} at most {atMost:g}".format(**risk)
+    )
 
 
 def _carried(text: str) -> dict[str, Any]:
@@ -191,8 +202,10 @@ def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
         }
         for verdict in status.get("verdicts") or ()
     ]
+    if (regret := status.get("regret")) and regret["definition"] == "this":
+        status["regret"] = {**regret, "definition": definitions[regret["metric"]]}
     status.setdefault("pinned", _places(status))
-    for side in ("stable", "candidate", "previous", "anchor", "servedAnchor"):
+    for side in ("stable", "candidate", "previous", "anchor", "servedAnchor", "kept"):
         if side in status:
             status[side] = {"digest": digest(status[side]["policy"]), **status[side]}
     if "rejected" in status:

@@ -247,7 +247,7 @@ def place(
     share = now[0] / np.maximum(now[1], 1.0)
     paid = candidate.count * candidate.mean + stable.count * (factor * stable.mean + moved)
     known = PRIOR_EPISODES * (before.guessed * (1 + factor[..., :1]) + moved[..., :1]) / 2
-    centre = (known * MEMORY ** np.arange(total.shape[-1]) + _discounted(paid)) / (before.prior + _discounted(total))
+    centre = (known * MEMORY ** np.arange(total.shape[-1]) + discounted(paid)) / (before.prior + discounted(total))
 
     table = _Table(direction, shift is None, before, bounds, _wide(aim), allowed, factor, moved)
     off = adjusting(candidate, stable, earlier, filling) if adjust else None
@@ -427,7 +427,7 @@ def _before(candidate: Outcomes, stable: Outcomes, earlier: Earlier | None) -> _
         count, m2 = (np.take_along_axis(getattr(stable, f) + getattr(candidate, f), first, -1) for f in ("count", "m2"))
         variance = m2 / np.maximum(count - 2, 1.0)
     fading = PRIOR_EPISODES * np.power(MEMORY, windows, dtype=np.float64)
-    level = (mean * fading + _discounted(stable.count * stable.mean)) / (fading + _discounted(stable.count))
+    level = (mean * fading + discounted(stable.count * stable.mean)) / (fading + discounted(stable.count))
     spread_s, free_s = (so_far(part) for part in (stable.m2, np.maximum(stable.count - 1, 0.0)))
     spread_c, free_c = (so_far(part) for part in (candidate.m2, np.maximum(candidate.count - 1, 0.0)))
     variance_s = (PRIOR_EPISODES * variance + spread_s) / (PRIOR_EPISODES + free_s)
@@ -445,8 +445,8 @@ def so_far(values: Array) -> Array:
     return np.cumsum(values, axis=-1) - values
 
 
-def _discounted(values: Array) -> Array:
-    """Sum over the windows before each, each weighing MEMORY of the one after it."""
+def discounted(values: Array) -> Array:
+    """Return the sum over the windows before each, each weighing MEMORY of the one after it."""
     total = np.zeros(values.shape)
     total[..., 1:] = values[..., :-1]
     reach = 1  # windows that are summed so far; what is further off than FORGOTTEN weighs less than a float can tell

@@ -26,6 +26,7 @@ class Budget:
     outcome: float | None  # wrongly worse, by the outcome; None: nobody is taken back by it
     missing: float | None  # wrongly worse, by the missing rate; None: nobody is taken back by it
     wrong_promotion: float  # wrongly not worse by the margin
+    regret: float | None = None  # wrongly more lost than is lost; None: what is lost is not asked for
 
     @property
     def only_pass(self) -> Budget:
@@ -33,18 +34,21 @@ class Budget:
         return Budget(outcome=None, missing=None, wrong_promotion=self.wrong_promotion)
 
 
-def split(false_rollback_rate: float, compared_metrics: int, *, trial: int = 1) -> Budget:
+def split(false_rollback_rate: float, tests: int, *, trial: int = 1) -> Budget:
     """Return what each compared metric may spend so that all of them together keep the stated rate.
 
     Args:
         false_rollback_rate: Over the whole life of a candidate, in (0, 0.25].
-        compared_metrics: Metrics judged by statistics; guard rails spend nothing.
+        tests: One for each metric judged by statistics, and one more for a `maxRegret`; guard rails spend nothing.
         trial: The how manieth time this digest is put to the test, from 1 on.
     """
     if not 0 < false_rollback_rate <= 0.25:
         raise ValueError(f"analysis.falseRollbackRate is {false_rollback_rate}, wanted above 0 and at most 0.25")
     part = FIRST_TRIAL if trial <= 1 else (1 - FIRST_TRIAL) / (trial * (trial - 1))  # which sum to 1
-    each = part * false_rollback_rate / max(compared_metrics, 1)
+    each = part * false_rollback_rate / max(tests, 1)
     return Budget(
-        outcome=each * (1 - MISSING_SHARE), missing=each * MISSING_SHARE, wrong_promotion=part * WRONG_PROMOTION_RATE
+        outcome=each * (1 - MISSING_SHARE),
+        missing=each * MISSING_SHARE,
+        wrong_promotion=part * WRONG_PROMOTION_RATE,
+        regret=each,
     )

@@ -22,6 +22,7 @@ from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Outcomes
 from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.covariate import LEVELS, Covariate, EarlierCovariate, Side, sums
+from belay_operator.rollout.analysis.regret import Regret
 
 ROUNDING = 1e-6  # relative: a sum of many rewards, each a float32, may be that much beyond what they can be
 
@@ -68,6 +69,7 @@ class Comparison:
     margin: Margin  # what the candidate may be worse by and still pass
     certain: Range = field(default_factory=Range)  # between what every outcome lies, as far as that is known
     origin: tuple[RangeOrigin, RangeOrigin] = (RangeOrigin.SEEN, RangeOrigin.SEEN)  # of its low and its high
+    max_regret: float | None = None  # what may be lost over the whole rollout, in the outcome's unit; None: any
 
     def __post_init__(self) -> None:
         if not self.margin.value > 0:
@@ -109,6 +111,7 @@ class Evidence:
     explained: float | None = None  # share of the spread that a covariate takes away; None: judged without one
     grace_too_short: bool = False  # too many episodes were reported late for anything to be decided
     held: Held | None = None  # of a limit: what it rests on
+    regret: Regret | None = None  # what was lost so far; None: not asked for, or no episodes of both sides count yet
 
 
 @dataclass(frozen=True, slots=True)

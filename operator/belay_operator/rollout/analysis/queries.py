@@ -74,7 +74,14 @@ def comparison_of(metric: Metric, known: Known = NOTHING) -> Comparison | None:
     if compare.margin is None:
         return None
     better = Better.MORE if compare.max_regression is not None else Better.LESS
-    return Comparison(metric.name, better, compare.margin, certain, origin)
+    return Comparison(metric.name, better, compare.margin, certain, origin, max_regret=_most_lost(metric))
+
+
+def _most_lost(metric: Metric) -> float | None:
+    most = metric.max_regret
+    if most is not None and (most.relative or not most.value > 0):
+        raise ValueError(f"metric {metric.name}: maxRegret is a sum, and a number above 0; write e.g. 5000")
+    return None if most is None else most.value
 
 
 def _certain(*ranges: tuple[Range, RangeOrigin]) -> tuple[Range, tuple[RangeOrigin, RangeOrigin]]:
@@ -119,14 +126,20 @@ def limit_of(metric: Metric) -> Rail | None:
     )
 
 
-def budget(analysis: AnalysisSpec, *, trial: int, dry_run: bool = False) -> Budget:
-    """Return what each compared metric may spend in that trial of the candidate's digest, from 1 on.
+def budget(analysis: AnalysisSpec, metric: Metric, *, trial: int) -> Budget:
+    """Return what a compared metric may spend in that trial of the candidate's digest, from 1 on.
 
-    Args:
-        dry_run: What a metric with dryRun would have, if it decided beside those that do; they pay nothing for it.
+    One with dryRun has what it would have if it decided beside those that do; they pay nothing for it. Without a
+    maxRegret nobody is taken back by what is lost, and its bounds spend nothing.
     """
-    compared = sum(metric.compare is not None for metric in analysis.deciding) + dry_run
-    return split(analysis.false_rollback_rate, compared, trial=trial)
+    beside = [other for other in analysis.deciding if other.name != metric.name]
+    spent = split(analysis.false_rollback_rate, sum(map(_tests, [*beside, metric])), trial=trial)
+    return spent if metric.max_regret is not None else replace(spent, regret=spent.wrong_promotion)
+
+
+def _tests(metric: Metric) -> int:
+    """How many tests of a metric may take the candidate back wrongly, beside that of what is missing."""
+    return 0 if metric.compare is None else 1 if metric.max_regret is None else 2
 
 
 @dataclass(frozen=True, slots=True)

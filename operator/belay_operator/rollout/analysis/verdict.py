@@ -10,6 +10,8 @@ silent in its worst episodes shows nothing in the rest. It fails alone; and no o
 missing MISSING_MARGIN more of its episodes than the other: what is left of stable is a selected sample as well where
 stable's reports get lost. That says nothing against the candidate, so it fails nobody.
 
+A third claim stands beside the two where `maxRegret` is set: the candidate has cost more than that (`regret`).
+
 `budget` says how the stated error is split, `limits` judges guard rails.
 """
 
@@ -39,6 +41,7 @@ from belay_operator.rollout.analysis.evidence import (
     summary,
 )
 from belay_operator.rollout.analysis.race import Race
+from belay_operator.rollout.analysis.regret import Regret, regret
 
 MISSING_MARGIN = Margin(0.10, relative=False)  # of episodes: as much as the usual allowed regression could hide behind
 SILENCES = Bounds(np.array(-1.0), np.array(0.0))  # mirrored: 1 is an episode that is missing
@@ -96,7 +99,8 @@ def judge(
         if not any(window.count for window in windows):
             message = f"no episode of {side} has ended within grace yet"
             return replace(missing, verdict=Verdict.NO_DATA, message=message)
-    return _beside(missing, _judge_outcome(comparison, paired, missing, budget, earlier=earlier, seen=seen))
+    outcome = _judge_outcome(comparison, paired, missing, budget, earlier=earlier, seen=seen)
+    return _beside(missing, _within_cost(comparison, outcome))
 
 
 def _beside(missing: Evidence, outcome: Evidence) -> Evidence:
@@ -106,6 +110,19 @@ def _beside(missing: Evidence, outcome: Evidence) -> Evidence:
     if outcome.verdict is Verdict.FAIL and missing.message == STABLE_LOSES:
         return replace(outcome, message=f"{outcome.message}. {BUT_STABLE_LOSES}")
     return outcome
+
+
+def _within_cost(comparison: Comparison, outcome: Evidence) -> Evidence:
+    """Return the verdict on the outcome, Fail where more was lost than may be."""
+    lost, most = outcome.regret, comparison.max_regret
+    if outcome.verdict is Verdict.FAIL or lost is None or most is None or lost.low <= most:
+        return outcome
+    # It is final, so its numbers may stand in the message.
+    message = (
+        f"about {float(f'{lost.estimate:.3g}'):.12g} was lost by {lost.episodes} episodes of the candidate against what "
+        f"stable had at the same time, and at least {float(f'{lost.low:.3g}'):.12g}; maxRegret is {most:.12g}"
+    )
+    return replace(outcome, verdict=Verdict.FAIL, message=message)
 
 
 def _judge_missing(paired: Paired, evidence: Evidence, budget: Budget) -> Evidence:
@@ -180,6 +197,7 @@ def _judge_outcome(
         difference=paired.difference(),
         fail_below=0.0,
         pass_above=None if math.isnan(margin) or vague else -margin if more else margin,
+        regret=None if no_fail or no_pass else _regret(race, budget),
     )
     if not race.begun:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=FIRST_WINDOW)
@@ -211,6 +229,20 @@ def _judge_outcome(
     if vague and (unbounded or not reference) and not failed and not passed:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=VAGUE)
     return _decide(evidence, failed=failed, passed=passed)
+
+
+def _regret(race: Race, budget: Budget) -> Regret | None:
+    """What was lost so far; None: it is not asked for."""
+    if budget.regret is None:
+        return None
+    return regret(
+        race.candidate,
+        race.stable,
+        race.bounds,
+        race.earlier,
+        alpha_low=budget.regret,
+        alpha_high=budget.wrong_promotion,
+    )
 
 
 def _broken(comparison: Comparison, paired: Paired) -> str:

@@ -40,6 +40,7 @@ def undo(command: Command, observed: Observed, now: datetime) -> Move | Refusal:
         anchor=_anchor(status, stable, previous, now),
         weight=WeightStatus(desired=100, applied=100),
         verdicts=[],
+        regret=None,
     )
     message = f"a person sent undo@{command.id}, and {previous.policy} is stable again"
     return withdrawal.begin(observed.after(back), now, reason=UNDONE, message=message)

@@ -35,6 +35,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         weight_changes=[],
         weight_history=[],
         verdicts=[],
+        regret=None,
         judgements=[],
         rollback=None,
     )

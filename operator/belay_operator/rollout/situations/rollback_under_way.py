@@ -12,8 +12,8 @@ endpoints are open.
 from datetime import datetime, timedelta
 
 from belay_api.reasons import EventReason, RolloutReason
-from belay_api.rollout.status import HistoryEntry, RollbackStatus, WeightStatus
-from belay_api.units import format_duration
+from belay_api.rollout.status import HistoryEntry, RollbackStatus, WarmStatus, WeightStatus
+from belay_api.units import format_duration, format_instant
 from belay_operator.rollout import route
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
@@ -140,6 +140,7 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
         rollback=rollback.model_copy(update={"drained_at": at}),
         candidate=None,
         previous=previous,
+        kept=_kept(observed, rollback, at),
         step=None,
         paused=None,
         skipped=[],
@@ -150,7 +151,18 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
         rejected_digests=rejected[-KEEP_REJECTED:],
         history=[*status.history, entry][-KEEP_HISTORY:],
     )
-    return Move(after, (note(EventReason.ROLLED_BACK, _summary(rollback, meanwhile(observed), at), warning=True),))
+    words = _summary(rollback, meanwhile(observed), at)
+    if after.kept is not None and after.kept.policy == candidate.policy:
+        words = f"{words}. Its pods are kept until {format_instant(after.kept.until)} for people to look at"
+    return Move(after, (note(EventReason.ROLLED_BACK, words, warning=True),))
+
+
+def _kept(observed: Observed, rollback: RollbackStatus, at: datetime) -> WarmStatus | None:
+    """The candidate, where people may want to look at it; else whom they look at already."""
+    candidate, time = observed.status.candidate, observed.spec.rollback.keep_candidate
+    if candidate is None or time is None or rollback.reason in NO_EVIDENCE:
+        return observed.status.kept
+    return WarmStatus(policy=candidate.policy, digest=candidate.digest, until=at + time)
 
 
 def _summary(rollback: RollbackStatus, target: str, at: datetime) -> str:

@@ -1,6 +1,6 @@
 """This pass's verdicts differ from those on record: they are recorded.
 
-First, where somebody edited what the candidate is judged by, that another test of it has begun: it has its own error.
+What the candidate has lost is written with them. First, where somebody edited what the candidate is judged by, that another test of it has begun: it has its own error.
 
 A changed verdict is written at once; running numbers every few seconds, or a look a second would be a write a second.
 Numbers that are held back are due by the clock, and not only when the next measurement comes: there may be none.
@@ -15,6 +15,7 @@ from belay_api.rollout.verdicts import MetricVerdict
 from belay_operator.engine.plan import Note
 from belay_operator.rollout.move import Move, changed, note
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.regret import regret
 from belay_operator.rollout.trials import begun, redefined
 
 WRITE_EVERY = timedelta(seconds=5)
@@ -33,7 +34,8 @@ def act(observed: Observed, now: datetime) -> Move | None:
     share = _observed_share(observed)
     if weight is not None and share is not None:
         weight = weight.model_copy(update={"observed": share})
-    return Move(changed(observed.status, verdicts=list(verdicts), weight=weight), _dry_failures(observed))
+    after = changed(observed.status, verdicts=list(verdicts), weight=weight, regret=regret(observed))
+    return Move(after, _dry_failures(observed))
 
 
 def _dry_failures(observed: Observed) -> tuple[Note, ...]:

@@ -25,7 +25,7 @@ from belay_operator.rollout.analysis.bet import (
     Direction,
     Earlier,
     Outcomes,
-    _discounted,
+    discounted,
     least_gain,
     log_wealth,
     log_wealth_while_filling,
@@ -316,7 +316,7 @@ def test_discounting_by_doubling_is_discounting(windows: int) -> None:
     for window in range(windows):
         wanted.append(carried)
         carried = MEMORY * carried + values[:, window]
-    np.testing.assert_allclose(_discounted(values), np.stack(wanted, axis=-1), atol=1e-12)
+    np.testing.assert_allclose(discounted(values), np.stack(wanted, axis=-1), atol=1e-12)
 
 
 def test_the_interval_encloses_the_observed_difference_and_narrows() -> None:
