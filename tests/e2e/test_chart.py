@@ -56,6 +56,17 @@ def test_no_key_stands_twice_and_every_component_is_there() -> None:
 
 
 @pytest.mark.usefixtures("cluster")
+def test_who_uninstalls_it_keeps_the_objects_of_its_users() -> None:
+    """A CRD that goes takes every object of its kind along."""
+    kept = [
+        one["metadata"]["annotations"]["helm.sh/resource-policy"]
+        for one in manifests()
+        if one["kind"] == "CustomResourceDefinition"
+    ]
+    assert kept == ["keep"] * 3
+
+
+@pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("key", ["namespace", "app.kubernetes.io/instance", "claimName"])
 def test_names_of_digits_stay_names(key: str) -> None:
     odd = ["--set-json", 'operator.watchNamespaces=["789"]', "--set-string", "logbook.persistence.existingClaim=12"]
