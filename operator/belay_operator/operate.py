@@ -37,6 +37,7 @@ from belay_operator.engine.resources import CACHED
 from belay_operator.engine.resync import RETRY, Resync
 from belay_operator.engine.routing import keys_of
 from belay_operator.engine.source import Source
+from belay_operator.engine.statuses import Statuses
 from belay_operator.settings import Installation
 from belay_operator.watch import Watches
 
@@ -100,6 +101,7 @@ class Operator:
 
         # Every outcome under analysis is a long-poll, open nearly all the time: a limit would starve the scrapes.
         connector = aiohttp.TCPConnector(limit=0)
+        told = Statuses(cache, kinds, metrics.REGISTRY)
         async with aiohttp.ClientSession(connector=connector) as http, asyncio.TaskGroup() as group:
             context = CachePollerContext(
                 cache, settings, http, self._client, wake=queue.wake, token_file=self._installation.token_file
@@ -123,7 +125,8 @@ class Operator:
                     group.create_task(self._await_new_kinds(cache), name="new-kinds"),
                 ]
                 queue.open()
-                await stopping
+                with told:
+                    await stopping
                 await _wind_up(queue, events)
             for helper in helpers:
                 helper.cancel()

@@ -1,6 +1,7 @@
 """Every metric of the operator, in one place, so that the reference page can list them.
 
-Names start with `belay_`. Durations are seconds. Labels have few values: kind, verb, code, reason; never object names.
+Names start with `belay_`. Durations are seconds. Labels have few values: kind, verb, code, reason; never object
+names. What the statuses of objects say has those: see `statuses.py`.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
