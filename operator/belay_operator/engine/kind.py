@@ -10,9 +10,8 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any, Protocol
 
-from prometheus_client import Metric
-
 from belay_operator.engine.change import Change
+from belay_operator.engine.gauge import Gauge
 from belay_operator.engine.plan import Key, Plan, Settings
 
 
@@ -75,5 +74,5 @@ class Kind:
     related: Callable[[Change, Reader], Iterable[Key]]
     """(change of any cached object, cache) -> keys of this kind to look at again, beyond its owner: e.g. the rollouts
     that name a changed RLPolicy. A change that says nothing new to this kind wakes nobody."""
-    gauges: Callable[[Iterable[Mapping[str, Any]]], Iterable[Metric]] | None = None
-    """(all objects) -> what their statuses say, as Prometheus metrics. Pure."""
+    gauges: tuple[Gauge, ...] = ()
+    """What the status of each object says to whoever watches."""

@@ -4,12 +4,15 @@ These have the names of objects as labels, which no other metric of the operator
 objects, and a series ends with its object.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.gauge import Gauge
 from belay_operator.engine.kind import Kind
 
 
@@ -18,7 +21,7 @@ class Statuses(Collector):
 
     def __init__(self, cache: Cache, kinds: Iterable[Kind], registry: CollectorRegistry) -> None:
         self._cache, self._registry = cache, registry
-        self._kinds = [(kind.name, kind.gauges) for kind in kinds if kind.gauges is not None]
+        self._kinds = tuple(kinds)
 
     def __enter__(self) -> "Statuses":
         self._registry.register(self)
@@ -33,6 +36,17 @@ class Statuses(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield the metrics as the statuses are now."""
-        for kind, gauges in self._kinds:
-            found = (self._cache.get(kind, *name) for name in sorted(self._cache.names(kind)))
-            yield from gauges([body for body in found if body is not None])
+        for kind in self._kinds:
+            found = (self._cache.get(kind.name, *name) for name in sorted(self._cache.names(kind.name)))
+            objects = [body for body in found if body is not None] if kind.gauges else []
+            for gauge in kind.gauges:
+                yield _metric(gauge, objects)
+
+
+def _metric(gauge: Gauge, objects: Sequence[Mapping[str, Any]]) -> Metric:
+    made = GaugeMetricFamily(gauge.name, gauge.text, labels=["namespace", "name", *gauge.labels])
+    for body in objects:
+        meta = body["metadata"]
+        for labels, value in gauge.samples(body.get("status") or {}):
+            made.add_metric([meta["namespace"], meta["name"], *labels], value)
+    return made

@@ -1,49 +1,13 @@
 """What the statuses of rollouts say, as Prometheus gauges: for alerts and pictures, never for a decision."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
 
 from belay_api.rollout.status import VERSION_ROLES
 from belay_api.units import parse_instant
-
-Status = Mapping[str, Any]
-Sample = tuple[tuple[str, ...], float]
-"""The values of a family's own labels, and the number."""
+from belay_operator.engine.gauge import Gauge, Sample, Status
 
 _PROOFS = {"weightZero": "weightZeroAt", "drained": "drainedAt"}
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric: a sample or more for each rollout."""
-
-    name: str
-    text: str
-    labels: tuple[str, ...]  # beside namespace and name
-    samples: Callable[[Status], Iterable[Sample]]
-
-
-def gauges(rollouts: Iterable[Mapping[str, Any]]) -> list[Metric]:
-    """Return every family with the samples of all rollouts. Pure.
-
-    Args:
-        rollouts: As the API server has them.
-    """
-    rollouts = list(rollouts)
-    return [_metric(family, rollouts) for family in FAMILIES]
-
-
-def _metric(family: Family, rollouts: Iterable[Mapping[str, Any]]) -> Metric:
-    made = GaugeMetricFamily(f"belay_rollout_{family.name}", family.text, labels=["namespace", "name", *family.labels])
-    for rollout in rollouts:
-        meta = rollout["metadata"]
-        for labels, value in family.samples(rollout.get("status") or {}):
-            made.add_metric([meta["namespace"], meta["name"], *labels], value)
-    return made
 
 
 def _phase(status: Status) -> list[Sample]:
@@ -104,27 +68,39 @@ def _numbers(told: Mapping[str, Any], fields: Iterable[str], *labels: str) -> li
     return [((*labels, of), float(told[of])) for of in fields if told.get(of) is not None]
 
 
-FAMILIES = (
-    Family("phase", "1 at the phase that the rollout is in.", ("phase",), _phase),
-    Family("ready", "1 while it is as its spec wants it, else 0; the reason says why.", ("reason",), _ready),
-    Family("version", "1 for each version with pods, by its role.", ("role", "policy"), _version),
-    Family("weight_percent", "The candidate's share of new episodes: desired, applied, observed.", ("of",), _weight),
-    Family("step_start_time_seconds", "When the step under way began, since the epoch.", ("step",), _step),
-    Family("verdict", "1 at the verdict that the metric has.", ("metric", "verdict"), _verdict),
-    Family(
-        "difference",
+GAUGES = (
+    Gauge("belay_rollout_phase", "1 at the phase that the rollout is in.", ("phase",), _phase),
+    Gauge(
+        "belay_rollout_ready", "1 while it is as its spec wants it, else 0; the reason says why.", ("reason",), _ready
+    ),
+    Gauge("belay_rollout_version", "1 for each version with pods, by its role.", ("role", "policy"), _version),
+    Gauge(
+        "belay_rollout_weight_percent",
+        "The candidate's share of new episodes: desired, applied, observed.",
+        ("of",),
+        _weight,
+    ),
+    Gauge("belay_rollout_step_start_time_seconds", "When the step under way began, since the epoch.", ("step",), _step),
+    Gauge("belay_rollout_verdict", "1 at the verdict that the metric has.", ("metric", "verdict"), _verdict),
+    Gauge(
+        "belay_rollout_difference",
         "Candidate minus stable in the outcome's unit: estimate, low, high; below failBelow the metric fails, above "
         "passAbove it passes.",
         ("metric", "of"),
         _difference,
     ),
-    Family("regret", "Lost by the candidate, in the outcome's unit: estimate, low, high.", ("metric", "of"), _regret),
-    Family(
-        "rollback_seconds",
+    Gauge(
+        "belay_rollout_regret",
+        "Lost by the candidate, in the outcome's unit: estimate, low, high.",
+        ("metric", "of"),
+        _regret,
+    ),
+    Gauge(
+        "belay_rollout_rollback_seconds",
         "Of the last rollback, from its decision until the route has no weight and until no request is seen.",
         ("until",),
         _rollback,
     ),
-    Family("rejected_digests", "Artifacts that were rolled back and are not tried again.", (), _rejected),
+    Gauge("belay_rollout_rejected_digests", "Artifacts that were rolled back and are not tried again.", (), _rejected),
 )
-"""All metrics of rollouts, in the order of the page."""
+"""All of them, in the order of the page."""

@@ -30,7 +30,7 @@ from belay_operator.policy.leftover import Leftover, concerned, left_of, leftove
 from belay_operator.rollout import anchor, carried, latest, specification
 from belay_operator.rollout.decide import decide
 from belay_operator.rollout.facts import Reading
-from belay_operator.rollout.gauges import gauges
+from belay_operator.rollout.gauges import GAUGES
 from belay_operator.rollout.move import changed
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.policy_view import PolicyView
@@ -349,5 +349,5 @@ KIND = Kind(
     invalid=invalid,
     priority=priority,
     related=related,
-    gauges=gauges,
+    gauges=GAUGES,
 )

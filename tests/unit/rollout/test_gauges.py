@@ -8,20 +8,24 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.unit.rollout.stage import Stage
 
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.gauge import Gauge
 from belay_operator.engine.statuses import Statuses
-from belay_operator.rollout.gauges import FAMILIES, gauges
+from belay_operator.rollout.gauges import GAUGES
 from belay_operator.rollout.observe import KIND
 
 
-def told(*rollouts: dict[str, Any]) -> dict[str, float]:
+def told(rollout: dict[str, Any]) -> dict[str, float]:
     """By name and labels as PromQL writes them, without namespace and name."""
-    found = {}
-    for family in gauges(rollouts):
-        for sample in family.samples:
-            labels = {name: value for name, value in sample.labels.items() if name not in ("namespace", "name")}
-            inside = ",".join(f"{name}={value}" for name, value in labels.items())
-            found[f"{sample.name.removeprefix('belay_rollout_')}{{{inside}}}"] = sample.value
-    return found
+    return {
+        _as_written(gauge, values): number
+        for gauge in GAUGES
+        for values, number in gauge.samples(rollout.get("status") or {})
+    }
+
+
+def _as_written(gauge: Gauge, values: tuple[str, ...]) -> str:
+    labels = ",".join(f"{name}={value}" for name, value in zip(gauge.labels, values, strict=True))
+    return f"{gauge.name.removeprefix('belay_rollout_')}{{{labels}}}"
 
 
 def test_a_candidate_under_analysis() -> None:
@@ -81,7 +85,7 @@ def test_a_page_has_every_family_and_a_series_ends_with_its_rollout_and_its_lead
         return {family.name: len(family.samples) for family in families}
 
     with Statuses(cache, [KIND], registry):
-        assert set(page()) == {f"belay_rollout_{family.name}" for family in FAMILIES}
+        assert set(page()) == {gauge.name for gauge in GAUGES}
         assert page()["belay_rollout_phase"] == 1
         cache.remove("RLRollout", "default", "cartpole", version=2)
         assert page()["belay_rollout_phase"] == 0
@@ -90,4 +94,4 @@ def test_a_page_has_every_family_and_a_series_ends_with_its_rollout_and_its_lead
 
 def test_the_guide_names_each() -> None:
     guide = (Path(__file__).parents[3] / "docs/guides/operate.md").read_text()
-    assert [family.name for family in FAMILIES if f"`belay_rollout_{family.name}`" not in guide] == []
+    assert [gauge.name for gauge in GAUGES if f"`{gauge.name}`" not in guide] == []
