@@ -3,6 +3,7 @@
 import copy
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,22 @@ def test_no_key_stands_twice_and_every_component_is_there() -> None:
     }
     assert sum(one["kind"] == "CustomResourceDefinition" for one in found) == 3
     assert {one["kind"] for one in manifests("--set", "crds.enabled=false")}.isdisjoint({"CustomResourceDefinition"})
+
+
+@pytest.mark.usefixtures("cluster")
+def test_argo_cd_gets_each_script_whole() -> None:
+    """What the scripts do: tests/unit/rollout/test_argocd.py."""
+    (found,) = [one for one in manifests("--set", "argocd.customizations=true") if "argocd" in one["metadata"]["name"]]
+    files = Path(CHART) / "files/argocd"
+    health = {key: text for key, text in found["data"].items() if ".health." in key}
+    assert sorted(health) == [
+        f"resource.customizations.health.belay.dev_{kind}" for kind in ("RLPolicy", "RLRollout", "RLTrainingJob")
+    ]
+    assert {text.strip() for text in health.values()} == {(files / "health.lua").read_text().strip()}
+    actions = yaml.safe_load(found["data"]["resource.customizations.actions.belay.dev_RLRollout"])
+    assert actions["discovery.lua"].strip() == (files / "discovery.lua").read_text().strip()
+    for action in actions["definitions"]:
+        assert f'"{action["name"]}@argocd-"' in action["action.lua"]
 
 
 @pytest.mark.usefixtures("cluster")
