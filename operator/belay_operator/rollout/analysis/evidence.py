@@ -68,6 +68,7 @@ class Comparison:
     margin: Margin  # what the candidate may be worse by and still pass
     certain: Range = field(default_factory=Range)  # between what every outcome lies, as far as that is known
     origin: tuple[RangeOrigin, RangeOrigin] = (RangeOrigin.SEEN, RangeOrigin.SEEN)  # of its low and its high
+    looks: bool = False  # what is compared are looks at a number, of which none can go missing; else episodes
 
     def __post_init__(self) -> None:
         if not self.margin.value > 0:
