@@ -43,8 +43,8 @@ LONGEST_LATENCY = timedelta(seconds=60)
 
 class Limit(Model):
     """A guard rail for the candidate alone: `max` holds for 99 % of requests (latencyP99), or is the share of them that
-    may fail (errorRate). Of what Prometheus is asked, a bound with `%` is what the value may be on average, as a share of
-    1; any other holds at 95 % of the looks."""
+    may fail (errorRate). Of what Prometheus is asked, a bound with `%` is what the value may be on average, as a share
+    of 1; any other holds at 95 % of the looks."""
 
     model_config = {
         "json_schema_extra": rules(

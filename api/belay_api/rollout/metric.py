@@ -101,8 +101,8 @@ class Metric(Model):
             ),
             rule(
                 f"!has(self.limit) || !has(self.limit.min) || !{_NOT_QUERIED}",
-                "limit.min is taken of source.prometheus alone: nobody is worse for being faster or failing less. Write "
-                "max instead; for an outcome that must not fall, use source.logbook with compare.maxRegression",
+                "limit.min is taken of source.prometheus alone: nobody is worse for being faster or failing less. "
+                "Write max instead; for an outcome that must not fall, use source.logbook with compare.maxRegression",
             ),
             rule(
                 f"!has(self.limit) || !{_NOT_QUERIED} || !has(self.limit.max) || !{_MAX}.startsWith('-')",

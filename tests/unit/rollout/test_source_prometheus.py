@@ -90,18 +90,17 @@ async def test_both_sides_are_asked_about_the_same_instants_and_no_look_tells_of
 
 @pytest.mark.asyncio
 async def test_a_limit_counts_each_look_once_and_wakes_the_rollout() -> None:
-    async with PrometheusServer(lambda query, at: 11.0 if round(at) % 2 else 9.0) as server:
-        async with asking(
-            world(metric({"address": server.url, "interval": "1s"}), ago=timedelta(seconds=15))
-        ) as context:
-            await context.until(lambda: reading(context))
-            counts = (
-                await context.until(
-                    lambda: (it := reading(context)) and it.counts and len(it.counts.scrapes) > 11 and it
-                )
-            ).counts
+    async with (
+        PrometheusServer(lambda query, at: 11.0 if round(at) % 2 else 9.0) as server,
+        asking(world(metric({"address": server.url, "interval": "1s"}), ago=timedelta(seconds=15))) as context,
+    ):
+        await context.until(lambda: reading(context))
+        counts = (
+            await context.until(lambda: (it := reading(context)) and it.counts and len(it.counts.scrapes) > 11 and it)
+        ).counts
     requests, beyond = counts.of(counts.scrapes[-1])
-    assert requests == counts.scrapes[-1].number and abs(beyond - requests / 2) <= 0.5
+    assert requests == counts.scrapes[-1].number
+    assert abs(beyond - requests / 2) <= 0.5
     assert all(
         now.elapsed_s - before.elapsed_s == 1.0 for before, now in zip(counts.scrapes, counts.scrapes[1:], strict=False)
     )
@@ -122,7 +121,8 @@ async def test_a_limit_counts_each_look_once_and_wakes_the_rollout() -> None:
 @pytest.mark.asyncio
 async def test_what_lies_beyond(judged: dict[str, Any], values: list[float], beyond: float) -> None:
     async with PrometheusServer(lambda query, at: values[round(at / 10) % 3]) as server:
-        async with asking(world(metric({"address": server.url}, **judged), ago=timedelta(seconds=37))) as context:
+        made = world(metric({"address": server.url}, **judged), ago=timedelta(seconds=37))
+        async with asking(made) as context:
             counts = (await context.until(lambda: reading(context))).counts
     assert counts.of(counts.scrapes[-1]) == (3, pytest.approx(beyond))
 
@@ -156,8 +156,10 @@ async def test_who_does_not_answer_is_down(mischief: Callable[[PrometheusServer]
         mischief(server)
         async with asking(world(metric({"address": server.url, "timeout": "200ms"}))) as context:
             told = await context.until(lambda: reading(context))
-    assert told.problem is not None and words in told.problem
-    assert told.absence is None and not told.refused
+    assert told.problem is not None
+    assert words in told.problem
+    assert told.absence is None
+    assert not told.refused
 
 
 @pytest.mark.asyncio
@@ -188,17 +190,22 @@ async def test_an_answer_without_a_number_is_no_outage(
         async with asking(world(metric({"address": server.url}))) as context:
             told = await context.until(lambda: reading(context))
     assert told.problem is None
-    assert words in str(told.absence) and told.refused is refused
-    assert told.counts is not None and told.counts.of(told.counts.scrapes[-1]) == (0.0, 0.0)
+    assert words in str(told.absence)
+    assert told.refused is refused
+    assert told.counts is not None
+    assert told.counts.of(told.counts.scrapes[-1]) == (0.0, 0.0)
 
 
 @pytest.mark.asyncio
 async def test_a_percentage_that_is_no_share_is_refused_and_not_counted() -> None:
     async with PrometheusServer(lambda query, at: 4.0) as server:
-        async with asking(world(metric({"address": server.url}, limit={"max": "5%"}))) as context:
+        made = world(metric({"address": server.url}, limit={"max": "5%"}))
+        async with asking(made) as context:
             told = await context.until(lambda: reading(context))
-    assert told.refused and "no share from 0 to 1" in str(told.absence)
-    assert told.counts is not None and told.counts.of(told.counts.scrapes[-1]) == (0.0, 0.0)
+    assert told.refused
+    assert "no share from 0 to 1" in str(told.absence)
+    assert told.counts is not None
+    assert told.counts.of(told.counts.scrapes[-1]) == (0.0, 0.0)
 
 
 @pytest.mark.asyncio
@@ -347,4 +354,5 @@ async def test_credentials_do_not_follow_a_redirect() -> None:
             made.put(secret("who", token="opensesame"))
             async with asking(made) as context:
                 told = await context.until(lambda: reading(context))
-    assert "302 (it sends us to" in str(told.problem) and elsewhere.asked == []
+    assert "302 (it sends us to" in str(told.problem)
+    assert elsewhere.asked == []

@@ -1,5 +1,7 @@
-"""A metric asks what nobody can answer: a query that does not parse, or gives several series. It is told, with the words
-of whoever was asked. The metric's verdict is NoData meanwhile, and what follows is the spec's to say (`patience`).
+"""A metric asks what nobody can answer: a query that does not parse, or gives several series.
+
+It is told, with the words of whoever was asked. The metric's verdict is NoData meanwhile, and what follows is the
+spec's to say (`patience`).
 """
 
 from datetime import datetime
