@@ -12,6 +12,7 @@ PY := $(VENV)/bin/python
 PEERS := $(CACHE)/peers
 D3RLPY := $(CACHE)/d3rlpy
 TRACKERS := $(CACHE)/trackers
+PROMETHEUS := $(CACHE)/prometheus
 export PYTHONPATH := api:operator:trainer_image:handlers:logbook:client:dev/cluster:dev/demo:bench
 CLUSTER := $(PY) -m belay_cluster
 ROOMS := api operator trainer_image handlers logbook client dev bench tests
@@ -79,7 +80,7 @@ pictures: setup ## of docs/concepts, drawn with the operator's own functions
 	@$(PY) dev/pictures.py
 
 .PHONY: test-long
-test-long: setup trackers ## what takes too long for every change: promises over thousands of rollouts, simulators, seeds killed ten times
+test-long: setup trackers prometheus ## what takes too long for every change: promises over thousands of rollouts, simulators, seeds killed ten times
 	@$(PY) -m pytest tests/long
 	@$(CLUSTER) image-run belay-trainer-test --mount $(CURDIR):/src --workdir /src --env PYTHONPATH=api:trainer_image -- python3 -m pytest -p no:cacheprovider tests/long/trainer
 
@@ -117,6 +118,14 @@ $(TRACKERS)/.installed: pyproject.toml
 
 .PHONY: trackers
 trackers: $(TRACKERS)/.installed ## clients of MLflow and W&B, for test-long
+
+$(PROMETHEUS)/usr/bin/prometheus:
+	@echo "unpacking Debian's prometheus into $(PROMETHEUS): 20 MB to download, and nothing is installed"
+	@mkdir -p $(PROMETHEUS)
+	@cd $(PROMETHEUS) && (apt-get download prometheus || { apt-get update && apt-get download prometheus; }) && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb
+
+.PHONY: prometheus
+prometheus: $(PROMETHEUS)/usr/bin/prometheus ## a Prometheus server, for test-long; Debian
 
 bench-verdict: setup ## verdicts in simulated worlds, beside rules of others: make bench-verdict ARGS=--quick
 	@$(if $(findstring --quick,$(ARGS)),,$(MAKE) --no-print-directory peers || echo "going on without them")

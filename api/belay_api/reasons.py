@@ -210,6 +210,9 @@ class RolloutReason(StrEnum):
     SAMPLE_RATIO_MISMATCH = "SampleRatioMismatch"
     """Of the condition SampleRatio: episodes do not begin at the candidate in the share that its weights ask for. No
     comparison passes meanwhile; the message says what was seen and what to look for."""
+    QUERY_REFUSED = "QueryRefused"
+    """Of the condition of that name: a metric's query cannot be answered until it is another one; the message repeats
+    the server's words. Its verdict is NoData meanwhile."""
     VERDICT_FAILED = "VerdictFailed"
     """A metric failed and the candidate keeps its traffic: no other version could take over, or the metric's onFail
     gives people time first."""
@@ -337,6 +340,8 @@ class EventReason(StrEnum):
     """The rollout goes on without a Pass of a metric, because the spec says Continue; the message says which."""
     SAMPLE_RATIO_MISMATCH = "SampleRatioMismatch"
     """Episodes do not begin at the candidate in the share that its weights ask for."""
+    QUERY_REFUSED = "QueryRefused"
+    """A metric's query cannot be answered until it is another one; the message repeats the server's words."""
     ROLLBACK_STARTED = "RollbackStarted"
     """The intent to roll back was recorded."""
     ROLLED_BACK = "RolledBack"

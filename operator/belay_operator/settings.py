@@ -56,6 +56,7 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Installation:
             trainer_image=env.get("BELAY_TRAINER_IMAGE", "localhost/belay-trainer:dev"),
             handler_image=env.get("BELAY_HANDLER_IMAGE", "localhost/belay-handler:dev"),
             logbook_url=env.get(names.LOGBOOK_URL_ENV) or None,
+            prometheus_url=env.get("BELAY_PROMETHEUS_URL") or None,
             image_pull_policy=env.get("BELAY_IMAGE_PULL_POLICY") or "IfNotPresent",
             package_index=env.get("BELAY_PACKAGE_INDEX") or None,
             rates=_rates(env),

@@ -1,30 +1,54 @@
 """A guard rail: the candidate alone, held to a limit."""
 
+import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from belay_api.model import Model, rule, rules
 from belay_api.units import Duration, duration_default
 
-_LimitText = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?(ms|s|%)?$", max_length=16)]
+LIMIT_PATTERN = r"^-?[0-9]{1,12}(\.[0-9]{1,9})?(ms|s|%)?$"
+
+
+def _text(value: Any) -> Any:
+    """What a resource says as text: a whole number may stand without quotes."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _known(value: str) -> str:
+    if not re.match(LIMIT_PATTERN, value):
+        raise ValueError(f"{value!r} is no limit; write a duration (100ms), a share (5%) or a number (10)")
+    return value
+
+
+LimitText = Annotated[
+    str,
+    BeforeValidator(_text),
+    AfterValidator(_known),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "pattern": LIMIT_PATTERN,
+            "maxLength": 26,
+        }
+    ),
+]
+"""A duration, a share or a number; of a number, a fraction is text (decision 013)."""
 LONGEST_LATENCY = timedelta(seconds=60)
 """The largest limit on a latency: serving pods tell answers apart up to this, and a slower one from those within it."""
 
 
 class Limit(Model):
     """A guard rail for the candidate alone: `max` holds for 99 % of requests (latencyP99), or is the share of them that
-    may fail (errorRate)."""
+    may fail (errorRate). Of what Prometheus is asked, a bound with `%` is what the value may be on average, as a share
+    of 1; any other holds at 95 % of the looks."""
 
     model_config = {
         "json_schema_extra": rules(
-            rule("has(self.max) != has(self.min)", "a limit has one bound: set max"),
-            rule(
-                "!has(self.min)",
-                "limit.min is not taken: nobody is worse for being faster or failing less. Write max instead; for an "
-                "outcome that must not fall, use source.logbook with compare.maxRegression",
-            ),
+            rule("has(self.max) != has(self.min)", "a limit has one bound: set either max or min"),
             rule(
                 # Not by `minimum`: the API server rounds it down to 0 where a whole number is written.
                 "!has(self.falseRollbacksPerDay) || self.falseRollbacksPerDay >= 0.0001",
@@ -38,10 +62,12 @@ class Limit(Model):
         )
     }
 
-    max: _LimitText | None = None
-    """Not above: a duration up to 60s (`100ms`) for latencyP99, a share (`5%`) for errorRate."""
-    min: _LimitText | None = None
-    """Not taken."""
+    max: LimitText | None = None
+    """Not above: a duration up to 60s (`100ms`) for latencyP99, a share (`5%`) for errorRate; what Prometheus is asked
+    for may be either, or a number (`10`, `"0.5"`, `"-200"`). A duration is compared with seconds, a share with a value
+    from 0 to 1."""
+    min: LimitText | None = None
+    """Not below, written in the same ways; of Prometheus alone."""
     false_rollbacks_per_day: Annotated[float, Field(gt=0, le=1)] = 0.01
     """How often in a day of requests a candidate exactly on the limit may be rolled back: 0.01 is once in 100 days. One
     that keeps it clearly never is. Less finds a breach later: ten times less, by about a fifth."""

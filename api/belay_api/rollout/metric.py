@@ -16,7 +16,11 @@ _MEASURED = [
     for alias, field in zip(alternatives(MetricSource), MetricSource.model_fields.values(), strict=True)
     if any(hasattr(kind, "unit") for kind in get_args(field.annotation))
 ]
-_EPISODES = [alias for alias in alternatives(MetricSource) if alias not in _MEASURED]
+_COMPARED = [
+    alias
+    for alias, field in zip(alternatives(MetricSource), MetricSource.model_fields.values(), strict=True)
+    if any(getattr(kind, "compared", False) for kind in get_args(field.annotation))
+]
 
 
 def _any_source(of: list[str]) -> str:
@@ -32,6 +36,8 @@ _NOT_SERVING = "!has(self.limit) || !has(self.source.serving) || !has(self.limit
 _NOT_LOGBOOK = "!has(self.compare) || !has(self.source.logbook)"
 _OUTCOME = "self.source.logbook.outcome"
 _LATENCY = "self.source.serving == 'latencyP99'"
+_MAX = "string(self.limit.max)"
+_NOT_QUERIED = "!has(self.source.prometheus)"
 
 
 class Metric(Model):
@@ -44,29 +50,28 @@ class Metric(Model):
                 "a metric is judged one way: set either compare or limit",
             ),
             rule(
-                f"!has(self.compare) || {_any_source(_EPISODES)}",
-                f"compare needs episodes: use {_named(_EPISODES)}, or set limit instead of compare",
+                f"!has(self.compare) || {_any_source(_COMPARED)}",
+                f"compare needs both sides: use {_named(_COMPARED)}, or set limit instead of compare",
             ),
             rule(
                 f"!has(self.limit) || {_any_source(_MEASURED)}",
                 f"limit needs a measurement: use {_named(_MEASURED)}, or set compare instead of limit",
             ),
             rule(
-                f"{_NOT_SERVING} || self.limit.max.endsWith({_LATENCY} ? 's' : '%')",
+                f"{_NOT_SERVING} || {_MAX}.endsWith({_LATENCY} ? 's' : '%')",
                 "limit needs the unit of its measurement: write e.g. 100ms for latencyP99, 5% for errorRate",
             ),
             rule(
-                f"{_NOT_SERVING} || !({_LATENCY}) || self.limit.max.matches('[1-9]')",
+                f"{_NOT_SERVING} || !({_LATENCY}) || {_MAX}.matches('[1-9]')",
                 "limit is 0, and no measurement could tell a good candidate from a bad one: write e.g. max: 100ms",
             ),
             rule(
-                f"{_NOT_SERVING} || !({_LATENCY}) || !self.limit.max.endsWith('s')"
-                " || duration(self.limit.max) <= duration('60s')",
+                f"{_NOT_SERVING} || !({_LATENCY}) || !{_MAX}.endsWith('s') || duration({_MAX}) <= duration('60s')",
                 "limit is longer than the 60s up to which serving pods tell latencies apart, and no candidate could "
                 "break it: write e.g. max: 10s",
             ),
             rule(
-                f"{_NOT_SERVING} || !self.limit.max.endsWith('%') || double(self.limit.max.replace('%', '')) < 100.0",
+                f"{_NOT_SERVING} || !{_MAX}.endsWith('%') || double({_MAX}.replace('%', '')) < 100.0",
                 "limit is 100% or more, and no error rate could tell a good candidate from a bad one: write e.g. 5%",
             ),
             rule(
@@ -94,6 +99,26 @@ class Metric(Model):
                 " || !string(self.compare.maxIncrease).endsWith('%')",
                 "compare.maxIncrease is a percentage of stable's violations, and where it has none a percentage "
                 'decides nothing: write a number of violations an episode, e.g. "0.01"',
+            ),
+            rule(
+                f"!has(self.limit) || !has(self.limit.min) || !{_NOT_QUERIED}",
+                "limit.min is taken of source.prometheus alone: nobody is worse for being faster or failing less. "
+                "Write max instead; for an outcome that must not fall, use source.logbook with compare.maxRegression",
+            ),
+            rule(
+                f"!has(self.limit) || !{_NOT_QUERIED} || !has(self.limit.max) || !{_MAX}.startsWith('-')",
+                "limit is below 0, and no measurement of the pods is: write e.g. 100ms or 5%",
+            ),
+            rule(
+                f"!has(self.compare) || {_NOT_QUERIED}"
+                " || self.source.prometheus.query.matches('[{][{] *version *[}][}]')",
+                "compare asks the same about both sides: write {{version}} where prometheus.query names a version; it "
+                "stands for the candidate and for stable in turn",
+            ),
+            rule(
+                f"!has(self.grace) || {_NOT_QUERIED}",
+                "grace is how long an episode is waited for, and prometheus.query tells of none: remove grace; how far "
+                "it looks back is for the query to say",
             ),
             rule(
                 "!has(self.grace) || has(self.compare)",
@@ -152,6 +177,12 @@ class Metric(Model):
     on_not_enough_samples: OutcomeRule | None = None
     """What follows NotEnoughSamples in a step that asks for Pass: any of the four. It comes before the timeout of the
     step. Unset: as step and analysis say."""
+
+    @property
+    def needs_stable(self) -> bool:
+        """Whether the first version is spared it, for want of a stable version beside it."""
+        prometheus = self.source.prometheus
+        return self.compare is not None or (prometheus is not None and prometheus.needs_stable)
 
     def judged_by(self) -> dict[str, Any]:
         """Return what it measures and is judged by, without what follows its verdicts."""

@@ -135,6 +135,10 @@ class CachePollerContext:
         """See `PollerContext.events`."""
         return list(await self._client.events(namespace, kind=kind, reason=reason))
 
+    async def read(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """See `PollerContext.read`."""
+        return await self._client.get(kind, namespace, name)
+
     def known_uids(self, kind: str) -> frozenset[str]:
         """See `PollerContext.known_uids`."""
         return self._cache.uids(kind)

@@ -7,6 +7,7 @@ A fact is what a poller last learned, kept in the cache under (topic, namespace,
     starting     Job      why its pods cannot start, as far as only Events tell it, as text
     store        ''       belay_operator.waiting.StoreOutage, one for all that the logbook keeps anything of
     statistics   rollout  belay_operator.rollout.facts.StatisticsFact
+    prometheus   rollout  belay_operator.rollout.facts.PrometheusFact
     serving      policy   belay_operator.rollout.facts.ServingFact
 """
 
@@ -54,6 +55,12 @@ class PollerContext(Reader, Protocol):
 
     async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
         """Return the Events of a namespace about objects of `kind`, with that reason. Raises: ApiError."""
+
+    async def read(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """Return an object as the API server has it now, for what is not cached; None: there is none.
+
+        Raises: ApiError.
+        """
 
     def known_uids(self, kind: str) -> frozenset[str]:
         """Return the uids of all cached objects of `kind`, without a look into any of them."""

@@ -34,6 +34,7 @@ from belay_operator.rollout.situations import (
     kept_candidate_expired,
     metric_failed,
     policy_wanted,
+    query_refused,
     rollback_under_way,
     route_not_in_force,
     sample_ratio_off,
@@ -60,6 +61,7 @@ ACTS: tuple[Act, ...] = (
     candidate_superseded.act,  # a candidate nobody wants any more is not judged either
     anchor_beside_trial.act,  # before a weight is taken for in force: its share is part of the route
     weight_accepted.act,
+    query_refused.act,
     sample_ratio_off.act,  # before the verdicts that it withholds
     verdicts_reached.act,
     candidate_unfit_to_serve.act,

@@ -50,6 +50,15 @@ class Counts:
     weight_from: int = 0  # number of the scrape after which everything was counted under that weight
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a source says of one stretch of time; no two looks share any of it."""
+
+    number: int  # the first is 1, and ends one interval after the candidate was first given traffic
+    start: datetime
+    values: Mapping[str, float]  # by version; absent: nothing, or no number, was measured of it
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Reading:
     """What a source last measured for one metric. Compared by identity: a new measurement is a new object.
@@ -60,9 +69,22 @@ class Reading:
     query: str  # what was asked, of whom: the evidence in status
     at: datetime | None  # when it was measured, or failed to be; None: it was never asked, and never will be
     counts: Counts | None = None  # requests of the candidate, for a limit; None: it measures episodes, or nothing yet
+    looks: Sequence[Look] | None = None  # of both sides, oldest first, for a comparison of what is no episode
     windows: Statistics | None = None  # episodes of both sides, for a comparison; kept from before while it is down
     outcome_query: OutcomeQuery | None = None  # that the windows answer; None: it measures no episodes
     problem: str | None = None  # why the source does not answer now; None: it does
+    absence: str | None = None  # it answers, and why there is no number in the answer; None: there is, or none is due
+    refused: bool = False  # the absence lasts until somebody changes what is asked
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusFact:
+    """What one rollout's queries gave. Topic `prometheus`, under the rollout's name."""
+
+    candidate: str
+    stable: str | None
+    since: datetime  # status.analysisStartedAt when it was asked; a fact about another trial is not used
+    readings: Mapping[str, tuple[str, Reading]]  # by metric: hash of what it is judged by, and the answer
 
 
 @dataclass(frozen=True, slots=True)

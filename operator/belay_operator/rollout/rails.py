@@ -12,7 +12,7 @@ from belay_api.rollout.status import WeightStatus
 from belay_api.rollout.verdicts import LimitStatus, MetricVerdict
 from belay_operator.rollout.analysis.blocks import Held, hold, waiting
 from belay_operator.rollout.analysis.evidence import Evidence
-from belay_operator.rollout.analysis.limits import FAIL_AT, PASS_AT, STAKES, Rail
+from belay_operator.rollout.analysis.limits import FAIL_AT, PASS_AT, STAKES, Counted, Rail
 from belay_operator.rollout.analysis.queries import limit_of
 from belay_operator.rollout.facts import Counts, Reading
 
@@ -35,8 +35,8 @@ def look(rail: Rail, reading: Reading, old: MetricVerdict | None, weight: Weight
     if reading.problem is not None:
         return Evidence(rail.metric, Verdict.PROVIDER_DOWN, reading.problem, held=held)
     said = old is not None and old.verdict is Verdict.NO_DATA and _same_requests(before, held)
-    if counts is None or held is None or _silent(rail, counts, held, said=said):
-        return Evidence(rail.metric, Verdict.NO_DATA, "no requests at the candidate", held=held)
+    if reading.refused or counts is None or held is None or _silent(rail, counts, held, said=said):
+        return Evidence(rail.metric, Verdict.NO_DATA, reading.absence or "no requests at the candidate", held=held)
     if held.in_favour >= 1:
         return Evidence(rail.metric, Verdict.PASS, "within its limit", held=held)
     message = "not known yet to be within its limit, nor beyond it"
@@ -115,6 +115,17 @@ def _same_requests(before: Held | None, held: Held | None) -> bool:
 
 def _breach(rail: Rail, held: Held) -> str:
     """What was seen. It is final, so numbers may stand in it."""
+    if rail.counted is Counted.SHARES:
+        of = "lies below 1 by" if rail.below else "is"
+        return (
+            f"the share {of} {_percent(held.share or 0)} at the last of {round(held.requests)} looks; "
+            f"{_percent(rail.allowed)} is allowed"
+        )
+    if rail.counted is Counted.LOOKS:
+        return (
+            f"{round(held.beyond)} of {round(held.requests)} looks, and the last one, gave a number "
+            f"{'below' if rail.below else 'above'} {rail.bound:g}; {_percent(rail.allowed)} of them may"
+        )
     went = "failed" if held.bound_s is None else f"took longer than {held.bound_s:g} s"
     return (
         f"{round(held.beyond)} of {round(held.requests)} requests {went}, and {_percent(held.share or 0)} of the last "

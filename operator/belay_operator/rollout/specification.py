@@ -156,6 +156,8 @@ def _analysis_contradictions(analysis: AnalysisSpec) -> Iterator[Fault]:
         try:
             comparison_of(metric)
             limit_of(metric)
+            if metric.source.prometheus is not None:
+                metric.source.prometheus.check()
         except ValueError as error:
             yield path, str(error)
 

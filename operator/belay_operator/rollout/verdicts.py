@@ -74,13 +74,16 @@ def reach(observed: Observed, now: datetime) -> tuple[MetricVerdict, ...] | None
 def definition_of(metric: Metric, analysis: AnalysisSpec) -> str:
     """Return what tells this metric from another one that had its name before."""
     said = metric.judged_by() | (
-        {"grace": str(grace_of(metric, analysis)), "window": str(analysis.window)} if metric.compare else {}
+        {"grace": str(grace_of(metric, analysis)), "window": str(analysis.window)} if metric.source.logbook else {}
     )
     return content_hash(said)
 
 
 def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now: datetime) -> MetricVerdict | None:
     """The verdict on one metric; None: nothing can be said, not even that something is missing."""
+    # The first version is spared what needs stable: there is nothing to compare it with.
+    if metric.needs_stable and observed.status.stable is None:
+        return None
     reading = observed.readings.get(metric.name)
     if reading is None:
         return old and anchored.recorded(old, observed, now)
@@ -89,9 +92,6 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
         evidence = rails.look(rail, reading, old, observed.status.weight)
         since = evidence.held.weight_since if evidence.held is not None else None
         return _stored(evidence, reading, old, evidence_since=since, now=now)
-    # The first version is spared the comparison: there is nothing to compare it with.
-    if observed.status.stable is None:
-        return None
     return _compared(metric, reading, observed, old, now=now)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from tests.world import SETTINGS, World
 
+from belay_operator.engine.errors import Forbidden
 from belay_operator.engine.plan import Key
 
 
@@ -38,6 +39,8 @@ class WorldPollerContext(World):
         self.objects = world.objects
         self.http = http
         self.woken: list[Key] = []
+        self.reads: list[tuple[str, str, str]] = []
+        self.forbidden: set[tuple[str, str, str]] = set()
         self._stir = asyncio.Event()
 
     def now(self) -> datetime:
@@ -59,6 +62,12 @@ class WorldPollerContext(World):
 
     def token(self) -> str | None:
         return "token"
+
+    async def read(self, kind: str, namespace: str, name: str) -> Any:
+        self.reads.append((kind, namespace, name))
+        if (kind, namespace, name) in self.forbidden:
+            raise Forbidden("GET", code=403, reason="Forbidden", message="not granted")
+        return self.objects.get((kind, namespace, name))
 
     def known_uids(self, kind: str) -> frozenset[str]:
         return frozenset(held["metadata"]["uid"] for key, held in self.objects.items() if key[0] == kind)

@@ -121,6 +121,7 @@ def blocks(counts: Counts, *, after: int, block_s: float) -> Iterator[Block]:
 def waiting(counts: Counts, held: Held) -> bool:
     """Return whether requests came that no whole block has yet."""
     place = max(_judged(counts, held) - counts.scrapes[0].number, 0)
+    place = min(place, len(counts.scrapes) - 1)  # judged by a leader whose clock was ahead, where looks are dated
     return counts.of(counts.scrapes[-1])[0] > counts.of(counts.scrapes[place])[0]
 
 

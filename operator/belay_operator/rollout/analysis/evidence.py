@@ -70,6 +70,7 @@ class Comparison:
     certain: Range = field(default_factory=Range)  # between what every outcome lies, as far as that is known
     origin: tuple[RangeOrigin, RangeOrigin] = (RangeOrigin.SEEN, RangeOrigin.SEEN)  # of its low and its high
     max_regret: float | None = None  # what may be lost over the whole rollout, in the outcome's unit; None: any
+    looks: bool = False  # what is compared are looks at a number, of which none can go missing; else episodes
 
     def __post_init__(self) -> None:
         if not self.margin.value > 0:

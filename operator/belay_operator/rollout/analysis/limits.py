@@ -14,6 +14,9 @@ assumed of how requests depend on each other within a block, nor of how many the
 `falseRollbacksPerDay`: a candidate that is exactly on its limit is taken back once in 100 days of watching at most, and
 one that keeps it clearly, practically never.
 
+A number that somebody is asked for (`Counted.LOOKS`) lies beyond its limit or not at each look, and a look is a block;
+of a share (`Counted.SHARES`) the value is the block's share. Looks share no time, so nothing happens in two of them.
+
 Pass rests on evidence of its own, against the claim that the share is `Rail.refuted` or more; it can be lost again.
 
 All functions take arrays with any trailing axes, so that `bench/verdict` runs the same code over many rollouts at once.
@@ -28,6 +31,7 @@ Departs: the money that flows in is per second of watching and not per observati
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,18 +53,31 @@ PASS_AT = 40.0  # wealth, so that a share that is refuted was true with probabil
 LEAST_WEALTH = 1e-100  # it is never 0: of its logarithm it is read how far Pass is
 FAIL_AT = 1.0  # evidence
 CUT_AT = 2.0  # evidence: above what Fails, so that rounding undoes none, and near it, so that recovery can be seen
+SLACK = 1e-9  # a share worked out by a server may be that much beyond 0 or 1
 MOST = 1e6  # of one stake, before it is cut: of an allowed share of 0 it is infinite
+
+
+class Counted(Enum):
+    """What a block is made of."""
+
+    REQUESTS = "requests"  # each lies beyond or not
+    LOOKS = "looks"  # at a number, which lies beyond or not
+    SHARES = "shares"  # looks at a share, which is the block's own
 
 
 @dataclass(frozen=True, slots=True)
 class Rail:
-    """One limit on the share of requests that lie beyond something."""
+    """One limit on the share of requests, or of looks at a number, that lie beyond something."""
 
     metric: str  # name in spec.analysis.metrics
     allowed: float  # share of the requests that may lie beyond, in [0, 1); 0: the first one fails
     longest_s: float | None = None  # beyond is what takes longer, in seconds; None: beyond is what fails
     block_s: float = 5.0  # what goes wrong within this counts once
     false_per_day: float = 0.01  # Fails in a day of watching a candidate that is exactly on its limit, at most
+
+    counted: Counted = Counted.REQUESTS
+    bound: float = 0.0  # of looks: at which a number begins to lie beyond, in the number's own unit
+    below: bool = False  # of looks: beyond is below the bound and not above
 
     def __post_init__(self) -> None:
         if not 0 <= self.allowed < 1:
@@ -75,6 +92,18 @@ class Rail:
     def refuted(self) -> float:
         """The share that Pass shows not to be true: five times the allowed one, at least 5 %, and below 1."""
         return max(min(REFUTED_TIMES * self.allowed, (1 + self.allowed) / 2), REFUTED_LEAST)
+
+    def beyond(self, value: float) -> float | None:
+        """Return how much of a look lies beyond: all or nothing of one at a number, the value itself of a share.
+
+        None: a share is wanted, and the value is none.
+        """
+        if self.counted is Counted.LOOKS:
+            return float(value < self.bound if self.below else value > self.bound)
+        if not -SLACK <= value <= 1 + SLACK:
+            return None
+        share = min(max(value, 0.0), 1.0)
+        return 1 - share if self.below else share
 
     @property
     def head_start(self) -> float:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from belay_api.reasons import Verdict
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.compare import RangeOrigin
-from belay_api.rollout.limit import LONGEST_LATENCY
+from belay_api.rollout.limit import LONGEST_LATENCY, Limit
 from belay_api.rollout.metric import Metric
 from belay_api.rollout.sources.unit import Unit
 from belay_api.units import format_duration, parse_duration, parse_percent
@@ -23,15 +23,18 @@ from belay_operator.rollout.analysis.covariate import LEVELS
 from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence, Level, StartWindow, earlier
 from belay_operator.rollout.analysis.grace import withheld
 from belay_operator.rollout.analysis.known import Known
-from belay_operator.rollout.analysis.limits import Rail
+from belay_operator.rollout.analysis.limits import Counted, Rail
 from belay_operator.rollout.analysis.verdict import judge
-from belay_operator.rollout.facts import OutcomeQuery, Reading
+from belay_operator.rollout.facts import Look, OutcomeQuery, Reading
 
 # Known beforehand of the outcomes that every client reports alike.
 CERTAIN = {"success": Range(0.0, 1.0), "length": Range(low=0.0), "violations": Range(low=0.0)}
 NOTHING = Known()
+NO_LOOK = "no look is over yet"
+NO_NUMBER = "no look at both sides gave a number yet"
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 EXAMPLES = {Unit.DURATION: "100ms", Unit.SHARE: "5%", Unit.NUMBER: "0.5"}
+LOOKS_BEYOND = 0.05  # of the looks at a number may lie beyond its limit
 SLOW_SHARE = 0.01  # of the requests may take longer than a limit on their 99th percentile
 
 
@@ -62,7 +65,7 @@ def comparison_of(metric: Metric, known: Known = NOTHING) -> Comparison | None:
     """
     if metric.compare is None:
         return None
-    if metric.source.unit is not None:
+    if not metric.source.compared:
         raise ValueError(f"metric {metric.name}: compare needs episodes, and source.{metric.source.kind} tells of none")
     compare, logbook = metric.compare, metric.source.logbook
     said = Range() if compare.range is None else Range(compare.range.low, compare.range.high)
@@ -74,7 +77,8 @@ def comparison_of(metric: Metric, known: Known = NOTHING) -> Comparison | None:
     if compare.margin is None:
         return None
     better = Better.MORE if compare.max_regression is not None else Better.LESS
-    return Comparison(metric.name, better, compare.margin, certain, origin, max_regret=_most_lost(metric))
+    looks, most = metric.source.prometheus is not None, _most_lost(metric)
+    return Comparison(metric.name, better, compare.margin, certain, origin, max_regret=most, looks=looks)
 
 
 def _most_lost(metric: Metric) -> float | None:
@@ -109,8 +113,10 @@ def limit_of(metric: Metric) -> Rail | None:
     limit = metric.limit
     if limit is None:
         return None
-    if metric.source.unit is None:
+    if not metric.source.measured:
         raise ValueError(f"metric {metric.name}: limit needs a measurement, and source.{metric.source.kind} has none")
+    if metric.source.prometheus is not None:
+        return _limit_of_looks(metric, limit)
     if limit.max is None:
         raise ValueError(f"metric {metric.name}: limit.min takes back nobody who is worse; write max instead")
     bound, latency = _bound(metric, limit.max), metric.source.unit is Unit.DURATION
@@ -123,6 +129,28 @@ def limit_of(metric: Metric) -> Rail | None:
         longest_s=bound if latency else None,
         block_s=limit.tolerates.total_seconds(),
         false_per_day=limit.false_rollbacks_per_day,
+    )
+
+
+def _limit_of_looks(metric: Metric, limit: Limit) -> Rail:
+    """A limit on what somebody is asked for, which is in whatever unit the limit is written in."""
+    text = limit.max if limit.max is not None else limit.min
+    if text is None:
+        raise ValueError(f"metric {metric.name}: a limit has one bound: set either max or min")
+    below, share = limit.max is None, text.endswith("%")
+    bound = _number(text)
+    if share and not (0 < bound <= 1 if below else 0 <= bound < 1):
+        wanted = "above 0% and at most 100%" if below else "0% or more and below 100%"
+        raise ValueError(f"metric {metric.name}: no share could tell a good candidate by a limit of {text}; {wanted}")
+    allowed = (1 - bound if below else bound) if share else LOOKS_BEYOND
+    return Rail(
+        metric=metric.name,
+        allowed=allowed,
+        block_s=limit.tolerates.total_seconds(),
+        false_per_day=limit.false_rollbacks_per_day,
+        counted=Counted.SHARES if share else Counted.LOOKS,
+        bound=bound,
+        below=below,
     )
 
 
@@ -174,6 +202,8 @@ def judged(judgement: Judgement, reading: Reading) -> Evidence:
 
 def _judged(judgement: Judgement, reading: Reading) -> Evidence:
     asked = judgement
+    if asked.comparison.looks:
+        return _judged_looks(asked, reading)
     if reading.problem is not None or reading.windows is None:
         evidence = judge(asked.comparison, None, None, budget=asked.spend)
         return replace(evidence, message=reading.problem or evidence.message)
@@ -194,6 +224,29 @@ def _judged(judgement: Judgement, reading: Reading) -> Evidence:
     )
 
 
+def _judged_looks(asked: Judgement, reading: Reading) -> Evidence:
+    """The verdict on a number that both sides were asked for: each look is a window with one value a side."""
+    if reading.problem is not None or reading.looks is None:
+        evidence = judge(asked.comparison, None, None, budget=asked.spend)
+        return replace(evidence, message=reading.problem or evidence.message)
+    looks = [look for look in reading.looks if not _is_before(look.start, asked.since)]
+    candidate, stable = (_of_looks(looks, version) for version in (asked.candidate, asked.stable))
+    if reading.refused or not (candidate and stable):
+        # Before the first look is over nothing can be missing yet.
+        early = not looks and not reading.refused
+        verdict, words = (Verdict.NOT_ENOUGH_SAMPLES, NO_LOOK) if early else (Verdict.NO_DATA, NO_NUMBER)
+        return Evidence(asked.comparison.metric, verdict, words if early else reading.absence or words)
+    past = [look for look in reading.looks if _is_before(look.start, asked.since)]
+    sides = {version: _of_looks(past, version) for version in (asked.candidate, asked.stable)}
+    before = earlier([*sides[asked.candidate], *sides[asked.stable]], sides[asked.stable])
+    return judge(asked.comparison, candidate, stable, budget=asked.spend, earlier=before, seen=asked.known.seen)
+
+
+def _of_looks(looks: Iterable[Look], version: str) -> list[StartWindow]:
+    told = [(look.start, look.values[version]) for look in looks if version in look.values]
+    return [StartWindow(start, 1, 0, mean=value, low=value, high=value, over=True) for start, value in told]
+
+
 def _from(statistics: Statistics, since: datetime | None) -> Statistics:
     """Return the windows that began at `since` or later."""
     if since is None:
@@ -210,7 +263,7 @@ def _before(statistics: Statistics, asked: Judgement) -> Earlier | None:
     sides = {
         side.version: [
             *_earlier(side, asked),
-            *(w for w in _windows(statistics, side.version, asked) if _is_before(w, asked.since)),
+            *(w for w in _windows(statistics, side.version, asked) if _is_before(w.start, asked.since)),
         ]
         for side in statistics.versions
     }
@@ -237,8 +290,8 @@ def _earlier(side: VersionStatistics, asked: Judgement) -> list[StartWindow]:
     ]
 
 
-def _is_before(window: StartWindow, since: datetime | None) -> bool:
-    return since is not None and window.start < since
+def _is_before(start: datetime, since: datetime | None) -> bool:
+    return since is not None and start < since
 
 
 def _windows(statistics: Statistics, version: str, asked: Judgement) -> list[StartWindow]:
@@ -277,6 +330,12 @@ def _bound(metric: Metric, text: str) -> float:
     written = Unit.DURATION if text.endswith("s") else Unit.SHARE if text.endswith("%") else Unit.NUMBER
     if written is not unit and (written, unit) != (Unit.NUMBER, Unit.SHARE):
         raise ValueError(f"metric {metric.name}: limit {text} is not {unit}; write e.g. {EXAMPLES[unit]}")
-    if written is Unit.DURATION:
-        return parse_duration(text).total_seconds()
-    return parse_percent(text) if written is Unit.SHARE else float(text)
+    return _number(text)
+
+
+def _number(text: str) -> float:
+    """A limit as a number: a duration in seconds, a share as a fraction."""
+    sign, size = (-1.0, text[1:]) if text.startswith("-") else (1.0, text)
+    if size.endswith("s"):
+        return sign * parse_duration(size).total_seconds()
+    return sign * (parse_percent(size) if size.endswith("%") else float(size))

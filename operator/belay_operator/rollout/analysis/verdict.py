@@ -61,6 +61,7 @@ FIRST_WINDOW = (
     "nothing was known of this outcome before the first window in which both sides have episodes: what comes after "
     "that window counts"
 )
+FIRST_LOOK = "nothing was known of this number before the first looks at both sides: what comes after them counts"
 VAGUE = (
     "stable's mean is too close to 0 for a margin in percent: this can fail but not pass. Write the margin as a number "
     "in the outcome's own unit, or report an outcome whose mean is away from 0"
@@ -92,6 +93,8 @@ def judge(
     if not candidate and not stable:
         return replace(evidence, verdict=Verdict.NO_DATA, message="no episode has begun yet")
     paired = pair(candidate, stable)
+    if comparison.looks:
+        return _judge_outcome(comparison, paired, evidence, budget, earlier=earlier, seen=seen)
     missing = _judge_missing(paired, evidence, budget)
     if missing.verdict is Verdict.FAIL:
         return missing
@@ -200,7 +203,9 @@ def _judge_outcome(
         regret=None if no_fail or no_pass else _regret(race, budget),
     )
     if not race.begun:
-        return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=FIRST_WINDOW)
+        return replace(
+            evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=FIRST_LOOK if comparison.looks else FIRST_WINDOW
+        )
     failed = budget.outcome is not None and not no_fail and bool(race.worse()[-1] >= math.log(1 / budget.outcome))
     unbounded = certain.low is None or certain.high is None
     passed = (
@@ -228,7 +233,8 @@ def _judge_outcome(
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=_broken(comparison, paired))
     if vague and (unbounded or not reference) and not failed and not passed:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=VAGUE)
-    return _decide(evidence, failed=failed, passed=passed)
+    counted = "looks" if comparison.looks else "episodes"
+    return _decide(evidence, counted, failed=failed, passed=passed)
 
 
 def _regret(race: Race, budget: Budget) -> Regret | None:
@@ -269,10 +275,10 @@ def _range(certain: Range) -> str:
     return f"{low} to {high}"
 
 
-def _decide(evidence: Evidence, *, failed: bool, passed: bool) -> Evidence:
+def _decide(evidence: Evidence, counted: str, *, failed: bool, passed: bool) -> Evidence:
     """A tie goes to Fail: undoing a wrong rollback is cheap."""
     if failed:
-        return replace(evidence, verdict=Verdict.FAIL, message=_worse(evidence))
+        return replace(evidence, verdict=Verdict.FAIL, message=_worse(evidence, counted))
     if passed:
         message = "not worse than stable by as much as the allowed regression"
         return replace(evidence, verdict=Verdict.PASS, message=message)
@@ -280,10 +286,10 @@ def _decide(evidence: Evidence, *, failed: bool, passed: bool) -> Evidence:
     return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
 
 
-def _worse(evidence: Evidence) -> str:
+def _worse(evidence: Evidence, counted: str) -> str:
     """The numbers behind a Fail; it is final, so they may stand in the message."""
     sides = " against ".join(
-        f"mean {side.mean:.6g} over {side.episodes} episodes"
+        f"mean {side.mean:.6g} over {side.episodes} {counted}"
         for side in (evidence.candidate, evidence.stable)
         if side is not None and side.mean is not None
     )

@@ -1,9 +1,9 @@
 """What a metric source is: a poller that learns, and the reading of what it learned.
 
 A source is named by its field in `spec.analysis.metrics[].source`. Its file in this folder offers one module-level
-`SOURCE`; that is all there is to adding one, but for the field's model in `belay_api`. A model with a `unit` counts
-requests and those beyond a limit (of a number that it asks somebody for, each answer is one); one without tells of
-episodes, to compare.
+`SOURCE`; that is all there is to adding one, but for the field's model in `belay_api`. A model with a `unit` gives
+`counts`: requests and those beyond a limit, or looks and how much of them lies beyond. One that is `compared` gives
+`windows` of episodes, or `looks` at a number of both sides.
 """
 
 from dataclasses import dataclass

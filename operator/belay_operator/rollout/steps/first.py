@@ -40,7 +40,10 @@ class First(StepKind):
         open_limits = [
             metric.name
             for metric in observed.spec.analysis.deciding
-            if metric.limit is not None and metric.name not in without and unsettled(metric, verdicts.get(metric.name))
+            if metric.limit is not None
+            and not metric.needs_stable
+            and metric.name not in without
+            and unsettled(metric, verdicts.get(metric.name))
         ]
         if not open_limits:
             return None
