@@ -213,6 +213,9 @@ class RolloutReason(StrEnum):
     QUERY_REFUSED = "QueryRefused"
     """Of the condition of that name: a metric's query cannot be answered until it is another one; the message repeats
     the server's words. Its verdict is NoData meanwhile."""
+    STABLE_WORSE = "StableWorse"
+    """Of the condition Degraded: the stable version does worse than when it was promoted, or the world has changed. The
+    message says what was seen."""
     VERDICT_FAILED = "VerdictFailed"
     """A metric failed and the candidate keeps its traffic: no other version could take over, or the metric's onFail
     gives people time first."""
@@ -330,6 +333,10 @@ class EventReason(StrEnum):
     """An `analyze` step has its verdict Pass."""
     STABLE_LOST = "StableLost"
     """The stable version is gone, RLPolicy and pods."""
+    STABLE_WORSE = "StableWorse"
+    """The stable version does worse than when it was promoted, or the world has changed."""
+    STABLE_RECOVERED = "StableRecovered"
+    """The stable version does as well again as when it was promoted."""
     VERDICT_FAILED = "VerdictFailed"
     """A metric failed, and the candidate stays: no other version could take over, or the metric's onFail says so."""
     DRY_RUN_FAILED = "DryRunFailed"

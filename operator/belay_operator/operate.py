@@ -21,7 +21,7 @@ from typing import Any
 import aiohttp
 
 from belay_operator import connect, receipt_key
-from belay_operator.engine import metrics
+from belay_operator.engine import alarms, metrics
 from belay_operator.engine.apply import Executor
 from belay_operator.engine.cache import Cache
 from belay_operator.engine.change import Change
@@ -96,6 +96,7 @@ class Operator:
                 queue.wake(key)
 
         cache.listen(wake)
+        cache.listen(alarms.count)
         self._watch_over(cache, queue, resync)
         await self._find_kinds(cache)
 

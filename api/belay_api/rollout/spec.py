@@ -10,6 +10,7 @@ from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.common import Name
 from belay_api.rollout.steps import Step
 from belay_api.rollout.traffic import TrafficSpec
+from belay_api.rollout.watch import WatchSpec
 from belay_api.rollout.windows import Window
 from belay_api.units import Duration, duration_default
 
@@ -90,6 +91,19 @@ class RLRolloutSpec(Model):
                 "would be held against the anchor: add them, or use Approve",
             ),
             rule(
+                "!has(self.watch) || !has(self.watch.onDegraded) || self.watch.onDegraded != 'Rollback'"
+                " || !has(self.bake) || !has(self.bake.keepWarm) || self.bake.keepWarm.matches('[1-9]')",
+                "watch.onDegraded: Rollback goes back to the version before, and none is kept warm: set bake.keepWarm, "
+                "e.g. 24h",
+            ),
+            rule(
+                "!has(self.watch) || !has(self.watch.onDegraded) || self.watch.onDegraded != 'Rollback'"
+                " || (has(self.analysis) && has(self.analysis.metrics)"
+                f" && self.analysis.metrics.exists(m, has(m.compare) && {_DECIDING}))",
+                "watch.onDegraded: Rollback needs a metric to be watched by, with compare and without dryRun: add one "
+                "to analysis.metrics",
+            ),
+            rule(
                 "self.traffic == oldSelf.traffic",
                 "spec.traffic is immutable: episodes under way would be lost; create an RLRollout of another name",
             ),
@@ -120,3 +134,5 @@ class RLRolloutSpec(Model):
     """What a rollback promises."""
     analysis: AnalysisSpec = AnalysisSpec()
     """How the candidate is judged, from its first request to its promotion."""
+    watch: WatchSpec = WatchSpec()
+    """How the stable version is watched from its promotion on."""

@@ -11,6 +11,7 @@ from belay_api.model import StatusModel
 from belay_api.reasons import Verdict
 from belay_api.rollout.regret import RegretStatus
 from belay_api.rollout.verdicts import MetricVerdict
+from belay_api.rollout.watch import WatchStatus
 from belay_api.units import Instant
 
 MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
@@ -208,7 +209,7 @@ class RollbackStatus(StatusModel):
     """A rollback, as far as it is proven."""
 
     reason: str
-    """`Verdict`, `Command`, `Undone`, `NotApproved`, `PolicyNotReady`, `NoData`, `ProviderDown` or `NotEnoughSamples`;
+    """`Verdict`, `Command`, `Undone`, `Degraded`, `NotApproved`, `PolicyNotReady`, `NoData`, `ProviderDown` or `NotEnoughSamples`;
     or one that says nothing against the candidate, whose digest is then not rejected: `Superseded`, `PodsGone` or
     `PolicyDeleted`."""
     message: str
@@ -298,6 +299,11 @@ class RLRolloutStatus(ConditionedStatus):
     """The last look at each metric."""
     regret: RegretStatus | None = None
     """What the candidate has cost so far, or the last one did; unset: nothing was compared."""
+    watch: list[WatchStatus] = Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},
+    )
+    """The stable version since its promotion, by each metric that is compared and decides."""
     judgements: Annotated[list[StepJudgement], Field(max_length=32)] = Field(default_factory=list)
     """What the Jobs of the steps `validate` and `evaluateOffline` found of the candidate taken up last, in order."""
     rollback: RollbackStatus | None = None

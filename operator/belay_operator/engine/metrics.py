@@ -37,6 +37,13 @@ APPLIES_SAVED = Counter(
     "belay_applies_saved", "Applies left out because the object is already as wanted.", ["kind"], registry=REGISTRY
 )
 CACHE_OBJECTS = Gauge("belay_cache_objects", "Objects in the cache.", ["kind"], registry=REGISTRY)
+ALARMS = Gauge(
+    "belay_alarms",
+    "Objects at which a condition stands that is an alarm: Degraded (stable does worse than when it was promoted) or "
+    "SampleRatio (episodes do not begin where the weights send them).",
+    ["kind", "condition"],
+    registry=REGISTRY,
+)
 WATCH_EVENTS = Counter("belay_watch_events", "Events from the watches, echoes included.", ["kind"], registry=REGISTRY)
 WATCH_MISSED = Counter(
     "belay_watch_missed",

@@ -43,6 +43,7 @@ from belay_operator.rollout.situations import (
     stable_lost,
     stable_not_ready,
     stable_remade,
+    stable_worse,
     step_failed,
     step_under_way,
     verdict_overdue,
@@ -73,6 +74,7 @@ ACTS: tuple[Act, ...] = (
     step_under_way.act,
     warm_version_expired.act,
     kept_candidate_expired.act,
+    stable_worse.act,
 )
 """What is done, in the order of asking."""
 

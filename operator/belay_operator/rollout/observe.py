@@ -27,15 +27,16 @@ from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobView, view
 from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
-from belay_operator.rollout import anchor, carried, latest, specification
+from belay_operator.rollout import anchor, carried, latest, specification, watch
 from belay_operator.rollout.decide import decide
-from belay_operator.rollout.facts import Reading
+from belay_operator.rollout.facts import Reading, StatisticsFact
 from belay_operator.rollout.gauges import GAUGES
 from belay_operator.rollout.move import changed
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.situations.command_given import parse
 from belay_operator.rollout.sources import all_sources
+from belay_operator.rollout.sources.logbook import WATCH_TOPIC
 from belay_operator.rollout.sources.source import Sides
 from belay_operator.rollout.stepping import kind_under_way, step_at
 from belay_operator.rollout.traffic import router
@@ -92,6 +93,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         candidate_pods=_endpoints(owner, status, reader),
         command=parse(annotation) if annotation else None,
         readings=_readings(owner, spec, status, reader, settings),
+        watched=_watched(owner, spec, status, reader),
         serving={name: fact for name, fact in facts.items() if fact is not None},
         leftovers=leftovers_of(reader, owner),
         jobs=tuple(reader.owned("Job", owner.uid)),
@@ -175,6 +177,16 @@ def _readings(
         for metric in spec.analysis.metrics
     }
     return {name: reading for name, reading in read.items() if reading is not None}
+
+
+def _watched(owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader) -> dict[str, Reading]:
+    """What the logbook last said of the stable version since its promotion, by metric."""
+    fact, stable = reader.fact(WATCH_TOPIC, owner.namespace, owner.name), status.stable
+    if not isinstance(fact, StatisticsFact) or stable is None or fact.stable != stable.policy:
+        return {}
+    asked = {metric.name: watch.query_of(metric, spec.analysis) for metric in watch.watched(spec.analysis)}
+    found = {name: fact.outcomes.get(query.outcome) for name, query in asked.items() if query is not None}
+    return {name: one for name, one in found.items() if one is not None and one.outcome_query == asked[name]}
 
 
 def _asked_job(observed: Observed, reader: Reader) -> JobView | None:

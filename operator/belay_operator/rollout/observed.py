@@ -44,6 +44,7 @@ class Observed:
     candidate_pods: int | None = None  # endpoints the candidate may still have; None: not looked at
     command: Command | None = None
     readings: Mapping[str, Reading] = field(default_factory=dict)  # by metric; absent: its source has said nothing yet
+    watched: Mapping[str, Reading] = field(default_factory=dict)  # of stable since its promotion, by metric
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
     leftovers: tuple[Leftover, ...] = ()  # what deleted policies left to this rollout
     jobs: tuple[Mapping[str, Any], ...] = ()  # Jobs this rollout owns: those of steps

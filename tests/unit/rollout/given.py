@@ -27,7 +27,7 @@ from belay_operator.engine.plan import Plan, Ref
 from belay_operator.judging.build import job_name
 from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobEnd, JobView
-from belay_operator.rollout import carried, route
+from belay_operator.rollout import carried, route, watch
 from belay_operator.rollout.analysis.queries import outcome_query
 from belay_operator.rollout.facts import Reading, Scrape, ServingFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
@@ -44,7 +44,7 @@ from belay_operator.rollout.verdicts import definition_of
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (
     *("spec", "status", "policies", "route", "routeOf", "gatewayAPI", "pods", "command", "serving", "statistics"),
-    *("problem", "logbook", "late", "job", "family"),
+    *("problem", "logbook", "late", "job", "family", "watched"),
 )
 SPEC = {"policy": {"name": "b"}, "traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}]}}}
 WINDOW = timedelta(seconds=10)
@@ -75,6 +75,7 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         command=parse(given["command"]) if "command" in given else None,
         serving=serving,
         readings=_readings(given, spec, status, serving, now),
+        watched=_watched(given, spec, status, now),
     )
     return _asked(replace(made, traffic=_traffic(made, given, now)), given.get("job"))
 
@@ -114,6 +115,7 @@ def summary(plan: Plan) -> dict[str, Any]:
             for verdict in status.get("verdicts", [])
         ]
         status |= _versions(status)
+        status |= _watch(status)
         if regret := status.get("regret"):
             status["regret"] = _regret(regret)
         said["status"] = {key: value for key, value in status.items() if value != []}
@@ -151,6 +153,12 @@ def _versions(status: Mapping[str, Any]) -> dict[str, str]:
         where = "on the route" if third["onRoute"] else f"until {third['until']}" if "until" in third else "asked for"
         said["servedAnchor"] = f"{third['policy']} {where}"
     return said
+
+
+def _watch(status: Mapping[str, Any]) -> dict[str, Any]:
+    """What is recorded of the watch, without what follows from the spec."""
+    told = [one for one in status.get("watch") or () if "reference" in one or "evidence" in one]
+    return {"watch": [{key: value for key, value in one.items() if key != "definition"} for one in told]}
 
 
 def _regret(said: Mapping[str, Any]) -> str:
@@ -204,6 +212,14 @@ def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
     ]
     if (regret := status.get("regret")) and regret["definition"] == "this":
         status["regret"] = {**regret, "definition": definitions[regret["metric"]]}
+    if "watch" in status:
+        status["watch"] = [{"definition": definitions[one["metric"]], **one} for one in status["watch"]]
+    elif "stable" in status and "candidate" not in status:  # recorded at its promotion, and nothing counted since
+        at, policy = status["stable"]["since"], status["stable"]["policy"]
+        status["watch"] = [
+            {"metric": metric.name, "definition": definitions[metric.name], "policy": policy, "countedUntil": at}
+            for metric in watch.watched(spec.analysis)
+        ]
     status.setdefault("pinned", _places(status))
     for side in ("stable", "candidate", "previous", "anchor", "servedAnchor", "kept"):
         if side in status:
@@ -387,6 +403,30 @@ def _readings(
     sources = all_sources()
     found = {m.name: sources[m.source.kind].reading(m, sides, world, settings) for m in spec.analysis.metrics}
     return {name: reading for name, reading in found.items() if reading is not None}
+
+
+def _watched(
+    given: Mapping[str, Any], spec: RLRolloutSpec, status: RLRolloutStatus, now: datetime
+) -> dict[str, Reading]:
+    """`watched: {return: {each: [count, mean, spread], windows: number}}`: windows of the stable version since its record."""
+    found = {}
+    for metric in spec.analysis.metrics:
+        said = (given.get("watched") or {}).get(metric.name)
+        if said is None or status.stable is None:
+            continue
+        query = watch.query_of(metric, spec.analysis)
+        record = next((one for one in status.watch if one.metric == metric.name), None)
+        assert query is not None
+        start, length = record.counted_until if record else status.stable.since, timedelta(seconds=query.window_s)
+        count, mean, spread = said["each"]
+        windows = [
+            _window(start + index * length, count=count, mean=mean, spread=spread, missing=0, late=0)
+            for index in range(said["windows"])
+        ]
+        versions = [VersionStatistics(version=status.stable.policy, windows=windows)]
+        answer = Statistics(outcome=query.outcome, at=now, etag="1", versions=versions)
+        found[metric.name] = Reading(query="logbook", at=now, windows=answer, outcome_query=query)
+    return found
 
 
 def _statistics(

@@ -8,18 +8,28 @@ version before does (`situations/candidate_loading`), and rejects nothing.
 
 from datetime import datetime
 
+from belay_api.conditions import clear_condition
 from belay_api.rollout.status import AnchorStatus, RLRolloutStatus, VersionStatus, WarmStatus, WeightStatus
 from belay_operator.rollout import withdrawal
 from belay_operator.rollout.commands.command import Refusal
 from belay_operator.rollout.move import Move, changed, instant
 from belay_operator.rollout.observed import Command, Observed
 from belay_operator.rollout.ratchet import approved
+from belay_operator.rollout.watch import DEGRADED
 
 UNDONE = "Undone"
 
 
 def undo(command: Command, observed: Observed, now: datetime) -> Move | Refusal:
     """Swap stable and the version before, and withdraw what was stable."""
+    previous = observed.status.previous
+    who = previous.policy if previous is not None else ""
+    message = f"a person sent undo@{command.id}, and {who} is stable again"
+    return back(observed, now, reason=UNDONE, message=message)
+
+
+def back(observed: Observed, now: datetime, *, reason: str, message: str) -> Move | Refusal:
+    """Return the way back to the version before stable, and what was stable withdrawn for that reason."""
     status, stable, previous = observed.status, observed.status.stable, observed.status.previous
     if status.candidate is not None:
         return _on_trial(observed, status.candidate)
@@ -32,7 +42,7 @@ def undo(command: Command, observed: Observed, now: datetime) -> Move | Refusal:
         words = f" ({policy.message.rstrip('.')})" if policy.message else ""
         return f"{previous.policy} has no ready pod{words}; send undo with another id when it has"
     at = instant(now)
-    back = changed(
+    swapped = changed(
         status,
         stable=VersionStatus(policy=previous.policy, digest=previous.digest, since=at),
         candidate=VersionStatus(policy=stable.policy, digest=stable.digest, since=stable.since),
@@ -41,9 +51,10 @@ def undo(command: Command, observed: Observed, now: datetime) -> Move | Refusal:
         weight=WeightStatus(desired=100, applied=100),
         verdicts=[],
         regret=None,
+        watch=[],
+        conditions=clear_condition(list(status.conditions), DEGRADED),
     )
-    message = f"a person sent undo@{command.id}, and {previous.policy} is stable again"
-    return withdrawal.begin(observed.after(back), now, reason=UNDONE, message=message)
+    return withdrawal.begin(observed.after(swapped), now, reason=reason, message=message)
 
 
 def _on_trial(observed: Observed, candidate: VersionStatus) -> Refusal:

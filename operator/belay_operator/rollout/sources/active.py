@@ -105,7 +105,7 @@ def trial_of(
             weight_since=_instant(status["weight"].get("since")),
             weight_changes=tuple(parse_instant(at) for at in status.get("weightChanges") or ()),
             weight_zero_at=_instant(rollback.get("weightZeroAt")) if rolling_back else None,
-            wanted=wanted(_analysis(rollout)) if known is None else known,
+            wanted=wanted(analysis_of(rollout)) if known is None else known,
         )
     except (ValueError, KeyError):
         return None
@@ -117,7 +117,7 @@ def _served(status: Mapping[str, Any]) -> str | None:
     return None if "until" in anchor else anchor.get("policy")
 
 
-def _analysis(rollout: Mapping[str, Any]) -> AnalysisSpec:
+def analysis_of(rollout: Mapping[str, Any]) -> AnalysisSpec:
     """The readable part of the analysis: what is decided by is what is measured."""
     try:
         return readable((rollout.get("spec") or {}).get("analysis") or {})

@@ -28,6 +28,7 @@ from belay_operator.rollout.sources.active import Trial, Trials
 from belay_operator.rollout.sources.source import MetricSource, Sides
 
 TOPIC = "statistics"
+WATCH_TOPIC = "watch"
 WAIT = timedelta(seconds=25)  # the logbook's limit is 30 s; below it, an answer is never cut off
 SLACK = timedelta(seconds=5)  # beyond WAIT: then the logbook is down
 GATHER = timedelta(milliseconds=100)  # a storm of episodes is one look
@@ -56,6 +57,8 @@ class Poll:
     anchor: str | None = None  # a third version; None: two
     cuts: tuple[datetime, ...] = ()  # instants at which the weight changed: no window spans one
     counted_from: datetime | None = None  # count what started from then on; None: from `since` on
+    topic: str = TOPIC  # of the fact that the answers become
+    rest: timedelta | None = None  # between two answers; None: as little as the logbook can bear
 
     @property
     def started_at(self) -> datetime:
@@ -66,8 +69,9 @@ class Poll:
     def query(self) -> dict[str, str]:
         """As parameters of a request."""
         cuts = {"cuts": ",".join(map(format_instant, self.cuts))} if self.cuts else {}
+        named = dict.fromkeys(name for name in (self.candidate, self.stable, self.anchor) if name is not None)
         return {
-            "versions": ",".join(name for name in (self.candidate, self.stable, self.anchor) if name is not None),
+            "versions": ",".join(named),
             "rollout": self.key.name,
             "outcome": self.outcome_query.outcome,
             "window": f"{self.outcome_query.window_s:g}",
@@ -125,7 +129,7 @@ class LogbookSource:
                         for poll in before - after:
                             tasks.pop(poll).cancel()
                         for poll in after - before:
-                            asking = _keep_asking(context, poll)
+                            asking = keep_asking(context, poll)
                             tasks[poll] = group.create_task(asking, name=f"statistics-{poll.key.name}")
                         if change.before is not None and before and not after:
                             key = change.before.key
@@ -143,7 +147,7 @@ def polls_of(trial: Trial[tuple[OutcomeQuery, ...]] | None) -> set[Poll]:
     return {Poll(key, candidate, stable, since, query, trial.anchor, cuts) for query in trial.wanted}
 
 
-async def _keep_asking(context: PollerContext, poll: Poll) -> None:
+async def keep_asking(context: PollerContext, poll: Poll) -> None:
     """Send one query until cancelled, and write each change of the answer as a fact."""
     rng = random.Random()  # spreads retries, decides nothing
     last: Reading | None = None
@@ -171,7 +175,7 @@ async def _keep_asking(context: PollerContext, poll: Poll) -> None:
         if known is None or known.etag != statistics.etag:
             last = Reading(poll.text, instant(context.now()), windows=statistics, outcome_query=poll.outcome_query)
             _publish(context, poll, last)
-        await asyncio.sleep(_rest(statistics).total_seconds())
+        await asyncio.sleep((poll.rest or _rest(statistics)).total_seconds())
 
 
 def _rest(answer: Statistics) -> timedelta:
@@ -200,7 +204,7 @@ async def _ask(context: PollerContext, poll: Poll, *, etag: str | None) -> Stati
 def _publish(context: PollerContext, poll: Poll, outcome: Reading) -> None:
     """Put one outcome beside the rollout's others of the same trial, and wake the rollout."""
     key = poll.key
-    before = context.fact(TOPIC, key.namespace, key.name)
+    before = context.fact(poll.topic, key.namespace, key.name)
     same = isinstance(before, StatisticsFact) and (before.candidate, before.stable, before.since) == (
         poll.candidate,
         poll.stable,
@@ -211,7 +215,7 @@ def _publish(context: PollerContext, poll: Poll, outcome: Reading) -> None:
         poll.outcome_query.outcome: outcome,
     }
     fact = StatisticsFact(poll.candidate, poll.stable, poll.since, outcomes)
-    context.put(TOPIC, key.namespace, key.name, fact, wake=(key,))
+    context.put(poll.topic, key.namespace, key.name, fact, wake=(key,))
 
 
 def _pause(failures: int) -> timedelta:

@@ -1,0 +1,73 @@
+"""The stable version does worse than when it was promoted: it is told, once, and until it does as well again.
+
+It is watched at every time, on trial of a candidate too, and beside whatever else is the matter. A world that changes
+looks the same as a version that does, so nobody is taken back for it, unless the spec says so and the version before is
+still warm.
+"""
+
+from datetime import datetime
+
+from belay_api.conditions import clear_condition, get_condition, set_condition
+from belay_api.reasons import EventReason, RolloutReason
+from belay_api.rollout.watch import OnDegraded, WatchStatus
+from belay_operator.rollout import watch
+from belay_operator.rollout.commands.undo import back
+from belay_operator.rollout.move import Move, changed, note
+from belay_operator.rollout.observed import Observed
+
+DEGRADED = "Degraded"  # reason of the rollback
+
+
+def act(observed: Observed, now: datetime) -> Move | None:
+    """Record what the watch has to say."""
+    status, stable = observed.status, observed.status.stable
+    if stable is None or observed.rolling_back or observed.unfit is not None:
+        return None
+    records = _records(observed, now)
+    if records == status.watch:
+        return None
+    worse = [record for record in records if record.degraded_since is not None]
+    stood = get_condition(status.conditions, watch.DEGRADED) is not None
+    if not worse:
+        conditions = clear_condition(list(status.conditions), watch.DEGRADED)
+        over = stood and bool(records)
+        events = (note(EventReason.STABLE_RECOVERED, f"{stable.policy} does as well again"),) if over else ()
+        return Move(changed(status, watch=records, conditions=conditions), events)
+    message = "; ".join(record.message for record in worse)
+    conditions = set_condition(
+        list(status.conditions),
+        watch.DEGRADED,
+        True,
+        reason=RolloutReason.STABLE_WORSE,
+        message=message,
+        generation=observed.owner.generation,
+        now=now,
+    )
+    after = changed(status, watch=records, conditions=conditions)
+    return Move(after) if stood else _told(observed.after(after), message, now)
+
+
+def _told(observed: Observed, message: str, now: datetime) -> Move:
+    """The alert; and the way back, where the spec asks for it and there is one."""
+    words = f"{message}. The world may have changed as well: nothing follows by itself"
+    if observed.spec.watch.on_degraded is OnDegraded.ROLLBACK:
+        move = back(observed, now, reason=DEGRADED, message=message)
+        if isinstance(move, Move):
+            return Move(move.status, (note(EventReason.STABLE_WORSE, message, warning=True), *move.events))
+        words = f"{message}. It is not taken back: {move}"
+    return Move(observed.status, (note(EventReason.STABLE_WORSE, words, warning=True),))
+
+
+def _records(observed: Observed, now: datetime) -> list[WatchStatus]:
+    """The records after this look. Metrics are taken up at rest: on trial what is watched may be edited."""
+    status, stable, analysis = observed.status, observed.status.stable, observed.spec.analysis
+    if stable is None:
+        return []
+    records = watch.anew(stable.policy, analysis, status.watch, now) if status.candidate is None else status.watch
+    metrics = {metric.name: metric for metric in watch.watched(analysis)}
+    return [
+        watch.looked(record, metrics[record.metric], analysis, observed.spec.watch, reading, now)
+        if record.metric in metrics and (reading := observed.watched.get(record.metric)) is not None
+        else record
+        for record in records
+    ]
