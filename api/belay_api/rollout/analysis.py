@@ -79,8 +79,8 @@ class AnalysisSpec(Model):
 
     @property
     def counts_regret(self) -> Metric | None:
-        """The metric that losses are counted in: that of maxRegret, else the first that is compared and decides."""
-        compared = [metric for metric in self.deciding if metric.compare is not None]
+        """The metric that losses are counted in: that of maxRegret, else the first that compares episodes and decides."""
+        compared = [one for one in self.deciding if one.compare is not None and one.source.logbook is not None]
         limited = [metric for metric in self.metrics if metric.max_regret is not None]
         return next(iter([*limited, *compared]), None)
 

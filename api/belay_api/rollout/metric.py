@@ -135,6 +135,10 @@ class Metric(Model):
                 "{maxRegression: 10%}, maxRegret: 5000}",
             ),
             rule(
+                "!has(self.maxRegret) || has(self.source.logbook)",
+                "maxRegret is a sum over episodes, and a query tells of none: set it at a metric of the logbook",
+            ),
+            rule(
                 "!has(self.maxRegret) || !string(self.maxRegret).endsWith('%')",
                 "maxRegret is a sum over all episodes of the candidate, in the outcome's own unit, and of a sum a "
                 'percentage says nothing: write a number, e.g. 5000, and a fraction as text, "0.5"',
