@@ -51,4 +51,11 @@ def comfort(observation):
     return -abs(float(observation[-3]) - WANTED)
 
 
+def put(room, observation):
+    """Put the room where it was seen, for `belay-trainer fit-simulator --state thermostat:put`."""
+    room.inside, outside, left = map(float, observation)
+    room.quarter = round(96 - 4 * left)
+    room.mean_outside = outside + 5.0 * math.cos(2 * math.pi * room.quarter / 96)
+
+
 gymnasium.register(id="Thermostat-v0", entry_point=Thermostat, max_episode_steps=96)

@@ -45,6 +45,8 @@ class Randomized(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._generator = np.random.default_rng()
         keywords = _keywords(self.env)
         self._keywords = frozenset(name for name in draws if name in keywords)
+        self.made_with: dict[str, Any] = {}
+        """Value of each name without draws; None: a keyword that nobody gave, and that has no default."""
         for name, draw in draws.items():
             _check(f"environment.randomize.{name}", draw)
             if name not in keywords and not _is_value(self.unwrapped, name):
@@ -55,20 +57,25 @@ class Randomized(gymnasium.Wrapper[Any, Any, Any, Any]):
                     f"environment.randomize.{name}: {type(self.unwrapped).__name__} has no such keyword argument or "
                     f"attribute; {did_you_mean(name, known)}"
                 )
+            self.made_with[name] = keywords[name] if name in keywords else getattr(self.unwrapped, name)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode in new draws; `info` tells them."""
         if seed is not None:
             self._generator = np.random.default_rng([seed, _STREAM])
         drawn = {name: _drawn(draw, self._generator) for name, draw in self._draws.items()}
-        if self._keywords:
-            self._remake({name: drawn[name] for name in drawn if name in self._keywords})
-            if seed is None:  # a new one has no chance of its own to go on with
-                seed = int(self._generator.integers(*_SEEDS))
-        for name in drawn.keys() - self._keywords:
-            setattr(self.unwrapped, name, drawn[name])
+        self.set_values(drawn)
+        if self._keywords and seed is None:  # a new one has no chance of its own to go on with
+            seed = int(self._generator.integers(*_SEEDS))
         observation, info = self.env.reset(seed=seed, options=options)
         return observation, {**info, INFO: drawn}
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Give the task these values, by name, until the next reset or call; reset what it wraps before a step."""
+        if self._keywords:
+            self._remake({name: value for name, value in values.items() if name in self._keywords})
+        for name in values.keys() - self._keywords:
+            setattr(self.unwrapped, name, values[name])
 
     def _remake(self, kwargs: Mapping[str, Any]) -> None:
         made = self._make(kwargs)
@@ -84,13 +91,18 @@ class Randomized(gymnasium.Wrapper[Any, Any, Any, Any]):
         self.env = made
 
 
-def _keywords(environment: Environment) -> list[str]:
-    """Return what the environment can be made with, by name."""
+def _keywords(environment: Environment) -> dict[str, Any]:
+    """Return what the environment can be made with, and with what it was made; None: nobody says."""
     spec = environment.spec
     entry = spec.entry_point if spec is not None else None
     creator = load_env_creator(entry) if isinstance(entry, str) else entry or type(environment.unwrapped)
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [name for name, one in inspect.signature(creator).parameters.items() if one.kind in kinds]
+    said = spec.kwargs if spec is not None else {}
+    return {
+        name: said.get(name, None if one.default is one.empty else one.default)
+        for name, one in inspect.signature(creator).parameters.items()
+        if one.kind in kinds
+    }
 
 
 def _is_value(environment: Environment, name: str) -> bool:
