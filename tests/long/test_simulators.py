@@ -56,6 +56,14 @@ def test_mujoco_draws_without_a_screen() -> None:
     assert float(_run(["python3", "-c", f"{task}; print(task.render().std())"])) > 10, "an empty picture"
 
 
+@pytest.mark.parametrize("id", ["InvertedPendulum-v5", "HalfCheetah-v5", "Hopper-v5", "Swimmer-v5"])
+def test_mujoco_goes_on_from_an_observation(id: str) -> None:
+    """What `belay-trainer fit-simulator` rests on; a task that does not is refused by the same check."""
+    placing = "from belay_trainer.simulator.placing import check_placed, place_for"
+    made = f"from gymnasium import make; check_placed(make({id!r}), make({id!r}), place_for(make({id!r}), None))"
+    assert _run(["python3", "-c", f"{placing}; {made}; print('as it did')"]).strip().endswith("as it did")
+
+
 def _trained(spec: dict[str, Any], folder: Path) -> Manifest:
     """Train it as a pod does, for a few hundred timesteps, and return what was published."""
     (folder / "store").mkdir()
