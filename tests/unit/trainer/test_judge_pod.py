@@ -139,7 +139,7 @@ def test_a_policy_is_played_beside_another_one(policy: Path, logbook: LogbookSer
     assert (found.verdict, found.compared.verdict, found.compared.policy) == (Verdict.PASS, Verdict.PASS, "before")
     assert found.compared.difference is not None
     assert found.compared.difference.value == 0, "it is the same policy"
-    assert "<h2>Against RLPolicy before: passed</h2>" in read(logbook, found.reports.html).decode()
+    assert "<h2>Against before: passed</h2>" in read(logbook, found.reports.html).decode()
     facts = json.loads(read(logbook, found.reports.json_))
     assert facts["compared"]["returns"]["before"] == [10.0] * found.compared.episodes
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from belay_api.judging import Reports
 from belay_api.judging_job import JudgingConfig
 from belay_api.policy import ArtifactSpec
+from belay_trainer.baseline import fetch_baseline
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.fetched import Source, reader, store_of
 from belay_trainer.publish import kept
@@ -29,6 +30,7 @@ class JudgingPod:
     work_dir: Path  # scratch
     artifact_dir: Path  # where the claim is mounted that the artifact lies on
     against_dir: Path  # and the claim of the one that it is compared with
+    baseline_dir: Path  # and the claim of the one that its gates compare with
     logbook: httpx.Client | None  # None: this pod knows none
     stop: Stop
 
@@ -45,6 +47,14 @@ class JudgingPod:
         if against is None:
             return None
         return self._fetched(against.policy, against.artifact, self.against_dir, folder="against")
+
+    def baseline(self) -> Artifact | None:
+        """Return the artifact that its gates compare with; None: there is none. Raises: as `artifact`."""
+        pinned = self.config.baseline
+        if pinned is None:
+            return None
+        store = store_of(self.logbook, namespace=self.config.namespace, owner=self.config.uid)
+        return fetch_baseline(pinned, self.baseline_dir, work_dir=self.work_dir, store=store, stop=self.stop)
 
     def _fetched(self, policy: str, asked: ArtifactSpec, claim: Path, *, folder: str) -> Artifact:
         store = store_of(self.logbook, namespace=self.config.namespace, owner=self.config.uid)
