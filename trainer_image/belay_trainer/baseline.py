@@ -7,14 +7,12 @@ from pathlib import Path
 
 import httpx
 
-from belay_api.policy import PinnedPolicy
 from belay_trainer import environments
 from belay_trainer.config import Run
 from belay_trainer.fetched import Source, reader, store_of
 from belay_trainer.randomness import untouched
 from belay_trainer.served import Artifact, read_served
 from belay_trainer.stop import Stop
-from belay_trainer.store.logbook import LogbookStore
 from belay_trainer.validation.gates import check_baseline, check_playable
 
 FIELD = "gates: performance: betterThan"
@@ -35,18 +33,9 @@ def open_baseline(
     if pinned is None:
         return None
     store = store_of(logbook, namespace=run.config.namespace, owner=f"{run.config.uid}/{run.index}")
-    found = fetch_baseline(pinned, folder, work_dir=work_dir, store=store, stop=stop)
+    here = work_dir / "baseline"
+    Source(FIELD, pinned.title, pinned.digest, reader(pinned.uri, folder, field=FIELD, logbook=store)).fetch(here, stop)
+    found = read_served(here, digest=pinned.digest)
     with untouched(), environments.maker_for(run.spec)() as probe:
         check_playable(gates, found, probe)
     return found
-
-
-def fetch_baseline(
-    pinned: PinnedPolicy, folder: Path, *, work_dir: Path, store: LogbookStore | None, stop: Stop
-) -> Artifact:
-    """Return a pinned policy's artifact, every byte of it checked. Raises: as `open_baseline`."""
-    read = reader(pinned.uri, folder, field=FIELD, logbook=store)
-    here = work_dir / "baseline"
-    here.mkdir(parents=True, exist_ok=True)
-    Source(FIELD, pinned.title, pinned.digest, read).fetch(here, stop)
-    return read_served(here, digest=pinned.digest)

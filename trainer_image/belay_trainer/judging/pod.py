@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from belay_api.judging import Reports
 from belay_api.judging_job import JudgingConfig
 from belay_api.policy import ArtifactSpec
-from belay_trainer.baseline import fetch_baseline
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.fetched import Source, reader, store_of
 from belay_trainer.publish import kept
@@ -53,8 +52,8 @@ class JudgingPod:
         pinned = self.config.baseline
         if pinned is None:
             return None
-        store = store_of(self.logbook, namespace=self.config.namespace, owner=self.config.uid)
-        return fetch_baseline(pinned, self.baseline_dir, work_dir=self.work_dir, store=store, stop=self.stop)
+        artifact = ArtifactSpec(uri=pinned.uri, digest=pinned.digest)
+        return self._fetched(str(pinned.policy), artifact, self.baseline_dir, folder="baseline")
 
     def _fetched(self, policy: str, asked: ArtifactSpec, claim: Path, *, folder: str) -> Artifact:
         store = store_of(self.logbook, namespace=self.config.namespace, owner=self.config.uid)
