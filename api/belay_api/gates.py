@@ -5,12 +5,14 @@ gate passes only when the limit is kept with its `confidence`, fails only when i
 `NotEnoughSamples` between the two.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, ClassVar, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from belay_api.code import ObjectName
 from belay_api.model import Model, StatusModel, alternatives, chosen, exactly_one, rule, rules
 from belay_api.reasons import Verdict
 from belay_api.units import Duration, FreeForm, Percent
@@ -19,6 +21,7 @@ MOST_GATES = 16
 MOST_TIMES = 4  # as many episodes as asked for are played at most, where fewer do not tell
 MOST_GATE_EPISODES = 2_500  # so that all of them have starts of their own: MOST_TIMES of them are 10,000
 LONGEST = 300  # characters of what a gate says
+RANDOM = "random"  # in place of an RLPolicy's name: actions drawn uniformly
 
 Episodes = Annotated[int, Field(ge=5, le=MOST_GATE_EPISODES)]
 Confidence = Annotated[float, Field(ge=0.5, le=0.999)]
@@ -51,13 +54,6 @@ def _no_limit(limits: tuple[str, ...]) -> str:
     return f"a gate without a limit passes nothing: set {', '.join(map(to_camel, limits))}, or several of them"
 
 
-class Baseline(StrEnum):
-    """What a policy can be compared with."""
-
-    RANDOM = "random"
-    """Actions drawn uniformly."""
-
-
 class PerformanceGate(GateSettings):
     """The mean return of the policy is high enough."""
 
@@ -66,8 +62,10 @@ class PerformanceGate(GateSettings):
 
     min_return: float | None = None
     """The mean return is at least this."""
-    better_than: Baseline | None = None
-    """The mean return is higher than this baseline's, from the same starts."""
+    better_than: ObjectName | None = None
+    """The mean return is higher than that of the RLPolicy of this name, of the same namespace, from the same starts;
+    `random`: than that of actions drawn uniformly. Who asks waits while there is no such RLPolicy; its digest is
+    recorded in status then, and counts from then on, whatever becomes of the name."""
     episodes: Episodes = 100
     """Episodes to play, up to four times as many where these do not tell; unset: 100."""
 
@@ -221,7 +219,45 @@ class Gate(Model):
         return self
 
 
-Gates = Annotated[list[Gate], Field(min_length=1, max_length=MOST_GATES)]
+def baselines(gates: Sequence[Gate] | None) -> list[str]:
+    """Return the RLPolicies that gates compare with, each once."""
+    asked = (gate.performance.better_than for gate in gates or () if gate.performance is not None)
+    return sorted({name for name in asked if name not in (None, RANDOM)})
+
+
+def baseline(gates: Sequence[Gate] | None) -> str | None:
+    """Return the RLPolicy that gates compare with; None: they compare with none."""
+    return next(iter(baselines(gates)), None)
+
+
+def _one_baseline(gates: list[Gate]) -> list[Gate]:
+    if len(baselines(gates)) > 1:
+        raise ValueError(_ONE_BASELINE)
+    return gates
+
+
+def named_baseline(gate: str) -> str:
+    """Return the CEL expression of whether a gate compares with an RLPolicy. Args: gate: The variable's name."""
+    field = f"{gate}.performance.betterThan"
+    return f"has({gate}.performance) && has({field}) && {field} != '{RANDOM}'"
+
+
+_ONE_BASELINE = "betterThan: gates compare with one RLPolicy at most, beside random: name the same one in each of them"
+Gates = Annotated[
+    list[Gate],
+    Field(
+        min_length=1,
+        max_length=MOST_GATES,
+        json_schema_extra=rules(
+            rule(
+                f"self.all(a, !({named_baseline('a')}) || self.all(b, !({named_baseline('b')}) || "
+                "a.performance.betterThan == b.performance.betterThan))",
+                _ONE_BASELINE,
+            )
+        ),
+    ),
+    AfterValidator(_one_baseline),
+]
 
 
 class GateOutcome(StatusModel):

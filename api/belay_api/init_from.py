@@ -1,8 +1,8 @@
 """Where a training begins that does not begin from nothing."""
 
 from belay_api.code import ObjectName
-from belay_api.model import Model, StatusModel, exactly_one
-from belay_api.policy import ArtifactDigest, ArtifactSpec, ArtifactUri
+from belay_api.model import Model, exactly_one
+from belay_api.policy import ArtifactSpec, PinnedPolicy
 
 
 @exactly_one("initFrom", "keep one: a training begins with the weights of one policy")
@@ -16,17 +16,5 @@ class InitFromSpec(Model):
     """Its artifact, where it has no RLPolicy here."""
 
 
-class InitialPolicy(StatusModel):
+class InitialPolicy(PinnedPolicy):
     """What a training begins with, pinned by digest."""
-
-    policy: str | None = None
-    """Name that the RLPolicy had; absent: the artifact was named itself."""
-    uri: ArtifactUri | None = None
-    """Where the artifact lies; absent in a run on one machine, which is given a folder."""
-    digest: ArtifactDigest
-    """`sha256:<hex>` of its canonical manifest: every byte that is read of it is checked first."""
-
-    @property
-    def title(self) -> str:
-        """What sentences call it."""
-        return f"RLPolicy {self.policy}" if self.policy else f"the policy {self.digest[:19]}…"

@@ -11,24 +11,33 @@ from pydantic import Field
 from belay_api.gates import Confidence, Episodes
 from belay_api.judging import GatesSpec, JudgingSpec, OfflineEvaluationSpec, OfflineResult, ValidationResult, asked
 from belay_api.model import Model
-from belay_api.policy import ArtifactSpec
+from belay_api.policy import ArtifactSpec, BaselinePolicy
 from belay_api.units import Percent
 
 
-class AgainstConfig(Model):
-    """Another policy that is played from the same starts."""
+class Comparison(Model):
+    """How a policy is held beside another one that is played from the same starts."""
 
     policy: str
-    """Name of its RLPolicy, for sentences."""
-    artifact: ArtifactSpec
-    """Its artifact."""
-    episodes: Episodes
+    """Name of the other one, for sentences."""
+    episodes: Episodes = 100
     """To play of each, up to four times as many where these do not tell and the difference is held to something."""
-    confidence: Confidence
+    confidence: Confidence = 0.95
     """Of the interval, and of the verdict."""
     max_regression: Percent | None = None
     """How much less the judged policy may return, as a share of the size of the other's return; unset: the difference
     is told, and held to nothing."""
+
+
+class AgainstConfig(Comparison):
+    """An RLPolicy that is played from the same starts."""
+
+    artifact: ArtifactSpec
+    """Its artifact."""
+    episodes: Episodes
+    """As of any comparison; always said."""
+    confidence: Confidence
+    """As of any comparison; always said."""
 
 
 class JudgingConfig(Model):
@@ -48,6 +57,8 @@ class JudgingConfig(Model):
     """Gates to run."""
     against: AgainstConfig | None = None
     """Beside `validation`: whom to compare with; unset: nobody."""
+    baseline: BaselinePolicy | None = None
+    """The RLPolicy that `betterThan` of the gates names; unset: none does."""
     spared: bool = False
     """Whether it would be held to a comparison but is a first version, and so may have no gates at all."""
     offline_evaluation: OfflineEvaluationSpec | None = None

@@ -34,6 +34,7 @@ PVC_DIR = "/store"  # where `storage.pvc` is mounted, in training (rw) and servi
 CODE_DIR = "/code"  # where `runtime.code` is mounted, read-only; not for git, which the trainer fetches
 GIT_CREDENTIALS_DIR = "/etc/belay-git"  # `username` and `password`, from the Secret in `runtime.code.git.credentials`
 AGAINST_DIR = "/against"  # a claim with the artifact that a judged policy is compared with, read-only
+BASELINE_DIR = "/baseline"  # a claim with the artifact that gates compare with, read-only
 INITIAL_DIR = "/initial"  # a claim with an artifact, read-only: of `initFrom`, or of the policy that is judged
 DATA_DIR = "/data"  # each claim of `runtime.data` read-only, by its name
 TERMINATION_LOG = "/dev/termination-log"

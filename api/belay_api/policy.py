@@ -25,6 +25,26 @@ class ArtifactSpec(Model):
     """sha256 of the canonical manifest, which holds every file's digest; checked at every load."""
 
 
+class PinnedPolicy(StatusModel):
+    """A policy that something else needs, pinned by digest."""
+
+    policy: str | None = None
+    """Name that the RLPolicy had; absent: the artifact was named itself."""
+    uri: ArtifactUri | None = None
+    """Where the artifact lies; absent in a run on one machine, which is given a folder."""
+    digest: ArtifactDigest
+    """`sha256:<hex>` of its canonical manifest: every byte that is read of it is checked first."""
+
+    @property
+    def title(self) -> str:
+        """What sentences call it."""
+        return f"RLPolicy {self.policy}" if self.policy else f"the policy {self.digest[:19]}…"
+
+
+class BaselinePolicy(PinnedPolicy):
+    """What gates compare with, pinned by digest."""
+
+
 Image = Annotated[str, Field(max_length=512)]
 
 
@@ -165,6 +185,9 @@ class RLPolicyStatus(ConditionedStatus):
     others by now."""
     offline_evaluation: OfflineResult | None = None
     """What logged episodes say, likewise; the condition is EvaluatedOffline."""
+    baseline: BaselinePolicy | None = None
+    """What `betterThan` of the gates compares with, pinned when it was first there; absent: with no RLPolicy, or there
+    is none yet."""
 
 
 class LoadReport(Model):

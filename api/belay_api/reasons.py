@@ -145,6 +145,9 @@ class PolicyReason(StrEnum):
     NOT_VALIDATED = "NotValidated"
     """`validation.required` is true and the policy has not passed its gates: no pod of it is asked for. The message
     says what of the gates is known."""
+    WAITING_FOR_POLICY = "WaitingForPolicy"
+    """Of the condition Validated: the RLPolicy that `betterThan` names does not exist, or its artifact is known to be
+    broken. The gates run by themselves once that is mended."""
     JUDGING = "Judging"
     """Of the conditions Validated and EvaluatedOffline, as all that follow: a Job judges the policy, or is still to be
     made; the message says which. What came of the question before stands in status."""

@@ -19,7 +19,7 @@ from belay_api.gates import Gates, Validation
 from belay_api.init_from import InitFromSpec, InitialPolicy
 from belay_api.model import Model, StatusModel, rule, rules
 from belay_api.outcomes import RandomReturn
-from belay_api.policy import ArtifactDigest, ArtifactUri, ServingSpec
+from belay_api.policy import ArtifactDigest, ArtifactUri, BaselinePolicy, ServingSpec
 from belay_api.runtime import RuntimeSpec
 from belay_api.search import SearchSpec, SearchStatus, check
 from belay_api.tracking import TrackingSpec
@@ -537,6 +537,9 @@ class RLTrainingJobStatus(ConditionedStatus):
     """What each place of the search has cost; absent: none has run."""
     initial: InitialPolicy | None = None
     """What the seeds begin with, pinned when the job started; absent: they begin anew, or nothing is known yet."""
+    baseline: BaselinePolicy | None = None
+    """What `betterThan` of the gates compares with, pinned when the job started; absent: with no RLPolicy, or nothing
+    is known yet."""
     seeds: list[SeedStatus] = Field(
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["index"]},
@@ -587,6 +590,8 @@ class TrainingConfig(Model):
     """Hash of the spec, for the artifact's lineage."""
     initial: InitialPolicy | None = None
     """What the seeds begin with; None: nothing."""
+    baseline: BaselinePolicy | None = None
+    """The policy that `betterThan` of the gates names; None: none does."""
 
 
 class TrainingReport(Model):

@@ -13,8 +13,9 @@ from belay_api.runtime import INDEX_URL_ENV, RuntimeSpec
 from belay_operator import children
 from belay_operator.engine.plan import Settings
 
-_AGAINST, _CODE, _GIT, _INITIAL, _SHM, _STORE = (
+_AGAINST, _BASELINE, _CODE, _GIT, _INITIAL, _SHM, _STORE = (
     "against",
+    "baseline",
     "code",
     "git",
     "initial",
@@ -25,7 +26,12 @@ _MODE = 0o440  # of credentials: the group is the pod's `fsGroup`
 
 
 def volumes(
-    runtime: RuntimeSpec, *, store: str | None = None, initial: str | None = None, against: str | None = None
+    runtime: RuntimeSpec,
+    *,
+    store: str | None = None,
+    initial: str | None = None,
+    against: str | None = None,
+    baseline: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return the pod's volumes beyond those that every pod of the trainer has.
 
@@ -33,9 +39,10 @@ def volumes(
         store: Claim that is written to; None: the built-in store.
         initial: Claim with an artifact that is read; None: it lies on none.
         against: Claim with the artifact that it is compared with, likewise.
+        baseline: Claim with the artifact that its gates compare with, likewise.
     """
     found = _code_volumes(runtime.code) if runtime.code is not None else []
-    claims = _claims(runtime, store, initial, against)
+    claims = _claims(runtime, store, initial=initial, against=against, baseline=baseline)
     found += [_volume(name, claim, written=name == _STORE) for claim, name in claims.items()]
     if runtime.shm is not None:
         found.append({"name": _SHM, "emptyDir": {"medium": "Memory", "sizeLimit": str(runtime.shm)}})
@@ -43,17 +50,23 @@ def volumes(
 
 
 def mounts(
-    runtime: RuntimeSpec, *, store: str | None = None, initial: str | None = None, against: str | None = None
+    runtime: RuntimeSpec,
+    *,
+    store: str | None = None,
+    initial: str | None = None,
+    against: str | None = None,
+    baseline: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return where the trainer finds them; the rest is as in `volumes`."""
-    claims = _claims(runtime, store, initial, against)
+    claims = _claims(runtime, store, initial=initial, against=against, baseline=baseline)
     found = _code_mounts(runtime.code, claims) if runtime.code is not None else []
     for one in runtime.data:
         part = {"subPath": one.path} if one.path is not None else {}
         path = f"{names.DATA_DIR}/{one.name}"
         found.append({"name": claims[one.claim], "mountPath": path, "readOnly": True, **part})
     found += store_mounts(store)
-    for claim, path in ((initial, names.INITIAL_DIR), (against, names.AGAINST_DIR)):
+    read = ((initial, names.INITIAL_DIR), (against, names.AGAINST_DIR), (baseline, names.BASELINE_DIR))
+    for claim, path in read:
         if claim is not None:
             found.append({"name": claims[claim], "mountPath": path, "readOnly": True})
     if runtime.shm is not None:
@@ -132,7 +145,9 @@ def _code_mounts(code: CodeSpec, claims: Mapping[str, str]) -> list[dict[str, An
     return []
 
 
-def _claims(runtime: RuntimeSpec, store: str | None, initial: str | None, against: str | None) -> dict[str, str]:
+def _claims(
+    runtime: RuntimeSpec, store: str | None, *, initial: str | None, against: str | None, baseline: str | None
+) -> dict[str, str]:
     """Return the volume of each claim: one for all its mounts, because a kubelet mounts a claim in one way a pod."""
     found: dict[str, str] = {}
     if store is not None:
@@ -141,10 +156,9 @@ def _claims(runtime: RuntimeSpec, store: str | None, initial: str | None, agains
         found.setdefault(runtime.code.pvc.claim, _CODE)
     for one in runtime.data:
         found.setdefault(one.claim, f"data-{one.name}")
-    if initial is not None:
-        found.setdefault(initial, _INITIAL)
-    if against is not None:
-        found.setdefault(against, _AGAINST)
+    for claim, name in ((initial, _INITIAL), (against, _AGAINST), (baseline, _BASELINE)):
+        if claim is not None:
+            found.setdefault(claim, name)
     return found
 
 

@@ -26,6 +26,7 @@ def trainer_pod(
     store: str | None = None,
     initial: str | None = None,
     against: str | None = None,
+    baseline: str | None = None,
     grace_s: int,
 ) -> dict[str, Any]:
     """Return the pod's spec.
@@ -37,9 +38,10 @@ def trainer_pod(
         store: Claim that is written to; None: the built-in store.
         initial: Claim with an artifact that is read; None: it lies on none.
         against: Claim with the artifact that it is compared with; None: it lies on none.
+        baseline: Claim with the artifact that its gates compare with, likewise.
         grace_s: Seconds it may take to end.
     """
-    claims = {"store": store, "initial": initial, "against": against}
+    claims = {"store": store, "initial": initial, "against": against, "baseline": baseline}
     container = {
         "name": CONTAINER,
         "image": asked.image or settings.trainer_image,

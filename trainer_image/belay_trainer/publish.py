@@ -16,7 +16,7 @@ from belay_trainer.export import Evaluations, export
 from belay_trainer.measure import Measured
 from belay_trainer.patience import until_answered
 from belay_trainer.randomness import untouched
-from belay_trainer.served import read_artifact
+from belay_trainer.served import Artifact, read_artifact
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store
 from belay_trainer.train import Trained, shown
@@ -34,12 +34,22 @@ class Published:
     validation: Validation | None  # what came of its gates; None: there are none
 
 
-def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, work_dir: Path, stop: Stop) -> Published:
+def publish(
+    trained: Trained,
+    measured: Measured,
+    run: Run,
+    store: Store,
+    *,
+    work_dir: Path,
+    stop: Stop,
+    baseline: Artifact | None = None,
+) -> Published:
     """Return where the best evaluated policy lies now, and what came of its gates.
 
     Args:
         trained: Its learner has that policy's weights.
         measured: How that policy does.
+        baseline: What its gates compare with; None: nothing.
     Raises: ExportFailed, StoreRefused, Interrupted, BadConfiguration; Stopped while gates are run.
     """
     environment = shown(run, trained.learner)
@@ -57,15 +67,17 @@ def publish(trained: Trained, measured: Measured, run: Run, store: Store, *, wor
         )
         environment.close()
         uri = kept("the artifact", lambda: store.publish(folder, manifest), stop)
-        validation = _validated(folder, run, store, stop) if run.spec.gates else None
+        validation = _validated(folder, run, store, stop, baseline) if run.spec.gates else None
     return Published(ArtifactRef(uri=uri, digest=manifest.digest()), validation)
 
 
-def _validated(folder: Path, run: Run, store: Store, stop: Stop) -> Validation:
+def _validated(folder: Path, run: Run, store: Store, stop: Stop, baseline: Artifact | None) -> Validation:
     """Run the gates, and keep the report: apart from the artifact, for times in it differ from run to run."""
     artifact, task, copies = read_artifact(folder), run.spec.played_in, run.spec.evaluation.vector.count
     with untouched():
-        results = run_gates(run.spec.gates or (), artifact, task, stop=lambda: stop.asked, copies=copies)
+        results = run_gates(
+            run.spec.gates or (), artifact, task, stop=lambda: stop.asked, copies=copies, beside=baseline
+        )
     validated = Validated(artifact, task, results)
     log.info("%s", sentence(validated))
     report, facts = (

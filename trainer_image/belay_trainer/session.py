@@ -4,11 +4,13 @@ from pathlib import Path
 
 import httpx
 
+from belay_api import names
 from belay_api.environment import CostStatus
 from belay_api.outcomes import RandomReturn
 from belay_api.training import TrainingReport
 from belay_api.wire import RunProgress
 from belay_trainer import gpu
+from belay_trainer.baseline import open_baseline
 from belay_trainer.config import Run
 from belay_trainer.errors import Interrupted
 from belay_trainer.evaluate import Stopped
@@ -20,6 +22,7 @@ from belay_trainer.keeper import Keeper
 from belay_trainer.measure import Measured, measure
 from belay_trainer.publish import publish
 from belay_trainer.seal import Seal
+from belay_trainer.served import Artifact
 from belay_trainer.stop import Stop
 from belay_trainer.store import Store, open_store
 from belay_trainer.trackers.chosen import chosen, identity_of
@@ -29,15 +32,23 @@ TRACKING = 1 / 10  # of a pod's grace, for what trackers have not been told; wha
 
 
 def train_and_publish(
-    run: Run, *, work_dir: Path, pvc_dir: Path, initial_dir: Path, logbook: httpx.Client | None, stop: Stop
+    run: Run,
+    *,
+    work_dir: Path,
+    pvc_dir: Path,
+    initial_dir: Path,
+    baseline_dir: Path = Path(names.BASELINE_DIR),
+    logbook: httpx.Client | None,
+    stop: Stop,
 ) -> TrainingReport:
     """Return the report of a seed that succeeded, in a pod. Raises: TrainerError for every other end."""
     store = open_store(run, pvc_dir=pvc_dir, logbook=logbook)
     heartbeat = Heartbeat(logbook, run.config.namespace, waits=stop.waits, waiting=waiting_pod(run))
     initial = open_initial(run, initial_dir, logbook=logbook)
+    baseline = open_baseline(run, baseline_dir, work_dir=work_dir, logbook=logbook, stop=stop)
     trackers = chosen(run, work_dir / "tracking", identity=identity_of(run))
     history = History(trackers, budget=run.spec.budget.steps)
-    also = {"history": history, "initial": initial}
+    also = {"history": history, "initial": initial, "baseline": baseline}
     try:
         return train_in(run, work_dir=work_dir, store=store, heartbeat=heartbeat, stop=stop, **also)
     finally:
@@ -65,6 +76,7 @@ def train_in(
     stop: Stop,
     history: History | None = None,
     initial: Source | None = None,
+    baseline: Artifact | None = None,
 ) -> TrainingReport:
     """Return the report of a seed that succeeded, wherever it keeps things and whoever hears of it.
 
@@ -77,7 +89,7 @@ def train_in(
         trained = train(run, keeper=keeper, heartbeat=heartbeat, stop=stop, history=history, initial=initial)
         weights = trained.learner.weights_sha256()
         measured = measure(trained, run, stop=stop)
-        published = publish(trained, measured, run, store, work_dir=work_dir, stop=stop)
+        published = publish(trained, measured, run, store, work_dir=work_dir, stop=stop, baseline=baseline)
     except Stopped as error:
         raise Interrupted(
             "asked to stop during the last evaluation or the gates; the next pod goes on from a checkpoint."

@@ -10,13 +10,13 @@ from belay_operator import children, job_key
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Ref, Settings
 from belay_operator.judging.question import Question
+from belay_operator.named_policy import claim_of
 from belay_operator.trainer_pod import CONFIG_KEY, CONTAINER, trainer_pod
 
 API_VERSION, KIND = "batch/v1", "Job"
 COMMAND = "judge"  # of belay_trainer
 _DIGITS = 8  # of the question's hash, and of a uid, in names
 _GRACE_S = 30  # nothing is saved: a pod that is asked to go leaves its last word and goes
-_PVC = "pvc://"
 _NO_TIME = 1  # second: Kubernetes takes no 0
 _OF = {"RLRollout": "r"}  # what Jobs of other kinds than an RLPolicy have in their names
 
@@ -60,8 +60,9 @@ def job(owner: Owner, question: Question, settings: Settings, labels: Mapping[st
         settings,
         config=_config_name(owner, question),
         command=[COMMAND],
-        initial=_claim(question.artifact.uri),
-        against=None if question.against is None else _claim(question.against.artifact.uri),
+        initial=claim_of(question.artifact.uri),
+        against=None if question.against is None else claim_of(question.against.artifact.uri),
+        baseline=None if question.baseline is None else claim_of(question.baseline.uri),
         grace_s=_GRACE_S,
     )
     spec: dict[str, Any] = {
@@ -110,7 +111,3 @@ _POD_FAILURE_POLICY = {
 def _config_name(owner: Owner, question: Question) -> str:
     """It is nobody else's: a deleted namesake's may outlast its Job for a while, and pods would read a foreign one."""
     return f"{job_name(owner, question)}-{owner.uid[:_DIGITS]}"
-
-
-def _claim(uri: str) -> str | None:
-    return uri.removeprefix(_PVC).partition("/")[0] if uri.startswith(_PVC) else None

@@ -7,7 +7,7 @@ from typing import Any
 from belay_api.content import content_hash
 from belay_api.judging import GatesSpec, JudgingSpec, OfflineEvaluationSpec, asked
 from belay_api.judging_job import AgainstConfig, JudgingConfig
-from belay_api.policy import ArtifactSpec
+from belay_api.policy import ArtifactSpec, BaselinePolicy
 from belay_operator.children import Owner
 
 _UNASKED = ("required", "retries", "deadline", "stallTimeout")
@@ -24,6 +24,7 @@ class Question:
     offline_evaluation: OfflineEvaluationSpec | None = None
     against: AgainstConfig | None = None  # whom it is compared with, beside `validation`; None: nobody
     spared: bool = False  # it would be held to a comparison, and there is nobody to compare it with
+    baseline: BaselinePolicy | None = None  # that gates compare with; None: with no RLPolicy, or it is waited for
     attempt: int = 0  # how often it was asked before, and is asked anew by a person's wish
 
     @property
@@ -42,6 +43,8 @@ class Question:
                 name: value for name, value in self.against.said().items() if name not in ("policy", "artifact")
             }
             content["against"] = {"digest": self.against.artifact.digest, **compared}
+        if self.baseline is not None:
+            content["baseline"] = self.baseline.digest
         if self.attempt:
             content["attempt"] = self.attempt
         return content_hash(content)
@@ -56,6 +59,7 @@ class Question:
             question=self.hash,
             validation=self.validation,
             against=self.against,
+            baseline=self.baseline,
             spared=self.spared,
             offline_evaluation=self.offline_evaluation,
         )

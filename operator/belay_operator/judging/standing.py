@@ -53,6 +53,7 @@ class Asked:
     job: JobView
     recorded: Judgement | None  # the last answer in status, to whichever question; None: there is none
     before: Told | None  # what was said last
+    waits_for: str | None = None  # why it cannot be asked yet, as a sentence; None: it can
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def standing(asked: Asked, now: datetime) -> Standing:
     """Return where a question stands."""
     chain = (
         _answered,
+        _policy_missing,
         _old_job,
         _no_job,
         _last_word_on_its_way,
@@ -100,6 +102,13 @@ def _answered(asked: Asked, now: datetime) -> Standing | None:
             return None
         result = result.model_copy(update={"at": asked.job.end.at if asked.job.end is not None else now})
     return Standing(asked.kind.said(result), result)
+
+
+def _policy_missing(asked: Asked, now: datetime) -> Standing | None:
+    if asked.waits_for is None:
+        return None
+    message = f"{asked.waits_for} No pod is started. The gates run by themselves once it is there and whole."
+    return Standing(Said(_UNKNOWN, PolicyReason.WAITING_FOR_POLICY, message))
 
 
 def _old_job(asked: Asked, now: datetime) -> Standing | None:

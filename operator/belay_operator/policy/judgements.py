@@ -8,20 +8,23 @@ for whoever wants to read its log. Nothing here touches what serves; `withheld` 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from belay_api import names
 from belay_api.conditions import ConditionStatus, clear_condition, get_condition, set_condition
-from belay_api.policy import RLPolicySpec, RLPolicyStatus
+from belay_api.gates import baseline
+from belay_api.policy import BaselinePolicy, RLPolicySpec, RLPolicyStatus
 from belay_operator.children import Owner
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Manifest, Note, Ref
 from belay_operator.judging import build, offline, validation
 from belay_operator.judging.kind import QuestionKind
+from belay_operator.judging.question import Question
 from belay_operator.judging.standing import Asked, Standing, standing
 from belay_operator.judging.view import view
+from belay_operator.named_policy import named
 from belay_operator.policy.needs import Demand
 from belay_operator.policy.observed import Observed
 
@@ -47,10 +50,28 @@ def asked_of(owner: Owner, spec: RLPolicySpec, status: RLPolicyStatus, reader: R
     for kind in KINDS:
         question = kind.question(owner.name, spec)
         if question is not None:
+            question, waits_for = _with_baseline(owner, question, status, reader)
             before = get_condition(status.conditions, kind.CONDITION)
             recorded = getattr(status, kind.FIELD)
-            found.append(Asked(kind, question, view(owner, question, reader), recorded, before))
+            job = view(owner, question, reader)
+            found.append(Asked(kind, question, job, recorded, before, waits_for))
     return tuple(found)
+
+
+def _with_baseline(
+    owner: Owner, question: Question, status: RLPolicyStatus, reader: Reader
+) -> tuple[Question, str | None]:
+    """Return a question with the RLPolicy that its gates compare with, and why that is waited for."""
+    name = baseline(question.validation.gates) if question.validation is not None else None
+    if name is None:
+        return question, None
+    if status.baseline is not None and status.baseline.policy == name:
+        return replace(question, baseline=status.baseline), None
+    other = named(reader, owner.namespace, name, field="spec.validation.gates: performance: betterThan")
+    if other.found is None:
+        return question, other.missing
+    pinned = BaselinePolicy(policy=name, uri=other.found.uri, digest=other.found.digest)
+    return replace(question, baseline=pinned), None
 
 
 def outdated_jobs(owner: Owner, asked: Sequence[Asked], reader: Reader) -> tuple[Ref, ...]:
@@ -82,6 +103,7 @@ def withheld(observed: Observed, asking: Sequence[Demand], judging: Judging) -> 
 def with_judgements(status: RLPolicyStatus, judging: Judging, *, generation: int, now: datetime) -> RLPolicyStatus:
     """Return `status` with the conditions and the answers."""
     conditions, answers = status.conditions, dict[str, Any]()
+    answers["baseline"] = next((one.question.baseline for one in judging.asked if one.question.baseline), None)
     for kind in KINDS:
         found = judging.standings.get(kind.CONDITION)
         if found is None:

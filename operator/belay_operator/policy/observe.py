@@ -21,6 +21,7 @@ from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.engine.resources import policies_named
+from belay_operator.named_policy import policy_view
 from belay_operator.pods import ContainerView, PodView, shorten
 from belay_operator.policy import build, judgements, needs
 from belay_operator.policy.build import FETCH, SERVER
@@ -98,11 +99,22 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
 
     A rollout under analysis writes its status every few seconds; nothing of that is news to its policies.
     """
+    if change.kind == KIND_NAME:
+        return _waiting(change, reader)
     if change.kind != "RLRollout":
         return ()
     named = {name for side in change.sides for name in policies_named(change.kind, side)}
     changed = (name for name in named if _asks(change.before, name) != _asks(change.after, name))
     return [Key(KIND_NAME, change.name[0], name) for name in sorted(changed)]
+
+
+def _waiting(change: Change, reader: Reader) -> Iterable[Key]:
+    """Return the policies whose gates wait for a policy which is new, or of whose artifact the word is."""
+    if len({policy_view(side) for side in change.sides}) == 1 < len(change.sides):
+        return ()
+    namespace, name = change.name
+    waiting = reader.naming(KIND_NAME, namespace, name)
+    return [Key(KIND_NAME, namespace, body["metadata"]["name"]) for body in waiting]
 
 
 def _asks(rollout: Mapping[str, Any] | None, policy: str) -> tuple[object, ...]:

@@ -10,9 +10,8 @@ from belay_api.content import edit_hash, frozen, spec_hash
 from belay_api.policy import ArtifactSpec, LineageSpec, RLPolicySpec
 from belay_api.searched import with_settings
 from belay_api.training import ArtifactRef, BestSeed, PublishSpec, RLTrainingJobSpec, TrainingConfig
-from belay_operator import children, job_key
+from belay_operator import children, job_key, named_policy
 from belay_operator.trainer_pod import CONFIG_KEY, trainer_pod
-from belay_operator.training import initial
 from belay_operator.training.observed import Observed
 
 EDIT_ANNOTATION = f"{names.GROUP}/edit"  # on what runs the pods: hash of the editable part of the spec it was made of
@@ -60,6 +59,7 @@ def config_map(observed: Observed) -> dict[str, Any]:
         spec=trained_spec(observed),
         config_hash=config_hash(observed),
         initial=observed.initial,
+        baseline=observed.baseline,
     )
     return owner.child(
         "v1",
@@ -160,7 +160,8 @@ def _pod(observed: Observed) -> dict[str, Any]:
         observed.settings,
         config=config_name(observed),
         store=claim_of(observed.spec),
-        initial=initial.claim(observed.initial),
+        initial=named_policy.claim_of(observed.initial.uri if observed.initial is not None else None),
+        baseline=named_policy.claim_of(observed.baseline.uri if observed.baseline is not None else None),
         grace_s=math.ceil(observed.spec.checkpoint.grace.total_seconds()),
     )
 

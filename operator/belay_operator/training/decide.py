@@ -80,6 +80,7 @@ def _read_world(observed: Observed, now: datetime) -> RLTrainingJobStatus:
             "search": search,
             "search_workers": search_workers(observed),
             "initial": observed.initial,
+            "baseline": observed.baseline,
             "seeds": seeds,
             "running": sum(one.at_work for one in observed.workload.seeds.values()),
             "progress": search_progress(search) if observed.searching else progress(observed, seeds),
@@ -129,7 +130,7 @@ def _missing(observed: Observed, status: RLTrainingJobStatus, seen: Situation) -
     if status.aggregate is not None:
         return _publication(observed, status, status.aggregate.best)
     if not view.exists:
-        waits = observed.spec.init_from is not None and status.initial is None
+        waits = observed.missing is not None
         return {} if observed.strays or seen.over or waits else _with_mounts(observed, *_workload(observed))
     if seen.over or not view.ours or view.deleting or view.end is not None:
         return {}

@@ -11,19 +11,19 @@ from typing import Any
 from belay_api import names
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
 from belay_api.units import parse_instant
-from belay_api.words import nearest
 from belay_operator import job_key
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Ref, Settings
+from belay_operator.named_policy import named, policy_view
 from belay_operator.pods import pod_view
 from belay_operator.specs import InvalidSpec, read_spec
 from belay_operator.training import remover
 from belay_operator.training.clock import seconds_left
 from belay_operator.training.cost import is_priced, is_spent, rates_of
 from belay_operator.training.decide import decide
-from belay_operator.training.initial import PolicyView, policy_view, waits_for
+from belay_operator.training.initial import waits_for
 from belay_operator.training.observed import Observed, attempt_of
 from belay_operator.training.status import invalid_status, over
 from belay_operator.training.workloads import workload
@@ -66,8 +66,9 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         strays=not view.exists and _strays(body, reader),
         remover=remover.view(owner, reader) if over(status) else None,
         search_job=_search_job(owner, spec, status, reader) if over(status) and not searching else None,
-        initial_policy=_initial_policy(owner, spec, status, reader),
-        policy_meant=_policy_meant(owner, spec, status, reader),
+        named={
+            field: named(reader, owner.namespace, name, field=field) for field, name in waits_for(spec, status).items()
+        },
         progress=reader.fact("progress", owner.namespace, owner.name) or {},
         outage=reader.fact("store", "", "") if spec.storage.pvc is None else None,
         policies=_digests(reader.in_namespace("RLPolicy", owner.namespace)) if publishes else {},
@@ -87,7 +88,7 @@ def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
 
 
 def related(change: Change, reader: Reader) -> Iterable[Key]:
-    """Return the jobs that wait for a policy to begin with, where it is new or the word on its artifact is."""
+    """Return the jobs that wait for a policy which is new, or of whose artifact the word is."""
     if change.kind != "RLPolicy" or len({policy_view(side) for side in change.sides}) == 1 < len(change.sides):
         return ()
     namespace, name = change.name
@@ -123,22 +124,6 @@ def _check_budget(spec: RLTrainingJobSpec, settings: Settings) -> None:
             f"spec.cost.budget: {spec.cost.budget:g} would never be spent, for nothing has a price. Nothing is "
             "changed. Set cost.cpuHour, cost.gpuHour or cost.memoryGibHour, or the chart's operator.rates."
         )
-
-
-def _initial_policy(
-    owner: Owner, spec: RLTrainingJobSpec, status: RLTrainingJobStatus, reader: Reader
-) -> PolicyView | None:
-    name = waits_for(spec, status)
-    body = reader.get("RLPolicy", owner.namespace, name) if name is not None else None
-    return None if body is None else policy_view(body)
-
-
-def _policy_meant(owner: Owner, spec: RLTrainingJobSpec, status: RLTrainingJobStatus, reader: Reader) -> str | None:
-    """Return the RLPolicy whose name is most like one that does not exist; None: it does, or none is like it."""
-    name = waits_for(spec, status)
-    if name is None or reader.get("RLPolicy", owner.namespace, name) is not None:
-        return None
-    return nearest(name, sorted(_digests(reader.in_namespace("RLPolicy", owner.namespace))))
 
 
 def _search_job(owner: Owner, spec: RLTrainingJobSpec, status: RLTrainingJobStatus, reader: Reader) -> Ref | None:

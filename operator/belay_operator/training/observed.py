@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from belay_api.init_from import InitialPolicy
+from belay_api.policy import BaselinePolicy
 from belay_api.reasons import AttemptEnd, TrainingReason
 from belay_api.search import SearchStatus
 from belay_api.summary import measured
@@ -13,7 +14,8 @@ from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus, SeedPhase
 from belay_api.wire import RunProgressRecord
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Ref, Settings
-from belay_operator.training.initial import PolicyView, pinned
+from belay_operator.named_policy import Named
+from belay_operator.training.initial import BETTER_THAN, INIT_FROM, pinned, pinned_baseline
 from belay_operator.waiting import StoreOutage
 
 
@@ -132,8 +134,7 @@ class Observed:
     search_job: Ref | None = None  # of a search that is over, once the job is over too; None: there is none
     progress: Mapping[int, RunProgressRecord] = field(default_factory=dict)  # newest heartbeat by index
     outage: StoreOutage | None = None  # of the built-in store; None: it is well, or the job keeps nothing there
-    initial_policy: PolicyView | None = None  # that the seeds are to begin with; None: none, or it does not exist
-    policy_meant: str | None = None  # where that does not exist: the RLPolicy with the name most like it; None: none
+    named: Mapping[str, Named] = field(default_factory=dict)  # RLPolicies to be pinned, by the spec's field
     policies: Mapping[str, str] = field(default_factory=dict)  # digest by name, of the namespace's RLPolicies; only
     # read where the job may publish
 
@@ -169,7 +170,17 @@ class Observed:
     @property
     def initial(self) -> InitialPolicy | None:
         """What the seeds begin with; None: nothing, or it is not known yet."""
-        return pinned(self.spec, self.status, self.initial_policy)
+        return pinned(self.spec, self.status, self.named.get(INIT_FROM))
+
+    @property
+    def baseline(self) -> BaselinePolicy | None:
+        """What the gates compare with; None: no RLPolicy, or it is not known yet."""
+        return pinned_baseline(self.status, self.named.get(BETTER_THAN))
+
+    @property
+    def missing(self) -> str | None:
+        """Why a policy that the spec names is waited for, as a sentence; None: none is."""
+        return next((words for one in self.named.values() if (words := one.missing) is not None), None)
 
     @property
     def required(self) -> int:

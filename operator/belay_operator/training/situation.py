@@ -13,7 +13,6 @@ from belay_api.training import Aggregate, BestSeed, RLTrainingJobStatus, SeedPha
 from belay_api.units import format_duration
 from belay_operator.engine.blocked import calls_invalid, words_about
 from belay_operator.training.evictions import hopeless
-from belay_operator.training.initial import waits_for
 from belay_operator.training.observed import Observed
 from belay_operator.training.seeds import complete, published
 from belay_operator.waiting import obstacle
@@ -253,14 +252,9 @@ def _budget_spent(observed: Observed, status: RLTrainingJobStatus) -> Situation 
 
 
 def _waits_for_policy(observed: Observed, status: RLTrainingJobStatus) -> Situation | None:
-    name, policy = waits_for(observed.spec, status), observed.initial_policy
-    if name is None:
+    if observed.missing is None:
         return None
-    meant = f"; the nearest is {observed.policy_meant}" if observed.policy_meant else ""
-    message = f"spec.initFrom.policy: there is no RLPolicy {name} in namespace {observed.owner.namespace}{meant}. "
-    if policy is not None:
-        message = f"spec.initFrom.policy: the artifact of RLPolicy {name} is not as it should be: {policy.broken} "
-    message += "No pod is started. The job goes on by itself once it is there and whole."
+    message = f"{observed.missing} No pod is started. The job goes on by itself once it is there and whole."
     return Situation(TrainingPhase.PENDING, TrainingReason.WAITING_FOR_POLICY, message)
 
 

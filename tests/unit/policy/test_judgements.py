@@ -1,6 +1,8 @@
 """What is asked of a policy, in a Job each: case by case, whole manifests, and what serving does meanwhile."""
 
+import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ from tests.strategies import crashes
 from tests.unit.policy.given import NAME
 from tests.unit.policy.judging import GIVEN, job_of, judging_pod, question_of, world_of
 from tests.unit.policy.simulation import Cluster
-from tests.world import START, World, key_of
+from tests.world import START, World, belay_object, key_of
 
-from belay_api.policy import RLPolicyStatus
+from belay_api.policy import BaselinePolicy, RLPolicyStatus
 from belay_api.reasons import PolicyReason
+from belay_operator.engine.change import Change
 from belay_operator.policy.observe import KIND
 
 CASES = case_files(Path(__file__).parent / "cases" / "judging")
@@ -313,3 +316,64 @@ def finish(world: World, job: str, *, spec: dict[str, Any] = GATES, failed: bool
 
 def owner_of(made: Any) -> dict[str, Any]:
     return {"kind": "Job", "name": made["metadata"]["name"], "uid": made["metadata"]["uid"], "controller": True}
+
+
+BEFORE = "before-444444"
+COMPARED: dict[str, Any] = {"validation": {"gates": [{"performance": {"betterThan": BEFORE}}]}}
+
+
+def other(name: str = BEFORE, **status: Any) -> dict[str, Any]:
+    artifact = {"uri": "pvc://policies/artifacts/44", "digest": f"sha256:{'4' * 64}"}
+    return belay_object("RLPolicy", name, {"artifact": artifact}) | ({"status": status} if status else {})
+
+
+def validated(world: World) -> dict[str, Any]:
+    conditions = world.objects["RLPolicy", "default", NAME]["status"]["conditions"]
+    return next(one for one in conditions if one["type"] == "Validated")
+
+
+def test_gates_wait_for_the_policy_that_they_compare_with_and_keep_it() -> None:
+    world = world_of({"spec": COMPARED})
+    world.put(other("before-444445"))
+    key = key_of(world.objects["RLPolicy", "default", NAME])
+    world.settle(KIND, key, now=START)
+    assert not [line for line in world.log if "Job" in line]
+    assert validated(world)["reason"] == "WaitingForPolicy"
+    words = f"betterThan: there is no RLPolicy {BEFORE} in namespace default; the nearest is before-444445. No pod is"
+    assert words in validated(world)["message"]
+
+    broken = {"type": "Verified", "status": "False", "message": "policy.onnx has digest 1."}
+    world.put(other(conditions=[broken]))
+    world.settle(KIND, key, now=START)
+    assert "is not as it should be: policy.onnx has digest 1." in validated(world)["message"]
+
+    world.put(other())
+    changes = (Change("RLPolicy", None, other()), Change("RLPolicy", other(conditions=[broken]), other()))
+    assert [list(KIND.related(change, world)) for change in changes] == [[key], [key]]
+    world.settle(KIND, key, now=START)
+    assert validated(world)["reason"] == "Judging"
+    [config] = [one for (kind, _, _), one in world.objects.items() if kind == "ConfigMap"]
+    told = json.loads(config["data"]["job.json"])
+    assert told["baseline"] == {"policy": BEFORE, **other()["spec"]["artifact"]}
+    [job] = [one for (kind, _, _), one in world.objects.items() if kind == "Job"]
+    mounts = job["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    assert {"name": "baseline", "mountPath": "/baseline", "readOnly": True} in mounts
+    assert list(KIND.related(changes[0], world)) == [], "it is pinned"
+
+    world.remove("RLPolicy", BEFORE)
+    world.log.clear()
+    world.settle(KIND, key, now=START)
+    assert world.log == [], "what was asked is asked of the pinned bytes"
+    assert validated(world)["reason"] == "Judging"
+
+
+def test_other_bytes_to_compare_with_are_another_question() -> None:
+    asked = question_of(COMPARED, "validation")
+    pinned = [
+        replace(
+            asked,
+            baseline=BaselinePolicy(policy=BEFORE, uri=f"store://sha256/{digit * 64}", digest=f"sha256:{digit * 64}"),
+        )
+        for digit in "45"
+    ]
+    assert len({one.hash for one in (asked, *pinned)}) == 3

@@ -9,11 +9,14 @@ import pytest
 from linear_policies import PUSH, TWO, artifact
 
 from belay_api.environment import EnvironmentSpec
+from belay_api.gates import Gate
 from belay_api.judging_job import AgainstConfig
 from belay_api.policy import ArtifactSpec
 from belay_api.reasons import Verdict
+from belay_trainer.errors import BadConfiguration
 from belay_trainer.served import Artifact, read_artifact
 from belay_trainer.validation.against import Compared, Pairs, compare, judge_pairs
+from belay_trainer.validation.gates import run_gates
 from belay_trainer.validation.measurement import LOOKS
 from belay_trainer.validation.subject import Subject
 
@@ -158,3 +161,36 @@ def test_a_limit_that_is_clearly_kept_or_broken_is_told(right: Artifact) -> None
 
     assert [verdict(0.0) for _ in range(10)] == [Verdict.PASS] * 10
     assert [verdict(150.0) for _ in range(10)] == [Verdict.FAIL] * 10
+
+
+def gated(policy: Artifact, beside: Artifact | None, **more: Any) -> Any:
+    gates = [Gate.model_validate({"performance": {"betterThan": "before", **more}})]
+    [result] = run_gates(gates, policy, EnvironmentSpec(id=SIDES), beside=beside)
+    return result
+
+
+def test_a_gate_holds_a_policy_to_more_than_another_one_returns(right: Artifact, shifted: Artifact) -> None:
+    """By the bound of a rollout's step, on the same pairs."""
+    better = gated(right, shifted)
+    [found] = better.measured.measurements
+    assert (found.verdict, found.limit, found.name) == (Verdict.PASS, 0.0, "return over that of RLPolicy before")
+    told = played(right, shifted).result
+    assert told.difference is not None
+    assert found.value == pytest.approx(told.difference.value), "the same episodes"
+    assert "betterThan before, above 0 is kept" in found.message
+    assert set(better.measured.returns) == {"the policy", "RLPolicy before"}
+    assert gated(shifted, right).verdict is Verdict.FAIL
+    assert gated(right, right).verdict is Verdict.NOT_ENOUGH_SAMPLES, "equal policies are not better"
+
+
+def test_a_gate_tells_whose_fault_it_is_that_nothing_was_compared(right: Artifact, tmp_path: Path) -> None:
+    broken = artifact(tmp_path / "broken", RIGHT, output="logits", action=TWO, bias=(math.nan, 0.0), environment=SIDES)
+    [found] = gated(right, read_artifact(broken)).measured.measurements
+    assert (found.verdict, "RLPolicy before could not be played" in found.message) == (Verdict.NO_DATA, True)
+    assert gated(read_artifact(broken), right).verdict is Verdict.FAIL
+
+    pushing = read_artifact(artifact(tmp_path / "other", [[1.2, 0.0]], output="mean", action=PUSH))
+    with pytest.raises(BadConfiguration, match="gates: performance: betterThan before: .*its actions"):
+        gated(right, pushing)
+    with pytest.raises(BadConfiguration, match="RLPolicy before is not at hand here.*--against"):
+        gated(right, None)

@@ -139,9 +139,25 @@ def test_a_policy_is_played_beside_another_one(policy: Path, logbook: LogbookSer
     assert (found.verdict, found.compared.verdict, found.compared.policy) == (Verdict.PASS, Verdict.PASS, "before")
     assert found.compared.difference is not None
     assert found.compared.difference.value == 0, "it is the same policy"
-    assert "<h2>Against RLPolicy before: passed</h2>" in read(logbook, found.reports.html).decode()
+    assert "<h2>Against before: passed</h2>" in read(logbook, found.reports.html).decode()
     facts = json.loads(read(logbook, found.reports.json_))
     assert facts["compared"]["returns"]["before"] == [10.0] * found.compared.episodes
+
+
+def test_gates_compare_with_the_policy_that_was_pinned(policy: Path, tmp_path: Path) -> None:
+    on_claims(tmp_path, policy)
+    asked = {"validation": {**SIDES, "gates": [{"performance": {"betterThan": "before"}}]}}
+    code, report = judge(tmp_path, config(policy, "pvc://c/p", **asked))
+    assert (code, report.outcome) == (3, "BadConfiguration"), "a step of a rollout may take gates from its policy"
+    assert "RLPolicy before is not at hand here" in report.message
+
+    weak = artifact(tmp_path / "weak", [[TARGET, 0.0], [0.0, 0.0]], output="logits", action=TWO, environment=None)
+    pinned = {"policy": "before", "uri": "pvc://c/weak", "digest": digest_of(weak)}
+    found = config(policy, "pvc://c/p", baseline=pinned, **asked)
+    code, report = judge(tmp_path, found, f"--baseline-dir={tmp_path}")
+    assert report.validation is not None, report
+    [gate] = report.validation.gates
+    assert (code, gate.verdict, gate.measured) == (0, Verdict.PASS, 10.0)
 
 
 def test_without_gates_it_is_held_to_the_comparison_or_refused(policy: Path, tmp_path: Path) -> None:

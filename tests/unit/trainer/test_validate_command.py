@@ -83,6 +83,25 @@ def test_a_failed_gate_and_one_that_cannot_tell_have_exit_codes_of_their_own(
     assert validate(policy, "[performance: {minReturn: 9.9999}, latency: {p50: 0.001ms}]", tmp_path) == 6
 
 
+def test_another_artifact_is_compared_with(policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = artifact(
+        tmp_path / "stable",
+        [[2.0, 0.0], [0.0, 0.0]],
+        output="logits",
+        action=TWO,
+        environment=SIDES,
+        returns=(0.0, 10.0),
+    )
+    against, out = ("--against", str(wrong)), ("--out", str(tmp_path / "out"))
+    assert main(["validate", str(policy), *against, *out]) == 0, "a comparison needs no gates"
+    assert "Against stable, which returns 0 over 100 episodes from the same starts" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out/report.json").read_bytes())["compared"]["difference"]["value"] == 10
+    assert main(["validate", str(wrong), "--against", str(policy), "--max-regression", "5%"]) == 6
+    assert "maxRegression 5 % is not kept" in capsys.readouterr().out
+    assert validate(policy, "[performance: {betterThan: stable-1}]", tmp_path, *against) == 0
+    assert "return over that of RLPolicy stable-1: 10" in capsys.readouterr().out
+
+
 def test_the_environment_can_be_another(policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gate = "[constraints: {maxViolations: 0}]"
     assert validate(policy, gate, tmp_path, "--environment-kwargs", '{"edge": 0.0}') == 6

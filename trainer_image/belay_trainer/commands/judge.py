@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--work-dir", type=Path, default=Path(names.WORK_DIR), help="scratch")
     parser.add_argument("--artifact-dir", type=Path, default=Path(names.INITIAL_DIR), help="the artifact's claim")
     parser.add_argument("--against-dir", type=Path, default=Path(names.AGAINST_DIR), help="that of the other artifact")
+    parser.add_argument("--baseline-dir", type=Path, default=Path(names.BASELINE_DIR), help="that of betterThan")
     parser.add_argument("--termination-log", type=Path, default=Path(names.TERMINATION_LOG), help="for the report")
     parser.add_argument("--logbook-url", default=os.environ.get(names.LOGBOOK_URL_ENV), help="unset: no logbook")
     parser.add_argument("--token-file", type=Path, default=Path(names.TOKEN_FILE), help="bearer token for the logbook")
@@ -72,7 +73,8 @@ def _judge(options: argparse.Namespace, stop: Stop) -> JudgingReport:
     bring_in(runtime, work_dir=options.work_dir, stop=stop, **folders)
     url, key = options.logbook_url, read_key(options.key_file)
     logbook = connect(url, options.token_file, key=key, uid=config.uid) if url else None
-    pod = JudgingPod(config, options.work_dir, options.artifact_dir, options.against_dir, logbook, stop)
+    claims = (options.artifact_dir, options.against_dir, options.baseline_dir)
+    pod = JudgingPod(config, options.work_dir, *claims, logbook, stop)
     if config.validation is not None:
         return _validated(pod, options)
     return _evaluated(pod)

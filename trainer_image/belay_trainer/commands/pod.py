@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--initial-dir", type=Path, default=Path(names.INITIAL_DIR), help="of initFrom: claim or policy"
     )
+    parser.add_argument("--baseline-dir", type=Path, default=Path(names.BASELINE_DIR), help="of betterThan, likewise")
     parser.add_argument("--termination-log", type=Path, default=Path(names.TERMINATION_LOG), help="for the report")
     parser.add_argument("--logbook-url", default=os.environ.get(names.LOGBOOK_URL_ENV), help="unset: no logbook")
     parser.add_argument("--token-file", type=Path, default=Path(names.TOKEN_FILE), help="bearer token for the logbook")
@@ -93,7 +94,8 @@ def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
 
         _watch(run, options, stop)
         stop.follow(sys.stdin.fileno())  # whoever runs us
-        return live_here(run, options.local, initial_dir=options.initial_dir, stop=stop)
+        given = {"initial_dir": options.initial_dir, "baseline_dir": options.baseline_dir}
+        return live_here(run, options.local, **given, stop=stop)
     if run.spec.search is not None:
         from belay_trainer.search.worker import search_in_pod as live  # noqa: PLC0415
     else:
@@ -102,7 +104,8 @@ def _train(run: Run, options: argparse.Namespace, stop: Stop) -> TrainingReport:
     _watch(run, options, stop)
     url, token = options.logbook_url, options.token_file
     logbook = connect(url, token, key=run.key, uid=run.config.uid) if url else None
-    folders = {"work_dir": options.work_dir, "pvc_dir": options.pvc_dir, "initial_dir": options.initial_dir}
+    given = {"initial_dir": options.initial_dir, "baseline_dir": options.baseline_dir}
+    folders = {"work_dir": options.work_dir, "pvc_dir": options.pvc_dir, **given}
     return live(run, **folders, logbook=logbook, stop=stop)
 
 

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="which one, where the file has several")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/NAME; goes on with what is there")
     parser.add_argument("--init-from", type=Path, metavar="FOLDER", help="artifact whose weights the seeds begin with")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="artifact that `betterThan` of the gates names")
     parser.add_argument("--parallel", type=at_least_one, metavar="N", help="seeds at once; default: by cores")
 
 
@@ -34,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
             out=options.out,
             parallel=options.parallel,
             init_from=options.init_from,
+            against=options.against,
         )
     except OSError as error:  # of the run's folder: what trains has its own words for its own troubles
         where = "" if error.filename else f"{options.out or 'runs'}: "  # a disk that is full names no file

@@ -40,6 +40,7 @@ def validate(pod: JudgingPod, asked: GatesSpec) -> ValidationResult:
         tell=lambda one: log.info("%s: %s", one.name, one.verdict.value),
         copies=asked.vector.count,
         then=beside,
+        beside=pod.baseline(),
     )
     validated = Validated(artifact, task, results, next(iter(compared), None))
     log.info("%s", sentence(validated))

@@ -29,6 +29,7 @@ class JudgingPod:
     work_dir: Path  # scratch
     artifact_dir: Path  # where the claim is mounted that the artifact lies on
     against_dir: Path  # and the claim of the one that it is compared with
+    baseline_dir: Path  # and the claim of the one that its gates compare with
     logbook: httpx.Client | None  # None: this pod knows none
     stop: Stop
 
@@ -45,6 +46,14 @@ class JudgingPod:
         if against is None:
             return None
         return self._fetched(against.policy, against.artifact, self.against_dir, folder="against")
+
+    def baseline(self) -> Artifact | None:
+        """Return the artifact that its gates compare with; None: there is none. Raises: as `artifact`."""
+        pinned = self.config.baseline
+        if pinned is None:
+            return None
+        artifact = ArtifactSpec(uri=pinned.uri, digest=pinned.digest)
+        return self._fetched(str(pinned.policy), artifact, self.baseline_dir, folder="baseline")
 
     def _fetched(self, policy: str, asked: ArtifactSpec, claim: Path, *, folder: str) -> Artifact:
         store = store_of(self.logbook, namespace=self.config.namespace, owner=self.config.uid)

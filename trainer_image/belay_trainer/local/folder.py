@@ -29,6 +29,7 @@ from pydantic import ValidationError
 
 from belay_api.content import frozen, spec_hash
 from belay_api.init_from import InitialPolicy
+from belay_api.policy import BaselinePolicy
 from belay_api.training import ArtifactRef, TrainingConfig, TrainingReport
 from belay_api.wire import RunProgress
 from belay_trainer import files
@@ -145,11 +146,14 @@ class RunFolder:
         done = report is not None and report.outcome == "Succeeded" and report.artifact is not None
         return report if done and (self.artifact(report.artifact) / "manifest.json").is_file() else None
 
-    def take_up(self, manifest: Manifest, initial: InitialPolicy | None = None) -> TrainingConfig:
+    def take_up(
+        self, manifest: Manifest, initial: InitialPolicy | None = None, baseline: BaselinePolicy | None = None
+    ) -> TrainingConfig:
         """Return what is trained here, after writing it down.
 
         Args:
             initial: What the seeds begin with; None: they begin anew.
+            baseline: What their gates compare with; None: nothing.
 
         Raises: BadConfiguration when something else was begun here before.
         """
@@ -162,6 +166,7 @@ class RunFolder:
             spec=spec,
             config_hash=spec_hash(spec),
             initial=initial,
+            baseline=baseline,
         )
         if self.config_file.exists():
             self._compare(config)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from belay_api import names
 from belay_api.artifact import MANIFEST
+from belay_api.gates import baseline
 from belay_api.init_from import InitialPolicy
+from belay_api.policy import BaselinePolicy
 from belay_api.training import TrainingConfig, TrainingReport
 from belay_trainer.errors import EXIT_GATES_FAILED, BadConfiguration, Interrupted
 from belay_trainer.local.display import Display, display_for
@@ -23,7 +25,13 @@ STOPPED_AT_ONCE = 130  # 128 + SIGINT, as a process that ctrl-C killed
 
 
 def run_here(
-    config_file: Path, *, name: str | None, out: Path | None, parallel: int | None, init_from: Path | None = None
+    config_file: Path,
+    *,
+    name: str | None,
+    out: Path | None,
+    parallel: int | None,
+    init_from: Path | None = None,
+    against: Path | None = None,
 ) -> int:
     """Train every seed of an RLTrainingJob that is not finished, report, and return the exit code.
 
@@ -32,6 +40,7 @@ def run_here(
         out: The run's folder; None: runs/<name>.
         parallel: Seeds at work at once; None: by cores.
         init_from: Folder of the artifact that the seeds begin with; None: they begin anew.
+        against: Folder of the one that their gates compare with; None: they compare with none.
     Raises: BadConfiguration, InUse.
     """
     manifest = read_manifest(config_file, name=name)
@@ -40,9 +49,8 @@ def run_here(
     interrupts.listen()
     with folder.locked() as lock:
         try:
-            seeds = train_job(
-                manifest, folder, lock=lock, parallel=parallel, interrupts=interrupts, init_from=init_from
-            )
+            given = {"init_from": init_from, "against": against}
+            seeds = train_job(manifest, folder, lock=lock, parallel=parallel, interrupts=interrupts, **given)
         except NothingFound as error:
             return error.code(interrupts)
         if interrupts.count > 1:
@@ -62,11 +70,30 @@ def _initial(manifest: Manifest, folder: Path | None) -> InitialPolicy | None:
                 "one below artifacts/ of another run."
             )
         return None
+    return InitialPolicy(digest=_digest("--init-from", folder))
+
+
+def _baseline(manifest: Manifest, folder: Path | None) -> BaselinePolicy | None:
+    """Return the policy that gates compare with, pinned. Raises: BadConfiguration."""
+    name = baseline(manifest.spec.gates)
+    if name is None:
+        if folder is not None:
+            raise BadConfiguration("--against: no gate compares with a policy: name one in performance.betterThan.")
+        return None
+    if folder is None:
+        raise BadConfiguration(
+            f"spec.gates: performance: betterThan: RLPolicy {name} is in a cluster. Name the folder of its artifact "
+            "with --against, such as one below artifacts/ of another run."
+        )
+    return BaselinePolicy(policy=name, digest=_digest("--against", folder))
+
+
+def _digest(flag: str, folder: Path) -> str:
     try:
         content = (folder / MANIFEST).read_bytes()
     except OSError as error:
-        raise BadConfiguration(f"--init-from {folder} is no artifact: {error}.") from error
-    return InitialPolicy(digest=f"sha256:{hashlib.sha256(content).hexdigest()}")
+        raise BadConfiguration(f"{flag} {folder} is no artifact: {error}.") from error
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 class NothingFound(Exception):
@@ -94,6 +121,7 @@ def train_job(
     parallel: int | None,
     interrupts: Interrupts,
     init_from: Path | None = None,
+    against: Path | None = None,
 ) -> Seeds:
     """Return the seeds of a job after all that were not finished have ended, or were asked to stop.
 
@@ -101,9 +129,11 @@ def train_job(
         lock: Of the folder.
         parallel: Seeds, or trials of its search, at work at once; None: by cores.
         init_from: Folder of the artifact whose weights they begin with; None: they begin anew.
+        against: Folder of the one that their gates compare with; None: they compare with none.
     Raises: BadConfiguration, NothingFound.
     """
-    config, config_file = folder.take_up(manifest, _initial(manifest, init_from)), folder.config_file
+    initial, beside = _initial(manifest, init_from), _baseline(manifest, against)
+    config, config_file = folder.take_up(manifest, initial, beside), folder.config_file
     display = display_for(sys.stderr)
     try:
         _say_what_is_left_out(manifest, display)
@@ -114,7 +144,7 @@ def train_job(
                 raise NothingFound(workers)
             display.close()
             config, config_file, display = found, folder.seeds_file, display_for(sys.stderr)
-        seeds = Seeds(folder, config, config_file, lock, initial=init_from)
+        seeds = Seeds(folder, config, config_file, lock, initial=init_from, against=against)
         seeds.train(parallel=places(manifest.spec, parallel), interrupts=interrupts, display=display)
     finally:
         display.close()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from belay_api.training import StorageSpec, TrainingReport
 from belay_api.wire import RunProgress
+from belay_trainer.baseline import open_baseline
 from belay_trainer.config import Run
 from belay_trainer.history import History
 from belay_trainer.initial import open_initial
@@ -32,11 +33,12 @@ class NewestHeartbeat:
         """Nothing waits."""
 
 
-def train_here(run: Run, root: Path, *, initial_dir: Path, stop: Stop) -> TrainingReport:
+def train_here(run: Run, root: Path, *, initial_dir: Path, baseline_dir: Path, stop: Stop) -> TrainingReport:
     """Return the report of a seed that succeeded, trained in the run's folder `root`.
 
     Args:
         initial_dir: With the artifact that it begins with, where it does.
+        baseline_dir: With the one that its gates compare with, where they do.
 
     Raises: TrainerError for every other end.
     """
@@ -47,7 +49,8 @@ def train_here(run: Run, root: Path, *, initial_dir: Path, stop: Stop) -> Traini
     )
     store = LocalStore(root, address=_address(run.spec.storage))
     heartbeat = NewestHeartbeat(folder.heartbeat)
-    also = {"history": history, "initial": open_initial(run, initial_dir)}
+    beside = open_baseline(run, baseline_dir, work_dir=folder.path, stop=stop)
+    also = {"history": history, "initial": open_initial(run, initial_dir), "baseline": beside}
     try:
         return train_in(run, work_dir=folder.path, store=store, heartbeat=heartbeat, stop=stop, **also)
     finally:

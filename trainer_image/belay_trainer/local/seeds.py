@@ -49,6 +49,7 @@ class Seeds:
     config_file: Path  # where it stands
     lock: int  # descriptor that a seed inherits, so that the folder is taken while it lives
     initial: Path | None = None  # folder of the artifact that the seeds begin with; None: they begin anew
+    against: Path | None = None  # folder of the one that their gates compare with; None: they compare with none
     reports: dict[int, TrainingReport] = field(default_factory=dict)  # by index, of those that have ended
     codes: dict[int, int] = field(default_factory=dict)  # their exit codes; 0 of those that were finished before
     _at_work: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -110,6 +111,8 @@ class Seeds:
         }
         if self.initial is not None:
             flags["initial-dir"] = self.initial
+        if self.against is not None:
+            flags["baseline-dir"] = self.against
         command = [
             sys.executable,
             "-m",

@@ -12,11 +12,12 @@ from belay_trainer.search.worker import search_in
 from belay_trainer.stop import Stop
 
 
-def search_here(run: Run, root: Path, *, initial_dir: Path, stop: Stop) -> TrainingReport:
+def search_here(run: Run, root: Path, *, initial_dir: Path, baseline_dir: Path, stop: Stop) -> TrainingReport:
     """Return the report of a worker that has nothing left to do in the run's folder `root`.
 
     Args:
         initial_dir: With the artifact that trials begin with, where they do.
+        baseline_dir: Of no use: trials have no gates.
     Raises: TrainerError for every other end.
     """
     folder = RunFolder(root)

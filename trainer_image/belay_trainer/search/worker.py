@@ -28,7 +28,14 @@ log = logging.getLogger(__name__)
 
 
 def search_in_pod(
-    run: Run, *, work_dir: Path, pvc_dir: Path, initial_dir: Path, logbook: httpx.Client | None, stop: Stop
+    run: Run,
+    *,
+    work_dir: Path,
+    pvc_dir: Path,
+    initial_dir: Path,
+    baseline_dir: Path,
+    logbook: httpx.Client | None,
+    stop: Stop,
 ) -> TrainingReport:
     """Return the report of a search pod that has nothing left to do. Raises: TrainerError for every other end."""
     journal = Journal(open_lines(run, pvc_dir=pvc_dir, logbook=logbook), key=run.key, stop=stop)

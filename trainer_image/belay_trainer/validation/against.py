@@ -10,19 +10,18 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from belay_api.gates import LONGEST
 from belay_api.judging import Between, ComparedResult
-from belay_api.judging_job import AgainstConfig
+from belay_api.judging_job import Comparison
 from belay_api.reasons import Verdict
 from belay_trainer.errors import BadConfiguration, Diverged
 from belay_trainer.served import Artifact, ServedPolicy
-from belay_trainer.validation.bounds import Floats, mean_bounds
+from belay_trainer.validation.bounds import Floats
 from belay_trainer.validation.checks.performance import POLICY
 from belay_trainer.validation.disturbed import CLEAR_OF_ZERO
 from belay_trainer.validation.gates import check_spaces
 from belay_trainer.validation.measurement import LOOKS, Judged, judge_mean
+from belay_trainer.validation.pairs import Pairs
 from belay_trainer.validation.subject import Subject
 
 _KEPT = {Verdict.PASS: "is kept", Verdict.FAIL: "is not kept"}
@@ -36,34 +35,7 @@ class Compared:
     returns: Mapping[str, Floats] = field(default_factory=dict)  # by policy; for the report
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Returns of both from the same starts, and between what all returns lie."""
-
-    policy: Floats  # (episodes,)
-    other: Floats  # (episodes,)
-    low: float
-    high: float
-
-    def difference(self, confidence: float, *, looks: int) -> Between:
-        """Return the mean difference, policy less other, with its interval. Args: looks: That share the error."""
-        values, reach = self.policy - self.other, self.high - self.low
-        alpha = (1 - confidence) / 2 / looks
-        low, high = mean_bounds(values, low=-reach, high=reach, alpha=alpha)
-        return Between(value=float(values.mean()), low=low, high=high)
-
-    def beyond(self, most: float) -> tuple[Floats, float, float]:
-        """Return, of each pair, how much more the policy returns than `most` allows it to fall, and its range.
-
-        Its mean is not below 0 where the policy keeps the limit, a share of the size of the other's mean. That is one
-        number a pair, so the share needs no second approximation; negative returns are allowed to fall as well.
-        """
-        left = 1.0 - math.copysign(most, float(self.other.mean()))
-        wanted = left * np.array([self.low, self.high])
-        return self.policy - left * self.other, self.low - wanted.max(), self.high - wanted.min()
-
-
-def compare(subject: Subject, other: Artifact, asked: AgainstConfig) -> Compared:
+def compare(subject: Subject, other: Artifact, asked: Comparison) -> Compared:
     """Return what came of playing both. Raises: Stopped; BadConfiguration where the judged policy cannot be played."""
     try:
         check_spaces(other, subject.environment)
@@ -88,7 +60,7 @@ def compare(subject: Subject, other: Artifact, asked: AgainstConfig) -> Compared
         policy.close()
 
 
-def judge_pairs(pairs: Callable[[int], Pairs], asked: AgainstConfig, other: Artifact) -> Compared:
+def judge_pairs(pairs: Callable[[int], Pairs], asked: Comparison, other: Artifact) -> Compared:
     """Return what pairs of episodes tell. Args: pairs: Takes a number of episodes; the same ones come first."""
     if asked.max_regression is None:
         found = pairs(asked.episodes)
@@ -115,7 +87,7 @@ def judge_pairs(pairs: Callable[[int], Pairs], asked: AgainstConfig, other: Arti
     return _told(asked, other, found, difference, words, verdict=judged.verdict)
 
 
-def _difference(asked: AgainstConfig, found: Pairs, difference: Between) -> str:
+def _difference(asked: Comparison, found: Pairs, difference: Between) -> str:
     return (
         f"Against {asked.policy}, which returns {found.other.mean():.4g} over {len(found.other)} episodes from the "
         f"same starts, the difference is {difference.words()}"
@@ -129,7 +101,7 @@ def _held(judged: Judged) -> str:
 
 
 def _told(
-    asked: AgainstConfig,
+    asked: Comparison,
     other: Artifact,
     found: Pairs,
     difference: Between,
@@ -143,14 +115,14 @@ def _told(
     return Compared(result, {POLICY: found.policy, asked.policy: found.other})
 
 
-def _untold(asked: AgainstConfig, other: Artifact, message: str) -> Compared:
+def _untold(asked: Comparison, other: Artifact, message: str) -> Compared:
     """Nothing was measured: that holds nobody who did not ask for a limit."""
     verdict = Verdict.NO_DATA if asked.max_regression is not None else None
     return Compared(_result(asked, other, 0, f"Nothing was compared: {message}.", verdict=verdict))
 
 
 def _result(
-    asked: AgainstConfig,
+    asked: Comparison,
     other: Artifact,
     episodes: int,
     message: str,

@@ -6,7 +6,8 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from belay_api.gates import Gate, Gates
+from belay_api.gates import Gate, Gates, baseline
+from belay_api.judging_job import Comparison
 from belay_api.model import alternatives
 from belay_api.words import did_you_mean
 from belay_trainer.errors import BadConfiguration
@@ -16,20 +17,43 @@ from belay_trainer.trained_for import config_of
 _GATES: TypeAdapter[list[Gate]] = TypeAdapter(Gates)
 
 
-def gates(artifact: Artifact, path: Path | None) -> list[Gate]:
+def gates(artifact: Artifact, path: Path | None, *, compared: bool = False) -> list[Gate]:
     """Return the gates in a file, or those that the policy was trained with.
 
+    Args:
+        compared: It is compared with another one, and needs no gates.
     Raises: BadConfiguration naming the first field that is wrong.
     """
     if path is not None:
         return _read(path)
     trained = config_of(artifact)
     if trained is None or not trained.gates:
+        if compared:
+            return []
         raise BadConfiguration(
             f"policy {artifact.folder} was trained without gates: name a file with --gates, e.g. with the line "
             "`- performance: {minReturn: 450}`."
         )
     return trained.gates
+
+
+def comparison(gates: list[Gate], against: Path | None, most: str | None) -> Comparison | None:
+    """Return how it is held beside the artifact in the folder `against`; None: it is compared with none.
+
+    Args:
+        most: How much less it may return, as a resource would say it; None: that is held to nothing.
+    Raises: BadConfiguration.
+    """
+    if against is None:
+        if most is not None:
+            raise BadConfiguration("--max-regression: less than which policy? Name its artifact with --against.")
+        return None
+    name = baseline(gates) or against.resolve().name
+    try:
+        return Comparison.model_validate({"policy": name, **({} if most is None else {"maxRegression": most})})
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        raise BadConfiguration(f"--max-regression is {most!r}: {fault['msg']}.") from error
 
 
 def _read(path: Path) -> list[Gate]:

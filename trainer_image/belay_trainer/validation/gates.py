@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from belay_api.environment import EnvironmentSpec
-from belay_api.gates import LONGEST, Gate, GateOutcome, Validation
+from belay_api.gates import LONGEST, Gate, GateOutcome, Validation, baseline
 from belay_api.reasons import Verdict
 from belay_api.spaces import BoxSpace, Space, space_model
 from belay_trainer import environments
@@ -66,6 +66,24 @@ def check_gates(gates: Sequence[Gate], environment: Environment, task: Environme
             raise BadConfiguration(f"gates: {name}: {error}") from error
 
 
+def check_baseline(gates: Sequence[Gate], beside: object | None) -> None:
+    """Check that a policy which gates compare with is at hand. Raises: BadConfiguration."""
+    if (name := baseline(gates)) is not None and beside is None:
+        raise BadConfiguration(
+            f"gates: performance: betterThan: RLPolicy {name} is not at hand here. On your machine name the folder of "
+            "its artifact with --against; a step of a rollout compares with stable, by maxRegression, and needs gates "
+            "of its own."
+        )
+
+
+def check_playable(gates: Sequence[Gate], beside: Artifact, environment: Environment) -> None:
+    """Check that the policy which gates compare with can be played there. Raises: BadConfiguration."""
+    try:
+        check_spaces(beside, environment)
+    except BadConfiguration as error:
+        raise BadConfiguration(f"gates: performance: betterThan {baseline(gates)}: {error}") from error
+
+
 def run_gates(
     gates: Sequence[Gate],
     artifact: Artifact,
@@ -75,6 +93,7 @@ def run_gates(
     tell: Callable[[GateResult], None] = lambda _: None,
     copies: int | None = None,
     then: Callable[[Subject], None] = lambda _: None,
+    beside: Artifact | None = None,
 ) -> list[GateResult]:
     """Return what came of every gate: all are run, whatever comes of the first.
 
@@ -83,13 +102,17 @@ def run_gates(
         tell: Hears of each as it ends.
         copies: Of the environment, played side by side; None: the usual number. At most twice as many exist at once.
         then: Gets the policy after the last gate, with the episodes that were played of it.
+        beside: The artifact of the RLPolicy that gates compare with; None: they compare with none.
     Raises: BadConfiguration, Stopped.
     """
     costs = list(dict.fromkeys(costs_of(gates).values()))
-    subject = Subject(artifact, task, stop=stop, costs=costs, copies=copies)
+    check_baseline(gates, beside)
+    subject = Subject(artifact, task, stop=stop, costs=costs, copies=copies, baseline=beside)
     results = []
     try:
         check_spaces(artifact, subject.environment)
+        if beside is not None:
+            check_playable(gates, beside, subject.environment)
         check_gates(gates, subject.environment, task)
         for name, gate in named(gates):
             results.append(GateResult(name, gate, _measured(gate, subject)))

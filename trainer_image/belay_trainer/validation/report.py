@@ -155,7 +155,7 @@ def _compared(compared: Compared) -> dict[str, Any]:
 def _comparison(result: ComparedResult) -> list[Part]:
     held = "told" if result.verdict is None else WORDS[result.verdict]
     return [
-        Heading(f"Against RLPolicy {result.policy}: {held}"),
+        Heading(f"Against {result.policy}: {held}"),
         Paragraph(result.message),
         Paragraph(
             f"That is {result.digest}. Both play the same starts; the difference is that within each pair, and its "

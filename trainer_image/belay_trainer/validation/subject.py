@@ -36,16 +36,18 @@ class Subject:
         stop: Callable[[], bool] = lambda: False,
         costs: Sequence[str] = (),
         copies: int | None = None,
+        baseline: Artifact | None = None,
     ) -> None:
         """Load the policy.
 
         Args:
+            baseline: That of the RLPolicy which gates compare with; None: they compare with none.
             copies: Of the environment, played side by side; None: the usual number.
             stop: Asked before every timestep.
             costs: Keys of `info` whose positive values are violations.
         Raises: BadConfiguration.
         """
-        self.artifact, self.task, self.stop = artifact, task, stop
+        self.artifact, self.task, self.stop, self.baseline = artifact, task, stop, baseline
         self._copies, self._masked = copies, bool(artifact.head.masks)
         self.first_seed = first_seed(artifact)
         self.policy = ServedPolicy(artifact)

@@ -1,6 +1,6 @@
 """`validate`: gates of the candidate, and the candidate against stable, before it gets (more) traffic."""
 
-from belay_api.gates import Confidence, Episodes, Gates
+from belay_api.gates import Confidence, Episodes, Gates, named_baseline
 from belay_api.judging import STALL_RULE, PlaySpec
 from belay_api.model import rule, rules
 from belay_api.rollout.steps.undecided import UndecidedAction
@@ -17,6 +17,11 @@ class ValidateStep(PlaySpec):
             rule(
                 "!has(self.maxRegression) || self.maxRegression.matches('[1-9]')",
                 "validate.maxRegression is 0, and nobody can show that: state the smallest fall that matters, e.g. 5%",
+            ),
+            rule(
+                f"!has(self.gates) || !self.gates.exists(g, {named_baseline('g')})",
+                "validate.gates: betterThan names an RLPolicy, and a step compares with stable: set "
+                "validate.maxRegression, write random, or ask it of the candidate's RLPolicy in spec.validation",
             ),
         )
     }
