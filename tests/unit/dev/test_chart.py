@@ -65,6 +65,16 @@ def test_of_secrets_it_reads_and_changes_only_the_receipt_key() -> None:
     assert {name for rule in secrets for name in rule.get("resourceNames", ())} == {names.RECEIPT_SECRET}
 
 
+def test_a_secret_that_is_listed_may_be_read_and_no_other() -> None:
+    text = (CHART / "templates" / "operator-rbac.yaml").read_text()
+    found = re.search(r"range \.Values\.operator\.readSecrets }}\n(.*?){{- end }}", text, re.DOTALL)
+    assert found is not None
+    role, binding = yaml.safe_load_all(re.sub(r"{{.*?}}", "x", found[1]))
+    assert (role["kind"], binding["kind"]) == ("Role", "RoleBinding"), "in the Secret's own namespace"
+    (rule,) = role["rules"]
+    assert (rule["resources"], rule["verbs"], len(rule["resourceNames"])) == (["secrets"], ["get"], 1)
+
+
 def test_who_may_edit_a_namespace_may_scale_in_it() -> None:
     roles = yaml.safe_load_all(re.sub(r".*{{.*\n", "", (CHART / "templates" / "user-roles.yaml").read_text()))
     granted = {right for role in roles for right in rights(role["rules"])}

@@ -67,12 +67,14 @@ class PrometheusSource(Model):
                 f"prometheus.query has a name in {{{{ }}}} that nothing stands for: known are {_LISTED}",
             ),
             rule(
-                "!has(self.interval) || self.interval.matches('^([0-9.]+(h|m|s|ms))+$') && duration(self.interval) >= duration('1s')"
+                "!has(self.interval) || self.interval.matches('^([0-9.]+(h|m|s|ms))+$')"
+                " && duration(self.interval) >= duration('1s')"
                 " && duration(self.interval) <= duration('1h')",
                 "prometheus.interval is 1s to 1h: at least twice what the server scrapes at; write e.g. 1m",
             ),
             rule(
-                "!has(self.timeout) || self.timeout.matches('^([0-9.]+(m|s|ms))+$') && duration(self.timeout) >= duration('100ms')"
+                "!has(self.timeout) || self.timeout.matches('^([0-9.]+(m|s|ms))+$')"
+                " && duration(self.timeout) >= duration('100ms')"
                 " && duration(self.timeout) <= duration('1m')",
                 "prometheus.timeout is 100ms to 1m; write e.g. 10s",
             ),
