@@ -33,8 +33,8 @@ class WatchSpec(Model):
     on_degraded: OnDegraded = OnDegraded.ALERT
     """`Alert`, or `Rollback`: to the version before while that is warm."""
     false_alarms_per_month: Annotated[float, Field(gt=0, le=10)] = 1
-    """Alarms in 30 days, at most and on average, of a version that does no worse than when it was promoted less what its
-    metrics allow; of one that does as well as then there are practically none. Less finds a fall later."""
+    """Alarms in 30 days, at most and on average, of a version that does as badly as its metrics allow against when it
+    was promoted; of one that does as well as then there are practically none. Less finds a fall later."""
 
 
 class ReferenceStatus(StatusModel):
@@ -64,8 +64,8 @@ class WatchStatus(StatusModel):
     reference: ReferenceStatus | None = None
     """What it is held against; unset: it has too few episodes yet."""
     least: float | None = None
-    """An alarm says that the mean is below this (above it, where less is better): the reference's mean, less 2.33 of its
-    standard errors, less what the metric allows."""
+    """An alarm says that the mean is below this (above it, where less is better): the reference's mean, less 2.33 of
+    its standard errors, less what the metric allows."""
     evidence: Annotated[list[float], Field(max_length=8)] = Field(default_factory=list)
     """For the other state than the one it is in, by stake; it changes when they sum to 1."""
     counted_until: Instant

@@ -10,9 +10,9 @@ from belay_api.conditions import clear_condition
 from belay_api.reasons import EventReason, Verdict
 from belay_api.rollout.outcome import Action
 from belay_api.rollout.status import HistoryEntry, RLRolloutStatus, SkippedStep, VersionStatus, WarmStatus
+from belay_operator.rollout import watch
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout import watch
 from belay_operator.rollout.ratchet import after_promotion
 from belay_operator.rollout.route import WARM_LEAD
 
@@ -50,7 +50,7 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
         analysis_started_at=None,
         weight_changes=[],
         weight_history=[],
-        watch=watch.begun(candidate.policy, observed.spec.analysis, observed.readings, status, at),
+        watch=watch.begun(candidate.policy, observed.spec.analysis, trial=observed.readings, status=status, at=at),
         conditions=clear_condition(list(status.conditions), watch.DEGRADED),
         history=[*status.history, entry][-KEEP_HISTORY:],
     )

@@ -57,7 +57,7 @@ def watched(analysis: AnalysisSpec) -> list[Metric]:
 
 
 def begun(
-    policy: str, analysis: AnalysisSpec, trial: Mapping[str, Reading], status: RLRolloutStatus, at: datetime
+    policy: str, analysis: AnalysisSpec, *, trial: Mapping[str, Reading], status: RLRolloutStatus, at: datetime
 ) -> list[WatchStatus]:
     """Return the records of a version that is promoted.
 
@@ -81,7 +81,7 @@ def anew(policy: str, analysis: AnalysisSpec, old: Sequence[WatchStatus], at: da
 
 
 def looked(
-    record: WatchStatus, metric: Metric, analysis: AnalysisSpec, spec: WatchSpec, reading: Reading, now: datetime
+    record: WatchStatus, metric: Metric, reading: Reading, *, analysis: AnalysisSpec, spec: WatchSpec, now: datetime
 ) -> WatchStatus:
     """Return the record after a look; the same one where there is nothing to write."""
     comparison, windows = comparison_of(metric), _windows(record, reading)
@@ -93,16 +93,19 @@ def looked(
             return record
         update = _told(found, comparison) | {"counted_until": _end(windows[-1], reading), "evidence": []}
         return record.model_copy(update=update)
-    return _counted(record, comparison, analysis, spec, windows, reading, now)
+    per_s = 1 / RECOVERY.total_seconds()
+    if record.degraded_since is None:  # all metrics share what may be wrong
+        per_s = spec.false_alarms_per_month / (MONTH.total_seconds() * len(watched(analysis)))
+    return _counted(record, comparison, windows, reading, per_s=per_s, now=now)
 
 
 def _counted(
     record: WatchStatus,
     comparison: Comparison,
-    analysis: AnalysisSpec,
-    spec: WatchSpec,
     windows: Sequence[StartWindow],
     reading: Reading,
+    *,
+    per_s: float,
     now: datetime,
 ) -> WatchStatus:
     reference = record.reference
@@ -112,10 +115,7 @@ def _counted(
     elapsed = np.array([max((b - a).total_seconds(), 0.0) for a, b in pairwise(ends)])
     degraded = record.degraded_since is not None
     held = np.array(record.evidence if len(record.evidence) == after.AIMS.size else after.NOTHING)
-    per_s = 1 / RECOVERY.total_seconds()
-    if not degraded:  # all metrics share what may be wrong
-        per_s = spec.false_alarms_per_month / (MONTH.total_seconds() * len(watched(analysis)))
-    evidence = _evidence(record, reference, comparison, windows, held, elapsed, per_s)
+    evidence = _evidence(record, reference, comparison, windows, held=held, elapsed=elapsed, per_s=per_s)
     crossed = np.flatnonzero(evidence.sum(axis=-1) >= 1)
     if crossed.size:
         turned = windows[: int(crossed[0]) + 1]
@@ -137,6 +137,7 @@ def _evidence(
     reference: ReferenceStatus,
     comparison: Comparison,
     windows: Sequence[StartWindow],
+    *,
     held: Array,
     elapsed: Array,
     per_s: float,

@@ -408,7 +408,7 @@ def _readings(
 def _watched(
     given: Mapping[str, Any], spec: RLRolloutSpec, status: RLRolloutStatus, now: datetime
 ) -> dict[str, Reading]:
-    """`watched: {return: {each: [count, mean, spread], windows: number}}`: windows of the stable version since its record."""
+    """`watched: {return: {each: [count, mean, spread], windows: number}}`: of the stable version since its record."""
     found = {}
     for metric in spec.analysis.metrics:
         said = (given.get("watched") or {}).get(metric.name)

@@ -61,7 +61,7 @@ def regret(
     Args:
         candidate, stable: All windows since the candidate's first weight.
         bounds: Between what the outcomes of each window lie, known before it.
-        earlier: What was seen of the outcome before; None: nothing, and the first window with both only tells the scale.
+        earlier: What was seen of the outcome before; None: nothing, and the first window with both tells the scale.
         alpha_low, alpha_high: One-sided errors, each over the whole rollout.
     """
     counts = counted(candidate, stable, bounds, earlier)
@@ -79,7 +79,7 @@ def regret(
 def evidence(
     candidate: Outcomes, stable: Outcomes, bounds: Bounds, earlier: Earlier | None, *, lost: Array, sign: int
 ) -> Array:
-    """Return the log of the evidence after each window that more than `lost` was lost by then; `sign` -1: that less was.
+    """Return the log of the evidence after each window that more than `lost` was lost; `sign` -1: that less was.
 
     Where `lost` is true it ever reaches log(1/alpha) with probability at most alpha. Arguments of `regret`.
     """

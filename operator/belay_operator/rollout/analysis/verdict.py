@@ -121,9 +121,10 @@ def _within_cost(comparison: Comparison, outcome: Evidence) -> Evidence:
     if outcome.verdict is Verdict.FAIL or lost is None or most is None or lost.low <= most:
         return outcome
     # It is final, so its numbers may stand in the message.
+    about, least = (float(f"{value:.3g}") for value in (lost.estimate, lost.low))
     message = (
-        f"about {float(f'{lost.estimate:.3g}'):.12g} was lost by {lost.episodes} episodes of the candidate against what "
-        f"stable had at the same time, and at least {float(f'{lost.low:.3g}'):.12g}; maxRegret is {most:.12g}"
+        f"about {about:.12g} was lost by {lost.episodes} episodes of the candidate against what stable had at the same "
+        f"time, and at least {least:.12g}; maxRegret is {most:.12g}"
     )
     return replace(outcome, verdict=Verdict.FAIL, message=message)
 

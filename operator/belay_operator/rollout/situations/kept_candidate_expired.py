@@ -10,7 +10,7 @@ from belay_operator.rollout.observed import Observed
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
-    """Let it go when its time is over, its RLPolicy is gone, it is on trial again, or the spec keeps nobody any more."""
+    """Let it go when its time is over, its RLPolicy is gone, it is on trial again, or the spec keeps nobody."""
     status, kept = observed.status, observed.status.kept
     if kept is None:
         return None

@@ -66,7 +66,7 @@ def _records(observed: Observed, now: datetime) -> list[WatchStatus]:
     records = watch.anew(stable.policy, analysis, status.watch, now) if status.candidate is None else status.watch
     metrics = {metric.name: metric for metric in watch.watched(analysis)}
     return [
-        watch.looked(record, metrics[record.metric], analysis, observed.spec.watch, reading, now)
+        watch.looked(record, metrics[record.metric], reading, analysis=analysis, spec=observed.spec.watch, now=now)
         if record.metric in metrics and (reading := observed.watched.get(record.metric)) is not None
         else record
         for record in records

@@ -1,11 +1,12 @@
 """This pass's verdicts differ from those on record: they are recorded.
 
-What the candidate has lost is written with them. First, where somebody edited what the candidate is judged by, that another test of it has begun: it has its own error.
+First, where somebody edited what the candidate is judged by, that another test of it has begun: it has its own error.
 
 A changed verdict is written at once; running numbers every few seconds, or a look a second would be a write a second.
 Numbers that are held back are due by the clock, and not only when the next measurement comes: there may be none.
 
-A metric with dryRun that fails is told when its Fail is recorded, because nothing else follows.
+A metric with dryRun that fails is told when its Fail is recorded, because nothing else follows. What the
+candidate has lost is written with the verdicts, and never by itself.
 """
 
 from datetime import datetime, timedelta

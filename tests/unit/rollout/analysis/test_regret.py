@@ -1,4 +1,4 @@
-"""What was lost: bounds on a sum over windows that differ, at every look; and what a limit on it does to an equal one."""
+"""What was lost: bounds on a sum over windows that differ, at every look; and its limit beside an equal candidate."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -134,7 +134,7 @@ def test_only_windows_with_both_sides_count_and_the_first_one_only_where_somethi
 
 
 WORLDS = {
-    "equal": (lambda windows: np.zeros(windows), 8, 8),
+    "equal": (np.zeros, 8, 8),
     "worse": (lambda windows: np.full(windows, 30.0), 8, 8),
     "worse_by_night": (lambda windows: np.where(np.arange(windows) % 10 < 5, 80.0, -80.0), 8, 8),
     "good_then_bad": (lambda windows: np.where(np.arange(windows) < windows // 2, -70.0, 70.0), 8, 8),
