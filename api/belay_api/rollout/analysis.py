@@ -79,7 +79,7 @@ class AnalysisSpec(Model):
 
     @property
     def counts_regret(self) -> Metric | None:
-        """The metric that losses are counted in: that of maxRegret, else the first that compares episodes and decides."""
+        """The metric that losses are counted in: that of maxRegret, else the first that compares episodes."""
         compared = [one for one in self.deciding if one.compare is not None and one.source.logbook is not None]
         limited = [metric for metric in self.metrics if metric.max_regret is not None]
         return next(iter([*limited, *compared]), None)
