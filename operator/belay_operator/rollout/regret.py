@@ -12,12 +12,12 @@ from belay_api.rollout.regret import RegretStatus, RiskStatus
 from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.rollout.steps import Step
 from belay_api.wire import Statistics
-from belay_operator.rollout.analysis.queries import judged
+from belay_operator.rollout.analysis.queries import definition_of, judged
 from belay_operator.rollout.analysis.regret import Regret
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.stored import for_people
-from belay_operator.rollout.verdicts import definition_of, is_judged, judgement_of
+from belay_operator.rollout.verdicts import is_judged, judgement_of
 
 PACE_OVER = timedelta(hours=1)  # of the episodes that begin
 

@@ -16,9 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from belay_api.conditions import get_condition
-from belay_api.content import content_hash
 from belay_api.reasons import Verdict
-from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.metric import Metric
 from belay_api.rollout.verdicts import AnchorVerdict, CovariateStatus, MetricVerdict
 from belay_operator.rollout import anchored, rails, stored
@@ -28,6 +26,7 @@ from belay_operator.rollout.analysis.queries import (
     Judgement,
     budget,
     comparison_of,
+    definition_of,
     grace_of,
     judged,
     limit_of,
@@ -69,14 +68,6 @@ def reach(observed: Observed, now: datetime) -> tuple[MetricVerdict, ...] | None
             own = {"definition": definition, "dry_run": metric.dry_run or None}
             verdicts.append(verdict.model_copy(update=own))
     return tuple(verdicts)
-
-
-def definition_of(metric: Metric, analysis: AnalysisSpec) -> str:
-    """Return what tells this metric from another one that had its name before."""
-    said = metric.judged_by() | (
-        {"grace": str(grace_of(metric, analysis)), "window": str(analysis.window)} if metric.source.logbook else {}
-    )
-    return content_hash(said)
 
 
 def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now: datetime) -> MetricVerdict | None:

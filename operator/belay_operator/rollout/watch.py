@@ -22,11 +22,10 @@ from belay_operator.rollout.analysis.after import RECOVERY, Reference
 from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import bounds
 from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow, pair
-from belay_operator.rollout.analysis.queries import comparison_of, grace_of
+from belay_operator.rollout.analysis.queries import comparison_of, definition_of, grace_of
 from belay_operator.rollout.facts import OutcomeQuery, Reading
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.stored import short
-from belay_operator.rollout.verdicts import definition_of
 
 DEGRADED = "Degraded"
 """The condition that stands while stable does worse than when it was promoted (situations/stable_worse)."""

@@ -28,7 +28,7 @@ from belay_operator.judging.build import job_name
 from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobEnd, JobView
 from belay_operator.rollout import carried, route, watch
-from belay_operator.rollout.analysis.queries import outcome_query
+from belay_operator.rollout.analysis.queries import definition_of, outcome_query
 from belay_operator.rollout.facts import Reading, Scrape, ServingFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
 from belay_operator.rollout.observed import Observed
@@ -39,7 +39,6 @@ from belay_operator.rollout.sources.source import Sides
 from belay_operator.rollout.stepping import kind_under_way, passed_hash, step_at
 from belay_operator.rollout.traffic import router
 from belay_operator.rollout.traffic.router import Acceptance, TrafficObject, TrafficView
-from belay_operator.rollout.verdicts import definition_of
 
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (

@@ -17,6 +17,7 @@ error is asymptotic (a normal quantile). Why, and what it finds when: docs/decis
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -42,7 +43,7 @@ class Reference:
 
     def least(self, allowed: float) -> float:
         """Return the mean above which nothing is wrong."""
-        return self.mean - ERRORS * self.spread / self.episodes**0.5 - allowed
+        return self.mean - ERRORS * self.spread / math.sqrt(self.episodes) - allowed
 
 
 def reference(outcomes: Outcomes) -> Reference | None:
@@ -69,7 +70,9 @@ def worse(
         per_s: Alarms in a second, on average, while nothing is wrong.
     """
     y = Outcomes(
-        *(values[..., np.newaxis] for values in (outcomes.count, least - outcomes.mean, outcomes.m2)),
+        count=outcomes.count[..., np.newaxis],
+        mean=(least - outcomes.mean)[..., np.newaxis],
+        m2=outcomes.m2[..., np.newaxis],
         low=(least - outcomes.high)[..., np.newaxis],
         high=(least - outcomes.low)[..., np.newaxis],
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from weakref import WeakKeyDictionary
 
+from belay_api.content import content_hash
 from belay_api.reasons import Verdict
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.compare import RangeOrigin
@@ -54,6 +55,14 @@ def outcome_query(outcome: str, analysis: AnalysisSpec) -> OutcomeQuery:
 def grace_of(metric: Metric, analysis: AnalysisSpec) -> timedelta:
     """Return how long a comparison waits for an outcome."""
     return analysis.grace if metric.grace is None else metric.grace
+
+
+def definition_of(metric: Metric, analysis: AnalysisSpec) -> str:
+    """Return what tells this metric from another one that had its name before."""
+    said = metric.judged_by() | (
+        {"grace": str(grace_of(metric, analysis)), "window": str(analysis.window)} if metric.source.logbook else {}
+    )
+    return content_hash(said)
 
 
 def comparison_of(metric: Metric, known: Known = NOTHING) -> Comparison | None:
