@@ -24,15 +24,15 @@ def watch(windows: Outcomes, least: float, *, month_s: float = MONTH_S) -> Array
     return found.sum(axis=-1)
 
 
-def test_exactly_at_the_edge_there_is_at_most_one_false_alarm_a_month() -> None:
-    """A mean that is just what it may be, for a month of a twentieth of the usual length: 300 of them."""
+def test_exactly_at_the_edge_there_is_at_most_one_false_alarm_in_the_time_stated() -> None:
+    """A mean that is just what it may be; the rate is one in 36 hours instead of a month: 300 such spans."""
     rng, months = np.random.default_rng(1), 300
     windows = outcomes(returns(rng, 280.0, (months, 432, 4)))
     alarms = (watch(windows, 280.0, month_s=432 * WINDOW_S) >= 1).any(axis=-1).sum()
     assert alarms <= most_by_chance(months, 1 - np.exp(-1.0)), "once in its length on average"
 
 
-def test_as_good_as_when_it_was_promoted_there_is_none_in_a_hundred_months() -> None:
+def test_as_good_as_when_it_was_promoted_there_is_none_in_a_hundred_times_that() -> None:
     """The reference is drawn anew each time, as a promotion does."""
     rng = np.random.default_rng(2)
     for _ in range(20):
