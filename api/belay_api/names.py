@@ -66,8 +66,8 @@ BASELINE_HEADER = "x-belay-baseline"
 """Request header, set by a rollout's route likewise: hex digest of the artifact whose critic is to be asked of the
 observation of an episode's first decision."""
 SHADOW_HEADER = "x-belay-shadow"
-"""Request header, set by a rollout's route likewise while a step `shadow` is under way, and taken off at any other time:
-whose decisions answer nobody, and in which step; see `shadowing`."""
+"""Request header, set by a rollout's route likewise while a step `shadow` is under way, and taken off at all other
+times: whose decisions answer nobody, and in which step; see `shadowing`."""
 REQUEST_ID_HEADER = "x-request-id"
 """Request header, made by the gateway: the same of a request and of its mirror."""
 SEAL_HEADER = "x-belay-seal"

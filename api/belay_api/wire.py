@@ -423,7 +423,7 @@ class ShadowReport(Model):
     answered: int = 0
     """Of `asked`, those that they told of."""
     pairs: int = 0
-    """Decisions of both sides that can be compared. Where stable acts and the candidate fails, the two differ in full."""
+    """Decisions of both sides that can be compared. Where stable acts and the candidate fails, they differ in full."""
     not_compared: dict[NotCompared, int] = Field(default_factory=dict)
     """Of those joined, by why they cannot be."""
     scale: Annotated[str, Field(pattern="^(choice|range|std)$")] | None = None

@@ -55,8 +55,8 @@ class Reading:
 
 
 _Batch = tuple[float, float, int, int, int, int]
-"""When it was answered, seconds in the handler, requests, errors, probes, mirrors. One value, so that a reader sees all of a
-batch or nothing."""
+"""When it was answered, seconds in the handler, requests, errors, probes, mirrors. One value, so that a reader sees all
+of a batch or nothing."""
 
 
 @dataclass(slots=True)

@@ -195,10 +195,10 @@ class Server:
         return slot
 
     def _mirrored_state(self, prediction: Prediction, slot: _Slot) -> np.ndarray | None:
-        """Return the memory to decide a mirror from: the one that the version which answers has, where it fits this one.
+        """Return the memory to decide a mirror from: that of the version which answers, where it fits this one.
 
-        One that does not fit, or that version does not have, is no memory of the episode: then the decision is made, and
-        not compared.
+        One that does not fit, or that version does not have, is no memory of the episode: then the decision is made,
+        and not compared.
         """
         if not self._actor.remembers:
             return None

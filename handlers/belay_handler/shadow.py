@@ -1,8 +1,8 @@
 """What this pod tells of its decisions while one version is the shadow of another; see `belay_api.shadowing`.
 
-A pod of the shadow answers mirrors, and the gateway drops those answers. A pod of any other version answers callers. Both
-tell the logbook what they decided under the id of the request. Telling is bounded: above a rate, only of deep ids, which
-are the same ones on both sides; and while the logbook is away, of no more than a buffer holds.
+A pod of the shadow answers mirrors, and the gateway drops those answers. A pod of any other version answers callers.
+Both tell the logbook what they decided under the id of the request. Telling is bounded: above a rate, only of deep ids,
+which are the same ones on both sides; and while the logbook is away, of no more than a buffer holds.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Steps `shadow`: what two versions decided about the same requests, joined by the gateway's id of each.
 
-A step keeps at most `MOST` decisions. Beyond that the shallow half of the ids is forgotten, on both sides alike, and not
-taken again: what is left is as good a sample, for an id is deep by chance alone. All of it goes a day after the last.
+A step keeps at most `MOST` decisions. Beyond that the shallow half of the ids is forgotten, on both sides alike, and
+not taken again: what is left is as good a sample, for an id is deep by chance alone. All goes a day after the last.
 """
 
 import math
@@ -102,7 +102,9 @@ def read_report(connection: sqlite3.Connection, namespace: str, asked: ShadowQue
     # The candidate's pods tell of this depth and more, or did for a while.
     told_from = max([depth, *(body["depth"] for body, *_ in candidate.values())])
     due = [key for key, (_, at, deep) in stable.items() if deep >= told_from and at <= now_ms - SETTLED_MS]
-    joined = [_Pair(body, candidate[key][0], at // MINUTE_MS) for key, (body, at, _) in stable.items() if key in candidate]
+    joined = [
+        _Pair(body, candidate[key][0], at // MINUTE_MS) for key, (body, at, _) in stable.items() if key in candidate
+    ]
     compared = _Compared.of(joined)
     return ShadowReport(
         stable=_side([pair.stable for pair in joined], told=len(stable)),

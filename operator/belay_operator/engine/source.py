@@ -7,6 +7,7 @@ A fact is what a poller last learned, kept in the cache under (topic, namespace,
     starting     Job      why its pods cannot start, as far as only Events tell it, as text
     store        ''       belay_operator.waiting.StoreOutage, one for all that the logbook keeps anything of
     statistics   rollout  belay_operator.rollout.facts.StatisticsFact
+    shadow       rollout  belay_operator.rollout.facts.ShadowFact
     serving      policy   belay_operator.rollout.facts.ServingFact
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from tests.unit.handler.artifacts import CARTPOLE, TWO_ACTIONS, manifest, outputs
+from tests.unit.handler.artifacts import CARTPOLE, manifest, outputs
 from tests.unit.handler.test_exporter import World
 from tests.unit.handler.test_starts import wait_until
 from tests.unit.handler.web import Request, Response, serving
@@ -145,7 +145,9 @@ def test_the_shadow_takes_one_step_from_the_memory_of_the_version_that_answers()
 )
 def test_a_memory_that_nobody_has_is_not_made_up(request_state: str | None, step: int, not_compared: str) -> None:
     shadow = Pod("new", summing, state=STATE)
-    shadow.ask({"observation": RIGHT, "episode": "e", "step": step} | ({"state": request_state} if request_state else {}))
+    shadow.ask(
+        {"observation": RIGHT, "episode": "e", "step": step} | ({"state": request_state} if request_state else {})
+    )
     assert (shadow.told[0].status, shadow.told[0].not_compared) == (200, not_compared)
 
 
@@ -179,7 +181,12 @@ def test_an_action_of_very_many_numbers_is_not_told() -> None:
 
 def test_several_choices_are_one() -> None:
     space: Space = MultiDiscreteSpace(nvec=[2, 2], start=[0, 0])
-    pod = Pod("new", lambda batch: np.tile(np.array([0.0, 1, 1, 0]), (len(batch), 1)), action=space, output="multi-categorical")
+    pod = Pod(
+        "new",
+        lambda batch: np.tile(np.array([0.0, 1, 1, 0]), (len(batch), 1)),
+        action=space,
+        output="multi-categorical",
+    )
     pod.ask({"observation": RIGHT})
     assert pod.told[0].choice == "[1,0]"
 

@@ -1,4 +1,4 @@
-"""Both sides' decisions about one request are joined by its id: what differs, what cannot be compared, what is missing."""
+"""Both sides' decisions about one request are joined by its id: what differs, what cannot be told."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -92,7 +92,9 @@ def test_another_namespace_knows_nothing_of_it(connection: sqlite3.Connection) -
 def test_the_episode_is_the_unit(connection: sqlite3.Connection) -> None:
     """A long episode in which all differs weighs no more than a short one in which nothing does."""
     for index in range(9):
-        record(connection, decision("old", f"l{index}", episode="long"), decision("new", f"l{index}", "0", episode="long"))
+        record(
+            connection, decision("old", f"l{index}", episode="long"), decision("new", f"l{index}", "0", episode="long")
+        )
     record(connection, decision("old", "s", episode="short"), decision("new", "s", episode="short"))
     found = report(connection)
     assert (found.pairs, found.difference) == (10, 0.5)
@@ -142,7 +144,11 @@ def test_numbers_without_a_range_differ_by_stables_deviation(connection: sqlite3
 
 def test_latencies_are_those_of_both_sides_of_the_same_requests(connection: sqlite3.Connection) -> None:
     for index in range(100):
-        record(connection, decision("old", f"r{index}", seconds=0.001 * (index + 1)), decision("new", f"r{index}", seconds=1))
+        record(
+            connection,
+            decision("old", f"r{index}", seconds=0.001 * (index + 1)),
+            decision("new", f"r{index}", seconds=1),
+        )
     record(connection, decision("old", "alone", seconds=60))
     found = report(connection)
     assert (found.stable.p50, found.stable.p99, found.candidate.p99) == (0.05, 0.099, 1.0)

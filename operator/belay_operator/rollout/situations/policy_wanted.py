@@ -36,6 +36,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         weight_history=[],
         verdicts=[],
         judgements=[],
+        shadow=None,
         rollback=None,
     )
     instead = f"instead of {status.stable.policy}" if status.stable else "as the first version"
