@@ -6,8 +6,7 @@ from belay_operator import store_watch
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.source import Source
 from belay_operator.job_events import creation, starting
-from belay_operator.rollout import shadow_watch
-from belay_operator.rollout.sources import all_sources
+from belay_operator.rollout.sources import all_sources, shadows
 from belay_operator.training import leftovers, progress
 
 KIND_MODULES = (
@@ -26,5 +25,5 @@ def kinds() -> dict[str, Kind]:
 def sources() -> list[Source]:
     """Return one poller of each sort."""
     ours: list[Source] = [progress.SOURCE, leftovers.SOURCE, creation.SOURCE, starting.SOURCE, store_watch.SOURCE]
-    ours.append(shadow_watch.SOURCE)
+    ours.append(shadows.POLLER)
     return [*ours, *all_sources().values()]

@@ -182,6 +182,15 @@ class ShadowSideStatus(StatusModel):
     """Unset: there is no such request."""
 
 
+class ShadowSides(StatusModel):
+    """Errors and latencies of both."""
+
+    stable: ShadowSideStatus
+    """The version that answered."""
+    candidate: ShadowSideStatus
+    """The version that answered nobody."""
+
+
 class ShadowChoice(StatusModel):
     """How often the two sides chose so."""
 
@@ -230,8 +239,8 @@ class ShadowResult(StatusModel):
     """Decisions of both sides that cannot be compared; unset: none."""
     answered: float | None = None
     """Share of the mirrored requests that the candidate's pods told a decision of; unset: nothing is known."""
-    sides: dict[Literal["stable", "candidate"], ShadowSideStatus] = Field(default_factory=dict)
-    """Errors and latencies of both."""
+    sides: ShadowSides | None = None
+    """Errors and latencies of both; unset: nothing is known."""
     choices: Annotated[list[ShadowChoice], Field(max_length=16)] = Field(default_factory=list)
     """The confusion table: what stable chose and what the candidate did, the most frequent first."""
     query: str | None = None

@@ -27,13 +27,13 @@ from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobView, view
 from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
-from belay_operator.rollout import anchor, carried, shadow_watch, specification
+from belay_operator.rollout import anchor, carried, specification
 from belay_operator.rollout.decide import decide
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import changed
 from belay_operator.rollout.observed import Observed, PolicyView
 from belay_operator.rollout.situations.command_given import parse
-from belay_operator.rollout.sources import all_sources
+from belay_operator.rollout.sources import all_sources, shadows
 from belay_operator.rollout.sources.source import Sides
 from belay_operator.rollout.stepping import kind_under_way, step_at
 from belay_operator.rollout.traffic import router
@@ -90,7 +90,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         command=parse(annotation) if annotation else None,
         readings=_readings(owner, spec, status, reader, settings),
         serving={name: fact for name, fact in facts.items() if fact is not None},
-        shadow=reader.fact(shadow_watch.TOPIC, owner.namespace, owner.name),
+        shadow=reader.fact(shadows.TOPIC, owner.namespace, owner.name),
         leftovers=leftovers_of(reader, owner),
         jobs=tuple(reader.owned("Job", owner.uid)),
         unfit=read.unfit,

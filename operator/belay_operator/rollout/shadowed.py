@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from belay_api.reasons import Verdict
-from belay_api.rollout.status import ShadowChoice, ShadowLatency, ShadowResult, ShadowSideStatus, ShadowUnit
+from belay_api.rollout.status import (
+    ShadowChoice,
+    ShadowLatency,
+    ShadowResult,
+    ShadowSides,
+    ShadowSideStatus,
+    ShadowUnit,
+)
 from belay_api.rollout.steps.shadow import ShadowStep
 from belay_api.wire import NotCompared, ShadowReport, ShadowSide
 from belay_operator.rollout import stored
@@ -63,7 +70,7 @@ def result(look: Look, fact: ShadowFact) -> ShadowResult:
         interval=stored.interval(bounds) if report.episodes else None,
         not_compared=sum(report.not_compared.values()) or None,
         answered=_share_answered(report, asked.percent),
-        sides={"stable": _side(report.stable), "candidate": _side(report.candidate)},
+        sides=ShadowSides(stable=_side(report.stable), candidate=_side(report.candidate)),
         choices=[
             ShadowChoice(stable=one.stable, candidate=one.candidate, pairs=one.pairs)
             for one in report.cells[:MOST_CHOICES]

@@ -19,9 +19,10 @@ from tests.world import World, belay_object
 from belay_api.shadowing import ShadowStep, read_header, step_of
 from belay_api.units import parse_instant
 from belay_api.wire import ShadowEpisodes, ShadowReport, ShadowSide
-from belay_operator.rollout import shadow_watch, specification
+from belay_operator.rollout import specification
 from belay_operator.rollout.facts import ShadowFact
-from belay_operator.rollout.shadow_watch import ShadowWatch, asked_of
+from belay_operator.rollout.sources import shadows
+from belay_operator.rollout.sources.shadows import ShadowWatch, asked_of
 
 STEPS = ({"shadow": {"duration": "10m", "maxDisagreement": "30%"}}, {"setWeight": 10}, {"pause": {"duration": "9h"}})
 
@@ -154,7 +155,7 @@ def test_nothing_is_asked_where_nothing_is_mirrored(status: dict[str, Any]) -> N
 
 @pytest.mark.asyncio
 async def test_the_logbook_is_asked_and_an_outage_is_a_fact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shadow_watch, "PERIOD", timedelta(seconds=0.1))
+    monkeypatch.setattr(shadows, "PERIOD", timedelta(seconds=0.1))
     process, namespace = Process(tmp_path).start(), new_namespace()
     step = step_of(parse_instant("2026-05-04T10:00:00Z"))
     with process.client(namespace) as client:

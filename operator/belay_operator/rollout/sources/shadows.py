@@ -1,4 +1,4 @@
-"""Ask the logbook what is known of the steps `shadow` under way, every few seconds.
+"""Ask the logbook what is known of the steps `shadow` under way, every few seconds. It measures no metric.
 
 Nobody waits for an answer to the second: what is judged at all is judged when the step's duration is over.
 """
@@ -18,7 +18,7 @@ from belay_api.units import parse_instant
 from belay_api.wire import API_PREFIX, ErrorAnswer, ShadowReport
 from belay_operator.engine import logbook
 from belay_operator.engine.plan import Key
-from belay_operator.engine.source import PollerContext
+from belay_operator.engine.source import PollerContext, Source
 from belay_operator.rollout.facts import ShadowFact
 from belay_operator.rollout.move import instant
 
@@ -128,4 +128,4 @@ def _message(body: bytes) -> str:
         return body[:200].decode("utf-8", "replace")
 
 
-SOURCE = ShadowWatch()
+POLLER: Source = ShadowWatch()
