@@ -66,6 +66,13 @@ ROLLOUT_HEADER = "x-belay-rollout"
 BASELINE_HEADER = "x-belay-baseline"
 """Request header, set by a rollout's route likewise: hex digest of the artifact whose critic is to be asked of the
 observation of an episode's first decision."""
+SHADOW_HEADER = "x-belay-shadow"
+"""Request header, set by a rollout's route likewise while a step `shadow` is under way, and taken off at all other
+times: whose decisions answer nobody, and in which step; see `shadowing`."""
+REQUEST_ID_HEADER = "x-request-id"
+"""Request header, made by the gateway: the same of a request and of its mirror."""
+SEAL_HEADER = "x-belay-seal"
+"""Request header to the logbook: that a batch was written by a serving pod of the namespace, see `shadowing.seal`."""
 SERVING_PORT = 8080
 METRICS_PORT = 8083
 """The handler's own exporter, GET /metrics, Prometheus text: `belay_requests_total`, `belay_request_errors_total`

@@ -16,6 +16,9 @@ are their job's, and only they upload. The operator's own service account may re
     GET    /namespaces/{ns}/statistics?versions=A,B&rollout=R&outcome=return&window=60&grace=60&since=RFC3339
                                       &cuts=RFC3339,RFC3339&wait=S&etag=E
                                                      -> Statistics                             operator, long-poll
+    POST   /namespaces/{ns}/shadows                  Batch[ShadowDecision] -> BatchResult      serving pods, sealed
+    GET    /namespaces/{ns}/shadows?rollout=R&step=S&candidate=A&stable=B
+                                                     -> ShadowReport                           operator
     HEAD   /namespaces/{ns}/blobs/{hex}              -> 200 + Upload-Offset (complete: Content-Length) or 404
     PATCH  /namespaces/{ns}/blobs/{hex}              append from Upload-Offset; 409 + Upload-Offset when it differs;
                                                      201 when complete and the sha256 fits, 422 when it does not
@@ -35,6 +38,7 @@ Sizes travel in the header `Upload-Length` of the first PATCH. A request as a wh
 can be taken: 400 (malformed), 401 (no or unknown credentials), 403 (not yours; or every receipt forged), 404, 413, 422.
 """
 
+from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, field_validator
@@ -329,6 +333,112 @@ class Statistics(Model):
     etag: str
     """Changes when the numbers do; give it back to wait for news."""
     versions: list[VersionStatistics]
+
+
+class NotCompared(StrEnum):
+    """Why a decision cannot be compared with the other side's of the same request."""
+
+    SAMPLED = "Sampled"
+    """It was drawn (`deterministic: false`): two draws differ by chance."""
+    STATE = "State"
+    """It needs a memory of the episode, and the request carries none that this version can read."""
+    SPACE = "Space"
+    """The two versions have other action spaces."""
+    LARGE = "Large"
+    """An action has too many numbers to tell of."""
+
+
+class ShadowDecision(Model):
+    """What one version decided about one request of a step `shadow`, told by the pod that decided."""
+
+    rollout: Annotated[str, Field(max_length=253)]
+    """Whose route the request came through."""
+    step: Annotated[str, Field(max_length=16)]
+    """Which step of it, as the route says."""
+    candidate: Annotated[str, Field(max_length=63)]
+    """Whose decisions answer nobody in it."""
+    version: Annotated[str, Field(max_length=63)]
+    """Who decided."""
+    request: Annotated[str, Field(min_length=1, max_length=128)] | None
+    """The gateway's id of the request; None: it sends none, so nothing can be joined."""
+    item: Annotated[int, Field(ge=0, lt=MAX_BATCH)] = 0
+    """Place in the request's list."""
+    depth: Annotated[int, Field(ge=0, le=32)] = 0
+    """The pod tells of ids of this depth and more."""
+    seconds: Annotated[float, Field(ge=0)]
+    """What deciding took, without the wait for it."""
+    status: int
+    """As the item is answered; of a mirror, as it would be."""
+    episode: Annotated[str, Field(max_length=128)] | None = None
+    """As the client calls it."""
+    space: Annotated[str, Field(max_length=16)] = ""
+    """Tells one action space from another."""
+    choice: Annotated[str, Field(max_length=64)] | None = None
+    """The action of a space of choices, as text."""
+    numbers: Annotated[list[float], Field(max_length=64)] | None = None
+    """The action of a space of numbers, flat: from 0 to 1 between the space's bounds (`ranged`), or as it is."""
+    ranged: bool = False
+    """Whether every number has bounds."""
+    not_compared: NotCompared | None = None
+    """None: it can be compared."""
+
+
+class ShadowCell(Model):
+    """How often the two sides chose so."""
+
+    stable: str
+    candidate: str
+    pairs: int
+
+
+class ShadowEpisodes(Model):
+    """Episodes of which the pairs differ alike."""
+
+    difference: float
+    """The mean over an episode's pairs, in thousandths, 0 to 1."""
+    count: int
+
+
+class ShadowSide(Model):
+    """One side's decisions."""
+
+    told: int
+    """Decisions that its pods told of."""
+    failed: int = 0
+    """Of those joined with the other side's, the ones answered with an error."""
+    p50: float | None = None
+    """Seconds, over those joined; None: there is none."""
+    p99: float | None = None
+
+
+class ShadowReport(Model):
+    """What is known of a step `shadow`."""
+
+    stable: ShadowSide
+    candidate: ShadowSide
+    unnamed: int = 0
+    """Decisions about requests without an id; nothing can be joined with them."""
+    asked: int = 0
+    """Of stable's decisions, those that the candidate's pods would have told of as well, had they got the request."""
+    answered: int = 0
+    """Of `asked`, those that they told of."""
+    pairs: int = 0
+    """Decisions of both sides that can be compared. Where stable acts and the candidate fails, they differ in full."""
+    not_compared: dict[NotCompared, int] = Field(default_factory=dict)
+    """Of those joined, by why they cannot be."""
+    scale: Annotated[str, Field(pattern="^(choice|range|std)$")] | None = None
+    """What a difference is: 1 where the choice is another one; the mean share of the action's range; the mean number of
+    standard deviations of stable's actions, up to `STD_CAP`, as a share of that. None: there is no pair."""
+    difference: float | None = None
+    """Mean over episodes."""
+    episodes: list[ShadowEpisodes] = Field(default_factory=list)
+    """All episodes with pairs. Pairs without an episode are one each minute, for who sent them cannot be told apart."""
+    cells: list[ShadowCell] = Field(default_factory=list)
+    """Of choices: the most frequent first, at most 64."""
+
+
+STD_CAP = 5.0
+"""Standard deviations from which on a difference is not told to be larger."""
 
 
 class CheckpointRef(Model):

@@ -60,6 +60,7 @@ class _Families(Collector):
         reading, (reported, dropped) = self._reading, self._starts
         yield self._counter("belay_requests", "Requests answered, probes not counted.", reading.requests)
         yield self._counter("belay_request_errors", "Requests answered with 5xx.", reading.errors)
+        yield self._counter("belay_mirrors", "Mirrors answered in shadow steps; nobody hears it.", reading.mirrors)
         yield self._counter("belay_queue_seconds", "Time in TorchServe's queue, probes included.", reading.queue_s)
         yield self._counter("belay_starts_reported", "Episode starts the logbook took.", reported)
         yield self._counter("belay_starts_dropped", "Episode starts lost: buffer full, or refused for good.", dropped)

@@ -24,8 +24,10 @@ _NO_JSON = b"a form"  # stands for one; the JSON parser refuses it
 _CONTENT_TYPE = b"content-type"
 _ROLLOUT = names.ROLLOUT_HEADER.encode()
 _BASELINE = names.BASELINE_HEADER.encode()
+_SHADOW = names.SHADOW_HEADER.encode()
+_REQUEST_ID = names.REQUEST_ID_HEADER.encode()
 # A header of another length is passed over unread.
-_HEADER_LENGTHS = {len(_CONTENT_TYPE), len(_ROLLOUT), len(_BASELINE)}
+_HEADER_LENGTHS = {len(_CONTENT_TYPE), len(_ROLLOUT), len(_BASELINE), len(_SHADOW), len(_REQUEST_ID)}
 
 Received = tuple[bytes, Ask]
 """A request's id and what it asks."""
@@ -131,7 +133,7 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
             return None, at
         name = data[at : at + length]
         at += length
-        form, rollout, baseline = False, None, None
+        form, rollout, baseline, shadow, request_id = False, None, None, None, None
         while (length := number(data, at)[0]) != -1:  # headers: name, value
             at += 4
             header = data[at : at + length].lower() if length in _HEADER_LENGTHS else None
@@ -144,6 +146,10 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
                 rollout = data[at : at + length]
             elif header == _BASELINE:
                 baseline = data[at : at + length]
+            elif header == _SHADOW:
+                shadow = data[at : at + length]
+            elif header == _REQUEST_ID:
+                request_id = data[at : at + length]
             at += length
         at += 4
         body = None
@@ -163,7 +169,7 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
     except struct.error:  # every request ends with a number, so whatever is cut off is noticed by one
         raise _Short(at + 4) from None
     # TorchServe tells a GET from a form without fields (`curl -d` sends one by default) only by its content type.
-    return (name, Ask(_NO_JSON if body is None and form else body, rollout, baseline)), at
+    return (name, Ask(_NO_JSON if body is None and form else body, rollout, baseline, shadow, request_id)), at
 
 
 def _split(batch: list[Received]) -> tuple[list[Any], list[Ask], dict[int, bytes]]:

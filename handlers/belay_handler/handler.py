@@ -22,6 +22,7 @@ from belay_handler.networks import Network, load_network
 from belay_handler.requests import Reader
 from belay_handler.server import Answer, Ask, Server
 from belay_handler.settings import Settings
+from belay_handler.shadow import ShadowReporter, Teller
 from belay_handler.slow import SlowLog
 from belay_handler.starts import StartReporter
 from belay_handler.states import States
@@ -49,15 +50,17 @@ class PolicyHandler:
         starts = _start_reporter(settings)
         critics = _critics(settings, manifest)
         key_file = settings.receipt_key_file
+        receipt_key = key_file.read_bytes() if key_file.is_file() else None
         self._server = Server(
             policy=settings.policy,
             namespace=settings.namespace,
             actor=actor,
             reader=reader,
             states=states,
-            receipt_key=key_file.read_bytes() if key_file.is_file() else None,
+            receipt_key=receipt_key,
             on_start=starts.add if starts else lambda receipt: None,
             foresee=critics.foresee,
+            teller=_teller(settings, manifest, receipt_key),
         )
         if not key_file.is_file():
             _log.warning("%s is missing: no receipts are issued, so outcomes cannot be reported", key_file)
@@ -79,9 +82,11 @@ class PolicyHandler:
         began = time.perf_counter()
         answers = self._server.answer(asked, datetime.now(UTC))
         probes = sum(answer.probe for answer in answers)
+        mirrors = sum(answer.mirror for answer in answers)
         errors = sum(answer.status >= 500 for answer in answers)
         seconds = time.perf_counter() - began
-        self._meter.add(seconds, requests=len(answers) - probes, errors=errors, probes=probes)
+        requests = len(answers) - probes - mirrors
+        self._meter.add(seconds, requests=requests, errors=errors, probes=probes, mirrors=mirrors)
         return answers
 
 
@@ -123,6 +128,14 @@ def _start_reporter(settings: Settings) -> StartReporter | None:
     reporter = StartReporter(settings.logbook_url, settings.namespace, settings.token_file)
     reporter.start()
     return reporter
+
+
+def _teller(settings: Settings, manifest: Manifest, key: bytes | None) -> Teller | None:
+    if settings.logbook_url is None:
+        return None
+    reporter = ShadowReporter(settings.logbook_url, settings.namespace, settings.token_file, key=key)
+    reporter.start()
+    return Teller(settings.policy, manifest.action, reporter)
 
 
 def _quieten(context: Any) -> None:

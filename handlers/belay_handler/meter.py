@@ -9,6 +9,10 @@ that to an estimate.
 Failures that never reach the handler (a dead worker, a full queue) are taken from TorchServe's own count, so that a
 policy that kills its worker does not look healthy. The pod cannot know of requests that never got to it, or whose
 caller went away; those it answered all the same are counted in full.
+
+Mirrors (`belay_api.shadowing`) are no requests: nobody waits for them. The access log does not tell them apart, so of
+slow answers that came while there were both, as large a part is taken for mirrors' as these were of what was handled.
+Failures that never reached the handler are always taken for a caller's.
 """
 
 import threading
@@ -47,11 +51,12 @@ class Reading:
     queue_s: float
     seconds: float  # sum over the requests in `buckets`
     buckets: tuple[int, ...]  # one per bound, and one beyond the last; not cumulative
+    mirrors: int = 0
 
 
-_Batch = tuple[float, float, int, int, int]
-"""When it was answered, seconds in the handler, requests, errors, probes. One value, so that a reader sees all of a
-batch or nothing."""
+_Batch = tuple[float, float, int, int, int, int]
+"""When it was answered, seconds in the handler, requests, errors, probes, mirrors. One value, so that a reader sees all
+of a batch or nothing."""
 
 
 @dataclass(slots=True)
@@ -61,6 +66,7 @@ class _Quick:
     answered_at: float
     seconds: float  # at most SLOW_S
     requests: int
+    mirrors: int = 0
 
 
 class Meter:
@@ -83,17 +89,19 @@ class Meter:
         self._lock = threading.Lock()  # between readers; the worker never takes it
         self._quick: list[_Quick] = []  # not in the histogram yet
         self._slow_ahead = 0  # slow answers in the histogram, whose requests are not taken out of `_quick` yet
+        self._due = 0.0  # of a slow answer that is a caller's, by the shares so far
         self._errors = 0
         self._requests = 0
+        self._mirrors = 0
         self._seconds = 0.0
         self._buckets = [0] * (len(BUCKETS_S) + 1)
         self._known = frontend() or Frontend()
         self._added_s = self._known.queue_s  # of the wait: what was added to requests, or belonged to an earlier worker
         self._unhandled = self._known.errors  # failures that never reached a handler, in the histogram
 
-    def add(self, seconds: float, *, requests: int, errors: int, probes: int) -> None:
-        """Count a batch of requests and probes that took `seconds` in the handler."""
-        self._fresh.append((self._clock(), seconds, requests, errors, probes))
+    def add(self, seconds: float, *, requests: int, errors: int, probes: int, mirrors: int = 0) -> None:
+        """Count a batch of requests, probes and mirrors that took `seconds` in the handler."""
+        self._fresh.append((self._clock(), seconds, requests, errors, probes, mirrors))
 
     def read(self) -> Reading:
         """Return the totals. The histogram has what was answered quickly half a second later than the counters."""
@@ -101,33 +109,48 @@ class Meter:
             # While TorchServe does not answer its last totals stand: a counter that fell would mean a restart.
             self._known = now = self._frontend() or self._known
             slow = self._slow()
-            for seconds in slow:
+            fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
+            for seconds in self._of_callers(slow, fresh):
                 self._observe(seconds, 1)
-            self._slow_ahead += len(slow)
-            self._take(now, slow)
+                self._slow_ahead += 1
+            self._take(now, slow, fresh)
             self._settle()
             errors = max(self._errors, now.errors)
             requests = self._requests + errors - self._errors
-            return Reading(requests, errors, now.queue_s, self._seconds, tuple(self._buckets))
+            return Reading(requests, errors, now.queue_s, self._seconds, tuple(self._buckets), self._mirrors)
 
     def start(self) -> None:
         """Begin to read once a second, whether or not anybody asks: the mean wait is to be that of a second."""
         threading.Thread(target=self._run, name="meter", daemon=True).start()
 
-    def _take(self, now: Frontend, slow: list[float]) -> None:
+    def _of_callers(self, slow: list[float], fresh: list[_Batch]) -> list[float]:
+        """Return the slow answers that callers waited for."""
+        requests = sum(one[2] for one in fresh) + sum(one.requests for one in self._quick)
+        mirrors = sum(one[5] for one in fresh) + sum(one.mirrors for one in self._quick)
+        if not mirrors:
+            return slow
+        share, taken = requests / (requests + mirrors), []
+        for seconds in slow:
+            self._due += share
+            if self._due >= 1:
+                self._due -= 1
+                taken.append(seconds)
+        return taken
+
+    def _take(self, now: Frontend, slow: list[float], fresh: list[_Batch]) -> None:
         """Take what was answered since the last time; as if all of it had been quick."""
-        fresh = [self._fresh.popleft() for _ in range(len(self._fresh))]
-        handled = sum(requests + probes for _, _, requests, _, probes in fresh)
+        handled = sum(requests + probes + mirrors for _, _, requests, _, probes, mirrors in fresh)
         wait_s = 0.0
         if handled:  # else the wait belongs to requests that are not answered yet
             # That of the slow ones is known with the rest of their time, and is not shared out to the others.
             left_s = now.queue_s - self._added_s - sum(slow)
             wait_s = max(left_s, 0.0) / max(handled - len(slow), 1)
             self._added_s = now.queue_s
-        for at, seconds, requests, errors, _ in fresh:
+        for at, seconds, requests, errors, _, mirrors in fresh:
             self._requests += requests
             self._errors += errors
-            self._quick.append(_Quick(at, min(seconds + wait_s, SLOW_S), requests))
+            self._mirrors += mirrors
+            self._quick.append(_Quick(at, min(seconds + wait_s, SLOW_S), requests, mirrors))
         unhandled = max(self._errors, now.errors) - self._errors
         if unhandled > self._unhandled:
             self._quick.append(_Quick(self._clock(), 0.0, unhandled - self._unhandled))

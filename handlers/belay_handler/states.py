@@ -70,6 +70,14 @@ class States:
             raise BadInput(f"{field} holds NaN or infinity: {_ADVICE}", field=field)
         return state
 
+    def borrow(self, sent: str) -> np.ndarray | None:
+        """Return what any version remembered, as a memory of this one's; None: it is none, or has another form."""
+        found = _FORM.fullmatch(sent)
+        try:
+            return None if found is None else self.read(f"s1.{self._version}.{found[2]}", "state")
+        except BadInput:
+            return None
+
     def write(self, state: np.ndarray) -> str:
         """Return the text of what is remembered."""
         return f"s1.{self._version}.{base64.urlsafe_b64encode(state.astype(_DTYPE, copy=False).tobytes()).decode()}"

@@ -34,9 +34,10 @@ from belay_logbook.longpoll import Feed
 from belay_logbook.look import Looks, episodes_topic, parse_look, parse_wait
 from belay_logbook.offload import in_thread
 from belay_logbook.progress import drop_progress, parse_progress, read_progress, record_progress
-from belay_logbook.proofs import check_body
+from belay_logbook.proofs import check_body, check_seal
 from belay_logbook.respond import NUMBER, Measured, defect, gone, header, json_answer, param, refuse, refuse_http
 from belay_logbook.settings import Settings
+from belay_logbook.shadows import parse_decisions, parse_shadow_question, read_report, record_decisions
 from belay_logbook.store import Store
 from belay_logbook.tokenreview import TokenReviewer
 
@@ -90,6 +91,8 @@ def make_app(logbook: Logbook) -> ASGIApp:
         Route(space + "/starts", post_starts, methods=["POST"]),
         Route(space + "/outcomes", post_outcomes, methods=["POST"]),
         Route(space + "/statistics", get_statistics, methods=["GET"]),
+        Route(space + "/shadows", post_shadows, methods=["POST"]),
+        Route(space + "/shadows", get_shadow, methods=["GET"]),
         Route(space + "/blobs/{sha256}", head_blob, methods=["HEAD"]),
         Route(space + "/blobs/{sha256}", get_blob, methods=["GET"]),
         Route(space + "/blobs/{sha256}", patch_blob, methods=["PATCH"]),
@@ -193,6 +196,24 @@ async def get_statistics(request: Request) -> Response:
     look, wait, etag = parse_look(namespace, query), parse_wait(query), query.get("etag") or None
     body = await logbook.looks.take(look, etag=etag, wait=wait)
     return Response(body, media_type="application/json")
+
+
+async def post_shadows(request: Request) -> Response:
+    """Batch[ShadowDecision] -> BatchResult."""
+    logbook, namespace = await _enter(request, Action.SHADOWS)
+    body = await read_body(request)
+    check_seal(request, body, logbook.key(namespace))
+    taken, refused = await in_thread(parse_decisions, body)
+    if taken:
+        await logbook.database.write(lambda connection, at: record_decisions(connection, namespace, taken, at))
+    return json_answer(result_of("shadow", len(taken), refused))
+
+
+async def get_shadow(request: Request) -> Response:
+    """What is known of a step `shadow`."""
+    logbook, namespace = await _enter(request, Action.STATISTICS)
+    asked, now_ms = parse_shadow_question(request.query_params), time.time_ns() // 1_000_000
+    return json_answer(await logbook.database.read(lambda c: read_report(c, namespace, asked, now_ms)))
 
 
 # --- store ------------------------------------------------------------------------------------------------------------

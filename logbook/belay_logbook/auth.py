@@ -38,6 +38,7 @@ class Action(StrEnum):
     PROGRESS = "write progress"
     CURVES = "read curves"
     STARTS = "write starts"
+    SHADOWS = "write decisions of shadow steps"
     OUTCOMES = "write outcomes"
     STATISTICS = "read statistics"
     ARTIFACTS = "read artifacts"
@@ -66,7 +67,7 @@ class Role(StrEnum):
 
 
 _KEY_MAY = frozenset({Action.OUTCOMES, Action.STATISTICS})
-_ACCOUNT_MAY = _KEY_MAY | {Action.CURVES, Action.STARTS, Action.ARTIFACTS}
+_ACCOUNT_MAY = _KEY_MAY | {Action.CURVES, Action.STARTS, Action.SHADOWS, Action.ARTIFACTS}
 _TRAINING = frozenset({Action.PROGRESS, Action.UPLOAD, Action.CHECKPOINTS, Action.JOURNALS})
 MAY = {
     Role.OPERATOR: frozenset(Action),

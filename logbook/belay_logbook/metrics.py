@@ -6,7 +6,8 @@ REGISTRY = CollectorRegistry()
 
 ITEMS = Counter(
     "belay_logbook_items_total",
-    "Items of batches by kind (progress, start, outcome) and result: accepted, malformed, not_finite, forged, future.",
+    "Items of batches by kind (progress, start, outcome, shadow) and result: accepted, malformed, not_finite, forged, "
+    "future.",
     ["kind", "result"],
     registry=REGISTRY,
 )

@@ -1,12 +1,16 @@
-"""The proof in a request that its sender holds a training job's key; `belay_api.job_keys` says what it is made of."""
+"""The proof in a request that its sender holds a key: of a training job, see `belay_api.job_keys`, or of the pods that
+serve in a namespace, see `belay_api.shadowing`.
+"""
 
 import hashlib
+import hmac
 from datetime import UTC, datetime, timedelta
 
 from starlette.requests import Request
 
 from belay_api.job_keys import BadProof, Proof, check_proof, job_key
-from belay_api.names import PROOF_HEADER, RECEIPT_MASTER_SECRET
+from belay_api.names import PROOF_HEADER, RECEIPT_MASTER_SECRET, SEAL_HEADER
+from belay_api.shadowing import seal
 from belay_logbook.errors import Forbidden, Unauthorized
 
 SKEW = timedelta(minutes=5)
@@ -44,3 +48,14 @@ def check_body(proof: Proof | None, body: bytes) -> None:
     """Refuse a body that the proof was not made for. Raises: Forbidden."""
     if proof is not None and proof.body_sha256 != hashlib.sha256(body).hexdigest():
         raise Forbidden(f"{PROOF_HEADER}: it was made for another body")
+
+
+def check_seal(request: Request, body: bytes, key: bytes) -> None:
+    """Refuse a body that no serving pod of the namespace wrote.
+
+    Args:
+        key: The namespace's receipt key.
+    Raises: Forbidden.
+    """
+    if not hmac.compare_digest(request.headers.get(SEAL_HEADER, "").encode(), seal(body, key).encode()):
+        raise Forbidden(f"{SEAL_HEADER}: no serving pod of this namespace wrote this: the pods that serve tell of it")

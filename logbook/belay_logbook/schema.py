@@ -173,6 +173,27 @@ _LATER = """
 ALTER TABLE episode ADD COLUMN later TEXT;  -- JSON: outcome to [logbook's clock, value]; NULL: none
 """
 
+# Steps of rollouts in which a version decides beside another and answers nobody; shadows.py says what is kept.
+_SHADOWS = """
+CREATE TABLE shadow (
+    id INTEGER PRIMARY KEY, namespace TEXT NOT NULL, rollout TEXT NOT NULL, step TEXT NOT NULL,
+    candidate TEXT NOT NULL,
+    told_ms INTEGER NOT NULL,      -- logbook's clock at the last decision
+    depth INTEGER NOT NULL DEFAULT 0,  -- ids less deep than this are not kept
+    kept INTEGER NOT NULL DEFAULT 0,   -- decisions
+    unnamed INTEGER NOT NULL DEFAULT 0,  -- decisions about requests without an id
+    UNIQUE (namespace, rollout, step, candidate));
+CREATE TABLE shadow_decision (
+    shadow INTEGER NOT NULL REFERENCES shadow (id) ON DELETE CASCADE,
+    request TEXT NOT NULL,         -- the gateway's id
+    item INTEGER NOT NULL,         -- place in the request's list
+    version TEXT NOT NULL,
+    arrived_ms INTEGER NOT NULL, depth INTEGER NOT NULL,
+    body TEXT NOT NULL,            -- of wire.ShadowDecision as JSON
+    PRIMARY KEY (shadow, version, request, item)) WITHOUT ROWID;
+CREATE INDEX shadow_told ON shadow (told_ms);
+"""
+
 STEPS = (
     _INITIAL,
     _SEALED + _triggers(_DROPS_WINDOWS),
@@ -183,6 +204,7 @@ STEPS = (
     _KEYED_JOBS,
     _JOURNALS,
     _LATER,
+    _SHADOWS,
 )
 
 

@@ -6,7 +6,7 @@ from belay_operator import store_watch
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.source import Source
 from belay_operator.job_events import creation, starting
-from belay_operator.rollout.sources import all_sources, promoted
+from belay_operator.rollout.sources import all_sources, promoted, shadows
 from belay_operator.training import leftovers, progress
 
 KIND_MODULES = (
@@ -25,4 +25,4 @@ def kinds() -> dict[str, Kind]:
 def sources() -> list[Source]:
     """Return one poller of each sort."""
     ours: list[Source] = [progress.SOURCE, leftovers.SOURCE, creation.SOURCE, starting.SOURCE, store_watch.SOURCE]
-    return [*ours, *all_sources().values(), promoted.POLLER]
+    return [*ours, *all_sources().values(), promoted.POLLER, shadows.POLLER]

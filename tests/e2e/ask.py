@@ -21,6 +21,7 @@ BODY = (ITEM if OBSERVATIONS == 1 else f"[{','.join([ITEM] * OBSERVATIONS)}]").e
 TIMEOUT_S = 10.0
 POLICY = "x-belay-policy"
 PINNED = {POLICY: os.environ["ASK_POLICY"]} if os.environ["ASK_POLICY"] else {}
+LATELY = 1000
 REMEMBERED = 50  # failures told one by one; all are counted
 
 
@@ -31,6 +32,7 @@ class Tally:
         self.by: collections.Counter[str] = collections.Counter()  # answers, by the policy that gave them
         self.causes: collections.Counter[str] = collections.Counter()  # failures, by status and words
         self.failures: list[tuple[float, str]] = []  # when each was sent, and its cause
+        self.took: collections.deque[float] = collections.deque(maxlen=LATELY)  # seconds of the last requests
         self.without_route = 0  # 404: nobody has said yet where requests should go
         self._lock = threading.Lock()
 
@@ -52,6 +54,8 @@ class Tally:
             failed = self.causes.total()
             told = {"asked": self.by.total() + failed + self.without_route, "failed": failed, "by": self.by}
             told |= {"withoutRoute": self.without_route, "causes": self.causes, "failures": self.failures}
+            lately = sorted(self.took)
+            told |= {"p50_s": lately[len(lately) // 2], "p99_s": lately[len(lately) * 99 // 100]} if lately else {}
             return json.dumps(told)
 
 
@@ -62,7 +66,10 @@ def call(number: int, tally: Tally) -> None:
     while True:
         time.sleep(max(0.0, due - time.monotonic()))
         due = max(due + EVERY_S, time.monotonic())
-        tally.add(*ask(connection))
+        began = time.monotonic()
+        answer = ask(connection)
+        tally.took.append(time.monotonic() - began)
+        tally.add(*answer)
 
 
 def ask(connection: http.client.HTTPConnection) -> tuple[float, int, str]:

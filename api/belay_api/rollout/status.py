@@ -155,6 +155,102 @@ class StepJudgement(StatusModel):
     """Of `evaluateOffline`: the estimate with its interval."""
 
 
+class MirrorStatus(StatusModel):
+    """Requests that are mirrored to the candidate."""
+
+    percent: int
+    """How many of those that stable answers."""
+    since: Instant | None = None
+    """When the gateway had accepted that; unset: not yet."""
+    refused: str | None = None
+    """In which words the gateway has refused it: nothing is mirrored any more. Unset: it has not."""
+
+
+class ShadowLatency(StatusModel):
+    """How long decisions took in the pods, without the wait for them; in seconds."""
+
+    p50: float
+    """Half took no longer."""
+    p99: float
+    """99 of 100 took no longer."""
+
+
+class ShadowSideStatus(StatusModel):
+    """One side's decisions about the requests that both decided about."""
+
+    failed: int
+    """Answered with an error."""
+    latency: ShadowLatency | None = None
+    """Unset: there is no such request."""
+
+
+class ShadowSides(StatusModel):
+    """Errors and latencies of both."""
+
+    stable: ShadowSideStatus
+    """The version that answered."""
+    candidate: ShadowSideStatus
+    """The version that answered nobody."""
+
+
+class ShadowChoice(StatusModel):
+    """How often the two sides chose so."""
+
+    stable: str
+    """Stable's action."""
+    candidate: str
+    """The candidate's, or `error`."""
+    pairs: int
+    """How often."""
+
+
+class ShadowUnit(StrEnum):
+    """What the difference of two decisions is."""
+
+    DISAGREEMENT = "Disagreement"
+    """Of choices: 1 where the candidate chooses otherwise."""
+    SHARE_OF_RANGE = "ShareOfRange"
+    """Of numbers: the mean of their differences, each as a share of its range."""
+    SHARE_OF_FIVE_STD = "ShareOfFiveStd"
+    """Of numbers without a range: the mean of their differences, each as a share of five standard deviations of
+    stable's, and 1 at most."""
+
+
+class ShadowResult(StatusModel):
+    """What a step `shadow` found. Running numbers are written every few seconds at most."""
+
+    step: int
+    """Position in spec.steps."""
+    stable: str
+    """The version that answered."""
+    verdict: Verdict | None = None
+    """Pass, Fail, NoData, ProviderDown or NotEnoughSamples; absent: it is under way, or was held to nothing."""
+    message: str
+    """All of it as a sentence, without running numbers."""
+    pairs: int = 0
+    """Decisions of both sides about the same request that can be compared."""
+    episodes: int = 0
+    """Episodes they are of: the unit of the interval. Pairs without an episode are one each minute."""
+    unit: ShadowUnit | None = None
+    """What the difference is; unset: there is no pair."""
+    difference: float | None = None
+    """Mean over the episodes, 0 to 1."""
+    interval: Annotated[list[float], Field(max_length=2)] | None = None
+    """Bounds of it at `confidence`, valid at every look: [low, high]."""
+    not_compared: int | None = None
+    """Decisions of both sides that cannot be compared; unset: none."""
+    answered: float | None = None
+    """Share of the mirrored requests that the candidate's pods told a decision of; unset: nothing is known."""
+    sides: ShadowSides | None = None
+    """Errors and latencies of both; unset: nothing is known."""
+    choices: Annotated[list[ShadowChoice], Field(max_length=16)] = Field(default_factory=list)
+    """The confusion table: what stable chose and what the candidate did, the most frequent first."""
+    query: str | None = None
+    """What was asked, of whom."""
+    at: Instant
+    """When it was asked."""
+
+
 class StepStatus(StatusModel):
     """The step under way."""
 
@@ -175,6 +271,8 @@ class StepStatus(StatusModel):
     version that later ones are measured from."""
     judging: JudgingStatus | None = None
     """Of `validate` and `evaluateOffline`: retries, and how a Job ended that did not answer."""
+    mirror: MirrorStatus | None = None
+    """Of `shadow`: the requests that are mirrored. They are while this stands and no rollback is under way."""
 
 
 class WeightStatus(StatusModel):
@@ -306,6 +404,8 @@ class RLRolloutStatus(ConditionedStatus):
     """The stable version since its promotion, by each metric that is compared and decides."""
     judgements: Annotated[list[StepJudgement], Field(max_length=32)] = Field(default_factory=list)
     """What the Jobs of the steps `validate` and `evaluateOffline` found of the candidate taken up last, in order."""
+    shadow: ShadowResult | None = None
+    """What the last step `shadow` found of the candidate taken up last."""
     rollback: RollbackStatus | None = None
     """The rollback under way, or the last one."""
     rejected_digests: list[str] = Field(default_factory=list)

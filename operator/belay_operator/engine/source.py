@@ -9,6 +9,7 @@ A fact is what a poller last learned, kept in the cache under (topic, namespace,
     statistics   rollout  belay_operator.rollout.facts.StatisticsFact
     watch        rollout  the same of its promoted version
     prometheus   rollout  belay_operator.rollout.facts.PrometheusFact
+    shadow       rollout  belay_operator.rollout.facts.ShadowFact
     serving      policy   belay_operator.rollout.facts.ServingFact
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from belay_api.wire import Statistics
+from belay_api.wire import ShadowReport, Statistics
 from belay_operator.rollout.histogram import Histogram
 
 
@@ -95,6 +95,19 @@ class StatisticsFact:
     stable: str
     since: datetime  # status.analysisStartedAt when it was asked; a fact about another trial is not used
     outcomes: Mapping[str, Reading]  # by outcome; absent: no answer and no failure yet
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowFact:
+    """What is known of one rollout's step `shadow`. Topic `shadow`, under the rollout's name."""
+
+    step: str  # which step, by `shadowing.step_of`; a fact about another is not used
+    candidate: str
+    stable: str
+    at: datetime  # when it was asked
+    query: str  # what was asked, of whom: the evidence in status
+    report: ShadowReport | None  # None: there is a problem
+    problem: str | None  # why the logbook does not say; None: it does
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from belay_operator.rollout.move import changed
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.situations.command_given import parse
-from belay_operator.rollout.sources import all_sources
+from belay_operator.rollout.sources import all_sources, shadows
 from belay_operator.rollout.sources.logbook import WATCH_TOPIC
 from belay_operator.rollout.sources.source import Sides
 from belay_operator.rollout.stepping import kind_under_way, step_at
@@ -95,6 +95,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         readings=_readings(owner, spec, status, reader, settings),
         watched=_watched(owner, spec, status, reader),
         serving={name: fact for name, fact in facts.items() if fact is not None},
+        shadow=reader.fact(shadows.TOPIC, owner.namespace, owner.name),
         leftovers=leftovers_of(reader, owner),
         jobs=tuple(reader.owned("Job", owner.uid)),
         unfit=read.unfit,

@@ -14,7 +14,7 @@ from belay_operator.children import Owner
 from belay_operator.engine.plan import Settings
 from belay_operator.judging.view import JobView
 from belay_operator.policy.leftover import Leftover
-from belay_operator.rollout.facts import Reading, ServingFact
+from belay_operator.rollout.facts import Reading, ServingFact, ShadowFact
 from belay_operator.rollout.latest import choose
 from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.traffic.router import Router, TrafficView
@@ -46,6 +46,7 @@ class Observed:
     readings: Mapping[str, Reading] = field(default_factory=dict)  # by metric; absent: its source has said nothing yet
     watched: Mapping[str, Reading] = field(default_factory=dict)  # of stable since its promotion, by metric
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
+    shadow: ShadowFact | None = None  # what was last heard of a step `shadow`
     leftovers: tuple[Leftover, ...] = ()  # what deleted policies left to this rollout
     jobs: tuple[Mapping[str, Any], ...] = ()  # Jobs this rollout owns: those of steps
     asked_job: JobView | None = None  # of what the recorded step asks, and its pods; None: it asks nothing

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from belay_api.rollout.status import RLRolloutStatus, VersionStatus
+from belay_api.shadowing import ShadowStep, step_of, write_header
 from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.rollout import anchor
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.traffic.router import Acceptance, Intent
+from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror
 
 # The rule of a warm version goes this long before its pods do, so that no request is sent to pods that are going.
 WARM_LEAD = timedelta(seconds=5)
@@ -40,6 +41,7 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
         pinned=tuple((policy, policy if policy in serving else home) for policy in status.pinned),
         # With all episodes at the candidate there is nothing to compare, and its promotion shall change nothing here.
         baseline=_hex(status.candidate if status.candidate and share == 100 else stable),
+        mirror=_mirror(observed),
     )
 
 
@@ -109,6 +111,21 @@ def _all_to(policy: str, status: RLRolloutStatus, *, keep: set[str | None]) -> I
         pinned=tuple((pinned, pinned if pinned in keep else policy) for pinned in status.pinned),
         baseline=next((_hex(one) for one in (status.candidate, status.stable) if one and one.policy == policy), None),
     )
+
+
+def _mirror(observed: Observed) -> Mirror | None:
+    """What is mirrored to the candidate while its step asks for that, and nobody takes it back.
+
+    Not to a policy that is gone: a gateway may then refuse the whole rule, and with it who is answered.
+    """
+    status, view = observed.status, observed.policy(observed.status.candidate)
+    step, candidate, stable = status.step, status.candidate, status.stable
+    if step is None or step.mirror is None or step.mirror.refused is not None or _withdrawn(status):
+        return None
+    if candidate is None or stable is None or observed.stable_lost or view is None or view.deleted:
+        return None
+    header = write_header(ShadowStep(candidate.policy, step_of(step.started_at)))
+    return Mirror(of=stable.policy, to=candidate.policy, percent=step.mirror.percent, header=header)
 
 
 def _hex(version: VersionStatus | None) -> str | None:

@@ -108,7 +108,7 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
     for path, words in _analysis_contradictions(spec.analysis):
         yield ("analysis", *path), words
     yield from _windows_contradictions(spec)
-    weight, compared = 0, any(metric.compare is not None for metric in spec.analysis.deciding)
+    weight, had_weight, compared = 0, False, any(metric.compare is not None for metric in spec.analysis.deciding)
     if anchor.is_served(spec) and not (compared and any(step.analyze for step in spec.steps)):
         yield (
             ("analysis", "anchor"),
@@ -117,6 +117,13 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
         )
     for index, step in enumerate(spec.steps):
         weight = step.set_weight if step.set_weight is not None else weight
+        had_weight = had_weight or weight > 0
+        if step.shadow is not None and had_weight:
+            yield (
+                ("steps", index),
+                "shadow comes after a setWeight above 0, when episodes of the candidate may be under way that are "
+                "answered by it; put it before the first",
+            )
         if step.analyze is None or 0 < weight < 100:
             continue
         if weight == 0:

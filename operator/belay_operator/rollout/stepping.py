@@ -71,8 +71,11 @@ def enter_from(observed: Observed, now: datetime, index: int) -> Move:
     if observed.status.stable is not None:
         return enter(observed, now, index)
     taken = (place for place in range(index, len(steps)) if KINDS[steps[place].kind].of_first)
-    place = next(taken, None)
-    return enter(observed, now, len(steps), KINDS[First.name]) if place is None else enter(observed, now, place)
+    place = next(taken, len(steps))
+    entered = enter(observed, now, place, KINDS[First.name] if place == len(steps) else None)
+    passed_by = {step.kind: KINDS[step.kind].spared for step in steps[index:place]}
+    told = tuple(note(EventReason.STEP_SPARED, f"{kind}: {words}") for kind, words in passed_by.items() if words)
+    return Move(entered.status, (*told, *entered.events))
 
 
 def passed_hash(spec: RLRolloutSpec, index: int) -> str | None:

@@ -15,6 +15,7 @@ JSON_HEADERS = [*HEADERS, (b"Content-Type", b"application/json")]
 FORM_HEADERS = [*HEADERS, (b"CONTENT-TYPE", b"application/x-www-form-urlencoded")]
 ROUTE_HEADERS = [(b"X-Belay-Policy", b"p"), (b"X-Belay-Rollout", b"shop"), *JSON_HEADERS, (b"x-belay-receipt", b"r")]
 BASELINE_HEADERS = [(b"X-Belay-Baseline", b"0f"), (b"x-belay-rollout", b"shop")]
+SHADOW_HEADERS = [(b"X-Request-Id", b"4f-1"), (b"X-Belay-Shadow", b"new/1f"), (b"x-belay-rollout", b"shop")]
 BODY = [(b"body", b"application/json", b"{}")]
 # (id, headers, parameters) as TorchServe sends them
 REQUESTS = [
@@ -26,6 +27,7 @@ REQUESTS = [
     (b"body-in-form", FORM_HEADERS, [(b"a", b"", b""), (b"body", b"", b"{}"), (b"z", b"", b"")]),
     (b"route", ROUTE_HEADERS, BODY),
     (b"baseline", BASELINE_HEADERS, BODY),
+    (b"shadow", SHADOW_HEADERS, BODY),
     (b"no-name", [(b"x-belay-rollout", b"")], BODY),
     (b"not-the-route", [(b"x-belay-rollouts", b"a"), (b"y-belay-rollout", b"b")], BODY),
 ]
@@ -37,6 +39,7 @@ RECEIVED = [(f"id-{size}".encode(), Ask(b"{}" * size)) for size in range(5)] + [
     (b"body-in-form", Ask(b"{}")),
     (b"route", Ask(b"{}", b"shop")),
     (b"baseline", Ask(b"{}", b"shop", b"0f")),
+    (b"shadow", Ask(b"{}", b"shop", None, b"new/1f", b"4f-1")),
     (b"no-name", Ask(b"{}", b"")),
     (b"not-the-route", Ask(b"{}")),
 ]

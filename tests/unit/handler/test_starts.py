@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.handler.web import Request, Response, serving
 
-from belay_handler import starts
+from belay_handler import reporter as reporter_module
 from belay_handler.starts import StartReporter
 
 
@@ -46,7 +46,7 @@ def test_starts_are_told_in_order_and_in_batches(tmp_path: Path) -> None:
 
 
 def test_a_logbook_that_is_away_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "LONGEST_BACKOFF_S", 0.05)
+    monkeypatch.setattr(reporter_module, "LONGEST_BACKOFF_S", 0.05)
     requests: list[Request] = []
     failures = [503, 401, 500, 429]
 
@@ -72,7 +72,7 @@ def test_a_logbook_that_is_away_loses_nothing(tmp_path: Path, monkeypatch: pytes
 def test_an_answer_that_is_not_a_logbooks_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: Response
 ) -> None:
-    monkeypatch.setattr(starts, "LONGEST_BACKOFF_S", 0.05)
+    monkeypatch.setattr(reporter_module, "LONGEST_BACKOFF_S", 0.05)
     answers = [foreign, Response(200, b'{"accepted": 1, "refused": []}')]
 
     with serving(lambda _: answers.pop(0)) as url:
@@ -106,7 +106,7 @@ def test_what_the_logbook_refuses_for_good_is_counted_and_not_sent_again(tmp_pat
 
 
 def test_a_full_buffer_drops_the_newest_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "BUFFER", 3)
+    monkeypatch.setattr(StartReporter, "most", 3)
     reporter = StartReporter("http://127.0.0.1:9", "team-a", tmp_path / "none")
     for index in range(5):
         reporter.add(f"r{index}")

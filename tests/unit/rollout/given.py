@@ -20,8 +20,9 @@ from belay_api.policy import KnownOutcomes
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.rollout.status import RLRolloutStatus
+from belay_api.shadowing import step_of
 from belay_api.units import format_duration, parse_instant
-from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
+from belay_api.wire import ShadowReport, Statistics, VersionStatistics, WindowStatistics
 from belay_operator.children import Owner
 from belay_operator.engine.plan import Plan, Ref
 from belay_operator.judging.build import job_name
@@ -29,7 +30,7 @@ from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobEnd, JobView
 from belay_operator.rollout import carried, route, watch
 from belay_operator.rollout.analysis.queries import definition_of, outcome_query
-from belay_operator.rollout.facts import Reading, Scrape, ServingFact, StatisticsFact
+from belay_operator.rollout.facts import Reading, Scrape, ServingFact, ShadowFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.policy_view import PolicyView
@@ -43,7 +44,7 @@ from belay_operator.rollout.traffic.router import Acceptance, TrafficObject, Tra
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (
     *("spec", "status", "policies", "route", "routeOf", "gatewayAPI", "pods", "command", "serving", "statistics"),
-    *("problem", "logbook", "late", "job", "family", "watched"),
+    *("problem", "logbook", "late", "job", "family", "watched", "shadow"),
 )
 SPEC = {"policy": {"name": "b"}, "traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}]}}}
 WINDOW = timedelta(seconds=10)
@@ -73,6 +74,7 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         candidate_pods=given.get("pods"),
         command=parse(given["command"]) if "command" in given else None,
         serving=serving,
+        shadow=_shadow(given.get("shadow"), status),
         readings=_readings(given, spec, status, serving, now),
         watched=_watched(given, spec, status, now),
     )
@@ -130,6 +132,9 @@ def summary(plan: Plan) -> dict[str, Any]:
             "weights": {ref["name"]: ref["weight"] for ref in weighted["backendRefs"]},
             "pinned": [_pinned(rule) for rule in pinned],
         }
+        mirrored = [_mirrored(rule) for rule in manifest["spec"]["rules"]]
+        if any(mirrored):
+            said["route"]["mirrored"] = mirrored
     if plan.delete:
         said["delete"] = [f"{ref.kind} {ref.name}" for ref in plan.delete]
     if plan.events:
@@ -182,6 +187,16 @@ def _pinned(rule: Mapping[str, Any]) -> str:
     """`a`: a's episodes stay with a; `a -> b`: b answers them."""
     policy, serving = rule["matches"][0]["headers"][0]["value"], rule["backendRefs"][0]["name"]
     return policy if policy == serving else f"{policy} -> {serving}"
+
+
+def _mirrored(rule: Mapping[str, Any]) -> str | None:
+    """To whom a rule mirrors, how much, and what it tells the pods; None: nothing."""
+    found = [one["requestMirror"] for one in rule["filters"] if one["type"] == "RequestMirror"]
+    told = {one["name"]: one["value"] for one in rule["filters"][1]["requestHeaderModifier"]["set"]}
+    assert bool(found) == ("x-belay-shadow" in told)
+    return (
+        f"{found[0]['backendRef']['name']} {found[0].get('percent', 100)}% {told['x-belay-shadow']}" if found else None
+    )
 
 
 def _places(status: Mapping[str, Any]) -> list[str]:
@@ -302,6 +317,24 @@ def _policy(
         outcomes=KnownOutcomes.model_validate(outcomes) if outcomes else None,
         is_ready=fit,
         created=parse_instant(created) if created else None,
+    )
+
+
+def _shadow(said: Mapping[str, Any] | None, status: RLRolloutStatus) -> ShadowFact | None:
+    """`shadow: {at, report: {…}}` or `{at, problem}`: what was last heard of the step under way."""
+    if said is None:
+        return None
+    assert status.step is not None
+    assert status.candidate is not None
+    assert status.stable is not None
+    return ShadowFact(
+        step=said.get("of") or step_of(status.step.started_at),
+        candidate=status.candidate.policy,
+        stable=status.stable.policy,
+        at=parse_instant(said["at"]),
+        query="logbook shadows",
+        report=ShadowReport.model_validate(said["report"]) if "report" in said else None,
+        problem=said.get("problem"),
     )
 
 

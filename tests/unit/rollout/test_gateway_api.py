@@ -11,7 +11,7 @@ from belay_api.rollout.traffic import GatewayTraffic
 from belay_operator.children import Owner
 from belay_operator.rollout.route import covers
 from belay_operator.rollout.traffic.gateway_api import GatewayRouter
-from belay_operator.rollout.traffic.router import Acceptance, Intent, TrafficView
+from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, TrafficView
 
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 TRAFFIC = GatewayTraffic.model_validate({"parentRefs": [{"name": "gw", "namespace": "infra", "sectionName": "http"}]})
@@ -59,16 +59,47 @@ ROLLOUT = {"name": "x-belay-rollout", "value": "cartpole"}
 
 
 def modifiers(intent: Intent) -> list[dict[str, Any]]:
-    return [f["requestHeaderModifier"] for r in manifest(intent)["spec"]["rules"] for f in r["filters"][1:]]
+    return [r["filters"][1]["requestHeaderModifier"] for r in manifest(intent)["spec"]["rules"]]
 
 
 def test_every_rule_names_the_rollout_to_the_serving_pods_whatever_the_client_sends() -> None:
-    assert modifiers(INTENT) == [{"set": [ROLLOUT], "remove": ["x-belay-baseline"]}] * 3
+    assert modifiers(INTENT) == [{"set": [ROLLOUT], "remove": ["x-belay-baseline", "x-belay-shadow"]}] * 3
 
 
 def test_every_rule_names_the_baseline_to_the_serving_pods_whatever_the_client_sends() -> None:
     baseline = {"name": "x-belay-baseline", "value": "0f" * 32}
-    assert modifiers(replace(INTENT, baseline="0f" * 32)) == [{"set": [ROLLOUT, baseline]}] * 3
+    assert (
+        modifiers(replace(INTENT, baseline="0f" * 32))
+        == [{"set": [ROLLOUT, baseline], "remove": ["x-belay-shadow"]}] * 3
+    )
+
+
+MIRROR = Mirror(of="a", to="b", percent=25, header="b/1f")
+SHADOWED = Intent(shares=(("a", 100.0),), pinned=(("z", "a"), ("a", "a"), ("c", "c")), mirror=MIRROR)
+
+
+def mirrors(intent: Intent) -> list[Any]:
+    filters = [[f for f in r["filters"] if f["type"] == "RequestMirror"] for r in manifest(intent)["spec"]["rules"]]
+    return [found[0]["requestMirror"] if found else None for found in filters]
+
+
+def test_every_rule_that_stable_answers_alone_mirrors_and_says_so() -> None:
+    """The pinned one too, or only first decisions would be mirrored; but not what another version answers."""
+    mirror = {"backendRef": {"group": "", "kind": "Service", "name": "b", "port": 8080}, "percent": 25}
+    assert mirrors(SHADOWED) == [mirror, mirror, mirror, None]
+    told = {"name": "x-belay-shadow", "value": "b/1f"}
+    assert [told in one["set"] for one in modifiers(SHADOWED)] == [True, True, True, False]
+    assert ["x-belay-shadow" in one.get("remove", ()) for one in modifiers(SHADOWED)] == [False, False, False, True]
+
+
+def test_a_rule_that_two_versions_answer_mirrors_nothing() -> None:
+    assert mirrors(replace(SHADOWED, shares=(("a", 90.0), ("c", 10.0))))[0] is None
+
+
+def test_all_is_mirrored_without_a_word_that_older_gateway_apis_do_not_know() -> None:
+    assert mirrors(replace(SHADOWED, mirror=replace(MIRROR, percent=100)))[0] == {
+        "backendRef": {"group": "", "kind": "Service", "name": "b", "port": 8080}
+    }
 
 
 def test_a_route_that_names_no_rollout_is_written_anew() -> None:

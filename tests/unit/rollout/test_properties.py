@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tests.accepted import accepted_rollout_specs
 from tests.unit.rollout.stage import ANALYSIS, KEY, SPEC, Stage
 from tests.unit.rollout.test_anchor import asks_for, promoted
+from tests.unit.rollout.test_shadow import hears
+from tests.unit.rollout.test_shadow import mirrored as mirrors
 
 from belay_api.rollout.status import RLRolloutStatus
 from belay_operator.rollout.commands import ACTIONS
@@ -112,6 +114,9 @@ HANDS: dict[str, Callable[[Stage], object]] = {
     "steps ask": lambda stage: stage.edits_steps(*ASKING),
     "windows closed": lambda stage: stage.world.patch("RLRollout", "cartpole", {"spec": {"windows": [SUNDAYS]}}),
     "windows open": lambda stage: stage.world.patch("RLRollout", "cartpole", {"spec": {"windows": []}}),
+    "steps shadow": lambda stage: stage.edits_steps({"shadow": {"duration": "30s"}}, *SPEC["steps"]),
+    "shadow agrees": lambda stage: _shadowed(stage, 0.0),
+    "shadow differs": lambda stage: _shadowed(stage, 0.9),
     "a deleted": lambda stage: _delete(stage, "a"),
     "b deleted": lambda stage: _delete(stage, "b"),
     "steps spoilt": lambda stage: stage.edits_steps({"analyze": {}}),
@@ -128,10 +133,22 @@ def act(stage: Stage, name: str) -> None:
         stage.command(name)
 
 
+def _shadowed(stage: Stage, difference: float) -> None:
+    """The logbook tells of a step `shadow`, where one is under way."""
+    if stage.status.step is not None and stage.status.step.mirror is not None and stage.status.stable is not None:
+        hears(stage, difference=difference)
+
+
 def check(stage: Stage) -> None:
     """What must hold of what the API server has, once the operator has had its passes."""
     status, weights = stage.status, stage.weights
     withdrawn = status.rollback is not None and status.rollback.drained_at is None
+    if weights is not None and (mirrored := set(mirrors(stage)) - {None}):
+        assert status.candidate is not None
+        assert status.step is not None
+        assert (mirrored, status.step.kind, withdrawn) == ({status.candidate.policy}, "shadow", False)
+        assert status.candidate.policy not in weights, "what answers nobody gets nobody"
+        assert _exists(stage, status.candidate.policy), "a mirror that leads nowhere makes the Gateway refuse the route"
     if status.stable is None:
         assert weights is None or set(weights) == {status.candidate and status.candidate.policy}
         return

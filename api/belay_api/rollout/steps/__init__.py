@@ -9,6 +9,7 @@ from belay_api.rollout.steps.analyze import AnalyzeStep
 from belay_api.rollout.steps.approve import ApproveStep
 from belay_api.rollout.steps.evaluate_offline import EvaluateOfflineStep
 from belay_api.rollout.steps.pause import PauseStep
+from belay_api.rollout.steps.shadow import ShadowStep
 from belay_api.rollout.steps.validate import ValidateStep
 
 
@@ -20,6 +21,8 @@ class Step(Model):
     """Play the candidate, and stable beside it: a Job."""
     evaluate_offline: EvaluateOfflineStep | None = None
     """Judge the candidate by logged episodes: a Job."""
+    shadow: ShadowStep | None = None
+    """Let the candidate decide about mirrored requests, beside stable, and answer nobody."""
     set_weight: Annotated[int, Field(ge=0, le=100)] | None = None
     """Percent of new episodes that go to the candidate."""
     pause: PauseStep | None = None

@@ -1,10 +1,10 @@
-"""What a step that judges by a Job does where its Job cannot tell."""
+"""What a step that judges the candidate does where it cannot tell."""
 
 from enum import StrEnum
 
 
 class UndecidedAction(StrEnum):
-    """What to do with a candidate of which a Job cannot tell enough."""
+    """What to do with a candidate of which not enough is known."""
 
     HOLD = "Hold"
     """Stay at the step, and say what is missing."""

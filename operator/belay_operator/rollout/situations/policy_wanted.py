@@ -37,6 +37,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         verdicts=[],
         regret=None,
         judgements=[],
+        shadow=None,
         rollback=None,
     )
     instead = f"instead of {status.stable.policy}" if status.stable else "as the first version"

@@ -93,8 +93,9 @@ def _overdue(observed: Observed, rollback: RollbackStatus, now: datetime) -> Mov
 
 def _drained(observed: Observed, rollback: RollbackStatus, now: datetime) -> bool:
     """Whether no request can reach the candidate through us, by what was seen and not by what was asked for."""
-    if observed.status.weight is None:
-        return True  # it never was on the route
+    mirrored = observed.status.step is not None and observed.status.step.mirror is not None
+    if observed.status.weight is None and (not mirrored or rollback.weight_zero_at is not None):
+        return True  # it never answered anybody, and nothing is mirrored to it any more
     if observed.candidate_pods == 0 and (rollback.weight_zero_at or rollback.endpoints_closed_at):
         return True  # and none comes back: the route leads elsewhere, or the Service stays closed until it does
     if rollback.weight_zero_at is None:

@@ -44,6 +44,8 @@ class StepKind(ABC):
     """Whether the promotion follows instead of the next step; such a step is past all that the spec lists."""
     of_first: bool = False
     """Whether the first version of a rollout takes it as well, which is spared all that compares or moves traffic."""
+    spared: str | None = None
+    """What is told where the first version passes by it; None: nothing."""
     needs_fit_spec: bool = True
     """Whether it stands still while part of the spec cannot be carried out."""
 

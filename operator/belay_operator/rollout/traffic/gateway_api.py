@@ -13,6 +13,8 @@ and removes a cluster a moment before the routes that use it, so a rule that shi
 Every rule sets the header `x-belay-rollout`, over whatever the client sends. Serving pods put it into their receipts,
 so that no rollout is judged by episodes of another one that shares its policies (docs/decisions/014). So it does with
 `x-belay-baseline`: the pods of both sides ask the same critic of an episode's first observation (docs/decisions/027).
+While a step `shadow` is under way, every rule that stable answers alone mirrors to the candidate and says so in
+`x-belay-shadow`; all others take that header off, so that no client can have a pod take its requests for mirrors.
 
 Rules are an atomic list for server-side apply, so the route is nobody's but ours. Every field that the API server would
 default is written out; what exists can then be compared with what is wanted.
@@ -23,14 +25,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from belay_api.names import BASELINE_HEADER, MODEL_NAME, POLICY_HEADER, ROLLOUT_HEADER, ROLLOUT_LABEL, SERVING_PORT
+from belay_api.names import (
+    BASELINE_HEADER,
+    MODEL_NAME,
+    POLICY_HEADER,
+    ROLLOUT_HEADER,
+    ROLLOUT_LABEL,
+    SERVING_PORT,
+    SHADOW_HEADER,
+)
 from belay_api.reasons import RolloutReason
 from belay_api.rollout.traffic import GatewayTraffic, ParentRef
 from belay_operator.children import Owner, child_labels
 from belay_operator.engine.foreign import is_foreign
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Manifest, Ref
-from belay_operator.rollout.traffic.router import Acceptance, Intent, TrafficObject, TrafficView
+from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, TrafficObject, TrafficView
 from belay_operator.rollout.wait import Wait
 
 API_VERSION = "gateway.networking.k8s.io/v1"
@@ -82,11 +92,9 @@ class GatewayRouter:
         if intent is None:
             return ()
         path = self.traffic.path or f"/predictions/{self.owner.name}"
-        headers = _headers(self.owner.name, intent)
-        rules = [_rule(path, _weights(intent), headers=headers)]
-        rules += [
-            _rule(path, [(serving, WEIGHT_BASE)], headers=headers, pinned=policy) for policy, serving in intent.pinned
-        ]
+        backends: list[tuple[str | None, list[tuple[str, int]]]] = [(None, _weights(intent))]
+        backends += [(policy, [(serving, WEIGHT_BASE)]) for policy, serving in intent.pinned]
+        rules = [_rule(path, weights, self.owner.name, intent, pinned=policy) for policy, weights in backends]
         spec: dict[str, Any] = {
             "parentRefs": [_parent(ref) for ref in self.traffic.parent_refs],
             "hostnames": list(self.traffic.hostnames),  # also when there are none: one that a stranger adds must go
@@ -127,17 +135,23 @@ def _weights(intent: Intent) -> list[tuple[str, int]]:
     return weights
 
 
-def _headers(rollout: str, intent: Intent) -> dict[str, Any]:
+def _headers(rollout: str, intent: Intent, mirror: Mirror | None) -> dict[str, Any]:
     """What pods are told of a request, over whatever the client sends."""
-    told = [{"name": ROLLOUT_HEADER, "value": rollout}]
-    if intent.baseline is None:
-        return {"set": told, "remove": [BASELINE_HEADER]}
-    return {"set": [*told, {"name": BASELINE_HEADER, "value": intent.baseline}]}
+    said = {
+        ROLLOUT_HEADER: rollout,
+        BASELINE_HEADER: intent.baseline,
+        SHADOW_HEADER: mirror.header if mirror is not None else None,
+    }
+    told = {"set": [{"name": name, "value": value} for name, value in said.items() if value is not None]}
+    removed = [name for name, value in said.items() if value is None]
+    return told | ({"remove": removed} if removed else {})
 
 
 def _rule(
-    path: str, weights: list[tuple[str, int]], *, headers: dict[str, Any], pinned: str | None = None
+    path: str, weights: list[tuple[str, int]], rollout: str, intent: Intent, *, pinned: str | None
 ) -> dict[str, Any]:
+    # Only what one version answers alone is mirrored: of the others nobody knows whose decision to compare with.
+    mirror = intent.mirror if intent.mirror and [policy for policy, _ in weights] == [intent.mirror.of] else None
     match: dict[str, Any] = {"path": {"type": "Exact", "value": path}}
     if pinned is not None:
         match["headers"] = [{"type": "Exact", "name": POLICY_HEADER, "value": pinned}]
@@ -146,13 +160,21 @@ def _rule(
         "matches": [match],
         "filters": [
             {"type": "URLRewrite", "urlRewrite": rewrite},
-            {"type": "RequestHeaderModifier", "requestHeaderModifier": headers},
+            {"type": "RequestHeaderModifier", "requestHeaderModifier": _headers(rollout, intent, mirror)},
+            *([_mirrored(mirror)] if mirror is not None else []),
         ],
         "backendRefs": [
             {"group": "", "kind": "Service", "name": policy, "port": SERVING_PORT, "weight": weight}
             for policy, weight in weights
         ],
     }
+
+
+def _mirrored(mirror: Mirror) -> dict[str, Any]:
+    backend = {"group": "", "kind": "Service", "name": mirror.to, "port": SERVING_PORT}
+    # A Gateway API before 1.3 does not know `percent`, and mirrors all.
+    part = {"percent": mirror.percent} if mirror.percent < 100 else {}
+    return {"type": "RequestMirror", "requestMirror": {"backendRef": backend, **part}}
 
 
 def _parent(ref: ParentRef) -> dict[str, Any]:

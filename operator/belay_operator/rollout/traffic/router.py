@@ -16,12 +16,23 @@ from belay_operator.rollout.wait import Wait
 
 
 @dataclass(frozen=True, slots=True)
+class Mirror:
+    """Requests that one version answers are mirrored to another, whose answers nobody hears."""
+
+    of: str  # policy that answers
+    to: str  # policy that answers nobody
+    percent: int
+    header: str  # what pods are told of such a request
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """Where requests shall go: fully determined by status (and, for warm versions, the time)."""
 
     shares: tuple[tuple[str, float], ...]  # (policy, percent of new episodes), zero shares left out; sums to 100
     pinned: tuple[tuple[str, str], ...]  # (policy, who answers its episodes under way), in the order of the rules
     baseline: str | None = None  # hex digest of the artifact whose critic is asked of first observations; None: none
+    mirror: Mirror | None = None  # None: nothing is mirrored
 
 
 class Acceptance(IntEnum):

@@ -1,0 +1,131 @@
+"""Ask the logbook what is known of the steps `shadow` under way, every few seconds. It measures no metric.
+
+Nobody waits for an answer to the second: what is judged at all is judged when the step's duration is over.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from pydantic import ValidationError
+
+from belay_api.shadowing import step_of
+from belay_api.units import parse_instant
+from belay_api.wire import API_PREFIX, ErrorAnswer, ShadowReport
+from belay_operator.engine import logbook
+from belay_operator.engine.plan import Key
+from belay_operator.engine.source import PollerContext, Source
+from belay_operator.rollout.facts import ShadowFact
+from belay_operator.rollout.move import instant
+
+TOPIC = "shadow"
+PERIOD = timedelta(seconds=5)
+ANSWER_TIME = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One step under way."""
+
+    key: Key
+    step: str
+    candidate: str
+    stable: str
+
+    @property
+    def query(self) -> dict[str, str]:
+        """As parameters of a request."""
+        return {"rollout": self.key.name, "step": self.step, "candidate": self.candidate, "stable": self.stable}
+
+    @property
+    def path(self) -> str:
+        """The path asked, without parameters."""
+        return f"{API_PREFIX}/namespaces/{self.key.namespace}/shadows"
+
+
+class ShadowWatch:
+    """The Source."""
+
+    name = "shadow"
+
+    async def run(self, context: PollerContext) -> None:
+        """Keep one task per step under way."""
+        if context.settings.logbook_url is None:
+            await asyncio.Event().wait()  # nothing to ask, ever; the step says so itself
+        tasks: dict[tuple[str, str], tuple[Asked, asyncio.Task[None]]] = {}
+        with context.changes("RLRollout") as changes:
+            async with asyncio.TaskGroup() as group:  # only a bug ends a task: the engine sees it, and starts us again
+                while True:
+                    for name in changes.take():
+                        asked = asked_of(context.get("RLRollout", *name))
+                        before = tasks.get(name)
+                        if before is not None and before[0] == asked:
+                            continue
+                        if before is not None:
+                            tasks.pop(name)[1].cancel()
+                            context.put(TOPIC, *name, None)
+                        if asked is not None:
+                            tasks[name] = (
+                                asked,
+                                group.create_task(_keep_asking(context, asked), name=f"shadow-{name[1]}"),
+                            )
+                    await changes.wait()
+
+
+def asked_of(rollout: Mapping[str, Any] | None) -> Asked | None:
+    """Return what to ask for a rollout; None: nothing of it is mirrored."""
+    status = (rollout or {}).get("status") or {}
+    step, rollback = status.get("step") or {}, status.get("rollback") or {"drainedAt": ""}
+    mirror = step.get("mirror")
+    if rollout is None or not mirror or "refused" in mirror or "drainedAt" not in rollback:
+        return None
+    meta = rollout["metadata"]
+    try:
+        return Asked(
+            key=Key("RLRollout", meta["namespace"], meta["name"]),
+            step=step_of(parse_instant(step["startedAt"])),
+            candidate=status["candidate"]["policy"],
+            stable=status["stable"]["policy"],
+        )
+    except (KeyError, ValueError):  # for its own reconcile to complain about
+        return None
+
+
+async def _keep_asking(context: PollerContext, asked: Asked) -> None:
+    while True:
+        began = instant(context.now())
+        report, problem = await _ask(context, asked)
+        query = f"logbook {asked.path}?{urlencode(asked.query)}"
+        fact = ShadowFact(asked.step, asked.candidate, asked.stable, began, query, report, problem)
+        context.put(TOPIC, asked.key.namespace, asked.key.name, fact, wake=(asked.key,))
+        await asyncio.sleep(PERIOD.total_seconds())
+
+
+async def _ask(context: PollerContext, asked: Asked) -> tuple[ShadowReport | None, str | None]:
+    """Return what is known, or why that is not known."""
+    try:
+        request = logbook.request(context, "GET", asked.path, within=ANSWER_TIME, params=asked.query)
+        async with request as answer:
+            body = await answer.read()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        return None, f"the logbook does not answer ({type(error).__name__})"
+    if answer.status != 200:
+        return None, f"the logbook answers {answer.status}: {_message(body)}"
+    try:
+        return ShadowReport.model_validate_json(body), None
+    except ValidationError:
+        return None, "the logbook's answer is not what this version of Belay understands"
+
+
+def _message(body: bytes) -> str:
+    try:
+        return ErrorAnswer.model_validate_json(body).error.message
+    except ValidationError:
+        return body[:200].decode("utf-8", "replace")
+
+
+POLLER: Source = ShadowWatch()
