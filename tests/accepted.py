@@ -120,6 +120,8 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
     analysis.pop("anchor", None)
     if compares and any("analyze" in step for step in spec.get("steps", ())):
         analysis["anchor"] = draw(st.sampled_from(["Approve", "Serve"]))
+    if not compares or not _above_zero(spec.get("bake", {}).get("keepWarm", "24h")):
+        spec.get("watch", {}).pop("onDegraded", None)  # there would be nothing to watch by, or nobody to go back to
     return spec
 
 
@@ -197,6 +199,16 @@ def _ruled(schema: Schema) -> Schema:
     """Return the rollout's schema with a strategy of its own wherever a CEL rule says more than the schema."""
     ruled = deepcopy(schema)
     fields = ruled["properties"]
+    policy = fields["policy"]["properties"]
+    older = {"allowOlder": values(policy["allowOlder"])}
+    fields["policy"]["strategy"] = st.one_of(
+        st.fixed_dictionaries({"name": values(policy["name"])}),
+        st.fixed_dictionaries({"latestOf": values(policy["latestOf"])}, optional=older),
+    )
+    kept = fields["rollback"]["properties"]["keepCandidate"]
+    kept["strategy"] = values(kept).filter(_above_zero)
+    alarms = fields["watch"]["properties"]["falseAlarmsPerMonth"]
+    alarms["strategy"] = st.floats(0.01, 10) | st.integers(1, 10)
     gateway, analysis = fields["traffic"]["properties"]["gatewayAPI"], fields["analysis"]["properties"]
     path = gateway["properties"]["path"]
     path["strategy"] = values(path).filter(lambda text: not re.search(r"//|/[.][.]?(/|$)", text))
@@ -207,6 +219,8 @@ def _ruled(schema: Schema) -> Schema:
     fields["steps"]["items"]["properties"]["approve"]["strategy"] = st.just({}) | st.fixed_dictionaries(
         timeout, optional={"onTimeout": values(approve["onTimeout"])}
     )
+    shadow = fields["steps"]["items"]["properties"]["shadow"]
+    _rule_shadow(shadow)
     window = fields["windows"]["items"]
     window["properties"]["timeZone"]["strategy"] = st.sampled_from(["Europe/Berlin", "UTC", "America/St_Johns"])
     window["strategy"] = _object(window).filter(lambda one: one["from"] != one["to"])
@@ -217,6 +231,18 @@ def _ruled(schema: Schema) -> Schema:
     metrics = analysis["metrics"]["items"]
     metrics["strategy"] = st.one_of(*_metrics(metrics["properties"]))
     return ruled
+
+
+def _rule_shadow(shadow: Schema) -> None:
+    """Give the step a strategy of its own: it has at most one limit, and neither that nor its time is nothing."""
+    fields = shadow["properties"]
+    said = {name: values(field) for name, field in fields.items() if not name.startswith("max")}
+    said["duration"] = values(fields["duration"]).filter(_above_zero)
+    shares = st.builds("{}.{}%".format, st.integers(0, 98), st.integers(1, 9))
+    limits = st.sampled_from([[], ["maxDisagreement"], ["maxDistance"]])
+    shadow["strategy"] = limits.flatmap(
+        lambda names: st.fixed_dictionaries(dict.fromkeys(names, shares), optional=said)
+    )
 
 
 def _metrics(fields: dict[str, Schema]) -> Iterator[st.SearchStrategy[Spec]]:

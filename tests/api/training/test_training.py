@@ -4,6 +4,7 @@ import json
 import time
 from base64 import b64decode
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.api.engine.kube import Kube, eventually
 from tests.api.engine.process import OperatorProcess
 
 from belay_api.job_keys import job_key
-from belay_api.units import parse_duration
+from belay_api.units import format_instant, parse_duration
 from belay_cluster.api import Api
 
 ROOT = Path(__file__).parents[3]
@@ -370,7 +371,8 @@ def _evict(kube: Kube, name: str) -> None:
     """Play the kubelet of a node that is short of memory."""
     words = "The node was low on resource: memory. Container trainer was using 3Gi, request is 1Gi"
     condition = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": words}
-    at = {"startedAt": "2026-05-04T10:00:00Z", "finishedAt": "2026-05-04T10:01:00Z"}
+    now = format_instant(datetime.now(UTC).replace(microsecond=0))  # which tells one pod's life from the next
+    at = {"startedAt": now, "finishedAt": now}
     container = {"name": "trainer", "image": "x", "imageID": "x", "ready": False, "restartCount": 0}
     state = {"terminated": {"exitCode": 137, "reason": "Error", **at}}
     said = {"phase": "Failed", "reason": "Evicted", "message": words, "conditions": [condition]}
