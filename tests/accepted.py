@@ -219,8 +219,9 @@ def _ruled(schema: Schema) -> Schema:
     fields["steps"]["items"]["properties"]["approve"]["strategy"] = st.just({}) | st.fixed_dictionaries(
         timeout, optional={"onTimeout": values(approve["onTimeout"])}
     )
-    shadow = fields["steps"]["items"]["properties"]["shadow"]
-    _rule_shadow(shadow)
+    _rule_judged(fields["steps"]["items"]["properties"])
+    _rule_shadow(fields["steps"]["items"]["properties"]["shadow"])
+    del fields["judging"]["properties"]["runtime"]  # a training's: `training_specs` have it
     window = fields["windows"]["items"]
     window["properties"]["timeZone"]["strategy"] = st.sampled_from(["Europe/Berlin", "UTC", "America/St_Johns"])
     window["strategy"] = _object(window).filter(lambda one: one["from"] != one["to"])
@@ -231,6 +232,16 @@ def _ruled(schema: Schema) -> Schema:
     metrics = analysis["metrics"]["items"]
     metrics["strategy"] = st.one_of(*_metrics(metrics["properties"]))
     return ruled
+
+
+def _rule_judged(steps: dict[str, Schema]) -> None:
+    """Leave out of both steps what CEL rules say more of: gates, environments, a model alone with a limit."""
+    validate, offline = steps["validate"]["properties"], steps["evaluateOffline"]["properties"]
+    for left_out in ("gates", "environment"):
+        del validate[left_out]
+    validate["stallTimeout"]["strategy"] = st.sampled_from(["1s", "30m", "1h30m"])
+    validate["maxRegression"]["strategy"] = values(validate["maxRegression"]).filter(_above_zero)
+    offline["estimator"]["strategy"] = values(offline["estimator"]).filter(lambda name: name != "fqe")
 
 
 def _rule_shadow(shadow: Schema) -> None:
