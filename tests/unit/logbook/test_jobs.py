@@ -303,7 +303,7 @@ async def test_progress_is_told_by_the_jobs_own_pods(cast: Cast, victim: Pod) ->
 def test_the_table_in_the_docs_is_what_roles_may() -> None:
     columns = (
         {Action.OUTCOMES, Action.STATISTICS},
-        {Action.STARTS, Action.ARTIFACTS, Action.CURVES},
+        {Action.STARTS, Action.SHADOWS, Action.ARTIFACTS, Action.CURVES},
         {Action.UPLOAD},
         {Action.PROGRESS, Action.CHECKPOINTS, Action.JOURNALS},
     )
