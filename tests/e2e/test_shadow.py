@@ -16,7 +16,7 @@ from belay_demo.install import EXAMPLES
 from belay_demo.kube import Failed, Namespace
 
 ROLLOUT = "shadowed"
-PERIOD_S = 45  # of each way to be unwell; a step compares what was told in it
+PERIOD_S = 20  # of each way to be unwell: some hundreds of requests
 SLOWER = 2.0  # a shadow that costs callers anything costs them a time-out, which is a thousand times a usual answer
 SPEC: dict[str, Any] = {
     "replicas": 1,
