@@ -31,7 +31,7 @@ for one in pathlib.Path("/proc").glob("[0-9]*"):
         words = (one / "cmdline").read_bytes()
     except OSError:
         continue
-    if b"model_service_worker" in words:
+    if b"model_service_worker" in words and int(one.name) != os.getpid():  # whose own words have it too
         os.kill(int(one.name), getattr(signal, sys.argv[1]))
 """
 
