@@ -94,6 +94,7 @@ def test_a_mirror_starts_no_episode_and_ends_with_its_step(gateway: Namespace, a
     gateway.wait("mirrors", lambda: _metric(gateway, "b", "belay_mirrors_total"), timeout_s=60)
     gateway.kubectl("annotate", "rlr", ROLLOUT, "belay.dev/command=skip@1", "--overwrite")
     gateway.wait("half of the traffic", lambda: _status(gateway).get("weight", {}).get("applied") == 50, timeout_s=120)
+    time.sleep(2)  # from accepted to in force a route takes a quarter of a second
     mirrored = _metric(gateway, "b", "belay_mirrors_total")
     gateway.wait("answers of b", lambda: asked.answered().get("b"), timeout_s=60)
     assert _metric(gateway, "b", "belay_mirrors_total") - mirrored <= 5, "those that were on their way"
