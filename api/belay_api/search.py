@@ -51,12 +51,16 @@ Choice = Annotated[Any, WithJsonSchema({"x-kubernetes-preserve-unknown-fields": 
 Ends = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
+# CEL does not see `choices`, which may hold anything.
+ONE_OF_THEM = {"minProperties": 1, "maxProperties": 1}
+
+
 class Values(Model):
     """What one setting may be: exactly one of `log`, `range` and `choices`."""
 
     model_config = {
-        "json_schema_extra": rules(
-            rule("!has(self.log) || !has(self.range)", "a setting in search.space has one of log, range and choices"),
+        "json_schema_extra": ONE_OF_THEM
+        | rules(
             rule(
                 "!has(self.log) || self.log[0] > 0.0 && self.log[0] < self.log[1]",
                 "log in search.space is [low, high] with 0 < low < high: nothing has a logarithm below",
