@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from belay_api.reasons import EventReason
+from belay_api.conditions import Condition, set_condition
+from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.status import RLRolloutStatus
 from belay_operator.engine.plan import Note
 from belay_operator.rollout.observed import Observed
@@ -35,6 +36,19 @@ def changed(status: RLRolloutStatus, **fields: Any) -> RLRolloutStatus:
 def note(reason: EventReason, message: str, *, warning: bool = False) -> Note:
     """Return an event of the closed list."""
     return Note(reason=str(reason), message=message, warning=warning)
+
+
+def raised(observed: Observed, kind: str, reason: RolloutReason, message: str, now: datetime) -> list[Condition]:
+    """Return the conditions with one of that kind that holds: an alarm, beside what the rollout waits for."""
+    return set_condition(
+        observed.status.conditions,
+        kind,
+        True,
+        reason=reason,
+        message=message,
+        generation=observed.owner.generation,
+        now=now,
+    )
 
 
 def instant(now: datetime) -> datetime:

@@ -6,9 +6,9 @@ spec's to say (`patience`).
 
 from datetime import datetime
 
-from belay_api.conditions import clear_condition, get_condition, set_condition
+from belay_api.conditions import clear_condition, get_condition
 from belay_api.reasons import EventReason, RolloutReason
-from belay_operator.rollout.move import Move, changed, note
+from belay_operator.rollout.move import Move, changed, note, raised
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.verdicts import is_judged
 
@@ -28,15 +28,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         return Move(changed(observed.status, conditions=clear_condition(conditions, QUERY_REFUSED)))
     if known is not None and known.message == message:
         return None
-    told = set_condition(
-        conditions,
-        QUERY_REFUSED,
-        True,
-        reason=RolloutReason.QUERY_REFUSED,
-        message=message,
-        generation=observed.owner.generation,
-        now=now,
-    )
+    told = raised(observed, QUERY_REFUSED, RolloutReason.QUERY_REFUSED, message, now)
     event = note(EventReason.QUERY_REFUSED, message, warning=True)
     return Move(changed(observed.status, conditions=told), (event,))
 

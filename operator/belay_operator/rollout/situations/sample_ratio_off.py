@@ -10,11 +10,11 @@ from datetime import datetime
 
 import numpy as np
 
-from belay_api.conditions import clear_condition, get_condition, set_condition
+from belay_api.conditions import clear_condition, get_condition
 from belay_api.reasons import EventReason, RolloutReason
 from belay_operator.rollout.analysis.sample_ratio import ALARM, Ratio
 from belay_operator.rollout.analysis.starts import Sides, anchor_changes_of, changes_of, found
-from belay_operator.rollout.move import Move, changed, note
+from belay_operator.rollout.move import Move, changed, note, raised
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.verdicts import SAMPLE_RATIO, is_judged
 
@@ -31,15 +31,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
     if log_money is None or log_money < math.log(ALARM):
         return None
     message = _message(*max(ratios, key=lambda one: one[1].log_money))
-    told = set_condition(
-        conditions,
-        SAMPLE_RATIO,
-        True,
-        reason=RolloutReason.SAMPLE_RATIO_MISMATCH,
-        message=message,
-        generation=observed.owner.generation,
-        now=now,
-    )
+    told = raised(observed, SAMPLE_RATIO, RolloutReason.SAMPLE_RATIO_MISMATCH, message, now)
     event = note(EventReason.SAMPLE_RATIO_MISMATCH, message, warning=True)
     return Move(changed(observed.status, conditions=told), (event,))
 

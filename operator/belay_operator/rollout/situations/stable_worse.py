@@ -7,12 +7,12 @@ still warm.
 
 from datetime import datetime
 
-from belay_api.conditions import clear_condition, get_condition, set_condition
+from belay_api.conditions import clear_condition, get_condition
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.watch import OnDegraded, WatchStatus
 from belay_operator.rollout import watch
 from belay_operator.rollout.commands.undo import back
-from belay_operator.rollout.move import Move, changed, note
+from belay_operator.rollout.move import Move, changed, note, raised
 from belay_operator.rollout.observed import Observed
 
 DEGRADED = "Degraded"  # reason of the rollback
@@ -34,15 +34,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         events = (note(EventReason.STABLE_RECOVERED, f"{stable.policy} does as well again"),) if over else ()
         return Move(changed(status, watch=records, conditions=conditions), events)
     message = "; ".join(record.message for record in worse)
-    conditions = set_condition(
-        list(status.conditions),
-        watch.DEGRADED,
-        True,
-        reason=RolloutReason.STABLE_WORSE,
-        message=message,
-        generation=observed.owner.generation,
-        now=now,
-    )
+    conditions = raised(observed, watch.DEGRADED, RolloutReason.STABLE_WORSE, message, now)
     after = changed(status, watch=records, conditions=conditions)
     return Move(after) if stood else _told(observed.after(after), message, now)
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from belay_api.rollout.metric import Metric
 from belay_api.units import format_instant
-from belay_api.wire import API_PREFIX, ErrorAnswer, Statistics
+from belay_api.wire import API_PREFIX, Statistics
 from belay_operator.engine import logbook
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
@@ -194,7 +194,7 @@ async def _ask(context: PollerContext, poll: Poll, *, etag: str | None) -> Stati
     except (aiohttp.ClientError, TimeoutError) as error:
         raise LogbookDown(f"the logbook does not answer ({type(error).__name__})") from error
     if answer.status != 200:
-        raise LogbookDown(f"the logbook answers {answer.status}: {_message(body)}")
+        raise LogbookDown(f"the logbook answers {answer.status}: {logbook.refusal(body)}")
     try:
         return Statistics.model_validate_json(body)
     except ValidationError as error:
@@ -221,14 +221,6 @@ def _publish(context: PollerContext, poll: Poll, outcome: Reading) -> None:
 def _pause(failures: int) -> timedelta:
     doubled: timedelta = FIRST_RETRY * 2 ** min(failures - 1, 10)
     return min(doubled, LAST_RETRY)
-
-
-def _message(body: bytes) -> str:
-    """The words of the one error body every room answers with; else the beginning of whatever came."""
-    try:
-        return ErrorAnswer.model_validate_json(body).error.message
-    except ValidationError:
-        return body[:200].decode("utf-8", "replace")
 
 
 SOURCE: MetricSource = LogbookSource()

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from belay_api.shadowing import step_of
 from belay_api.units import parse_instant
-from belay_api.wire import API_PREFIX, ErrorAnswer, ShadowReport
+from belay_api.wire import API_PREFIX, ShadowReport
 from belay_operator.engine import logbook
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import PollerContext, Source
@@ -114,18 +114,11 @@ async def _ask(context: PollerContext, asked: Asked) -> tuple[ShadowReport | Non
     except (aiohttp.ClientError, TimeoutError) as error:
         return None, f"the logbook does not answer ({type(error).__name__})"
     if answer.status != 200:
-        return None, f"the logbook answers {answer.status}: {_message(body)}"
+        return None, f"the logbook answers {answer.status}: {logbook.refusal(body)}"
     try:
         return ShadowReport.model_validate_json(body), None
     except ValidationError:
         return None, "the logbook's answer is not what this version of Belay understands"
-
-
-def _message(body: bytes) -> str:
-    try:
-        return ErrorAnswer.model_validate_json(body).error.message
-    except ValidationError:
-        return body[:200].decode("utf-8", "replace")
 
 
 POLLER: Source = ShadowWatch()
