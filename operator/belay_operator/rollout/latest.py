@@ -6,19 +6,25 @@ that grows faster than it is judged would never promote one. A candidate that is
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from heapq import nlargest
+from typing import Any
 
 from belay_api.rollout.status import RLRolloutStatus
 from belay_operator.rollout.policy_view import PolicyView
 
-# Of a family the youngest are looked at. A family of thousands costs no more, and a rejected one is not taken up again:
-# while it is among ten, at most twenty others are rejected, and so many rollbacks are remembered.
+# Of a family the youngest are looked at: one of thousands costs hardly more, and nothing that was rejected comes back.
+# While it is among ten, at most twenty others are rejected, and so many rollbacks are remembered.
 MEMBERS = 10
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-def youngest(created: Iterable[tuple[datetime, str]]) -> tuple[str, ...]:
-    """Return the names of the members that are looked at."""
-    return tuple(name for _, name in sorted(created, reverse=True)[:MEMBERS])
+def youngest(created: Iterable[tuple[Any, str]]) -> tuple[str, ...]:
+    """Return the names of the members that are looked at, youngest first.
+
+    Args:
+        created: Of each member when it was created, as what can be compared, and its name.
+    """
+    return tuple(name for _, name in nlargest(MEMBERS, created))
 
 
 def choose(members: Iterable[PolicyView], status: RLRolloutStatus, stable: PolicyView | None, *, older: bool) -> str:

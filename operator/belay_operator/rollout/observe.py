@@ -204,8 +204,9 @@ def _family(owner: Owner, spec: RLRolloutSpec, reader: Reader) -> tuple[str, ...
     members = (
         one["metadata"] for one in reader.labelled("RLPolicy", owner.namespace, FAMILY_LABEL, spec.policy.latest_of)
     )
+    # The API server writes instants of creation in one form, so their texts are ordered as they are.
     return latest.youngest(
-        (parse_instant(meta["creationTimestamp"]), meta["name"]) for meta in members if "deletionTimestamp" not in meta
+        (meta["creationTimestamp"], meta["name"]) for meta in members if "deletionTimestamp" not in meta
     )
 
 
