@@ -5,8 +5,8 @@ arrival opened again, are put together from pieces and a few rows; whole windows
 and so are chapters of them.
 
     a reader finds    spans that are past grace and not kept; the numbers belong to its snapshot
-    `keep` checks     in the writer's transaction, that nothing was written to the span since: rows are only ever added
-                      or reported once, so two counts tell
+    `keep` checks     in the writer's transaction, that nothing was written to the span since: rows are only ever
+                      added, reported once, and told an outcome once, so three counts tell
     a trigger drops   in the very transaction that writes to an episode, what holds it (schema.py)
 
 So what is kept always equals what its rows say, in every snapshot, whatever the clock does.
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from belay_logbook.tally import Tally
+from belay_logbook.told import execute
 
 PIECES = 32  # of a window: a look reads the rows of one at each end
 CHAPTER = 64  # windows that are read at once where all of them are kept: a week of minutes would be ten thousand rows
@@ -83,7 +84,8 @@ class Seal:
 
 
 _UNCHANGED = """
-SELECT (COUNT(*), COUNT(reported_ms)) = (?, ?) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"""
+SELECT (COUNT(*), COUNT(reported_ms), COUNT(CASE WHEN NOT moved THEN {told} END)) = (:episodes, :reported, :told)
+FROM episode WHERE version = :version AND started_ms >= :start AND started_ms < :end"""
 
 _FORGET_PARTS = """
 DELETE FROM sealed_window WHERE question = ?1 AND part = 1 AND first_ms <= (
@@ -156,8 +158,9 @@ def keep(connection: sqlite3.Connection, question: Question, seals: Iterable[Sea
         identity = find(connection, question)
     chapters = set()
     for seal in seals:
-        seen = (seal.tally.episodes, seal.tally.reported, question.version, seal.start_ms, seal.end_ms)
-        if not connection.execute(_UNCHANGED, seen).fetchone()[0]:
+        seen = {"episodes": seal.tally.episodes, "reported": seal.tally.reported, "told": seal.tally.told}
+        span = {"version": question.version, "start": seal.start_ms, "end": seal.end_ms}
+        if not execute(connection, _UNCHANGED, question.outcome, seen | span).fetchone()[0]:
             continue
         connection.executemany(
             "INSERT OR REPLACE INTO sealed_piece VALUES (?, ?, ?)",

@@ -23,6 +23,7 @@ from belay_logbook.errors import BadRequest
 from belay_logbook.schema import STANDARD_OUTCOMES
 from belay_logbook.sealed import LEAST, KeptWindow, Question, Seal, find, kept_chapters, kept_pieces, kept_windows
 from belay_logbook.tally import Row, Tally, tally, together
+from belay_logbook.told import execute
 from belay_logbook.windows import Windows
 
 MAX_WINDOWS = 100_000  # of one version in one answer, about 15 MB
@@ -33,9 +34,6 @@ _NEVER_MS = 1 << 62
 Span = tuple[int, int]
 """From the first to before the second, in ms since the epoch."""
 
-# An outcome that a further report told has the time of that one; the same path finds both.
-_TOLD_AT = "CASE WHEN later IS NULL OR {x} IS NOT NULL THEN reported_ms ELSE COALESCE(later ->> :at, reported_ms) END"
-_TOLD = "COALESCE({x}, later -> :later)"
 _ROWS = """
 SELECT started_ms, {told_at} - started_ms, moved, foreseen, {told} FROM episode
 WHERE version = :version AND started_ms >= :start AND started_ms < :end ORDER BY started_ms"""
@@ -266,7 +264,7 @@ def _read(
     connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]
 ) -> Iterator[list[Row]]:
     """Yield the episodes that a query finds, with the question's outcome."""
-    cursor = _execute(connection, query, question, values)
+    cursor = execute(connection, query, question.outcome, {"version": question.version} | values)
     custom = question.outcome not in STANDARD_OUTCOMES
     while rows := cursor.fetchmany(ROWS_AT_ONCE):
         if custom or any(type(value) is str for *_, value in rows):
@@ -276,18 +274,9 @@ def _read(
 
 def _longest(connection: sqlite3.Connection, question: Question, start_ms: int) -> list[int]:
     """Return the longest time that an episode took which began then or later; nothing where none is reported."""
-    took_ms = _execute(connection, _LONGEST, question, {"start": start_ms}).fetchone()[0]
+    values = {"version": question.version, "start": start_ms}
+    took_ms = execute(connection, _LONGEST, question.outcome, values).fetchone()[0]
     return [] if took_ms is None else [took_ms]
-
-
-def _execute(connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]) -> sqlite3.Cursor:
-    """Run a query that speaks of the question's outcome: `told`, and `told_at`, the time of the report that told it."""
-    x = f'"{question.outcome}"'
-    paths = {"at": f"$.{x}[0]", "later": f"$.{x}[1]", "path": f"$.{x}"}
-    if question.outcome not in STANDARD_OUTCOMES:
-        x = "custom -> :path"  # as text: SQLite 3.46 reads one number of ten thousand with another last bit
-    query = query.format(told=_TOLD.format(x=x), told_at=_TOLD_AT.format(x=x))
-    return connection.execute(query, {"version": question.version} | values | paths)
 
 
 def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int) -> int | None:

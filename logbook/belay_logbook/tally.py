@@ -60,6 +60,11 @@ class Tally:
         """All episodes of the span."""
         return self.count + self.missing + self.moved
 
+    @property
+    def told(self) -> int:
+        """Episodes that a report told the outcome of, those apart that were taken over."""
+        return self.count + self.late
+
     def to_text(self) -> str:
         """Return the tally as text that `from_text` reads back to the bit."""
         counts = [self.count, self.missing, self.late, self.moved, self.reported]

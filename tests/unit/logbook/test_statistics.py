@@ -119,7 +119,7 @@ class Model:
         episode = self.start(key, started, foreseen)
         if episode["reported"] is None:
             episode |= {"reported": arrived, "value": value, "told": arrived, "moved": moved}
-        elif episode["value"] is None and not moved:
+        elif episode["value"] is None and value is not None and not moved:
             episode |= {"value": value, "told": arrived}
 
     def look(self, look: Look, now: int, etag: str) -> Statistics:
@@ -331,6 +331,19 @@ def test_an_outcome_that_shows_later_has_the_time_of_its_own_report(opened: Open
         revenue = Look("ns", ("a",), "revenue", timedelta(days=1), timedelta(days=days), at(-1))
         (version,) = orjson.loads(opened.look(revenue, EPOCH + 15 * day).body)["versions"]
         assert version["longest"] == 13 * 86_400
+
+
+@pytest.mark.parametrize("outcome", ["return", "revenue"])
+def test_what_a_further_report_told_meanwhile_is_not_covered_by_what_is_kept(opened: Open, outcome: str) -> None:
+    """A look counts a window, a further report tells the outcome, and only then is kept what the look found."""
+    day = 86_400_000
+    record_outcomes(opened.connection, [Report(receipt("a", "e", 0), {"length": 5.0}, False)], EPOCH + 1_000)
+    asked = Look("ns", ("a",), outcome, timedelta(days=1), timedelta(days=1), at(-day))
+    opened.look(asked, EPOCH + 3 * day)
+    record_outcomes(opened.connection, [Report(receipt("a", "e", 0), {outcome: 7.0}, False)], EPOCH + 2_000)
+    opened.keep()
+    (version,) = orjson.loads(opened.look(asked, EPOCH + 3 * day).body)["versions"]
+    assert [(it["count"], it["missing"], it["mean"]) for it in version["windows"]] == [(1, 0, 7.0)]
 
 
 def fill(database: Open, episodes: int, every_ms: int = 1000) -> None:
