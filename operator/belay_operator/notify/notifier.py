@@ -29,6 +29,8 @@ LEDGER = "belay-notifications"
 KEY = "ledger.json"
 GIVE_UP = timedelta(days=1)  # after an event: what is older is no news, and status still says it
 TRIES = 8  # answered with an error of the receiver's own: it chokes on this event, and others wait behind it
+RESULTS = ("sent", "failed", "refused", "expired", "dropped")
+"""Of `belay_notifications`."""
 YIELD = 100  # objects: the loop does other things in between
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,9 @@ class Notifier:
 
     async def run(self, context: PollerContext) -> None:
         """See `Source.run`."""
+        for receiver in self._receivers:
+            for result in RESULTS:
+                metrics.NOTIFICATIONS.labels(receiver.name, result)  # at 0, so that an alert can ask for what is not
         term = _Term(self, context, await self._open(context))
         with contextlib.ExitStack() as stack:
             changes = {kind: stack.enter_context(context.changes(kind)) for kind in TELLING}
