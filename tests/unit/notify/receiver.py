@@ -83,6 +83,7 @@ class Cluster(WorldPollerContext):
 
     __test__ = False
     away = False
+    refused = 0  # calls meanwhile
 
     async def read(self, kind: str, namespace: str, name: str) -> Any:
         """Return the object, as `PollerContext.read` does."""
@@ -98,6 +99,8 @@ class Cluster(WorldPollerContext):
 
     def _answers(self) -> None:
         if self.away:
+            self.refused += 1
+            self._stir.set()
             raise Unreachable("PATCH", code=None, reason="Gone", message="no answer")
 
     @property
