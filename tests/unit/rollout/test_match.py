@@ -169,3 +169,18 @@ def share(desired: float, *, of: str = "", weight: float = 0, alone: bool = True
 def test_more_is_what_anybody_gets_more_of(before: Any, after: Any, *, more: bool) -> None:
     """Windows, pauses and pods bar it: by the number alone a way from 50 % of a few to 5 % of all would be a fall."""
     assert segment.raises(before, after) is more
+
+
+def test_blue_green_is_a_preview_by_a_header_then_all_at_once_and_one_step_back() -> None:
+    preview = {"match": {"headers": [{"name": "x-preview", "value": "next"}]}}
+    stage = matched(preview, {"approve": {}}, {"setWeight": 100})
+    assert (stage.weights, stage.segment, stage.reason) == ({"a": 10_000}, {"b": 10_000}, "ApprovalNeeded")
+    assert stage.compared == ["segment"], "what all users do is held against nobody's preview"
+    stage.command("approve@1")
+    stage.go(seconds=1)
+    assert (stage.weights, stage.segment) == ({"b": 10_000}, {"b": 10_000})
+    stage.command("promote@2")
+    stage.go(seconds=1)
+    stage.command("undo@3")
+    stage.go(seconds=1)
+    assert (stage.weights, stage.segment) == ({"a": 10_000}, {"a": 10_000}), "the version before was still warm"
