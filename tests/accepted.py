@@ -220,6 +220,7 @@ def _ruled(schema: Schema) -> Schema:
         timeout, optional={"onTimeout": values(approve["onTimeout"])}
     )
     _rule_judged(fields["steps"]["items"]["properties"])
+    _rule_match(fields["steps"]["items"]["properties"]["match"]["properties"]["headers"])
     _rule_shadow(fields["steps"]["items"]["properties"]["shadow"])
     del fields["judging"]["properties"]["runtime"]  # a training's: `training_specs` have it
     window = fields["windows"]["items"]
@@ -242,6 +243,15 @@ def _rule_judged(steps: dict[str, Schema]) -> None:
     validate["stallTimeout"]["strategy"] = st.sampled_from(["1s", "30m", "1h30m"])
     validate["maxRegression"]["strategy"] = values(validate["maxRegression"]).filter(_above_zero)
     offline["estimator"]["strategy"] = values(offline["estimator"]).filter(lambda name: name != "fqe")
+
+
+def _rule_match(headers: Schema) -> None:
+    """Give the list a strategy of its own: no header twice, and none that says nothing of a user."""
+    one = values(headers["items"])
+    users = one.filter(
+        lambda header: not header["name"].lower().startswith("x-belay-") and header["name"].lower() != "host"
+    )
+    headers["strategy"] = st.lists(users, min_size=1, max_size=3, unique_by=lambda header: header["name"].lower())
 
 
 def _rule_shadow(shadow: Schema) -> None:

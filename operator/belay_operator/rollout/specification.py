@@ -108,7 +108,9 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
     for path, words in _analysis_contradictions(spec.analysis):
         yield ("analysis", *path), words
     yield from _windows_contradictions(spec)
-    weight, had_weight, compared = 0, False, any(metric.compare is not None for metric in spec.analysis.deciding)
+    weight, segment = 0, False
+    everybody_met, somebody_met = False, False
+    compared = any(metric.compare is not None for metric in spec.analysis.deciding)
     if anchor.is_served(spec) and not (compared and any(step.analyze for step in spec.steps)):
         yield (
             ("analysis", "anchor"),
@@ -116,13 +118,18 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
             "against the anchor; add them, or use Approve",
         )
     for index, step in enumerate(spec.steps):
-        weight = step.set_weight if step.set_weight is not None else weight
-        had_weight = had_weight or weight > 0
-        if step.shadow is not None and had_weight:
+        if step.match is not None:
+            yield from _match_contradictions(spec, index, late=everybody_met)
+        if step.match is not None or step.set_weight is not None:
+            weight = step.match.weight if step.match is not None else step.set_weight or 0
+            segment = step.match is not None
+        somebody_met = somebody_met or weight > 0
+        everybody_met = everybody_met or (weight > 0 and not segment)
+        if step.shadow is not None and somebody_met:
             yield (
                 ("steps", index),
-                "shadow comes after a setWeight above 0, when episodes of the candidate may be under way that are "
-                "answered by it; put it before the first",
+                f"shadow comes after a {'setWeight above 0' if everybody_met else 'match'}, when episodes of the "
+                "candidate may be under way that are answered by it; put it before the first",
             )
         if step.analyze is None or 0 < weight < 100:
             continue
@@ -131,11 +138,34 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
                 ("steps", index),
                 "analyze while the candidate has no weight would wait for ever; put a setWeight above 0 before it",
             )
+        elif compared and segment:
+            yield (
+                ("steps", index),
+                "analyze while the candidate has all traffic of the matched would wait for ever: stable has no new "
+                "episodes of theirs to compare with. Write match.weight, e.g. 50",
+            )
         elif compared:
             yield (
                 ("steps", index),
                 "analyze while the candidate has all traffic would wait for ever: stable has no new episodes to "
                 "compare with. Put it before setWeight 100; after the last step, the bake watches the limits",
+            )
+
+
+def _match_contradictions(spec: RLRolloutSpec, index: int, *, late: bool) -> Iterator[Fault]:
+    """Yield what a step `match` cannot stand beside."""
+    if late:
+        yield (
+            ("steps", index),
+            "match comes after a setWeight above 0, when all meet the candidate already; put it before the first",
+        )
+    for metric in spec.analysis.metrics:
+        if metric.needs_stable and metric.source.logbook is None:
+            yield (
+                ("steps", index),
+                f"match gives the candidate other users than stable, and the metric {metric.name} compares the two by "
+                "series that do not tell users apart: it would compare the users. Take the match out, or give the "
+                "metric a limit and a query of the candidate alone",
             )
 
 

@@ -127,11 +127,7 @@ def summary(plan: Plan) -> dict[str, Any]:
     for manifest in routes:
         if text := manifest["metadata"].get("annotations", {}).get(carried.ANNOTATION):
             said["carried"] = _carried(text)
-        weighted, *pinned = manifest["spec"]["rules"]
-        said["route"] = {
-            "weights": {ref["name"]: ref["weight"] for ref in weighted["backendRefs"]},
-            "pinned": [_pinned(rule) for rule in pinned],
-        }
+        said["route"] = _rules(manifest["spec"]["rules"])
         mirrored = [_mirrored(rule) for rule in manifest["spec"]["rules"]]
         if any(mirrored):
             said["route"]["mirrored"] = mirrored
@@ -183,16 +179,44 @@ def _carried(text: str) -> dict[str, Any]:
     }
 
 
+def _rules(rules: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Who gets new episodes, and those under way; once there was a segment, the same of it, and the places of all."""
+    headers = [
+        {one["name"]: one["value"] for one in rule["matches"][0].get("headers", ()) if one["name"] != "x-belay-policy"}
+        for rule in rules
+    ]
+    theirs = next((said for said in headers if said), None)
+    made = {}
+    for key, wanted in (("everybody", {}), ("segment", theirs)):
+        weighted, *pinned = [rule for rule, said in zip(rules, headers, strict=True) if said == wanted] or [None]
+        if weighted is None:
+            continue
+        weights = {ref["name"]: ref["weight"] for ref in weighted["backendRefs"]}
+        made[key] = {"weights": weights, "pinned": [_pinned(rule) for rule in pinned]}
+        told = {
+            "x-belay-rollout" in str(rule["filters"][1]["requestHeaderModifier"].get("set"))
+            for rule in (weighted, *pinned)
+        }
+        assert len(told) == 1, "an episode is whose its first decision was"
+        if told == {False}:
+            made[key]["told"] = False
+    if theirs is None:
+        return made["everybody"]
+    made["segment"] = {"of": ", ".join(f"{name}: {value}" for name, value in theirs.items()), **made["segment"]}
+    return made["everybody"] | {"segment": made["segment"], "places": "".join("es"[bool(said)] for said in headers)}
+
+
 def _pinned(rule: Mapping[str, Any]) -> str:
     """`a`: a's episodes stay with a; `a -> b`: b answers them."""
-    policy, serving = rule["matches"][0]["headers"][0]["value"], rule["backendRefs"][0]["name"]
+    headers = {one["name"]: one["value"] for one in rule["matches"][0]["headers"]}
+    policy, serving = headers["x-belay-policy"], rule["backendRefs"][0]["name"]
     return policy if policy == serving else f"{policy} -> {serving}"
 
 
 def _mirrored(rule: Mapping[str, Any]) -> str | None:
     """To whom a rule mirrors, how much, and what it tells the pods; None: nothing."""
     found = [one["requestMirror"] for one in rule["filters"] if one["type"] == "RequestMirror"]
-    told = {one["name"]: one["value"] for one in rule["filters"][1]["requestHeaderModifier"]["set"]}
+    told = {one["name"]: one["value"] for one in rule["filters"][1]["requestHeaderModifier"].get("set", ())}
     assert bool(found) == ("x-belay-shadow" in told)
     return (
         f"{found[0]['backendRef']['name']} {found[0].get('percent', 100)}% {told['x-belay-shadow']}" if found else None
