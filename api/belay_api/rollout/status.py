@@ -12,7 +12,7 @@ from belay_api.reasons import Verdict
 from belay_api.rollout.regret import RegretStatus
 from belay_api.rollout.verdicts import MetricVerdict
 from belay_api.rollout.watch import WatchStatus
-from belay_api.units import Instant
+from belay_api.units import FreeForm, Instant
 
 MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
 MAX_SKIPPED = 32  # as many as the steps a spec can list; beyond it the oldest is forgotten
@@ -153,6 +153,19 @@ class StepJudgement(StatusModel):
     """Of `validate`: gate by gate, and the candidate against stable."""
     offline_evaluation: OfflineResult | None = None
     """Of `evaluateOffline`: the estimate with its interval."""
+
+
+class ProgressionStatus(StatusModel):
+    """The steps where the spec does not list them itself."""
+
+    source: str
+    """Where they come from, such as `recipe canary` or `RLProgression ramp`."""
+    generation: int | None = None
+    """Of the RLProgression, as it was read; unset: it is a recipe."""
+    asked: str
+    """Hash of what the spec says of it. While a candidate is on trial and the spec says the same, these steps hold."""
+    steps: Annotated[list[FreeForm], Field(max_length=32)]
+    """The steps, as `spec.steps` would list them."""
 
 
 class MirrorStatus(StatusModel):
@@ -409,6 +422,8 @@ class RLRolloutStatus(ConditionedStatus):
     kept: WarmStatus | None = None
     """The candidate taken back last while it keeps its pods for people to look at (`rollback.keepCandidate`): no rule
     of the route leads to it."""
+    progression: ProgressionStatus | None = None
+    """The steps of the trial under way, or of the next one; unset: `spec.steps` lists them."""
     step: StepStatus | None = None
     """The step under way."""
     paused: PauseStatus | None = None

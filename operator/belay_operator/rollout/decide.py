@@ -46,6 +46,7 @@ from belay_operator.rollout.situations import (
     stable_worse,
     step_failed,
     step_under_way,
+    steps_from_elsewhere,
     verdict_overdue,
     verdicts_reached,
     warm_version_expired,
@@ -69,6 +70,7 @@ ACTS: tuple[Act, ...] = (
     metric_failed.act,
     verdict_overdue.act,
     step_failed.act,
+    steps_from_elsewhere.act,  # before the trial that keeps to them
     policy_wanted.act,
     candidate_loading.act,
     step_under_way.act,
@@ -90,6 +92,7 @@ EXPLANATIONS: tuple[Explain, ...] = (
     stable_remade.explain,
     route_not_in_force.explain,
     stable_not_ready.explain,
+    steps_from_elsewhere.explain,
 )
 """What is told: the first that holds. Where none does, the rollout is healthy."""
 

@@ -7,7 +7,7 @@ until the spec is mended; everything else goes on.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from belay_api.model import Model
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.spec import PolicyRef, RLRolloutSpec
+from belay_api.rollout.steps import Step
 from belay_operator.rollout import anchor
 from belay_operator.rollout.analysis.queries import comparison_of, grace_of, limit_of
 from belay_operator.rollout.windows import zone_of
@@ -24,6 +25,9 @@ from belay_operator.rollout.windows import zone_of
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
 """A field, and what is wrong with it."""
+
+_WHOLE = ("steps", "recipe", "progression")
+"""Left out as a whole: a list of steps that lacks one has another meaning."""
 
 Spec = TypeVar("Spec", bound=Model)
 
@@ -58,6 +62,16 @@ def analysis(raw: Mapping[str, Any]) -> AnalysisSpec:
     return _without_faults(AnalysisSpec, raw, _analysis_contradictions)[0]
 
 
+def steps_fault(spec: RLRolloutSpec, steps: Sequence[Step]) -> str | None:
+    """Return why steps from elsewhere cannot be carried out with the rest of the spec; None: they can."""
+    blind = not spec.analysis.deciding
+    for index, step in enumerate(steps):
+        if step.analyze is not None and blind:
+            return f"steps[{index}]: analyze needs something to judge by: add analysis.metrics without dryRun"
+    found = next(_steps_contradictions(spec.model_copy(update={"steps": list(steps)})), None)
+    return None if found is None else f"{_dotted(found[0])}: {found[1]}"
+
+
 def _without_faults(
     model: type[Spec], raw: Mapping[str, Any], contradictions: Callable[[Spec], Iterable[Fault]]
 ) -> tuple[Spec, list[Fault]]:
@@ -80,16 +94,13 @@ def _without_faults(
 
 
 def _cut(raw: dict[str, Any], path: Path) -> bool:
-    """Remove the least that holds the fault: an entry of a list, all steps, else one field. False: nothing is left.
-
-    A single step is never removed: those after it would have another meaning.
-    """
+    """Remove the least that holds the fault: an entry of a list, all steps, else one field. False: nothing is left."""
     holder: Any = raw
     cut: tuple[Any, str | int] | None = None
     for part in path:
         if isinstance(holder, dict) and part in holder:
             cut = (holder, part)
-            if part == "steps":
+            if part in _WHOLE:
                 break
         elif isinstance(holder, list) and isinstance(part, int) and part < len(holder):
             cut = (holder, part)
@@ -108,6 +119,11 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
     for path, words in _analysis_contradictions(spec.analysis):
         yield ("analysis", *path), words
     yield from _windows_contradictions(spec)
+    if spec.recipe is None and spec.progression is None:  # see `progression_source`
+        yield from _steps_contradictions(spec)
+
+
+def _steps_contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
     weight, segment = 0, False
     everybody_met, somebody_met = False, False
     compared = any(metric.compare is not None for metric in spec.analysis.deciding)

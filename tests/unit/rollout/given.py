@@ -13,13 +13,14 @@ from itertools import zip_longest
 from math import inf
 from typing import Any
 
-from tests.world import SETTINGS, World
+from tests.world import SETTINGS, World, belay_object
 
 from belay_api.judging_job import JudgingReport
 from belay_api.policy import KnownOutcomes
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.rollout.status import RLRolloutStatus
+from belay_api.rollout.steps import Step
 from belay_api.shadowing import step_of
 from belay_api.units import format_duration, parse_instant
 from belay_api.wire import ShadowReport, Statistics, VersionStatistics, WindowStatistics
@@ -28,10 +29,11 @@ from belay_operator.engine.plan import Plan, Ref
 from belay_operator.judging.build import job_name
 from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobEnd, JobView
-from belay_operator.rollout import carried, route, watch
+from belay_operator.rollout import carried, progression_source, route, watch
 from belay_operator.rollout.analysis.queries import definition_of, outcome_query
 from belay_operator.rollout.facts import Reading, Scrape, ServingFact, ShadowFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
+from belay_operator.rollout.observe import with_steps
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.situations.command_given import parse
@@ -44,7 +46,7 @@ from belay_operator.rollout.traffic.router import Acceptance, TrafficObject, Tra
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (
     *("spec", "status", "policies", "route", "routeOf", "gatewayAPI", "pods", "command", "serving", "statistics"),
-    *("problem", "logbook", "late", "job", "family", "watched", "shadow"),
+    *("problem", "logbook", "late", "job", "family", "watched", "shadow", "progressions"),
 )
 SPEC = {"policy": {"name": "b"}, "traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}]}}}
 WINDOW = timedelta(seconds=10)
@@ -78,10 +80,11 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         readings=_readings(given, spec, status, serving, now),
         watched=_watched(given, spec, status, now),
     )
+    made = with_steps(made, _progressions(given))
     return _asked(replace(made, traffic=_traffic(made, given, now)), given.get("job"))
 
 
-def after(seen: Observed, plan: Plan, now: datetime) -> Observed:
+def after(seen: Observed, plan: Plan, now: datetime, given: Mapping[str, Any]) -> Observed:
     """Return the world once the plan is carried out, and nobody else has done anything yet."""
     recorded = seen.recorded if plan.status is None else RLRolloutStatus.model_validate(plan.status)
     traffic = seen.traffic
@@ -91,7 +94,9 @@ def after(seen: Observed, plan: Plan, now: datetime) -> Observed:
     if plan.delete:
         traffic = replace(traffic, objects=(), acceptance=Acceptance.SILENT)
     status = carried.read(recorded, traffic.objects, seen.owner, seen.settings)
-    return replace(seen, recorded=recorded, status=status, traffic=traffic)
+    return with_steps(
+        replace(seen, recorded=recorded, status=status, traffic=traffic, unfit=None), _progressions(given)
+    )
 
 
 def summary(plan: Plan) -> dict[str, Any]:
@@ -117,6 +122,7 @@ def summary(plan: Plan) -> dict[str, Any]:
         ]
         status |= _versions(status)
         status |= _watch(status)
+        status |= _progression(status)
         if regret := status.get("regret"):
             status["regret"] = _regret(regret)
         said["status"] = {key: value for key, value in status.items() if value != []}
@@ -153,6 +159,27 @@ def _versions(status: Mapping[str, Any]) -> dict[str, str]:
         where = "on the route" if third["onRoute"] else f"until {third['until']}" if "until" in third else "asked for"
         said["servedAnchor"] = f"{third['policy']} {where}"
     return said
+
+
+def _progression(status: Mapping[str, Any]) -> dict[str, str]:
+    """The steps that the spec does not list, in a line."""
+    told = status.get("progression")
+    return {} if told is None else {"progression": f"{told['source']}: {' · '.join(map(_step, told['steps']))}"}
+
+
+def _progressions(given: Mapping[str, Any]) -> World:
+    """`progressions: {name: [steps]}`: the RLProgressions that there are; null: the cluster does not know the kind."""
+    told = given.get("progressions", {})
+    missing = ["RLProgression"] if told is None else []
+    return World(
+        [belay_object("RLProgression", name, {"steps": said}) for name, said in (told or {}).items()], missing=missing
+    )
+
+
+def _step(said: Mapping[str, Any]) -> str:
+    """`setWeight 5`, `analyze`."""
+    [(kind, value)] = said.items()
+    return f"{kind} {value}" if isinstance(value, int) else str(kind)
 
 
 def _watch(status: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,6 +261,12 @@ def _places(status: Mapping[str, Any]) -> list[str]:
 
 def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
     status = dict(said)
+    if followed := status.get("progression"):
+        spec = spec.model_copy(update={"steps": [Step.model_validate(step) for step in followed["steps"]]})
+        if followed["asked"] == "this":
+            now = progression_source.declared(spec, OWNER.namespace, World())
+            assert now is not None
+            status["progression"] = {**followed, "asked": now.asked}
     if step := status.get("step"):
         status["step"] = {"passedHash": passed_hash(spec, step["index"]), **step}
     if (weight := status.get("weight")) and weight.get("applied") == weight["desired"]:
