@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 import belay_api.policy
-import belay_api.rollout
+import belay_api.rollout.spec
 import belay_api.training
 from belay_api.model import Model
 
