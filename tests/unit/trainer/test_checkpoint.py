@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer_support import StopAfter, make_config, task_for, train_in
+from trainer_support import StopAfter, make_config, task_for, train_in, train_in_pieces
 
 from belay_trainer import checkpoint, evaluate, loop
 from belay_trainer.config import Run
@@ -14,7 +14,7 @@ from belay_trainer.evaluate import Evaluator
 from belay_trainer.learners import LEARNERS
 from belay_trainer.learners.off_policy import OffPolicy
 from belay_trainer.learners.stable_baselines import StableBaselines
-from belay_trainer.train import Trained, build
+from belay_trainer.train import build
 
 SHORT = {"algorithm": {"ppo": {"n_steps": 32, "batch_size": 256}}}  # collections, of eight copies
 
@@ -34,13 +34,6 @@ LAYERED = {
     "constraints": [{"name": "heat"}],
     "reward": {"components": {"cost": -0.5}, "potential": "layered_tasks:time_left"},
 }
-
-
-def _in_pieces(root: Path, looks: tuple[int, ...], **spec: Any) -> Trained:
-    for piece in looks:
-        with pytest.raises(Interrupted):
-            train_in(root, StopAfter(piece), **spec)
-    return train_in(root, **spec)
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +82,7 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
     ],
 )
 def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: tuple[int, ...]) -> None:
-    whole, pieces = train_in(tmp_path / "whole", **spec), _in_pieces(tmp_path / "pieces", looks, **spec)
+    whole, pieces = train_in(tmp_path / "whole", **spec), train_in_pieces(tmp_path / "pieces", looks, **spec)
     assert pieces.resumed_from
     assert pieces.learner.weights_sha256() == whole.learner.weights_sha256()
     assert pieces.best.report == whole.best.report
@@ -137,7 +130,7 @@ def test_the_training_knows_how_far_outcomes_reach(tmp_path: Path) -> None:
 
 
 def test_a_cut_into_random_actions_is_no_loss(tmp_path: Path) -> None:
-    whole, pieces = train_in(tmp_path / "whole"), _in_pieces(tmp_path / "pieces", (5,))
+    whole, pieces = train_in(tmp_path / "whole"), train_in_pieces(tmp_path / "pieces", (5,))
     assert pieces.outcomes == whole.outcomes
     assert pieces.learner.weights_sha256() == whole.learner.weights_sha256()
 
@@ -146,7 +139,7 @@ def test_an_environment_that_cannot_be_pickled_is_started_afresh(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        trained = _in_pieces(tmp_path, (3,), environment={"id": "tasks:Stubborn-v0"})
+        trained = train_in_pieces(tmp_path, (3,), environment={"id": "tasks:Stubborn-v0"})
     assert "cannot be pickled" in caplog.text
     assert trained.resumed_from
     assert trained.step >= 3000
@@ -184,7 +177,7 @@ def test_an_environment_that_does_not_outlive_its_process_costs_its_episodes_onl
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        trained = _in_pieces(tmp_path, (3,), environment={"id": "tasks:Session-v0"})
+        trained = train_in_pieces(tmp_path, (3,), environment={"id": "tasks:Session-v0"})
     assert "does not go on here (the session is gone)" in caplog.text
     assert trained.resumed_from
     assert trained.step >= 3000
@@ -197,7 +190,7 @@ def test_an_environment_that_fails_later_is_no_fault_of_the_checkpoint(tmp_path:
 
 def test_an_environment_may_be_left_out_of_checkpoints(tmp_path: Path) -> None:
     spec = {"environment": {"id": "tasks:Session-v0"}, "checkpoint": {"every": 1000, "environment": False}}
-    trained = _in_pieces(tmp_path, (3,), **spec)
+    trained = train_in_pieces(tmp_path, (3,), **spec)
     assert trained.resumed_from
     for path in (tmp_path / "here").glob("*.ckpt"):
         assert checkpoint.COLLECTION not in checkpoint.unpack(path.read_bytes()).parts
@@ -218,7 +211,7 @@ def test_running_statistics_outlive_the_episodes(tmp_path: Path, monkeypatch: py
         counts.append(self.model.get_vec_normalize_env().obs_rms.count)
 
     monkeypatch.setattr(StableBaselines, "restore", watched)
-    trained = _in_pieces(tmp_path, (7,), **spec)
+    trained = train_in_pieces(tmp_path, (7,), **spec)
     assert trained.resumed_from
     assert counts[0] > trained.resumed_from, "every observation so far"
 

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from belay_api.training import TrainingConfig, TrainingReport
 from belay_trainer.config import Run
+from belay_trainer.errors import Interrupted
 from belay_trainer.heartbeat import Heartbeat
 from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
@@ -60,6 +62,14 @@ def train_in(root: Path, stop: Stop | None = None, **spec: Any) -> Trained:
     finally:
         keeper.flush(5)
         keeper.close()
+
+
+def train_in_pieces(root: Path, looks: tuple[int, ...], **spec: Any) -> Trained:
+    """Train as `train_in` does, asked to go at the n-th look of each life but the last."""
+    for piece in looks:
+        with pytest.raises(Interrupted):
+            train_in(root, StopAfter(piece), **spec)
+    return train_in(root, **spec)
 
 
 def task_for(algorithm: str) -> dict[str, Any]:
