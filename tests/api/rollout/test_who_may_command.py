@@ -1,5 +1,6 @@
 """Who may give which command is ordinary RBAC: two users on a real API server, with the chart's roles and policy."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -39,8 +40,10 @@ def rights(api: Api) -> Iterator[Kube]:
                        (APPROVER, "belay-edit"), (APPROVER, "belay-approve")):  # fmt: skip
         kube.run("create", "rolebinding", f"{user}-{role}", f"--clusterrole={role}", f"--user={user}")
     kube.apply(rollout("r", "a"))
-    # The API server compiles a new policy within a second or so.
-    eventually(lambda: refused(kube, EDITOR, "approve@warm-up"), what="the policy is in force", timeout_s=60)
+    # The API server compiles a new policy within a second or so. Until then it lets commands through, and one that
+    # stands is not asked about again: each has an id of its own.
+    warm_up = itertools.count()
+    eventually(lambda: refused(kube, EDITOR, f"approve@warm-up-{next(warm_up)}"), what="the policy is in force")
     yield kube
     for thing in reversed(objects):
         kube.run("delete", thing["kind"], thing["metadata"]["name"])
