@@ -202,6 +202,9 @@ class RolloutReason(StrEnum):
     OUTSIDE_WINDOWS = "OutsideWindows"
     """None of `spec.windows` is open, so no candidate gets more traffic by itself; the message says when the next one
     opens. What is under way is judged on, and can be taken back."""
+    GROUP_FULL = "GroupFull"
+    """As many other rollouts of `spec.group` have a candidate as its `limit` allows, or asked before; the candidate is
+    taken up when there is a place. `status.group` of each rollout says who has one."""
     ANALYZING = "Analyzing"
     """An `analyze` step is waiting for its verdict."""
     JUDGING = "Judging"

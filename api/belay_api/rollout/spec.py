@@ -8,6 +8,7 @@ from belay_api.judging import JudgingSpec
 from belay_api.model import Model, rule, rules
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.common import Name
+from belay_api.rollout.group import GroupSpec
 from belay_api.rollout.progression import ProgressionRef
 from belay_api.rollout.recipes import Recipe
 from belay_api.rollout.steps import Step
@@ -140,6 +141,10 @@ class RLRolloutSpec(Model):
 
     While all are closed a step under way keeps its weight and is judged on. A rollback and a lower weight are never
     barred, and neither are the first version, the way back to a warm one, and what a person sends `promote` for."""
+    group: GroupSpec | None = None
+    """Rollouts of the namespace that do not all have a candidate at once. Unset: it waits for no other.
+
+    The first version and the way back to a warm one wait for nobody, and what is under way is never held up."""
     judging: JudgingSpec | None = None
     """Where the Jobs of the steps `validate` and `evaluateOffline` run, and when they are given up. Unset: as
     `spec.validation`, or `spec.offlineEvaluation`, of the candidate's RLPolicy says, else by the defaults."""

@@ -9,6 +9,7 @@ from belay_api.conditions import ConditionedStatus
 from belay_api.judging import OfflineResult, ValidationResult
 from belay_api.model import StatusModel
 from belay_api.reasons import Verdict
+from belay_api.rollout.group import GroupStatus
 from belay_api.rollout.regret import RegretStatus
 from belay_api.rollout.verdicts import MetricVerdict
 from belay_api.rollout.watch import WatchStatus
@@ -424,6 +425,8 @@ class RLRolloutStatus(ConditionedStatus):
     of the route leads to it."""
     progression: ProgressionStatus | None = None
     """The steps of the trial under way, or of the next one; unset: `spec.steps` lists them."""
+    group: GroupStatus | None = None
+    """Its place in `spec.group`; unset: it has none and wants none."""
     step: StepStatus | None = None
     """The step under way."""
     paused: PauseStatus | None = None

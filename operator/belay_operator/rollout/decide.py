@@ -33,6 +33,7 @@ from belay_operator.rollout.situations import (
     command_given,
     kept_candidate_expired,
     metric_failed,
+    place_in_group,
     policy_wanted,
     query_refused,
     rollback_under_way,
@@ -71,6 +72,7 @@ ACTS: tuple[Act, ...] = (
     verdict_overdue.act,
     step_failed.act,
     steps_from_elsewhere.act,  # before the trial that keeps to them
+    place_in_group.act,  # before the candidate that needs it
     policy_wanted.act,
     candidate_loading.act,
     step_under_way.act,

@@ -10,6 +10,7 @@ from datetime import datetime
 from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout.outcome import Action
 from belay_api.units import format_instant
+from belay_operator.rollout.group import is_free
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import absences, failures
 from belay_operator.rollout.ratchet import approval_in_place_of_the_anchor, approval_needed
@@ -95,6 +96,25 @@ def _goes_back(observed: Observed) -> bool:
     return (wanted.name, wanted.digest) == (previous.policy, previous.digest)
 
 
+def waits_for_a_place(observed: Observed) -> bool:
+    """Whether a place in the group comes before the next candidate: not before the first version, nor the way back."""
+    return observed.spec.group is not None and observed.status.stable is not None and not _goes_back(observed)
+
+
+def no_place_in_group(observed: Observed, now: datetime) -> Wait | None:
+    """Too many others of the group have a candidate, or a place that was taken is not written yet."""
+    spec, place = observed.spec.group, observed.status.group
+    if spec is None or not waits_for_a_place(observed):
+        return None
+    taken = place is not None and place.granted_at is not None
+    if taken and place == observed.recorded.group and is_free(spec, observed.group):
+        return None
+    return Wait(
+        RolloutReason.GROUP_FULL,
+        f"waiting for a place in the group {spec.name}, of which {spec.limit} may have a candidate at once",
+    )
+
+
 def steps_unusable(observed: Observed, now: datetime) -> Wait | None:
     """The steps come from elsewhere and cannot be carried out: no trial begins. The way back takes no steps."""
     progression = observed.progression
@@ -127,7 +147,8 @@ def episodes_outlast_grace(observed: Observed, now: datetime) -> Wait | None:
     return Wait(RolloutReason.GRACE_TOO_SHORT, f"{blind.metric}: {words}")
 
 
-TAKING_UP: tuple[Gate, ...] = (steps_unusable, endpoints_still_closed, approval_needed, outside_windows)
+BEFORE_A_PLACE: tuple[Gate, ...] = (steps_unusable, endpoints_still_closed, approval_needed, outside_windows)
+TAKING_UP: tuple[Gate, ...] = (*BEFORE_A_PLACE, no_place_in_group)
 LEAVING_A_STEP: tuple[Gate, ...] = (
     failed_and_held,
     nothing_to_compare_with,

@@ -27,7 +27,7 @@ from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobView, view
 from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
-from belay_operator.rollout import anchor, carried, latest, progression_source, specification, watch
+from belay_operator.rollout import anchor, carried, group, latest, progression_source, specification, watch
 from belay_operator.rollout.decide import decide
 from belay_operator.rollout.facts import Reading, StatisticsFact
 from belay_operator.rollout.gauges import GAUGES
@@ -90,6 +90,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         settings=settings,
         policies=_policies(owner, family, spec, status, reader),
         family=family,
+        group=group.others(spec.group, owner.name, _everybody(owner, spec, reader)),
         candidate_pods=_endpoints(owner, status, reader),
         command=parse(annotation) if annotation else None,
         readings=_readings(owner, spec, status, reader, settings),
@@ -144,6 +145,8 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
         return _keys(namespace, _told(change, reader))
     if kind == progression_source.KIND_NAME:
         return _keys(namespace, _taking(change, reader))
+    if kind == KIND_NAME:
+        return _keys(namespace, _queueing(change, reader))
     if kind not in ("Deployment", "Service", "Pod"):
         return ()
     meta = body["metadata"]
@@ -173,6 +176,20 @@ def _taking(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
         return []
     everybody = reader.in_namespace(KIND_NAME, change.name[0])
     return [one for one in everybody if progression_source.named_by(one.get("spec") or {}) == change.name[1]]
+
+
+def _everybody(owner: Owner, spec: RLRolloutSpec, reader: Reader) -> list[Mapping[str, Any]]:
+    return [] if spec.group is None else reader.in_namespace(KIND_NAME, owner.namespace)
+
+
+def _queueing(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
+    """The rollouts of a group that have no candidate yet, where a place in it was asked for, taken or left."""
+    before, after = group.member(change.before), group.member(change.after)
+    if before == after:
+        return []
+    concerned = {one.group for one in (before, after) if one is not None}
+    told = [(one, group.member(one)) for one in reader.in_namespace(KIND_NAME, change.name[0])]
+    return [one for one, place in told if place is not None and place.group in concerned and not place.on_trial]
 
 
 def _waits(rollout: Mapping[str, Any], policy: str) -> bool:

@@ -15,6 +15,7 @@ from belay_operator.engine.plan import Settings
 from belay_operator.judging.view import JobView
 from belay_operator.policy.leftover import Leftover
 from belay_operator.rollout.facts import Reading, ServingFact, ShadowFact
+from belay_operator.rollout.group import Member
 from belay_operator.rollout.latest import choose
 from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.progression import Progression, followed
@@ -42,6 +43,7 @@ class Observed:
     settings: Settings  # the installation's own: images and labels of what a step makes
     policies: Mapping[str, PolicyView] = field(default_factory=dict)  # those that spec or status name and that exist
     family: tuple[str, ...] = ()  # of them, those of the family that the spec follows
+    group: tuple[Member, ...] = ()  # the others of `spec.group` that have a place or ask for one
     candidate_pods: int | None = None  # endpoints the candidate may still have; None: not looked at
     command: Command | None = None
     readings: Mapping[str, Reading] = field(default_factory=dict)  # by metric; absent: its source has said nothing yet

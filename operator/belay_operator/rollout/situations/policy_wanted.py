@@ -11,17 +11,15 @@ from belay_api.rollout.status import VersionStatus
 from belay_operator.rollout.gates import TAKING_UP, first_closed
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.taking_up import is_another_wanted, to_take_up
 from belay_operator.rollout.wait import Wait
 from belay_operator.rollout.words import meanwhile, nothing_to_serve
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
     """Take up the new candidate."""
-    status = observed.status
-    if not _wanted(observed) or observed.unfit is not None or first_closed(TAKING_UP, observed, now) is not None:
-        return None
-    policy = observed.policies.get(observed.wanted)
-    if policy is None or policy.deleted or policy.digest in status.rejected_digests:
+    status, policy = observed.status, to_take_up(observed, now, TAKING_UP)
+    if policy is None:
         return None
     candidate = VersionStatus(policy=observed.wanted, digest=policy.digest, since=instant(now))
     after = changed(
@@ -46,7 +44,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
 
 def explain(observed: Observed, now: datetime) -> Wait | None:
     """Tell why the policy of the spec is not taken up."""
-    if not _wanted(observed):
+    if not is_another_wanted(observed):
         return None
     policy, rollback = observed.policies.get(observed.wanted), observed.status.rollback
     if policy is None or policy.deleted:
@@ -59,9 +57,3 @@ def explain(observed: Observed, now: datetime) -> Wait | None:
         return Wait(RolloutReason.ROLLED_BACK, f"{observed.wanted}: {rollback.message}; {advice}", stalled=True)
     message = f"the digest of {observed.wanted} was rolled back before; {advice}"
     return Wait(RolloutReason.REJECTED, message, stalled=True)
-
-
-def _wanted(observed: Observed) -> bool:
-    """Whether there is no candidate, and the spec wants another policy than the stable one."""
-    stable = observed.status.stable
-    return observed.status.candidate is None and (stable is None or stable.policy != observed.wanted)
