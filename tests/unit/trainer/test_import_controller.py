@@ -107,6 +107,12 @@ def test_it_is_code_and_needs_trust(imports: Imports) -> None:
     assert "No module named 'nowhere'" in imports.refused("nowhere:steer", "--trust", *CARTPOLE)
 
 
+def test_a_misspelt_function_is_told_the_nearest(imports: Imports) -> None:
+    told = imports.refused("rules:steeer", "--trust", *CARTPOLE)
+    assert "rules has no function steeer: did you mean 'steer'?" in told
+    assert "PYTHONPATH" not in told
+
+
 def test_every_path_is_run_once() -> None:
     runs = []
 
