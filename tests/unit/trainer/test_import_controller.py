@@ -91,7 +91,7 @@ def test_a_path_that_raises_is_an_error_for_that_observation_alone(imports: Impo
         ("without_end", "compares more than 64 times on one path"),
         ("in_all_directions", "more than 256 paths"),
         ("not_a_function", "is a int: a Python function"),
-        ("not_there", "AttributeError"),
+        ("not_there", "rules has no function not_there"),
     ],
 )
 def test_what_cannot_be_served_is_told(name: str, says: str, imports: Imports) -> None:
