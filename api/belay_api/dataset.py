@@ -91,7 +91,8 @@ class OfflineEstimate(StatusModel):
     def words(self) -> str:
         """Return it as the end of a sentence."""
         if self.value is None or self.low is None or self.high is None:
-            return f"nobody has played it, and it cannot be judged offline: {self.reason}"
+            held_out = f"{self.episodes} episode{'' if self.episodes == 1 else 's'} that were held out"
+            return f"nobody has played it, and the {held_out} cannot judge it: {self.reason}"
         return (
             f"an estimated discounted return of {self.value:.4g} ({self.low:.4g} to {self.high:.4g}) where logged "
             f"episodes have {self.logged:.4g}; nobody has played it"

@@ -58,7 +58,7 @@ class BudgetSpec(Model):
     }
 
     steps: Annotated[int, Field(ge=1, le=10_000_000_000)]
-    """Environment timesteps per seed; with `dataset`, gradient steps."""
+    """Environment timesteps per seed, rounded up to the algorithm's next update; with `dataset`, gradient steps."""
     deadline: Duration | None = None
     """Wall-clock limit of the whole job, of its search, seeds and gates together, after which it has failed;
     `status.clock` says how much is used up. From when its first pod may run, waiting for a node counts and a pause does

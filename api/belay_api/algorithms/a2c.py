@@ -1,6 +1,6 @@
 """Advantage actor-critic."""
 
-from belay_api.algorithms.common import StateDependentNoiseSettings, Weight
+from belay_api.algorithms.common import StateDependentNoiseSettings
 
 
 class A2CSettings(StateDependentNoiseSettings):
@@ -10,7 +10,5 @@ class A2CSettings(StateDependentNoiseSettings):
     out.
     """
 
-    vf_coef: Weight | None = None
-    """Weight of the value loss."""
     normalize_advantage: bool | None = None
     """Whether advantages are brought to mean 0 and standard deviation 1 before each update."""

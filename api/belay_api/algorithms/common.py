@@ -75,6 +75,10 @@ class OnPolicySettings(LibrarySettings):
     """Bias against variance in the advantage estimate."""
     ent_coef: Weight | None = None
     """Weight of the entropy bonus."""
+    vf_coef: Weight | None = None
+    """Weight of the value loss."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    """Length that a gradient is cut to."""
 
 
 class StateDependentNoiseSettings(OnPolicySettings):

@@ -18,6 +18,9 @@ class ClippedSettings(OnPolicySettings):
     """How far one update may move the policy, at the first timestep."""
     clip_range_schedule: Schedule | None = None
     """`constant`, or `linear`: falling to 0 with the budget."""
+    target_kl: Annotated[float, Field(gt=0)] | None = None
+    """KL divergence from the policy that collected: where a gradient step would begin beyond 1.5 times that, the update
+    ends; unset: no update ends early."""
 
 
 class PPOSettings(ClippedSettings, StateDependentNoiseSettings):

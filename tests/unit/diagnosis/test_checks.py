@@ -57,6 +57,7 @@ SEEN = [
     (R.VALUES_OUT_OF_BOUNDS, healthy(values=Values(np.full(64, -51.0), np.ones(64)))),
     (R.VALUES_NEAR_ZERO, healthy(values=Values(np.full(64, 0.01), np.linspace(5.0, 30.0, 64)))),
     (R.WEIGHTS_STAND_STILL, young(updates=replace(YOUNG, movement=1e-8))),
+    (R.WEIGHTS_STAND_STILL, young(updates=replace(YOUNG, movement=1e-8, rounds=True))),
     (R.NO_BETTER_THAN_RANDOM, healthy(evaluations=evaluations(*[22.0] * 10))),
     (R.ENTROPY_COLLAPSED, young(updates=replace(YOUNG, entropy=0.001))),
     (R.NO_EXPLORATION, young(updates=replace(YOUNG, exploration=0.0, entropy=None, kl=None))),
@@ -110,6 +111,9 @@ NOT_SEEN = {
         rewards=COSTS,
         episodes=episodes(LENGTHS[:150], paid=-1.0),
         random={"return": played(-30.0), "length": played(30.0)},
+    ),
+    "rounds_of_a_user_s_algorithm_that_has_no_gradient": young(
+        updates=replace(YOUNG, movement=3.6, movement_steps=3, rounds=True)
     ),
     "success_by_surviving": young(episodes=episodes(LENGTHS[:90], success=LENGTHS[:90] > 40)),
     "success_that_returns_more": healthy(episodes=episodes(success=BOTH, returns=LENGTHS + 30 * BOTH)),

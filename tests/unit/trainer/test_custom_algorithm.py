@@ -79,6 +79,7 @@ def test_the_examples_learn_what_is_best(custom: dict[str, Any], code: object, t
     assert (manifest.algorithm, manifest.output) == ("custom", "logits")
     assert {entry.path for entry in manifest.files} >= {"policy.onnx", "policy.pt", TRAINING_FILE}
     assert report.preset is None
+    assert [one.reason for one in report.findings] == [], "a healthy training is told nothing"
 
 
 @pytest.mark.parametrize("custom", [REINFORCE, CEM], ids=["reinforce", "cem"])

@@ -91,7 +91,7 @@ def test_a_path_that_raises_is_an_error_for_that_observation_alone(imports: Impo
         ("without_end", "compares more than 64 times on one path"),
         ("in_all_directions", "more than 256 paths"),
         ("not_a_function", "is a int: a Python function"),
-        ("not_there", "AttributeError"),
+        ("not_there", "rules has no function not_there"),
     ],
 )
 def test_what_cannot_be_served_is_told(name: str, says: str, imports: Imports) -> None:
@@ -105,6 +105,12 @@ def test_it_is_code_and_needs_trust(imports: Imports) -> None:
     assert "is a Python function" in imports.refused("rules:steer", "--trust", "--normalize", "x.pkl", *CARTPOLE)
     assert "--head logits" in imports.refused("rules:steer", "--trust", "--head", "logits", *CARTPOLE)
     assert "No module named 'nowhere'" in imports.refused("nowhere:steer", "--trust", *CARTPOLE)
+
+
+def test_a_misspelt_function_is_told_the_nearest(imports: Imports) -> None:
+    told = imports.refused("rules:steeer", "--trust", *CARTPOLE)
+    assert "rules has no function steeer: did you mean 'steer'?" in told
+    assert "PYTHONPATH" not in told
 
 
 def test_every_path_is_run_once() -> None:

@@ -82,6 +82,11 @@ def test_a_discrete_policy_acts_as_its_file_does(
     assert (folder / "policy.onnx").exists(), "TorchScript is served as ONNX where it can be"
 
 
+def test_torch_adds_no_warning_of_its_own(imports: Imports, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    imports.artifact(_script(Network(2), tmp_path / "a.pt"), "--trust", "--head", "logits", *CARTPOLE)
+    assert not [one for one in recwarn if "no signature found" in str(one.message)]
+
+
 @pytest.mark.parametrize("file", WRITERS)
 @pytest.mark.parametrize(("head", "width"), [("mean", 1), ("gaussian", 2), ("squashed-gaussian", 2)])
 def test_a_continuous_policy_acts_as_its_file_does(

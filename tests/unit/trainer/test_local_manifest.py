@@ -64,6 +64,14 @@ BAD = {
         ["spec.evaluation.final_episodes is no field: did you mean finalEpisodes?"],
     ),
     "a setting of another algorithm": ({"algorithm": {"dqn": {"n_epochs": 3}}}, ["spec.algorithm.dqn.n_epochs"]),
+    "words of the library": (
+        {"algorithm": {"ppo": {"n_envs": 8, "lr": 1e-3, "total_timesteps": 10}}},
+        [
+            "spec.algorithm.ppo.n_envs is no field: that is spec.environment.vector.count",
+            "spec.algorithm.ppo.lr is no field: that is learning_rate",
+            "spec.algorithm.ppo.total_timesteps is no field: that is spec.budget.steps",
+        ],
+    ),
     "a misspelt algorithm": ({"algorithm": {"poo": {}}}, ["spec.algorithm.poo is no field: did you mean ppo?"]),
     "nothing near": ({"budget": {"xyz": 1, "steps": 2}}, ["spec.budget.xyz is no field; there are steps, deadline"]),
     "a number in quotes": ({"seeds": {"count": "3"}}, ["spec.seeds.count is '3', wanted a number without quotes"]),

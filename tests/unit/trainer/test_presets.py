@@ -62,8 +62,8 @@ def test_a_task_without_a_preset_of_its_own_gets_the_librarys_settings(algorithm
 
 
 def test_every_preset_is_complete() -> None:
-    # A share of the budget then; learned then; the library's own then; nothing then.
-    free = {"exploration_steps", "ent_coef", "activation_fn", "policy_kwargs", "sde_sample_freq"}
+    # A share of the budget then; learned then; the library's own then; nothing then; no update ends early then.
+    free = {"exploration_steps", "ent_coef", "activation_fn", "policy_kwargs", "sde_sample_freq", "target_kl"}
     for name, file in FILES.items():
         for preset in file.PRESETS.values():
             missing = {setting for setting, value in preset.settings if value is None}
@@ -91,6 +91,15 @@ def test_ppo_is_the_zoos() -> None:
     assert {name: found[name] for name in wanted} == wanted
     for name, first in (("learning_rate", 1e-3), ("clip_range", 0.2)):
         assert [found[name](left) for left in (1.0, 0.5, 0.0, -0.001)] == pytest.approx([first, first / 2, 0, 0])
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "maskablePPO", "recurrentPPO"])
+def test_how_far_an_update_goes_is_the_users_to_choose(algorithm: str) -> None:
+    said = {"vf_coef": 0.58, "max_grad_norm": 0.8, "target_kl": 0.03}  # the zoo has such for HalfCheetah
+    usual = _arguments(algorithm)
+    assert [usual[name] for name in said] == [0.5, 0.5, None]
+    found = _arguments(algorithm, **said)
+    assert {name: found[name] for name in said} == said
 
 
 def test_noise_that_depends_on_what_is_seen_is_the_zoos() -> None:

@@ -152,6 +152,7 @@ class Diagnosis:
             gradient_steps=internals.gradient_steps,
             movement=memory.movement,
             movement_steps=memory.movement_steps,
+            rounds=internals.rounds,
             entropy=latest.entropy,
             kl=latest.kl,
             clip_range=totals.clip_range,

@@ -80,6 +80,7 @@ class Updates:
     gradient_steps: int = 0
     movement: float | None = None  # distance of the weights from where they began, over their size there; may be inf
     movement_steps: int = 0  # gradient steps between the two
+    rounds: bool = False  # what is called gradient steps are rounds of a user's algorithm, each of any size and kind
     entropy: float | None = None  # nats, median of the latest updates
     kl: float | None = None  # of one update's policy from the one before, median of the latest
     clip_range: float | None = None  # the widest so far

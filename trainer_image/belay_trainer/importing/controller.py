@@ -20,6 +20,7 @@ import torch
 
 from belay_api.artifact import Imported, file_sha256
 from belay_api.spaces import BoxSpace, DiscreteSpace, Space, space_model
+from belay_api.words import did_you_mean
 from belay_heads import head_of
 from belay_trainer.errors import BadConfiguration
 from belay_trainer.export import write_onnx
@@ -77,7 +78,7 @@ def _imported(name: str) -> tuple[Function, Path]:
     here = os.getcwd()
     sys.path.insert(0, here)
     try:
-        function = getattr(importlib.import_module(module), attribute)
+        content = vars(importlib.import_module(module))
     except Exception as error:  # importing runs a user's code, which may raise anything
         raise BadConfiguration(
             f"{name} cannot be imported: {type(error).__name__}: {error}. Run the command where the module lies, or "
@@ -85,6 +86,11 @@ def _imported(name: str) -> tuple[Function, Path]:
         ) from error
     finally:
         sys.path.remove(here)
+    if attribute not in content:
+        known = [other for other, value in content.items() if inspect.isfunction(value) and not other.startswith("_")]
+        advice = did_you_mean(attribute, known) if known else "it has no function at all."
+        raise BadConfiguration(f"{name}: {module} has no function {attribute}: {advice}")
+    function = content[attribute]
     file = inspect.getsourcefile(inspect.unwrap(function)) if inspect.isfunction(function) else None
     if file is None:
         raise BadConfiguration(

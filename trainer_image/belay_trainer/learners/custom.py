@@ -125,6 +125,7 @@ class Custom:
         """See `Learner.internals`."""
         return Internals(
             gradient_steps=self._rounds,
+            rounds=True,
             weights=np.concatenate([tensor.cpu().numpy().ravel() for tensor in _numbers(self._own.policy)]),
             rewards=(min(self._vector.get_attr("reward_low")), max(self._vector.get_attr("reward_high"))),
         )

@@ -46,6 +46,7 @@ class Internals:
     rewards: tuple[float, float]  # lowest and highest of all finished episodes, the environment's own
     bonus: float = 0.0  # the most that its critic gives a timestep beyond its reward, such as for entropy
     exploration: float | None = None  # share of actions that are random now; None: it explores by other means
+    rounds: bool = False  # `gradient_steps` are rounds of a user's algorithm, each of any size and kind
 
 
 @dataclass(frozen=True, slots=True)

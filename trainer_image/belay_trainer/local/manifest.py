@@ -27,6 +27,20 @@ UNUSED = ("storage", "failure.retriesPerSeed", "suspend", "publish.serving", "co
 """Fields of a spec that only a cluster has a use for; beside them all of `runtime` but `USED_OF_RUNTIME`."""
 USED_OF_RUNTIME = ("threads",)
 _MOST_NAMES = 12  # listed where none is near
+_ELSEWHERE = {
+    "n_envs": "spec.environment.vector.count",
+    "num_envs": "spec.environment.vector.count",
+    "env_wrapper": "spec.environment.wrappers",
+    "frame_stack": "spec.environment.wrappers",
+    "normalize": "spec.normalize",
+    "total_timesteps": "spec.budget.steps",
+    "n_timesteps": "spec.budget.steps",
+    "seed": "spec.seeds.first",
+    "lr": "learning_rate",
+    "exploration_fraction": "exploration_steps, in timesteps",
+    "target_update_interval": "target_update_gradient_steps, counted in gradient steps",
+}
+"""Words of Stable-Baselines3 and its Zoo in the settings of an algorithm, and where it is said here."""
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "integer": ((int, float), "a number without quotes"),
     "number": ((int, float), "a number without quotes"),
@@ -162,12 +176,19 @@ def _field_faults(schema: Mapping[str, Any], said: Mapping[Any, Any], path: str)
         if fields is not None and key in fields:
             yield from shape_faults(fields[key], value, here)
         elif fields is not None:
-            yield f"{here} is no field{_advice(str(key), list(fields))}"
+            yield f"{here} is no field{_elsewhere(here) or _advice(str(key), list(fields))}"
         elif isinstance(values, dict):
             yield from shape_faults(values, value, here)
     for key in schema.get("required", ()):
         if said.get(key) is None:
             yield f"{path}.{key} is missing".lstrip(".")
+
+
+def _elsewhere(path: str) -> str:
+    """Return the end of a sentence for whoever comes from the library; empty: it has no such word."""
+    *inside, key = path.split(".")
+    field = _ELSEWHERE.get(key) if inside[:2] == ["spec", "algorithm"] else None
+    return f": that is {field}" if field else ""
 
 
 def _advice(key: str, names: list[str]) -> str:

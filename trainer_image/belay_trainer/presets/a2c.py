@@ -18,6 +18,7 @@ _USUAL = A2CSettings(
     gae_lambda=1.0,
     ent_coef=0.0,
     vf_coef=0.5,
+    max_grad_norm=0.5,
     normalize_advantage=False,
     use_sde=False,
 )
@@ -55,6 +56,7 @@ def model(settings: A2CSettings, context: PresetContext) -> Model:
         "learning_rate": scheduled(found.learning_rate, found.learning_rate_schedule),
         "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}, **first},
         **exploring,
-        **found.model_dump(include={"gamma", "n_steps", "gae_lambda", "ent_coef", "vf_coef", "normalize_advantage"}),
+        **found.model_dump(include={"gamma", "n_steps", "gae_lambda", "ent_coef", "vf_coef", "max_grad_norm"}),
+        **found.model_dump(include={"normalize_advantage"}),
     }
     return chosen.model(arguments)

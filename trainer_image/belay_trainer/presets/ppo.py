@@ -24,6 +24,8 @@ _USUAL = PPOSettings(
     clip_range=0.2,
     clip_range_schedule=Schedule.CONSTANT,
     ent_coef=0.0,
+    vf_coef=0.5,
+    max_grad_norm=0.5,
     use_sde=False,
 )
 _CARTPOLE = {
@@ -67,6 +69,7 @@ def built(chosen: Chosen[Any]) -> Model:
         "clip_range": scheduled(found.clip_range, found.clip_range_schedule),
         "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}, **first},
         **exploring,
-        **found.model_dump(include={"gamma", "n_steps", "n_epochs", "gae_lambda", "ent_coef"}),
+        **found.model_dump(include={"gamma", "n_steps", "n_epochs", "gae_lambda", "ent_coef", "vf_coef"}),
+        **found.model_dump(include={"max_grad_norm", "target_kl"}),
     }
     return chosen.model(arguments)

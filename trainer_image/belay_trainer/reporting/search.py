@@ -97,6 +97,7 @@ def draw(search: Search, path: Path) -> None:
     best = [max(one.value for one in finished[: place + 1]) for place in range(len(finished))]  # type: ignore[type-var]
     left.step([row.number for row in finished], best, where="post", color="C1", label="best so far")
     left.set_xlabel("trial")
+    left.xaxis.get_major_locator().set_params(integer=True)
     left.set_ylabel("value")
     left.legend(fontsize=8)
     if shares:

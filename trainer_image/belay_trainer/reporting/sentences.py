@@ -80,7 +80,7 @@ def _beside_random(result: Result, best_return: float, found: Aggregate) -> str:
     """Return how the best policy compares with random actions."""
     best = found.best
     if best.random is None:
-        return "What random actions return is not known: such episodes did not end in reasonable time."
+        return "What random actions return is not known: such episodes did not end within a small part of the budget."
     gain = best_return - best.random.mean
     told = f"Random actions return {number(best.random.mean)} ({best.random.episodes} episodes): the best policy is "
     known = result.manifest.outcomes.get("return") if result.manifest else None

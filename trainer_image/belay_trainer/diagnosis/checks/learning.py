@@ -23,10 +23,17 @@ def weights_stand_still(evidence: Evidence) -> Finding | None:
         return None
     if not updates.movement / math.sqrt(updates.movement_steps) < STILL:
         return None
+    if updates.rounds:
+        return found(
+            FindingReason.WEIGHTS_STAND_STILL,
+            f"{updates.movement_steps} rounds moved the policy's weights by {updates.movement:.1g} of their size.",
+            "See that learn() changes self.policy, and not a copy of it.",
+        )
     return found(
         FindingReason.WEIGHTS_STAND_STILL,
         f"{updates.movement_steps} gradient steps moved the weights by {updates.movement:.1g} of their size.",
-        "Raise learning_rate: 1e-5 to 1e-3 is usual.",
+        "Raise learning_rate: 1e-5 to 1e-3 is usual. A linear schedule comes to 0 at budget.steps: raise those where "
+        "one collection reaches them.",
     )
 
 

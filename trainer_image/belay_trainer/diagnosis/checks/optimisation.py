@@ -14,10 +14,11 @@ def updates_too_large(evidence: Evidence) -> Finding | None:
     """Return a finding where a single gradient step replaces much of the network.
 
     The distance from the beginning is at most the sum of all steps (triangle inequality). So their mean is at least
-    distance / number, and this never overstates it. Usual settings move weights by a hundredth at most.
+    distance / number, and this never overstates it. Usual settings move weights by a hundredth at most. A round of a
+    user's algorithm may have many gradient steps in it, or none, and be of any size.
     """
     updates = evidence.updates
-    if updates.movement is None or not updates.movement_steps:
+    if updates.rounds or updates.movement is None or not updates.movement_steps:
         return None
     if updates.movement <= TOO_LARGE * max(updates.movement_steps, FIRST):
         return None
