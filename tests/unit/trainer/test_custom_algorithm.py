@@ -79,7 +79,11 @@ def test_the_examples_learn_what_is_best(custom: dict[str, Any], code: object, t
     assert (manifest.algorithm, manifest.output) == ("custom", "logits")
     assert {entry.path for entry in manifest.files} >= {"policy.onnx", "policy.pt", TRAINING_FILE}
     assert report.preset is None
-    assert [one.reason for one in report.findings] == [], "a healthy training is told nothing"
+
+
+def test_a_round_is_not_told_to_be_too_large_a_gradient_step(code: object, tmp_path: Path) -> None:
+    run = run_of(CEM, environment={"id": "CartPole-v1"}, budget={"steps": 3_000})  # a few rounds, all of them large
+    assert train(run, tmp_path).findings == []
 
 
 @pytest.mark.parametrize("custom", [REINFORCE, CEM], ids=["reinforce", "cem"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 from trainer_support import make_config
 
 from belay_api.findings import Finding
@@ -15,7 +16,7 @@ from belay_api.outcomes import RandomReturn
 from belay_api.summary import aggregate, interquartile_mean, interval
 from belay_api.training import ArtifactRef, SeedPhase, SeedStatus, TrainingReport
 from belay_trainer.local.folder import RunFolder
-from belay_trainer.reporting.curves import band, draw, series_of, write_table
+from belay_trainer.reporting.curves import band, draw, draw_side_by_side, series_of, write_table
 from belay_trainer.reporting.document import Document, Heading, Paragraph, Picture, Table, Verbatim, markdown, page
 from belay_trainer.reporting.result import Result
 from belay_trainer.reporting.sentences import finding_lines, sentences, standard_error, told_apart
@@ -77,6 +78,21 @@ def test_the_picture_shows_every_metric(tmp_path: Path) -> None:
     draw({0: SEEDS[0]}, tmp_path / "return.png", title="cartpole", random=None)
     sizes = {path.name: _size(path) for path in tmp_path.iterdir()}
     assert sizes["all.png"][1] > sizes["return.png"][1], "a row of small pictures below the large one"
+
+
+def test_a_single_evaluation_is_seen(tmp_path: Path) -> None:
+    lone = {0: [Row(1_000, {"return": 9.0})], 1: [Row(1_000, {"return": 11.0})]}
+    draw(lone, tmp_path / "one.png", title="cartpole", random=None)
+    draw_side_by_side({"ppo": lone}, tmp_path / "two.png", title="cartpole", random=None)
+    for name in ("one.png", "two.png"):
+        pixels = 255 * imread(tmp_path / name)[..., :3]
+        height, width, _ = pixels.shape
+        middle = pixels[height // 3 : 2 * height // 3, 2 * width // 5 : 3 * width // 5]  # without the legend
+        assert (np.abs(middle - (31, 119, 180)) < 3).all(axis=2).sum() > 20, name
+
+
+def test_what_stands_in_backquotes_is_code_on_a_page() -> None:
+    assert "<p>in <code>a&lt;b</code>.</p>" in page(Document("t", [Paragraph("in `a<b`.")]))
 
 
 def test_a_report_reads_the_same_in_both_forms() -> None:

@@ -124,8 +124,7 @@ def draw_side_by_side(
     for place, (name, seeds) in enumerate(policies.items()):
         found = band(series_of(seeds, _FIRST), estimate=True)
         color = f"C{place % 10}"
-        axes.fill_between(found.steps, found.low, found.high, color=color, alpha=0.15, linewidth=0)
-        axes.plot(found.steps, found.middle, color=color, label=f"{name}: {found.title}")
+        _draw_band(axes, found, color=color, alpha=0.15, label=f"{name}: {found.title}")
     if random is not None:
         axes.axhline(random, linestyle=":", color="grey", label="random actions")
     axes.set_title(title, loc="left", fontsize=10)
@@ -158,11 +157,18 @@ def _plot(axes: Any, series: Sequence[Series], *, each: bool) -> Band:
     if each and len(series) > 1:
         for steps, values in series:
             axes.plot(steps, values, color="C0", alpha=0.25, linewidth=0.7)
-    axes.fill_between(found.steps, found.low, found.high, color="C0", alpha=0.2, linewidth=0)
-    axes.plot(found.steps, found.middle, color="C0", label="the policy")
+    _draw_band(axes, found, color="C0", alpha=0.2, label="the policy")
     axes.xaxis.set_major_locator(MaxNLocator(6 if each else 4))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 40k: longer numbers run into each other
     return found
+
+
+def _draw_band(axes: Any, found: Band, *, color: str, alpha: float, label: str) -> None:
+    lone = len(found.steps) == 1  # of which neither a line nor a band is seen
+    axes.fill_between(found.steps, found.low, found.high, color=color, alpha=alpha, linewidth=0)
+    axes.plot(found.steps, found.middle, color=color, label=label, marker="o" if lone else None)
+    if lone:
+        axes.vlines(found.steps, found.low, found.high, color=color, alpha=alpha)
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +117,7 @@ def _html(part: Part, pictures: Mapping[str, bytes]) -> str:
         case Heading():
             return f"<h2>{html.escape(part.text)}</h2>"
         case Paragraph():
-            return f"<p>{html.escape(part.text)}</p>"
+            return f"<p>{_spans(part.text)}</p>"
         case Verbatim():
             return f"<pre>{html.escape(part.text)}</pre>"
         case Picture():
@@ -127,8 +128,13 @@ def _html(part: Part, pictures: Mapping[str, bytes]) -> str:
             return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
         case Table():
             head = "".join(f"<th>{html.escape(cell)}</th>" for cell in part.header)
-            rows = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in part.rows)
+            rows = "".join(f"<tr>{''.join(f'<td>{_spans(cell)}</td>' for cell in row)}</tr>" for row in part.rows)
             return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _spans(text: str) -> str:
+    """Return text for a page, with what stands in backquotes as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _cell(text: str) -> str:
