@@ -204,6 +204,7 @@ def _ruled(schema: Schema) -> Schema:
     fields["policy"]["strategy"] = st.one_of(
         st.fixed_dictionaries({"name": values(policy["name"])}),
         st.fixed_dictionaries({"latestOf": values(policy["latestOf"])}, optional=older),
+        # An experiment names a metric of the analysis, which is drawn apart: see `bad` and `good` in tests/api/schema.
     )
     kept = fields["rollback"]["properties"]["keepCandidate"]
     kept["strategy"] = values(kept).filter(_above_zero)

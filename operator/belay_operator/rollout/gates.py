@@ -10,6 +10,7 @@ from datetime import datetime
 from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout.outcome import Action
 from belay_api.units import format_instant
+from belay_operator.rollout import arms
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import absences, failures
 from belay_operator.rollout.ratchet import approval_in_place_of_the_anchor, approval_needed
@@ -121,7 +122,17 @@ def episodes_outlast_grace(observed: Observed, now: datetime) -> Wait | None:
     return Wait(RolloutReason.GRACE_TOO_SHORT, f"{blind.metric}: {words}")
 
 
-TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed, approval_needed, outside_windows)
+def episodes_of_an_arm(observed: Observed, now: datetime) -> Wait | None:
+    """The policy was an arm of an experiment: the episodes that it began go on with it, and end first."""
+    arm = next((one for one in observed.status.arms if one.policy == observed.wanted), None)
+    if arm is None or not arms.answers_its_episodes(arm, now):
+        return None
+    left = None if arm.episodes_until is None else arm.episodes_until - now
+    message = f"{arm.policy} was an arm of an experiment, and the episodes that it began have their time to end first"
+    return Wait(RolloutReason.PREPARING, message, left)
+
+
+TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed, approval_needed, outside_windows, episodes_of_an_arm)
 LEAVING_A_STEP: tuple[Gate, ...] = (
     failed_and_held,
     nothing_to_compare_with,

@@ -27,6 +27,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
     after = changed(
         status,
         candidate=candidate,
+        arms=[arm for arm in status.arms if arm.policy != candidate.policy],  # its pods are the candidate's now
         step=None,
         paused=None,
         skipped=[],
