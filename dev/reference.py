@@ -66,6 +66,8 @@ def kind_page(resource: Resource) -> str:
         f"Short name `{resource.short}`, group `belay.dev/v1alpha1`, namespaced.\n",
     ]
     for part, model in (("spec", resource.spec), ("status", resource.status)):
+        if model is None:
+            continue
         schema = structural(model)
         lines.append(f"\n## {part}\n\n| field | type | default | meaning |\n|---|---|---|---|\n")
         lines += [

@@ -114,15 +114,25 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
     spec: Spec = draw(_SPECS)
     analysis = spec.setdefault("analysis", {})
     deciding = [metric for metric in analysis.get("metrics", ()) if not metric.get("dryRun")]
-    if any("analyze" in step for step in spec.get("steps", ())) and not deciding:
+    if "recipe" in spec or "progression" in spec:
+        spec.pop("steps", None)
+    if "recipe" in spec:
+        spec.pop("progression", None)
+    analyzes = "recipe" in spec or any("analyze" in step for step in spec.get("steps", ()))
+    if analyzes and not deciding:
         analysis["metrics"] = deciding = [draw(_METRICS.filter(lambda metric: not metric.get("dryRun")))]
     compares = any("compare" in metric for metric in deciding)
     analysis.pop("anchor", None)
-    if compares and any("analyze" in step for step in spec.get("steps", ())):
+    if compares and analyzes:
         analysis["anchor"] = draw(st.sampled_from(["Approve", "Serve"]))
     if not compares or not _above_zero(spec.get("bake", {}).get("keepWarm", "24h")):
         spec.get("watch", {}).pop("onDegraded", None)  # there would be nothing to watch by, or nobody to go back to
     return spec
+
+
+def progression_specs() -> st.SearchStrategy[Spec]:
+    """Return specs of progressions that this version's API server accepts."""
+    return st.fixed_dictionaries({"steps": st.lists(_STEPS, min_size=1, max_size=_LONGEST_LIST)})
 
 
 def training_specs() -> st.SearchStrategy[Spec]:
@@ -215,12 +225,16 @@ def _ruled(schema: Schema) -> Schema:
     path["strategy"] = values(path).filter(lambda text: not re.search(r"//|/[.][.]?(/|$)", text))
     for duration in (analysis["window"], analysis["grace"]):
         duration["strategy"] = values(duration).filter(_above_zero)
-    approve = fields["steps"]["items"]["properties"]["approve"]["properties"]
-    timeout = {"timeout": values(approve["timeout"]).filter(_above_zero)}
-    fields["steps"]["items"]["properties"]["approve"]["strategy"] = st.just({}) | st.fixed_dictionaries(
-        timeout, optional={"onTimeout": values(approve["onTimeout"])}
-    )
+    recipes = fields["recipe"]["properties"]
+    for holder in (fields["steps"]["items"], *recipes.values()):
+        _rule_approve(holder["properties"]["approve"])
+    for recipe in recipes.values():
+        weights = st.sets(st.integers(1, 99), min_size=1, max_size=4).map(sorted)
+        recipe["properties"]["weights"]["strategy"] = weights
+    _rule_shadow(recipes["shadowThenCanary"]["properties"]["shadow"])
+    fields["recipe"]["strategy"] = st.one_of(*(st.fixed_dictionaries({k: values(v)}) for k, v in recipes.items()))
     _rule_judged(fields["steps"]["items"]["properties"])
+    _rule_match(fields["steps"]["items"]["properties"]["match"]["properties"]["headers"])
     _rule_shadow(fields["steps"]["items"]["properties"]["shadow"])
     del fields["judging"]["properties"]["runtime"]  # a training's: `training_specs` have it
     window = fields["windows"]["items"]
@@ -235,6 +249,15 @@ def _ruled(schema: Schema) -> Schema:
     return ruled
 
 
+def _rule_approve(step: Schema) -> None:
+    """Give the step a strategy of its own: what follows a timeout needs one, and none is nothing."""
+    approve = step["properties"]
+    timeout = {"timeout": values(approve["timeout"]).filter(_above_zero)}
+    step["strategy"] = st.just({}) | st.fixed_dictionaries(
+        timeout, optional={"onTimeout": values(approve["onTimeout"])}
+    )
+
+
 def _rule_judged(steps: dict[str, Schema]) -> None:
     """Leave out of both steps what CEL rules say more of: gates, environments, a model alone with a limit."""
     validate, offline = steps["validate"]["properties"], steps["evaluateOffline"]["properties"]
@@ -243,6 +266,15 @@ def _rule_judged(steps: dict[str, Schema]) -> None:
     validate["stallTimeout"]["strategy"] = st.sampled_from(["1s", "30m", "1h30m"])
     validate["maxRegression"]["strategy"] = values(validate["maxRegression"]).filter(_above_zero)
     offline["estimator"]["strategy"] = values(offline["estimator"]).filter(lambda name: name != "fqe")
+
+
+def _rule_match(headers: Schema) -> None:
+    """Give the list a strategy of its own: no header twice, and none that says nothing of a user."""
+    one = values(headers["items"])
+    users = one.filter(
+        lambda header: not header["name"].lower().startswith("x-belay-") and header["name"].lower() != "host"
+    )
+    headers["strategy"] = st.lists(users, min_size=1, max_size=3, unique_by=lambda header: header["name"].lower())
 
 
 def _rule_shadow(shadow: Schema) -> None:
@@ -345,3 +377,4 @@ _ROLLOUT = structural(RLRolloutSpec)
 _RULED = _ruled(_ROLLOUT)
 _SPECS = values(_RULED)
 _METRICS = values(_RULED["properties"]["analysis"]["properties"]["metrics"]["items"])
+_STEPS = values(_RULED["properties"]["steps"]["items"])

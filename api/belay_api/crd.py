@@ -18,6 +18,7 @@ from typing import Any
 from belay_api.model import Model
 from belay_api.names import CATEGORY, GROUP, VERSION
 from belay_api.policy import RLPolicySpec, RLPolicyStatus
+from belay_api.rollout.progression import RLProgressionSpec
 from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.rollout.status import RLRolloutStatus
 from belay_api.training import RLTrainingJobSpec, RLTrainingJobStatus
@@ -48,7 +49,7 @@ class Resource:
     plural: str
     short: str
     spec: type[Model]
-    status: type[Model]
+    status: type[Model] | None  # None: nobody acts on it alone, and it is named by others
     columns: tuple[Column, ...]
     scale: dict[str, str] | None = None
 
@@ -119,7 +120,30 @@ RESOURCES = (
             Column("Message", _condition("Ready", "message"), wide=True),
         ),
     ),
+    Resource(
+        "RLProgression",
+        "rlprogressions",
+        "rlpr",
+        RLProgressionSpec,
+        None,
+        (Column("Age", ".metadata.creationTimestamp", "date"),),
+    ),
 )
+
+
+_NAME_RULES = (
+    {
+        "rule": f"size(self.metadata.name) <= {NAME_LIMIT}",
+        "message": f"metadata.name is longer than {NAME_LIMIT} characters: its children's names would not fit; choose "
+        "a shorter one",
+    },
+    {
+        "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "message": "metadata.name must start with a letter and have only a-z, 0-9 and '-': a Service is called after "
+        "it",
+    },
+)
+"""Of kinds that have children."""
 
 
 def structural(model: type[Model]) -> Schema:
@@ -202,29 +226,19 @@ def definition(resource: Resource) -> dict[str, Any]:
                     "kind": {"type": "string"},
                     "metadata": {"type": "object"},
                     "spec": structural(resource.spec),
-                    "status": structural(resource.status),
                 },
-                "x-kubernetes-validations": [
-                    {
-                        "rule": f"size(self.metadata.name) <= {NAME_LIMIT}",
-                        "message": f"metadata.name is longer than {NAME_LIMIT} characters: its children's names would "
-                        "not fit; choose a shorter one",
-                    },
-                    {
-                        "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-                        "message": "metadata.name must start with a letter and have only a-z, 0-9 and '-': a Service "
-                        "is called after it",
-                    },
-                ],
             }
         },
-        "subresources": {"status": {}} | ({"scale": resource.scale} if resource.scale else {}),
-        "additionalPrinterColumns": [
-            {"name": column.name, "type": column.type, "jsonPath": column.path}
-            | ({"priority": 1} if column.wide else {})
-            for column in resource.columns
-        ],
     }
+    if resource.status is not None:
+        whole = version["schema"]["openAPIV3Schema"]
+        whole["properties"]["status"] = structural(resource.status)
+        whole["x-kubernetes-validations"] = list(_NAME_RULES)
+        version["subresources"] = {"status": {}} | ({"scale": resource.scale} if resource.scale else {})
+    version["additionalPrinterColumns"] = [
+        {"name": column.name, "type": column.type, "jsonPath": column.path} | ({"priority": 1} if column.wide else {})
+        for column in resource.columns
+    ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

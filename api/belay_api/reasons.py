@@ -187,6 +187,9 @@ class RolloutReason(StrEnum):
     """The API server refuses an object that this needs, and is asked again; the message repeats its words."""
     POLICY_NOT_FOUND = "PolicyNotFound"
     """`spec.policy.name` names no RLPolicy of this namespace."""
+    PROGRESSION_NOT_FOUND = "ProgressionNotFound"
+    """`spec.progression` names no RLProgression of this namespace, so no trial begins. One under way goes on, by the
+    steps that it began with."""
     PREPARING = "Preparing"
     """The candidate is being loaded; no traffic has moved."""
     POLICY_NOT_READY = "PolicyNotReady"

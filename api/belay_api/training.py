@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from belay_api import adversary
+from belay_api.adversary import AdversarySpec
 from belay_api.algorithms import FROM_DATASET, AlgorithmSpec
 from belay_api.attempts import MOST_ATTEMPTS, AttemptRecord, Evictions
 from belay_api.cleanup import CleanupSpec, CleanupStatus
@@ -210,7 +212,7 @@ class PublishSpec(Model):
 
 
 _FROZEN = ("normalize", "algorithm", "evaluation", "storage")
-_FROZEN_IF_SET = ("environment", "dataset", "search", "initFrom", "tracking", "gates", "publish")
+_FROZEN_IF_SET = ("environment", "dataset", "adversary", "search", "initFrom", "tracking", "gates", "publish")
 _TEXTS = ("description", "tags")
 _EDITABLE: dict[str, type[Model]] = {
     "budget": BudgetSpec,
@@ -264,6 +266,15 @@ class RLTrainingJobSpec(Model):
                 "initFrom begins a training in an environment, and a dataset is learned from anew: leave initFrom out",
             ),
             rule(
+                "!has(self.adversary) || has(self.environment)",
+                "adversary attacks what an environment shows, and a dataset is as it was logged: leave adversary out",
+            ),
+            rule(
+                f"!has(self.adversary) || {adversary.RULE}",
+                f"adversary: no attack is known on the policy of {', '.join(adversary.UNATTACKED[:-1])} and "
+                f"{adversary.UNATTACKED[-1]}: leave it out, or take another algorithm",
+            ),
+            rule(
                 "!has(self.gates) || has(self.environment) || has(self.evaluation.environment)",
                 "gates are played: name evaluation.environment, to play them in, or leave gates out",
             ),
@@ -313,6 +324,8 @@ class RLTrainingJobSpec(Model):
     """What is scaled by running statistics."""
     algorithm: AlgorithmSpec
     """How it is learned."""
+    adversary: AdversarySpec | None = None
+    """Adversarial training: an attack on the observations that the policy is trained on. Unset: none."""
     init_from: InitFromSpec | None = None
     """Whose weights the seeds begin with; unset: nobody's, they begin anew."""
     budget: BudgetSpec

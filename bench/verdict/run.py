@@ -1,6 +1,6 @@
 """False rollbacks, detection and the episodes it takes, on a time axis, beside the rules people write and real peers.
 
-    make bench-verdict                          every world, about a quarter of an hour of one core
+    make bench-verdict                          every world, about twenty minutes of one core
     make bench-verdict ARGS=--quick             a few worlds and rollouts, without the peers
     make bench-verdict ARGS="--only ramp,late"  the worlds whose name begins so, against their bands alone
 
@@ -22,7 +22,7 @@ import yaml
 
 from belay_operator.rollout.analysis.budget import split
 from ranges import check
-from verdict import guards, ratchet
+from verdict import guards, ratchet, watched
 from verdict.measure import Trial, measure
 from verdict.peers import Peers
 
@@ -33,7 +33,9 @@ def main() -> int:
     """Run, print, and hold the figures against their bands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, about half a minute")
-    parser.add_argument("--only", default="", help="comma-separated beginnings of names of worlds; guards; ratchet")
+    parser.add_argument(
+        "--only", default="", help="comma-separated beginnings of names of worlds; guards; ratchet; watched"
+    )
     parser.add_argument("--without-peers", action="store_true", help="although they are installed")
     asked = parser.parse_args()
     kind = "quick" if asked.quick else "full"
@@ -75,6 +77,8 @@ def main() -> int:
         status |= guards.run(kind)
     if not only or "ratchet" in only:
         status |= ratchet.run(kind)
+    if not only or "watched" in only:
+        status |= watched.run(kind)
     return status
 
 

@@ -1,11 +1,14 @@
 """Which kinds and pollers this operator has: the only place that names them all."""
 
 import importlib
+from collections.abc import Sequence
 
 from belay_operator import store_watch
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.source import Source
 from belay_operator.job_events import creation, starting
+from belay_operator.notify.notifier import Notifier
+from belay_operator.notify.receivers import Receiver
 from belay_operator.rollout.sources import all_sources, promoted, shadows
 from belay_operator.training import leftovers, progress
 
@@ -22,7 +25,13 @@ def kinds() -> dict[str, Kind]:
     return {kind.name: kind for kind in found}
 
 
-def sources() -> list[Source]:
-    """Return one poller of each sort."""
+def sources(receivers: Sequence[Receiver] = (), namespace: str = "") -> list[Source]:
+    """Return one poller of each sort.
+
+    Args:
+        receivers: Who is notified; empty: nobody, and nothing is kept for it.
+        namespace: The operator's own.
+    """
     ours: list[Source] = [progress.SOURCE, leftovers.SOURCE, creation.SOURCE, starting.SOURCE, store_watch.SOURCE]
-    return [*ours, *all_sources().values(), promoted.POLLER, shadows.POLLER]
+    told: list[Source] = [Notifier(receivers, namespace)] if receivers else []
+    return [*ours, *told, *all_sources().values(), promoted.POLLER, shadows.POLLER]

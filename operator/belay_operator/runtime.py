@@ -5,6 +5,7 @@ server refuses mounts over ours and variables of our names (belay_api.pod_volume
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from belay_api import names
@@ -13,36 +14,25 @@ from belay_api.runtime import INDEX_URL_ENV, RuntimeSpec
 from belay_operator import children
 from belay_operator.engine.plan import Settings
 
-_AGAINST, _BASELINE, _CODE, _GIT, _INITIAL, _SHM, _STORE = (
-    "against",
-    "baseline",
-    "code",
-    "git",
-    "initial",
-    "shm",
-    "store",
-)  # our volumes, when asked for
+Artifacts = Mapping[str, str | None]
+"""Directory where an artifact is mounted, to the claim that it is read from; None: it lies on none."""
+
+_CODE, _GIT, _SHM, _STORE = "code", "git", "shm", "store"  # our volumes, when asked for
+NO_ARTIFACTS: Artifacts = MappingProxyType({})
 _MODE = 0o440  # of credentials: the group is the pod's `fsGroup`
 
 
 def volumes(
-    runtime: RuntimeSpec,
-    *,
-    store: str | None = None,
-    initial: str | None = None,
-    against: str | None = None,
-    baseline: str | None = None,
+    runtime: RuntimeSpec, *, store: str | None = None, artifacts: Artifacts = NO_ARTIFACTS
 ) -> list[dict[str, Any]]:
     """Return the pod's volumes beyond those that every pod of the trainer has.
 
     Args:
         store: Claim that is written to; None: the built-in store.
-        initial: Claim with an artifact that is read; None: it lies on none.
-        against: Claim with the artifact that it is compared with, likewise.
-        baseline: Claim with the artifact that its gates compare with, likewise.
+        artifacts: What is read beside it.
     """
     found = _code_volumes(runtime.code) if runtime.code is not None else []
-    claims = _claims(runtime, store, initial=initial, against=against, baseline=baseline)
+    claims = _claims(runtime, store, artifacts)
     found += [_volume(name, claim, written=name == _STORE) for claim, name in claims.items()]
     if runtime.shm is not None:
         found.append({"name": _SHM, "emptyDir": {"medium": "Memory", "sizeLimit": str(runtime.shm)}})
@@ -50,23 +40,17 @@ def volumes(
 
 
 def mounts(
-    runtime: RuntimeSpec,
-    *,
-    store: str | None = None,
-    initial: str | None = None,
-    against: str | None = None,
-    baseline: str | None = None,
+    runtime: RuntimeSpec, *, store: str | None = None, artifacts: Artifacts = NO_ARTIFACTS
 ) -> list[dict[str, Any]]:
     """Return where the trainer finds them; the rest is as in `volumes`."""
-    claims = _claims(runtime, store, initial=initial, against=against, baseline=baseline)
+    claims = _claims(runtime, store, artifacts)
     found = _code_mounts(runtime.code, claims) if runtime.code is not None else []
     for one in runtime.data:
         part = {"subPath": one.path} if one.path is not None else {}
         path = f"{names.DATA_DIR}/{one.name}"
         found.append({"name": claims[one.claim], "mountPath": path, "readOnly": True, **part})
     found += store_mounts(store)
-    read = ((initial, names.INITIAL_DIR), (against, names.AGAINST_DIR), (baseline, names.BASELINE_DIR))
-    for claim, path in read:
+    for path, claim in artifacts.items():
         if claim is not None:
             found.append({"name": claims[claim], "mountPath": path, "readOnly": True})
     if runtime.shm is not None:
@@ -145,9 +129,7 @@ def _code_mounts(code: CodeSpec, claims: Mapping[str, str]) -> list[dict[str, An
     return []
 
 
-def _claims(
-    runtime: RuntimeSpec, store: str | None, *, initial: str | None, against: str | None, baseline: str | None
-) -> dict[str, str]:
+def _claims(runtime: RuntimeSpec, store: str | None, artifacts: Artifacts) -> dict[str, str]:
     """Return the volume of each claim: one for all its mounts, because a kubelet mounts a claim in one way a pod."""
     found: dict[str, str] = {}
     if store is not None:
@@ -156,9 +138,9 @@ def _claims(
         found.setdefault(runtime.code.pvc.claim, _CODE)
     for one in runtime.data:
         found.setdefault(one.claim, f"data-{one.name}")
-    for claim, name in ((initial, _INITIAL), (against, _AGAINST), (baseline, _BASELINE)):
+    for path, claim in artifacts.items():
         if claim is not None:
-            found.setdefault(claim, name)
+            found.setdefault(claim, path.removeprefix("/"))
     return found
 
 

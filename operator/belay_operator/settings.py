@@ -19,6 +19,7 @@ from belay_operator.engine.health import PORT
 from belay_operator.engine.plan import Settings
 from belay_operator.engine.queue import WORKERS
 from belay_operator.engine.resync import PERIOD
+from belay_operator.notify.receivers import Receiver, read_receivers
 
 
 class BadSetting(ValueError):
@@ -47,6 +48,8 @@ class Installation:
     terms: Terms | None
     """None: no election; for one process on a laptop."""
     log_level: str
+    receivers: tuple[Receiver, ...] = ()
+    """Who is notified."""
 
 
 def from_environment(env: Mapping[str, str] = os.environ) -> Installation:
@@ -72,7 +75,15 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Installation:
         resync=timedelta(seconds=_number(env, "BELAY_RESYNC_S", PERIOD.total_seconds(), least=1)),
         terms=_terms(env),
         log_level=(env.get("BELAY_LOG_LEVEL") or "INFO").upper(),
+        receivers=_receivers(env),
     )
+
+
+def _receivers(env: Mapping[str, str]) -> tuple[Receiver, ...]:
+    try:
+        return read_receivers(env)
+    except ValueError as error:
+        raise BadSetting(str(error)) from None
 
 
 def _terms(env: Mapping[str, str]) -> Terms | None:

@@ -24,9 +24,7 @@ def trainer_pod(
     config: str,
     command: Sequence[str] = (),
     store: str | None = None,
-    initial: str | None = None,
-    against: str | None = None,
-    baseline: str | None = None,
+    artifacts: runtime.Artifacts = runtime.NO_ARTIFACTS,
     grace_s: int,
 ) -> dict[str, Any]:
     """Return the pod's spec.
@@ -36,12 +34,9 @@ def trainer_pod(
         config: Name of the ConfigMap that it reads.
         command: Of the trainer; empty: it trains.
         store: Claim that is written to; None: the built-in store.
-        initial: Claim with an artifact that is read; None: it lies on none.
-        against: Claim with the artifact that it is compared with; None: it lies on none.
-        baseline: Claim with the artifact that its gates compare with, likewise.
+        artifacts: What is read beside it.
         grace_s: Seconds it may take to end.
     """
-    claims = {"store": store, "initial": initial, "against": against, "baseline": baseline}
     container = {
         "name": CONTAINER,
         "image": asked.image or settings.trainer_image,
@@ -63,14 +58,14 @@ def trainer_pod(
     mounts = [
         {"name": "work", "mountPath": names.WORK_DIR},
         {"name": "tmp", "mountPath": "/tmp"},
-        *runtime.mounts(asked, **claims),
+        *runtime.mounts(asked, store=store, artifacts=artifacts),
     ]
     return owned_pod(
         owner,
         settings,
         container,
         config=config,
-        volumes=[*children.empty_dirs(["work", "tmp"]), *runtime.volumes(asked, **claims)],
+        volumes=[*children.empty_dirs(["work", "tmp"]), *runtime.volumes(asked, store=store, artifacts=artifacts)],
         mounts=mounts,
         terminationGracePeriodSeconds=grace_s,
         **runtime.placement(asked),

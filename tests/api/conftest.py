@@ -28,7 +28,16 @@ def kube(api: Api, request: pytest.FixtureRequest) -> Iterator[Kube]:
     made = Kube(api.kubeconfig, namespace)
     made.run("create", "namespace", namespace)
     yield made
-    for kind in ("rlrollouts", "rlpolicies", "rltrainingjobs", "jobs", "deployments", "services", "pods"):
+    for kind in (
+        "rlrollouts",
+        "rlprogressions",
+        "rlpolicies",
+        "rltrainingjobs",
+        "jobs",
+        "deployments",
+        "services",
+        "pods",
+    ):
         made.run("delete", kind, "--all", "--wait=false", "--grace-period=0", check=False)
 
 

@@ -9,15 +9,21 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.accepted import rollout_specs, training_specs, values
+from tests.accepted import progression_specs, rollout_specs, training_specs, values
 from tests.api.engine.kube import Kube
 
 from belay_api import names
 from belay_api.crd import RESOURCES, Resource, structural
+from belay_api.rollout.progression import RLProgressionSpec
 from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.training import RLTrainingJobSpec
 
 SPECS = 200
+_STRATEGIES: dict[Any, Any] = {
+    RLRolloutSpec: rollout_specs,
+    RLTrainingJobSpec: training_specs,
+    RLProgressionSpec: progression_specs,
+}
 
 
 def drawn(strategy: st.SearchStrategy[Any]) -> list[dict[str, Any]]:
@@ -47,7 +53,7 @@ def accepted(kube: Kube, kind: str, specs: list[dict[str, Any]]) -> dict[str, An
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
 def test_the_models_read_whatever_the_api_server_accepts(kube: Kube, resource: Resource) -> None:
-    made = {RLRolloutSpec: rollout_specs, RLTrainingJobSpec: training_specs}.get(resource.spec)
+    made = _STRATEGIES.get(resource.spec)
     specs = drawn(made() if made is not None else values(structural(resource.spec)))
     taken = accepted(kube, resource.kind, specs)
     assert len(taken) > SPECS / 10, "nearly everything was refused: this test would pass by testing nothing"

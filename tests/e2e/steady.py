@@ -13,6 +13,14 @@ CALLERS = 4
 EVERY_S = 0.05  # per caller: 80 requests a second, which leaves a machine of two cores to the pods that start
 OBSERVATION = [0.01, 0.02, 0.03, 0.04]  # CartPole's
 
+WHO = """
+import json, os, sys, urllib.request as u
+for headers in json.loads(sys.argv[1]):
+    headers = {"content-type": "application/json", **headers}
+    asked = [u.Request(os.environ["ASK_URL"], os.environ["ASK_ITEM"].encode(), headers) for _ in range(20)]
+    print(",".join(sorted({u.urlopen(one, timeout=10).headers["x-belay-policy"] for one in asked})))
+"""
+
 
 class Steady:
     """Requests to one rollout's route, from `start` to `stop`."""
@@ -71,6 +79,10 @@ class Steady:
     def answered(self) -> dict[str, int]:
         """Return the answers by policy."""
         return self.totals().get("by", {})
+
+    def who_answers(self, *headers: Mapping[str, str]) -> list[str]:
+        """Ask 20 times with each of these, from the same pod; return the policies that answered, joined by a comma."""
+        return self._here.kubectl("exec", self._name, "--", "python3", "-c", WHO, json.dumps(headers)).split()
 
     def settled(self) -> dict[str, Any]:
         """Return the totals once they count every request sent before this call."""

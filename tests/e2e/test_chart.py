@@ -11,6 +11,7 @@ import yaml
 
 from belay_demo.install import ROOT
 from belay_demo.kube import Namespace
+from belay_operator.notify.receivers import FOLDER, read_receivers
 
 CHART = str(ROOT / "charts" / "belay")
 
@@ -54,6 +55,30 @@ def test_no_key_stands_twice_and_every_component_is_there() -> None:
     }
     assert sum(one["kind"] == "CustomResourceDefinition" for one in found) == 3
     assert {one["kind"] for one in manifests("--set", "crds.enabled=false")}.isdisjoint({"CustomResourceDefinition"})
+
+
+@pytest.mark.usefixtures("cluster")
+def test_receivers_reach_the_operator_as_they_are_written_and_their_secrets_beside_them() -> None:
+    receivers = [
+        {"name": "chat", "format": "slack", "secret": "belay-chat"},
+        {"name": "ci", "url": "https://ci.example.com/x?a=1&b=2", "reasons": ["Promoted"]},
+    ]
+    found = manifests("--set-json", f"operator.notifications={json.dumps(receivers)}")
+    (deployment,) = [one for one in found if (one["kind"], one["metadata"]["name"]) == ("Deployment", "belay-operator")]
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (given,) = [one["value"] for one in container["env"] if one["name"] == "BELAY_NOTIFICATIONS"]
+    assert [one.said() for one in read_receivers({"BELAY_NOTIFICATIONS": given})] == receivers
+    mounts = [one for one in container["volumeMounts"] if one["name"].startswith("notify-")]
+    assert mounts == [{"name": "notify-chat", "mountPath": f"{FOLDER}/chat", "readOnly": True}]
+    (volume,) = [one for one in pod["volumes"] if one["name"].startswith("notify-")]
+    assert volume["secret"] == {"secretName": "belay-chat", "optional": True}, (
+        "a missing Secret must not stop the start"
+    )
+    keyless = [{"name": "oncall", "format": "pagerduty", "url": "https://x/y"}]
+    bad = template("--set-json", f"operator.notifications={json.dumps(keyless)}")
+    assert bad.returncode != 0
+    assert "/operator/notifications/0" in bad.stderr
 
 
 @pytest.mark.usefixtures("cluster")

@@ -10,16 +10,16 @@ import pytest
 import yaml
 
 from belay_demo.install import EXAMPLES
-from belay_demo.kube import Namespace
+from belay_demo.kube import Namespace, condition
 
 ROLLOUT: dict[str, Any] = yaml.safe_load((EXAMPLES / "20-rollout.yaml").read_text())
 JOBS = {"good": "10-training.yaml", "weak": "40-undertrained.yaml"}
 
 
-def published(here: Namespace, file: str) -> str:
+def published(here: Namespace, file: str, **spec: Any) -> str:
     """Train with one seed and return the policy."""
     job = yaml.safe_load((EXAMPLES / file).read_text())
-    job["spec"] |= {"seeds": {"count": 1, "first": job["spec"]["seeds"].get("first", 0)}}
+    job["spec"] |= {"seeds": {"count": 1, "first": job["spec"]["seeds"].get("first", 0)}, **spec}
     here.apply(job)
     name = job["metadata"]["name"]
     return str(here.wait(f"{name} to publish", lambda: here.status("rltj", name).get("publishedPolicy"), timeout_s=600))
@@ -27,7 +27,11 @@ def published(here: Namespace, file: str) -> str:
 
 @pytest.mark.timeout(1500)
 def test_a_weak_candidate_is_found_beside_stable_before_it_has_traffic(gateway: Namespace) -> None:
-    good, weak = (published(gateway, file) for file in JOBS.values())
+    weak = published(gateway, JOBS["weak"])
+    good = published(gateway, JOBS["good"], gates=[{"performance": {"betterThan": weak, "episodes": 20}}])
+    trained = gateway.get("rltj", "cartpole")
+    assert condition(trained, "GatesPassed")["status"] == "True"
+    assert trained["status"]["baseline"]["digest"] == gateway.get("rlp", weak)["spec"]["artifact"]["digest"]
     rollout = copy.deepcopy(ROLLOUT)
     rollout["metadata"]["name"] = "judged"
     rollout["spec"]["policy"]["name"] = good

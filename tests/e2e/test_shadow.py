@@ -104,6 +104,22 @@ def test_a_mirror_starts_no_episode_and_ends_with_its_step(gateway: Namespace, a
     assert asked.settled()["failed"] == 0
 
 
+@pytest.mark.timeout(600)
+def test_who_is_matched_meets_the_candidate_and_nobody_else_does(gateway: Namespace, asked: Steady) -> None:
+    internal = {"x-user-group": "internal"}
+    headers = [{"name": name, "value": value} for name, value in (internal | {"x-region": "eu"}).items()]
+    steps = [{"match": {"headers": headers}}, {"pause": {"duration": "1h"}}]
+    gateway.patch("rlr", ROLLOUT, {"spec": {"steps": steps}})
+    gateway.wait("the match", lambda: "segment" in _status(gateway).get("weight", {}), timeout_s=120)
+    gateway.wait("it is in force", lambda: _status(gateway)["weight"].get("applied") == 100, timeout_s=120)
+    time.sleep(2)  # from accepted to in force a route takes a quarter of a second
+    both = internal | {"x-region": "eu"}
+    said = asked.who_answers({}, internal, both, both | {"x-belay-policy": "a"}, {"x-belay-policy": "b"})
+    # Episodes under way stay where they began, also those of the matched.
+    assert said == ["a", "a", "b", "a", "b"]
+    assert asked.settled()["failed"] == 0
+
+
 def _after(asked: Steady) -> float:
     """Seconds that 99 of 100 callers waited at most, once only what is so now is counted."""
     time.sleep(PERIOD_S)

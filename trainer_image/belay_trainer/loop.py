@@ -24,7 +24,7 @@ from belay_trainer import checkpoint, early, environments
 from belay_trainer.config import Run
 from belay_trainer.diagnosis.diagnosis import Diagnosis
 from belay_trainer.errors import BadConfiguration, Diverged, GivenUp, Interrupted
-from belay_trainer.evaluate import ENDLESS, Chooser, Evaluation, Stopped
+from belay_trainer.evaluate import ENDLESS, Chooser, Evaluation, Policy, Stopped
 from belay_trainer.heartbeat import PERIOD_S, ProgressSink
 from belay_trainer.history import History
 from belay_trainer.keeper import Keeper
@@ -146,7 +146,7 @@ class Loop:
     def evaluate(self) -> Best:
         """Evaluate the policy as it is now, and return the best so far. Raises: Stopped, Diverged."""
         self._check_weights()
-        found = self._evaluator(self.learner.policy, step=self.learner.timesteps, stop=self._must_go)
+        found = self._evaluator(self._on_trial(), step=self.learner.timesteps, stop=self._must_go)
         step = self.learner.timesteps
         if found.report is not None:
             self._note_returns(found.report, found)
@@ -165,6 +165,15 @@ class Loop:
         self.diagnose(found.played.get("length"))
         self.tell()
         return best
+
+    def _on_trial(self) -> Policy:
+        """Return the policy as evaluations that choose play it: behind the attack that it trains beside, if any.
+
+        Undisturbed they would choose the checkpoint that has learned least from it, since what meets an attack costs
+        some return without one.
+        """
+        policy, adversary = self.learner.policy, self.learner.adversary
+        return policy if adversary is None else adversary(policy)
 
     def _note_returns(self, report: EvaluationReport, found: Evaluation) -> None:
         if report.cut and not self.learner.episodes():

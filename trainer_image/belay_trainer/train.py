@@ -116,7 +116,8 @@ def train(
             verdict=verdict,
             beside_random=beside_random,
         )
-        loop.begins_trained = initial is not None
+        # An adversary has seen nothing at timestep 0, and attacks within nothing: no later return would beat that one.
+        loop.begins_trained = initial is not None and learner.adversary is None
         if resume is None and initial is not None:
             begin_from(initial, learner, evaluator.environment, stop=stop)
         if resume is not None:

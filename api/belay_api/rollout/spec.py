@@ -9,6 +9,8 @@ from belay_api.model import Model, rule, rules
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.common import Name
 from belay_api.rollout.experiment import ExperimentSpec
+from belay_api.rollout.progression import ProgressionRef
+from belay_api.rollout.recipes import Recipe
 from belay_api.rollout.steps import Step
 from belay_api.rollout.traffic import TrafficSpec
 from belay_api.rollout.watch import WatchSpec
@@ -16,6 +18,8 @@ from belay_api.rollout.windows import Window
 from belay_api.units import Duration, duration_default
 
 _DECIDING = "(!has(m.dryRun) || !m.dryRun)"
+_JUDGING = " || ".join(f"has(self.recipe.{name})" for name in Recipe.judging())
+_ANALYZES = f"((has(self.steps) && self.steps.exists(s, has(s.analyze))) || (has(self.recipe) && ({_JUDGING})))"
 
 
 class PolicyRef(Model):
@@ -83,13 +87,13 @@ class RLRolloutSpec(Model):
     model_config = {
         "json_schema_extra": rules(
             rule(
-                "!has(self.steps) || !self.steps.exists(s, has(s.analyze))"
-                f" || (has(self.analysis.metrics) && self.analysis.metrics.exists(m, {_DECIDING}))",
-                "an analyze step needs something to judge by: add analysis.metrics without dryRun or remove the step",
+                f"!{_ANALYZES} || (has(self.analysis.metrics) && self.analysis.metrics.exists(m, {_DECIDING}))",
+                "an analyze step needs something to judge by: add analysis.metrics without dryRun or remove the step; "
+                f"the recipes {' and '.join(Recipe.judging())} analyze at each weight",
             ),
             rule(
                 "!has(self.analysis) || !has(self.analysis.anchor) || self.analysis.anchor != 'Serve'"
-                " || (has(self.steps) && self.steps.exists(s, has(s.analyze)) && has(self.analysis.metrics)"
+                f" || (({_ANALYZES} || has(self.progression)) && has(self.analysis.metrics)"
                 f" && self.analysis.metrics.exists(m, has(m.compare) && {_DECIDING}))",
                 "analysis.anchor: Serve needs an analyze step and a metric with compare and without dryRun, or nothing "
                 "would be held against the anchor: add them, or use Approve",
@@ -115,6 +119,11 @@ class RLRolloutSpec(Model):
                 "dryRun: add it there, e.g. one with compare: {maxRegression: 5%}",
             ),
             rule(
+                "[has(self.steps) && self.steps.size() > 0, has(self.recipe), has(self.progression)]"
+                ".filter(x, x).size() <= 1",
+                "spec.recipe and spec.progression stand for a list of steps, and spec.steps is one: keep one of them",
+            ),
+            rule(
                 "self.traffic == oldSelf.traffic",
                 "spec.traffic is immutable: episodes under way would be lost; create an RLRollout of another name",
             ),
@@ -131,6 +140,12 @@ class RLRolloutSpec(Model):
     """How a candidate takes over; empty: at once, when ready. After the last step it has all traffic.
 
     A change during a rollout holds from the step under way on; one of a step already passed begins them all again."""
+    recipe: Recipe | None = None
+    """A ready-made list in place of `steps`; `status.progression` shows what it comes to, and a trial under way keeps
+    to that."""
+    progression: ProgressionRef | None = None
+    """The steps of an RLProgression in place of `steps`. `status.progression` has them as they were when the trial
+    under way began, and it keeps to them: an edit holds from the next trial on."""
     windows: Annotated[list[Window], Field(max_length=16)] = Field(default_factory=list)
     """When a candidate may get more traffic by itself: be taken up, have its weight raised, be promoted. Empty: always.
 

@@ -13,7 +13,7 @@ from belay_api.rollout.experiment import ExperimentStatus
 from belay_api.rollout.regret import RegretStatus
 from belay_api.rollout.verdicts import MetricVerdict
 from belay_api.rollout.watch import WatchStatus
-from belay_api.units import Instant
+from belay_api.units import FreeForm, Instant
 
 MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
 MAX_SKIPPED = 32  # as many as the steps a spec can list; beyond it the oldest is forgotten
@@ -172,6 +172,19 @@ class StepJudgement(StatusModel):
     """Of `evaluateOffline`: the estimate with its interval."""
 
 
+class ProgressionStatus(StatusModel):
+    """The steps where the spec does not list them itself."""
+
+    source: str
+    """Where they come from, such as `recipe canary` or `RLProgression ramp`."""
+    generation: int | None = None
+    """Of the RLProgression, as it was read; unset: it is a recipe."""
+    asked: str
+    """Hash of what the spec says of it. While a candidate is on trial and the spec says the same, these steps hold."""
+    steps: Annotated[list[FreeForm], Field(max_length=32)]
+    """The steps, as `spec.steps` would list them."""
+
+
 class MirrorStatus(StatusModel):
     """Requests that are mirrored to the candidate."""
 
@@ -292,6 +305,27 @@ class StepStatus(StatusModel):
     """Of `shadow`: the requests that are mirrored. They are while this stands and no rollback is under way."""
 
 
+class SegmentStatus(StatusModel):
+    """Requests whose share is their own, because a step `match` says so."""
+
+    headers: dict[str, str]
+    """They have all of these: value by name."""
+    weight: float
+    """The candidate's share of their new episodes, in percent."""
+    alone: bool
+    """Whether nobody else gets the candidate. Then what `weight` and `weightHistory` say is of them, and only their
+    episodes are compared; else it is of all others, and only those are."""
+
+
+class SegmentRuleStatus(StatusModel):
+    """The place of a segment's rules on the route. They stay: without a segment they lead where all requests go."""
+
+    headers: dict[str, str]
+    """What they match: value by name."""
+    after: int
+    """How many entries of `pinned` come before them."""
+
+
 class WeightStatus(StatusModel):
     """The candidate's share of new episodes, in percent."""
 
@@ -305,6 +339,18 @@ class WeightStatus(StatusModel):
     """The anchor's share of new episodes, out of stable's, as the Gateway has accepted it; unset: none."""
     observed: float | None = None
     """Share of requests the serving pods saw; absent while nothing was measured."""
+    segment: SegmentStatus | None = None
+    """Whose share is another than everybody else's; unset: nobody's."""
+
+    @property
+    def of_everybody(self) -> float:
+        """The share of those who are in no segment."""
+        return 0.0 if self.segment is not None and self.segment.alone else self.desired
+
+    @property
+    def of_segment(self) -> float:
+        """The share of those who are; where there is no segment, everybody's."""
+        return self.desired if self.segment is None else self.segment.weight
 
 
 class AcceptedWeight(StatusModel):
@@ -314,6 +360,8 @@ class AcceptedWeight(StatusModel):
     """The candidate's share of new episodes."""
     anchor: float | None = None
     """The anchor's share of new episodes; unset: none."""
+    segment: bool | None = None
+    """Whether a segment had a share of its own meanwhile; unset: no."""
     asked_at: Instant
     """When the step that asks for it began, or the anchor's share was decided: since then it may have been in force."""
     at: Instant
@@ -395,6 +443,8 @@ class RLRolloutStatus(ConditionedStatus):
     """Arms of an experiment that have pods (`spec.policy.winnerOf`)."""
     experiment: ExperimentStatus | None = None
     """The experiment under way, or the last one."""
+    progression: ProgressionStatus | None = None
+    """The steps of the trial under way, or of the next one; unset: `spec.steps` lists them."""
     step: StepStatus | None = None
     """The step under way."""
     paused: PauseStatus | None = None
@@ -405,6 +455,8 @@ class RLRolloutStatus(ConditionedStatus):
     """The candidate's share of new episodes."""
     pinned: list[str] = Field(default_factory=list)
     """Policies with a rule of their own on the route, in its order; of one that no longer serves, stable answers."""
+    segment_rule: SegmentRuleStatus | None = None
+    """Where the route tells the requests of a step `match` from all others; unset: it never had to."""
     analysis_started_at: Instant | None = None
     """When the candidate first had a weight; only episodes that started later are compared."""
     weight_changes: Annotated[list[Instant], Field(max_length=MAX_WEIGHT_CHANGES)] = Field(default_factory=list)

@@ -18,6 +18,7 @@ import re
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +39,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="returns of every preset beside the zoo's")
     parser.add_argument("--only", nargs="+", default=[], help="algorithms, or algorithm:task")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="trainings side by side")
+    parser.add_argument("--seeds", type=int, nargs="+", help="those that this run trains; default: all of load.yaml")
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT / room) for room in ("bench", "api", "trainer_image", *LAYERS)]
     from inside import run_inside  # noqa: PLC0415  found only now
@@ -53,7 +55,7 @@ def main() -> int:
         for task, what in tasks.items()
         if not options.only or {algorithm, f"{algorithm}:{task}"} & set(options.only)
     ]
-    known = train(wanted, load, jobs=options.jobs)
+    known = train(wanted, load, seeds=options.seeds or range(load["seeds"]), jobs=options.jobs)
     print(table(wanted, load, known))
     measured = {
         f"{algorithm}.{task}": statistics.mean(returns)
@@ -63,13 +65,15 @@ def main() -> int:
     return check(HERE / "ranges.yaml", measured, among=tuple(measured))
 
 
-def train(wanted: list[tuple[str, str, dict[str, Any]]], load: dict[str, Any], *, jobs: int) -> dict[str, Any]:
+def train(
+    wanted: list[tuple[str, str, dict[str, Any]]], load: dict[str, Any], *, seeds: Iterable[int], jobs: int
+) -> dict[str, Any]:
     """Train every seed that is not known, and return all results by training, seed and what decides it."""
     known = {line.pop("training"): line for line in map(json.loads, RESULTS.read_text().splitlines())}
     with ProcessPoolExecutor(max_workers=jobs) as pool:
         waiting = {}
         for algorithm, task, what in wanted:
-            for seed in range(load["seeds"]):
+            for seed in seeds:
                 name = key(algorithm, task, what, load, seed)
                 if name not in known:
                     waiting[pool.submit(one, algorithm, task, what, load, seed)] = name

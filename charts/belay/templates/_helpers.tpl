@@ -35,7 +35,7 @@ http://belay-logbook.{{ .Release.Namespace }}.svc:8600
 collector; our own specs are never written. tests/unit/dev/test_chart.py holds them against what the operator does. */}}
 {{- define "belay.operatorRules" -}}
 - apiGroups: [belay.dev]
-  resources: [rltrainingjobs, rlpolicies, rlrollouts]
+  resources: [rltrainingjobs, rlpolicies, rlrollouts, rlprogressions]
   verbs: [get, list, watch]
 - apiGroups: [belay.dev]
   resources: [rltrainingjobs/status, rlpolicies/status, rlrollouts/status]

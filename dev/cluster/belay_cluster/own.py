@@ -24,7 +24,7 @@ SYSTEM, DEMO, RELEASE = "belay-system", "belay-demo", "belay"
 MADE_HERE = "dev.belay.dev/made-by"
 """Label of namespaces made here; the value is of no interest."""
 PULL_SECRET = "belay-pull"
-KINDS = ("rlrollouts.belay.dev", "rltrainingjobs.belay.dev", "rlpolicies.belay.dev")
+KINDS = ("rlrollouts.belay.dev", "rlprogressions.belay.dev", "rltrainingjobs.belay.dev", "rlpolicies.belay.dev")
 """Deleted in this order: jobs before their namespace, or a failed pod may keep it terminating for ever."""
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 

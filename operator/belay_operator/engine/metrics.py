@@ -58,6 +58,16 @@ SOURCE_FAILURES = Counter(
     registry=REGISTRY,
 )
 EVENTS_DROPPED = Counter("belay_events_dropped", "Kubernetes Events that could not be posted.", registry=REGISTRY)
+NOTIFICATIONS = Counter(
+    "belay_notifications",
+    "Notifications by receiver, and what became of them: sent; failed, a try that is repeated; lost because refused, "
+    "expired after a day, or dropped because too many waited.",
+    ["receiver", "result"],
+    registry=REGISTRY,
+)
+NOTIFICATIONS_WAITING = Gauge(
+    "belay_notifications_waiting", "Notifications that are not sent yet.", ["receiver"], registry=REGISTRY
+)
 LOOP_LAG = Gauge("belay_loop_lag_seconds", "Delay of the event loop, last measured.", registry=REGISTRY)
 LEADING = Gauge("belay_leading", "1 while this process holds the Lease.", registry=REGISTRY)
 FIRST_SYNC = Gauge("belay_first_sync_seconds", "Time from the start of leading to a complete cache.", registry=REGISTRY)

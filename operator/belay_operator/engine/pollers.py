@@ -139,6 +139,10 @@ class CachePollerContext:
         """See `PollerContext.read`."""
         return await self._client.get(kind, namespace, name)
 
+    async def apply(self, manifest: Mapping[str, Any]) -> None:
+        """See `PollerContext.apply`."""
+        await self._client.apply(manifest)
+
     def known_uids(self, kind: str) -> frozenset[str]:
         """See `PollerContext.known_uids`."""
         return self._cache.uids(kind)

@@ -1,7 +1,7 @@
 """The kinds the operator reads or writes: where the API server keeps them, and which of them are cached.
 
 A fixed table instead of discovery: the operator touches a dozen kinds, and a table cannot be slow, stale or absent at
-start. Only HTTPRoute may be missing in a cluster; `main` asks for it once and `Reader.serves` tells the kinds.
+start. HTTPRoute and RLProgression may be missing in a cluster; it is asked once, and `Reader.serves` tells the kinds.
 """
 
 from collections.abc import Mapping
@@ -62,6 +62,10 @@ _OURS = [
     Resource("RLPolicy", names.GROUP, names.VERSION, "rlpolicies", cached=True, within=SOON),
     Resource("RLRollout", names.GROUP, names.VERSION, "rlrollouts", cached=True, within=SOON),
 ]
+_READ = [
+    # Optional: an operator that is newer than the CRDs of its cluster works on.
+    Resource("RLProgression", names.GROUP, names.VERSION, "rlprogressions", cached=True, optional=True),
+]
 _CHILDREN = [
     Resource("Job", "batch", "v1", "jobs", cached=True, selector=MANAGED_SELECTOR),
     Resource("Pod", "", "v1", "pods", cached=True, selector=MANAGED_SELECTOR),
@@ -88,7 +92,7 @@ _WRITTEN_ONLY = [
 ]
 
 OURS = tuple(resource.kind for resource in _OURS)
-RESOURCES = {resource.kind: resource for resource in (*_OURS, *_CHILDREN, *_WRITTEN_ONLY)}
+RESOURCES = {resource.kind: resource for resource in (*_OURS, *_READ, *_CHILDREN, *_WRITTEN_ONLY)}
 CACHED = tuple(resource for resource in RESOURCES.values() if resource.cached)
 
 PARENT_LABELS = {

@@ -64,6 +64,9 @@ class PollerContext(Reader, Protocol):
         Raises: ApiError.
         """
 
+    async def apply(self, manifest: Mapping[str, Any]) -> None:
+        """Server-side apply an object of the operator's own, which no plan is about. Raises: ApiError."""
+
     def known_uids(self, kind: str) -> frozenset[str]:
         """Return the uids of all cached objects of `kind`, without a look into any of them."""
 

@@ -60,9 +60,11 @@ def job(owner: Owner, question: Question, settings: Settings, labels: Mapping[st
         settings,
         config=_config_name(owner, question),
         command=[COMMAND],
-        initial=claim_of(question.artifact.uri),
-        against=None if question.against is None else claim_of(question.against.artifact.uri),
-        baseline=None if question.baseline is None else claim_of(question.baseline.uri),
+        artifacts={
+            names.INITIAL_DIR: claim_of(question.artifact.uri),
+            names.AGAINST_DIR: None if question.against is None else claim_of(question.against.artifact.uri),
+            names.BASELINE_DIR: None if question.baseline is None else claim_of(question.baseline.uri),
+        },
         grace_s=_GRACE_S,
     )
     spec: dict[str, Any] = {

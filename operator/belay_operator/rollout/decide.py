@@ -49,6 +49,7 @@ from belay_operator.rollout.situations import (
     stable_worse,
     step_failed,
     step_under_way,
+    steps_from_elsewhere,
     verdict_overdue,
     verdicts_reached,
     warm_version_expired,
@@ -75,6 +76,7 @@ ACTS: tuple[Act, ...] = (
     experiment_under_way.act,  # which ends before anybody else is taken up
     experiment_over.act,
     experiment_wanted.act,
+    steps_from_elsewhere.act,  # before the trial that keeps to them
     policy_wanted.act,
     candidate_loading.act,
     step_under_way.act,
@@ -99,6 +101,7 @@ EXPLANATIONS: tuple[Explain, ...] = (
     stable_remade.explain,
     route_not_in_force.explain,
     stable_not_ready.explain,
+    steps_from_elsewhere.explain,
 )
 """What is told: the first that holds. Where none does, the rollout is healthy."""
 

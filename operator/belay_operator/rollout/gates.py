@@ -96,6 +96,12 @@ def _goes_back(observed: Observed) -> bool:
     return (wanted.name, wanted.digest) == (previous.policy, previous.digest)
 
 
+def steps_unusable(observed: Observed, now: datetime) -> Wait | None:
+    """The steps come from elsewhere and cannot be carried out: no trial begins. The way back takes no steps."""
+    progression = observed.progression
+    return None if progression is None or _goes_back(observed) else progression.fault
+
+
 def endpoints_still_closed(observed: Observed, now: datetime) -> Wait | None:
     """The route without the version taken back before is not accepted yet, and its endpoints are closed until then.
 
@@ -132,7 +138,13 @@ def episodes_of_an_arm(observed: Observed, now: datetime) -> Wait | None:
     return Wait(RolloutReason.PREPARING, message, left)
 
 
-TAKING_UP: tuple[Gate, ...] = (endpoints_still_closed, approval_needed, outside_windows, episodes_of_an_arm)
+TAKING_UP: tuple[Gate, ...] = (
+    steps_unusable,
+    endpoints_still_closed,
+    approval_needed,
+    outside_windows,
+    episodes_of_an_arm,
+)
 LEAVING_A_STEP: tuple[Gate, ...] = (
     failed_and_held,
     nothing_to_compare_with,

@@ -77,7 +77,7 @@ GAUGES = (
     Gauge("belay_rollout_version", "1 for each version with pods, by its role.", ("role", "policy"), _version),
     Gauge(
         "belay_rollout_weight_percent",
-        "The candidate's share of new episodes: desired, applied, observed.",
+        "The candidate's share of new episodes: desired, applied, observed; while only the matched get it, of theirs.",
         ("of",),
         _weight,
     ),

@@ -27,7 +27,16 @@ from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobView, view
 from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
-from belay_operator.rollout import anchor, arms, carried, experiment, latest, specification, watch
+from belay_operator.rollout import (
+    anchor,
+    arms,
+    carried,
+    experiment,
+    latest,
+    progression_source,
+    specification,
+    watch,
+)
 from belay_operator.rollout.decide import decide
 from belay_operator.rollout.facts import Reading, StatisticsFact
 from belay_operator.rollout.gauges import GAUGES
@@ -101,7 +110,19 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         jobs=tuple(reader.owned("Job", owner.uid)),
         unfit=read.unfit,
     )
+    made = with_steps(made, reader)
     return replace(made, asked_job=_asked_job(made, reader))
+
+
+def with_steps(observed: Observed, reader: Reader) -> Observed:
+    """Return the same with the steps that hold now, where the spec does not list them."""
+    spec, status = observed.spec, observed.status
+    declared, kept = (
+        progression_source.declared(spec, observed.owner.namespace, reader),
+        progression_source.kept(spec, status),
+    )
+    made = replace(observed, declared=declared, kept=kept).following()
+    return replace(made, unfit=_unfit(made))
 
 
 def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
@@ -131,6 +152,8 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     kind, body, (namespace, _) = change.kind, change.latest, change.name
     if kind == "RLPolicy":
         return _keys(namespace, _told(change, reader))
+    if kind == progression_source.KIND_NAME:
+        return _keys(namespace, _taking(change, reader))
     if kind not in ("Deployment", "Service", "Pod"):
         return ()
     meta = body["metadata"]
@@ -151,6 +174,15 @@ def _told(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
     sides = [() if read is None else (read.family, read.is_ready, read.deleting) for read in (before, after)]
     families = {read.family for read in (before, after) if read is not None} if sides[0] != sides[1] else set()
     return named + [one for family in sorted(families) for one in reader.following(KIND_NAME, namespace, family)]
+
+
+def _taking(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
+    """The rollouts that take the steps of a changed RLProgression. It is changed seldom, so there is no index."""
+    before, after = (None if side is None else side.get("spec") for side in (change.before, change.after))
+    if before == after:
+        return []
+    everybody = reader.in_namespace(KIND_NAME, change.name[0])
+    return [one for one in everybody if progression_source.named_by(one.get("spec") or {}) == change.name[1]]
 
 
 def _waits(rollout: Mapping[str, Any], policy: str) -> bool:
@@ -205,6 +237,15 @@ def _watched(owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader:
     asked = {metric.name: watch.query_of(metric, spec.analysis) for metric in watch.watched(spec.analysis)}
     found = {name: fact.outcomes.get(query.outcome) for name, query in asked.items() if query is not None}
     return {name: one for name, one in found.items() if one is not None and one.outcome_query == asked[name]}
+
+
+def _unfit(observed: Observed) -> str | None:
+    """What of the spec cannot be carried out, the steps of a trial under way included, wherever they come from."""
+    declared, held = observed.declared, observed.progression
+    if declared is None or held is None or observed.status.candidate is None or observed.returning:
+        return observed.unfit
+    fault = held.fault or (declared.fault if declared.asked != held.asked else None)
+    return "; ".join(words for words in (observed.unfit, fault and fault.message) if words) or None
 
 
 def _asked_job(observed: Observed, reader: Reader) -> JobView | None:

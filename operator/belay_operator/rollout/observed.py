@@ -18,6 +18,7 @@ from belay_operator.rollout import winner
 from belay_operator.rollout.facts import Reading, ServingFact, ShadowFact
 from belay_operator.rollout.latest import choose
 from belay_operator.rollout.policy_view import PolicyView
+from belay_operator.rollout.progression import Progression, followed
 from belay_operator.rollout.traffic.router import Router, TrafficView
 
 
@@ -34,7 +35,7 @@ class Observed:
     """Everything one decision rests on."""
 
     owner: Owner
-    spec: RLRolloutSpec  # where `unfit` is set, without the parts that cannot be carried out
+    spec: RLRolloutSpec  # where `unfit` is set, without the parts that cannot be carried out; see `following`
     recorded: RLRolloutStatus  # the status as the API server has it
     status: RLRolloutStatus  # with what the route carries ahead of it (see `carried`)
     router: Router  # how the spec wants traffic carried
@@ -53,11 +54,33 @@ class Observed:
     jobs: tuple[Mapping[str, Any], ...] = ()  # Jobs this rollout owns: those of steps
     asked_job: JobView | None = None  # of what the recorded step asks, and its pods; None: it asks nothing
     unfit: str | None = None  # what of the spec cannot be carried out: the steps stand still, everything else goes on
+    declared: Progression | None = None  # steps that the spec asks for and does not list; None: it lists them
+    kept: Progression | None = None  # those that status had recorded when the pass began
     verdicts: tuple[MetricVerdict, ...] | None = None  # of this pass; None: nobody is judged
 
     def after(self, status: RLRolloutStatus) -> "Observed":
         """Return the same world with another status."""
-        return replace(self, status=status)
+        return replace(self, status=status).following()
+
+    def following(self) -> "Observed":
+        """Return the same with the steps in `spec` that hold for the status."""
+        steps = None if self.progression is None else list(self.progression.steps)
+        if steps is None or steps == self.spec.steps:
+            return self
+        return replace(self, spec=self.spec.model_copy(update={"steps": steps}))
+
+    @property
+    def progression(self) -> Progression | None:
+        """The steps from elsewhere that hold now; None: the spec lists its steps itself."""
+        return None if self.declared is None else followed(self.declared, self.kept, self.status)
+
+    @property
+    def returning(self) -> bool:
+        """Whether the candidate is the version before, while that is warm."""
+        previous, candidate = self.status.previous, self.status.candidate
+        if previous is None or candidate is None:
+            return False
+        return (previous.policy, previous.digest) == (candidate.policy, candidate.digest)
 
     @property
     def wanted(self) -> str:

@@ -93,7 +93,9 @@ def _longest(step: Step, spec: RLRolloutSpec) -> timedelta:
 
 def _risk(observed: Observed, lost: Regret, reading: Reading) -> RiskStatus | None:
     weight, step = observed.status.weight, observed.status.step
-    if weight is None or step is None or reading.windows is None or reading.outcome_query is None:
+    if weight is None or weight.segment is not None:  # how many episodes of all users begin is not known then
+        return None
+    if step is None or reading.windows is None or reading.outcome_query is None:
         return None
     stay = next_stay(observed.spec, after=step.index, weight=weight.desired)
     pace = _per_second(reading.windows, timedelta(seconds=reading.outcome_query.grace_s))

@@ -13,10 +13,12 @@ from belay_api.shadowing import ShadowStep, step_of, write_header
 from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.rollout import anchor, arms
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror
+from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, Segment
 
 # The rule of a warm version goes this long before its pods do, so that no request is sent to pods that are going.
 WARM_LEAD = timedelta(seconds=5)
+
+Shares = tuple[tuple[str, float], ...]
 
 
 def intent(observed: Observed, now: datetime) -> Intent | None:
@@ -27,22 +29,25 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
         return _all_to(substitute, status, keep={substitute, warm, third} | _arms(observed, now))
     candidate = _on_route(status)
     share = status.weight.desired if candidate and status.weight else 0.0
+    everything = status.weight is not None and candidate is not None and status.weight.of_everybody == 100
     if stable is None:
         return _all_to(candidate, status, keep={candidate}) if candidate is not None and share > 0 else None
-    part, on_trial = anchor.part(status) if third else 0.0, _on_trial(observed)
-    shares = [(stable.policy, 100.0 - share - part - sum(given for _, given in on_trial))]
-    shares += [(policy, given) for policy, given in ((candidate, share), (third, part)) if policy]
-    shares += on_trial
+    part = anchor.part(status) if third else 0.0
+    compared = _shares(stable.policy, (candidate, share), (third, part), *_on_trial(observed))
+    everybody, theirs = _split(observed, candidate, compared)
     # No rule leads to a version that is lost: the Gateway would refuse the whole route, the other versions' with it.
     serving = {candidate, warm, third} | _arms(observed, now) | (set() if observed.stable_lost else {stable.policy})
     home = candidate if candidate and observed.stable_lost else stable.policy
+    aside = status.weight.segment if candidate and status.weight else None
     return Intent(
-        shares=tuple((policy, part) for policy, part in shares if part > 0),
+        shares=everybody,
         # A rule is never taken away: one whose version serves no more points at stable (see GatewayRouter).
         pinned=tuple((policy, policy if policy in serving else home) for policy in status.pinned),
         # With all episodes at the candidate there is nothing to compare, and its promotion shall change nothing here.
-        baseline=_hex(status.candidate if status.candidate and share == 100 else stable),
+        baseline=_hex(status.candidate if status.candidate and everything else stable),
         mirror=_mirror(observed),
+        told=aside is None or not aside.alone,
+        segment=_segment(status, theirs, told=aside is None or aside.alone),
     )
 
 
@@ -107,10 +112,37 @@ def _substitute(observed: Observed, warm: str | None, third: str | None) -> str 
     return next((policy.name for policy in answering if policy is not None and policy.ready_replicas > 0), None)
 
 
+def _shares(stable: str, *others: tuple[str | None, float]) -> Shares:
+    """Who has which part, stable what is left."""
+    left = 100.0 - sum(part for policy, part in others if policy)
+    given = [(stable, left), *((policy, part) for policy, part in others if policy)]
+    return tuple((policy, part) for policy, part in given if part > 0)
+
+
+def _split(observed: Observed, candidate: str | None, compared: Shares) -> tuple[Shares, Shares]:
+    """The shares of those who are in no segment, and of those who are."""
+    weight, stable = observed.status.weight, observed.status.stable
+    if candidate is None or weight is None or weight.segment is None or stable is None:
+        return compared, compared
+    if weight.segment.alone:
+        return _shares(stable.policy), compared
+    return compared, _shares(stable.policy, (candidate, weight.segment.weight))
+
+
+def _segment(status: RLRolloutStatus, shares: Shares, *, told: bool) -> Segment | None:
+    """The rules of a segment, which stay where they are once there was one."""
+    if status.segment_rule is None:
+        return None
+    headers = tuple(sorted(status.segment_rule.headers.items()))  # the API server keeps no order of names
+    return Segment(headers, status.segment_rule.after, shares, told)
+
+
 def _all_to(policy: str, status: RLRolloutStatus, *, keep: set[str | None]) -> Intent:
     """All new episodes to one version, and the episodes under way of every version but those to `keep`."""
+    everything = ((policy, 100.0),)
     return Intent(
-        shares=((policy, 100.0),),
+        shares=everything,
+        segment=_segment(status, everything, told=True),
         pinned=tuple((pinned, pinned if pinned in keep else policy) for pinned in status.pinned),
         baseline=next((_hex(one) for one in (status.candidate, status.stable) if one and one.policy == policy), None),
     )
@@ -155,7 +187,7 @@ def _warm(observed: Observed, now: datetime) -> str | None:
     if candidate is not None and candidate.policy == previous.policy:
         return None if _withdrawn(status) else previous.policy
     # It leaves the route before a promotion makes its pods go.
-    replaced = _on_route(status) is not None and status.weight is not None and status.weight.desired == 100
+    replaced = _on_route(status) is not None and status.weight is not None and status.weight.of_everybody == 100
     return None if replaced else previous.policy
 
 

@@ -7,7 +7,7 @@ until the spec is mended; everything else goes on.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from belay_api.model import Model
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.spec import PolicyRef, RLRolloutSpec
+from belay_api.rollout.steps import Step
 from belay_operator.rollout import anchor
 from belay_operator.rollout.analysis.queries import comparison_of, grace_of, limit_of
 from belay_operator.rollout.windows import zone_of
@@ -24,6 +25,9 @@ from belay_operator.rollout.windows import zone_of
 Path = tuple[str | int, ...]
 Fault = tuple[Path, str]
 """A field, and what is wrong with it."""
+
+_WHOLE = ("steps", "recipe", "progression")
+"""Left out as a whole: a list of steps that lacks one has another meaning."""
 
 Spec = TypeVar("Spec", bound=Model)
 
@@ -58,6 +62,16 @@ def analysis(raw: Mapping[str, Any]) -> AnalysisSpec:
     return _without_faults(AnalysisSpec, raw, _analysis_contradictions)[0]
 
 
+def steps_fault(spec: RLRolloutSpec, steps: Sequence[Step]) -> str | None:
+    """Return why steps from elsewhere cannot be carried out with the rest of the spec; None: they can."""
+    blind = not spec.analysis.deciding
+    for index, step in enumerate(steps):
+        if step.analyze is not None and blind:
+            return f"steps[{index}]: analyze needs something to judge by: add analysis.metrics without dryRun"
+    found = next(_steps_contradictions(spec.model_copy(update={"steps": list(steps)})), None)
+    return None if found is None else f"{_dotted(found[0])}: {found[1]}"
+
+
 def _without_faults(
     model: type[Spec], raw: Mapping[str, Any], contradictions: Callable[[Spec], Iterable[Fault]]
 ) -> tuple[Spec, list[Fault]]:
@@ -80,16 +94,13 @@ def _without_faults(
 
 
 def _cut(raw: dict[str, Any], path: Path) -> bool:
-    """Remove the least that holds the fault: an entry of a list, all steps, else one field. False: nothing is left.
-
-    A single step is never removed: those after it would have another meaning.
-    """
+    """Remove the least that holds the fault: an entry of a list, all steps, else one field. False: nothing is left."""
     holder: Any = raw
     cut: tuple[Any, str | int] | None = None
     for part in path:
         if isinstance(holder, dict) and part in holder:
             cut = (holder, part)
-            if part == "steps":
+            if part in _WHOLE:
                 break
         elif isinstance(holder, list) and isinstance(part, int) and part < len(holder):
             cut = (holder, part)
@@ -108,7 +119,14 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
     for path, words in _analysis_contradictions(spec.analysis):
         yield ("analysis", *path), words
     yield from _windows_contradictions(spec)
-    weight, had_weight, compared = 0, False, any(metric.compare is not None for metric in spec.analysis.deciding)
+    if spec.recipe is None and spec.progression is None:  # see `progression_source`
+        yield from _steps_contradictions(spec)
+
+
+def _steps_contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
+    weight, segment = 0, False
+    everybody_met, somebody_met = False, False
+    compared = any(metric.compare is not None for metric in spec.analysis.deciding)
     if anchor.is_served(spec) and not (compared and any(step.analyze for step in spec.steps)):
         yield (
             ("analysis", "anchor"),
@@ -116,13 +134,18 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
             "against the anchor; add them, or use Approve",
         )
     for index, step in enumerate(spec.steps):
-        weight = step.set_weight if step.set_weight is not None else weight
-        had_weight = had_weight or weight > 0
-        if step.shadow is not None and had_weight:
+        if step.match is not None:
+            yield from _match_contradictions(spec, index, late=everybody_met)
+        if step.match is not None or step.set_weight is not None:
+            weight = step.match.weight if step.match is not None else step.set_weight or 0
+            segment = step.match is not None
+        somebody_met = somebody_met or weight > 0
+        everybody_met = everybody_met or (weight > 0 and not segment)
+        if step.shadow is not None and somebody_met:
             yield (
                 ("steps", index),
-                "shadow comes after a setWeight above 0, when episodes of the candidate may be under way that are "
-                "answered by it; put it before the first",
+                f"shadow comes after a {'setWeight above 0' if everybody_met else 'match'}, when episodes of the "
+                "candidate may be under way that are answered by it; put it before the first",
             )
         if step.analyze is None or 0 < weight < 100:
             continue
@@ -131,11 +154,34 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
                 ("steps", index),
                 "analyze while the candidate has no weight would wait for ever; put a setWeight above 0 before it",
             )
+        elif compared and segment:
+            yield (
+                ("steps", index),
+                "analyze while the candidate has all traffic of the matched would wait for ever: stable has no new "
+                "episodes of theirs to compare with. Write match.weight, e.g. 50",
+            )
         elif compared:
             yield (
                 ("steps", index),
                 "analyze while the candidate has all traffic would wait for ever: stable has no new episodes to "
                 "compare with. Put it before setWeight 100; after the last step, the bake watches the limits",
+            )
+
+
+def _match_contradictions(spec: RLRolloutSpec, index: int, *, late: bool) -> Iterator[Fault]:
+    """Yield what a step `match` cannot stand beside."""
+    if late:
+        yield (
+            ("steps", index),
+            "match comes after a setWeight above 0, when all meet the candidate already; put it before the first",
+        )
+    for metric in spec.analysis.metrics:
+        if metric.needs_stable and metric.source.logbook is None:
+            yield (
+                ("steps", index),
+                f"match gives the candidate other users than stable, and the metric {metric.name} compares the two by "
+                "series that do not tell users apart: it would compare the users. Take the match out, or give the "
+                "metric a limit and a query of the candidate alone",
             )
 
 

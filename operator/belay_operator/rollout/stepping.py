@@ -54,7 +54,7 @@ def following_step(observed: Observed, now: datetime, current: StepStatus) -> Mo
     An approval goes along until a verdict is asked for: who gave it had not seen that one.
     """
     index, last, weight = current.index + 1, len(observed.spec.steps), observed.status.weight
-    has_all = weight is not None and weight.desired == weight.applied == 100
+    has_all = weight is not None and weight.of_everybody == weight.applied == 100
     if index > last or (index == last and has_all):
         move = enter(observed, now, last, KINDS[Bake.name])
     else:

@@ -17,6 +17,7 @@ from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.metric import Metric
 from belay_api.rollout.status import RLRolloutStatus
 from belay_api.rollout.watch import ReferenceStatus, WatchSpec, WatchStatus
+from belay_operator.rollout import segment
 from belay_operator.rollout.analysis import after
 from belay_operator.rollout.analysis.after import RECOVERY, Reference
 from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Outcomes
@@ -65,8 +66,10 @@ def begun(
         status: As it is before the promotion.
     """
     since = status.weight.since if status.weight is not None else None
+    whole = not segment.was_aside(status)
     return [
-        _record(metric, policy, analysis, _by_trial(metric, policy, trial, since), at) for metric in watched(analysis)
+        _record(metric, policy, analysis, _by_trial(metric, policy, trial, since, whole=whole), at)
+        for metric in watched(analysis)
     ]
 
 
@@ -170,15 +173,20 @@ def _record(
 
 
 def _by_trial(
-    metric: Metric, policy: str, trial: Mapping[str, Reading], since: datetime | None
+    metric: Metric, policy: str, trial: Mapping[str, Reading], since: datetime | None, *, whole: bool
 ) -> list[StartWindow] | None:
-    """Its episodes at the last weight; where these are too few, all of its trial. None: nothing was measured."""
+    """Its episodes at the last weight; where these are too few, all of its trial, if that was of everybody (`whole`).
+
+    None: too little was measured.
+    """
     reading = trial.get(metric.name)
     if reading is None or reading.windows is None:
         return None
     every = _of(policy, reading)
     last = [window for window in every if since is not None and window.start >= since]
-    return last if sum(window.count for window in last) >= after.LEAST_EPISODES else every
+    if sum(window.count for window in last) >= after.LEAST_EPISODES:
+        return last
+    return every if whole else None
 
 
 def _reference(windows: Sequence[StartWindow], comparison: Comparison) -> tuple[Reference, float, float] | None:

@@ -160,8 +160,10 @@ def _pod(observed: Observed) -> dict[str, Any]:
         observed.settings,
         config=config_name(observed),
         store=claim_of(observed.spec),
-        initial=named_policy.claim_of(observed.initial.uri if observed.initial is not None else None),
-        baseline=named_policy.claim_of(observed.baseline.uri if observed.baseline is not None else None),
+        artifacts={
+            names.INITIAL_DIR: named_policy.claim_of(observed.initial.uri if observed.initial is not None else None),
+            names.BASELINE_DIR: named_policy.claim_of(observed.baseline.uri if observed.baseline is not None else None),
+        },
         grace_s=math.ceil(observed.spec.checkpoint.grace.total_seconds()),
     )
 

@@ -10,6 +10,8 @@ import yaml
 
 from belay_api import crd, names
 from belay_operator.engine.resources import OURS, RESOURCES
+from belay_operator.notify.receivers import URL_PATTERN, Format, Receiver
+from belay_operator.notify.told.telling import Severity
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "belay"
@@ -89,7 +91,7 @@ def test_nobody_is_granted_a_wildcard() -> None:
 
 def test_crds_are_those_of_the_repository() -> None:
     ours = {path.name: path.read_text() for path in (ROOT / "crds").glob("*.yaml")}
-    assert len(ours) == 3
+    assert len(ours) == 4
     assert {path.name: path.read_text() for path in (CHART / "files" / "crds").glob("*.yaml")} == ours
 
 
@@ -125,6 +127,20 @@ def test_every_value_has_its_schema_and_the_other_way_round(schema: dict[str, An
     for room in ("operator", "logbook"):
         values[room]["resources"] = {}  # what stands there is the user's; the schema knows requests and limits
     assert leaves(values) == described(schema) - {".global"}
+
+
+def test_a_receiver_of_the_chart_is_one_of_the_operator(schema: dict[str, Any]) -> None:
+    """Else Helm lets through what ends the operator, or refuses what it takes."""
+    found = schema["properties"]["operator"]["properties"]["notifications"]["items"]["properties"]
+    model = Receiver.model_json_schema()
+    assert set(found) == set(model["properties"])
+    assert found["format"]["enum"] == list(Format)
+    assert found["severity"]["enum"] == list(Severity)
+    assert found["url"]["pattern"] == URL_PATTERN
+    assert (found["name"]["maxLength"], found["name"]["pattern"]) == (
+        model["properties"]["name"]["maxLength"],
+        model["properties"]["name"]["pattern"],
+    )
 
 
 def test_no_object_takes_a_misspelt_key(schema: dict[str, Any]) -> None:

@@ -178,8 +178,8 @@ def test_down_removes_what_was_made_and_nothing_else(cluster: OwnCluster, progra
         "kubectl -n belay-demo delete rltrainingjobs.belay.dev --all --cascade=foreground --timeout=120s",
         "helm uninstall belay --namespace belay-system --ignore-not-found --wait --timeout=120s",
         "kubectl delete namespace belay-demo belay-system --ignore-not-found --timeout=180s",
-        "kubectl delete crd rlrollouts.belay.dev rltrainingjobs.belay.dev rlpolicies.belay.dev"
-        " --ignore-not-found --timeout=180s",
+        "kubectl delete crd rlrollouts.belay.dev rlprogressions.belay.dev rltrainingjobs.belay.dev"
+        " rlpolicies.belay.dev --ignore-not-found --timeout=180s",
     ]
 
 

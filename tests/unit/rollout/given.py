@@ -13,13 +13,14 @@ from itertools import zip_longest
 from math import inf
 from typing import Any
 
-from tests.world import SETTINGS, World
+from tests.world import SETTINGS, World, belay_object
 
 from belay_api.judging_job import JudgingReport
 from belay_api.policy import KnownOutcomes
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.rollout.status import RLRolloutStatus
+from belay_api.rollout.steps import Step
 from belay_api.shadowing import step_of
 from belay_api.units import format_duration, parse_instant
 from belay_api.wire import ShadowReport, Statistics, VersionStatistics, WindowStatistics
@@ -28,10 +29,11 @@ from belay_operator.engine.plan import Plan, Ref
 from belay_operator.judging.build import job_name
 from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobEnd, JobView
-from belay_operator.rollout import carried, route, watch
+from belay_operator.rollout import carried, progression_source, route, watch
 from belay_operator.rollout.analysis.queries import definition_of, outcome_query
 from belay_operator.rollout.facts import Reading, Scrape, ServingFact, ShadowFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
+from belay_operator.rollout.observe import with_steps
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.situations.command_given import parse
@@ -44,7 +46,7 @@ from belay_operator.rollout.traffic.router import Acceptance, TrafficObject, Tra
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (
     *("spec", "status", "policies", "route", "routeOf", "gatewayAPI", "pods", "command", "serving", "statistics"),
-    *("problem", "logbook", "late", "job", "family", "watched", "shadow"),
+    *("problem", "logbook", "late", "job", "family", "watched", "shadow", "progressions"),
 )
 SPEC = {"policy": {"name": "b"}, "traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}]}}}
 WINDOW = timedelta(seconds=10)
@@ -78,10 +80,11 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         readings=_readings(given, spec, status, serving, now),
         watched=_watched(given, spec, status, now),
     )
+    made = with_steps(made, _progressions(given))
     return _asked(replace(made, traffic=_traffic(made, given, now)), given.get("job"))
 
 
-def after(seen: Observed, plan: Plan, now: datetime) -> Observed:
+def after(seen: Observed, plan: Plan, now: datetime, given: Mapping[str, Any]) -> Observed:
     """Return the world once the plan is carried out, and nobody else has done anything yet."""
     recorded = seen.recorded if plan.status is None else RLRolloutStatus.model_validate(plan.status)
     traffic = seen.traffic
@@ -91,7 +94,9 @@ def after(seen: Observed, plan: Plan, now: datetime) -> Observed:
     if plan.delete:
         traffic = replace(traffic, objects=(), acceptance=Acceptance.SILENT)
     status = carried.read(recorded, traffic.objects, seen.owner, seen.settings)
-    return replace(seen, recorded=recorded, status=status, traffic=traffic)
+    return with_steps(
+        replace(seen, recorded=recorded, status=status, traffic=traffic, unfit=None), _progressions(given)
+    )
 
 
 def summary(plan: Plan) -> dict[str, Any]:
@@ -117,6 +122,7 @@ def summary(plan: Plan) -> dict[str, Any]:
         ]
         status |= _versions(status)
         status |= _watch(status)
+        status |= _progression(status)
         if regret := status.get("regret"):
             status["regret"] = _regret(regret)
         said["status"] = {key: value for key, value in status.items() if value != []}
@@ -127,11 +133,7 @@ def summary(plan: Plan) -> dict[str, Any]:
     for manifest in routes:
         if text := manifest["metadata"].get("annotations", {}).get(carried.ANNOTATION):
             said["carried"] = _carried(text)
-        weighted, *pinned = manifest["spec"]["rules"]
-        said["route"] = {
-            "weights": {ref["name"]: ref["weight"] for ref in weighted["backendRefs"]},
-            "pinned": [_pinned(rule) for rule in pinned],
-        }
+        said["route"] = _rules(manifest["spec"]["rules"])
         mirrored = [_mirrored(rule) for rule in manifest["spec"]["rules"]]
         if any(mirrored):
             said["route"]["mirrored"] = mirrored
@@ -159,6 +161,27 @@ def _versions(status: Mapping[str, Any]) -> dict[str, str]:
     return said
 
 
+def _progression(status: Mapping[str, Any]) -> dict[str, str]:
+    """The steps that the spec does not list, in a line."""
+    told = status.get("progression")
+    return {} if told is None else {"progression": f"{told['source']}: {' · '.join(map(_step, told['steps']))}"}
+
+
+def _progressions(given: Mapping[str, Any]) -> World:
+    """`progressions: {name: [steps]}`: the RLProgressions that there are; null: the cluster does not know the kind."""
+    told = given.get("progressions", {})
+    missing = ["RLProgression"] if told is None else []
+    return World(
+        [belay_object("RLProgression", name, {"steps": said}) for name, said in (told or {}).items()], missing=missing
+    )
+
+
+def _step(said: Mapping[str, Any]) -> str:
+    """`setWeight 5`, `analyze`."""
+    [(kind, value)] = said.items()
+    return f"{kind} {value}" if isinstance(value, int) else str(kind)
+
+
 def _watch(status: Mapping[str, Any]) -> dict[str, Any]:
     """What is recorded of the watch, without what follows from the spec."""
     told = [one for one in status.get("watch") or () if "reference" in one or "evidence" in one]
@@ -183,16 +206,44 @@ def _carried(text: str) -> dict[str, Any]:
     }
 
 
+def _rules(rules: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Who gets new episodes, and those under way; once there was a segment, the same of it, and the places of all."""
+    headers = [
+        {one["name"]: one["value"] for one in rule["matches"][0].get("headers", ()) if one["name"] != "x-belay-policy"}
+        for rule in rules
+    ]
+    theirs = next((said for said in headers if said), None)
+    made = {}
+    for key, wanted in (("everybody", {}), ("segment", theirs)):
+        weighted, *pinned = [rule for rule, said in zip(rules, headers, strict=True) if said == wanted] or [None]
+        if weighted is None:
+            continue
+        weights = {ref["name"]: ref["weight"] for ref in weighted["backendRefs"]}
+        made[key] = {"weights": weights, "pinned": [_pinned(rule) for rule in pinned]}
+        told = {
+            "x-belay-rollout" in str(rule["filters"][1]["requestHeaderModifier"].get("set"))
+            for rule in (weighted, *pinned)
+        }
+        assert len(told) == 1, "an episode is whose its first decision was"
+        if told == {False}:
+            made[key]["told"] = False
+    if theirs is None:
+        return made["everybody"]
+    made["segment"] = {"of": ", ".join(f"{name}: {value}" for name, value in theirs.items()), **made["segment"]}
+    return made["everybody"] | {"segment": made["segment"], "places": "".join("es"[bool(said)] for said in headers)}
+
+
 def _pinned(rule: Mapping[str, Any]) -> str:
     """`a`: a's episodes stay with a; `a -> b`: b answers them."""
-    policy, serving = rule["matches"][0]["headers"][0]["value"], rule["backendRefs"][0]["name"]
+    headers = {one["name"]: one["value"] for one in rule["matches"][0]["headers"]}
+    policy, serving = headers["x-belay-policy"], rule["backendRefs"][0]["name"]
     return policy if policy == serving else f"{policy} -> {serving}"
 
 
 def _mirrored(rule: Mapping[str, Any]) -> str | None:
     """To whom a rule mirrors, how much, and what it tells the pods; None: nothing."""
     found = [one["requestMirror"] for one in rule["filters"] if one["type"] == "RequestMirror"]
-    told = {one["name"]: one["value"] for one in rule["filters"][1]["requestHeaderModifier"]["set"]}
+    told = {one["name"]: one["value"] for one in rule["filters"][1]["requestHeaderModifier"].get("set", ())}
     assert bool(found) == ("x-belay-shadow" in told)
     return (
         f"{found[0]['backendRef']['name']} {found[0].get('percent', 100)}% {told['x-belay-shadow']}" if found else None
@@ -210,6 +261,12 @@ def _places(status: Mapping[str, Any]) -> list[str]:
 
 def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
     status = dict(said)
+    if followed := status.get("progression"):
+        spec = spec.model_copy(update={"steps": [Step.model_validate(step) for step in followed["steps"]]})
+        if followed["asked"] == "this":
+            now = progression_source.declared(spec, OWNER.namespace, World())
+            assert now is not None
+            status["progression"] = {**followed, "asked": now.asked}
     if step := status.get("step"):
         status["step"] = {"passedHash": passed_hash(spec, step["index"]), **step}
     if (weight := status.get("weight")) and weight.get("applied") == weight["desired"]:

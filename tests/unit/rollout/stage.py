@@ -78,6 +78,11 @@ class Counted:
         return fact
 
 
+def _headers(rule: Mapping[str, Any]) -> dict[str, str]:
+    """What a rule matches beside the path."""
+    return {one["name"]: one["value"] for one in rule["matches"][0].get("headers", ())}
+
+
 class Stage:
     """One rollout named `cartpole`, policies by one-letter names, and everybody around them."""
 
@@ -306,8 +311,27 @@ class Stage:
         """Who answers the episodes under way of whom, in the order of the rules."""
         rules = self._rules()
         return rules and {
-            rule["matches"][0]["headers"][0]["value"]: rule["backendRefs"][0]["name"] for rule in rules[1:]
+            headers["x-belay-policy"]: rule["backendRefs"][0]["name"]
+            for rule in rules
+            if list(headers := _headers(rule)) == ["x-belay-policy"]
         }
+
+    @property
+    def segment(self) -> dict[str, int] | None:
+        """The weighted rule of a segment: who gets its new episodes; None: there is none."""
+        rules = [rule for rule in self._rules() or () if "x-belay-policy" not in (_headers(rule) or ["x-belay-policy"])]
+        return {ref["name"]: ref["weight"] for ref in rules[0]["backendRefs"]} if rules else None
+
+    @property
+    def compared(self) -> list[str]:
+        """Whose rules name the rollout to the pods: `everybody`'s, the `segment`'s."""
+        told: dict[str, set[bool]] = {}
+        for rule in self._rules() or ():
+            whose = "segment" if set(_headers(rule)) - {"x-belay-policy"} else "everybody"
+            said = rule["filters"][1]["requestHeaderModifier"].get("set", ())
+            told.setdefault(whose, set()).add("x-belay-rollout" in {one["name"] for one in said})
+        assert all(len(said) == 1 for said in told.values()), "an episode is whose its first decision was"
+        return [whose for whose, said in told.items() if said == {True}]
 
     @property
     def reason(self) -> str:

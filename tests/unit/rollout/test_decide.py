@@ -24,4 +24,4 @@ def test_decide(path: Path, refresh: bool) -> None:
     assert summary(plan) == case.want
     jobs = any(manifest["kind"] == "Job" for manifest in plan.apply) or "job" in case.given  # see test_judged_steps
     if not plan.delete and not jobs:  # a deletion is seen as soon as it is done, and the next pass goes on from there
-        assert decide(after(seen, plan, case.now), case.now).writes == (), "a second pass writes nothing"
+        assert decide(after(seen, plan, case.now, case.given), case.now).writes == (), "a second pass writes nothing"

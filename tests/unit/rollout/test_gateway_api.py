@@ -11,7 +11,7 @@ from belay_api.rollout.traffic import GatewayTraffic
 from belay_operator.children import Owner
 from belay_operator.rollout.route import covers
 from belay_operator.rollout.traffic.gateway_api import GatewayRouter
-from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, TrafficView
+from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, Segment, TrafficView
 
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 TRAFFIC = GatewayTraffic.model_validate({"parentRefs": [{"name": "gw", "namespace": "infra", "sectionName": "http"}]})
@@ -72,6 +72,29 @@ def test_every_rule_names_the_baseline_to_the_serving_pods_whatever_the_client_s
         modifiers(replace(INTENT, baseline="0f" * 32))
         == [{"set": [ROLLOUT, baseline], "remove": ["x-belay-shadow"]}] * 3
     )
+
+
+SEGMENT = Segment(
+    headers=(("x-region", "eu"), ("x-user-group", "internal")), after=1, shares=(("b", 100.0),), told=False
+)
+
+
+def test_who_is_matched_has_a_rule_that_comes_before_everybodys_also_under_way() -> None:
+    """A gateway takes the rule with more headers: an episode under way of a user with two would lose its place."""
+    rules = manifest(replace(INTENT, segment=SEGMENT))["spec"]["rules"]
+    theirs = ["x-region", "x-user-group"]
+    headers = [[header["name"] for header in rule["matches"][0].get("headers", ())] for rule in rules]
+    pin = "x-belay-policy"
+    assert headers == [[], [pin], theirs, [pin, *theirs], [pin], [pin, *theirs]]
+    assert [rule["backendRefs"][0]["name"] for rule in rules] == ["a", "a", "b", "a", "b", "b"]
+
+
+def test_what_comes_by_a_rule_of_users_who_are_not_compared_is_nobodys_evidence() -> None:
+    """The header is taken off whatever a client sends, and the critic is asked of nobody."""
+    said = modifiers(replace(INTENT, segment=SEGMENT, baseline="0f" * 32))
+    for one, compared in zip(said, (True, True, False, False, True, False), strict=True):
+        assert (ROLLOUT in one.get("set", ())) is compared
+        assert ({"x-belay-rollout", "x-belay-baseline"} <= set(one["remove"])) is not compared
 
 
 MIRROR = Mirror(of="a", to="b", percent=25, header="b/1f")

@@ -119,11 +119,21 @@ ACTS: dict[str, Callable[[Stage], object]] = {
 COMMANDS = st.builds("{}@{}".format, st.sampled_from([*ACTIONS, "nonsense"]), st.integers(0, 9))
 STEPS = st.one_of(st.sampled_from(sorted(ACTS)), COMMANDS)
 ASKING = [{"setWeight": 10}, {"approve": {"timeout": "1h"}}, {"setWeight": 50}, {"pause": {}}]
+INTERNAL = [{"name": "x-user-group", "value": "internal"}]
+MATCHING = [
+    {"match": {"headers": INTERNAL, "weight": 50}},
+    {"pause": {"duration": "30s"}},
+    {"setWeight": 10},
+    {"pause": {"duration": "30s"}},
+    {"setWeight": 50},
+    {"analyze": {}},
+]
 SUNDAYS = {"days": ["Sun"], "from": "00:00", "to": "24:00", "timeZone": "Europe/Berlin"}  # a stage begins on a Monday
 HANDS: dict[str, Callable[[Stage], object]] = {
     "steps ask": lambda stage: stage.edits_steps(*ASKING),
     "windows closed": lambda stage: stage.world.patch("RLRollout", "cartpole", {"spec": {"windows": [SUNDAYS]}}),
     "windows open": lambda stage: stage.world.patch("RLRollout", "cartpole", {"spec": {"windows": []}}),
+    "steps match": lambda stage: stage.edits_steps(*MATCHING),
     "steps shadow": lambda stage: stage.edits_steps({"shadow": {"duration": "30s"}}, *SPEC["steps"]),
     "shadow agrees": lambda stage: _shadowed(stage, 0.0),
     "shadow differs": lambda stage: _shadowed(stage, 0.9),
@@ -163,7 +173,7 @@ def check(stage: Stage) -> None:
         assert weights is None or set(weights) == {status.candidate and status.candidate.policy}
         return
     assert weights is not None
-    share = status.weight.desired if status.weight and status.candidate else 0
+    share = status.weight.of_everybody if status.weight and status.candidate else 0
     third = status.served_anchor
     part = min(share, (100 - share) / 2) if third and third.on_route and not withdrawn else 0
     wanted = {status.stable.policy: round(100 * (100 - share - part))}
@@ -223,6 +233,23 @@ def check_arms(stage: Stage) -> dict[str, int]:
     return {arm.policy: 100 * arm.weight for arm in arms}
 
 
+def check_segment(stage: Stage) -> None:
+    """Who is matched gets what is recorded of them, and each comparison is of users of whom both sides were drawn."""
+    status, weights = stage.status, stage.weights or {}
+    segment = status.weight.segment if status.weight and status.candidate else None
+    assert (stage.segment is None) == (status.segment_rule is None), "a rule that was there once stays"
+    if stage.segment is None:
+        return
+    if segment is None or status.stable is None or not _exists(stage, status.stable.policy):
+        assert stage.segment == weights
+        assert stage.compared == ["everybody", "segment"]
+        return
+    assert status.candidate is not None
+    assert stage.segment[status.candidate.policy] == round(100 * segment.weight)
+    assert stage.compared == ["segment" if segment.alone else "everybody"]
+    assert weights.get(status.candidate.policy, 0) < stage.segment[status.candidate.policy], "they are not the last"
+
+
 def check_lost(stage: Stage) -> None:
     """What must hold while the stable version is gone, RLPolicy and pods."""
     status, weights = stage.status, stage.weights or {}
@@ -249,6 +276,8 @@ def _answers(stage: Stage, policy: str) -> bool:
 @example(["a deleted", "want b", "gateway accepts"], "two")
 @example(["want b", "gateway accepts", "half minute", "b has no pods", "bad episodes"], "two")  # a raise is carried
 @example(["steps spoilt", "route deleted"], "two")
+@example(["steps match", "want b", "gateway accepts", "abort@1", "gateway accepts", "want c"], "two")
+@example(["steps match", "want b", "gateway accepts", "half minute", "gateway accepts", "a deleted"], "two")
 @example(["want c", "gateway accepts", "a has no pods"], "three")
 @example(["b and c compete", "gateway accepts", "bad episodes", "gateway accepts", "half minute"], "two")
 @example(["b and c compete", "gateway accepts", "half minute", "better episodes", "fast", "gateway accepts"], "two")
@@ -263,6 +292,7 @@ def test_the_route_is_always_the_recorded_intent(acts: list[str], sides: str) ->
         act(stage, name)
         stage.passes()
         check(stage)
+        check_segment(stage)
 
 
 @settings(max_examples=150, deadline=None)

@@ -399,6 +399,30 @@ class Aim(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.array([self.first, 5.0], np.float32)
 
 
+class Brink(gymnasium.Env[np.ndarray, int]):
+    """Ten timesteps with a number N(0, 1): action 1 pays 1 where it is above 0 and costs 4 below, action 0 pays 0.
+
+    Best is to act from 0 on; where each observation may be off by r, from r on.
+    """
+
+    observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.left = 10
+        return self._observation(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        paid = (1.0 if self.height > 0 else -4.0) * float(action == 1)
+        self.left -= 1
+        return self._observation(), paid, self.left == 0, False, {}
+
+    def _observation(self) -> np.ndarray:
+        self.height = self.np_random.normal()
+        return np.array([self.height], np.float32)
+
+
 for name, task, cap in (
     ("Countdown", Countdown, 50),
     ("Promising", Promising, 50),
@@ -433,5 +457,6 @@ for name, task, cap in (
     ("Sides", Sides, 10),
     ("Restless", Restless, 10),
     ("Aim", Aim, 10),
+    ("Brink", Brink, 10),
 ):
     gymnasium.register(id=f"{name}-v0", entry_point=task, max_episode_steps=cap)

@@ -171,7 +171,7 @@ def test_a_drop_of_negative_returns_is_a_share_of_their_size(aiming: Path, tmp_p
 def attack(folder: Path, observation: list[list[float]], *, radius: list[float], steps: int = 1) -> np.ndarray:
     found = read_artifact(folder)
     attacked = Attacked(ServedPolicy(found), found.manifest, folder / TORCHSCRIPT, radius=np.array(radius), steps=steps)
-    return attacked._attack(np.array(observation, np.float32), None)
+    return attacked._attack.changed(attacked._network, np.array(observation, np.float32), np.array(radius))[0]
 
 
 @pytest.mark.parametrize("steps", [1, 10])

@@ -6,15 +6,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from trainer_support import ENVIRONMENT, Pods, make_config
+from linear_policies import TWO, artifact
+from trainer_support import ENVIRONMENT, NAMESPACE, LogbookServer, Pods, make_config
 
-from belay_api.artifact import verify
+from belay_api.artifact import MANIFEST, file_sha256, verify
+from belay_api.policy import BaselinePolicy
 from belay_api.reasons import Verdict
 from belay_api.training import TrainingReport
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration
+from belay_trainer.logbook import connect
 from belay_trainer.report import LIMIT, encode
+from belay_trainer.store.logbook import LogbookStore
 from belay_trainer.train import build
 
 SHORT: dict[str, Any] = {
@@ -60,6 +65,58 @@ def test_a_seed_that_misses_a_gate_says_which_and_leaves_artifact_and_report(pod
     assert again.artifact == report.artifact, "what differs in its times is no part of the artifact"
     assert again.validation is not None
     assert again.validation.facts != report.validation.facts
+
+
+BETTER = {"gates": [{"performance": {"betterThan": "before", "episodes": 20}}]}
+LEARNS = SHORT | {"algorithm": {"ppo": {"n_steps": 32, "learning_rate": 0.01}}, "budget": {"steps": 1024}}
+LEARNS |= {"evaluation": {"every": 1024, "episodes": 2, "finalEpisodes": 4}}
+
+
+def before(logbook: LogbookServer, folder: Path, *, action: int) -> BaselinePolicy:
+    """Return a policy in the built-in store that always takes one action."""
+    made = artifact(folder, [[0.0, 0.0]] * 2, output="logits", action=TWO, bias=(1.0 - action, float(action)))
+    digest = "sha256:" + file_sha256(made / MANIFEST)
+    store = LogbookStore(connect(logbook.url, folder / "no-token"), namespace=NAMESPACE, seed="x")
+    return BaselinePolicy(policy="before", uri=store.publish(made, verify(made, wanted=digest)), digest=digest)
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1.0, Verdict.PASS), (-1.0, Verdict.FAIL)])
+def test_a_pod_holds_what_it_trained_to_more_than_a_policy_of_the_store_returns(
+    pods: Pods, logbook: LogbookServer, tmp_path: Path, sign: float, verdict: Verdict
+) -> None:
+    """Of an episode of seed s, action 1 returns s % 7 + 1 and action 0 returns 0, so that every pair is known.
+
+    Somebody got the sign of the reward that is learned from wrong: the policy before was better.
+    """
+    task = {"environment": {"id": "tasks:Countdown-v0", "reward": {"components": {"reward": sign}}}}
+    action = 0 if verdict is Verdict.PASS else 1
+    pinned = {"baseline": before(logbook, tmp_path / "before", action=action)}
+    pod = pods.run(make_config(**LEARNS | task | BETTER).model_copy(update=pinned), logbook=logbook.url)
+    assert (pod.process.returncode, pod.report.outcome) == (0, "Succeeded"), pod.log
+    assert pod.report.validation is not None
+    assert pod.report.validation.passed is (verdict is Verdict.PASS)
+    told = json.loads(files_at(pods.volume, pod.report.validation.facts).read_bytes())
+    [gate] = told["gates"]
+    [measured] = gate["measurements"]
+    returns = {True: [(told["firstSeed"] + number) % 7 + 1 for number in range(measured["episodes"])]}
+    returns[False] = [0] * measured["episodes"]
+    assert gate["returns"] == {"the policy": returns[action == 0], "RLPolicy before": returns[action == 1]}
+    difference = np.subtract(gate["returns"]["the policy"], gate["returns"]["RLPolicy before"])
+    assert (measured["verdict"], measured["limit"]) == (verdict, 0)
+    assert measured["value"] == pytest.approx(difference.mean())
+    side = measured["low"] if verdict is Verdict.PASS else -measured["high"]
+    assert 0 < side < abs(measured["value"])
+
+
+def test_a_pod_without_the_policy_that_its_gates_name_trains_nothing(pods: Pods, logbook: LogbookServer) -> None:
+    config = make_config(**LEARNS, **BETTER)
+    nowhere = BaselinePolicy(policy="before", uri=f"store://sha256/{'0' * 64}", digest=f"sha256:{'0' * 64}")
+    for pinned, words in ((None, "RLPolicy before is not at hand here"), (nowhere, "is not where it should be")):
+        pod = pods.run(config.model_copy(update={"baseline": pinned}), logbook=logbook.url)
+        assert (pod.process.returncode, pod.report.outcome) == (3, "BadConfiguration"), pod.log
+        assert "gates: performance: betterThan" in str(pod.report.message)
+        assert words in str(pod.report.message)
+        assert not pods.stored()
 
 
 def test_a_run_on_a_laptop_ends_with_an_exit_code_of_its_own_where_no_seed_passed(tmp_path: Path) -> None:

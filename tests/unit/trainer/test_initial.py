@@ -133,6 +133,15 @@ def test_it_returns_what_the_policy_returns_before_its_first_timestep(
     assert lineage.initial == policy.digest
 
 
+def test_beside_an_adversary_who_has_seen_nothing_it_is_not_evaluated(
+    before: tuple[Path, InitialPolicy], tmp_path: Path
+) -> None:
+    """Within no standard deviation there is no attack, and the policy as it came would be published."""
+    folder, policy = before
+    _, rows = train(run_of(policy, normalize=SCALED, adversary={"epsilon": 0.5}), tmp_path, initial=folder)
+    assert min(step for step, _ in rows.rows) > 0
+
+
 def test_everything_is_taken_and_the_optimiser_is_not(before: tuple[Path, InitialPolicy]) -> None:
     folder, policy = before
     learner = begun(run_of(policy, normalize=SCALED), folder)

@@ -52,6 +52,7 @@ class Custom:
     algorithm = "custom"
     preset = None
     from_dataset = None
+    adversary = None
     packages = ("torch",)
     recorder: Recorder | None = None
 

@@ -74,6 +74,8 @@ class Learner(Protocol):
     """Of rewards, per timestep."""
     from_dataset: FromDataset | None
     """What it has more where it learns from a dataset; None: it learns in an environment."""
+    adversary: Callable[[Policy], Policy] | None
+    """Returns a policy behind the attack that it trains beside, as strong as it is now; None: it trains beside none."""
     recorder: Recorder | None
     """Told of steps and updates while it has room; None: nobody wants to know."""
 

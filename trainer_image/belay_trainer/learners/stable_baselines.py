@@ -27,11 +27,13 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, VecTransposeImage, unwrap_vec_wrapper
 
+from belay_api.adversary import AdversarySpec
 from belay_api.artifact import NormaliserConstants
 from belay_api.spaces import array_space, space_model
 from belay_heads import observations
 from belay_heads.observations import Part
 from belay_trainer import environments
+from belay_trainer.attack import ATTACKED, Attack, Network, require_attackable
 from belay_trainer.config import Run
 from belay_trainer.diagnosis.recorder import Recorder
 from belay_trainer.environments import Environment
@@ -40,12 +42,14 @@ from belay_trainer.evaluate import Policy
 from belay_trainer.gpu import on_cpu
 from belay_trainer.learners import archive, parts, policy_kwargs
 from belay_trainer.learners.actions import of_actions
+from belay_trainer.learners.adversary import Adversary
 from belay_trainer.learners.fitting import copy_fitting
 from belay_trainer.learners.gradients import GradientNorms
 from belay_trainer.learners.learner import Internals, Networks, Start
 from belay_trainer.learners.networks import Preprocessed
 from belay_trainer.metrics import of_episodes
 from belay_trainer.presets.preset import Model, PresetContext
+from belay_trainer.validation.observations import Limits
 from belay_trainer.wrapping import shaping
 
 # Found by leaving out one at a time and comparing final weights; the few that made no difference depend on where the
@@ -88,6 +92,7 @@ class StableBaselines(ABC):
     kind: str  # of actions, as in the manifest
     from_dataset = None
     shaped = False  # it learns from other rewards than the environment's own
+    _adversary: Adversary | None = None  # nobody changes what it is shown
     _parts: list[Part]  # of an observation; empty: it is one array
 
     def __init__(self, run: Run, make: Callable[[], Environment], probe: Environment) -> None:
@@ -114,6 +119,8 @@ class StableBaselines(ABC):
                 f"normalize.observation: observations of this task, {probe.observation_space}, {why}, or set it to "
                 "false."
             )
+        if spec.adversary is not None:
+            tasks = self._adversary = self._adversary_of(spec.adversary, tasks, probe, seed=run.seed)
         if preset.scaled:
             scaled = preset.scaled
             tasks = VecNormalize(
@@ -159,6 +166,11 @@ class StableBaselines(ABC):
         normaliser = self._normaliser
         policy = self._acting() if normaliser is None else _Normalised(self._acting(), normaliser)
         return parts.OfRows(policy, self._parts) if self._parts else policy
+
+    @property
+    def adversary(self) -> Callable[[Policy], Policy] | None:
+        """See `Learner.adversary`."""
+        return None if self._adversary is None else self._adversary.against
 
     @property
     def recorder(self) -> Recorder | None:
@@ -251,7 +263,9 @@ class StableBaselines(ABC):
         counters = {name: getattr(self.model, name) for name in self.counters}
         if collecting_since is not None:
             counters["num_timesteps"] = collecting_since
-        return {"weights": self._weights(), "counters": counters, "gradient_norms": self._gradient_norms()}
+        adversary = {} if self._adversary is None else {"adversary": self._adversary.state()}
+        weights, norms = self._weights(), self._gradient_norms()
+        return {"weights": weights, "counters": counters, "gradient_norms": norms, **adversary}
 
     def collection(self) -> Any:
         """See `Learner.collection`."""
@@ -267,6 +281,8 @@ class StableBaselines(ABC):
         optimisers = self._optimisers()
         for name, norm in state.get("gradient_norms", {}).items():  # a checkpoint of an earlier trainer has none
             self._gradients.put(optimisers[name], norm)
+        if self._adversary is not None:
+            self._adversary.restore(state["adversary"])
         if collection is None:
             self._begin_episodes()
             return
@@ -377,6 +393,28 @@ class StableBaselines(ABC):
             return parts.Separated(network, self._parts, space=space, channels_last=keys or ()).eval()
         shape = list(space.shape or ())
         return Preprocessed(network, self._constants(), channels_last=transposed is not None, shape=shape).eval()
+
+    def _adversary_of(self, asked: AdversarySpec, tasks: VecEnv, probe: Environment, *, seed: int) -> Adversary:
+        """Return the tasks behind an adversary. Raises: BadConfiguration where no attack is known."""
+        require_attackable(probe, "adversary", instead="leave adversary out")
+        if self.output not in ATTACKED:
+            raise BadConfiguration(
+                f"adversary: no attack is known on the {self.output} of {self.algorithm}: leave it out."
+            )
+        attack = Attack(
+            self.output,
+            array_space(probe.action_space),
+            Limits.of(space_model(probe.observation_space)),
+            asked.steps,
+        )
+        return Adversary(tasks, asked, attack, seed=seed, network=self._attacked)
+
+    def _attacked(self) -> Network:
+        """Return what acts now, on raw observations, whatever device it is on."""
+        policy, device = self.model.policy, self.model.device
+        policy.set_training_mode(False)  # as collecting does
+        network = self._preprocessed(self._actor(policy), None).to(device)
+        return lambda observation: network(observation.to(device)).cpu()
 
     def _gradient_steps(self) -> int:
         """Return how often the optimiser has stepped."""
@@ -617,6 +655,9 @@ def _shaped(values: Any, *, like: Any) -> Any:
 def _own_state(layer: Any) -> dict[str, Any]:
     # Not the layer's own pickling: VecNormalize, for one, leaves out its running returns there. Every wrapper keeps
     # `class_attributes`: they are the same in every process, and cannot be pickled. Statistics go with the weights.
+    # An adversary's own is part of `Learner.state`: it outlives environments that cannot be kept.
+    if isinstance(layer, Adversary):
+        return {}
     return {
         name: value for name, value in vars(layer).items() if name not in ("venv", "class_attributes", *_STATISTICS)
     }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from belay_api import adversary
 from belay_api.algorithms import FROM_DATASET
 from belay_api.algorithms.custom import ENTRYPOINT_RULE
 from belay_api.algorithms.recurrent_ppo import ONE_CRITIC_RULE
@@ -43,6 +44,10 @@ TWINS: dict[str, Twin] = {
         lambda it: ("dataset" in it) == any(name in it["algorithm"] for name in FROM_DATASET)
     ),
     "!has(self.initFrom) || has(self.environment)": lambda it: "initFrom" not in it or "environment" in it,
+    "!has(self.adversary) || has(self.environment)": lambda it: "adversary" not in it or "environment" in it,
+    f"!has(self.adversary) || {adversary.RULE}": (
+        lambda it: "adversary" not in it or not set(adversary.UNATTACKED) & it["algorithm"].keys()
+    ),
     "!has(self.gates) || has(self.environment) || has(self.evaluation.environment)": (
         lambda it: "gates" not in it or _is_played(it)
     ),

@@ -8,6 +8,7 @@ from belay_api.model import Model, alternatives, chosen, exactly_one
 from belay_api.rollout.steps.analyze import AnalyzeStep
 from belay_api.rollout.steps.approve import ApproveStep
 from belay_api.rollout.steps.evaluate_offline import EvaluateOfflineStep
+from belay_api.rollout.steps.match import MatchStep
 from belay_api.rollout.steps.pause import PauseStep
 from belay_api.rollout.steps.shadow import ShadowStep
 from belay_api.rollout.steps.validate import ValidateStep
@@ -23,6 +24,8 @@ class Step(Model):
     """Judge the candidate by logged episodes: a Job."""
     shadow: ShadowStep | None = None
     """Let the candidate decide about mirrored requests, beside stable, and answer nobody."""
+    match: MatchStep | None = None
+    """Give the candidate a share of the new episodes of requests with given headers, and of no others yet."""
     set_weight: Annotated[int, Field(ge=0, le=100)] | None = None
     """Percent of new episodes that go to the candidate."""
     pause: PauseStep | None = None

@@ -24,10 +24,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         return None
     if policy is None or policy.deleted or not policy.has_capacity:
         return None
-    returning = status.previous is not None and (
-        (status.previous.policy, status.previous.digest) == (status.candidate.policy, status.candidate.digest)
-    )
-    if returning:
+    if observed.returning:
         return enter(observed, now, len(observed.spec.steps), KINDS[Promote.name])
     return enter_from(observed, now, 0)
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.status import HistoryEntry, RollbackStatus, WarmStatus, WeightStatus
 from belay_api.units import format_duration, format_instant
-from belay_operator.rollout import route
+from belay_operator.rollout import route, segment
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.promotion import KEEP_HISTORY
@@ -145,6 +145,7 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
         paused=None,
         skipped=[],
         weight=None,
+        watch=segment.watched_from(status.watch, at) if segment.was_aside(status) else status.watch,
         analysis_started_at=None,
         weight_changes=[],
         weight_history=[],

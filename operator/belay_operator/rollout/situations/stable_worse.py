@@ -1,6 +1,7 @@
 """The stable version does worse than when it was promoted: it is told, once, and until it does as well again.
 
-It is watched at every time, on trial of a candidate too, and beside whatever else is the matter. A world that changes
+It is watched at every time, on trial of a candidate too, and beside whatever else is the matter; but not while a step
+`match` leaves the episodes of some users aside. A world that changes
 looks the same as a version that does, so nobody is taken back for it, unless the spec says so and the version before is
 still warm.
 """
@@ -10,7 +11,7 @@ from datetime import datetime
 from belay_api.conditions import clear_condition, get_condition
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.watch import OnDegraded, WatchStatus
-from belay_operator.rollout import watch
+from belay_operator.rollout import segment, watch
 from belay_operator.rollout.commands.undo import back
 from belay_operator.rollout.move import Move, changed, note, raised
 from belay_operator.rollout.observed import Observed
@@ -55,6 +56,8 @@ def _records(observed: Observed, now: datetime) -> list[WatchStatus]:
     status, stable, analysis = observed.status, observed.status.stable, observed.spec.analysis
     if stable is None:
         return []
+    if segment.is_aside(status):  # the logbook tells of the episodes of some users only
+        return status.watch
     records = watch.anew(stable.policy, analysis, status.watch, now) if status.candidate is None else status.watch
     metrics = {metric.name: metric for metric in watch.watched(analysis)}
     return [

@@ -10,6 +10,7 @@ from datetime import datetime
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.status import StepStatus
 from belay_operator.engine.plan import Note
+from belay_operator.rollout import segment
 from belay_operator.rollout.followed import left_out
 from belay_operator.rollout.gates import LEAVING_A_STEP, MORE_TRAFFIC, episodes_outlast_grace, first_closed
 from belay_operator.rollout.move import Move, note
@@ -87,8 +88,7 @@ def _gives_more(observed: Observed, kind: StepKind, now: datetime) -> bool:
 
 def _raises(observed: Observed, move: Move) -> bool:
     """Whether the candidate gets more by the move."""
-    before, after = observed.status.weight, move.status.weight
-    return after is not None and after.desired > (before.desired if before is not None else 0)
+    return segment.raises(observed.status.weight, move.status.weight)
 
 
 def _leave(observed: Observed, now: datetime, current: StepStatus, kind: StepKind) -> Move:

@@ -6,8 +6,8 @@ only the anchor's share is another, stable's is as well, so windows are cut ther
 
 from datetime import datetime
 
-from belay_api.rollout.status import MAX_WEIGHT_CHANGES, AcceptedWeight, WeightStatus
-from belay_operator.rollout import anchor, route
+from belay_api.rollout.status import MAX_WEIGHT_CHANGES, AcceptedWeight, RLRolloutStatus, WeightStatus
+from belay_operator.rollout import anchor, route, segment
 from belay_operator.rollout.move import Move, changed, instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.trials import begun
@@ -31,6 +31,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
     accepted = AcceptedWeight(
         percent=weight.desired,
         anchor=part,
+        segment=segment.is_aside(status) or None,
         asked_at=min(asked, at),  # it may be of an earlier operator, and its clock
         at=at,
     )
@@ -38,11 +39,21 @@ def act(observed: Observed, now: datetime) -> Move | None:
         changed(
             status,
             weight=WeightStatus(
-                desired=weight.desired, applied=weight.desired, since=weight.since if goes_on else at, anchor=part
+                desired=weight.desired,
+                applied=weight.desired,
+                since=weight.since if goes_on else at,
+                anchor=part,
+                segment=weight.segment,
             ),
             analysis_started_at=at if begins else status.analysis_started_at,
             trials=begun(status, observed.spec.analysis) if begins else status.trials,
             weight_changes=[*status.weight_changes, at][-MAX_WEIGHT_CHANGES:],
+            watch=segment.watched_from(status.watch, at) if _all_are_told_again(status) else status.watch,
             weight_history=[*status.weight_history, accepted][-MAX_WEIGHT_CHANGES:],
         )
     )
+
+
+def _all_are_told_again(status: RLRolloutStatus) -> bool:
+    """Whether the weight before left some users aside, and this one does not."""
+    return bool(status.weight_history and status.weight_history[-1].segment) and not segment.is_aside(status)

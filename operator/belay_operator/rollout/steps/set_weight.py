@@ -6,9 +6,9 @@ whoever carries traffic has accepted it.
 
 from datetime import datetime
 
-from belay_api.rollout.status import WeightStatus
+from belay_api.rollout.status import SegmentStatus, WeightStatus
 from belay_api.rollout.steps import Step
-from belay_operator.rollout import route
+from belay_operator.rollout import route, segment
 from belay_operator.rollout.capacity import short_of_pods
 from belay_operator.rollout.move import Move, changed
 from belay_operator.rollout.observed import Observed
@@ -36,20 +36,35 @@ class SetWeight(StepKind):
 
 def record_weight(observed: Observed, wanted: float) -> Move | None:
     """Return the recorded weight; None: it is recorded already, or the candidate lacks pods for more."""
-    weight, candidate = observed.status.weight, observed.policy(observed.status.candidate)
-    if weight is not None and weight.desired == wanted:
-        return None
-    if wanted > (weight.desired if weight else 0) and not (candidate and candidate.has_capacity):
-        return None
-    before = weight or WeightStatus(desired=0)
-    recorded = before.model_copy(update={"desired": wanted, "observed": None})
-    return Move(changed(observed.status, weight=recorded, pinned=route.places(observed.status)))
+    return record_share(observed, wanted, segment.beside(observed.status.weight, wanted))
 
 
 def weight_trouble(observed: Observed, wanted: float, now: datetime) -> Wait | None:
     """Return what keeps a weight from being in force; None: it is."""
+    return share_trouble(observed, wanted, segment.beside(observed.status.weight, wanted), now)
+
+
+def record_share(observed: Observed, wanted: float, theirs: SegmentStatus | None) -> Move | None:
+    """Return the same where a segment may have a share of its own."""
+    weight, candidate = observed.status.weight, observed.policy(observed.status.candidate)
+    if weight is not None and (weight.desired, weight.segment) == (wanted, theirs):
+        return None
+    before = weight or WeightStatus(desired=0)
+    # Of other users, what the gateway has accepted is another share, though the number may be the same.
+    applied = before.applied if before.segment == theirs else None
+    update = {"desired": wanted, "applied": applied, "observed": None, "segment": theirs}
+    recorded = before.model_copy(update=update)
+    if segment.raises(weight, recorded) and not (candidate and candidate.has_capacity):
+        return None
+    pinned = route.places(observed.status)
+    rule = segment.rule(observed.status, theirs, pinned)
+    return Move(changed(observed.status, weight=recorded, pinned=pinned, segment_rule=rule))
+
+
+def share_trouble(observed: Observed, wanted: float, theirs: SegmentStatus | None, now: datetime) -> Wait | None:
+    """Return the same where a segment may have a share of its own."""
     weight, step = observed.status.weight, observed.status.step
-    if weight is None or weight.desired != wanted:
+    if weight is None or (weight.desired, weight.segment) != (wanted, theirs):
         return short_of_pods(observed, "the weight is not raised")
     if route.in_force(observed, now):
         return None  # what else is wrong with an accepted route is told at rest, and stops no step

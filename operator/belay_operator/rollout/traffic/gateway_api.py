@@ -16,12 +16,17 @@ so that no rollout is judged by episodes of another one that shares its policies
 While a step `shadow` is under way, every rule that stable answers alone mirrors to the candidate and says so in
 `x-belay-shadow`; all others take that header off, so that no client can have a pod take its requests for mirrors.
 
+Requests of a segment have rules of their own, once there was one: a weighted rule, and one beside each pinned rule,
+which matches the segment's headers as well and so comes before it, however many these are. `status.segmentRule` says
+after which pinned rule they begin. The two sides of a comparison are drawn among the same users: only the rules of
+those whose share is compared name the rollout, and what comes by the others is nobody's evidence (decision 069).
+
 Rules are an atomic list for server-side apply, so the route is nobody's but ours. Every field that the API server would
 default is written out; what exists can then be compared with what is wanted.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -50,6 +55,15 @@ WEIGHT_BASE = 10_000  # weights are relative; this base allows steps of 0.01 %
 ANSWER_TIME = timedelta(seconds=10)  # a Gateway usually answers within 0.2 s; after this its silence is told
 POSITIVE = ("Accepted", "ResolvedRefs")  # conditions that must hold; any other that holds tells of something wrong
 HARMLESS = frozenset({*POSITIVE, "Programmed", "Ready"})  # conditions that are well when they hold
+
+
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    """Whose requests a rule is for."""
+
+    headers: tuple[tuple[str, str], ...]  # of their segment; empty: those of nobody else's rule
+    told: bool
+    pinned: str | None = None  # who began their episode; None: nobody has yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +106,7 @@ class GatewayRouter:
         if intent is None:
             return ()
         path = self.traffic.path or f"/predictions/{self.owner.name}"
-        backends: list[tuple[str | None, list[tuple[str, int]]]] = [(None, _weights(intent))]
-        backends += [(policy, [(serving, WEIGHT_BASE)]) for policy, serving in intent.pinned]
-        rules = [_rule(path, weights, self.owner.name, intent, pinned=policy) for policy, weights in backends]
+        rules = _rules(path, self.owner.name, intent)
         spec: dict[str, Any] = {
             "parentRefs": [_parent(ref) for ref in self.traffic.parent_refs],
             "hostnames": list(self.traffic.hostnames),  # also when there are none: one that a stranger adds must go
@@ -126,41 +138,63 @@ class GatewayRouter:
         return Wait(RolloutReason.PROGRESSING, message, left if left > timedelta() else None)
 
 
-def _weights(intent: Intent) -> list[tuple[str, int]]:
+def _rules(path: str, rollout: str, intent: Intent) -> list[dict[str, Any]]:
+    """Every rule in its place: everybody's, and the segment's behind those that were there before it."""
+
+    def of(requests: _Requests, shares: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+        ways = [(None, _weights(shares)), *((one, [(serving, WEIGHT_BASE)]) for one, serving in intent.pinned)]
+        return [_rule(path, weights, rollout, intent, replace(requests, pinned=one)) for one, weights in ways]
+
+    weighted, *pinned = of(_Requests((), intent.told), intent.shares)
+    if (segment := intent.segment) is None:
+        return [weighted, *pinned]
+    theirs, *twins = of(_Requests(segment.headers, segment.told), segment.shares)
+    before, at = pinned[: segment.after], segment.after
+    later = [rule for pair in zip(pinned[at:], twins[at:], strict=True) for rule in pair]
+    return [weighted, *before, theirs, *twins[:at], *later]
+
+
+def _weights(shares: Iterable[tuple[str, float]]) -> list[tuple[str, int]]:
     """Percent shares as integers that sum to the base; the largest side takes the rounding."""
-    weights = [(policy, round(share * WEIGHT_BASE / 100)) for policy, share in intent.shares]
+    weights = [(policy, round(share * WEIGHT_BASE / 100)) for policy, share in shares]
     largest = max(range(len(weights)), key=lambda i: weights[i][1])
     policy, weight = weights[largest]
     weights[largest] = (policy, weight + WEIGHT_BASE - sum(weight for _, weight in weights))
     return weights
 
 
-def _headers(rollout: str, intent: Intent, mirror: Mirror | None) -> dict[str, Any]:
+def _headers(rollout: str, intent: Intent, mirror: Mirror | None, *, told: bool) -> dict[str, Any]:
     """What pods are told of a request, over whatever the client sends."""
     said = {
-        ROLLOUT_HEADER: rollout,
-        BASELINE_HEADER: intent.baseline,
+        ROLLOUT_HEADER: rollout if told else None,
+        BASELINE_HEADER: intent.baseline if told else None,
         SHADOW_HEADER: mirror.header if mirror is not None else None,
     }
-    told = {"set": [{"name": name, "value": value} for name, value in said.items() if value is not None]}
+    given = [{"name": name, "value": value} for name, value in said.items() if value is not None]
     removed = [name for name, value in said.items() if value is None]
-    return told | ({"remove": removed} if removed else {})
+    return ({"set": given} if given else {}) | ({"remove": removed} if removed else {})
 
 
 def _rule(
-    path: str, weights: list[tuple[str, int]], rollout: str, intent: Intent, *, pinned: str | None
+    path: str,
+    weights: list[tuple[str, int]],
+    rollout: str,
+    intent: Intent,
+    requests: _Requests,
 ) -> dict[str, Any]:
     # Only what one version answers alone is mirrored: of the others nobody knows whose decision to compare with.
     mirror = intent.mirror if intent.mirror and [policy for policy, _ in weights] == [intent.mirror.of] else None
     match: dict[str, Any] = {"path": {"type": "Exact", "value": path}}
-    if pinned is not None:
-        match["headers"] = [{"type": "Exact", "name": POLICY_HEADER, "value": pinned}]
+    headers = [*([(POLICY_HEADER, requests.pinned)] if requests.pinned is not None else []), *requests.headers]
+    if headers:
+        match["headers"] = [{"type": "Exact", "name": name, "value": value} for name, value in headers]
+    told = _headers(rollout, intent, mirror, told=requests.told)
     rewrite = {"path": {"type": "ReplaceFullPath", "replaceFullPath": f"/predictions/{MODEL_NAME}"}}
     return {
         "matches": [match],
         "filters": [
             {"type": "URLRewrite", "urlRewrite": rewrite},
-            {"type": "RequestHeaderModifier", "requestHeaderModifier": _headers(rollout, intent, mirror)},
+            {"type": "RequestHeaderModifier", "requestHeaderModifier": told},
             *([_mirrored(mirror)] if mirror is not None else []),
         ],
         "backendRefs": [

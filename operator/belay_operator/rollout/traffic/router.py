@@ -26,6 +26,16 @@ class Mirror:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """Requests with these headers, and where their new episodes go; their episodes under way go as everybody's do."""
+
+    headers: tuple[tuple[str, str], ...]  # (name, value); a request has them all
+    after: int  # so many of the pinned rules come before the segment's own
+    shares: tuple[tuple[str, float], ...]
+    told: bool  # whether their episodes are evidence of the rollout
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """Where requests shall go: fully determined by status (and, for warm versions, the time)."""
 
@@ -33,6 +43,8 @@ class Intent:
     pinned: tuple[tuple[str, str], ...]  # (policy, who answers its episodes under way), in the order of the rules
     baseline: str | None = None  # hex digest of the artifact whose critic is asked of first observations; None: none
     mirror: Mirror | None = None  # None: nothing is mirrored
+    told: bool = True  # whether episodes of those who are in no segment are evidence of the rollout
+    segment: Segment | None = None  # None: the route never told any requests from others
 
 
 class Acceptance(IntEnum):

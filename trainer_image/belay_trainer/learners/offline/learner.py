@@ -57,6 +57,7 @@ class OfflineLearner(ABC, Generic[S]):
     output: str
     """The head that reads what `actor` answers; known after `_build`."""
     packages = ("torch",)
+    adversary = None
     recorder: Recorder | None = None
     """Nothing is collected, so it is told nothing."""
 
