@@ -74,10 +74,10 @@ ACTS: tuple[Act, ...] = (
     verdict_overdue.act,
     step_failed.act,
     experiment_under_way.act,  # which ends before anybody else is taken up
-    experiment_over.act,
-    experiment_wanted.act,
     steps_from_elsewhere.act,  # before the trial that keeps to them
     policy_wanted.act,
+    experiment_over.act,  # a winner that is taken up at once keeps its share
+    experiment_wanted.act,
     candidate_loading.act,
     step_under_way.act,
     warm_version_expired.act,

@@ -120,7 +120,7 @@ def winner(found: Sequence[ArmStatus], asked: ExperimentSpec, observed: Observed
 
 
 def over(observed: Observed, now: datetime, message: str, *, won: str | None = None) -> Move:
-    """Return the end of the experiment under way: every arm is off the route, and the result stays.
+    """Return the end of the experiment under way; its result stays, and its arms leave (see `experiment_over`).
 
     Raises: ValueError where none is under way.
     """
@@ -135,23 +135,7 @@ def over(observed: Observed, now: datetime, message: str, *, won: str | None = N
             "message": message,
         }
     )
-    after = changed(
-        status,
-        experiment=ended,
-        arms=[
-            arm.model_copy(
-                update={
-                    "on_route": False,
-                    "accepted": False,
-                    "episodes_until": instant(now) + observed.spec.analysis.grace,
-                }
-            )
-            if arm.on_route
-            else arm
-            for arm in status.arms
-        ],
-    )
-    return Move(after, (note(EventReason.EXPERIMENT_ENDED, message),))
+    return Move(changed(status, experiment=ended), (note(EventReason.EXPERIMENT_ENDED, message),))
 
 
 def _ended(arm: ArmStatus, won: str | None) -> ArmStatus:

@@ -128,13 +128,18 @@ def episodes_outlast_grace(observed: Observed, now: datetime) -> Wait | None:
     return Wait(RolloutReason.GRACE_TOO_SHORT, f"{blind.metric}: {words}")
 
 
-def episodes_of_an_arm(observed: Observed, now: datetime) -> Wait | None:
-    """The policy was an arm of an experiment: the episodes that it began go on with it, and end first."""
-    arm = next((one for one in observed.status.arms if one.policy == observed.wanted), None)
-    if arm is None or not arms.answers_its_episodes(arm, now):
+def episodes_of_arms(observed: Observed, now: datetime) -> Wait | None:
+    """What arms of an experiment began goes on with them and ends first; a winner on the route takes its own along.
+
+    A route has rules for so many versions, and arms may need nearly all of them.
+    """
+    status = observed.status
+    answering = [arm for arm in status.arms if arms.answers_its_episodes(arm, now)]
+    if not answering or _goes_back(observed) or arms.kept_share(status, observed.wanted, observed.spec.steps):
         return None
-    left = None if arm.episodes_until is None else arm.episodes_until - now
-    message = f"{arm.policy} was an arm of an experiment, and the episodes that it began have their time to end first"
+    left = max((arm.episodes_until - now for arm in answering if arm.episodes_until is not None), default=None)
+    names = ", ".join(arm.policy for arm in answering)
+    message = f"waiting until the episodes have ended that {names} began in the experiment"
     return Wait(RolloutReason.PREPARING, message, left)
 
 
@@ -143,7 +148,7 @@ TAKING_UP: tuple[Gate, ...] = (
     endpoints_still_closed,
     approval_needed,
     outside_windows,
-    episodes_of_an_arm,
+    episodes_of_arms,
 )
 LEAVING_A_STEP: tuple[Gate, ...] = (
     failed_and_held,

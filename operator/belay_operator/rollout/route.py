@@ -54,9 +54,14 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
 def places(status: RLRolloutStatus) -> list[str]:
     """Give the candidate, the anchor on the route, and each arm on it, a rule of its own.
 
-    It is its old one, that of a version that serves no more, or a further one.
+    It is its old one, that of a version that no rule leads to any more, or a further one. So there are seven at most:
+    stable, the version before, the anchor, and four arms, or three and the winner as the candidate.
     """
-    pinned, serving = status.pinned, {version.policy for version in status.versions()}
+    led_to = (
+        *(status.stable, status.candidate, status.previous, status.served_anchor),
+        *(arm for arm in status.arms if arm.on_route or arm.episodes_until is not None),
+    )
+    pinned, serving = status.pinned, {version.policy for version in led_to if version is not None}
     third = status.served_anchor if status.served_anchor is not None and status.served_anchor.on_route else None
     for version in (status.candidate, third, *(arm for arm in status.arms if arm.on_route)):
         if version is not None and version.policy not in pinned:

@@ -33,4 +33,6 @@ def meanwhile(observed: Observed) -> str:
         return "nothing is served yet"
     if policy is None or policy.ready_replicas == 0:
         return f"{stable.policy} is stable and has no pod that answers"
-    return f"{stable.policy} serves all traffic"
+    weight, rollback = observed.status.weight, observed.status.rollback
+    shared = weight is not None and weight.desired > 0 and rollback is None  # a winner that keeps its share
+    return f"{stable.policy} serves {'the rest of the' if shared else 'all'} traffic"

@@ -73,13 +73,12 @@ def test_the_best_of_those_that_are_better_is_promoted_by_the_ordinary_steps() -
     stage.go(minutes=30)
     assert (experiment(stage).winner, experiment(stage).message) == ("c", "c has won: it is better than a by return")
     assert [one.outcome for one in experiment(stage).arms] == ["Better", "Winner", "Undecided"]
-    assert stage.weights == {"a": 10000}
-    assert stage.pinned == {"a": "a", "b": "b", "c": "c", "d": "d"}, "episodes under way have grace to end"
-    assert candidate(stage) is None
-    stage.go(seconds=2)
     assert candidate(stage) == "c"
+    assert stage.weights == {"a": 5000, "c": 5000}, "its steps begin at once"
+    assert stage.pinned == {"a": "a", "b": "b", "c": "c", "d": "d"}, "episodes under way have grace to end"
     assert asks_for(stage, "c")
-    assert stage.weights == {"a": 5000, "c": 5000}
+    stage.go(seconds=2)
+    assert stage.pinned == {"a": "a", "b": "a", "c": "c", "d": "a"}
     stage.go(seconds=6)
     assert stage.status.arms == []
     assert not asks_for(stage, "b")
@@ -91,6 +90,99 @@ def test_the_best_of_those_that_are_better_is_promoted_by_the_ordinary_steps() -
     assert experiment(stage).arms[1].verdicts[0].difference == pytest.approx(90)
     stage.go(hours=30)
     assert (stage.reason, stage.status.arms) == ("Healthy", []), "it does not begin again"
+
+
+def test_the_winner_keeps_its_share_until_its_first_weight_and_is_judged_anew_at_it() -> None:
+    stage = competing("b:20", "c")
+    stage.edits_steps({"approve": {}}, {"setWeight": 50}, {"analyze": {}})
+    stage.episodes("return", {"a": EQUAL, "b": BETTER, "c": EQUAL})
+    stage.go(hours=1)
+    assert (candidate(stage), stage.weights) == ("b", {"a": 8000, "b": 2000})
+    assert stage.status.analysis_started_at == stage.now, "what it won by counts no more"
+    assert stage.status.verdicts == []
+    assert [(one.digest, one.count) for one in stage.status.trials][-1] == (digest("b"), 2)
+    stage.episodes("return", {"a": EQUAL, "b": (900, 250.0, 40.0)})
+    stage.passes()
+    assert stage.weights == {"a": 10000}
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.metric == "return"
+
+
+def test_a_winner_that_waits_for_its_pods_tells_who_serves_the_rest() -> None:
+    stage = Stage("a", "c", steps=STEPS, analysis=RETURN).go()
+    stage.publish("b", ready=2)
+    stage.world.patch("RLRollout", "cartpole", {"spec": {"replicas": 2}})
+    stage.go(seconds=1)
+    stage.wants_winner_of("b")
+    stage.go(seconds=1)
+    stage.episodes("return", {"a": EQUAL, "b": BETTER})
+    stage.passes()
+    stage.ready("b", 1)
+    stage.go(hours=1)
+    assert (candidate(stage), stage.weights) == ("b", {"a": 9000, "b": 1000})
+    assert stage.message == "waiting for 2 ready replicas of b; a serves the rest of the traffic"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"shadow": {"duration": "1m"}}, {"setWeight": 50}],
+        [{"match": {"headers": [{"name": "x-user-group", "value": "internal"}], "weight": 50}}, {"pause": {"duration": "1m"}}],
+    ],
+)
+def test_steps_that_begin_off_the_route_begin_when_the_winners_episodes_have_ended(steps: list[Any]) -> None:
+    stage = competing("b", "c")
+    stage.edits_steps(*steps)
+    stage.episodes("return", {"a": EQUAL, "b": BETTER, "c": EQUAL})
+    stage.go(hours=1)
+    assert (experiment(stage).winner, candidate(stage), stage.weights) == ("b", None, {"a": 10000})
+    assert stage.message == "waiting until the episodes have ended that b, c began in the experiment"
+    assert stage.pinned == {"a": "a", "b": "b", "c": "c"}
+    stage.go(seconds=2)
+    assert (candidate(stage), stage.weights) == ("b", {"a": 10000})
+
+
+def test_a_winner_whose_way_is_barred_serves_nobody_while_it_waits() -> None:
+    stage = competing("b", "c")
+    stage.episodes("return", {"a": EQUAL, "b": BETTER, "c": EQUAL})
+    stage.passes()
+    closed = {"days": ["Sun"], "from": "00:00", "to": "24:00", "timeZone": "Europe/Berlin"}
+    stage.world.patch("RLRollout", "cartpole", {"spec": {"windows": [closed]}})
+    stage.go(hours=1)
+    assert (experiment(stage).winner, candidate(stage), stage.weights) == ("b", None, {"a": 10000})
+    assert stage.reason == "OutsideWindows"
+
+
+def test_the_matched_of_a_step_before_meet_the_arms_as_all_others_do() -> None:
+    """A segment's rules stay on the route for good: without a share there, its users would count for stable alone."""
+    internal = [{"name": "x-user-group", "value": "internal"}]
+    stage = Stage("a", "b", "c", steps=[{"match": {"headers": internal, "weight": 50}}], analysis=RETURN).go()
+    stage.wants("c")
+    stage.passes()
+    stage.go(seconds=1)
+    stage.command("abort@1")
+    stage.go(seconds=1)
+    for _ in range(2):
+        stage.later(seconds=2)
+        stage.scrape("c", rate=0.0)
+    stage.wants_winner_of("b")
+    stage.go(seconds=1)
+    assert stage.segment == stage.weights == {"a": 9000, "b": 1000}
+    assert stage.compared == ["everybody", "segment"]
+
+
+def test_one_experiment_after_another_needs_no_more_rules_than_a_route_may_have() -> None:
+    """Sixteen: with a segment two for each version, and two weighted ones. Arms that keep their pods need none."""
+    stage = Stage(*"abcdefghi", steps=STEPS, analysis=RETURN).go()
+    for names in ("bcde", "fghi", "bdfh", "cegi"):
+        stage.wants_winner_of(*names, keepLosers="9h")
+        stage.go(seconds=1)
+        assert stage.weights == {"a": 6000, **dict.fromkeys(names, 1000)} or stage.weights == {"a": 10000}
+        stage.go(seconds=3).go(seconds=1)
+        assert stage.weights == {"a": 6000, **dict.fromkeys(names, 1000)}
+        assert {name: (stage.pinned or {})[name] for name in names} == dict(zip(names, names, strict=True))
+        assert len(stage.status.pinned) <= 7
+    assert len(stage.status.arms) == 8
 
 
 def test_an_arm_that_fails_is_off_at_once_rejected_and_the_others_go_on() -> None:
@@ -199,7 +291,7 @@ def test_abort_ends_it_and_so_does_another_wish() -> None:
     stage.wants("b")
     stage.passes()
     assert stage.weights == {"a": 10000}, "its episodes as an arm end first"
-    assert "the episodes that it began have their time to end first" in stage.message
+    assert stage.message == "waiting until the episodes have ended that b, c began in the experiment"
     stage.accept()
     stage.go(seconds=3)
     assert (candidate(stage), stage.weights) == ("b", {"a": 5000, "b": 5000})

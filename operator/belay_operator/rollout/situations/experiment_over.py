@@ -1,6 +1,7 @@
-"""Arms that take part in no experiment any more: they have their time, then their pods go. And a winner may wait.
+"""Arms that take part in no experiment any more: off the route, their episodes end, their pods go. A winner may wait.
 
-Pods go only when a route that gives the arm no new episode is in force, and its episodes had their time to end.
+Asked after `policy_wanted`: a winner that is taken up in the pass that ends the experiment keeps its share. Pods go only
+when a route that gives the arm no new episode is in force, and its episodes had their time to end.
 """
 
 from datetime import datetime, timedelta
@@ -15,11 +16,11 @@ from belay_operator.rollout.wait import Wait
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
-    """Give arms that are off the route for good their time, and drop those whose time is over."""
+    """Take arms off the route, give those that are off it their time, and drop those whose time is over."""
     status, found = observed.status, arms.running(observed.status)
     taking_part = {arm.policy for arm in found.arms if arm.outcome is None} if found is not None else set()
     left = [
-        _with_ends(arm, observed, now) if arm.policy not in taking_part and arm.until is None else arm
+        arm if arm.policy in taking_part else _leaving(arm, observed, now)
         for arm in status.arms
         if not (arm.until is not None and now >= arm.until)
         and (arm.policy in observed.policies or arm.policy in taking_part)
@@ -44,10 +45,20 @@ def explain(observed: Observed, now: datetime) -> Wait | None:
     return Wait(RolloutReason.HOLDING, f"{message}, or write onWinner: Promote", stalled=True)
 
 
-def _with_ends(arm: ServedArmStatus, observed: Observed, now: datetime) -> ServedArmStatus:
-    """The arm with its ends, once a route that gives it no new episode is in force."""
-    if arm.on_route or not arm.accepted:
-        return arm
+def _leaving(arm: ServedArmStatus, observed: Observed, now: datetime) -> ServedArmStatus:
+    """The arm one step further on its way out."""
+    if arm.on_route:
+        episodes = instant(now) + observed.spec.analysis.grace
+        return arm.model_copy(update={"on_route": False, "accepted": False, "episodes_until": episodes})
+    if arm.accepted and arm.until is None:
+        return _with_end(arm, observed, now)
+    if arm.episodes_until is not None and now >= arm.episodes_until:
+        return arm.model_copy(update={"episodes_until": None})  # its place on the route is free
+    return arm
+
+
+def _with_end(arm: ServedArmStatus, observed: Observed, now: datetime) -> ServedArmStatus:
+    """The arm with the time when its pods go: a route that gives it no new episode is in force."""
     asked, at = observed.spec.policy.winner_of, instant(now)
     found = observed.status.experiment
     lost = found is None or found.winner != arm.policy

@@ -1,7 +1,7 @@
 """An experiment is under way: its arms have pods on their way, get their shares together, and are judged.
 
-    recorded (pods start) ──▶ all on the route ──▶ accepted: looks ──▶ over: all off the route ──▶ their episodes end
-                                   ▲  └ an arm without pods is off until it has them again          └ their pods go
+    recorded (pods start) ──▶ all on the route ──▶ accepted: looks ──▶ over: all but a winner off the route ──▶ their
+                                   ▲  └ an arm without pods is off until it has them again       episodes end, pods go
                                    └─ an arm that fails, or can serve no more, is off for good
 
 Stable keeps the rest of the traffic and is never on trial. There is no candidate meanwhile: whatever makes one (another
@@ -215,13 +215,13 @@ def _without(
     observed: Observed, found: ExperimentStatus, out: Mapping[str, str], outcome: ArmOutcome, now: datetime
 ) -> Move:
     """Take arms out, each for its reason: they are off the route for good, and their episodes with them."""
-    status, at = observed.status, instant(now)
+    status = observed.status
     told = [
         arm.model_copy(update={"outcome": outcome, "message": out[arm.policy]}) if arm.policy in out else arm
         for arm in found.arms
     ]
     served = [
-        _shared(arm, on_route=False).model_copy(update={"episodes_until": at}) if arm.policy in out else arm
+        _shared(arm, on_route=False) if arm.policy in out else arm  # its episodes go on with stable
         for arm in status.arms
     ]
     after = changed(status, experiment=found.model_copy(update={"arms": told}), arms=served)

@@ -64,10 +64,10 @@ def explain(observed: Observed, now: datetime) -> Wait | None:
 
 
 def _making_room(observed: Observed) -> Wait | None:
-    """What is left of the experiment before; None: nothing is in the way."""
-    if all(arm.until is not None for arm in observed.status.arms):
+    """What is left of the experiment before; None: nothing is in the way. Pods that are kept are not."""
+    if all(arm.until is not None and arm.episodes_until is None for arm in observed.status.arms):
         return None
-    return Wait(RolloutReason.PROGRESSING, "waiting until the arms of the experiment before are off the route")
+    return Wait(RolloutReason.PROGRESSING, "waiting until the episodes of the arms before have ended")
 
 
 def _obstacle(observed: Observed, asked: ExperimentSpec) -> Wait | None:
