@@ -113,6 +113,8 @@ class ArmStatus(StatusModel):
     """How it ended; unset: it takes part."""
     message: str = ""
     """The same as a sentence."""
+    withdrawn_at: Instant | None = None
+    """When it was taken out before the end; unset: it was not."""
     better: bool | None = None
     """True: by the last look it is shown to be better than stable by the experiment's metric."""
     verdicts: list[MetricVerdict] = Field(
@@ -120,6 +122,17 @@ class ArmStatus(StatusModel):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},
     )
     """The last look at each metric: the arm in the place of the candidate."""
+
+
+class ShareChange(StatusModel):
+    """A change of who has a share."""
+
+    at: Instant
+    """When the gateway had accepted it; no window of episodes spans it."""
+    asked_at: Instant
+    """From when on it may have been in force."""
+    arms: list[str]
+    """Who has its share from then on; stable has the rest."""
 
 
 class ExperimentStatus(StatusModel):
@@ -147,8 +160,10 @@ class ExperimentStatus(StatusModel):
     """When their pods were asked for."""
     started_at: Instant | None = None
     """When the gateway had accepted their shares; only episodes that began later count."""
-    changes: Annotated[list[Instant], Field(max_length=MAX_CHANGES)] = Field(default_factory=list)
-    """When the gateway had accepted each change of their shares: no window of episodes spans one."""
+    asked_at: Instant | None = None
+    """Since when a change of their shares waits for the gateway; unset: none does."""
+    changes: Annotated[list[ShareChange], Field(max_length=MAX_CHANGES)] = Field(default_factory=list)
+    """Each change of their shares, oldest first."""
     decided_at: Instant | None = None
     """When it was over; unset: it is under way."""
     winner: str | None = None

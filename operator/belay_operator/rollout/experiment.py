@@ -5,10 +5,10 @@ verdicts are those that a candidate with these episodes would have. Fail and Pas
 **better** is the same bet with the sides exchanged: stable is worse than the arm. Its error is divided by the number of
 arms (Bonferroni) and spent over all looks together, and a digest that is tried again has less of it. An arm that passes
 nothing wins nothing, however much better its mean is: of one that falls silent in its worst episodes only the good ones
-are seen, and what is missing is part of Pass.
+are seen, and what is missing is part of Pass. Nor is there a Pass while the starts of any arm are not in the share that
+it has (`situations/sample_ratio_off`).
 
-Not judged here: metrics of source `prometheus`, the share of episodes that each arm gets, and the anchor. They are once
-the winner is the candidate.
+Not judged here: metrics of source `prometheus`, and the anchor. They are once the winner is the candidate.
 """
 
 import math
@@ -18,12 +18,13 @@ from datetime import datetime
 
 from belay_api.reasons import EventReason, Verdict
 from belay_api.rollout.analysis import AnchorUse
-from belay_api.rollout.experiment import ArmOutcome, ArmStatus, ExperimentSpec, ExperimentStatus
+from belay_api.rollout.experiment import ArmOutcome, ArmStatus, ExperimentSpec, ExperimentStatus, ShareChange
 from belay_api.rollout.metric import Metric
 from belay_api.rollout.status import RLRolloutStatus, VersionStatus, WeightStatus
 from belay_operator.rollout import arms, verdicts
 from belay_operator.rollout.analysis.budget import Budget, share_of_trial
 from belay_operator.rollout.analysis.queries import Judgement, judged
+from belay_operator.rollout.analysis.starts import Change, Sides
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
@@ -43,7 +44,7 @@ def as_candidate(status: RLRolloutStatus, experiment: ExperimentStatus, arm: Arm
         candidate=VersionStatus(policy=arm.policy, digest=arm.digest, since=experiment.begun_at),
         weight=WeightStatus(desired=arm.weight, applied=arm.weight, since=began),
         analysis_started_at=began,
-        weight_changes=experiment.changes,
+        weight_changes=[change.at for change in experiment.changes],
         verdicts=arm.verdicts,
     )
 
@@ -80,6 +81,23 @@ def look(arm: ArmStatus, asked: ExperimentSpec | None, observed: Observed, now: 
         return arm.model_copy(update={"verdicts": list(found)})
     better = is_better(verdicts.judgement_of(metric, view), reading, asked, arms=of, trial=trial_of(view.status))
     return arm.model_copy(update={"verdicts": list(found), "better": better or None})
+
+
+def starts_of(experiment: ExperimentStatus, arm: ArmStatus) -> Sides:
+    """Return whose starts tell whether an arm gets its share: its own beside stable's."""
+    weights = {one.policy: one.weight for one in experiment.arms}
+
+    def share(change: ShareChange) -> float | None:
+        if arm.policy not in change.arms:
+            return None
+        rest = 100 - sum(weights[name] for name in change.arms)
+        return arm.weight / (arm.weight + rest)
+
+    return Sides(
+        arm.policy,
+        experiment.stable,
+        tuple(Change(change.at, change.asked_at, share(change)) for change in experiment.changes),
+    )
 
 
 def is_better(asked: Judgement | None, reading: Reading, experiment: ExperimentSpec, *, arms: int, trial: int) -> bool:

@@ -226,15 +226,15 @@ class Stage:
             )
             for version, (count, mean, spread) in sides.items()
         ]
-        self._answer(outcome, versions)
+        self.answers(outcome, versions)
 
     def no_episodes(self, outcome: str) -> None:
         """The logbook answers that it knows of none."""
         self.etag += 1
-        self._answer(outcome, [])
+        self.answers(outcome, [])
 
-    def _answer(self, outcome: str, versions: list[VersionStatistics]) -> None:
-        """Beside what was said of the trial's other outcomes."""
+    def answers(self, outcome: str, versions: list[VersionStatistics]) -> None:
+        """The logbook answers that, beside what it said of the trial's other outcomes."""
         trial = self._trial()
         answer = Statistics(outcome=outcome, at=self.now, etag=str(self.etag), versions=versions)
         spec = self.world.objects["RLRollout", "default", "cartpole"]["spec"]

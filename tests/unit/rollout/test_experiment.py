@@ -4,6 +4,7 @@ What holds in any order of events is in `test_properties`; how often an arm wins
 `analysis/test_experiment`.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from tests.unit.rollout.test_anchor import asks_for
 from belay_api.reasons import Verdict
 from belay_api.rollout.experiment import ArmOutcome, ArmStatus, ExperimentStatus
 from belay_api.rollout.status import RolloutPhase
+from belay_api.wire import VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.queries import outcome_queries
+from belay_operator.rollout.experiment import starts_of
 from belay_operator.rollout.sources.active import trial_of
 from belay_operator.rollout.sources.logbook import polls_of
 from belay_operator.rollout.sources.prometheus import askings_of
@@ -56,7 +59,8 @@ def test_arms_get_their_shares_together_and_their_episodes_stay() -> None:
     stage.go(seconds=1)
     assert stage.weights == {"a": 7500, "b": 2000, "c": 500}
     assert stage.pinned == {"a": "a", "b": "b", "c": "c"}
-    assert experiment(stage).changes == [experiment(stage).started_at]
+    (change,) = experiment(stage).changes
+    assert (change.at, change.arms) == (experiment(stage).started_at, ["b", "c"])
     assert (stage.reason, stage.message) == ("Experimenting", "b, c compete with a by return")
     assert (stage.status.phase, candidate(stage)) == (RolloutPhase.PROGRESSING, None)
 
@@ -127,7 +131,10 @@ def test_a_winner_that_waits_for_its_pods_tells_who_serves_the_rest() -> None:
     "steps",
     [
         [{"shadow": {"duration": "1m"}}, {"setWeight": 50}],
-        [{"match": {"headers": [{"name": "x-user-group", "value": "internal"}], "weight": 50}}, {"pause": {"duration": "1m"}}],
+        [
+            {"match": {"headers": [{"name": "x-user-group", "value": "internal"}], "weight": 50}},
+            {"pause": {"duration": "1m"}},
+        ],
     ],
 )
 def test_steps_that_begin_off_the_route_begin_when_the_winners_episodes_have_ended(steps: list[Any]) -> None:
@@ -385,6 +392,63 @@ def test_a_rejected_arm_competes_again_after_retry_only() -> None:
     stage.go(seconds=1)
     assert stage.weights == {"a": 8000, "b": 1000, "d": 1000}
     assert stage.status.rejected_digests == []
+
+
+def starts(stage: Stage, **counts: int) -> None:
+    """The logbook tells of 40 windows since the shares, with so many episodes of each in every one."""
+    started = experiment(stage).started_at
+    assert started is not None
+    first = started + timedelta(seconds=20)
+    versions = [
+        VersionStatistics(
+            version=policy,
+            windows=[
+                WindowStatistics(
+                    start=first + index * timedelta(seconds=10),
+                    count=count,
+                    missing=0,
+                    mean=mean,
+                    m2=1600.0 * count,
+                    min=200,
+                    max=700,
+                )
+                for index in range(40)
+            ],
+        )
+        for policy, count in counts.items()
+        for mean in [480.0 if policy == "b" else 400.0]
+    ]
+    stage.answers("return", versions)
+
+
+def test_where_an_arm_does_not_get_its_share_it_is_told_and_nobody_wins() -> None:
+    """What is left of its episodes is no fair sample, however much better their mean is."""
+    stage = competing("b:20", "c:20")
+    stage.later(minutes=20)
+    starts(stage, a=60, b=10, c=20)
+    stage.go(hours=2)
+    found = next(one for one in stage.status.conditions if one.type == "SampleRatio")
+    words = "14.29% of 2800 episodes began at b, an arm of the experiment, where its weights ask for 25.00%"
+    assert words in found.message
+    assert stage.told.count("SampleRatioMismatch") == 1
+    assert arm(stage, "b").better
+    assert experiment(stage).winner is None
+    stage.command("abort@1")
+    stage.go(seconds=1)
+    assert all(one.type != "SampleRatio" for one in stage.status.conditions), "it goes with the experiment"
+
+
+def test_fair_shares_raise_no_alarm_and_an_arm_that_leaves_changes_what_is_fair() -> None:
+    stage = competing("b:20", "c:20")
+    stage.later(minutes=20)
+    starts(stage, a=60, b=20, c=20)
+    stage.passes()
+    assert all(one.type != "SampleRatio" for one in stage.status.conditions)
+    stage.ready("c", 0)
+    stage.go(seconds=1)
+    asked = starts_of(experiment(stage), arm(stage, "b"))
+    assert [one.weight for one in asked.changes] == [0.25, 0.2], "stable has what c had"
+    assert [one.weight for one in starts_of(experiment(stage), arm(stage, "c")).changes] == [0.25, None]
 
 
 def test_all_arms_that_take_part_are_measured_and_no_other() -> None:

@@ -1,7 +1,7 @@
 """Arms that take part in no experiment any more: off the route, their episodes end, their pods go. A winner may wait.
 
-Asked after `policy_wanted`: a winner that is taken up in the pass that ends the experiment keeps its share. Pods go only
-when a route that gives the arm no new episode is in force, and its episodes had their time to end.
+Asked after `policy_wanted`: a winner that is taken up in the pass that ends the experiment keeps its share. Pods go
+when a route that gives the arm no new episode is in force, and not before its episodes had their time to end.
 """
 
 from datetime import datetime, timedelta

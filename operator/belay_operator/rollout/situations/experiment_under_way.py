@@ -13,7 +13,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from belay_api.reasons import EventReason, RolloutReason
-from belay_api.rollout.experiment import MAX_CHANGES, ArmOutcome, ArmStatus, ExperimentSpec, ExperimentStatus
+from belay_api.rollout.experiment import (
+    MAX_CHANGES,
+    ArmOutcome,
+    ArmStatus,
+    ExperimentSpec,
+    ExperimentStatus,
+    ShareChange,
+)
 from belay_api.rollout.status import ServedArmStatus
 from belay_api.units import format_duration
 from belay_operator.rollout import arms, experiment, recording, route, winner
@@ -93,7 +100,7 @@ def _restart(observed: Observed, now: datetime) -> Move | None:
     anew = [
         arm.model_copy(update={"verdicts": [], "better": None}) if arm.outcome is None else arm for arm in found.arms
     ]
-    fields = {"judged_by": now_judged_by, "arms": anew, "started_at": None, "changes": []}
+    fields = {"judged_by": now_judged_by, "arms": anew, "started_at": None, "changes": [], "asked_at": instant(now)}
     # What is on the route is asked about anew, so that the new beginning has an instant of its own.
     served = [arm.model_copy(update={"accepted": arm.accepted and not arm.on_route}) for arm in observed.status.arms]
     return Move(changed(observed.status, experiment=found.model_copy(update=fields), arms=served))
@@ -114,8 +121,13 @@ def _share_out(observed: Observed, now: datetime) -> Move | None:
     ]
     if served == observed.status.arms:
         return None
-    after = changed(observed.status, arms=served)
+    after = changed(observed.status, arms=served, experiment=_asking(found, now))
     return Move(changed(after, pinned=route.places(after)))
+
+
+def _asking(found: ExperimentStatus, now: datetime) -> ExperimentStatus:
+    """The experiment with a change of shares that the gateway has to accept."""
+    return found.model_copy(update={"asked_at": found.asked_at or instant(now)})
 
 
 def _answers(name: str, observed: Observed) -> bool:
@@ -138,10 +150,12 @@ def _accept(observed: Observed, now: datetime) -> Move | None:
     found, at = arms.running(status), instant(now)
     if found is None:
         return Move(changed(status, arms=accepted))
-    fields: dict[str, object] = {"changes": [*found.changes, at][-MAX_CHANGES:]}
-    if found.started_at is not None or not any(arm.on_route for arm in accepted):
+    sharing = [arm.policy for arm in accepted if arm.on_route]
+    change = ShareChange(at=at, asked_at=min(found.asked_at or at, at), arms=sharing)
+    fields: dict[str, object] = {"asked_at": None, "changes": [*found.changes, change][-MAX_CHANGES:]}
+    if found.started_at is not None or not sharing:
         return Move(changed(status, arms=accepted, experiment=found.model_copy(update=fields)))
-    started = found.model_copy(update={**fields, "changes": [at], "started_at": at})
+    started = found.model_copy(update={**fields, "changes": [change], "started_at": at})
     after = changed(status, arms=accepted, experiment=started)
     for arm in started.arms:
         tested = begun(experiment.as_candidate(after, started, arm), observed.spec.analysis)
@@ -217,14 +231,17 @@ def _without(
     """Take arms out, each for its reason: they are off the route for good, and their episodes with them."""
     status = observed.status
     told = [
-        arm.model_copy(update={"outcome": outcome, "message": out[arm.policy]}) if arm.policy in out else arm
+        arm.model_copy(update={"outcome": outcome, "message": out[arm.policy], "withdrawn_at": instant(now)})
+        if arm.policy in out
+        else arm
         for arm in found.arms
     ]
     served = [
         _shared(arm, on_route=False) if arm.policy in out else arm  # its episodes go on with stable
         for arm in status.arms
     ]
-    after = changed(status, experiment=found.model_copy(update={"arms": told}), arms=served)
+    recorded = _asking(found, now).model_copy(update={"arms": told})
+    after = changed(status, experiment=recorded, arms=served)
     if outcome is ArmOutcome.WORSE:
         for arm in found.arms:
             digests = after.rejected_digests
@@ -253,7 +270,9 @@ def _under_way(observed: Observed, found: ExperimentStatus, now: datetime) -> Wa
         return Wait(RolloutReason.GRACE_TOO_SHORT, f"{blind.metric}: {blind.message}")
     words = f"{', '.join(arm.policy for arm in taking_part)} compete with {found.stable} by {found.metric}"
     off = f"; without a ready pod, and so off the route: {', '.join(away)}" if away else ""
-    return Wait(RolloutReason.EXPERIMENTING, words + off)
+    steps = None if observed.progression is None else observed.progression.fault
+    barred_too = "" if steps is None else f". A winner could not be taken up: {steps.message}"
+    return Wait(RolloutReason.EXPERIMENTING, words + off + barred_too)
 
 
 def _pods_of(name: str, observed: Observed) -> str:

@@ -136,7 +136,7 @@ def _experiment_of(
             since=since,
             rolling_back=False,
             weight_since=since,
-            weight_changes=tuple(parse_instant(at) for at in experiment.get("changes") or ()),
+            weight_changes=tuple(parse_instant(one["at"]) for one in experiment.get("changes") or ()),
             weight_zero_at=None,
             wanted=wanted(analysis_of(rollout)) if known is None else known,
             arms=tuple(arm["policy"] for arm in experiment["arms"] if "outcome" not in arm),
