@@ -27,6 +27,7 @@ from verdict.measure import Trial, measure
 from verdict.peers import Peers
 
 HERE = Path(__file__).parent
+PARTS = {"guards": guards, "ratchet": ratchet, "watched": watched}  # beside the worlds
 
 
 def main() -> int:
@@ -73,12 +74,9 @@ def main() -> int:
             values = {name: value for name, (value, _) in measured.items()}
             status |= check(HERE / f"ranges{which}.yaml", values, among=among)
     print(f"{run['rollouts']} rollouts a world and drop, {time.monotonic() - began:.0f} s")
-    if not only or "guards" in only:
-        status |= guards.run(kind)
-    if not only or "ratchet" in only:
-        status |= ratchet.run(kind)
-    if not only or "watched" in only:
-        status |= watched.run(kind)
+    for name, part in PARTS.items():
+        if not only or name in only:
+            status |= part.run(kind)
     return status
 
 

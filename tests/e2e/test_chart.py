@@ -14,6 +14,7 @@ from belay_demo.kube import Namespace
 from belay_operator.notify.receivers import FOLDER, read_receivers
 
 CHART = str(ROOT / "charts" / "belay")
+KINDS = {"RLTrainingJob", "RLPolicy", "RLRollout", "RLProgression"}
 
 
 class Strict(yaml.SafeLoader):
@@ -53,7 +54,7 @@ def test_no_key_stands_twice_and_every_component_is_there() -> None:
         "belay-operator",
         "belay-logbook",
     }
-    assert sum(one["kind"] == "CustomResourceDefinition" for one in found) == 3
+    assert {one["spec"]["names"]["kind"] for one in found if one["kind"] == "CustomResourceDefinition"} == KINDS
     assert {one["kind"] for one in manifests("--set", "crds.enabled=false")}.isdisjoint({"CustomResourceDefinition"})
 
 
@@ -100,12 +101,12 @@ def test_argo_cd_gets_each_script_whole() -> None:
 @pytest.mark.usefixtures("cluster")
 def test_who_uninstalls_it_keeps_the_objects_of_its_users() -> None:
     """A CRD that goes takes every object of its kind along."""
-    kept = [
-        one["metadata"]["annotations"]["helm.sh/resource-policy"]
+    kept = {
+        one["spec"]["names"]["kind"]: one["metadata"]["annotations"]["helm.sh/resource-policy"]
         for one in manifests()
         if one["kind"] == "CustomResourceDefinition"
-    ]
-    assert kept == ["keep"] * 3
+    }
+    assert kept == dict.fromkeys(KINDS, "keep")
 
 
 @pytest.mark.usefixtures("cluster")

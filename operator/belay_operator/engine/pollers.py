@@ -16,11 +16,11 @@ from typing import Any
 import aiohttp
 
 from belay_operator.engine import metrics
+from belay_operator.engine.backoff import backoff
 from belay_operator.engine.cache import Cache, Name
 from belay_operator.engine.change import Change
 from belay_operator.engine.client import Client
 from belay_operator.engine.plan import Key, Settings
-from belay_operator.engine.queue import backoff
 from belay_operator.engine.source import Source
 
 log = logging.getLogger(__name__)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from belay_operator.engine import metrics
+from belay_operator.engine.backoff import backoff
 from belay_operator.engine.blocked import BlockedChildren
 from belay_operator.engine.errors import ApiError
 from belay_operator.engine.kind import Priority
@@ -28,8 +29,6 @@ from belay_operator.engine.plan import Key
 from belay_operator.engine.workqueue import WorkQueue
 
 WORKERS = 32
-FIRST_BACKOFF = timedelta(milliseconds=200)
-LONGEST_BACKOFF = timedelta(minutes=2)
 LONGEST_HOLD = {
     Priority.ROLLBACK: timedelta(milliseconds=500),  # a part of the second within which a rollback should be over
     Priority.ROLLOUT: timedelta(seconds=1),  # the pass that is held off may be the one that decides a rollback
@@ -246,9 +245,3 @@ class Queue:
 
 class _Preempted(Exception):
     """A pass was left because something more urgent waits for its key."""
-
-
-def backoff(failures: int, rng: random.Random) -> timedelta:
-    """Return the pause after so many failures of one trouble: doubling, capped, times a random 0.5 to 1."""
-    full: timedelta = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(failures - 1, 20))
-    return full * rng.uniform(0.5, 1.0)

@@ -21,6 +21,7 @@ from belay_api.content import content_hash
 from belay_api.units import format_instant, parse_instant
 from belay_operator.notify import event as events
 from belay_operator.notify.event import Event, Subject
+from belay_operator.notify.formats.request import encoded
 from belay_operator.notify.receivers import Receiver
 from belay_operator.notify.told import TELLING
 from belay_operator.notify.told.telling import Severity, conditions
@@ -105,7 +106,7 @@ class Ledger:
             "standing": standing,
             "waiting": {name: list(queue.values()) for name, queue in self.waiting.items()},
         }
-        return json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+        return encoded(said).decode()
 
     @classmethod
     def load(cls, text: str, receivers: Iterable[Receiver], now: datetime) -> "Ledger":
@@ -198,4 +199,4 @@ def _least(queue: Mapping[str, Event]) -> str:
 
 
 def _size(event: Event) -> int:
-    return len(json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode()) + 1
+    return len(encoded(event)) + 1

@@ -16,6 +16,7 @@ from typing import Any
 
 from belay_api.units import parse_instant
 from belay_operator.engine import metrics
+from belay_operator.engine.backoff import backoff
 from belay_operator.engine.errors import ApiError
 from belay_operator.engine.source import Changes, PollerContext
 from belay_operator.notify.delivery import End, send
@@ -45,9 +46,8 @@ class Timing:
     between_writes: timedelta = timedelta(milliseconds=500)  # of the ledger: what comes meanwhile goes with the next
 
     def pause(self, failures: int, rng: random.Random) -> timedelta:
-        """Return the pause after so many failures in a row: times a random 0.5 to 1, so that many spread out."""
-        grown: timedelta = min(self.longest, self.first * 2 ** min(failures - 1, 20))
-        return grown * rng.uniform(0.5, 1.0)
+        """Return the pause after so many failures in a row."""
+        return backoff(failures, rng, first=self.first, longest=self.longest)
 
 
 class Notifier:

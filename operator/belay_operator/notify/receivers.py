@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from belay_api.model import Model
 from belay_api.words import did_you_mean
@@ -105,7 +105,7 @@ def read_receivers(env: Mapping[str, str]) -> tuple[Receiver, ...]:
     for part in parts if isinstance(parts, list) else [parts]:
         name = part.get("name", f"number {len(found) + 1}") if isinstance(part, dict) else f"number {len(found) + 1}"
         try:
-            found.append(TypeAdapter(Receiver).validate_python(part))
+            found.append(Receiver.model_validate(part))
         except ValidationError as error:
             raise ValueError(f"{ENV}: receiver {name}: {_sentence(error)}") from None
     twice = sorted({one.name for one in found if [each.name for each in found].count(one.name) > 1})

@@ -86,8 +86,14 @@ def test_a_start_lists_each_kind_once_and_asks_no_discovery_what_to_watch(
     eventually(lambda: phase(kube, "before") == "Running", what="status written")
     time.sleep(8)
     lists = [one.path.rpartition("/")[2] for one in proxy.seen() if "limit=" in one.query]
-    kinds = ("rltrainingjobs", "rlpolicies", "rlrollouts", "jobs", "pods", "deployments", "services")
-    assert set(lists) - {"httproutes"} == set(kinds)  # other tests may have installed the Gateway API
+    ours = ("rltrainingjobs", "rlpolicies", "rlrollouts", "rlprogressions")
+    assert set(lists) - {"httproutes"} == {
+        *ours,
+        "jobs",
+        "pods",
+        "deployments",
+        "services",
+    }  # other tests may have installed the Gateway API
     assert len(lists) == len(set(lists))
     assert len(proxy.seen(path="^/apis/batch/v1$")) == 1, "whether the kind is served, and nothing more"
     assert operator.metric("belay_watch_missed_total") == 0

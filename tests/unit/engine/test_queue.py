@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from belay_operator.engine import queue as engine_queue
+from belay_operator.engine.backoff import LONGEST_BACKOFF, backoff
 from belay_operator.engine.blocked import BlockedChildren
 from belay_operator.engine.errors import Overloaded
 from belay_operator.engine.kind import Priority
 from belay_operator.engine.plan import Key
-from belay_operator.engine.queue import LONGEST_BACKOFF, LONGEST_HOLD, Queue, Result, _Trouble, backoff
+from belay_operator.engine.queue import LONGEST_HOLD, Queue, Result, _Trouble
 
 A, B = Key("RLRollout", "ns", "a"), Key("RLRollout", "ns", "b")
 Handler = Callable[[Key], Awaitable[Result]]

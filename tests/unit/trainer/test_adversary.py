@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.vec_env import DummyVecEnv
-from trainer_support import StopAfter, make_config
+from trainer_support import StopAfter, make_config, train_in
 
 from belay_api.adversary import AdversarySpec
 from belay_api.spaces import array_space, space_model
@@ -17,14 +17,11 @@ from belay_trainer.attack import Attack
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration, Interrupted
 from belay_trainer.evaluate import Evaluator, Policy
-from belay_trainer.heartbeat import Heartbeat
-from belay_trainer.keeper import Keeper
 from belay_trainer.learners.adversary import Adversary
 from belay_trainer.learners.stable_baselines import StableBaselines
 from belay_trainer.measure import measure
 from belay_trainer.stop import Stop
-from belay_trainer.store.folder import FolderStore
-from belay_trainer.train import Trained, train
+from belay_trainer.train import Trained
 from belay_trainer.validation.observations import Limits
 
 COPIES = 4
@@ -78,16 +75,6 @@ def test_a_share_of_what_is_shown_is_changed_within_epsilon_against_the_policy(s
     assert (np.sign(before) * (after - before))[changed].max() < 0
 
 
-def _train(root: Path, stop: Stop | None = None, **spec: Any) -> Trained:
-    run = Run(make_config(**spec), index=0, seed=0)
-    keeper = Keeper(root / "here", FolderStore(root, claim="c", seed="u/0"), keep=2)
-    try:
-        return train(run, keeper=keeper, heartbeat=Heartbeat(None, "demo"), stop=stop or Stop())
-    finally:
-        keeper.flush(5)
-        keeper.close()
-
-
 SHORT = {"evaluation": {"every": 400, "episodes": 2}, "checkpoint": {"every": 200}, "budget": {"steps": 800}}
 
 
@@ -116,7 +103,7 @@ def test_it_is_what_is_learned_from_and_chosen_by_and_not_what_is_measured(
     spec = SHORT | task | {"algorithm": {"ppo": {"n_steps": 32}}}
     acted_on = _acted_on_in_the_latest_evaluation(monkeypatch)
 
-    trained = _train(tmp_path / "attacked", adversary=asked, **spec)
+    trained = train_in(tmp_path / "attacked", adversary=asked, **spec)
     learned, chosen = _fractions(_learned_from(trained)), _fractions(acted_on())
     assert abs((learned > 1e-6).mean() - 0.5) < 4 * np.sqrt(0.25 / learned.size)
     assert learned.max() < 0.1 * 2.3, "numbers from 0 to 7 deviate by less"
@@ -124,7 +111,7 @@ def test_it_is_what_is_learned_from_and_chosen_by_and_not_what_is_measured(
     measure(trained, Run(make_config(adversary=asked, **spec), index=0, seed=0), stop=Stop())
     assert _fractions(acted_on()).max() == 0
 
-    assert _fractions(_learned_from(_train(tmp_path / "plain", **spec))).max() == 0
+    assert _fractions(_learned_from(train_in(tmp_path / "plain", **spec))).max() == 0
     assert _fractions(acted_on()).max() == 0
 
 
@@ -164,13 +151,13 @@ def _acted_on_in_the_latest_evaluation(monkeypatch: pytest.MonkeyPatch) -> Calla
 )  # fmt: skip
 def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: int) -> None:
     spec = SHORT | {"adversary": {"epsilon": 0.1}} | spec
-    whole = _train(tmp_path / "whole", **spec)
+    whole = train_in(tmp_path / "whole", **spec)
     with pytest.raises(Interrupted):
-        _train(tmp_path / "pieces", StopAfter(looks), **spec)
-    pieces = _train(tmp_path / "pieces", **spec)
+        train_in(tmp_path / "pieces", StopAfter(looks), **spec)
+    pieces = train_in(tmp_path / "pieces", **spec)
     assert pieces.resumed_from
     assert pieces.learner.weights_sha256() == whole.learner.weights_sha256()
-    plain = _train(tmp_path / "plain", **{name: value for name, value in spec.items() if name != "adversary"})
+    plain = train_in(tmp_path / "plain", **{name: value for name, value in spec.items() if name != "adversary"})
     assert plain.learner.weights_sha256() != whole.learner.weights_sha256()
 
 
@@ -190,4 +177,4 @@ def test_a_task_without_a_gradient_is_refused(
     tmp_path: Path, environment: dict[str, Any], algorithm: str, wanted: str
 ) -> None:
     with pytest.raises(BadConfiguration, match=wanted):
-        _train(tmp_path, adversary={}, environment=environment, algorithm={algorithm: {}})
+        train_in(tmp_path, adversary={}, environment=environment, algorithm={algorithm: {}})

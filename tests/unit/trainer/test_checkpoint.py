@@ -5,20 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer_support import StopAfter, make_config, task_for
+from trainer_support import StopAfter, make_config, task_for, train_in, train_in_pieces
 
 from belay_trainer import checkpoint, evaluate, loop
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration, EnvironmentFailed, Interrupted
 from belay_trainer.evaluate import Evaluator
-from belay_trainer.heartbeat import Heartbeat
-from belay_trainer.keeper import Keeper
 from belay_trainer.learners import LEARNERS
 from belay_trainer.learners.off_policy import OffPolicy
 from belay_trainer.learners.stable_baselines import StableBaselines
-from belay_trainer.stop import Stop
-from belay_trainer.store.folder import FolderStore
-from belay_trainer.train import Trained, build, train
+from belay_trainer.train import build
 
 SHORT = {"algorithm": {"ppo": {"n_steps": 32, "batch_size": 256}}}  # collections, of eight copies
 
@@ -38,23 +34,6 @@ LAYERED = {
     "constraints": [{"name": "heat"}],
     "reward": {"components": {"cost": -0.5}, "potential": "layered_tasks:time_left"},
 }
-
-
-def _train(root: Path, stop: Stop | None = None, **spec: Any) -> Trained:
-    run = Run(make_config(**spec), index=0, seed=0)
-    keeper = Keeper(root / "here", FolderStore(root, claim="c", seed="u/0"), keep=2)
-    try:
-        return train(run, keeper=keeper, heartbeat=Heartbeat(None, "demo"), stop=stop or Stop())
-    finally:
-        keeper.flush(5)
-        keeper.close()
-
-
-def _in_pieces(root: Path, looks: tuple[int, ...], **spec: Any) -> Trained:
-    for piece in looks:
-        with pytest.raises(Interrupted):
-            _train(root, StopAfter(piece), **spec)
-    return _train(root, **spec)
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +82,7 @@ def _random_actions_without_a_look(monkeypatch: pytest.MonkeyPatch, request: pyt
     ],
 )
 def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: tuple[int, ...]) -> None:
-    whole, pieces = _train(tmp_path / "whole", **spec), _in_pieces(tmp_path / "pieces", looks, **spec)
+    whole, pieces = train_in(tmp_path / "whole", **spec), train_in_pieces(tmp_path / "pieces", looks, **spec)
     assert pieces.resumed_from
     assert pieces.learner.weights_sha256() == whole.learner.weights_sha256()
     assert pieces.best.report == whole.best.report
@@ -117,13 +96,13 @@ def test_evaluations_and_checkpoints_change_no_bit(tmp_path: Path) -> None:
     often = {"evaluation": {"every": 300, "episodes": 3}, "checkpoint": {"every": 300}}
     never = {"evaluation": {"every": 10**6, "episodes": 1}, "checkpoint": {"every": 10**6}}
     hashes = {
-        _train(tmp_path / str(number), **spec).learner.weights_sha256() for number, spec in enumerate((often, never))
+        train_in(tmp_path / str(number), **spec).learner.weights_sha256() for number, spec in enumerate((often, never))
     }
     assert len(hashes) == 1
 
 
 def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
-    trained = _train(tmp_path, algorithm={"dqn": {}}, evaluation={"every": 250, "episodes": 5})
+    trained = train_in(tmp_path, algorithm={"dqn": {}}, evaluation={"every": 250, "episodes": 5})
     assert trained.best.step < trained.step, "the last is the best: the test shows nothing"
     trained.learner.take(trained.best.weights)
     from belay_api.environment import EnvironmentSpec
@@ -137,7 +116,7 @@ def test_the_best_evaluated_policy_is_kept_not_the_last(tmp_path: Path) -> None:
 
 def test_the_training_knows_how_far_outcomes_reach(tmp_path: Path) -> None:
     task = {"id": "CartPole-v1", "rewardRange": {"low": 0, "high": 1}}
-    found = _train(tmp_path, environment=task)
+    found = train_in(tmp_path, environment=task)
     known = found.outcomes["return"]
     assert known.random is not None
     assert 15 < known.random.mean < 30
@@ -147,11 +126,11 @@ def test_the_training_knows_how_far_outcomes_reach(tmp_path: Path) -> None:
     assert (known.certain.low, known.certain.high) == (0, 500)
     assert found.outcomes["length"].certain is not None
     assert found.outcomes["length"].high == known.high, "CartPole pays 1 a timestep"
-    assert _train(tmp_path / "unsaid", budget={"steps": 1_000}).outcomes["return"].certain is None
+    assert train_in(tmp_path / "unsaid", budget={"steps": 1_000}).outcomes["return"].certain is None
 
 
 def test_a_cut_into_random_actions_is_no_loss(tmp_path: Path) -> None:
-    whole, pieces = _train(tmp_path / "whole"), _in_pieces(tmp_path / "pieces", (5,))
+    whole, pieces = train_in(tmp_path / "whole"), train_in_pieces(tmp_path / "pieces", (5,))
     assert pieces.outcomes == whole.outcomes
     assert pieces.learner.weights_sha256() == whole.learner.weights_sha256()
 
@@ -160,7 +139,7 @@ def test_an_environment_that_cannot_be_pickled_is_started_afresh(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        trained = _in_pieces(tmp_path, (3,), environment={"id": "tasks:Stubborn-v0"})
+        trained = train_in_pieces(tmp_path, (3,), environment={"id": "tasks:Stubborn-v0"})
     assert "cannot be pickled" in caplog.text
     assert trained.resumed_from
     assert trained.step >= 3000
@@ -172,8 +151,8 @@ def test_a_collection_that_does_not_end_in_time_is_cut_and_begun_anew(
     monkeypatch.setattr(loop, "COLLECTING", 0.0)
     spec = {"budget": {"steps": 2048}, "checkpoint": {"every": 100_000}, "evaluation": {"every": 100_000}}
     with pytest.raises(Interrupted, match="timestep 768"):  # in the fourth collection of 256
-        _train(tmp_path, StopAfter(3 + 3 * 32 + 10), **spec)
-    trained = _train(tmp_path, **spec)
+        train_in(tmp_path, StopAfter(3 + 3 * 32 + 10), **spec)
+    trained = train_in(tmp_path, **spec)
     assert (trained.resumed_from, trained.step) == (768, 2048)
 
 
@@ -183,14 +162,14 @@ def test_a_task_that_never_ends_is_refused_and_one_that_a_good_policy_outlives_i
     monkeypatch.setattr(evaluate, "ENDLESS", 300)
     spec = {"budget": {"steps": 1024}, "evaluation": {"every": 512, "episodes": 3}}
     with pytest.raises(BadConfiguration, match="max_episode_steps"):
-        _train(tmp_path / "endless", environment={"id": "tasks:Endless-v0"}, **spec)
-    trained = _train(tmp_path / "outlived", environment={"id": "tasks:Skilful-v0"}, **spec)
+        train_in(tmp_path / "endless", environment={"id": "tasks:Endless-v0"}, **spec)
+    trained = train_in(tmp_path / "outlived", environment={"id": "tasks:Skilful-v0"}, **spec)
     assert trained.best.report.episodes == 3
 
 
 def test_a_pod_that_goes_at_once_says_that_nothing_is_kept(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="before anything was learned"):
-        _train(tmp_path, StopAfter(0))
+        train_in(tmp_path, StopAfter(0))
     assert not list((tmp_path / "here").glob("*.ckpt"))
 
 
@@ -198,7 +177,7 @@ def test_an_environment_that_does_not_outlive_its_process_costs_its_episodes_onl
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        trained = _in_pieces(tmp_path, (3,), environment={"id": "tasks:Session-v0"})
+        trained = train_in_pieces(tmp_path, (3,), environment={"id": "tasks:Session-v0"})
     assert "does not go on here (the session is gone)" in caplog.text
     assert trained.resumed_from
     assert trained.step >= 3000
@@ -206,12 +185,12 @@ def test_an_environment_that_does_not_outlive_its_process_costs_its_episodes_onl
 
 def test_an_environment_that_fails_later_is_no_fault_of_the_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match="failed in timestep .* RuntimeError: out of fuel"):
-        _train(tmp_path, environment={"id": "tasks:Thirsty-v0"})
+        train_in(tmp_path, environment={"id": "tasks:Thirsty-v0"})
 
 
 def test_an_environment_may_be_left_out_of_checkpoints(tmp_path: Path) -> None:
     spec = {"environment": {"id": "tasks:Session-v0"}, "checkpoint": {"every": 1000, "environment": False}}
-    trained = _in_pieces(tmp_path, (3,), **spec)
+    trained = train_in_pieces(tmp_path, (3,), **spec)
     assert trained.resumed_from
     for path in (tmp_path / "here").glob("*.ckpt"):
         assert checkpoint.COLLECTION not in checkpoint.unpack(path.read_bytes()).parts
@@ -232,7 +211,7 @@ def test_running_statistics_outlive_the_episodes(tmp_path: Path, monkeypatch: py
         counts.append(self.model.get_vec_normalize_env().obs_rms.count)
 
     monkeypatch.setattr(StableBaselines, "restore", watched)
-    trained = _in_pieces(tmp_path, (7,), **spec)
+    trained = train_in_pieces(tmp_path, (7,), **spec)
     assert trained.resumed_from
     assert counts[0] > trained.resumed_from, "every observation so far"
 

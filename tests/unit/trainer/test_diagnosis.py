@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from test_checkpoint import StopAfter, _train
-from trainer_support import LogbookServer, Pods, make_config, task_for
+from trainer_support import LogbookServer, Pods, StopAfter, make_config, task_for, train_in
 
 from belay_api.findings import Finding
 from belay_api.reasons import FindingReason as R
@@ -132,8 +131,8 @@ def test_a_pod_tells_the_logbook_and_leaves_it_in_its_report(pods: Pods, logbook
 def test_what_was_found_outlives_the_pod(tmp_path: Path) -> None:
     wanted = spec(corridor("deaf"), {"ppo": {"n_steps": 32} | QUICK}, 2_048) | {"checkpoint": {"every": 256}}
     with pytest.raises(Interrupted):
-        _train(tmp_path, StopAfter(120), **wanted)
-    trained = _train(tmp_path, **wanted)
+        train_in(tmp_path, StopAfter(120), **wanted)
+    trained = train_in(tmp_path, **wanted)
     assert trained.resumed_from, "it began anew: this shows nothing"
     assert [one.reason for one in trained.findings] == [R.ACTIONS_WITHOUT_EFFECT]
 

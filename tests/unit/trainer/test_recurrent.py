@@ -9,10 +9,9 @@ import pytest
 import yaml
 from arro3.io import read_parquet
 from recall import LENGTH
-from test_checkpoint import _in_pieces, _train
 from test_export import PLAYED
 from test_initial import begun, run_of, trained
-from trainer_support import ROOT, make_config
+from trainer_support import ROOT, make_config, train_in, train_in_pieces
 
 from belay_api.artifact import MANIFEST, verify
 from belay_api.environment import EnvironmentSpec
@@ -197,7 +196,7 @@ CUT = {
 
 @pytest.mark.parametrize("spec", [{}, {"normalize": {"observation": True, "reward": True}}], ids=["plain", "scaled"])
 def test_a_training_cut_in_two_ends_with_the_same_bits(tmp_path: Path, spec: dict[str, Any]) -> None:
-    whole, cut = _train(tmp_path / "whole", **CUT | spec), _in_pieces(tmp_path / "cut", (40, 30), **CUT | spec)
+    whole, cut = train_in(tmp_path / "whole", **CUT | spec), train_in_pieces(tmp_path / "cut", (40, 30), **CUT | spec)
     assert cut.resumed_from, "it began anew: this shows nothing"
     assert cut.learner.weights_sha256() == whole.learner.weights_sha256()
     assert cut.best.report == whole.best.report
@@ -206,14 +205,14 @@ def test_a_training_cut_in_two_ends_with_the_same_bits(tmp_path: Path, spec: dic
 def test_what_is_remembered_of_episodes_under_way_is_part_of_a_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = _train(tmp_path / "whole", **CUT)
+    whole = train_in(tmp_path / "whole", **CUT)
     remember = RecurrentPPO._remember
 
     def forget(self: RecurrentPPO, memory: Any) -> None:
         remember(self, [[np.zeros_like(array) for array in part] for part in memory])
 
     monkeypatch.setattr(RecurrentPPO, "_remember", forget)
-    cut = _in_pieces(tmp_path / "cut", (40,), **CUT)
+    cut = train_in_pieces(tmp_path / "cut", (40,), **CUT)
     assert cut.resumed_from
     assert cut.learner.weights_sha256() != whole.learner.weights_sha256()
 

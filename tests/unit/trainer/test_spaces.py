@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_checkpoint import _in_pieces, _train
 from test_export import PLAYED
-from trainer_support import make_config
+from trainer_support import make_config, train_in, train_in_pieces
 
 from belay_api.artifact import MANIFEST, Manifest, verify
 from belay_api.spaces import space_model
@@ -161,8 +160,8 @@ def _served(manifest: Manifest, folder: Path, environment: Any, *, episodes: int
 )
 def test_a_training_cut_in_two_ends_with_the_same_bits(case: str, tmp_path: Path) -> None:
     spec = _spec(case, budget={"steps": 240}, evaluation={"every": 120, "episodes": 1}, checkpoint={"every": 64})
-    whole = _train(tmp_path / "whole", **spec)
-    cut = _in_pieces(tmp_path / "cut", (60 if CASES[case][0] in ("dqn", "qrdqn") else 20,), **spec)
+    whole = train_in(tmp_path / "whole", **spec)
+    cut = train_in_pieces(tmp_path / "cut", (60 if CASES[case][0] in ("dqn", "qrdqn") else 20,), **spec)
     assert cut.resumed_from, "it began anew: this shows nothing"
     assert cut.learner.weights_sha256() == whole.learner.weights_sha256()
     assert cut.best.report == whole.best.report

@@ -13,9 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from belay_api.training import TrainingConfig, TrainingReport
+from belay_trainer.config import Run
+from belay_trainer.errors import Interrupted
+from belay_trainer.heartbeat import Heartbeat
+from belay_trainer.keeper import Keeper
 from belay_trainer.stop import Stop
+from belay_trainer.store.folder import FolderStore
+from belay_trainer.train import Trained, train
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -44,6 +51,25 @@ def make_config(**spec: Any) -> TrainingConfig:
             "spec": parts | spec,
         }
     )
+
+
+def train_in(root: Path, stop: Stop | None = None, **spec: Any) -> Trained:
+    """Train seed 0 of such a configuration in this process, with its checkpoints below `root`."""
+    run = Run(make_config(**spec), index=0, seed=0)
+    keeper = Keeper(root / "here", FolderStore(root, claim="c", seed="u/0"), keep=2)
+    try:
+        return train(run, keeper=keeper, heartbeat=Heartbeat(None, "demo"), stop=stop or Stop())
+    finally:
+        keeper.flush(5)
+        keeper.close()
+
+
+def train_in_pieces(root: Path, looks: tuple[int, ...], **spec: Any) -> Trained:
+    """Train as `train_in` does, asked to go at the n-th look of each life but the last."""
+    for piece in looks:
+        with pytest.raises(Interrupted):
+            train_in(root, StopAfter(piece), **spec)
+    return train_in(root, **spec)
 
 
 def task_for(algorithm: str) -> dict[str, Any]:

@@ -39,5 +39,5 @@ def address(receiver: Receiver, credentials: Credentials, default: str | None = 
 
 
 def encoded(value: Any) -> bytes:
-    """Return JSON as it is sent, and signed."""
+    """Return JSON as it is kept, signed and sent."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()

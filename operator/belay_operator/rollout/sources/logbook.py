@@ -18,6 +18,7 @@ from belay_api.rollout.metric import Metric
 from belay_api.units import format_instant
 from belay_api.wire import API_PREFIX, Statistics
 from belay_operator.engine import logbook
+from belay_operator.engine.backoff import backoff
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.source import PollerContext
@@ -164,7 +165,7 @@ async def keep_asking(context: PollerContext, poll: Poll) -> None:
                 kept = last.windows if last else None
                 last = Reading(poll.text, at, windows=kept, outcome_query=poll.outcome_query, problem=str(error))
                 _publish(context, poll, last)
-            await asyncio.sleep(_pause(failures).total_seconds() * rng.uniform(0.5, 1))
+            await asyncio.sleep(backoff(failures, rng, first=FIRST_RETRY, longest=LAST_RETRY).total_seconds())
             continue
         failures = 0
         if poll.started_at > statistics.at:
@@ -216,11 +217,6 @@ def _publish(context: PollerContext, poll: Poll, outcome: Reading) -> None:
     }
     fact = StatisticsFact(poll.candidate, poll.stable, poll.since, outcomes, poll.arms)
     context.put(poll.topic, key.namespace, key.name, fact, wake=(key,))
-
-
-def _pause(failures: int) -> timedelta:
-    doubled: timedelta = FIRST_RETRY * 2 ** min(failures - 1, 10)
-    return min(doubled, LAST_RETRY)
 
 
 SOURCE: MetricSource = LogbookSource()

@@ -20,6 +20,7 @@ from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.metric import Metric
 from belay_api.rollout.sources.prometheus import PrometheusSource as Spec
 from belay_api.units import format_duration
+from belay_operator.engine.backoff import backoff
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.source import PollerContext
@@ -198,7 +199,7 @@ async def _keep_asking(context: PollerContext, servers: Servers, asking: Asking)
                 _publish(context, asking)
             failures = failures + 1 if problem is not None else 0
             if problem is not None:
-                await asyncio.sleep(_pause(failures).total_seconds() * rng.uniform(0.5, 1))
+                await asyncio.sleep(backoff(failures, rng, first=FIRST_RETRY, longest=LAST_RETRY).total_seconds())
                 continue
         elif not asking.begun:  # the evidence begins with nothing, before there is something
             asking.begun = True
@@ -335,11 +336,6 @@ def _publish(context: PollerContext, asking: Asking) -> None:
     }
     fact = PrometheusFact(poll.candidate, poll.stable, poll.since, readings)
     context.put(TOPIC, key.namespace, key.name, fact, wake=(key,))
-
-
-def _pause(failures: int) -> timedelta:
-    doubled: timedelta = FIRST_RETRY * 2 ** min(failures - 1, 10)
-    return min(doubled, LAST_RETRY)
 
 
 SOURCE: MetricSource = PrometheusSource()

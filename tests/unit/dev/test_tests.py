@@ -1,0 +1,40 @@
+"""What tests take from each other is there. Many run in images or on a cluster, where a wrong name is found late."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[2]
+HELPERS = {path.stem: path for path in TESTS.rglob("*.py") if path.stem != "conftest"}
+
+
+def _names(path: Path) -> set[str]:
+    """Return what a module defines or imports at its top, inside a `with` or an `if` as well."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                found.add(node.name)
+            case ast.Name(ctx=ast.Store()):
+                found.add(node.id)
+            case ast.Import() | ast.ImportFrom():
+                found |= {(one.asname or one.name).partition(".")[0] for one in node.names}
+    return found
+
+
+def _taken(path: Path) -> Iterator[tuple[Path, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            beside = path.parent / f"{node.module}.py"
+            below = TESTS.parent / f"{node.module.replace('.', '/')}.py"
+            found = next((one for one in (beside, below) if one.exists()), HELPERS.get(node.module))
+            if found and found.is_relative_to(TESTS):
+                yield from ((found, one.name) for one in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: str(path.relative_to(TESTS)))
+def test_what_it_takes_from_others_is_there(path: Path) -> None:
+    absent = [f"{one.name}: {name}" for one, name in _taken(path) if name != "*" and name not in _names(one)]
+    assert absent == []
