@@ -125,6 +125,9 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
     analysis.pop("anchor", None)
     if compares and analyzes:
         analysis["anchor"] = draw(st.sampled_from(["Approve", "Serve"]))
+    outcomes = [metric["name"] for metric in deciding if "compare" in metric and "logbook" in metric["source"]]
+    if outcomes and draw(st.booleans()):
+        spec["policy"] = {"winnerOf": draw(_EXPERIMENTS) | {"metric": draw(st.sampled_from(outcomes))}}
     if not compares or not _above_zero(spec.get("bake", {}).get("keepWarm", "24h")):
         spec.get("watch", {}).pop("onDegraded", None)  # there would be nothing to watch by, or nobody to go back to
     return spec
@@ -214,6 +217,7 @@ def _ruled(schema: Schema) -> Schema:
     fields["policy"]["strategy"] = st.one_of(
         st.fixed_dictionaries({"name": values(policy["name"])}),
         st.fixed_dictionaries({"latestOf": values(policy["latestOf"])}, optional=older),
+        # An experiment names a metric of the analysis: `rollout_specs` draws it where there is one.
     )
     kept = fields["rollback"]["properties"]["keepCandidate"]
     kept["strategy"] = values(kept).filter(_above_zero)
@@ -246,6 +250,16 @@ def _ruled(schema: Schema) -> Schema:
     metrics = analysis["metrics"]["items"]
     metrics["strategy"] = st.one_of(*_metrics(metrics["properties"]))
     return ruled
+
+
+def _experiments(winner_of: Schema) -> st.SearchStrategy[Spec]:
+    """Return experiments; a few arms keep below 90 percent together, and nothing lasts no time."""
+    fields = deepcopy(winner_of)["properties"]
+    fields["arms"]["items"]["properties"]["weight"] = {"type": "integer", "minimum": 1, "maximum": 22}
+    needed = {"arms": values(fields["arms"])}
+    durations = {name: values(fields[name]).filter(_above_zero) for name in ("duration", "timeout", "keepLosers")}
+    rest = {name: values(fields[name]) for name in fields if name not in ("arms", "metric", *durations)}
+    return st.fixed_dictionaries(needed, optional=durations | rest)
 
 
 def _rule_approve(step: Schema) -> None:
@@ -375,5 +389,6 @@ def _fields(value: Spec, schema: Schema) -> Iterator[tuple[Spec, str, Schema]]:
 _ROLLOUT = structural(RLRolloutSpec)
 _RULED = _ruled(_ROLLOUT)
 _SPECS = values(_RULED)
+_EXPERIMENTS = _experiments(_ROLLOUT["properties"]["policy"]["properties"]["winnerOf"])
 _METRICS = values(_RULED["properties"]["analysis"]["properties"]["metrics"]["items"])
 _STEPS = values(_RULED["properties"]["steps"]["items"])

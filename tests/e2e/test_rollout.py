@@ -123,3 +123,30 @@ def test_a_bad_candidate_is_taken_back_though_the_operator_dies_during_the_rollb
         "its pods to go", lambda: not gateway.items("pods", f"belay.dev/policy={policies['weak']}"), timeout_s=120
     )
     assert traffic.totals()["failed"] == 0
+
+
+@pytest.mark.timeout(600)
+def test_an_arm_gets_its_share_of_new_episodes_until_a_person_ends_the_experiment(
+    gateway: Namespace, policies: dict[str, str], traffic: Players
+) -> None:
+    def now() -> dict[str, Any]:
+        return gateway.status("rlr", "cartpole")
+
+    def shares() -> dict[str, int]:
+        weighted, *_ = gateway.get("httproute", "cartpole")["spec"]["rules"]
+        return {backend["name"]: backend["weight"] for backend in weighted["backendRefs"]}
+
+    stable, arm = policies["other"], policies["good"]  # which is warm since the promotion, and need not load
+    asked = {"arms": [{"policy": arm, "weight": 40}], "metric": "return"}
+    gateway.patch("rlr", "cartpole", {"spec": {"policy": {"name": None, "winnerOf": asked}}})
+    gateway.wait("its share", lambda: now().get("experiment", {}).get("startedAt"), timeout_s=120)
+    assert shares() == {stable: 6000, arm: 4000}
+    assert "candidate" not in now(), "an arm is not on trial"
+    before = traffic.totals()["by"][arm]["episodes"]
+    gateway.wait("its episodes", lambda: traffic.totals()["by"][arm]["episodes"] >= before + 5, timeout_s=120)
+
+    gateway.kubectl("annotate", "rlr", "cartpole", "belay.dev/command=abort@1", "--overwrite")
+    gateway.wait("no share", lambda: arm not in shares(), timeout_s=60)
+    assert "abort@1" in now()["experiment"]["message"]
+    assert now()["stable"]["policy"] == stable
+    assert traffic.totals()["failed"] == 0

@@ -8,6 +8,7 @@ from belay_api.judging import JudgingSpec
 from belay_api.model import Model, rule, rules
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.common import Name
+from belay_api.rollout.experiment import ExperimentSpec
 from belay_api.rollout.group import GroupSpec
 from belay_api.rollout.progression import ProgressionRef
 from belay_api.rollout.recipes import Recipe
@@ -28,8 +29,9 @@ class PolicyRef(Model):
     model_config = {
         "json_schema_extra": rules(
             rule(
-                "has(self.name) != has(self.latestOf)",
-                "spec.policy has exactly one of name and latestOf: name one RLPolicy, or follow the newest of a family",
+                "[has(self.name), has(self.latestOf), has(self.winnerOf)].filter(set, set).size() == 1",
+                "spec.policy has exactly one of name, latestOf and winnerOf: name one RLPolicy, follow the newest of a "
+                "family, or let several compete",
             ),
             rule(
                 "!has(self.allowOlder) || !self.allowOlder || has(self.latestOf)",
@@ -45,6 +47,8 @@ class PolicyRef(Model):
     last that is Ready, was not rolled back here and is younger than stable.
 
     A trial that has begun is ended before a newer one is taken up."""
+    winner_of: ExperimentSpec | None = None
+    """The winner of an experiment (A/B/n); the stable version until there is one."""
     allow_older: bool = False
     """Whether one that is older than stable is taken as well, where stable is deleted or none is younger."""
 
@@ -107,6 +111,13 @@ class RLRolloutSpec(Model):
                 f" && self.analysis.metrics.exists(m, has(m.compare) && {_DECIDING}))",
                 "watch.onDegraded: Rollback needs a metric to be watched by, with compare and without dryRun: add one "
                 "to analysis.metrics",
+            ),
+            rule(
+                "!has(self.policy.winnerOf) || (has(self.analysis) && has(self.analysis.metrics)"
+                " && self.analysis.metrics.exists(m, m.name == self.policy.winnerOf.metric && has(m.compare)"
+                f" && has(m.source.logbook) && {_DECIDING}))",
+                "policy.winnerOf.metric names none of analysis.metrics that compares an outcome of the logbook without "
+                "dryRun: add it there, e.g. one with compare: {maxRegression: 5%}",
             ),
             rule(
                 "[has(self.steps) && self.steps.size() > 0, has(self.recipe), has(self.progression)]"

@@ -9,6 +9,7 @@ from belay_api.conditions import ConditionedStatus
 from belay_api.judging import OfflineResult, ValidationResult
 from belay_api.model import StatusModel
 from belay_api.reasons import Verdict
+from belay_api.rollout.experiment import ExperimentStatus
 from belay_api.rollout.group import GroupStatus
 from belay_api.rollout.regret import RegretStatus
 from belay_api.rollout.verdicts import MetricVerdict
@@ -18,7 +19,7 @@ from belay_api.units import FreeForm, Instant
 MAX_WEIGHT_CHANGES = 64  # twice the steps a spec can list; beyond it, edits of the steps begin to forget the oldest
 MAX_SKIPPED = 32  # as many as the steps a spec can list; beyond it the oldest is forgotten
 VERSION_ROLES = ("stable", "candidate", "previous", "servedAnchor", "kept")
-"""The fields of status that name a version with pods, as they are written."""
+"""The fields of status that name a version with pods, as they are written; `arms` names several."""
 
 
 class RolloutPhase(StrEnum):
@@ -67,6 +68,22 @@ class ServedAnchorStatus(VersionStatus):
     """When that was decided last."""
     until: Instant | None = None
     """When its pods go: no trial needs it any more, and the episodes it began end. Unset: a trial needs it."""
+
+
+class ServedArmStatus(VersionStatus):
+    """An arm of an experiment while it has pods."""
+
+    weight: int
+    """Percent of new episodes that it gets while it is on the route."""
+    on_route: bool = False
+    """Whether it gets them; not without ready pods."""
+    accepted: bool = True
+    """Whether the gateway has accepted the route with that."""
+    episodes_until: Instant | None = None
+    """Until when the episodes that it began may go on with it, once it is off the route; unset: it is on the route, or
+    they may not."""
+    until: Instant | None = None
+    """When its pods go; unset: it takes part, or the gateway has not accepted the route without it."""
 
 
 class TrialsStatus(StatusModel):
@@ -423,6 +440,10 @@ class RLRolloutStatus(ConditionedStatus):
     kept: WarmStatus | None = None
     """The candidate taken back last while it keeps its pods for people to look at (`rollback.keepCandidate`): no rule
     of the route leads to it."""
+    arms: list[ServedArmStatus] = Field(default_factory=list)
+    """Arms of an experiment that have pods (`spec.policy.winnerOf`)."""
+    experiment: ExperimentStatus | None = None
+    """The experiment under way, or the last one."""
     progression: ProgressionStatus | None = None
     """The steps of the trial under way, or of the next one; unset: `spec.steps` lists them."""
     group: GroupStatus | None = None
@@ -474,6 +495,6 @@ class RLRolloutStatus(ConditionedStatus):
     """Rollouts that ended; at most 10, newest last."""
 
     def versions(self) -> "list[VersionStatus | WarmStatus]":
-        """Return every version with pods, in the order of VERSION_ROLES."""
+        """Return every version with pods, in the order of VERSION_ROLES; arms come last."""
         named = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
-        return [named[role] for role in VERSION_ROLES if named[role] is not None]
+        return [*(named[role] for role in VERSION_ROLES if named[role] is not None), *self.arms]

@@ -123,6 +123,8 @@ def policies_named(kind: str, obj: Mapping[str, Any]) -> set[str]:
         return set()
     wanted = spec.get("policy") or {}
     named = {wanted.get("name"), *((status.get(role) or {}).get("policy") for role in _NAMING_ROLES)}
+    competing = (*((wanted.get("winnerOf") or {}).get("arms") or ()), *(status.get("arms") or ()))
+    named |= {arm.get("policy") for arm in competing}
     return {name for name in named if name}
 
 

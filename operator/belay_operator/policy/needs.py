@@ -1,6 +1,7 @@
 """Which rollouts need which bytes under a policy's name: all that the policy kind reads of an RLRollout.
 
     status.stable · candidate · previous · servedAnchor · kept    policy and digest; `until`, where it has one
+    status.arms[]                                                 the same
     status.rollback                                               policy, endpointsClosedAt, drainedAt, weightZeroAt
     spec.replicas, metadata
 
@@ -67,6 +68,7 @@ def _of(policy: str, rollout: Mapping[str, Any]) -> Iterator[Demand]:
         return
     status = rollout.get("status") or {}
     said = {side: status.get(side) or {} for side in VERSION_ROLES}
+    said |= {f"arm {arm.get('policy')}": arm for arm in status.get("arms") or ()}
     ours = {side: version for side, version in said.items() if version.get("policy") == policy}
     for digest in {version["digest"] for version in ours.values()}:
         sides = {side for side, version in ours.items() if version["digest"] == digest}

@@ -31,6 +31,9 @@ from belay_operator.rollout.situations import (
     candidate_superseded,
     candidate_unfit_to_serve,
     command_given,
+    experiment_over,
+    experiment_under_way,
+    experiment_wanted,
     kept_candidate_expired,
     metric_failed,
     place_in_group,
@@ -71,9 +74,12 @@ ACTS: tuple[Act, ...] = (
     metric_failed.act,
     verdict_overdue.act,
     step_failed.act,
+    experiment_under_way.act,  # which ends before anybody else is taken up
     steps_from_elsewhere.act,  # before the trial that keeps to them
     place_in_group.act,  # before the candidate that needs it
     policy_wanted.act,
+    experiment_over.act,  # a winner that is taken up at once keeps its share
+    experiment_wanted.act,
     candidate_loading.act,
     step_under_way.act,
     warm_version_expired.act,
@@ -87,9 +93,12 @@ EXPLANATIONS: tuple[Explain, ...] = (
     rollback_under_way.explain,
     spec_unfit.explain,
     metric_failed.explain,
+    experiment_wanted.explain,
+    experiment_under_way.explain,
     policy_wanted.explain,
     candidate_loading.explain,
     step_under_way.explain,
+    experiment_over.explain,
     stable_deleted.explain,
     stable_remade.explain,
     route_not_in_force.explain,
@@ -198,6 +207,7 @@ def _requeue_after(observed: Observed, wait: Wait | None, now: datetime) -> time
     """Return when time alone will have changed something; the world wakes us for everything else."""
     times = [wait.requeue_after if wait else None, *warm_version_expired.times(observed, now)]
     times += [*anchor_beside_trial.times(observed, now), *kept_candidate_expired.times(observed, now)]
+    times += [*experiment_under_way.times(observed, now), *experiment_over.times(observed, now)]
     if not observed.rolling_back:
         times += [
             verdicts_reached.write_after(observed, now),

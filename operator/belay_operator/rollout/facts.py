@@ -95,6 +95,12 @@ class StatisticsFact:
     stable: str
     since: datetime  # status.analysisStartedAt when it was asked; a fact about another trial is not used
     outcomes: Mapping[str, Reading]  # by outcome; absent: no answer and no failure yet
+    arms: tuple[str, ...] = ()  # of an experiment: who is on trial as the candidate is
+
+    @property
+    def on_trial(self) -> tuple[str, ...]:
+        """Whom the answers are about, beside stable."""
+        return (self.candidate, *self.arms)
 
 
 @dataclass(frozen=True, slots=True)

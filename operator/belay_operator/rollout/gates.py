@@ -10,6 +10,7 @@ from datetime import datetime
 from belay_api.reasons import RolloutReason, Verdict
 from belay_api.rollout.outcome import Action
 from belay_api.units import format_instant
+from belay_operator.rollout import arms
 from belay_operator.rollout.group import is_free
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import absences, failures
@@ -147,7 +148,28 @@ def episodes_outlast_grace(observed: Observed, now: datetime) -> Wait | None:
     return Wait(RolloutReason.GRACE_TOO_SHORT, f"{blind.metric}: {words}")
 
 
-BEFORE_A_PLACE: tuple[Gate, ...] = (steps_unusable, endpoints_still_closed, approval_needed, outside_windows)
+def episodes_of_arms(observed: Observed, now: datetime) -> Wait | None:
+    """What arms of an experiment began goes on with them and ends first; a winner on the route takes its own along.
+
+    A route has rules for so many versions, and arms may need nearly all of them.
+    """
+    status = observed.status
+    answering = [arm for arm in status.arms if arms.answers_its_episodes(arm, now)]
+    if not answering or _goes_back(observed) or arms.kept_share(status, observed.wanted, observed.spec.steps):
+        return None
+    left = max((arm.episodes_until - now for arm in answering if arm.episodes_until is not None), default=None)
+    names = ", ".join(arm.policy for arm in answering)
+    message = f"waiting until the episodes have ended that {names} began in the experiment"
+    return Wait(RolloutReason.PREPARING, message, left)
+
+
+BEFORE_A_PLACE: tuple[Gate, ...] = (
+    steps_unusable,
+    endpoints_still_closed,
+    approval_needed,
+    outside_windows,
+    episodes_of_arms,
+)
 TAKING_UP: tuple[Gate, ...] = (*BEFORE_A_PLACE, no_place_in_group)
 LEAVING_A_STEP: tuple[Gate, ...] = (
     failed_and_held,

@@ -20,7 +20,8 @@ def _ready(status: Status) -> list[Sample]:
 
 
 def _version(status: Status) -> list[Sample]:
-    return [((role, status[role]["policy"]), 1.0) for role in VERSION_ROLES if status.get(role)]
+    named = [(role, status[role]["policy"]) for role in VERSION_ROLES if status.get(role)]
+    return [(one, 1.0) for one in (*named, *(("arm", arm["policy"]) for arm in status.get("arms") or ()))]
 
 
 def _weight(status: Status) -> list[Sample]:

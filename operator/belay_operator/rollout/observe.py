@@ -27,7 +27,17 @@ from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobView, view
 from belay_operator.policy.deployments import pods_of, ready_pods
 from belay_operator.policy.leftover import Leftover, concerned, left_of, leftovers_of
-from belay_operator.rollout import anchor, carried, group, latest, progression_source, specification, watch
+from belay_operator.rollout import (
+    anchor,
+    arms,
+    carried,
+    experiment,
+    group,
+    latest,
+    progression_source,
+    specification,
+    watch,
+)
 from belay_operator.rollout.decide import decide
 from belay_operator.rollout.facts import Reading, StatisticsFact
 from belay_operator.rollout.gauges import GAUGES
@@ -94,6 +104,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         candidate_pods=_endpoints(owner, status, reader),
         command=parse(annotation) if annotation else None,
         readings=_readings(owner, spec, status, reader, settings),
+        arms=_arms(owner, spec, status, reader, settings),
         watched=_watched(owner, spec, status, reader),
         serving={name: fact for name, fact in facts.items() if fact is not None},
         shadow=reader.fact(shadows.TOPIC, owner.namespace, owner.name),
@@ -198,6 +209,8 @@ def _waits(rollout: Mapping[str, Any], policy: str) -> bool:
     served = status.get("servedAnchor") or {}
     if served.get("policy") == policy and not served.get("onRoute"):
         return True
+    if any(arm.get("policy") == policy and not arm.get("onRoute") for arm in status.get("arms") or ()):
+        return True
     return "step" not in status and (status.get("candidate") or {}).get("policy") == policy
 
 
@@ -218,6 +231,20 @@ def _readings(
         for metric in spec.analysis.metrics
     }
     return {name: reading for name, reading in read.items() if reading is not None}
+
+
+def _arms(
+    owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader, settings: Settings
+) -> dict[str, dict[str, Reading]]:
+    """The same of each arm of the experiment under way, in the candidate's place."""
+    under_way = arms.running(status)
+    if under_way is None or under_way.started_at is None or status.candidate is not None:
+        return {}
+    return {
+        arm.policy: _readings(owner, spec, experiment.as_candidate(status, under_way, arm), reader, settings)
+        for arm in under_way.arms
+        if arm.outcome is None
+    }
 
 
 def _watched(owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader) -> dict[str, Reading]:
@@ -265,6 +292,8 @@ def _policies(
     names = {*family, *(version.policy for version in status.versions())}
     if spec.policy.name is not None:
         names.add(spec.policy.name)
+    if spec.policy.winner_of is not None:
+        names |= {arm.policy for arm in spec.policy.winner_of.arms}
     if status.anchor is not None and anchor.is_served(spec):
         names.add(status.anchor.policy)
     if status.rollback is not None:

@@ -14,6 +14,7 @@ from belay_operator.children import Owner
 from belay_operator.engine.plan import Settings
 from belay_operator.judging.view import JobView
 from belay_operator.policy.leftover import Leftover
+from belay_operator.rollout import winner
 from belay_operator.rollout.facts import Reading, ServingFact, ShadowFact
 from belay_operator.rollout.group import Member
 from belay_operator.rollout.latest import choose
@@ -47,6 +48,7 @@ class Observed:
     candidate_pods: int | None = None  # endpoints the candidate may still have; None: not looked at
     command: Command | None = None
     readings: Mapping[str, Reading] = field(default_factory=dict)  # by metric; absent: its source has said nothing yet
+    arms: Mapping[str, Mapping[str, Reading]] = field(default_factory=dict)  # of an experiment: by policy, by metric
     watched: Mapping[str, Reading] = field(default_factory=dict)  # of stable since its promotion, by metric
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
     shadow: ShadowFact | None = None  # what was last heard of a step `shadow`
@@ -84,8 +86,10 @@ class Observed:
 
     @property
     def wanted(self) -> str:
-        """The policy that the spec wants to serve; empty: it follows a family, and there is none to serve."""
+        """The policy that the spec wants to serve; empty: it names none, and there is none to serve."""
         ref = self.spec.policy
+        if ref.winner_of is not None:
+            return winner.choose(ref.winner_of, self.status, self.policies)
         if ref.latest_of is None:
             return ref.name or ""
         members = [self.policies[name] for name in self.family]

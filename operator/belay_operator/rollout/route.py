@@ -11,7 +11,7 @@ from typing import Any
 from belay_api.rollout.status import RLRolloutStatus, VersionStatus
 from belay_api.shadowing import ShadowStep, step_of, write_header
 from belay_operator.engine.plan import Manifest, Ref
-from belay_operator.rollout import anchor
+from belay_operator.rollout import anchor, arms
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, Segment
 
@@ -26,17 +26,17 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
     status = observed.status
     stable, warm, third = status.stable, _warm(observed, now), _anchor(observed, now)
     if stable is not None and (substitute := _substitute(observed, warm, third)) is not None:
-        return _all_to(substitute, status, keep={substitute, warm, third})
+        return _all_to(substitute, status, keep={substitute, warm, third} | _arms(observed, now))
     candidate = _on_route(status)
     share = status.weight.desired if candidate and status.weight else 0.0
     everything = status.weight is not None and candidate is not None and status.weight.of_everybody == 100
     if stable is None:
         return _all_to(candidate, status, keep={candidate}) if candidate is not None and share > 0 else None
     part = anchor.part(status) if third else 0.0
-    compared = _shares(stable.policy, (candidate, share), (third, part))
+    compared = _shares(stable.policy, (candidate, share), (third, part), *_on_trial(observed))
     everybody, theirs = _split(observed, candidate, compared)
     # No rule leads to a version that is lost: the Gateway would refuse the whole route, the other versions' with it.
-    serving = {candidate, warm, third} | (set() if observed.stable_lost else {stable.policy})
+    serving = {candidate, warm, third} | _arms(observed, now) | (set() if observed.stable_lost else {stable.policy})
     home = candidate if candidate and observed.stable_lost else stable.policy
     aside = status.weight.segment if candidate and status.weight else None
     return Intent(
@@ -52,13 +52,18 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
 
 
 def places(status: RLRolloutStatus) -> list[str]:
-    """Give the candidate, and the anchor on the route, a rule of its own.
+    """Give the candidate, the anchor on the route, and each arm on it, a rule of its own.
 
-    It is its old one, that of a version that serves no more, or a further one.
+    It is its old one, that of a version that no rule leads to any more, or a further one. So there are seven at most:
+    stable, the version before, the anchor, and four arms, or three and the winner as the candidate.
     """
-    pinned, serving = status.pinned, {version.policy for version in status.versions()}
+    led_to = (
+        *(status.stable, status.candidate, status.previous, status.served_anchor),
+        *(arm for arm in status.arms if arm.on_route or arm.episodes_until is not None),
+    )
+    pinned, serving = status.pinned, {version.policy for version in led_to if version is not None}
     third = status.served_anchor if status.served_anchor is not None and status.served_anchor.on_route else None
-    for version in (status.candidate, third):
+    for version in (status.candidate, third, *(arm for arm in status.arms if arm.on_route)):
         if version is not None and version.policy not in pinned:
             place = next((i for i, policy in enumerate(pinned) if policy not in serving), len(pinned))
             pinned = [*pinned[:place], version.policy, *pinned[place + 1 :]]
@@ -106,7 +111,9 @@ def _substitute(observed: Observed, warm: str | None, third: str | None) -> str 
         return None
     if observed.candidate_answers and observed.status.candidate is not None:
         return observed.status.candidate.policy
-    answering = (observed.policies.get(name) for name in (warm, third) if name is not None)
+    # An arm was approved by nobody; one that answers is better than nobody.
+    names = (warm, third, *(policy for policy, _ in _on_trial(observed)))
+    answering = (observed.policies.get(name) for name in names if name is not None)
     return next((policy.name for policy in answering if policy is not None and policy.ready_replicas > 0), None)
 
 
@@ -195,6 +202,17 @@ def _anchor(observed: Observed, now: datetime) -> str | None:
     if served is None or served.policy not in observed.policies:
         return None
     return served.policy if served.until is None or now < served.until - WARM_LEAD else None
+
+
+def _on_trial(observed: Observed) -> list[tuple[str, float]]:
+    """The arms of an experiment with their percent of new episodes."""
+    return [(policy, share) for policy, share in arms.shares(observed.status) if policy in observed.policies]
+
+
+def _arms(observed: Observed, now: datetime) -> set[str | None]:
+    """The arms of an experiment that their episodes may stay with."""
+    stay = (arm.policy for arm in observed.status.arms if arms.answers_its_episodes(arm, now))
+    return {policy for policy in stay if policy in observed.policies}
 
 
 def _key(manifest: Manifest) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from belay_api.conditions import clear_condition, set_condition
 from belay_api.reasons import RolloutReason
 from belay_api.rollout.status import RLRolloutStatus, RolloutPhase
+from belay_operator.rollout.arms import running
 from belay_operator.rollout.move import changed
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.stepping import kind_under_way
@@ -66,6 +67,8 @@ def _at_rest(observed: Observed, wait: Wait | None) -> RolloutPhase:
         return RolloutPhase.PENDING
     if stable.policy != observed.wanted:
         return RolloutPhase.PREPARING
+    if wait is not None and running(observed.status) is not None:
+        return RolloutPhase.PROGRESSING
     return RolloutPhase.HEALTHY if wait is None else RolloutPhase.DEGRADED
 
 

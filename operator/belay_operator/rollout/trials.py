@@ -22,21 +22,22 @@ def begun(status: RLRolloutStatus, analysis: AnalysisSpec) -> list[TrialsStatus]
     if status.candidate is None or status.stable is None:
         return status.trials  # a first version is compared with nothing
     own, digest = _own(status), status.candidate.digest
-    again = TrialsStatus(digest=digest, count=own.count + 1 if own else 1, judged_by=_judged_by(analysis))
+    again = TrialsStatus(digest=digest, count=own.count + 1 if own else 1, judged_by=judged_by(analysis))
     return [*(one for one in status.trials if one.digest != digest), again][-KEEP_TRIALS:]
 
 
 def redefined(status: RLRolloutStatus, analysis: AnalysisSpec) -> bool:
     """Whether the candidate is judged by something else than when its test began."""
     own = _own(status)
-    return own is not None and own.judged_by != _judged_by(analysis)
+    return own is not None and own.judged_by != judged_by(analysis)
+
+
+def judged_by(analysis: AnalysisSpec) -> str:
+    """Return what tells what a digest is judged by from what it was judged by before an edit."""
+    compared = [metric.judged_by() for metric in analysis.deciding if metric.compare is not None]
+    return content_hash([compared, str(analysis.grace), str(analysis.window), analysis.false_rollback_rate])
 
 
 def _own(status: RLRolloutStatus) -> TrialsStatus | None:
     candidate = status.candidate
     return None if candidate is None else next((t for t in status.trials if t.digest == candidate.digest), None)
-
-
-def _judged_by(analysis: AnalysisSpec) -> str:
-    compared = [metric.judged_by() for metric in analysis.deciding if metric.compare is not None]
-    return content_hash([compared, str(analysis.grace), str(analysis.window), analysis.false_rollback_rate])

@@ -12,6 +12,7 @@ Without a reading (the operator has just started) the recorded verdict stands. A
 its metric: under the old name, a metric that was redefined begins anew.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -56,12 +57,15 @@ def is_judged(observed: Observed) -> bool:
 
 def reach(observed: Observed, now: datetime) -> tuple[MetricVerdict, ...] | None:
     """Return this pass's verdicts; None: nobody is judged."""
-    if not is_judged(observed):
-        return None
+    return looks(observed, observed.spec.analysis.metrics, now) if is_judged(observed) else None
+
+
+def looks(observed: Observed, metrics: Iterable[Metric], now: datetime) -> tuple[MetricVerdict, ...]:
+    """Return the verdicts on the candidate, one on each of the metrics of which anything can be said."""
     analysis = observed.spec.analysis
     recorded = {(verdict.metric, verdict.definition): verdict for verdict in observed.status.verdicts}
     verdicts = []
-    for metric in analysis.metrics:
+    for metric in metrics:
         definition = definition_of(metric, analysis)
         verdict = _verdict(metric, observed, recorded.get((metric.name, definition)), now)
         if verdict is not None:

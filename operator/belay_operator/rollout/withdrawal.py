@@ -4,6 +4,7 @@ The intent is recorded first, and with it the route follows (`route.intent` send
 `situations/rollback_under_way` then records whatever is newly seen to be done.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from belay_api.reasons import EventReason
@@ -16,6 +17,13 @@ SUPERSEDED = "Superseded"  # the spec names another policy
 PODS_GONE = "PodsGone"  # no pod of it was to be had, as when a node is drained
 POLICY_DELETED = "PolicyDeleted"  # somebody removed it, or put another one in its place
 NO_EVIDENCE = frozenset({SUPERSEDED, PODS_GONE, POLICY_DELETED})
+
+KEEP_REJECTED = 20  # digests
+
+
+def rejected(digests: Sequence[str], digest: str) -> list[str]:
+    """Return the rejected digests with one more: not tried again until a person sends the command retry."""
+    return [*(one for one in digests if one != digest), digest][-KEEP_REJECTED:]
 
 
 def begin(observed: Observed, now: datetime, *, reason: str, message: str, metric: str | None = None) -> Move:

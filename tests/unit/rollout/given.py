@@ -29,8 +29,9 @@ from belay_operator.engine.plan import Plan, Ref
 from belay_operator.judging.build import job_name
 from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobEnd, JobView
-from belay_operator.rollout import carried, progression_source, route, watch
+from belay_operator.rollout import carried, experiment, progression_source, route, watch, winner
 from belay_operator.rollout.analysis.queries import definition_of, outcome_query
+from belay_operator.rollout.arms import running
 from belay_operator.rollout.facts import Reading, Scrape, ServingFact, ShadowFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
 from belay_operator.rollout.observe import with_steps
@@ -42,6 +43,7 @@ from belay_operator.rollout.sources.source import Sides
 from belay_operator.rollout.stepping import kind_under_way, passed_hash, step_at
 from belay_operator.rollout.traffic import router
 from belay_operator.rollout.traffic.router import Acceptance, TrafficObject, TrafficView
+from belay_operator.rollout.trials import judged_by
 
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (
@@ -79,6 +81,7 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         shadow=_shadow(given.get("shadow"), status),
         readings=_readings(given, spec, status, serving, now),
         watched=_watched(given, spec, status, now),
+        arms=_arms(given, spec, status, serving, now),
     )
     made = with_steps(made, _progressions(given))
     return _asked(replace(made, traffic=_traffic(made, given, now)), given.get("job"))
@@ -121,6 +124,7 @@ def summary(plan: Plan) -> dict[str, Any]:
             for verdict in status.get("verdicts", [])
         ]
         status |= _versions(status)
+        status |= _competing(status)
         status |= _watch(status)
         status |= _progression(status)
         if regret := status.get("regret"):
@@ -159,6 +163,34 @@ def _versions(status: Mapping[str, Any]) -> dict[str, str]:
         where = "on the route" if third["onRoute"] else f"until {third['until']}" if "until" in third else "asked for"
         said["servedAnchor"] = f"{third['policy']} {where}"
     return said
+
+
+def _competing(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Arms in a few words each, and of an experiment what does not follow from the case; see test_experiment."""
+    said: dict[str, Any] = {}
+    if served := status.get("arms"):
+        said["arms"] = [
+            f"{arm['policy']} at {arm['weight']}% "
+            + ("on the route" if arm.get("onRoute") else "off the route")
+            + ("" if arm.get("accepted", True) else ", not accepted")
+            + "".join(f", {key} {arm[key]}" for key in ("episodesUntil", "until") if key in arm)
+            for arm in served
+        ]
+    if found := status.get("experiment"):
+        hidden = ("definition", "judgedBy", "stableDigest")
+        kept = {key: value for key, value in found.items() if key not in hidden}
+        own = ("digest", "weight", "verdicts")
+        kept["arms"] = [
+            {key: value for key, value in arm.items() if key not in own}
+            | ({"verdicts": verdicts} if (verdicts := _reached(arm)) else {})
+            for arm in found["arms"]
+        ]
+        said["experiment"] = kept
+    return said
+
+
+def _reached(arm: Mapping[str, Any]) -> dict[str, str]:
+    return {one["metric"]: one["verdict"] for one in arm.get("verdicts") or ()}
 
 
 def _progression(status: Mapping[str, Any]) -> dict[str, str]:
@@ -256,6 +288,7 @@ def _places(status: Mapping[str, Any]) -> list[str]:
     found = [status[side]["policy"] for side in sides if side in status]
     if "weight" in status and status.get("servedAnchor", {}).get("onRoute"):
         found = [status["servedAnchor"]["policy"], *found]
+    found += [arm["policy"] for arm in status.get("arms") or () if arm.get("onRoute") or "episodesUntil" in arm]
     return list(dict.fromkeys(found))
 
 
@@ -292,6 +325,7 @@ def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
             for metric in watch.watched(spec.analysis)
         ]
     status.setdefault("pinned", _places(status))
+    status |= _experiment(status, spec)
     for side in ("stable", "candidate", "previous", "anchor", "servedAnchor", "kept"):
         if side in status:
             status[side] = {"digest": digest(status[side]["policy"]), **status[side]}
@@ -300,6 +334,21 @@ def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
     unknown = set(status) - {field.alias or name for name, field in RLRolloutStatus.model_fields.items()}
     assert not unknown, f"status knows no {unknown}"
     return status
+
+
+def _experiment(status: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
+    """Arms and the experiment with their digests; `definition: this`: it is the one that the spec asks for."""
+    said: dict[str, Any] = {}
+    if "arms" in status:
+        said["arms"] = [{"digest": digest(arm["policy"]), **arm} for arm in status["arms"]]
+    if found := status.get("experiment"):
+        found = {"judgedBy": judged_by(spec.analysis), "stableDigest": digest(found["stable"]), **found}
+        if found["definition"] == "this":
+            assert spec.policy.winner_of is not None
+            found["definition"] = winner.definition_of(spec.policy.winner_of)
+        arms = [{"digest": digest(arm["policy"]), "weight": 10, **arm} for arm in found["arms"]]
+        said["experiment"] = found | {"arms": arms}
+    return said
 
 
 def _asked(seen: Observed, job: Mapping[str, Any] | None) -> Observed:
@@ -516,6 +565,23 @@ def _watched(
         answer = Statistics(outcome=query.outcome, at=now, etag="1", versions=versions)
         found[metric.name] = Reading(query="logbook", at=now, windows=answer, outcome_query=query)
     return found
+
+
+def _arms(
+    given: Mapping[str, Any],
+    spec: RLRolloutSpec,
+    status: RLRolloutStatus,
+    serving: Mapping[str, ServingFact],
+    now: datetime,
+) -> dict[str, dict[str, Reading]]:
+    """The same of each arm of an experiment under way: `statistics` are of all of them."""
+    under_way = running(status)
+    if under_way is None or under_way.started_at is None or status.candidate is not None:
+        return {}
+    return {
+        arm.policy: _readings(given, spec, experiment.as_candidate(status, under_way, arm), serving, now)
+        for arm in under_way.arms
+    }
 
 
 def _statistics(

@@ -20,6 +20,7 @@ from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.engine.plan import Key
 from belay_operator.policy.build import DIGEST_ANNOTATION
 from belay_operator.rollout.analysis.queries import outcome_query
+from belay_operator.rollout.arms import running
 from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
 from belay_operator.rollout.observe import KIND, observe
@@ -135,7 +136,13 @@ class Stage:
 
     def wants(self, policy: str) -> None:
         """The user changes the spec."""
-        self.world.patch("RLRollout", "cartpole", {"spec": {"policy": {"name": policy}}})
+        self.world.patch("RLRollout", "cartpole", {"spec": {"policy": {"name": policy, "winnerOf": None}}})
+
+    def wants_winner_of(self, *arms: str, **said: Any) -> None:
+        """The user has policies compete, each by its name or with its weight: `b` or `b:20`."""
+        listed = [{"policy": one[0], "weight": int(one[2:] or 10)} for one in arms]
+        asked = {"arms": listed, "metric": "return", "duration": "1h", "timeout": "24h"} | said
+        self.world.patch("RLRollout", "cartpole", {"spec": {"policy": {"name": None, "winnerOf": asked}}})
 
     def edits_steps(self, *steps: Mapping[str, Any]) -> None:
         """The user puts other steps into the spec."""
@@ -174,12 +181,14 @@ class Stage:
             weight_seen: Whether the poller knew of the last change of weight then.
         """
         status, counted = self.status, self.counted.setdefault(policy, Counted())
-        begins = counted.trial != status.analysis_started_at or not counted.numbers
+        competing = running(status) if status.candidate is None else None
+        trial = competing.started_at if competing is not None else status.analysis_started_at
+        begins = counted.trial != trial or not counted.numbers
         if begins:
-            counted.meter, counted.trial, counted.numbers = Meter(), status.analysis_started_at, {}
+            counted.meter, counted.trial, counted.numbers = Meter(), trial, {}
             counted.at = self.now - timedelta(seconds=seconds)
             fact = counted.scrape(0, 0)
-        since = status.weight.since if status.weight and weight_seen else None
+        since = status.weight.since if status.weight and weight_seen else competing and competing.started_at
         if since is not None:
             counted.numbers.setdefault(since, counted.number)
         for _ in range(0 if begins and seconds == 0 else max(seconds, 1)):
@@ -190,7 +199,7 @@ class Stage:
             at=self.now,
             rate_since=self.now - timedelta(seconds=1),
             request_rate=rate,
-            trials=_of(status.analysis_started_at),
+            trials=_of(trial),
             weights={} if since is None else {KEY.name: (since, counted.numbers[since])},
             off_route=_of(off_route if off_route and off_route <= self.now - timedelta(seconds=1) else None),
         )
@@ -198,10 +207,7 @@ class Stage:
     def episodes(self, outcome: str, sides: Mapping[str, tuple[int, float, float]]) -> None:
         """The logbook answers: (count, mean, spread) of each version, over WINDOWS windows."""
         status, self.etag = self.status, self.etag + 1
-        assert status.candidate is not None
-        assert status.stable is not None
-        assert status.analysis_started_at is not None
-        began = (status.weight.since if status.weight else None) or status.analysis_started_at
+        began = (status.weight.since if status.weight else None) or self._trial().since
         versions = [
             VersionStatistics(
                 version=version,
@@ -220,28 +226,37 @@ class Stage:
             )
             for version, (count, mean, spread) in sides.items()
         ]
-        self._answer(outcome, versions)
+        self.answers(outcome, versions)
 
     def no_episodes(self, outcome: str) -> None:
         """The logbook answers that it knows of none."""
         self.etag += 1
-        self._answer(outcome, [])
+        self.answers(outcome, [])
 
-    def _answer(self, outcome: str, versions: list[VersionStatistics]) -> None:
-        """Beside what was said of the trial's other outcomes."""
-        status = self.status
-        assert status.candidate is not None
-        assert status.stable is not None
-        assert status.analysis_started_at is not None
+    def answers(self, outcome: str, versions: list[VersionStatistics]) -> None:
+        """The logbook answers that, beside what it said of the trial's other outcomes."""
+        trial = self._trial()
         answer = Statistics(outcome=outcome, at=self.now, etag=str(self.etag), versions=versions)
         spec = self.world.objects["RLRollout", "default", "cartpole"]["spec"]
         analysis = AnalysisSpec.model_validate(spec["analysis"])
         reading = Reading("asked", self.now, windows=answer, outcome_query=outcome_query(outcome, analysis))
-        trial = (status.candidate.policy, status.stable.policy, status.analysis_started_at)
         known = self.world.facts.get(("statistics", "default", "cartpole"))
-        same = known is not None and (known.candidate, known.stable, known.since) == trial
+        same = known is not None and replace(known, outcomes={}) == trial
         outcomes = {**(known.outcomes if same else {}), outcome: reading}
-        self.world.facts["statistics", "default", "cartpole"] = StatisticsFact(*trial, outcomes)
+        self.world.facts["statistics", "default", "cartpole"] = replace(trial, outcomes=outcomes)
+
+    def _trial(self) -> StatisticsFact:
+        """What the logbook is asked about now, without an answer."""
+        status = self.status
+        found = running(status) if status.candidate is None else None
+        if found is not None:
+            assert found.started_at is not None
+            names = tuple(arm.policy for arm in found.arms)
+            return StatisticsFact(names[0], found.stable, found.started_at, {}, names)
+        assert status.candidate is not None
+        assert status.stable is not None
+        assert status.analysis_started_at is not None
+        return StatisticsFact(status.candidate.policy, status.stable.policy, status.analysis_started_at, {})
 
     def later(self, **by: float) -> None:
         """Time passes."""

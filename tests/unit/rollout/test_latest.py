@@ -13,7 +13,7 @@ from belay_operator.engine.change import Change
 from belay_operator.rollout.latest import MEMBERS, choose, youngest
 from belay_operator.rollout.observe import KIND
 from belay_operator.rollout.policy_view import PolicyView
-from belay_operator.rollout.situations.rollback_under_way import KEEP_REJECTED
+from belay_operator.rollout.withdrawal import KEEP_REJECTED
 
 
 def following(*steps: object) -> Stage:

@@ -19,6 +19,7 @@ from tests.unit.rollout.test_shadow import hears
 from tests.unit.rollout.test_shadow import mirrored as mirrors
 
 from belay_api.rollout.status import RLRolloutStatus
+from belay_operator.rollout.arms import running
 from belay_operator.rollout.commands import ACTIONS
 from belay_operator.rollout.observe import KIND
 from belay_operator.rollout.withdrawal import NO_EVIDENCE
@@ -30,6 +31,7 @@ THIRD = {
 }
 BAD = {"a": (80, 480.0, 40.0), "b": (60, 300.0, 60.0)}
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
+BETTER = {"a": (400, 480.0, 40.0), "b": (400, 570.0, 40.0)}
 
 
 def _judge(stage: Stage, sides: dict[str, tuple[int, float, float]]) -> None:
@@ -40,6 +42,11 @@ def _judge(stage: Stage, sides: dict[str, tuple[int, float, float]]) -> None:
         if status.served_anchor is not None:
             found[status.served_anchor.policy] = sides["a"]
         stage.episodes("return", found)
+    competing = running(status) if status.candidate is None else None
+    if competing is not None and competing.started_at is not None:
+        first = competing.arms[0].policy
+        arms = {arm.policy: sides["b"] if arm.policy == first else sides["a"] for arm in competing.arms}
+        stage.episodes("return", {competing.stable: sides["a"], **arms})
 
 
 def begin(sides: str) -> Stage:
@@ -86,6 +93,8 @@ ACTS: dict[str, Callable[[Stage], object]] = {
     "want b": lambda stage: stage.wants("b"),
     "want c": lambda stage: stage.wants("c"),
     "want d": lambda stage: stage.wants("d"),
+    "b and c compete": lambda stage: stage.wants_winner_of("b", "c:30", duration="20s", timeout="1h"),
+    "c and d compete": lambda stage: stage.wants_winner_of("c", "d", duration="20s", keepLosers="3h"),
     "want nothing there": lambda stage: stage.wants("z"),
     "b has no pods": lambda stage: _ready(stage, "b", 0),
     "a has no pods": lambda stage: _ready(stage, "a", 0),
@@ -100,6 +109,7 @@ ACTS: dict[str, Callable[[Stage], object]] = {
     "half minute": lambda stage: stage.later(seconds=31),
     "hours": lambda stage: stage.later(hours=2),
     "good episodes": lambda stage: _judge(stage, GOOD),
+    "better episodes": lambda stage: _judge(stage, BETTER),
     "bad episodes": lambda stage: _judge(stage, BAD),
     "silent": lambda stage: [stage.scrape(policy, rate=0.0) for policy in "abc"],
     "fast": lambda stage: [stage.scrape(policy, rate=40.0) for policy in "abc"],
@@ -169,6 +179,9 @@ def check(stage: Stage) -> None:
     wanted = {status.stable.policy: round(100 * (100 - share - part))}
     if status.candidate:
         wanted[status.candidate.policy] = round(100 * share)
+    on_trial = check_arms(stage)
+    wanted |= on_trial
+    wanted[status.stable.policy] -= sum(on_trial.values())
     if third:
         wanted[third.policy] = wanted.get(third.policy, 0) + round(100 * part)
         assert not part or _answers(stage, third.policy), "an anchor without pods gets nothing"
@@ -196,14 +209,28 @@ def check(stage: Stage) -> None:
         sides = [side.digest for side in (status.candidate, status.stable, status.previous) if side]
         assert not set(sides) & set(status.rejected_digests), "what is rejected serves nobody"
     if status.candidate is None:
-        assert status.paused is None
-        assert status.step is None
-        assert status.weight is None
+        assert (status.paused, status.step, status.weight) == (None, None, None)
+    check_told(status)
+
+
+def check_told(status: RLRolloutStatus) -> None:
+    """What must hold of conditions and commands."""
     ready = [c for c in status.conditions if c.type == "Ready"]
     assert len(ready) == 1
     assert (ready[0].status == "True") == (len(status.conditions) == 1)
     ids = [(command.action, command.id) for command in status.commands]
     assert len(ids) == len(set(ids)), "a command is carried out once"
+
+
+def check_arms(stage: Stage) -> dict[str, int]:
+    """What must hold of arms: and which weights they have."""
+    status = stage.status
+    arms = [arm for arm in status.arms if arm.on_route]
+    assert not arms or (status.candidate is None and status.stable is not None), "an experiment ends before a trial"
+    assert not {arm.digest for arm in arms} & set(status.rejected_digests), "what is rejected serves nobody"
+    if status.stable is not None and _exists(stage, status.stable.policy):
+        assert all(_answers(stage, arm.policy) for arm in arms), "an arm without pods gets nothing"
+    return {arm.policy: 100 * arm.weight for arm in arms}
 
 
 def check_segment(stage: Stage) -> None:
@@ -229,7 +256,8 @@ def check_lost(stage: Stage) -> None:
     assert status.stable is not None
     assert status.stable.lost_at is not None
     third = status.served_anchor if status.served_anchor and status.served_anchor.until is None else None
-    sides = [side for side in (status.candidate, status.previous, third) if side]
+    arms = [arm for arm in status.arms if arm.on_route and status.candidate is None]
+    sides = [side for side in (status.candidate, status.previous, third, *arms) if side]
     answering = [side.policy for side in sides if _answers(stage, side.policy)]
     assert not answering or set(weights) <= set(answering), "traffic goes where it is answered"
     assert "serves" not in stage.message, "never said of what has no endpoint"
@@ -251,6 +279,11 @@ def _answers(stage: Stage, policy: str) -> bool:
 @example(["steps match", "want b", "gateway accepts", "abort@1", "gateway accepts", "want c"], "two")
 @example(["steps match", "want b", "gateway accepts", "half minute", "gateway accepts", "a deleted"], "two")
 @example(["want c", "gateway accepts", "a has no pods"], "three")
+@example(["b and c compete", "gateway accepts", "bad episodes", "gateway accepts", "half minute"], "two")
+@example(["b and c compete", "gateway accepts", "half minute", "better episodes", "fast", "gateway accepts"], "two")
+@example(["b and c compete", "gateway accepts", "a deleted", "b has no pods"], "two")
+@example(["b and c compete", "gateway accepts", "undo@1", "gateway accepts"], "three")
+@example(["c and d compete", "gateway accepts", "want b", "gateway accepts", "half minute", "bad episodes"], "two")
 @example(["want c", "gateway accepts", "half minute", "b deleted", "a has no pods"], "three")
 @example(["want c", "gateway accepts", "abort@1", "hours", "want d", "gateway accepts"], "three")
 def test_the_route_is_always_the_recorded_intent(acts: list[str], sides: str) -> None:

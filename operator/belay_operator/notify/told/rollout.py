@@ -1,4 +1,4 @@
-"""What a rollout tells: a trial's beginning and end, a rollback's beginning, whom it waits for, what is wrong.
+"""What a rollout tells: a trial's beginning and end, a rollback's, an experiment's, whom it waits for, what is wrong.
 
 What passes by itself in moments is not told: a route about to be accepted, pods about to be ready. Metrics tell that.
 """
@@ -16,7 +16,7 @@ _WENT_BACK = frozenset({"Undone", "Degraded"})  # one of these withdraws what wa
 
 
 def happened(status: Status) -> Iterable[Happened]:
-    """Return the trials that `status` knows of, and the rollback under way or last."""
+    """Return the trials and the experiment that `status` knows of, and the rollback under way or last."""
     candidate, stable, history = status.get("candidate"), status.get("stable"), list(status.get("history") or ())
     rollback = status.get("rollback") or {}
     promotions = {(one["policy"], one["endedAt"]) for one in history if one["outcome"] == "Promoted"}
@@ -27,6 +27,8 @@ def happened(status: Status) -> Iterable[Happened]:
         yield _ended(entry, facts(status) if entry is history[-1] and not candidate else {})
     if candidate and rollback.get("reason") not in _WENT_BACK:
         yield _started(candidate, candidate["since"], f", instead of {stable['policy']}" if stable else "")
+    if status.get("experiment"):
+        yield from _competing(status["experiment"])
     if rollback:
         yield Happened(
             reason=str(EventReason.ROLLBACK_STARTED),
@@ -37,6 +39,38 @@ def happened(status: Status) -> Iterable[Happened]:
             facts=(facts(status) if candidate else {})
             | {"cause": rollback["reason"]}
             | ({"metric": rollback["metric"]} if rollback.get("metric") else {}),
+        )
+
+
+def _competing(experiment: Mapping[str, Any]) -> Iterable[Happened]:
+    """An experiment's beginning, each arm that was taken out, and the end."""
+    names, metric = ", ".join(sorted(arm["policy"] for arm in experiment["arms"])), experiment["metric"]
+    yield Happened(
+        reason=str(EventReason.EXPERIMENT_STARTED),
+        at=parse_instant(experiment["begunAt"]),
+        severity=INFO,
+        message=f"{names} compete with {experiment['stable']} by {metric}",
+        facts={"metric": metric},
+    )
+    for arm in experiment["arms"]:
+        if "withdrawnAt" in arm:
+            yield Happened(
+                reason=str(EventReason.ARM_WITHDRAWN),
+                at=parse_instant(arm["withdrawnAt"]),
+                severity=WARNING,
+                message=f"{arm['policy']}: {arm['message']}",
+                policy=arm["policy"],
+                facts={"digest": arm["digest"], "outcome": arm["outcome"]},
+            )
+    if "decidedAt" in experiment:
+        winner = experiment.get("winner")
+        yield Happened(
+            reason=str(EventReason.EXPERIMENT_ENDED),
+            at=parse_instant(experiment["decidedAt"]),
+            severity=INFO if winner else WARNING,
+            message=experiment["message"],
+            policy=winner,
+            facts={"metric": metric},
         )
 
 
@@ -90,6 +124,9 @@ TELLING = Telling(
             EventReason.ROLLBACK_STARTED,
             EventReason.ROLLED_BACK,
             EventReason.PROMOTED,
+            EventReason.EXPERIMENT_STARTED,
+            EventReason.ARM_WITHDRAWN,
+            EventReason.EXPERIMENT_ENDED,
         )
     ),
     happened=happened,

@@ -34,6 +34,11 @@ class Budget:
         return Budget(outcome=None, missing=None, wrong_promotion=self.wrong_promotion)
 
 
+def share_of_trial(trial: int) -> float:
+    """Return the part of the stated errors that the so manieth test of a digest may spend, from 1 on: they sum to 1."""
+    return FIRST_TRIAL if trial <= 1 else (1 - FIRST_TRIAL) / (trial * (trial - 1))
+
+
 def split(false_rollback_rate: float, tests: int, *, trial: int = 1) -> Budget:
     """Return what each compared metric may spend so that all of them together keep the stated rate.
 
@@ -44,7 +49,7 @@ def split(false_rollback_rate: float, tests: int, *, trial: int = 1) -> Budget:
     """
     if not 0 < false_rollback_rate <= 0.25:
         raise ValueError(f"analysis.falseRollbackRate is {false_rollback_rate}, wanted above 0 and at most 0.25")
-    part = FIRST_TRIAL if trial <= 1 else (1 - FIRST_TRIAL) / (trial * (trial - 1))  # which sum to 1
+    part = share_of_trial(trial)
     each = part * false_rollback_rate / max(tests, 1)
     return Budget(
         outcome=each * (1 - MISSING_SHARE),

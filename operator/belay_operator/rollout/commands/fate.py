@@ -3,12 +3,15 @@
 from datetime import datetime
 
 from belay_operator.rollout import withdrawal
+from belay_operator.rollout.arms import running
 from belay_operator.rollout.commands.command import Refusal
+from belay_operator.rollout.experiment import over
 from belay_operator.rollout.move import Move, changed
 from belay_operator.rollout.observed import Command, Observed
 from belay_operator.rollout.stepping import enter
 from belay_operator.rollout.steps import KINDS
 from belay_operator.rollout.steps.promote import Promote
+from belay_operator.rollout.winner import recorded
 from belay_operator.rollout.words import nothing_to_serve
 
 
@@ -25,8 +28,10 @@ def promote(command: Command, observed: Observed, now: datetime) -> Move | Refus
 
 
 def abort(command: Command, observed: Observed, now: datetime) -> Move | Refusal:
-    """Take the candidate back."""
+    """Take the candidate back, or all arms of an experiment."""
     status = observed.status
+    if status.candidate is None and running(status) is not None:
+        return over(observed, now, f"a person ended the experiment by abort@{command.id}: no arm has won")
     if status.candidate is None:
         return "there is no candidate to take back"
     if observed.rolling_back:
@@ -40,9 +45,18 @@ def abort(command: Command, observed: Observed, now: datetime) -> Move | Refusal
 
 
 def retry(command: Command, observed: Observed, now: datetime) -> Move | Refusal:
-    """Forget that the policy of the spec was rolled back; taking it up again follows by itself."""
+    """Forget that the policy of the spec was rolled back, or arms of an experiment that has not begun.
+
+    Taking them up again follows by itself.
+    """
     if observed.rolling_back:
         return "a rollback is under way; send retry with another id when it is done"
+    asked = observed.spec.policy.winner_of
+    arms = [] if asked is None or recorded(asked, observed.status) else [arm.policy for arm in asked.arms]
+    competing = {view.digest for name in arms if (view := observed.policies.get(name)) is not None}
+    if competing & set(observed.status.rejected_digests):
+        left = [digest for digest in observed.status.rejected_digests if digest not in competing]
+        return Move(changed(observed.status, rejected_digests=left))
     wanted = observed.after(changed(observed.status, rejected_digests=[])).wanted  # of a family: were none rejected
     policy = observed.policies.get(wanted)
     if policy is None:

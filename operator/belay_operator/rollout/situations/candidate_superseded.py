@@ -21,6 +21,8 @@ def act(observed: Observed, now: datetime) -> Move | None:
 def _wish(observed: Observed) -> str:
     if observed.wanted == "":
         return nothing_to_serve(observed)
+    if observed.spec.policy.winner_of is not None:
+        return f"of spec.policy.winnerOf, {observed.wanted} shall serve now"
     family = observed.spec.policy.latest_of
     if family is None:
         return f"spec.policy.name is {observed.wanted} now"

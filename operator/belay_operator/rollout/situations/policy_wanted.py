@@ -7,7 +7,8 @@ another wish waits until the one before is seen gone.
 from datetime import datetime
 
 from belay_api.reasons import EventReason, RolloutReason
-from belay_api.rollout.status import VersionStatus
+from belay_api.rollout.status import VersionStatus, WeightStatus
+from belay_operator.rollout import arms
 from belay_operator.rollout.gates import TAKING_UP, first_closed
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
@@ -22,13 +23,15 @@ def act(observed: Observed, now: datetime) -> Move | None:
     if policy is None:
         return None
     candidate = VersionStatus(policy=observed.wanted, digest=policy.digest, since=instant(now))
+    share = arms.kept_share(status, observed.wanted, observed.spec.steps)
     after = changed(
         status,
         candidate=candidate,
+        arms=[arm for arm in status.arms if arm.policy != candidate.policy],  # its pods are the candidate's now
         step=None,
         paused=None,
         skipped=[],
-        weight=None,
+        weight=None if share is None else WeightStatus(desired=share),  # of a winner, which goes on with it
         analysis_started_at=None,
         weight_changes=[],
         weight_history=[],

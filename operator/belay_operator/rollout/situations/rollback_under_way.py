@@ -19,10 +19,9 @@ from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.promotion import KEEP_HISTORY
 from belay_operator.rollout.wait import Wait
-from belay_operator.rollout.withdrawal import NO_EVIDENCE
+from belay_operator.rollout.withdrawal import NO_EVIDENCE, rejected
 from belay_operator.rollout.words import meanwhile
 
-KEEP_REJECTED = 20
 AFTER_DEADLINE = timedelta(seconds=5)  # a rollback past its deadline is looked at this often, should an event be lost
 # Pods that other rollouts use as well have requests of their own, so silence cannot be waited for; a route takes a
 # quarter of a second from accepted to in force (measured on Envoy Gateway), this is several times that.
@@ -123,9 +122,9 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
     candidate = status.candidate
     if candidate is None:  # somebody has edited the status: there is nothing left to let go
         return Move(changed(status, rollback=rollback.model_copy(update={"drained_at": at})))
-    rejected = [digest for digest in status.rejected_digests if digest != candidate.digest]
+    digests = [digest for digest in status.rejected_digests if digest != candidate.digest]
     if rollback.reason not in NO_EVIDENCE:
-        rejected.append(candidate.digest)
+        digests = rejected(digests, candidate.digest)
         # What is rejected is not kept warm either: its rule would lead to it again.
         previous = None if previous is not None and previous.policy == candidate.policy else previous
     entry = HistoryEntry(
@@ -150,7 +149,7 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
         analysis_started_at=None,
         weight_changes=[],
         weight_history=[],
-        rejected_digests=rejected[-KEEP_REJECTED:],
+        rejected_digests=digests,
         history=[*status.history, entry][-KEEP_HISTORY:],
     )
     words = _summary(rollback, meanwhile(observed), at)

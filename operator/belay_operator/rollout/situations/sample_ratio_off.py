@@ -1,4 +1,5 @@
-"""Episodes do not begin at the candidate in the share that its weights ask for: it is told, and no comparison passes.
+"""Episodes do not begin at the candidate, or at an arm of an experiment, in the share that its weights ask for: it is
+told, and no comparison passes.
 
 It stands until what began since then speaks as much for the weights as what came before spoke against them: at the edge
 of an alarm it would come and go. It takes nothing back: what is missing on one side is no evidence that the side is
@@ -6,14 +7,19 @@ worse, and Fail has a test of its own for what is missing of the episodes that b
 """
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 
 import numpy as np
 
 from belay_api.conditions import clear_condition, get_condition
 from belay_api.reasons import EventReason, RolloutReason
+from belay_api.rollout.experiment import ExperimentStatus
+from belay_operator.rollout import arms
 from belay_operator.rollout.analysis.sample_ratio import ALARM, Ratio
 from belay_operator.rollout.analysis.starts import Sides, anchor_changes_of, changes_of, found
+from belay_operator.rollout.experiment import starts_of
+from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import Move, changed, note, raised
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.verdicts import SAMPLE_RATIO, is_judged
@@ -26,7 +32,8 @@ def act(observed: Observed, now: datetime) -> Move | None:
     ratios = _ratios(observed)
     log_money = _log_money(ratios)
     if stands:
-        over = log_money < 0 if log_money is not None else not is_judged(observed)
+        judging = is_judged(observed) or _competing(observed) is not None
+        over = log_money < 0 if log_money is not None else not judging
         return Move(changed(observed.status, conditions=clear_condition(conditions, SAMPLE_RATIO))) if over else None
     if log_money is None or log_money < math.log(ALARM):
         return None
@@ -38,21 +45,15 @@ def act(observed: Observed, now: datetime) -> Move | None:
 
 def _ratios(observed: Observed) -> list[tuple[str, Ratio]]:
     """What the newest answer says, by the side that it is said of: of the candidate beside stable, and of the anchor
-    beside both. Empty: nothing, or nobody is judged. Every outcome tells of the same starts.
+    beside both. Empty: nothing, or nobody is judged.
     """
     status = observed.status
     candidate, stable, anchor = status.candidate, status.stable, status.served_anchor
-    if candidate is None or stable is None or not is_judged(observed):
+    if (competing := _competing(observed)) is not None:
+        return _of_arms(competing, observed)
+    reading = _newest(observed.readings)
+    if candidate is None or stable is None or reading is None or not is_judged(observed):
         return []
-    answers = [
-        (-reading.outcome_query.grace_s if reading.outcome_query is not None else 0.0, reading.windows.at, name)
-        for name, reading in observed.readings.items()
-        if reading.windows is not None and reading.problem is None
-    ]
-    if not answers:
-        return []
-    # Starts are told once they are past grace: by the shortest first, and of those by the newest answer.
-    reading = observed.readings[max(answers)[2]]
     told = {side.version for side in reading.windows.versions} if reading.windows is not None else set()
     sides = [("the candidate", Sides(candidate.policy, stable.policy, changes_of(status)))]
     # Before a trial asks for the anchor, and once it does so no more, answers leave it out: nothing is missing then.
@@ -60,6 +61,35 @@ def _ratios(observed: Observed) -> list[tuple[str, Ratio]]:
         third = Sides(anchor.policy, stable.policy, anchor_changes_of(status), with_stable=candidate.policy)
         sides.append((f"{anchor.policy}, the version approved last,", third))
     return [(side, ratio) for side, asked in sides if (ratio := found(asked, reading)) is not None]
+
+
+def _competing(observed: Observed) -> ExperimentStatus | None:
+    """The experiment whose arms have their shares; None: there is none."""
+    found = arms.running(observed.status) if observed.status.candidate is None else None
+    return found if found is not None and found.started_at is not None else None
+
+
+def _of_arms(competing: ExperimentStatus, observed: Observed) -> list[tuple[str, Ratio]]:
+    """The same of each arm that takes part, beside stable. They share stable's starts; a mean asks nothing of that."""
+    answers = ((arm, _newest(observed.arms.get(arm.policy, {}))) for arm in competing.arms if arm.outcome is None)
+    return [
+        (f"{arm.policy}, an arm of the experiment", ratio)
+        for arm, reading in answers
+        if reading is not None and (ratio := found(starts_of(competing, arm), reading)) is not None
+    ]
+
+
+def _newest(readings: Mapping[str, Reading]) -> Reading | None:
+    """The reading that tells of starts first: once they are past grace, so by the shortest, and of those the newest.
+
+    Every outcome tells of the same starts.
+    """
+    answers = [
+        (-reading.outcome_query.grace_s if reading.outcome_query is not None else 0.0, reading.windows.at, name)
+        for name, reading in readings.items()
+        if reading.windows is not None and reading.problem is None
+    ]
+    return readings[max(answers)[2]] if answers else None
 
 
 def _log_money(ratios: list[tuple[str, Ratio]]) -> float | None:

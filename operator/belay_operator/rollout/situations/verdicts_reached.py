@@ -2,8 +2,7 @@
 
 First, where somebody edited what the candidate is judged by, that another test of it has begun: it has its own error.
 
-A changed verdict is written at once; running numbers every few seconds, or a look a second would be a write a second.
-Numbers that are held back are due by the clock, and not only when the next measurement comes: there may be none.
+`recording` says when they are worth a write.
 
 A metric with dryRun that fails is told when its Fail is recorded, because nothing else follows. What the
 candidate has lost is written with the verdicts, and never by itself.
@@ -12,14 +11,12 @@ candidate has lost is written with the verdicts, and never by itself.
 from datetime import datetime, timedelta
 
 from belay_api.reasons import EventReason, Verdict
-from belay_api.rollout.verdicts import MetricVerdict
 from belay_operator.engine.plan import Note
+from belay_operator.rollout import recording
 from belay_operator.rollout.move import Move, changed, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.regret import regret
 from belay_operator.rollout.trials import begun, redefined
-
-WRITE_EVERY = timedelta(seconds=5)
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
@@ -30,7 +27,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
     if redefined(observed.status, analysis):
         return Move(changed(observed.status, trials=begun(observed.status, analysis)))
     left = write_after(observed, now)
-    if not _news(observed.status.verdicts, verdicts) and (left is None or left > timedelta()):
+    if not recording.are_news(observed.status.verdicts, verdicts) and (left is None or left > timedelta()):
         return None
     share = _observed_share(observed)
     if weight is not None and share is not None:
@@ -55,37 +52,7 @@ def _dry_failures(observed: Observed) -> tuple[Note, ...]:
 
 def write_after(observed: Observed, now: datetime) -> timedelta | None:
     """Return when numbers that are held back are due to be written, 0 or less: now; None when none are held back."""
-    recorded = {verdict.metric: verdict for verdict in observed.status.verdicts}
-    held_back = [
-        before.at
-        for verdict in observed.verdicts or ()
-        if (before := recorded.get(verdict.metric)) is not None and not _same_numbers(before, verdict)
-    ]
-    if not held_back:
-        return None
-    age = now - min(held_back)
-    # An operator whose clock was ahead of ours wrote these: nothing is known of their age.
-    return WRITE_EVERY - age if age >= timedelta() else timedelta()
-
-
-def _news(recorded: list[MetricVerdict], verdicts: tuple[MetricVerdict, ...]) -> bool:
-    """Whether something other than running numbers has changed."""
-    return [_situation(verdict) for verdict in recorded] != [_situation(verdict) for verdict in verdicts]
-
-
-def _situation(verdict: MetricVerdict) -> tuple[object, ...]:
-    return (
-        verdict.metric,
-        verdict.definition,
-        verdict.verdict,
-        verdict.message,
-        verdict.evidence_since,
-        verdict.anchor and (verdict.anchor.policy, verdict.anchor.verdict, verdict.anchor.message),
-    )
-
-
-def _same_numbers(before: MetricVerdict, now: MetricVerdict) -> bool:
-    return before.model_copy(update={"at": now.at}) == now
+    return recording.write_after(observed.status.verdicts, observed.verdicts or (), now)
 
 
 def _observed_share(observed: Observed) -> float | None:

@@ -33,6 +33,12 @@ class Trial(Generic[Wanted]):
     weight_changes: tuple[datetime, ...]  # status.weightChanges: no window of episodes spans one
     weight_zero_at: datetime | None  # of the rollback; None: the route may still lead to the candidate
     wanted: Wanted
+    arms: tuple[str, ...] = ()  # of an experiment, that take part: all of them are on trial; `candidate` is its first
+
+    @property
+    def on_trial(self) -> tuple[str, ...]:
+        """Who is measured as a candidate."""
+        return self.arms or (self.candidate,)
 
     @property
     def judged(self) -> bool:
@@ -90,7 +96,9 @@ def trial_of(
     """
     status = rollout.get("status") or {}
     candidate = status.get("candidate")
-    if not candidate or not status.get("weight"):
+    if not candidate:
+        return _experiment_of(rollout, wanted, known=known)
+    if not status.get("weight"):
         return None
     meta, rollback = rollout["metadata"], status.get("rollback") or {"drainedAt": ""}
     rolling_back = "drainedAt" not in rollback
@@ -108,6 +116,32 @@ def trial_of(
             wanted=wanted(analysis_of(rollout)) if known is None else known,
         )
     except (ValueError, KeyError):
+        return None
+
+
+def _experiment_of(
+    rollout: Mapping[str, Any], wanted: Callable[[AnalysisSpec], Wanted], *, known: Wanted | None
+) -> Trial[Wanted] | None:
+    """The experiment under way, as a trial of several; None: there is none, or the gateway has not accepted it."""
+    meta, experiment = rollout["metadata"], (rollout.get("status") or {}).get("experiment") or {}
+    if "startedAt" not in experiment or "decidedAt" in experiment:
+        return None
+    try:
+        since = parse_instant(experiment["startedAt"])
+        return Trial(
+            key=Key("RLRollout", meta["namespace"], meta["name"]),
+            candidate=experiment["arms"][0]["policy"],
+            stable=experiment["stable"],
+            anchor=None,
+            since=since,
+            rolling_back=False,
+            weight_since=since,
+            weight_changes=tuple(parse_instant(one["at"]) for one in experiment.get("changes") or ()),
+            weight_zero_at=None,
+            wanted=wanted(analysis_of(rollout)) if known is None else known,
+            arms=tuple(arm["policy"] for arm in experiment["arms"] if "outcome" not in arm),
+        )
+    except (ValueError, KeyError, IndexError):
         return None
 
 

@@ -59,6 +59,7 @@ class Poll:
     cuts: tuple[datetime, ...] = ()  # instants at which the weight changed: no window spans one
     counted_from: datetime | None = None  # count what started from then on; None: from `since` on
     topic: str = TOPIC  # of the fact that the answers become
+    arms: tuple[str, ...] = ()  # of an experiment: who is on trial as `candidate` is
     rest: timedelta | None = None  # between two answers; None: as little as the logbook can bear
 
     @property
@@ -70,7 +71,7 @@ class Poll:
     def query(self) -> dict[str, str]:
         """As parameters of a request."""
         cuts = {"cuts": ",".join(map(format_instant, self.cuts))} if self.cuts else {}
-        named = dict.fromkeys(name for name in (self.candidate, self.stable, self.anchor) if name is not None)
+        named = dict.fromkeys(name for name in (self.candidate, self.stable, self.anchor, *self.arms) if name)
         return {
             "versions": ",".join(named),
             "rollout": self.key.name,
@@ -106,10 +107,9 @@ class LogbookSource:
         if settings.logbook_url is None:
             return NOT_INSTALLED
         fact = reader.fact(TOPIC, sides.namespace, sides.rollout)
-        trial = (sides.candidate, sides.stable, sides.since)
         if not isinstance(fact, StatisticsFact) or metric.source.logbook is None:
             return None
-        if (fact.candidate, fact.stable, fact.since) != trial:
+        if sides.candidate not in fact.on_trial or (fact.stable, fact.since) != (sides.stable, sides.since):
             return None
         outcome = metric.source.logbook.outcome
         found = fact.outcomes.get(outcome)
@@ -145,7 +145,7 @@ def polls_of(trial: Trial[tuple[OutcomeQuery, ...]] | None) -> set[Poll]:
         return set()
     key, candidate, stable, since = trial.key, trial.candidate, trial.stable, trial.since
     cuts = trial.weight_changes
-    return {Poll(key, candidate, stable, since, query, trial.anchor, cuts) for query in trial.wanted}
+    return {Poll(key, candidate, stable, since, query, trial.anchor, cuts, arms=trial.arms) for query in trial.wanted}
 
 
 async def keep_asking(context: PollerContext, poll: Poll) -> None:
@@ -215,7 +215,7 @@ def _publish(context: PollerContext, poll: Poll, outcome: Reading) -> None:
         **(before.outcomes if before is not None and same else {}),
         poll.outcome_query.outcome: outcome,
     }
-    fact = StatisticsFact(poll.candidate, poll.stable, poll.since, outcomes)
+    fact = StatisticsFact(poll.candidate, poll.stable, poll.since, outcomes, poll.arms)
     context.put(poll.topic, key.namespace, key.name, fact, wake=(key,))
 
 

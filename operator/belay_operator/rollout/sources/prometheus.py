@@ -165,7 +165,7 @@ def definition_of(metric: Metric) -> str:
 
 def askings_of(trial: Trial[tuple[Metric, ...]] | None) -> dict[Poll, Asking]:
     """Return what to ask for a trial."""
-    if trial is None or trial.since is None or trial.rolling_back:
+    if trial is None or trial.since is None or trial.rolling_back or trial.arms:  # see rollout/experiment.py
         return {}
     found = {}
     for metric in trial.wanted:

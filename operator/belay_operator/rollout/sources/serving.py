@@ -189,7 +189,7 @@ def demands_of(trial: Trial[Wanted] | None) -> dict[Policy, tuple[Key, ScrapeDem
         weight_zero_at=trial.weight_zero_at,
     )
     stable = ScrapeDemand(SLOW, wake=False, candidate=False, withdrawn=False)
-    sides = [(trial.anchor, stable), (trial.stable, stable), (trial.candidate, candidate)]
+    sides = [(trial.anchor, stable), (trial.stable, stable), *((name, candidate) for name in trial.on_trial)]
     return {(trial.key.namespace, name): (trial.key, demand) for name, demand in sides if name is not None}
 
 

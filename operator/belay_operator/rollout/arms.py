@@ -1,0 +1,45 @@
+"""The arms of an experiment on the route: what part of the traffic each gets, and which still answer their episodes.
+
+An arm gets its share only while no candidate is on trial. What each of them gets is taken from stable.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from belay_api.rollout.experiment import MAX_CHANGES, ExperimentStatus
+from belay_api.rollout.status import RLRolloutStatus, ServedArmStatus
+from belay_api.rollout.steps import Step
+
+# Coming and going each cuts a window; beyond this the changes before would begin to be forgotten.
+MOST_CHANGES = MAX_CHANGES * 3 // 4
+
+
+def running(status: RLRolloutStatus) -> ExperimentStatus | None:
+    """Return the experiment under way; None: there is none."""
+    found = status.experiment
+    return found if found is not None and found.decided_at is None else None
+
+
+def shares(status: RLRolloutStatus) -> list[tuple[str, float]]:
+    """Return the arms on the route with their percent of new episodes."""
+    if status.candidate is not None:
+        return []
+    return [(arm.policy, float(arm.weight)) for arm in status.arms if arm.on_route]
+
+
+def answers_its_episodes(arm: ServedArmStatus, now: datetime) -> bool:
+    """Return whether the episodes that an arm began may go on with it."""
+    return arm.on_route or (arm.episodes_until is not None and now < arm.episodes_until)
+
+
+def kept_share(status: RLRolloutStatus, wanted: str, steps: Sequence[Step]) -> float | None:
+    """Return the percent that a winner keeps when it becomes the candidate, until a step gives it another.
+
+    None: it is not on the route as the winner, or its steps begin off the route: with a `shadow`, or some users first.
+    """
+    found = status.experiment
+    arm = next((one for one in status.arms if one.policy == wanted and one.on_route), None)
+    if arm is None or found is None or found.winner != wanted:
+        return None
+    sharing = (step.kind for step in steps if step.kind in ("setWeight", "match", "shadow"))
+    return float(arm.weight) if next(sharing, "setWeight") == "setWeight" else None
