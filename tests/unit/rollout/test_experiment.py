@@ -160,6 +160,18 @@ def test_a_winner_whose_way_is_barred_serves_nobody_while_it_waits() -> None:
     assert stage.reason == "OutsideWindows"
 
 
+def test_a_winner_of_a_group_asks_for_its_place_once_the_episodes_of_the_arms_have_ended() -> None:
+    stage = competing("b", "c")
+    stage.world.patch("RLRollout", "cartpole", {"spec": {"group": {"name": "night"}}})
+    stage.episodes("return", {"a": EQUAL, "b": BETTER, "c": EQUAL})
+    stage.go(hours=1)
+    assert (experiment(stage).winner, candidate(stage), stage.weights) == ("b", None, {"a": 10000})
+    assert stage.status.group is None, "who waits for something else is in nobody's way"
+    stage.go(seconds=10)
+    assert candidate(stage) == "b"
+    assert stage.status.group is not None
+
+
 def test_the_matched_of_a_step_before_meet_the_arms_as_all_others_do() -> None:
     """A segment's rules stay on the route for good: without a share there, its users would count for stable alone."""
     internal = [{"name": "x-user-group", "value": "internal"}]
