@@ -1,12 +1,20 @@
 """Windows of episodes as a bet reads them."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from belay_api.wire import WindowStatistics
 from belay_operator.rollout.analysis.bet import Outcomes
 from belay_operator.rollout.analysis.covariate import LEVELS, Covariate
+
+
+def alike(first: datetime, number: int, **each: Any) -> list[WindowStatistics]:
+    """Return so many windows of ten seconds, one after the other, that differ in nothing but their start."""
+    return [WindowStatistics(start=first + index * timedelta(seconds=10), missing=0, **each) for index in range(number)]
 
 
 def outcomes(values: NDArray[np.float64]) -> Outcomes:

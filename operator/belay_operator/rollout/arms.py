@@ -20,6 +20,12 @@ def running(status: RLRolloutStatus) -> ExperimentStatus | None:
     return found if found is not None and found.decided_at is None else None
 
 
+def compared(status: RLRolloutStatus) -> ExperimentStatus | None:
+    """Return the experiment whose arms are compared: all had their shares at once, and no candidate is on trial."""
+    found = running(status) if status.candidate is None else None
+    return found if found is not None and found.started_at is not None else None
+
+
 def shares(status: RLRolloutStatus) -> list[tuple[str, float]]:
     """Return the arms on the route with their percent of new episodes."""
     if status.candidate is not None:

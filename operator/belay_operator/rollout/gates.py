@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from belay_api.reasons import RolloutReason, Verdict
+from belay_api.rollout.group import GroupSpec
 from belay_api.rollout.outcome import Action
 from belay_api.units import format_instant
 from belay_operator.rollout import arms
@@ -97,15 +98,15 @@ def _goes_back(observed: Observed) -> bool:
     return (wanted.name, wanted.digest) == (previous.policy, previous.digest)
 
 
-def waits_for_a_place(observed: Observed) -> bool:
-    """Whether a place in the group comes before the next candidate: not before the first version, nor the way back."""
-    return observed.spec.group is not None and observed.status.stable is not None and not _goes_back(observed)
+def group_to_wait_for(observed: Observed) -> GroupSpec | None:
+    """The group in which a place comes before the next candidate; None before the first version, and the way back."""
+    return None if observed.status.stable is None or _goes_back(observed) else observed.spec.group
 
 
 def no_place_in_group(observed: Observed, now: datetime) -> Wait | None:
     """Too many others of the group have a candidate, or a place that was taken is not written yet."""
-    spec, place = observed.spec.group, observed.status.group
-    if spec is None or not waits_for_a_place(observed):
+    spec, place = group_to_wait_for(observed), observed.status.group
+    if spec is None:
         return None
     taken = place is not None and place.granted_at is not None
     if taken and place == observed.recorded.group and is_free(spec, observed.group):

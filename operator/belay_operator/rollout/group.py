@@ -13,6 +13,7 @@ from typing import Any
 
 from belay_api.rollout.group import GroupSpec, GroupStatus
 from belay_api.units import parse_instant
+from belay_operator.rollout.raw_status import is_rolling_back
 
 Order = tuple[datetime, str]
 
@@ -33,19 +34,18 @@ def member(rollout: Mapping[str, Any] | None) -> Member | None:
     place = status.get("group")
     if rollout is None or place is None or "deletionTimestamp" in rollout["metadata"]:
         return None
-    rollback = status.get("rollback")
     return Member(
         group=place["name"],
         order=(parse_instant(place["askedAt"]), rollout["metadata"]["name"]),
         granted="grantedAt" in place,
-        on_trial="candidate" in status or (rollback is not None and "drainedAt" not in rollback),
+        on_trial="candidate" in status or is_rolling_back(status),
     )
 
 
-def others(spec: GroupSpec | None, name: str, rollouts: Iterable[Mapping[str, Any]]) -> tuple[Member, ...]:
+def others(group: str, name: str, rollouts: Iterable[Mapping[str, Any]]) -> tuple[Member, ...]:
     """Return who of a namespace's rollouts has a place in the group or asks for one, but for `name` itself."""
-    found = [member(one) for one in rollouts if spec is not None and one["metadata"]["name"] != name]
-    return tuple(one for one in found if one is not None and spec is not None and one.group == spec.name)
+    found = (member(one) for one in rollouts if one["metadata"]["name"] != name)
+    return tuple(one for one in found if one is not None and one.group == group)
 
 
 def is_free(spec: GroupSpec, group: tuple[Member, ...]) -> bool:

@@ -44,6 +44,7 @@ from belay_operator.rollout.gauges import GAUGES
 from belay_operator.rollout.move import changed
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.policy_view import PolicyView
+from belay_operator.rollout.raw_status import is_rolling_back
 from belay_operator.rollout.situations.command_given import parse
 from belay_operator.rollout.sources import all_sources, shadows
 from belay_operator.rollout.sources.logbook import WATCH_TOPIC
@@ -100,7 +101,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         settings=settings,
         policies=_policies(owner, family, spec, status, reader),
         family=family,
-        group=group.others(spec.group, owner.name, _everybody(owner, spec, reader)),
+        group=_group(owner, spec, reader),
         candidate_pods=_endpoints(owner, status, reader),
         command=parse(annotation) if annotation else None,
         readings=_readings(owner, spec, status, reader, settings),
@@ -142,8 +143,7 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
 
 def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
     """Return ROLLBACK while a rollback is not proven, else ROLLOUT: traffic goes before what is not traffic."""
-    rollback = (body.get("status") or {}).get("rollback")
-    return Priority.ROLLBACK if rollback and "drainedAt" not in rollback else Priority.ROLLOUT
+    return Priority.ROLLBACK if is_rolling_back(body.get("status") or {}) else Priority.ROLLOUT
 
 
 def related(change: Change, reader: Reader) -> Iterable[Key]:
@@ -189,8 +189,11 @@ def _taking(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
     return [one for one in everybody if progression_source.named_by(one.get("spec") or {}) == change.name[1]]
 
 
-def _everybody(owner: Owner, spec: RLRolloutSpec, reader: Reader) -> list[Mapping[str, Any]]:
-    return [] if spec.group is None else reader.in_namespace(KIND_NAME, owner.namespace)
+def _group(owner: Owner, spec: RLRolloutSpec, reader: Reader) -> tuple[group.Member, ...]:
+    """The others of the rollout's group that have a place in it or ask for one."""
+    if spec.group is None:
+        return ()
+    return group.others(spec.group.name, owner.name, reader.in_namespace(KIND_NAME, owner.namespace))
 
 
 def _queueing(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
@@ -237,12 +240,12 @@ def _arms(
     owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader, settings: Settings
 ) -> dict[str, dict[str, Reading]]:
     """The same of each arm of the experiment under way, in the candidate's place."""
-    under_way = arms.running(status)
-    if under_way is None or under_way.started_at is None or status.candidate is not None:
+    compared = arms.compared(status)
+    if compared is None:
         return {}
     return {
-        arm.policy: _readings(owner, spec, experiment.as_candidate(status, under_way, arm), reader, settings)
-        for arm in under_way.arms
+        arm.policy: _readings(owner, spec, experiment.as_candidate(status, compared, arm), reader, settings)
+        for arm in compared.arms
         if arm.outcome is None
     }
 

@@ -10,10 +10,18 @@ TESTS = Path(__file__).parents[2]
 HELPERS = {path.stem: path for path in TESTS.rglob("*.py") if path.stem != "conftest"}
 
 
+def _top(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what stands at a module's top, inside a `with` or an `if` as well, and not what is local to a function."""
+    for inner in ast.iter_child_nodes(node):
+        yield inner
+        if not isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _top(inner)
+
+
 def _names(path: Path) -> set[str]:
-    """Return what a module defines or imports at its top, inside a `with` or an `if` as well."""
+    """Return what a module defines or imports."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _top(ast.parse(path.read_text())):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 found.add(node.name)

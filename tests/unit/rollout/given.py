@@ -31,7 +31,7 @@ from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobEnd, JobView
 from belay_operator.rollout import carried, experiment, progression_source, route, watch, winner
 from belay_operator.rollout.analysis.queries import definition_of, outcome_query
-from belay_operator.rollout.arms import running
+from belay_operator.rollout.arms import compared
 from belay_operator.rollout.facts import Reading, Scrape, ServingFact, ShadowFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
 from belay_operator.rollout.observe import with_steps
@@ -575,8 +575,8 @@ def _arms(
     now: datetime,
 ) -> dict[str, dict[str, Reading]]:
     """The same of each arm of an experiment under way: `statistics` are of all of them."""
-    under_way = running(status)
-    if under_way is None or under_way.started_at is None or status.candidate is not None:
+    under_way = compared(status)
+    if under_way is None:
         return {}
     return {
         arm.policy: _readings(given, spec, experiment.as_candidate(status, under_way, arm), serving, now)

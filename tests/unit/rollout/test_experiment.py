@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from tests.unit.rollout.stage import ANALYSIS, Stage, digest
 from tests.unit.rollout.test_anchor import asks_for
+from tests.windows import alike
 
 from belay_api.reasons import Verdict
 from belay_api.rollout.experiment import ArmOutcome, ArmStatus, ExperimentStatus
 from belay_api.rollout.status import RolloutPhase
-from belay_api.wire import VersionStatistics, WindowStatistics
+from belay_api.wire import VersionStatistics
 from belay_operator.rollout.analysis.queries import outcome_queries
 from belay_operator.rollout.experiment import starts_of
 from belay_operator.rollout.sources.active import trial_of
@@ -414,18 +415,7 @@ def starts(stage: Stage, **counts: int) -> None:
     versions = [
         VersionStatistics(
             version=policy,
-            windows=[
-                WindowStatistics(
-                    start=first + index * timedelta(seconds=10),
-                    count=count,
-                    missing=0,
-                    mean=mean,
-                    m2=1600.0 * count,
-                    min=200,
-                    max=700,
-                )
-                for index in range(40)
-            ],
+            windows=alike(first, 40, count=count, mean=mean, m2=1600.0 * count, min=200, max=700),
         )
         for policy, count in counts.items()
         for mean in [480.0 if policy == "b" else 400.0]

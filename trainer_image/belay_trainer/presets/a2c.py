@@ -56,7 +56,8 @@ def model(settings: A2CSettings, context: PresetContext) -> Model:
         "learning_rate": scheduled(found.learning_rate, found.learning_rate_schedule),
         "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}, **first},
         **exploring,
-        **found.model_dump(include={"gamma", "n_steps", "gae_lambda", "ent_coef", "vf_coef", "max_grad_norm"}),
-        **found.model_dump(include={"normalize_advantage"}),
+        **found.model_dump(
+            include={"gamma", "n_steps", "gae_lambda", "ent_coef", "vf_coef", "max_grad_norm", "normalize_advantage"}
+        ),
     }
     return chosen.model(arguments)

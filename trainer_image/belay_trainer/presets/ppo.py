@@ -69,7 +69,8 @@ def built(chosen: Chosen[Any]) -> Model:
         "clip_range": scheduled(found.clip_range, found.clip_range_schedule),
         "policy_kwargs": {"net_arch": {"pi": layers, "vf": layers}, **first},
         **exploring,
-        **found.model_dump(include={"gamma", "n_steps", "n_epochs", "gae_lambda", "ent_coef", "vf_coef"}),
-        **found.model_dump(include={"max_grad_norm", "target_kl"}),
+        **found.model_dump(
+            include={"gamma", "n_steps", "n_epochs", "gae_lambda", "ent_coef", "vf_coef", "max_grad_norm", "target_kl"}
+        ),
     }
     return chosen.model(arguments)

@@ -192,6 +192,14 @@ def _conclude(observed: Observed, now: datetime) -> Move | None:
     if asked is None or found.started_at is None or observed.unfit is not None or observed.stable_lost:
         return None
     age = now - found.started_at
+    # A look is worth its time only where something may follow.
+    return _result(observed, found, asked, age, now) if age >= min(asked.duration, asked.timeout) else None
+
+
+def _result(
+    observed: Observed, found: ExperimentStatus, asked: ExperimentSpec, age: timedelta, now: datetime
+) -> Move | None:
+    """End the experiment where this pass's look shows a winner, or it has lasted for as long as it may."""
     seen = _looked_at(observed, found, asked, now)
     best = experiment.winner(seen, asked, observed)
     observed = observed.after(changed(observed.status, experiment=found.model_copy(update={"arms": list(seen)})))

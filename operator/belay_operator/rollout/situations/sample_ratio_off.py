@@ -32,7 +32,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
     ratios = _ratios(observed)
     log_money = _log_money(ratios)
     if stands:
-        judging = is_judged(observed) or _competing(observed) is not None
+        judging = is_judged(observed) or arms.compared(observed.status) is not None
         over = log_money < 0 if log_money is not None else not judging
         return Move(changed(observed.status, conditions=clear_condition(conditions, SAMPLE_RATIO))) if over else None
     if log_money is None or log_money < math.log(ALARM):
@@ -49,7 +49,7 @@ def _ratios(observed: Observed) -> list[tuple[str, Ratio]]:
     """
     status = observed.status
     candidate, stable, anchor = status.candidate, status.stable, status.served_anchor
-    if (competing := _competing(observed)) is not None:
+    if (competing := arms.compared(observed.status)) is not None:
         return _of_arms(competing, observed)
     reading = _newest(observed.readings)
     if candidate is None or stable is None or reading is None or not is_judged(observed):
@@ -61,12 +61,6 @@ def _ratios(observed: Observed) -> list[tuple[str, Ratio]]:
         third = Sides(anchor.policy, stable.policy, anchor_changes_of(status), with_stable=candidate.policy)
         sides.append((f"{anchor.policy}, the version approved last,", third))
     return [(side, ratio) for side, asked in sides if (ratio := found(asked, reading)) is not None]
-
-
-def _competing(observed: Observed) -> ExperimentStatus | None:
-    """The experiment whose arms have their shares; None: there is none."""
-    found = arms.running(observed.status) if observed.status.candidate is None else None
-    return found if found is not None and found.started_at is not None else None
 
 
 def _of_arms(competing: ExperimentStatus, observed: Observed) -> list[tuple[str, Ratio]]:

@@ -13,6 +13,7 @@ from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.units import parse_instant
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import Changes, PollerContext
+from belay_operator.rollout.raw_status import is_rolling_back
 from belay_operator.rollout.specification import analysis as readable
 
 Wanted = TypeVar("Wanted")
@@ -100,8 +101,7 @@ def trial_of(
         return _experiment_of(rollout, wanted, known=known)
     if not status.get("weight"):
         return None
-    meta, rollback = rollout["metadata"], status.get("rollback") or {"drainedAt": ""}
-    rolling_back = "drainedAt" not in rollback
+    meta, rolling_back = rollout["metadata"], is_rolling_back(status)
     try:
         return Trial(
             key=Key("RLRollout", meta["namespace"], meta["name"]),
@@ -112,7 +112,7 @@ def trial_of(
             rolling_back=rolling_back,
             weight_since=_instant(status["weight"].get("since")),
             weight_changes=tuple(parse_instant(at) for at in status.get("weightChanges") or ()),
-            weight_zero_at=_instant(rollback.get("weightZeroAt")) if rolling_back else None,
+            weight_zero_at=_instant(status["rollback"].get("weightZeroAt")) if rolling_back else None,
             wanted=wanted(analysis_of(rollout)) if known is None else known,
         )
     except (ValueError, KeyError):

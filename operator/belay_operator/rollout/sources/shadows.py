@@ -21,6 +21,7 @@ from belay_operator.engine.plan import Key
 from belay_operator.engine.source import PollerContext, Source
 from belay_operator.rollout.facts import ShadowFact
 from belay_operator.rollout.move import instant
+from belay_operator.rollout.raw_status import is_rolling_back
 
 TOPIC = "shadow"
 PERIOD = timedelta(seconds=5)
@@ -79,9 +80,9 @@ class ShadowWatch:
 def asked_of(rollout: Mapping[str, Any] | None) -> Asked | None:
     """Return what to ask for a rollout; None: nothing of it is mirrored."""
     status = (rollout or {}).get("status") or {}
-    step, rollback = status.get("step") or {}, status.get("rollback") or {"drainedAt": ""}
+    step = status.get("step") or {}
     mirror = step.get("mirror")
-    if rollout is None or not mirror or "refused" in mirror or "drainedAt" not in rollback:
+    if rollout is None or not mirror or "refused" in mirror or is_rolling_back(status):
         return None
     meta = rollout["metadata"]
     try:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.chance import crossings, most_by_chance
+from tests.windows import alike
 
 from belay_api.rollout.experiment import ExperimentSpec
 from belay_api.rollout.margin import Margin
-from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
+from belay_api.wire import Statistics, VersionStatistics
 from belay_operator.rollout.analysis.bet import Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import share_of_trial, split
@@ -75,18 +76,7 @@ def reading(means: dict[str, float], *, windows: int) -> Reading:
     versions = [
         VersionStatistics(
             version=version,
-            windows=[
-                WindowStatistics(
-                    start=START + index * timedelta(seconds=10),
-                    count=20,
-                    missing=0,
-                    mean=mean,
-                    m2=50.0**2 * 19,
-                    min=mean - 100,
-                    max=mean + 100,
-                )
-                for index in range(windows)
-            ],
+            windows=alike(START, windows, count=20, mean=mean, m2=50.0**2 * 19, min=mean - 100, max=mean + 100),
         )
         for version, mean in means.items()
     ]
