@@ -84,6 +84,7 @@ test-long: setup trackers prometheus ## what takes too long for every change: pr
 	@$(CLUSTER) build --only api
 	@for round in 1 2 3 4 5; do $(PY) -m pytest -n auto -m hypothesis --hypothesis-profile explore tests/unit || exit 1; done
 	@$(PY) -m pytest --hypothesis-profile explore tests/api/test_accepted.py
+	@$(PY) -m pytest -m long tests/api
 	@$(PY) -m pytest tests/long
 	@$(CLUSTER) image-run belay-trainer-test --mount $(CURDIR):/src --workdir /src --env PYTHONPATH=api:trainer_image -- python3 -m pytest -p no:cacheprovider tests/long/trainer
 

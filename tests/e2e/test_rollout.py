@@ -1,5 +1,7 @@
 """Canaries under live traffic: the good one is promoted, the bad one taken back, the operator dies in between.
 
+In this order, on one rollout: each test begins where the one before has left it.
+
 Real policies, real TorchServe, real Envoy, real episodes. Not one request may fail.
 """
 
@@ -15,17 +17,25 @@ from belay_demo.kube import Namespace, condition, run
 from belay_demo.players import Players
 
 ROLLOUT: dict[str, Any] = yaml.safe_load((EXAMPLES / "20-rollout.yaml").read_text())
-JOBS = {"good": "10-training.yaml", "other": "30-other-seeds.yaml", "weak": "40-undertrained.yaml"}
+JOBS = {
+    "good": "10-training.yaml",
+    "other": "30-other-seeds.yaml",
+    "weak": "40-undertrained.yaml",
+    "third": "30-other-seeds.yaml",
+}
 
 
 @pytest.fixture(scope="module")
 def policies(gateway: Namespace) -> dict[str, str]:
-    """Return the names of three honestly trained policies: two good ones and one that was trained too little."""
+    """Return the names of honestly trained policies: three good ones and one that was trained too little."""
     names = {}
     for label, file in JOBS.items():
         job = yaml.safe_load((EXAMPLES / file).read_text())
         if label != "weak":  # one seed each is enough here
             job["spec"] |= {"seeds": {"count": 1, "first": job["spec"]["seeds"].get("first", 0)}}
+        if label == "third":
+            job["metadata"]["name"] = "cartpole-third"
+            job["spec"]["seeds"]["first"] = 200
         gateway.apply(job)
         names[label] = job["metadata"]["name"]
     return {
@@ -150,3 +160,35 @@ def test_an_arm_gets_its_share_of_new_episodes_until_a_person_ends_the_experimen
     assert "abort@1" in now()["experiment"]["message"]
     assert now()["stable"]["policy"] == stable
     assert traffic.totals()["failed"] == 0
+
+
+@pytest.mark.timeout(1200)
+def test_the_version_approved_last_is_served_beside_a_trial(
+    gateway: Namespace, policies: dict[str, str], traffic: Players
+) -> None:
+    def now() -> dict[str, Any]:
+        return gateway.status("rlr", "cartpole")
+
+    approved, stable, candidate = policies["good"], policies["other"], policies["third"]
+    assert (now()["anchor"]["policy"], now()["stable"]["policy"]) == (approved, stable)
+    # Policies of one training differ by less than half of their return; what is tried here is the way.
+    (compared,) = [metric for metric in ROLLOUT["spec"]["analysis"]["metrics"] if "compare" in metric]
+    lenient = compared | {"compare": compared["compare"] | {"maxRegression": "50%"}}
+    changes = {
+        "policy": {"name": candidate, "winnerOf": None},
+        "bake": {"duration": "5s", "keepWarm": "5s"},
+        "analysis": {"anchor": "Serve", "metrics": [lenient]},
+    }
+    gateway.patch("rlr", "cartpole", {"spec": changes})
+    gateway.wait("its part of the traffic", lambda: now().get("weight", {}).get("anchor") == 25, timeout_s=600)
+    entry = gateway.wait("the end", lambda: last(gateway, candidate), timeout_s=900)
+    assert entry["outcome"] == "Promoted", entry["message"]
+    (verdict,) = [one for one in now()["verdicts"] if one["metric"] == "return"]
+    assert (verdict["anchor"]["verdict"], verdict["anchor"]["policy"]) == ("Pass", approved)
+    assert verdict["anchor"]["anchor"]["episodes"] > 0
+    assert now()["anchor"] | {"policy": approved, "promotions": 2} == now()["anchor"]
+
+    gateway.wait("it to be let go", lambda: "servedAnchor" not in now(), timeout_s=180)
+    gateway.wait("its pods to go", lambda: not gateway.items("pods", f"belay.dev/policy={approved}"), timeout_s=120)
+    assert traffic.totals()["failed"] == 0
+    assert candidate in traffic.totals()["by"]

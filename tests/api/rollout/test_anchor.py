@@ -31,6 +31,7 @@ def pods(kube: Kube, name: str) -> int:
     return int((kube.get("deployment", name) or {"spec": {"replicas": 0}})["spec"]["replicas"])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)  # some fifty lives of an operator
 def test_served_and_let_go_though_the_operator_dies_after_every_write(
     kube: Kube, start: Starter, data_plane: DataPlaneThread, proxy: FaultProxy
