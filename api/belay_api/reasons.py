@@ -227,8 +227,8 @@ class RolloutReason(StrEnum):
     """Of the condition of that name: a metric's query cannot be answered until it is another one; the message repeats
     the server's words. Its verdict is NoData meanwhile."""
     STABLE_WORSE = "StableWorse"
-    """Of the condition Degraded: the stable version does worse than when it was promoted, or the world has changed. The
-    message says what was seen."""
+    """Of the condition Degraded: the stable version does worse than when it was promoted, or is beyond a limit. The
+    world may have changed as well. The message says what was seen."""
     VERDICT_FAILED = "VerdictFailed"
     """A metric failed and the candidate keeps its traffic: no other version could take over, or the metric's onFail
     gives people time first."""
@@ -357,9 +357,9 @@ class EventReason(StrEnum):
     STABLE_LOST = "StableLost"
     """The stable version is gone, RLPolicy and pods."""
     STABLE_WORSE = "StableWorse"
-    """The stable version does worse than when it was promoted, or the world has changed."""
+    """The stable version does worse than when it was promoted, or is beyond a limit; or the world has changed."""
     STABLE_RECOVERED = "StableRecovered"
-    """The stable version does as well again as when it was promoted."""
+    """The stable version does as well again as when it was promoted, and keeps its limits."""
     VERDICT_FAILED = "VerdictFailed"
     """A metric failed, and the candidate stays: no other version could take over, or the metric's onFail says so."""
     DRY_RUN_FAILED = "DryRunFailed"

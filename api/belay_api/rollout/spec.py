@@ -108,9 +108,10 @@ class RLRolloutSpec(Model):
             rule(
                 "!has(self.watch) || !has(self.watch.onDegraded) || self.watch.onDegraded != 'Rollback'"
                 " || (has(self.analysis) && has(self.analysis.metrics)"
-                f" && self.analysis.metrics.exists(m, has(m.compare) && {_DECIDING}))",
-                "watch.onDegraded: Rollback needs a metric to be watched by, with compare and without dryRun: add one "
-                "to analysis.metrics",
+                " && self.analysis.metrics.exists(m, (has(m.compare) && has(m.source.logbook)"
+                f" || has(m.limit) && has(m.source.serving)) && {_DECIDING}))",
+                "watch.onDegraded: Rollback needs a metric to be watched by, without dryRun, that compares an outcome "
+                "of the logbook or limits what serving counts: add one to analysis.metrics",
             ),
             rule(
                 "!has(self.policy.winnerOf) || (has(self.analysis) && has(self.analysis.metrics)"

@@ -477,7 +477,7 @@ class RLRolloutStatus(ConditionedStatus):
         default_factory=list,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metric"]},
     )
-    """The stable version since its promotion, by each metric that is compared and decides."""
+    """The stable version since its promotion, by each metric that is compared and decides, and each limit it breaks."""
     judgements: Annotated[list[StepJudgement], Field(max_length=32)] = Field(default_factory=list)
     """What the Jobs of the steps `validate` and `evaluateOffline` found of the candidate taken up last, in order."""
     shadow: ShadowResult | None = None

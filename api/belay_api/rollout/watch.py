@@ -10,7 +10,7 @@ from belay_api.units import Instant
 
 
 class OnDegraded(StrEnum):
-    """What follows when the stable version does worse than when it was promoted."""
+    """What follows when the stable version does worse than when it was promoted, or breaks a limit."""
 
     ALERT = "Alert"
     """The condition Degraded and an Event. A world that has changed looks the same, and nobody is taken back for it."""
@@ -19,7 +19,8 @@ class OnDegraded(StrEnum):
 
 
 class WatchSpec(Model):
-    """How the stable version is watched after its promotion, by each metric that is compared and decides."""
+    """How the stable version is watched after its promotion, by each metric that decides: outcomes of the logbook that
+    are compared, against how they were then, and limits on what the serving pods count."""
 
     model_config = {
         "json_schema_extra": rules(
@@ -33,8 +34,9 @@ class WatchSpec(Model):
     on_degraded: OnDegraded = OnDegraded.ALERT
     """`Alert`, or `Rollback`: to the version before while that is warm."""
     false_alarms_per_month: Annotated[float, Field(gt=0, le=10)] = 1
-    """Alarms in 30 days, at most and on average, of a version that does as badly as its metrics allow against when it
-    was promoted; of one that does as well as then there are practically none. Less finds a fall later."""
+    """Alarms in 30 days, at most and on average, of a version that does as badly as its metrics allow: against when it
+    was promoted, or exactly at its limits. Of one that does as well as then there are practically none. Less finds a
+    fall later."""
 
 
 class ReferenceStatus(StatusModel):
@@ -53,7 +55,8 @@ class ReferenceStatus(StatusModel):
 
 
 class WatchStatus(StatusModel):
-    """The stable version by one metric since its promotion. Written when something happens, and about once an hour."""
+    """The stable version by one metric since its promotion. Written when something happens, and about once an hour. A
+    limit is only here while it is broken."""
 
     metric: str
     """Name in spec.analysis.metrics."""
@@ -62,7 +65,7 @@ class WatchStatus(StatusModel):
     policy: str
     """Name of the RLPolicy that is watched."""
     reference: ReferenceStatus | None = None
-    """What it is held against; unset: it has too few episodes yet."""
+    """What it is held against; unset: it has too few episodes yet, or the metric has a limit."""
     least: float | None = None
     """An alarm says that the mean is below this (above it, where less is better): the reference's mean, less 2.33 of
     its standard errors, less what the metric allows."""

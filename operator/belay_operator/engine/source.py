@@ -8,6 +8,7 @@ A fact is what a poller last learned, kept in the cache under (topic, namespace,
     store        ''       belay_operator.waiting.StoreOutage, one for all that the logbook keeps anything of
     statistics   rollout  belay_operator.rollout.facts.StatisticsFact
     watch        rollout  the same of its promoted version
+    standing     rollout  belay_operator.rollout.standing.StandingFact, of the same
     prometheus   rollout  belay_operator.rollout.facts.PrometheusFact
     shadow       rollout  belay_operator.rollout.facts.ShadowFact
     serving      policy   belay_operator.rollout.facts.ServingFact

@@ -15,6 +15,7 @@ from belay_operator.engine.plan import Settings
 from belay_operator.judging.view import JobView
 from belay_operator.policy.leftover import Leftover
 from belay_operator.rollout import winner
+from belay_operator.rollout.analysis.standing import Seen
 from belay_operator.rollout.facts import Reading, ServingFact, ShadowFact
 from belay_operator.rollout.group import Member
 from belay_operator.rollout.latest import choose
@@ -50,6 +51,7 @@ class Observed:
     readings: Mapping[str, Reading] = field(default_factory=dict)  # by metric; absent: its source has said nothing yet
     arms: Mapping[str, Mapping[str, Reading]] = field(default_factory=dict)  # of an experiment: by policy, by metric
     watched: Mapping[str, Reading] = field(default_factory=dict)  # of stable since its promotion, by metric
+    standing: Mapping[str, Seen] = field(default_factory=dict)  # and how far it is beyond its limits, by metric
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
     shadow: ShadowFact | None = None  # what was last heard of a step `shadow`
     leftovers: tuple[Leftover, ...] = ()  # what deleted policies left to this rollout

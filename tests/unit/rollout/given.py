@@ -30,7 +30,9 @@ from belay_operator.judging.build import job_name
 from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobEnd, JobView
 from belay_operator.rollout import carried, experiment, progression_source, route, watch, winner
+from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.queries import definition_of, outcome_query
+from belay_operator.rollout.analysis.standing import Seen
 from belay_operator.rollout.arms import compared
 from belay_operator.rollout.facts import Reading, Scrape, ServingFact, ShadowFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
@@ -48,7 +50,7 @@ from belay_operator.rollout.trials import judged_by
 OWNER = Owner("RLRollout", "default", "cartpole", "uid-1", 1)
 GIVEN = (
     *("spec", "status", "policies", "route", "routeOf", "gatewayAPI", "pods", "command", "serving", "statistics"),
-    *("problem", "logbook", "late", "job", "family", "watched", "shadow", "progressions"),
+    *("problem", "logbook", "late", "job", "family", "watched", "standing", "shadow", "progressions"),
 )
 SPEC = {"policy": {"name": "b"}, "traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}]}}}
 WINDOW = timedelta(seconds=10)
@@ -81,6 +83,7 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         shadow=_shadow(given.get("shadow"), status),
         readings=_readings(given, spec, status, serving, now),
         watched=_watched(given, spec, status, now),
+        standing=_standing(given, now),
         arms=_arms(given, spec, status, serving, now),
     )
     made = with_steps(made, _progressions(given))
@@ -216,7 +219,7 @@ def _step(said: Mapping[str, Any]) -> str:
 
 def _watch(status: Mapping[str, Any]) -> dict[str, Any]:
     """What is recorded of the watch, without what follows from the spec."""
-    told = [one for one in status.get("watch") or () if "reference" in one or "evidence" in one]
+    told = [one for one in status.get("watch") or () if one.keys() & {"reference", "evidence", "degradedSince"}]
     return {"watch": [{key: value for key, value in one.items() if key != "definition"} for one in told]}
 
 
@@ -541,6 +544,24 @@ def _readings(
     sources = all_sources()
     found = {m.name: sources[m.source.kind].reading(m, sides, world, settings) for m in spec.analysis.metrics}
     return {name: reading for name, reading in found.items() if reading is not None}
+
+
+def _standing(given: Mapping[str, Any], now: datetime) -> dict[str, Seen]:
+    """`standing: {latency: {against: 1.2, share: 0.5, wealth: 1, bound: 0.1, calm: 60}}`: of stable and its limits."""
+    return {
+        metric: Seen(
+            Held(
+                counting=now,
+                scrape=9,
+                evidence=(said["against"], 0.0, 0.0, 0.0, 0.0),
+                wealth=said.get("wealth", 1.0),
+                share=said["share"],
+                bound_s=said.get("bound"),
+            ),
+            calm_s=60.0 * said.get("calm", 0),
+        )
+        for metric, said in (given.get("standing") or {}).items()
+    }
 
 
 def _watched(

@@ -1,4 +1,4 @@
-"""The stable version does worse than when it was promoted: it is told, once, and until it does as well again.
+"""The stable version does worse than when it was promoted, or is beyond a limit: it is told, once, until it is over.
 
 It is watched at every time, on trial of a candidate too, and beside whatever else is the matter; but not while a step
 `match` leaves the episodes of some users aside. A world that changes
@@ -11,7 +11,7 @@ from datetime import datetime
 from belay_api.conditions import clear_condition, get_condition
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.watch import OnDegraded, WatchStatus
-from belay_operator.rollout import segment, watch
+from belay_operator.rollout import segment, standing, watch
 from belay_operator.rollout.commands.undo import back
 from belay_operator.rollout.move import Move, changed, note, raised
 from belay_operator.rollout.observed import Observed
@@ -52,13 +52,23 @@ def _told(observed: Observed, message: str, now: datetime) -> Move:
 
 
 def _records(observed: Observed, now: datetime) -> list[WatchStatus]:
-    """The records after this look. Metrics are taken up at rest: on trial what is watched may be edited."""
+    """The records after this look."""
     status, stable, analysis = observed.status, observed.status.stable, observed.spec.analysis
     if stable is None:
         return []
-    if segment.is_aside(status):  # the logbook tells of the episodes of some users only
+    if segment.is_aside(status):  # the logbook and the pods tell of some users only
         return status.watch
-    records = watch.anew(stable.policy, analysis, status.watch, now) if status.candidate is None else status.watch
+    limits = standing.limits(analysis, observed.spec.watch)
+    alarms = standing.records(status.watch, observed.standing, limits, policy=stable.policy, now=now)
+    return [*_compared(observed, stable.policy, now), *alarms]
+
+
+def _compared(observed: Observed, stable: str, now: datetime) -> list[WatchStatus]:
+    """Those of metrics that are compared. They are taken up at rest: on trial what is watched may be edited."""
+    status, analysis = observed.status, observed.spec.analysis
+    records = [record for record in status.watch if not standing.is_alarm(record)]
+    if status.candidate is None:
+        records = watch.anew(stable, analysis, records, now)
     metrics = {metric.name: metric for metric in watch.watched(analysis)}
     return [
         watch.looked(record, metrics[record.metric], reading, analysis=analysis, spec=observed.spec.watch, now=now)

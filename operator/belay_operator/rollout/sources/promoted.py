@@ -14,6 +14,7 @@ from belay_operator.engine.plan import Key
 from belay_operator.engine.source import PollerContext, Source
 from belay_operator.rollout import watch
 from belay_operator.rollout.sources.active import analysis_of
+from belay_operator.rollout.sources.following import follow
 from belay_operator.rollout.sources.logbook import GATHER, WATCH_TOPIC, Poll, keep_asking
 
 REST = timedelta(minutes=1)
@@ -28,38 +29,23 @@ class PromotedSource:
         """Keep one task per query about a promoted version."""
         if context.settings.logbook_url is None:
             await asyncio.Event().wait()
-        tasks: dict[Poll, asyncio.Task[None]] = {}
-        held: dict[tuple[str, str], frozenset[Poll]] = {}
-        with context.changes("RLRollout") as changes:
-            async with asyncio.TaskGroup() as group:
-                while True:
-                    for name in changes.take():
-                        rollout = context.get("RLRollout", *name)
-                        before = held.pop(name, frozenset())
-                        wanted = frozenset() if rollout is None else polls_of(rollout)
-                        for poll in before - wanted:
-                            tasks.pop(poll).cancel()
-                        for poll in wanted - before:
-                            asking = keep_asking(context, poll)
-                            tasks[poll] = group.create_task(asking, name=f"watch-{poll.key.name}")
-                        if wanted:
-                            held[name] = wanted
-                        elif before:
-                            context.put(WATCH_TOPIC, *name, None)
-                    await changes.wait()
-                    await asyncio.sleep(GATHER.total_seconds())
+        await follow(context, WATCH_TOPIC, wanted=polls_of, ask=keep_asking, gather_s=GATHER.total_seconds())
 
 
 def polls_of(rollout: Mapping[str, Any]) -> frozenset[Poll]:
     """Return what to ask for a rollout's stable version; one that cannot be read is for its own reconcile to tell."""
     status, meta = rollout.get("status") or {}, rollout["metadata"]
     stable = (status.get("stable") or {}).get("policy")
-    records = [record for record in status.get("watch") or () if record.get("policy") == stable]
+    analysis = analysis_of(rollout)
+    compared = {metric.name for metric in watch.watched(analysis)}
+    records = [
+        one for one in status.get("watch") or () if one.get("policy") == stable and one.get("metric") in compared
+    ]
     if stable is None or not records:
         return frozenset()
     try:
         since = _since(records)
-        queries = watch.queries(analysis_of(rollout))
+        queries = watch.queries(analysis)
     except (ValueError, KeyError):
         return frozenset()
     key = Key("RLRollout", meta["namespace"], meta["name"])

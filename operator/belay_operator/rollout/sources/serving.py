@@ -114,7 +114,7 @@ class ServingSource:
         return Reading(
             query=f"{measure} of the pods of {sides.candidate}",
             at=fact.at,
-            counts=_counts(rail, fact, sides.rollout) if rail is not None and untold is None else None,
+            counts=counts_of(rail, fact, sides.rollout) if rail is not None and untold is None else None,
             problem=untold or fact.problem,
         )
 
@@ -138,8 +138,8 @@ class ServingSource:
                     await changes.wait()
 
 
-def _counts(rail: Rail, fact: ServingFact, rollout: str) -> Counts | None:
-    """What a limit asks of the pods' counters; None: there is no scrape yet."""
+def counts_of(rail: Rail, fact: ServingFact, rollout: str) -> Counts | None:
+    """Return what a limit asks of the pods' counters; None: there is no scrape yet."""
     if fact.counting is None:
         return None
     weight_since, weight_from = fact.weights.get(rollout, (None, 0))
@@ -219,7 +219,7 @@ async def _keep_scraping(context: PollerContext, gate: Gate, policy: Policy, ent
             entry.meter.restart()
             weights = {}  # their scrapes are forgotten
         seen = dict(entry.demands)
-        fact = await _scrape(context, None if entry.withdrawn else gate, policy, entry.meter)
+        fact = await scrape(context, None if entry.withdrawn else gate, policy, entry.meter)
         trials = {key.name: demand.since for key, demand in seen.items() if demand.candidate and demand.since}
         known = [(key.name, demand.weight_since) for key, demand in seen.items() if demand.weight_since is not None]
         weights = {weight: weights.get(weight, fact.scrapes[-1].number) for weight in known}
@@ -236,7 +236,7 @@ async def _keep_scraping(context: PollerContext, gate: Gate, policy: Policy, ent
                 await entry.hurry.wait()
 
 
-async def _scrape(context: PollerContext, gate: Gate | None, policy: Policy, meter: Meter) -> ServingFact:
+async def scrape(context: PollerContext, gate: Gate | None, policy: Policy, meter: Meter) -> ServingFact:
     """Ask all pods of a policy at once; None: through no gate."""
     namespace, name = policy
     pods = [pod for pod in context.labelled("Pod", namespace, POLICY_LABEL, name) if _alive(pod)]

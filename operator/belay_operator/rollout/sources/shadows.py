@@ -22,6 +22,7 @@ from belay_operator.engine.source import PollerContext, Source
 from belay_operator.rollout.facts import ShadowFact
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.raw_status import is_rolling_back
+from belay_operator.rollout.sources.following import follow
 
 TOPIC = "shadow"
 PERIOD = timedelta(seconds=5)
@@ -57,43 +58,27 @@ class ShadowWatch:
         """Keep one task per step under way."""
         if context.settings.logbook_url is None:
             await asyncio.Event().wait()  # nothing to ask, ever; the step says so itself
-        tasks: dict[tuple[str, str], tuple[Asked, asyncio.Task[None]]] = {}
-        with context.changes("RLRollout") as changes:
-            async with asyncio.TaskGroup() as group:  # only a bug ends a task: the engine sees it, and starts us again
-                while True:
-                    for name in changes.take():
-                        asked = asked_of(context.get("RLRollout", *name))
-                        before = tasks.get(name)
-                        if before is not None and before[0] == asked:
-                            continue
-                        if before is not None:
-                            tasks.pop(name)[1].cancel()
-                            context.put(TOPIC, *name, None)
-                        if asked is not None:
-                            tasks[name] = (
-                                asked,
-                                group.create_task(_keep_asking(context, asked), name=f"shadow-{name[1]}"),
-                            )
-                    await changes.wait()
+        await follow(context, TOPIC, wanted=asked_of, ask=_keep_asking)
 
 
-def asked_of(rollout: Mapping[str, Any] | None) -> Asked | None:
-    """Return what to ask for a rollout; None: nothing of it is mirrored."""
-    status = (rollout or {}).get("status") or {}
+def asked_of(rollout: Mapping[str, Any]) -> frozenset[Asked]:
+    """Return what to ask for a rollout: nothing, unless something is mirrored in it."""
+    status = rollout.get("status") or {}
     step = status.get("step") or {}
     mirror = step.get("mirror")
-    if rollout is None or not mirror or "refused" in mirror or is_rolling_back(status):
-        return None
+    if not mirror or "refused" in mirror or is_rolling_back(status):
+        return frozenset()
     meta = rollout["metadata"]
     try:
-        return Asked(
+        asked = Asked(
             key=Key("RLRollout", meta["namespace"], meta["name"]),
             step=step_of(parse_instant(step["startedAt"])),
             candidate=status["candidate"]["policy"],
             stable=status["stable"]["policy"],
         )
-    except (KeyError, ValueError):  # for its own reconcile to complain about
-        return None
+    except (KeyError, ValueError):
+        return frozenset()
+    return frozenset((asked,))
 
 
 async def _keep_asking(context: PollerContext, asked: Asked) -> None:

@@ -1,0 +1,108 @@
+"""The limits of the stable version after its promotion: when one is shown to be broken, and when that is over.
+
+The evidence is a guard rail's (`analysis.limits`), in blocks of a minute and with money that comes as slowly as false
+alarms may. It is kept by who scrapes the pods, and not in status: while all is well a limit has nothing to record, and
+another operator that begins without evidence finds a breach a minute later. What is recorded is the alarm.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.metric import Metric
+from belay_api.rollout.status import VersionStatus
+from belay_api.rollout.watch import WatchSpec, WatchStatus
+from belay_operator.rollout.analysis.blocks import Held
+from belay_operator.rollout.analysis.limits import Rail
+from belay_operator.rollout.analysis.queries import definition_of, limit_of
+from belay_operator.rollout.analysis.standing import Seen
+from belay_operator.rollout.move import instant
+from belay_operator.rollout.watch import watched
+
+TOPIC = "standing"
+BLOCK = timedelta(minutes=1)  # what goes wrong within it counts once
+DAYS_OF_MONTH = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A limit that the stable version is held to."""
+
+    metric: str
+    definition: str  # hash of what it measures and is judged by
+    rail: Rail
+
+
+@dataclass(frozen=True, slots=True)
+class StandingFact:
+    """How far a rollout's stable version is beyond its limits. Topic `standing`, under the rollout's name."""
+
+    policy: str
+    seen: Mapping[Watched, Seen]  # absent: nothing was counted yet
+
+
+def limits(analysis: AnalysisSpec, spec: WatchSpec) -> tuple[Watched, ...]:
+    """Return the limits that a promoted version is watched by: those that its own pods can tell of."""
+    found = _limited(analysis)
+    alarms = spec.false_alarms_per_month / DAYS_OF_MONTH / max(len(found) + len(watched(analysis)), 1)
+    return tuple(
+        Watched(metric.name, definition_of(metric, analysis), _at_rest(rail, alarms))
+        for metric in found
+        if (rail := limit_of(metric)) is not None
+    )
+
+
+def told(fact: object, analysis: AnalysisSpec, stable: VersionStatus | None) -> dict[str, Seen]:
+    """Return what a fact says of the stable version, by metric; of a limit defined otherwise it says nothing."""
+    if not isinstance(fact, StandingFact) or stable is None or fact.policy != stable.policy:
+        return {}
+    asked = {(metric.name, definition_of(metric, analysis)) for metric in _limited(analysis)}
+    return {one.metric: seen for one, seen in fact.seen.items() if (one.metric, one.definition) in asked}
+
+
+def records(
+    recorded: Iterable[WatchStatus], told: Mapping[str, Seen], limits: Iterable[Watched], *, policy: str, now: datetime
+) -> list[WatchStatus]:
+    """Return the alarms that stand after this look.
+
+    Args:
+        recorded: As status has them.
+        told: What was seen of each limit, by metric; absent: nothing, and what stood stands.
+    """
+    known = {(one.metric, one.definition, one.policy): one for one in recorded}
+    found = []
+    for limit in limits:
+        old, seen = known.get((limit.metric, limit.definition, policy)), told.get(limit.metric)
+        if old is not None and not (seen is not None and seen.is_over):
+            found.append(old)
+        elif old is None and seen is not None and seen.is_broken:
+            found.append(_alarm(limit, seen.held, policy, now))
+    return found
+
+
+def is_alarm(record: WatchStatus) -> bool:
+    """Whether a record of the watch is one of a limit: these have nothing to be held against."""
+    return record.degraded_since is not None and record.reference is None
+
+
+def _limited(analysis: AnalysisSpec) -> list[Metric]:
+    return [metric for metric in analysis.deciding if metric.limit is not None and metric.source.serving is not None]
+
+
+def _at_rest(rail: Rail, alarms_per_day: float) -> Rail:
+    return replace(rail, block_s=max(rail.block_s, BLOCK.total_seconds()), false_per_day=alarms_per_day)
+
+
+def _alarm(limit: Watched, held: Held, policy: str, now: datetime) -> WatchStatus:
+    """What was seen. It stays as it is while the alarm stands, so numbers may be in it."""
+    went = "failed" if held.bound_s is None else f"took longer than {held.bound_s:g} s"
+    share, allowed = (f"{100 * one:.3g} %" for one in (held.share or 0.0, limit.rail.allowed))
+    return WatchStatus(
+        metric=limit.metric,
+        definition=limit.definition,
+        policy=policy,
+        counted_until=instant(now),
+        degraded_since=instant(now),
+        message=f"{policy} is beyond the limit {limit.metric}: of the last requests {share} {went}, and {allowed} may",
+    )
