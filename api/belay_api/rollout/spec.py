@@ -125,8 +125,7 @@ class RLRolloutSpec(Model):
                 "spec.recipe and spec.progression stand for a list of steps, and spec.steps is one: keep one of them",
             ),
             rule(
-                "!has(self.traffic.replicas) || !has(self.steps)"
-                " || self.steps.all(s, !has(s.match) && !has(s.shadow))",
+                "!has(self.traffic.replicas) || !has(self.steps) || self.steps.all(s, !has(s.match) && !has(s.shadow))",
                 "a Service neither reads headers nor mirrors, so traffic.replicas has no steps match and shadow: write "
                 "setWeight, or validate and evaluateOffline before it; or use traffic.gatewayAPI",
             ),

@@ -98,8 +98,7 @@ def changes(observed: Observed, now: datetime) -> tuple[tuple[Manifest, ...], tu
     apply = tuple(
         manifest
         for key, manifest in wanted.items()
-        if (one := found.get(key)) is None
-        or (not one.foreign and not (one.owned and covers(said(manifest), one.spec)))
+        if (one := found.get(key)) is None or (not one.foreign and not (one.owned and covers(said(manifest), one.spec)))
     )
     delete = tuple(one.ref for key, one in found.items() if key not in wanted and not one.foreign)
     return apply, delete

@@ -7,9 +7,10 @@ Kubernetes lets a Service have EndpointSlices of several makers; kube-proxy puts
 labelled for it: both versions have theirs anyway, and a pod that is in neither (one that a step judges before the first
 weight, say) is never reached by it. At rest ours is empty, and the Service is one like any other.
 
-Of the two writes that a weight may need, the one that gives stable more goes first. So a rollback is always one write: up
-to half of the traffic, it empties the slice; above, the Service selects stable again. In between stable has more than is
-asked, never the candidate. docs/decisions/073.
+Kubernetes follows a Service's selector a moment later. So whoever gets more of the candidate gets it last: above half, the
+slice has stable's pods before the Service selects the candidate; on the way back the Service selects stable first, and the
+slice stays until Kubernetes lists that. A rollback is one write: up to half of the traffic it empties the slice, above it
+is the selector. Whatever has happened of it, stable has at least what it had before or is to have. docs/decisions/073.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -80,13 +81,9 @@ class ReplicasRouter:
         """Return the Service, under the rollout's name, and the slices beside it, what gives stable more first."""
         if intent is None:
             return ()
-        base = pod_ratio.base(intent.shares)
-        counted = pod_ratio.counts(intent.shares, {policy: len(pods) for policy, pods in view.pods.items()})
-        beside = [
-            pod for policy, number in counted.items() if policy != base for pod in view.pods.get(policy, ())[:number]
-        ]
-        service, slices = self._service(base), self._slices(beside, view)
-        return (service, *slices) if base == intent.shares[0][0] else (*slices, service)
+        base, first = pod_ratio.base(intent.shares), intent.shares[0][0]
+        service, slices = self._service(base), self._slices(_beside(base, intent, view), view)
+        return (service, *slices) if base == first else (*slices, service)
 
     def trouble(self, view: TrafficView, *, in_place: bool, waited: timedelta) -> Wait | None:
         """Return that Kubernetes does not list the pods that the Service selects; None: it does."""
@@ -147,6 +144,23 @@ class ReplicasRouter:
 def hears(rollout: Mapping[str, Any]) -> bool:
     """Whether pods that come, go or get ready change what this rollout's traffic needs: a resource as it is stored."""
     return "replicas" in ((rollout.get("spec") or {}).get("traffic") or {})
+
+
+def _beside(base: str, intent: Intent, view: TrafficView) -> list[ServingPod]:
+    """Return the pods that our slices list: those of everybody but the base, as many as their shares ask."""
+    listed = view.acceptance is Acceptance.ACCEPTED and _selected(view) == base
+    if base == intent.shares[0][0] and not listed:
+        # Kubernetes still lists the pods of the base before: without these there would be nobody else's.
+        now = {pod for found in view.objects if found.ref.kind == SLICE for pod in _named(found.spec)}
+        return [pod for pod in view.pods.get(base, ()) if pod.name in now]
+    counted = pod_ratio.counts(intent.shares, {policy: len(pods) for policy, pods in view.pods.items()})
+    return [pod for policy, number in counted.items() if policy != base for pod in view.pods.get(policy, ())[:number]]
+
+
+def _selected(view: TrafficView) -> str | None:
+    """Return whose pods the Service selects; None: there is no Service."""
+    services = (found.spec for found in view.objects if found.ref.kind == SERVICE)
+    return next(((spec.get("selector") or {}).get(POLICY_LABEL) for spec in services), None)
 
 
 def _ready(pods: Iterable[Mapping[str, Any]]) -> tuple[ServingPod, ...]:
