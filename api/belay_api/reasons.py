@@ -224,8 +224,9 @@ class RolloutReason(StrEnum):
     """Of the condition SampleRatio: episodes do not begin at the candidate in the share that its weights ask for. No
     comparison passes meanwhile; the message says what was seen and what to look for."""
     TOO_FEW_PODS = "TooFewPods"
-    """Of the condition CoarseWeight: with `traffic.replicas` a weight is a ratio of pods, and those there are give another
-    share than the step asks for. The message says which, and how many replicas would give it."""
+    """Of the condition CoarseWeight: with `traffic.replicas` a weight is a ratio of pods, and those there are give
+    another share than the step asks for. The message says how many replicas would give it; `status.weight.pods` says
+    what these give."""
     QUERY_REFUSED = "QueryRefused"
     """Of the condition of that name: a metric's query cannot be answered until it is another one; the message repeats
     the server's words. Its verdict is NoData meanwhile."""

@@ -73,8 +73,8 @@ _CHILDREN = [
     # The API server gives Services their addresses one after the other, to those as well whose client has gone: whoever
     # gives up before its turn and asks again only makes the line longer (fault 149).
     Resource("Service", "", "v1", "services", cached=True, selector=MANAGED_SELECTOR, within=WITHIN),
-    # Those of a rollout's Service: ours, and the ones Kubernetes makes, which take over the Service's labels. Each policy's
-    # Service has some as well, which say nothing that its pods do not.
+    # Those of a rollout's Service: ours, and the ones Kubernetes makes, which take over the Service's labels. Each
+    # policy's Service has some as well, which say nothing that its pods do not.
     Resource(
         "EndpointSlice",
         "discovery.k8s.io",

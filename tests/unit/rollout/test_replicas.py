@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tests.unit.rollout.stage import KEY, Stage
 
 from belay_api.conditions import get_condition
-from belay_api.names import FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, POLICY_LABEL, ROLLOUT_LABEL
+from belay_api.names import MANAGED_BY, MANAGED_BY_LABEL, POLICY_LABEL
 from belay_api.rollout.status import RolloutPhase
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
-from belay_operator.rollout.observe import KIND, related
+from belay_operator.rollout.observe import related
 from belay_operator.rollout.situations.weight_by_pods import COARSE_WEIGHT
 from belay_operator.rollout.traffic import pod_ratio
 from belay_operator.rollout.traffic.replicas import SERVICE_NAME_LABEL, SLICE_MAKER_LABEL, ReplicasRouter

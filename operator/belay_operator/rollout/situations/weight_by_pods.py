@@ -54,8 +54,8 @@ def _message(weight: float, replicas: int) -> str:
         f"With spec.replicas: {wanted} it would be what is asked; or change the step, or use traffic.gatewayAPI in an "
         "RLRollout of another name"
         if wanted > replicas
-        else "Pods are not ready, or a policy has another number of pods than spec.replicas says (its own, or for other "
-        "rollouts too): kubectl get rlp says how many"
+        else "Pods are not ready, or a policy has another number of pods than spec.replicas says (its own, or for "
+        "other rollouts too): kubectl get rlp says how many"
     )
     return (
         f"the step asks for {weight:g} % and pods give the candidate another share, which it has: status.weight.pods "

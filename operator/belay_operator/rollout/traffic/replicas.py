@@ -3,14 +3,14 @@
     Service ── selector ──▶ all pods of one version, the base        listed by Kubernetes, also while no operator runs
        └────── EndpointSlice of ours ──▶ some pods of the other      listed by us, one by one, only during a trial
 
-Kubernetes lets a Service have EndpointSlices of several makers; kube-proxy puts them together. Pods are neither made nor
-labelled for it: both versions have theirs anyway, and a pod that is in neither (one that a step judges before the first
-weight, say) is never reached by it. At rest ours is empty, and the Service is one like any other.
+Kubernetes lets a Service have EndpointSlices of several makers; kube-proxy puts them together. Pods are neither made
+nor labelled for it: both versions have theirs anyway, and one that is in neither (before the first weight, say) is not
+reached by it. At rest ours is empty, and the Service is one like any other.
 
-Kubernetes follows a Service's selector a moment later. So whoever gets more of the candidate gets it last: above half, the
-slice has stable's pods before the Service selects the candidate; on the way back the Service selects stable first, and the
-slice stays until Kubernetes lists that. A rollback is one write: up to half of the traffic it empties the slice, above it
-is the selector. Whatever has happened of it, stable has at least what it had before or is to have. docs/decisions/073.
+Kubernetes follows a Service's selector a moment later. So what gives the candidate more comes last: above half, the
+slice has stable's pods before the Service selects the candidate; on the way back the Service selects stable first, and
+the slice stays until Kubernetes lists that. A rollback is one write: up to half of the traffic it empties the slice,
+above it is the selector. At no moment does the candidate have more than at either end. docs/decisions/073.
 """
 
 from collections.abc import Collection, Iterable, Mapping
