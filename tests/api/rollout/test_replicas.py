@@ -104,7 +104,7 @@ def test_above_half_it_is_taken_back_though_the_operator_dies_after_every_write(
     mortal.until(lambda: healthy_on(kube, "p1"), what="the first policy serves")
     kube.apply(rollout("p2"))
     mortal.until(lambda: behind(kube) == {"p1": 3, "p2": 1}, what="a quarter")
-    mortal.until(lambda: status(kube).get("phase") == "Paused", what="it pauses")
+    mortal.until(lambda: status(kube).get("step", {}).get("kind") == "pause", what="it pauses")
     kube.apply(rollout("p2", command="resume@1"))
     mortal.until(lambda: behind(kube) == {"p1": 1, "p2": 3}, what="three quarters")
     kube.apply(rollout("p2", command="abort@2"))
