@@ -118,15 +118,20 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
         spec.pop("steps", None)
     if "recipe" in spec:
         spec.pop("progression", None)
+    gateway = "gatewayAPI" in spec["traffic"]
+    if not gateway:
+        spec["steps"] = [step for step in spec.get("steps", ()) if "match" not in step and "shadow" not in step]
+        if "shadowThenCanary" in spec.get("recipe", {}):
+            spec["recipe"] = {"canary": {}}
     analyzes = "recipe" in spec or any("analyze" in step for step in spec.get("steps", ()))
     if analyzes and not deciding:
         analysis["metrics"] = deciding = [draw(_METRICS.filter(lambda metric: not metric.get("dryRun")))]
     compares = any("compare" in metric for metric in deciding)
     analysis.pop("anchor", None)
     if compares and analyzes:
-        analysis["anchor"] = draw(st.sampled_from(["Approve", "Serve"]))
+        analysis["anchor"] = draw(st.sampled_from(["Approve", "Serve"] if gateway else ["Approve"]))
     outcomes = [metric["name"] for metric in deciding if "compare" in metric and "logbook" in metric["source"]]
-    if outcomes and draw(st.booleans()):
+    if outcomes and gateway and draw(st.booleans()):
         spec["policy"] = {"winnerOf": draw(_EXPERIMENTS) | {"metric": draw(st.sampled_from(outcomes))}}
     if not compares or not _above_zero(spec.get("bake", {}).get("keepWarm", "24h")):
         spec.get("watch", {}).pop("onDegraded", None)  # there would be nothing to watch by, or nobody to go back to
@@ -226,6 +231,8 @@ def _ruled(schema: Schema) -> Schema:
     gateway, analysis = fields["traffic"]["properties"]["gatewayAPI"], fields["analysis"]["properties"]
     path = gateway["properties"]["path"]
     path["strategy"] = values(path).filter(lambda text: not re.search(r"//|/[.][.]?(/|$)", text))
+    ways = fields["traffic"]["properties"]
+    fields["traffic"]["strategy"] = st.one_of(*(st.fixed_dictionaries({k: values(v)}) for k, v in ways.items()))
     for duration in (analysis["window"], analysis["grace"]):
         duration["strategy"] = values(duration).filter(_above_zero)
     recipes = fields["recipe"]["properties"]

@@ -223,6 +223,10 @@ class RolloutReason(StrEnum):
     SAMPLE_RATIO_MISMATCH = "SampleRatioMismatch"
     """Of the condition SampleRatio: episodes do not begin at the candidate in the share that its weights ask for. No
     comparison passes meanwhile; the message says what was seen and what to look for."""
+    TOO_FEW_PODS = "TooFewPods"
+    """Of the condition CoarseWeight: with `traffic.replicas` a weight is a ratio of pods, and those there are give
+    another share than the step asks for. The message says how many replicas would give it; `status.weight.pods` says
+    what these give."""
     QUERY_REFUSED = "QueryRefused"
     """Of the condition of that name: a metric's query cannot be answered until it is another one; the message repeats
     the server's words. Its verdict is NoData meanwhile."""
@@ -370,6 +374,8 @@ class EventReason(StrEnum):
     """The rollout goes on without a Pass of a metric, because the spec says Continue; the message says which."""
     SAMPLE_RATIO_MISMATCH = "SampleRatioMismatch"
     """Episodes do not begin at the candidate in the share that its weights ask for."""
+    TOO_FEW_PODS = "TooFewPods"
+    """Pods give the candidate another share than the step asks for, and it gets that."""
     QUERY_REFUSED = "QueryRefused"
     """A metric's query cannot be answered until it is another one; the message repeats the server's words."""
     ROLLBACK_STARTED = "RollbackStarted"

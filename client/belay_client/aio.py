@@ -21,11 +21,26 @@ class AsyncEpisode(ReportedEpisode):
     def __init__(self, client: "AsyncClient", memory: EpisodeMemory) -> None:
         super().__init__(client, memory)
         self._client = client
+        self._own: tuple[AsyncLine, AsyncLine] | None = None  # the client's line, and that of this episode beside it
 
     async def act(self, observation: Any, *, mask: Any = None) -> Answer:
         """Return the action for an observation; see `belay_client.sync.Episode.act`."""
-        [answer] = await self._client._ask(self._client._about([self.memory], [observation], [mask]))
+        [answer] = await self._client._ask(self._client._about([self.memory], [observation], [mask]), self._line)
         return answer
+
+    @property
+    def _line(self) -> AsyncLine:
+        """The client's, or one of its own; after a fork another one, as the client's is."""
+        shared = self._client._line
+        if self.memory.rollout is None:
+            return shared
+        if self._own is None or self._own[0] is not shared:
+            self._own = (shared, AsyncLine(self._client._url, beside=shared))
+        return self._own[1]
+
+    async def _end(self) -> None:
+        if self._own is not None and self._own[0] is self._client._line:
+            await self._own[1].close()
 
 
 class AsyncClient(BaseClient):
@@ -50,14 +65,18 @@ class AsyncClient(BaseClient):
         self, episode_id: str | None = None, *, deterministic: bool = True
     ) -> AsyncIterator[AsyncEpisode]:
         """Begin an episode: all its decisions are made by one version, unless that version is taken back."""
-        yield AsyncEpisode(self, EpisodeMemory(episode_id, deterministic=deterministic))
+        made = AsyncEpisode(self, EpisodeMemory(episode_id, deterministic=deterministic, rollout=self.rollout))
+        try:
+            yield made
+        finally:
+            await made._end()
 
     async def predict(
         self, observations: Sequence[Any], *, masks: Sequence[Any] | None = None, deterministic: bool = True
     ) -> list[Answer]:
         """Return one answer per observation, in one request; they belong to no episode and cannot be judged."""
         return (
-            await self._ask(self._about_none(observations, masks, deterministic=deterministic))
+            await self._ask(self._about_none(observations, masks, deterministic=deterministic), self._line)
             if len(observations)
             else []
         )
@@ -70,7 +89,7 @@ class AsyncClient(BaseClient):
         The requests run side by side. Raises: ValueError unless there is one observation of each episode.
         """
         groups = self._by_version(episodes, observations, masks)
-        asked = await asyncio.gather(*(self._ask(question) for _, question in groups))
+        asked = await asyncio.gather(*(self._ask(question, episodes[places[0]]._line) for places, question in groups))
         return in_place((places, answers) for (places, _), answers in zip(groups, asked, strict=True))
 
     async def flush(self, timeout_s: float = FLUSH_S) -> bool:
@@ -91,18 +110,19 @@ class AsyncClient(BaseClient):
             await asyncio.gather(self._task, return_exceptions=True)
         await self._line.close()
 
-    async def _ask(self, question: Question) -> list[Answer]:
+    async def _ask(self, question: Question, line: AsyncLine) -> list[Answer]:
         deadline = Deadline(self._timeout_s)
-        answers = question.answers(await self._sent(question, deadline))
+        answers = question.answers(await self._sent(question, line, deadline))
         if question.unread:
             again = question.without_state()
-            for place, answer in zip(question.unread, again.answers(await self._sent(again, deadline)), strict=True):
+            came = await self._sent(again, line, deadline)
+            for place, answer in zip(question.unread, again.answers(came), strict=True):
                 answers[place] = replace(answer, state_lost=True)
         return answers
 
-    async def _sent(self, question: Question, deadline: Deadline) -> Reply | Exception:
+    async def _sent(self, question: Question, line: AsyncLine, deadline: Deadline) -> Reply | Exception:
         try:
-            return await self._line.send(question.content(), question.headers, deadline.same_end())
+            return await line.send(question.content(), question.headers, deadline.same_end())
         except (*FAILURES, BadObservation) as error:
             return error
 

@@ -27,6 +27,7 @@ class BaseClient(ABC):
         logbook_url: str | None = None,
         logbook_namespace: str | None = None,
         credentials: Credentials | None = None,
+        rollout: str | None = None,
     ) -> None:
         """Set up; nothing is sent yet.
 
@@ -37,11 +38,14 @@ class BaseClient(ABC):
             logbook_url: Where outcomes go; None: the environment's BELAY_LOGBOOK_URL, and without it nowhere.
             logbook_namespace: Namespace of the policies; None: BELAY_NAMESPACE.
             credentials: None: the pod's projected token.
+            rollout: Name of an RLRollout with `traffic.replicas`, whose Service `url` is: each episode then has a
+                connection of its own. None: `url` is a gateway's.
         Raises: ValueError for an address that is none, or a logbook without a namespace.
         """
         self._url = url
         self._fallback = fallback_action
         self._timeout_s = timeout_s
+        self.rollout = rollout
         self._logbook = logbook(logbook_url, logbook_namespace, credentials)
         self.outbox = Outbox()
         self._open()

@@ -6,6 +6,9 @@ the episode follows it and is marked as moved.
 
 What a policy remembers travels with the episode as well: each answer's `state` goes back with the next decision. A
 version that takes over cannot read the other's; it is then asked without, and begins as with a new episode.
+
+Where a rollout has no gateway (`traffic.replicas`) nobody reads that header: what is assigned is a connection, and it
+stays with its pod. So each episode has one of its own there, and says itself whose evidence it is.
 """
 
 import math
@@ -14,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from belay_api.names import POLICY_HEADER
+from belay_api.names import POLICY_HEADER, ROLLOUT_HEADER
 
 DEFAULT_TIMEOUT_S = 0.1  # an application that acts ten times a second can just afford it
 
@@ -33,8 +36,12 @@ class Answer:
 class EpisodeMemory:
     """What one episode remembers between its decisions."""
 
-    def __init__(self, episode_id: str | None = None, *, deterministic: bool = True) -> None:
+    def __init__(
+        self, episode_id: str | None = None, *, deterministic: bool = True, rollout: str | None = None
+    ) -> None:
+        """Args: rollout: it has a connection of its own, to the Service of that one; None: a route says whose it is."""
         self.id = episode_id or uuid.uuid4().hex
+        self.rollout = rollout
         self.deterministic = deterministic
         self.policy: str | None = None  # the version that answered last; None: none has
         self.moved = False
@@ -67,13 +74,14 @@ class EpisodeMemory:
         """What decisions asked for in one request must have in common: the version, or nobody else's first decision.
 
         First decisions travel alone, since the gateway draws a version per request: asked together, the episodes of a
-        vectorised environment would all begin on the same one.
+        vectorised environment would all begin on the same one. On connections of their own all travel alone.
         """
-        return self.policy or self.id
+        return self.id if self.rollout is not None else self.policy or self.id
 
     def headers(self) -> dict[str, str]:
-        """Return the header that pins the episode, once there is a version to pin it to."""
-        return {POLICY_HEADER: self.policy} if self.policy else {}
+        """Return the header that pins the episode, once there is a version to pin it to, and whose evidence it is."""
+        pinned = {POLICY_HEADER: self.policy} if self.policy else {}
+        return pinned if self.rollout is None else pinned | {ROLLOUT_HEADER: self.rollout}
 
     def take(self, answer: Answer, receipt: str | None, state: str | None) -> None:
         """Remember an answer; a fallback leaves what the policy remembers as it was.

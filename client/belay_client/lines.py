@@ -181,9 +181,10 @@ def _proxy(url: httpx.URL) -> httpcore.Proxy | None:
 class Line:
     """For any number of threads."""
 
-    def __init__(self, url: str) -> None:
-        self._address = Address(url)
-        self._backend = _Backend()
+    def __init__(self, url: str, *, beside: "Line | None" = None) -> None:
+        """Args: beside: take everything but connections from that one, which ends later; None: from nobody."""
+        self._address = Address(url) if beside is None else beside._address
+        self._backend, self._borrows = (_Backend(), False) if beside is None else (beside._backend, True)
         self._pool = httpcore.ConnectionPool(**self._address.pool, network_backend=self._backend)
 
     def send(self, content: bytes, headers: Mapping[str, str], deadline: Deadline) -> Reply:
@@ -200,7 +201,8 @@ class Line:
     def close(self) -> None:
         """End."""
         self._pool.close()
-        self._backend.close()
+        if not self._borrows:
+            self._backend.close()
 
     def _ask(self, request: httpcore.Request) -> Reply:
         response = self._pool.handle_request(request)
@@ -219,8 +221,9 @@ class AsyncLine:
     timeout would be a cancellation.
     """
 
-    def __init__(self, url: str) -> None:
-        self._address = Address(url)
+    def __init__(self, url: str, *, beside: "AsyncLine | None" = None) -> None:
+        """Args: beside: as of `Line`."""
+        self._address = Address(url) if beside is None else beside._address
         self._pool = httpcore.AsyncConnectionPool(**self._address.pool, network_backend=_AsyncBackend())
         self._under_way: set[asyncio.Task[Reply]] = set()
 

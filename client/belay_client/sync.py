@@ -24,6 +24,7 @@ class Episode(ReportedEpisode):
     def __init__(self, client: "Client", memory: EpisodeMemory) -> None:
         super().__init__(client, memory)
         self._client = client
+        self._own: tuple[Line, Line] | None = None  # the client's line, and that of this episode beside it
 
     def act(self, observation: Any, *, mask: Any = None) -> Answer:
         """Return the action for an observation: nested lists or an array in the shape of the observation space, of a
@@ -34,8 +35,22 @@ class Episode(ReportedEpisode):
         Args:
             mask: Which actions are allowed now, 0 or 1 for each; None: the policy was trained without masks.
         """
-        [answer] = self._client._ask(self._client._about([self.memory], [observation], [mask]))
+        [answer] = self._client._ask(self._client._about([self.memory], [observation], [mask]), self._line)
         return answer
+
+    @property
+    def _line(self) -> Line:
+        """The client's, or one of its own; after a fork another one, as the client's is."""
+        shared = self._client._line
+        if self.memory.rollout is None:
+            return shared
+        if self._own is None or self._own[0] is not shared:
+            self._own = (shared, Line(self._client._url, beside=shared))
+        return self._own[1]
+
+    def _end(self) -> None:
+        if self._own is not None and self._own[0] is self._client._line:
+            self._own[1].close()
 
 
 class Client(BaseClient):
@@ -58,14 +73,20 @@ class Client(BaseClient):
     @contextmanager
     def episode(self, episode_id: str | None = None, *, deterministic: bool = True) -> Iterator[Episode]:
         """Begin an episode: all its decisions are made by one version, unless that version is taken back."""
-        yield Episode(self, EpisodeMemory(episode_id, deterministic=deterministic))
+        made = Episode(self, EpisodeMemory(episode_id, deterministic=deterministic, rollout=self.rollout))
+        try:
+            yield made
+        finally:
+            made._end()
 
     def predict(
         self, observations: Sequence[Any], *, masks: Sequence[Any] | None = None, deterministic: bool = True
     ) -> list[Answer]:
         """Return one answer per observation, in one request; they belong to no episode and cannot be judged."""
         return (
-            self._ask(self._about_none(observations, masks, deterministic=deterministic)) if len(observations) else []
+            self._ask(self._about_none(observations, masks, deterministic=deterministic), self._line)
+            if len(observations)
+            else []
         )
 
     def act_many(
@@ -77,7 +98,7 @@ class Client(BaseClient):
         each episode.
         """
         groups = self._by_version(episodes, observations, masks)
-        return in_place([(places, self._ask(question)) for places, question in groups])
+        return in_place([(places, self._ask(question, episodes[places[0]]._line)) for places, question in groups])
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait until the logbook has taken every outcome; False when it did not in time."""
@@ -95,18 +116,19 @@ class Client(BaseClient):
             self._thread.join()
         self._line.close()
 
-    def _ask(self, question: Question) -> list[Answer]:
+    def _ask(self, question: Question, line: Line) -> list[Answer]:
         deadline = Deadline(self._timeout_s)
-        answers = question.answers(self._sent(question, deadline))
+        answers = question.answers(self._sent(question, line, deadline))
         if question.unread:
             again = question.without_state()
-            for place, answer in zip(question.unread, again.answers(self._sent(again, deadline)), strict=True):
+            came = self._sent(again, line, deadline)
+            for place, answer in zip(question.unread, again.answers(came), strict=True):
                 answers[place] = replace(answer, state_lost=True)
         return answers
 
-    def _sent(self, question: Question, deadline: Deadline) -> Reply | Exception:
+    def _sent(self, question: Question, line: Line, deadline: Deadline) -> Reply | Exception:
         try:
-            return self._line.send(question.content(), question.headers, deadline)
+            return line.send(question.content(), question.headers, deadline)
         except (*FAILURES, BadObservation) as error:
             return error
 

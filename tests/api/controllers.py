@@ -3,7 +3,9 @@
 The test plays the kubelet; nothing else is simulated.
 """
 
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,7 @@ from tests.api.engine.kube import Kube
 from tests.api.engine.process import OperatorProcess
 
 from belay_cluster.api import Api, ApiServer
+from belay_cluster.paths import from_environment
 
 ENV = {
     "TEST_KIND_MODULES": "real",
@@ -26,6 +29,28 @@ def job_controller() -> Iterator[Api]:
     with ApiServer(controllers=True) as server:
         Kube(server.kubeconfig).install()
         yield server
+
+
+@contextmanager
+def endpoint_slices(server: Api) -> Iterator[None]:
+    """Of kube-controller-manager the one controller that lists the pods of Services, on the node of `dataplane`."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "stand-in"}}
+    Kube(server.kubeconfig).apply(node)
+    flags = {
+        "kubeconfig": server.kubeconfig,
+        "controllers": "endpointslice-controller",
+        "leader-elect": "false",
+        "secure-port": "0",
+    }
+    program = str(from_environment(os.environ).bin / "kube-controller-manager")
+    words = ["setpriv", "--pdeathsig", "KILL", program, *(f"--{name}={value}" for name, value in flags.items())]
+    with (server.folder / "endpoint-slices.log").open("wb") as log:
+        process = subprocess.Popen(words, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def restricted_namespace(server: Api, test: str) -> Kube:

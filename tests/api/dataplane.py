@@ -33,8 +33,12 @@ SINCE = "2026-01-01T00:00:00Z"
 class DataPlane:
     """Answers for every Deployment and HTTPRoute of one namespace."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, *, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self, kubeconfig: Path, namespace: str, *, address: str = "127.0.0.1", pods_at: str | None = None
+    ) -> None:
+        """Args: pods_at: where pods say they are, for those who list them; None: where they are, and answer."""
         self._kubeconfig, self._namespace, self._address = kubeconfig, namespace, address
+        self._pods_at = pods_at or address
         self.served: Counter[str] = Counter()  # requests by policy, all without an error
         self._policies: set[str] = set()
         self._gate = asyncio.Semaphore(16)
@@ -114,7 +118,7 @@ class DataPlane:
                 made = await client.create(pod)
             except Conflict:
                 continue
-            status = _pod_status(self._address, env.get("BELAY_ARTIFACT_DIGEST") or _digest(spec))
+            status = _pod_status(self._pods_at, env.get("BELAY_ARTIFACT_DIGEST") or _digest(spec))
             await client.replace_status({**made, "apiVersion": "v1", "kind": "Pod"}, status)
         for number in range(replicas, before):
             with contextlib.suppress(NotFound):
@@ -156,17 +160,17 @@ class DataPlane:
 class DataPlaneThread:
     """`with DataPlaneThread(...)`: the data plane in a thread of the test."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, *, address: str) -> None:
-        self._plane = (kubeconfig, namespace, address)
+    def __init__(self, kubeconfig: Path, namespace: str, *, address: str, pods_at: str | None = None) -> None:
+        self._plane = (kubeconfig, namespace, address, pods_at)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="data-plane", daemon=True)
 
     def __enter__(self) -> "DataPlaneThread":
         self._thread.start()
-        kubeconfig, namespace, address = self._plane
+        kubeconfig, namespace, address, pods_at = self._plane
 
         async def begin() -> asyncio.Task[None]:
-            return asyncio.create_task(DataPlane(kubeconfig, namespace, address=address).run())
+            return asyncio.create_task(DataPlane(kubeconfig, namespace, address=address, pods_at=pods_at).run())
 
         self._task = asyncio.run_coroutine_threadsafe(begin(), self._loop).result(10)
         return self

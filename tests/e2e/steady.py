@@ -36,9 +36,10 @@ class Steady:
         observations: int = 1,
         policy: str = "",
         asking: Mapping[str, Any] | None = None,
+        url: str = "",
     ) -> None:
         """Args: name: tells several of a rollout apart. observations: of a request; many take long. policy: pinned.
-        asking: what each of them says beside its observation."""
+        asking: what each of them says beside its observation. url: empty: by the gateway."""
         self._here = here
         self._name = f"ask-{rollout}{name}"
         self._asked = {
@@ -48,7 +49,7 @@ class Steady:
             "ASK_POLICY": policy,
             "ASK_ITEM": json.dumps({"observation": OBSERVATION, **(asking or {})}),
         }
-        self._url = Players(here, rollout=rollout).url()
+        self._url = url or Players(here, rollout=rollout).url()
 
     def start(self) -> None:
         """Begin to ask, and count from here on."""

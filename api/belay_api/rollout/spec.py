@@ -126,6 +126,27 @@ class RLRolloutSpec(Model):
                 "spec.recipe and spec.progression stand for a list of steps, and spec.steps is one: keep one of them",
             ),
             rule(
+                "!has(self.traffic.replicas) || !has(self.steps) || self.steps.all(s, !has(s.match) && !has(s.shadow))",
+                "a Service neither reads headers nor mirrors, so traffic.replicas has no steps match and shadow: write "
+                "setWeight, or validate and evaluateOffline before it; or use traffic.gatewayAPI",
+            ),
+            rule(
+                "!has(self.traffic.replicas) || !has(self.recipe) || !has(self.recipe.shadowThenCanary)",
+                "a Service does not mirror, so traffic.replicas has no recipe shadowThenCanary: write recipe: "
+                "{canary: {}}, or use traffic.gatewayAPI",
+            ),
+            rule(
+                "!has(self.traffic.replicas) || !has(self.policy.winnerOf)",
+                "policy.winnerOf gives several versions their shares at once, which traffic.replicas cannot: write "
+                "policy.name and take one candidate after the other, or use traffic.gatewayAPI",
+            ),
+            rule(
+                "!has(self.traffic.replicas) || !has(self.analysis) || !has(self.analysis.anchor)"
+                " || self.analysis.anchor != 'Serve'",
+                "analysis.anchor: Serve gives a third version a share, which traffic.replicas cannot: write Approve, "
+                "or use traffic.gatewayAPI",
+            ),
+            rule(
                 "self.traffic == oldSelf.traffic",
                 "spec.traffic is immutable: episodes under way would be lost; create an RLRollout of another name",
             ),

@@ -327,6 +327,17 @@ class SegmentRuleStatus(StatusModel):
     """How many entries of `pinned` come before them."""
 
 
+class PodShareStatus(StatusModel):
+    """What pods give where no gateway weighs requests (`traffic.replicas`)."""
+
+    candidate: int
+    """Ready pods of the candidate behind the rollout's Service."""
+    stable: int
+    """Ready pods of stable behind it."""
+    percent: float
+    """The candidate's share of new connections by that."""
+
+
 class WeightStatus(StatusModel):
     """The candidate's share of new episodes, in percent."""
 
@@ -340,6 +351,8 @@ class WeightStatus(StatusModel):
     """The anchor's share of new episodes, out of stable's, as the Gateway has accepted it; unset: none."""
     observed: float | None = None
     """Share of requests the serving pods saw; absent while nothing was measured."""
+    pods: PodShareStatus | None = None
+    """What pods give of `desired`; unset: a gateway weighs, or the weight is not in force yet."""
     segment: SegmentStatus | None = None
     """Whose share is another than everybody else's; unset: nobody's."""
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from belay_api.model import Model, rule, rules
+from belay_api.model import Model, exactly_one, rule, rules
 from belay_api.rollout.common import LABEL, SUBDOMAIN
 
 
@@ -41,8 +41,18 @@ class GatewayTraffic(Model):
     """Public path, matched exactly; unset: `/predictions/<name of the rollout>`."""
 
 
-class TrafficSpec(Model):
-    """How requests reach the policies."""
+class ReplicasTraffic(Model):
+    """Traffic without a gateway: Belay owns one Service of the rollout's name, and the weight is the ratio of pods.
 
-    gateway_api: GatewayTraffic = Field(alias="gatewayAPI")
+    A connection is what is assigned, and it stays where it began. So what a step asks for is met as nearly as pods
+    allow, `status.weight.pods` says how nearly, and a client opens one connection per episode."""
+
+
+@exactly_one("spec.traffic", "a gateway that sends requests by weight, or a Service whose pods are the weight")
+class TrafficSpec(Model):
+    """How requests reach the policies. Exactly one of its fields is set."""
+
+    gateway_api: GatewayTraffic | None = Field(default=None, alias="gatewayAPI")
     """Weighted HTTPRoute with pinned episodes."""
+    replicas: ReplicasTraffic | None = None
+    """One Service with pods of both versions: needs no gateway. Write `{}`."""

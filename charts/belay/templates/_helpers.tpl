@@ -58,6 +58,9 @@ collector; our own specs are never written. tests/unit/dev/test_chart.py holds t
 - apiGroups: [""]  # as Deployments
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [discovery.k8s.io]  # traffic.replicas: the candidate's pods behind a rollout's Service
+  resources: [endpointslices]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, patch]

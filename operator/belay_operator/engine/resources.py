@@ -73,6 +73,17 @@ _CHILDREN = [
     # The API server gives Services their addresses one after the other, to those as well whose client has gone: whoever
     # gives up before its turn and asks again only makes the line longer (fault 149).
     Resource("Service", "", "v1", "services", cached=True, selector=MANAGED_SELECTOR, within=WITHIN),
+    # Those of a rollout's Service: ours, and the ones Kubernetes makes, which take over the Service's labels. Each
+    # policy's Service has some as well, which say nothing that its pods do not.
+    Resource(
+        "EndpointSlice",
+        "discovery.k8s.io",
+        "v1",
+        "endpointslices",
+        cached=True,
+        selector=f"{MANAGED_SELECTOR},{names.ROLLOUT_LABEL}",
+        within=SOON,
+    ),
     Resource(
         "HTTPRoute",
         "gateway.networking.k8s.io",

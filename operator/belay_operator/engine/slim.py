@@ -21,7 +21,7 @@ _NOISE = ("deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-appli
 _UNREADABLE = "belay.dev/unreadable"  # stands in spec for what was not kept; no field of any spec is called so
 _POD_NOISE = frozenset({"hostIP", "hostIPs", "podIPs", "qosClass"})  # of its status
 _CONTAINER_NOISE = frozenset({"containerID", "volumeMounts", "resources", "allocatedResources", "user"})
-_CONTENT = ("spec", "data", "stringData", "type", "immutable")
+_CONTENT = ("spec", "data", "stringData", "type", "immutable", "addressType", "endpoints", "ports")
 
 
 class Entry:

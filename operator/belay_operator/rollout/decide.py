@@ -55,6 +55,7 @@ from belay_operator.rollout.situations import (
     verdicts_reached,
     warm_version_expired,
     weight_accepted,
+    weight_by_pods,
 )
 from belay_operator.rollout.status import describe
 from belay_operator.rollout.stepping import kind_under_way, step_at
@@ -67,6 +68,7 @@ ACTS: tuple[Act, ...] = (
     candidate_superseded.act,  # a candidate nobody wants any more is not judged either
     anchor_beside_trial.act,  # before a weight is taken for in force: its share is part of the route
     weight_accepted.act,
+    weight_by_pods.act,
     query_refused.act,
     sample_ratio_off.act,  # before the verdicts that it withholds
     verdicts_reached.act,

@@ -51,7 +51,7 @@ from belay_operator.rollout.sources import all_sources, shadows
 from belay_operator.rollout.sources.logbook import WATCH_TOPIC
 from belay_operator.rollout.sources.source import Sides
 from belay_operator.rollout.stepping import kind_under_way, step_at
-from belay_operator.rollout.traffic import router
+from belay_operator.rollout.traffic import replicas, router
 
 KIND_NAME = "RLRollout"
 SOURCES = all_sources()
@@ -86,12 +86,13 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         raise ValueError(read.unfit)
     spec = read.spec
     way = router(read.spec.traffic, owner=owner, labels=settings.labels)
-    traffic = way.read(reader)
+    family = _family(owner, spec, reader)
+    named = _named(family, spec, recorded)  # what is carried names no others
+    traffic = way.read(reader, named)
     status = carried.read(recorded, traffic.objects, owner, settings)
     annotation = (body["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
     sides = [side.policy for side in (status.candidate, status.stable, status.served_anchor) if side is not None]
     facts = {name: reader.fact("serving", owner.namespace, name) for name in sides}
-    family = _family(owner, spec, reader)
     made = Observed(
         owner=owner,
         spec=spec,
@@ -100,7 +101,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         router=way,
         traffic=traffic,
         settings=settings,
-        policies=_policies(owner, family, spec, status, reader),
+        policies=_policies(owner, named, spec, status, reader),
         family=family,
         group=_group(owner, spec, reader),
         candidate_pods=_endpoints(owner, status, reader),
@@ -167,7 +168,7 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     # Where the policy lives its status tells of readiness; but for who waits to see pods come or gone.
     users = reader.naming(KIND_NAME, namespace, policy)
     proving = [one for one in users if kind != "Deployment" and priority(one, reader) == Priority.ROLLBACK]
-    waiting = [one for one in users if _waits(one, policy)]
+    waiting = [one for one in users if _waits(one, policy) or (kind == "Pod" and replicas.hears(one))]
     left = (Key(KIND_NAME, namespace, name) for name in concerned(kind, body, reader))
     return {*_keys(namespace, proving), *_keys(namespace, waiting), *left}
 
@@ -291,9 +292,8 @@ def _family(owner: Owner, spec: RLRolloutSpec, reader: Reader) -> tuple[str, ...
     )
 
 
-def _policies(
-    owner: Owner, family: Iterable[str], spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader
-) -> dict[str, PolicyView]:
+def _named(family: Iterable[str], spec: RLRolloutSpec, status: RLRolloutStatus) -> set[str]:
+    """The policies that spec or status name."""
     names = {*family, *(version.policy for version in status.versions())}
     if spec.policy.name is not None:
         names.add(spec.policy.name)
@@ -303,6 +303,12 @@ def _policies(
         names.add(status.anchor.policy)
     if status.rollback is not None:
         names.add(status.rollback.policy)
+    return names
+
+
+def _policies(
+    owner: Owner, names: Iterable[str], spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader
+) -> dict[str, PolicyView]:
     views = {}
     for name in sorted(names):
         policy = reader.get("RLPolicy", owner.namespace, name)

@@ -13,7 +13,7 @@ from belay_api.shadowing import ShadowStep, step_of, write_header
 from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.rollout import anchor, arms
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, Segment
+from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, Segment, said
 
 # The rule of a warm version goes this long before its pods do, so that no request is sent to pods that are going.
 WARM_LEAD = timedelta(seconds=5)
@@ -93,13 +93,12 @@ def changes(observed: Observed, now: datetime) -> tuple[tuple[Manifest, ...], tu
     """Return what must be applied and deleted for traffic to go where status asks; what is foreign stays."""
     if not observed.traffic.installed:
         return (), ()
-    wanted = {_key(manifest): manifest for manifest in observed.router.objects(intent(observed, now))}
+    wanted = {_key(manifest): manifest for manifest in observed.router.objects(intent(observed, now), observed.traffic)}
     found = {(one.ref.kind, one.ref.name): one for one in observed.traffic.objects}
     apply = tuple(
         manifest
         for key, manifest in wanted.items()
-        if (one := found.get(key)) is None
-        or (not one.foreign and not (one.owned and covers(manifest["spec"], one.spec)))
+        if (one := found.get(key)) is None or (not one.foreign and not (one.owned and covers(said(manifest), one.spec)))
     )
     delete = tuple(one.ref for key, one in found.items() if key not in wanted and not one.foreign)
     return apply, delete

@@ -134,6 +134,12 @@ def _steps_contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
             "against the anchor; add them, or use Approve",
         )
     for index, step in enumerate(spec.steps):
+        if spec.traffic.replicas is not None and (step.match is not None or step.shadow is not None):
+            yield (
+                ("steps", index),
+                f"{step.kind} needs a gateway, and traffic.replicas has none: a Service neither reads headers nor "
+                "mirrors. Write setWeight, or validate and evaluateOffline before it",
+            )
         if step.match is not None:
             yield from _match_contradictions(spec, index, late=everybody_met)
         if step.match is not None or step.set_weight is not None:

@@ -93,6 +93,7 @@ def test_a_start_lists_each_kind_once_and_asks_no_discovery_what_to_watch(
         "pods",
         "deployments",
         "services",
+        "endpointslices",
     }  # other tests may have installed the Gateway API
     assert len(lists) == len(set(lists))
     assert len(proxy.seen(path="^/apis/batch/v1$")) == 1, "whether the kind is served, and nothing more"

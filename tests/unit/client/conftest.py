@@ -50,6 +50,8 @@ class Served:
     refusals: int = 0  # this many requests are answered 503 first
     remembers: bool = False  # its answers have a state: of its version, and how many decisions it remembers
     pins: list[str | None] = field(default_factory=list)
+    rollouts: list[str | None] = field(default_factory=list)
+    connections: dict[str, set[int]] = field(default_factory=dict)  # of each episode: the client's ports
     items: list[dict] = field(default_factory=list)
 
 
@@ -71,7 +73,10 @@ def served() -> Iterator[Served]:
             return Response("gateway is unhappy", status_code=state.status)
         items = body if isinstance(body, list) else [body]
         state.pins.append(request.headers.get("x-belay-policy"))
+        state.rollouts.append(request.headers.get("x-belay-rollout"))
         state.items += items
+        for item in items:
+            state.connections.setdefault(item.get("episode", ""), set()).add(request.client.port)
         answers = [_answer(item, state) for item in items]
         single = not isinstance(body, list)
         status = answers[0]["error"]["status"] if single and "error" in answers[0] else 200

@@ -34,6 +34,29 @@ def test_an_episode_taken_over_follows_and_is_moved(make, served: Served) -> Non
     assert served.pins == [None, "v1", "v2"]
 
 
+def test_without_a_gateway_each_episode_has_a_connection_of_its_own(make, served: Served) -> None:
+    """There a connection is what is assigned to a version, and nobody reads whom an episode is pinned to."""
+    with make(served.url, rollout="cartpole") as client:
+        for _ in range(2):
+            with client.episode() as one, client.episode() as two:
+                for _ in range(3):
+                    client.act_many([one, two], [OBSERVATION, OBSERVATION])
+                assert not one.act(OBSERVATION).fallback
+    assert len(served.connections) == 4
+    assert all(len(ports) == 1 for ports in served.connections.values()), "an episode stays where it began"
+    assert len(set.union(*served.connections.values())) == 4, "and each is assigned anew"
+    assert set(served.rollouts) == {"cartpole"}, "the caller says whose evidence it is"
+
+
+def test_with_a_gateway_connections_are_kept_and_the_route_says_whose_evidence_it_is(make, served: Served) -> None:
+    with make(served.url) as client:
+        for _ in range(3):
+            with client.episode() as episode:
+                episode.act(OBSERVATION)
+    assert len(set.union(*served.connections.values())) == 1
+    assert set(served.rollouts) == {None}
+
+
 @pytest.mark.parametrize("trouble", [{"delay_s": 5.0}, {"status": 503}, {"status": 500}])
 def test_there_is_always_an_action(make, served: Served, trouble: dict) -> None:
     for name, value in trouble.items():

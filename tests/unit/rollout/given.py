@@ -454,7 +454,7 @@ def _traffic(seen: Observed, given: Mapping[str, Any], now: datetime) -> Traffic
     of = seen
     if "routeOf" in given:
         of = replace(seen, status=RLRolloutStatus.model_validate(_status(given["routeOf"], seen.spec)))
-    manifests = seen.router.objects(route.intent(of, now))
+    manifests = seen.router.objects(route.intent(of, now), seen.traffic)
     assert manifests, "the case has a route, but status asks for none"
     return _carrying(manifests[0], Acceptance[given["route"].upper()])
 

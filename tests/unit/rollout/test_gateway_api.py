@@ -20,12 +20,12 @@ INTENT = Intent(shares=(("a", 90.0), ("b", 10.0)), pinned=(("a", "a"), ("b", "b"
 
 
 def manifest(intent: Intent = INTENT) -> dict[str, Any]:
-    (made,) = ROUTER.objects(intent)
+    (made,) = ROUTER.objects(intent, TrafficView())
     return dict(made)
 
 
 def read(route: dict[str, Any], router: GatewayRouter = ROUTER) -> TrafficView:
-    return router.read(World([route]))
+    return router.read(World([route]), ())
 
 
 def stored(*parents: dict[str, Any], generation: int = 3, **spec: Any) -> dict[str, Any]:

@@ -454,8 +454,7 @@ def test_whatever_spec_the_api_server_accepts_traffic_stays_safe(spec: dict[str,
     stage.go(seconds=1)
     held = stage.world.objects["RLRollout", "default", "cartpole"]
     # Traffic is immutable, and a rollout that wants another policy withdraws the candidate by itself.
-    held["spec"] = spec | {"traffic": SPEC["traffic"] | spec.get("traffic", {}), "policy": {"name": "b"}}
-    held["spec"]["traffic"]["gatewayAPI"] = SPEC["traffic"]["gatewayAPI"]
+    held["spec"] = spec | {"traffic": SPEC["traffic"], "policy": {"name": "b"}}
     stage.world.objects.pop(("HTTPRoute", "default", "cartpole"))
     stage.passes()
     assert stage.weights, "the route is written again"

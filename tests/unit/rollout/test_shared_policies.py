@@ -35,7 +35,7 @@ from belay_handler.starts import StartReporter
 from belay_operator.children import Owner
 from belay_operator.rollout.sources.logbook import LogbookSource
 from belay_operator.rollout.traffic.gateway_api import GatewayRouter
-from belay_operator.rollout.traffic.router import Intent
+from belay_operator.rollout.traffic.router import Intent, TrafficView
 
 SHARES = {"stable": 50.0, "candidate": 50.0}
 AGO = timedelta(seconds=30)  # the pods' clocks are behind by this, so that episodes are past grace when they end
@@ -75,7 +75,7 @@ def gateway(rollouts: list[str], pods: Mapping[str, str]) -> Callable[[Request],
     owners = [Owner("RLRollout", "default", name, f"uid-{name}", 1) for name in rollouts]
     rules: list[Any] = []
     for owner in owners:
-        (route,) = GatewayRouter(traffic, owner, {}).objects(intent)
+        (route,) = GatewayRouter(traffic, owner, {}).objects(intent, TrafficView())
         rules += route["spec"]["rules"]
     turns = iter(range(1_000_000))
 

@@ -148,6 +148,7 @@ TELLING = Telling(
         },
         "Degraded": {str(RolloutReason.STABLE_WORSE): ERROR},
         "SampleRatio": {str(RolloutReason.SAMPLE_RATIO_MISMATCH): WARNING},
+        "CoarseWeight": {str(RolloutReason.TOO_FEW_PODS): WARNING},
         "QueryRefused": {str(RolloutReason.QUERY_REFUSED): WARNING},
     },
     facts=facts,

@@ -47,6 +47,8 @@ def _ratios(observed: Observed) -> list[tuple[str, Ratio]]:
     """What the newest answer says, by the side that it is said of: of the candidate beside stable, and of the anchor
     beside both. Empty: nothing, or nobody is judged.
     """
+    if observed.traffic.behind is not None:
+        return []  # there a connection is what is assigned, and by pods that come and go: docs/decisions/073
     status = observed.status
     candidate, stable, anchor = status.candidate, status.stable, status.served_anchor
     if (competing := arms.compared(observed.status)) is not None:

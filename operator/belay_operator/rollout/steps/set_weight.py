@@ -52,7 +52,7 @@ def record_share(observed: Observed, wanted: float, theirs: SegmentStatus | None
     before = weight or WeightStatus(desired=0)
     # Of other users, what the gateway has accepted is another share, though the number may be the same.
     applied = before.applied if before.segment == theirs else None
-    update = {"desired": wanted, "applied": applied, "observed": None, "segment": theirs}
+    update = {"desired": wanted, "applied": applied, "observed": None, "pods": None, "segment": theirs}
     recorded = before.model_copy(update=update)
     if segment.raises(weight, recorded) and not (candidate and candidate.has_capacity):
         return None

@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from belay_api.rollout.traffic import TrafficSpec
 from belay_operator.children import Owner
 from belay_operator.rollout.traffic.gateway_api import GatewayRouter
+from belay_operator.rollout.traffic.replicas import ReplicasRouter
 from belay_operator.rollout.traffic.router import Router
 
 
 def router(traffic: TrafficSpec, *, owner: Owner, labels: Mapping[str, str]) -> Router:
     """Return the way of carrying traffic that the spec asks for; `labels`: the installation's own, for every object."""
-    return GatewayRouter(traffic.gateway_api, owner, labels)
+    if traffic.gateway_api is not None:
+        return GatewayRouter(traffic.gateway_api, owner, labels)
+    return ReplicasRouter(owner, labels)

@@ -25,7 +25,7 @@ Rules are an atomic list for server-side apply, so the route is nobody's but our
 default is written out; what exists can then be compared with what is wanted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -74,7 +74,7 @@ class GatewayRouter:
     owner: Owner
     labels: Mapping[str, str]  # the installation's own
 
-    def read(self, reader: Reader) -> TrafficView:
+    def read(self, reader: Reader, policies: Collection[str]) -> TrafficView:
         """Return the HTTPRoute, and whether every gateway has accepted its latest generation."""
         route = reader.get(KIND, self.owner.namespace, self.owner.name)
         installed = reader.serves(KIND)
@@ -101,7 +101,7 @@ class GatewayRouter:
             warning="; ".join(warning for _, _, warning in answers if warning),
         )
 
-    def objects(self, intent: Intent | None) -> tuple[Manifest, ...]:
+    def objects(self, intent: Intent | None, view: TrafficView) -> tuple[Manifest, ...]:
         """Return the HTTPRoute for an intent, under the rollout's name."""
         if intent is None:
             return ()

@@ -4,7 +4,7 @@ Say which objects an intent asks for, read what is there, and say what is wrong 
 rollback, a step and a promotion are all the same act, writing the objects that follow from status.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
@@ -61,11 +61,21 @@ class TrafficObject:
     """One object that carries traffic and exists."""
 
     ref: Ref
-    spec: Mapping[str, Any]
+    spec: Mapping[str, Any]  # what it says; see `said`
     owned: bool  # by this very rollout
     foreign: bool  # it belongs to somebody else; one that belongs to nobody and has our label is taken up again
     annotations: Mapping[str, str] = field(default_factory=dict)
     version: str | None = None  # metadata.resourceVersion
+
+
+@dataclass(frozen=True, slots=True)
+class ServingPod:
+    """A ready pod of a version, as somebody who sends it connections must know it."""
+
+    name: str
+    uid: str
+    address: str
+    node: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,9 @@ class TrafficView:
     acceptance: Acceptance = Acceptance.ACCEPTED  # the worst of all who carry traffic
     message: str = ""  # why it is not accepted, in their words
     warning: str = ""  # what else is wrong though it is accepted, in their words; empty: nothing
+    # Where a weight is the ratio of pods; empty where somebody weighs requests.
+    pods: Mapping[str, tuple[ServingPod, ...]] = field(default_factory=dict)  # ready ones by policy, oldest first
+    behind: Mapping[str, int] | None = None  # of them, how many get connections, by policy; None: somebody weighs
 
     @property
     def foreign(self) -> bool:
@@ -84,14 +97,30 @@ class TrafficView:
         return any(found.foreign for found in self.objects)
 
 
+def said(manifest: Manifest) -> Mapping[str, Any]:
+    """Return what an object of this kind says: its spec, or all but its name where it has none."""
+    if "spec" in manifest:
+        spec: Mapping[str, Any] = manifest["spec"]
+        return spec
+    return {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")}
+
+
 class Router(Protocol):
     """One way of carrying traffic."""
 
-    def read(self, reader: Reader) -> TrafficView:
-        """Return what carries the traffic now and whether it is in force."""
+    def read(self, reader: Reader, policies: Collection[str]) -> TrafficView:
+        """Return what carries the traffic now and whether it is in force.
 
-    def objects(self, intent: Intent | None) -> tuple[Manifest, ...]:
-        """Return everything that an intent asks for; nothing for None."""
+        Args:
+            policies: All that may serve, by name.
+        """
+
+    def objects(self, intent: Intent | None, view: TrafficView) -> tuple[Manifest, ...]:
+        """Return everything that an intent asks for, in the order of writing; nothing for None.
+
+        Args:
+            view: What is there now: pods come and go.
+        """
 
     def trouble(self, view: TrafficView, *, in_place: bool, waited: timedelta) -> Wait | None:
         """Return why what is wanted is not in force, or is in force and wrong; None: neither.
