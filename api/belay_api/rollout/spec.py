@@ -124,10 +124,6 @@ class RLRolloutSpec(Model):
                 ".filter(x, x).size() <= 1",
                 "spec.recipe and spec.progression stand for a list of steps, and spec.steps is one: keep one of them",
             ),
-            rule(
-                "self.traffic == oldSelf.traffic",
-                "spec.traffic is immutable: episodes under way would be lost; create an RLRollout of another name",
-            ),
         )
     }
 

@@ -206,12 +206,14 @@ def test_one_that_nobody_has_looked_at_says_so() -> None:
 
 def test_a_spec_of_a_newer_belay_is_shown_and_one_that_was_edited_since_is_said(withdrawn: dict[str, Any]) -> None:
     told = copy.deepcopy(withdrawn)
+    told["spec"]["traffic"]["gatewayAPI"]["preview"] = {"hostnames": ["next.example.org"]}
     told["spec"] |= {"later": {"x": 1}, "steps": [{"levitate": {"height": "3m", "by": [{"rope": 1}, "hand"]}}]}
     told["status"]["later"] = {"x": 1}
     told["metadata"]["generation"] += 1
     text = render(command.read(told), Page(80, NOW, Paint(False)))
     assert "1  levitate height 3m, by (rope) and hand" in text
     assert "The spec was changed since" in text
+    assert "Preview at next.example.org" in text
 
 
 def test_nothing_is_decided_again(withdrawn: dict[str, Any]) -> None:
@@ -249,14 +251,17 @@ def test_steps_in_a_line() -> None:
 
 
 def test_it_is_read_with_the_readers_own_kubectl(
-    kubectl: FakeKubectl, withdrawn: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    kubectl_alone: FakeKubectl,
+    withdrawn: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kubectl.set(get={"out": json.dumps(withdrawn)})
+    kubectl_alone.set(get={"out": json.dumps(withdrawn)})
     assert main(["rollout", "cartpole", "--context", "there", "--width", "80"]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("cartpole  RolledBack   namespace default\n")
     assert printed.err == ""
-    assert kubectl.calls == [
+    assert kubectl_alone.calls == [
         "--context there config view --minify -o jsonpath={..namespace}",
         "--context there get rlrollouts.belay.dev cartpole --namespace team-a -o json",
     ]
@@ -287,10 +292,10 @@ CANNOT = {
 
 @pytest.mark.parametrize("case", CANNOT)
 def test_what_cannot_be_read_is_one_sentence(
-    kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str], case: str
+    kubectl_alone: FakeKubectl, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     words, wanted = CANNOT[case]
-    kubectl.set(get={"err": words, "code": 1})
+    kubectl_alone.set(get={"err": words, "code": 1})
     assert main(["rollout", "x"]) == 1
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", wanted + "\n")

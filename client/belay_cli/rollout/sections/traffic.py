@@ -69,4 +69,7 @@ def _notes(rollout: Rollout, page: Page) -> list[str]:
         mirror = step.mirror
         refused = f", which the gateway refuses: {mirror.refused}" if mirror.refused else ""
         said.append(f"{mirror.percent} % of the requests are mirrored to the candidate, which answers nobody{refused}.")
+    preview = ((rollout.spec.get("traffic") or {}).get("gatewayAPI") or {}).get("preview") or {}
+    if names := preview.get("hostnames"):
+        said.append(f"Preview at {', '.join(names)}: the header x-belay-policy of an answer says who gave it.")
     return page.wrap(" ".join(said)) if said else []
