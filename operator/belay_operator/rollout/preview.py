@@ -54,8 +54,8 @@ def fault(observed: Observed, now: datetime) -> str | None:
 
 def times(observed: Observed, now: datetime) -> list[timedelta]:
     """Return when it leads elsewhere by time alone."""
-    kept = observed.status.kept
-    return [] if kept is None or observed.preview is None else [kept.until - WARM_LEAD - now]
+    kept, preview = observed.status.kept, observed.preview
+    return [] if kept is None or preview is None or not preview.wanted else [kept.until - WARM_LEAD - now]
 
 
 def _on_trial(status: RLRolloutStatus) -> str | None:
