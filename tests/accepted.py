@@ -231,6 +231,8 @@ def _ruled(schema: Schema) -> Schema:
     gateway, analysis = fields["traffic"]["properties"]["gatewayAPI"], fields["analysis"]["properties"]
     path = gateway["properties"]["path"]
     path["strategy"] = values(path).filter(lambda text: not re.search(r"//|/[.][.]?(/|$)", text))
+    preview = gateway["properties"]["preview"]["properties"]["hostnames"]
+    preview["strategy"] = st.just(["preview.example.com"])  # none of the rollout's own
     ways = fields["traffic"]["properties"]
     fields["traffic"]["strategy"] = st.one_of(*(st.fixed_dictionaries({k: values(v)}) for k, v in ways.items()))
     for duration in (analysis["window"], analysis["grace"]):
@@ -238,9 +240,10 @@ def _ruled(schema: Schema) -> Schema:
     recipes = fields["recipe"]["properties"]
     for holder in (fields["steps"]["items"], *recipes.values()):
         _rule_approve(holder["properties"]["approve"])
-    for recipe in recipes.values():
+    for name in ("canary", "shadowThenCanary"):
         weights = st.sets(st.integers(1, 99), min_size=1, max_size=4).map(sorted)
-        recipe["properties"]["weights"]["strategy"] = weights
+        recipes[name]["properties"]["weights"]["strategy"] = weights
+    recipes["blueGreen"]["strategy"] = _object(recipes["blueGreen"]).filter(lambda said: said)
     _rule_shadow(recipes["shadowThenCanary"]["properties"]["shadow"])
     fields["recipe"]["strategy"] = st.one_of(*(st.fixed_dictionaries({k: values(v)}) for k, v in recipes.items()))
     _rule_judged(fields["steps"]["items"]["properties"])

@@ -3,3 +3,7 @@
 
 class Failed(Exception):
     """The message says what was asked of whom, what came, and what to do."""
+
+
+class Missing(Failed):
+    """What was asked for is not there, and asking again does not bring it."""

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from belay_api.names import LOGBOOK_PORT, TOKEN_AUDIENCE, TOKEN_FILE
-from belay_cli.errors import Failed
+from belay_cli.errors import Failed, Missing
 
 FORWARD_S = 15.0  # until a port-forward stands
 SERVICE = "belay-logbook"
+_ROLLOUTS = "rlrollouts"
 _FORWARDING = re.compile(r"Forwarding from (127\.0\.0\.1:\d+)")
 
 
@@ -32,6 +33,27 @@ class Kubectl:
     def training(self, namespace: str, name: str) -> dict[str, Any]:
         """Return an RLTrainingJob. Raises: Failed, in kubectl's words."""
         text = self._run("get", "rltrainingjobs.belay.dev", name, "--namespace", namespace, "-o", "json")
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def rollout(self, namespace: str, name: str) -> dict[str, Any]:
+        """Return an RLRollout. Raises: Missing where there is none; Failed, else in kubectl's words."""
+        try:
+            text = self._run("get", f"{_ROLLOUTS}.belay.dev", name, "--namespace", namespace, "-o", "json")
+        except Failed as error:
+            words = str(error)
+            if "(NotFound)" in words:
+                raise Missing(
+                    f"there is no RLRollout {name} in the namespace {namespace}: `kubectl get {_ROLLOUTS} -A` lists all"
+                ) from error
+            if "doesn't have a resource type" in words:
+                raise Missing(
+                    "this cluster has no RLRollouts, because Belay is not installed in it: install it, or name another "
+                    "cluster with --context"
+                ) from error
+            if "(Forbidden)" in words:
+                raise Missing(f"{words}: somebody has to give you `get` on {_ROLLOUTS}.belay.dev there") from error
+            raise
         found: dict[str, Any] = json.loads(text)
         return found
 
@@ -57,7 +79,10 @@ class Kubectl:
         process = self._start([*self._command, *arguments])
         output, errors = process.communicate()
         if process.returncode != 0:
-            raise Failed(errors.strip() or f"kubectl {arguments[0]} ended with {process.returncode}")
+            # Before its last word kubectl logs each try to reach an API server that does not answer.
+            raise Failed(
+                errors.strip().rpartition("\n")[2] or f"kubectl {arguments[0]} ended with {process.returncode}"
+            )
         return output
 
     def _start(self, command: list[str]) -> "subprocess.Popen[str]":

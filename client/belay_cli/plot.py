@@ -13,7 +13,6 @@ from operator import itemgetter
 HEIGHT = 13  # lines of the plot; odd, so that one of them is the middle
 LINE, BAND = "█", "░"
 _AXIS, _TICK, _CORNER, _FLOOR = "│", "┤", "└", "─"
-_ASCII = str.maketrans({LINE: "#", BAND: ".", _AXIS: "|", _TICK: "+", _CORNER: "+", _FLOOR: "-"})
 
 Series = Sequence[tuple[int, float]]
 """Step and value, by ascending steps; at least one."""
@@ -84,11 +83,6 @@ def number(value: float) -> str:
     ('0.123', '-97.2', '1,234', '2.5e+07')
     """
     return f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:.3g}"
-
-
-def in_ascii(text: str) -> str:
-    """Return a plot for a terminal that knows nothing else."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode()
 
 
 def _range(series: Sequence[Series]) -> tuple[float, float]:

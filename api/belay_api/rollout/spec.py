@@ -78,8 +78,9 @@ class RollbackSpec(Model):
     deadline: Duration = duration_default("30s")
     """From the recorded intent: past it, the candidate's endpoints are removed as well."""
     keep_candidate: Duration | None = None
-    """How long a candidate that was taken back keeps its pods, without any traffic, for people to look at. One that was
-    superseded, deleted or without pods is not kept. Unset: its pods go as soon as no request reaches them."""
+    """How long a candidate that was taken back keeps its pods for people to look at, without any traffic but that of
+    `gatewayAPI.preview`. One that was superseded, deleted or without pods is not kept. Unset: its pods go as soon as no
+    request reaches them."""
 
 
 class RLRolloutSpec(Model):
@@ -147,8 +148,9 @@ class RLRolloutSpec(Model):
                 "or use traffic.gatewayAPI",
             ),
             rule(
-                "self.traffic == oldSelf.traffic",
-                "spec.traffic is immutable: episodes under way would be lost; create an RLRollout of another name",
+                "has(self.traffic.gatewayAPI) == has(oldSelf.traffic.gatewayAPI)",
+                "spec.traffic cannot change from one way to another: episodes under way would be lost; create an "
+                "RLRollout of another name",
             ),
         )
     }

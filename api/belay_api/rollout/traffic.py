@@ -19,6 +19,20 @@ class ParentRef(Model):
     """One listener of it; unset: all."""
 
 
+Hostname = Annotated[str, Field(pattern=rf"^(\*\.)?{SUBDOMAIN}$", max_length=253)]
+
+
+class PreviewTraffic(Model):
+    """An address that leads to the candidate alone, from its first step on and whatever its weight, and to stable while
+    there is none. A rollback takes the candidate out of it; one that `rollback.keepCandidate` keeps comes back.
+
+    What comes by it is evidence of no comparison, and is not mirrored. Limits hold over all that the candidate's pods
+    answer."""
+
+    hostnames: Annotated[list[Hostname], Field(min_length=1, max_length=16)]
+    """Host names of the preview, none of which is among the rollout's own. The path is the rollout's."""
+
+
 class GatewayTraffic(Model):
     """Traffic through the Gateway API: Belay owns one HTTPRoute of the rollout's name."""
 
@@ -27,18 +41,33 @@ class GatewayTraffic(Model):
             rule(
                 "!has(self.path) || !(self.path.contains('//') || self.path.matches('/[.][.]?(/|$)'))",
                 "gatewayAPI.path has an empty, '.' or '..' segment, and no Gateway takes such a route: leave it out",
-            )
+            ),
+            rule(
+                "!has(self.preview) || !has(self.hostnames)"
+                " || !self.preview.hostnames.exists(name, name in self.hostnames)",
+                "preview.hostnames has a name that is in gatewayAPI.hostnames too, and its requests would go to "
+                "either: give the preview a name of its own, e.g. preview.example.com",
+            ),
+            rule(
+                " && ".join(
+                    f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
+                    for name in ("parentRefs", "hostnames", "path")
+                ),
+                "spec.traffic is immutable: episodes under way would be lost; create an RLRollout of another name. "
+                "Only gatewayAPI.preview may change",
+            ),
         )
     }
 
     parent_refs: Annotated[list[ParentRef], Field(min_length=1, max_length=8)]
     """Gateways the route attaches to."""
-    hostnames: Annotated[
-        list[Annotated[str, Field(pattern=rf"^(\*\.)?{SUBDOMAIN}$", max_length=253)]], Field(max_length=16)
-    ] = Field(default_factory=list)
+    hostnames: Annotated[list[Hostname], Field(max_length=16)] = Field(default_factory=list)
     """Host names served; empty: all the Gateway's."""
     path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9/_.-]*$", max_length=512)] | None = None
     """Public path, matched exactly; unset: `/predictions/<name of the rollout>`."""
+    preview: PreviewTraffic | None = None
+    """An address of the candidate's own, an HTTPRoute `<name of the rollout>-preview`. It may be added, changed and
+    removed at any time. Unset: none."""
 
 
 class ReplicasTraffic(Model):

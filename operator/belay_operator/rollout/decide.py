@@ -21,7 +21,7 @@ from belay_api.reasons import RolloutReason
 from belay_operator.engine.plan import EMPTY, Manifest, Note, Plan, Ref
 from belay_operator.judging.build import is_without_time
 from belay_operator.policy.leftover import outlived
-from belay_operator.rollout import carried, route, verdicts
+from belay_operator.rollout import carried, preview, route, verdicts
 from belay_operator.rollout.move import Act, Explain, changed, instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import next_due
@@ -38,6 +38,7 @@ from belay_operator.rollout.situations import (
     metric_failed,
     place_in_group,
     policy_wanted,
+    preview_refused,
     query_refused,
     rollback_under_way,
     route_not_in_force,
@@ -130,14 +131,15 @@ def decide(observed: Observed, now: datetime) -> Plan:
     status, recorded = observed.status.dump(), observed.recorded.dump()
     apply, delete = route.changes(observed, now)
     carrying = carried.by_route(observed, wait, apply)
+    shown, hidden = preview.changes(observed, now)  # behind the route of everybody, whatever becomes of it
     made, ended = _objects_of_step(observed)
     keys = tuple(manifest for manifest in made if manifest["kind"] == "Secret")  # made, and neither read nor changed
     made = tuple(manifest for manifest in made if manifest["kind"] != "Secret")
     return Plan(
         status=status if status != recorded and carrying is None else None,
         create=keys,
-        apply=(*(apply if carrying is None else carrying), *made),
-        delete=(*delete, *ended, *outlived(observed.leftovers, now)),
+        apply=(*(apply if carrying is None else carrying), *shown, *made),
+        delete=(*delete, *hidden, *ended, *outlived(observed.leftovers, now)),
         events=events,
         debounce=not events and carrying is None and _only_tells(observed, wait),
         requeue_after=_requeue_after(observed, wait, now),
@@ -169,6 +171,7 @@ def _settle(observed: Observed, now: datetime) -> tuple[Observed, tuple[Note, ..
 def _explanation(observed: Observed, now: datetime) -> Wait | None:
     """What the rollout waits for; None: it is healthy. A trial beside a stable version that was remade says so too."""
     wait = next((wait for explain in EXPLANATIONS if (wait := explain(observed, now)) is not None), None)
+    wait = preview_refused.beside(wait, observed, now)
     remade = stable_remade.explain(observed, now)
     if wait is None or remade is None or wait == remade or observed.status.candidate is None:
         return wait
@@ -209,6 +212,7 @@ def _requeue_after(observed: Observed, wait: Wait | None, now: datetime) -> time
     """Return when time alone will have changed something; the world wakes us for everything else."""
     times = [wait.requeue_after if wait else None, *warm_version_expired.times(observed, now)]
     times += [*anchor_beside_trial.times(observed, now), *kept_candidate_expired.times(observed, now)]
+    times += preview.times(observed, now)
     times += [*experiment_under_way.times(observed, now), *experiment_over.times(observed, now)]
     if not observed.rolling_back:
         times += [

@@ -43,7 +43,7 @@ from belay_operator.rollout.decide import decide
 from belay_operator.rollout.facts import Reading, StatisticsFact
 from belay_operator.rollout.gauges import GAUGES
 from belay_operator.rollout.move import changed
-from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.observed import Observed, Preview
 from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.raw_status import is_rolling_back
 from belay_operator.rollout.situations.command_given import parse
@@ -51,7 +51,7 @@ from belay_operator.rollout.sources import all_sources, shadows
 from belay_operator.rollout.sources.logbook import WATCH_TOPIC
 from belay_operator.rollout.sources.source import Sides
 from belay_operator.rollout.stepping import kind_under_way, step_at
-from belay_operator.rollout.traffic import replicas, router
+from belay_operator.rollout.traffic import preview_router, replicas, router
 
 KIND_NAME = "RLRollout"
 SOURCES = all_sources()
@@ -101,6 +101,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         router=way,
         traffic=traffic,
         settings=settings,
+        preview=_preview(owner, spec, reader, settings),
         policies=_policies(owner, named, spec, status, reader),
         family=family,
         group=_group(owner, spec, reader),
@@ -118,6 +119,14 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     )
     made = with_steps(made, reader)
     return replace(made, asked_job=_asked_job(made, reader))
+
+
+def _preview(owner: Owner, spec: RLRolloutSpec, reader: Reader, settings: Settings) -> Preview | None:
+    """The preview address as the spec has it, and what carries it; where it has none, what is left of one."""
+    gateway, way = spec.traffic.gateway_api, preview_router(spec.traffic, owner=owner, labels=settings.labels)
+    if gateway is None or way is None:
+        return None
+    return Preview(wanted=gateway.preview is not None, router=way, traffic=way.read(reader, ()))
 
 
 def with_steps(observed: Observed, reader: Reader) -> Observed:

@@ -33,6 +33,15 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Preview:
+    """The address that leads to the candidate alone."""
+
+    wanted: bool  # False: the spec has none, and what is left of one goes
+    router: Router
+    traffic: TrafficView  # what carries it now
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything one decision rests on."""
 
@@ -43,6 +52,7 @@ class Observed:
     router: Router  # how the spec wants traffic carried
     traffic: TrafficView  # what carries it now
     settings: Settings  # the installation's own: images and labels of what a step makes
+    preview: Preview | None = None  # None: this way of carrying traffic has none
     policies: Mapping[str, PolicyView] = field(default_factory=dict)  # those that spec or status name and that exist
     family: tuple[str, ...] = ()  # of them, those of the family that the spec follows
     group: tuple[Member, ...] = ()  # the others of `spec.group` that have a place or ask for one

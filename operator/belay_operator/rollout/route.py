@@ -13,7 +13,7 @@ from belay_api.shadowing import ShadowStep, step_of, write_header
 from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.rollout import anchor, arms
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, Segment, said
+from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, Router, Segment, TrafficView, said
 
 # The rule of a warm version goes this long before its pods do, so that no request is sent to pods that are going.
 WARM_LEAD = timedelta(seconds=5)
@@ -91,10 +91,17 @@ def in_force(observed: Observed, now: datetime) -> bool:
 
 def changes(observed: Observed, now: datetime) -> tuple[tuple[Manifest, ...], tuple[Ref, ...]]:
     """Return what must be applied and deleted for traffic to go where status asks; what is foreign stays."""
-    if not observed.traffic.installed:
+    return differences(observed.router, observed.traffic, intent(observed, now))
+
+
+def differences(
+    router: Router, traffic: TrafficView, wish: Intent | None
+) -> tuple[tuple[Manifest, ...], tuple[Ref, ...]]:
+    """Return what must be applied and deleted for what exists to be what the intent asks for; what is foreign stays."""
+    if not traffic.installed:
         return (), ()
-    wanted = {_key(manifest): manifest for manifest in observed.router.objects(intent(observed, now), observed.traffic)}
-    found = {(one.ref.kind, one.ref.name): one for one in observed.traffic.objects}
+    wanted = {_key(manifest): manifest for manifest in router.objects(wish, traffic)}
+    found = {(one.ref.kind, one.ref.name): one for one in traffic.objects}
     apply = tuple(
         manifest
         for key, manifest in wanted.items()

@@ -78,13 +78,23 @@ def logbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 @pytest.fixture
 def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logbook: Process) -> FakeKubectl:
+    return _on_path(tmp_path, monkeypatch, logbook.port)
+
+
+@pytest.fixture
+def kubectl_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeKubectl:
+    """For commands that ask nobody but the API server."""
+    return _on_path(tmp_path, monkeypatch, 0)
+
+
+def _on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int) -> FakeKubectl:
     script = tmp_path / "bin" / "kubectl"
     script.parent.mkdir()
     script.write_text(_SCRIPT.format(python=sys.executable, folder=str(tmp_path)))
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(script.parent))
     monkeypatch.delenv("BELAY_LOGBOOK_URL", raising=False)
-    return FakeKubectl(tmp_path, logbook.port)
+    return FakeKubectl(tmp_path, port)
 
 
 @pytest.fixture

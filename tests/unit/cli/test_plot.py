@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from belay_cli.plot import BAND, LINE, Series, draw, in_ascii, number, summarise
+from belay_cli.plot import BAND, LINE, Series, draw, number, summarise
+from belay_cli.terminal import in_ascii
 
 RISING = [(0, 0.0), (100, 100.0)]
 LATE = [(0, 0.0), (50, 0.0), (100, 60.0)]

@@ -38,8 +38,14 @@ def steps(recipe: dict[str, Any]) -> list[dict[str, Any]]:
             {"shadowThenCanary": {"weights": [20], "shadow": {"duration": "1h", "maxDisagreement": "10%"}}},
             [{"shadow": {"duration": "1h", "maxDisagreement": "10%"}}, {"setWeight": 20}, {"analyze": {}}],
         ),
+        ({"blueGreen": {"approve": {}}}, [{"approve": {}}]),
+        ({"blueGreen": {"pause": "30m"}}, [{"pause": {"duration": "30m"}}]),
+        (
+            {"blueGreen": {"pause": "30m", "approve": {"timeout": "1h"}}},
+            [{"pause": {"duration": "30m"}}, {"approve": {"timeout": "1h"}}],
+        ),
     ],
-    ids=["canary", "all knobs", "shadow first"],
+    ids=["canary", "all knobs", "shadow first", "blue-green", "blue-green by time", "blue-green by both"],
 )
 def test_a_recipe_is_what_a_person_would_have_written(recipe: dict[str, Any], wanted: list[dict[str, Any]]) -> None:
     assert steps(recipe) == wanted

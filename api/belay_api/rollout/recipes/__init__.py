@@ -7,6 +7,7 @@ the steps and no other recipe but one that it continues.
 from typing import get_args
 
 from belay_api.model import Model, chosen, exactly_one
+from belay_api.rollout.recipes.blue_green import BlueGreenRecipe
 from belay_api.rollout.recipes.canary import CanaryRecipe
 from belay_api.rollout.recipes.recipe import RecipeModel
 from belay_api.rollout.recipes.shadow_then_canary import ShadowThenCanaryRecipe
@@ -21,6 +22,8 @@ class Recipe(Model):
     """A weight, then the verdict at it, then the next weight: 5, 25 and 50 percent, then all traffic."""
     shadow_then_canary: ShadowThenCanaryRecipe | None = None
     """The same after a step `shadow`, in which the candidate answers nobody."""
+    blue_green: BlueGreenRecipe | None = None
+    """Nobody meets the candidate but by the preview address; then it has all traffic at once."""
 
     @property
     def kind(self) -> str:

@@ -1,6 +1,7 @@
 """The candidate that was taken back was kept for long enough to be looked at, or somebody has ended that: it is let go.
 
-Nothing of the route leads to it, so nothing has to come before its pods go.
+Nothing of the route leads to it, so nothing has to come before its pods go; a preview address leads elsewhere before
+that (see `preview`).
 """
 
 from datetime import datetime, timedelta

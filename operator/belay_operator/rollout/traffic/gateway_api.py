@@ -21,6 +21,9 @@ which matches the segment's headers as well and so comes before it, however many
 after which pinned rule they begin. The two sides of a comparison are drawn among the same users: only the rules of
 those whose share is compared name the rollout, and what comes by the others is nobody's evidence (decision 069).
 
+The preview address (`spec.traffic.gatewayAPI.preview`) is an HTTPRoute of its own, under the rollout's name with
+`-preview`: one rule, which leads to one version and names no rollout (docs/decisions/075).
+
 Rules are an atomic list for server-side apply, so the route is nobody's but ours. Every field that the API server would
 default is written out; what exists can then be compared with what is wanted.
 """
@@ -73,10 +76,16 @@ class GatewayRouter:
     traffic: GatewayTraffic
     owner: Owner
     labels: Mapping[str, str]  # the installation's own
+    suffix: str = ""  # of the HTTPRoute's name; the route of everybody has none
+
+    @property
+    def name(self) -> str:
+        """Of the HTTPRoute."""
+        return f"{self.owner.name}{self.suffix}"
 
     def read(self, reader: Reader, policies: Collection[str]) -> TrafficView:
         """Return the HTTPRoute, and whether every gateway has accepted its latest generation."""
-        route = reader.get(KIND, self.owner.namespace, self.owner.name)
+        route = reader.get(KIND, self.owner.namespace, self.name)
         installed = reader.serves(KIND)
         if route is None:
             return TrafficView(installed=installed, acceptance=Acceptance.SILENT)
@@ -90,7 +99,7 @@ class GatewayRouter:
                     ref=Ref(API_VERSION, KIND, metadata["namespace"], metadata["name"], metadata["uid"]),
                     spec=route.get("spec") or {},
                     owned=self.owner.owns(route),
-                    foreign=is_foreign(route, self.owner.child(API_VERSION, KIND, self.owner.name, {})),
+                    foreign=is_foreign(route, self.owner.child(API_VERSION, KIND, self.name, {})),
                     annotations=metadata.get("annotations") or {},
                     version=metadata.get("resourceVersion"),
                 ),
@@ -102,7 +111,7 @@ class GatewayRouter:
         )
 
     def objects(self, intent: Intent | None, view: TrafficView) -> tuple[Manifest, ...]:
-        """Return the HTTPRoute for an intent, under the rollout's name."""
+        """Return the HTTPRoute for an intent."""
         if intent is None:
             return ()
         path = self.traffic.path or f"/predictions/{self.owner.name}"
@@ -113,7 +122,7 @@ class GatewayRouter:
             "rules": rules,
         }
         labels = child_labels({ROLLOUT_LABEL: self.owner.name}, self.labels)
-        return (self.owner.child(API_VERSION, KIND, self.owner.name, labels, spec=spec),)
+        return (self.owner.child(API_VERSION, KIND, self.name, labels, spec=spec),)
 
     def trouble(self, view: TrafficView, *, in_place: bool, waited: timedelta) -> Wait | None:
         """Return what the Gateway has not accepted, or accepted and still finds wrong; None: neither."""
@@ -123,9 +132,7 @@ class GatewayRouter:
             )
             return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, message, stalled=True)
         if view.foreign:
-            message = (
-                f"the HTTPRoute {self.owner.name} belongs to another object; it is not changed. Delete or rename it"
-            )
+            message = f"the HTTPRoute {self.name} belongs to another object; it is not changed. Delete or rename it"
             return Wait(RolloutReason.ROUTE_NOT_ACCEPTED, message)
         # A Gateway that has judged an earlier generation is there and will answer; one that never spoke may not exist.
         acceptance = view.acceptance if in_place else Acceptance.PENDING

@@ -1,0 +1,1 @@
+"""What the view consists of: a file each, in the order in which a person on call asks."""
