@@ -149,6 +149,7 @@ TELLING = Telling(
         "Degraded": {str(RolloutReason.STABLE_WORSE): ERROR},
         "SampleRatio": {str(RolloutReason.SAMPLE_RATIO_MISMATCH): WARNING},
         "QueryRefused": {str(RolloutReason.QUERY_REFUSED): WARNING},
+        "GatewayNotSetUp": {str(RolloutReason.GATEWAY_NOT_SET_UP): WARNING},
     },
     facts=facts,
 )
