@@ -230,6 +230,10 @@ class RolloutReason(StrEnum):
     QUERY_REFUSED = "QueryRefused"
     """Of the condition of that name: a metric's query cannot be answered until it is another one; the message repeats
     the server's words. Its verdict is NoData meanwhile."""
+    GATEWAY_NOT_SET_UP = "GatewayNotSetUp"
+    """Of the condition of that name: a metric with source.gateway has nothing to read, because no proxies of Envoy
+    Gateway are found or they count nothing by endpoint; the message says what to set. Its verdict is NoData
+    meanwhile."""
     STABLE_WORSE = "StableWorse"
     """Of the condition Degraded: the stable version does worse than when it was promoted, or is beyond a limit. The
     world may have changed as well. The message says what was seen."""
@@ -378,6 +382,8 @@ class EventReason(StrEnum):
     """Pods give the candidate another share than the step asks for, and it gets that."""
     QUERY_REFUSED = "QueryRefused"
     """A metric's query cannot be answered until it is another one; the message repeats the server's words."""
+    GATEWAY_NOT_SET_UP = "GatewayNotSetUp"
+    """A metric with source.gateway has nothing to read; the message says what to set."""
     ROLLBACK_STARTED = "RollbackStarted"
     """The intent to roll back was recorded."""
     ROLLED_BACK = "RolledBack"

@@ -60,12 +60,13 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Installation:
             handler_image=env.get("BELAY_HANDLER_IMAGE", "localhost/belay-handler:dev"),
             logbook_url=env.get(names.LOGBOOK_URL_ENV) or None,
             prometheus_url=env.get("BELAY_PROMETHEUS_URL") or None,
+            gateway_namespaces=_names(env, "BELAY_GATEWAY_NAMESPACES") or Settings.gateway_namespaces,
             image_pull_policy=env.get("BELAY_IMAGE_PULL_POLICY") or "IfNotPresent",
             package_index=env.get("BELAY_PACKAGE_INDEX") or None,
             rates=_rates(env),
         ),
         namespace=env.get("BELAY_SYSTEM_NAMESPACE") or "belay-system",
-        watch=tuple(part.strip() for part in env.get("BELAY_WATCH_NAMESPACES", "").split(",") if part.strip()),
+        watch=_names(env, "BELAY_WATCH_NAMESPACES"),
         identity=f"{env.get('BELAY_POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
         token_file=Path(env.get("BELAY_LOGBOOK_TOKEN_FILE") or names.TOKEN_FILE),
         rate_per_s=_number(env, "BELAY_QPS", 100, least=1),
@@ -77,6 +78,11 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Installation:
         log_level=(env.get("BELAY_LOG_LEVEL") or "INFO").upper(),
         receivers=_receivers(env),
     )
+
+
+def _names(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """What a variable lists, between commas."""
+    return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
 
 
 def _receivers(env: Mapping[str, str]) -> tuple[Receiver, ...]:

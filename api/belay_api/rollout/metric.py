@@ -29,13 +29,17 @@ def _any_source(of: list[str]) -> str:
 
 
 def _named(sources: list[str]) -> str:
-    return " or ".join(f"source.{name}" for name in sources)
+    *others, last = (f"source.{name}" for name in sources)
+    return f"{', '.join(others)} or {last}"
 
 
-_NOT_SERVING = "!has(self.limit) || !has(self.source.serving) || !has(self.limit.max)"
+_NOT_COUNTED = (
+    "!has(self.limit) || !has(self.limit.max) || !(has(self.source.serving) || has(self.source.gateway))"  # of requests
+)
+_NOT_GATEWAY = "!has(self.compare) || !has(self.source.gateway)"
 _NOT_LOGBOOK = "!has(self.compare) || !has(self.source.logbook)"
 _OUTCOME = "self.source.logbook.outcome"
-_LATENCY = "self.source.serving == 'latencyP99'"
+_LATENCY = "(has(self.source.serving) && self.source.serving == 'latencyP99')"
 _MAX = "string(self.limit.max)"
 _NOT_QUERIED = "!has(self.source.prometheus)"
 
@@ -50,28 +54,34 @@ class Metric(Model):
                 "a metric is judged one way: set either compare or limit",
             ),
             rule(
-                f"!has(self.compare) || {_any_source(_COMPARED)}",
+                f"!has(self.compare) || has(self.source.gateway) || {_any_source(_COMPARED)}",
                 f"compare needs both sides: use {_named(_COMPARED)}, or set limit instead of compare",
+            ),
+            rule(
+                _NOT_GATEWAY,
+                "compare of source.gateway is not offered: what a proxy counted is not remembered beyond a restart of "
+                "the operator, and a comparison begun anew would spend its error again. Hold it to a limit, e.g. "
+                "limit: {max: 5%}, or compare a query of source.prometheus",
             ),
             rule(
                 f"!has(self.limit) || {_any_source(_MEASURED)}",
                 f"limit needs a measurement: use {_named(_MEASURED)}, or set compare instead of limit",
             ),
             rule(
-                f"{_NOT_SERVING} || {_MAX}.endsWith({_LATENCY} ? 's' : '%')",
+                f"{_NOT_COUNTED} || {_MAX}.endsWith({_LATENCY} ? 's' : '%')",
                 "limit needs the unit of its measurement: write e.g. 100ms for latencyP99, 5% for errorRate",
             ),
             rule(
-                f"{_NOT_SERVING} || !({_LATENCY}) || {_MAX}.matches('[1-9]')",
+                f"{_NOT_COUNTED} || !{_LATENCY} || {_MAX}.matches('[1-9]')",
                 "limit is 0, and no measurement could tell a good candidate from a bad one: write e.g. max: 100ms",
             ),
             rule(
-                f"{_NOT_SERVING} || !({_LATENCY}) || !{_MAX}.endsWith('s') || duration({_MAX}) <= duration('60s')",
+                f"{_NOT_COUNTED} || !{_LATENCY} || !{_MAX}.endsWith('s') || duration({_MAX}) <= duration('60s')",
                 "limit is longer than the 60s up to which serving pods tell latencies apart, and no candidate could "
                 "break it: write e.g. max: 10s",
             ),
             rule(
-                f"{_NOT_SERVING} || !{_MAX}.endsWith('%') || double({_MAX}.replace('%', '')) < 100.0",
+                f"{_NOT_COUNTED} || !{_MAX}.endsWith('%') || double({_MAX}.replace('%', '')) < 100.0",
                 "limit is 100% or more, and no error rate could tell a good candidate from a bad one: write e.g. 5%",
             ),
             rule(

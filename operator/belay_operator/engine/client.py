@@ -117,6 +117,13 @@ class Client:
         answer = await self.call("GET", resource, resource.path(namespace), query=query)
         return answer.get("items") or []
 
+    async def pods(self, namespace: str, labels: Mapping[str, str]) -> Sequence[Object]:
+        """Return the first pods of a namespace with these labels, at most `CHUNK`, whoever made them."""
+        resource = resource_of("Pod")
+        query = {"labelSelector": ",".join(f"{name}={value}" for name, value in labels.items()), "limit": str(CHUNK)}
+        answer = await self.call("GET", resource, resource.path(namespace), query=query)
+        return answer.get("items") or []
+
     async def apply(self, manifest: Mapping[str, Any], *, urgent: bool = False) -> Object:
         """Server-side apply `manifest` under our field manager and return the object as it is now."""
         resource, meta = resource_of(manifest["kind"]), manifest["metadata"]

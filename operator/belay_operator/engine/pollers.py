@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,10 @@ class CachePollerContext:
     async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
         """See `PollerContext.events`."""
         return list(await self._client.events(namespace, kind=kind, reason=reason))
+
+    async def pods(self, namespace: str, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """See `PollerContext.pods`."""
+        return await self._client.pods(namespace, labels)
 
     async def read(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """See `PollerContext.read`."""

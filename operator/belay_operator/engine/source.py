@@ -10,11 +10,12 @@ A fact is what a poller last learned, kept in the cache under (topic, namespace,
     watch        rollout  the same of its promoted version
     standing     rollout  belay_operator.rollout.standing.StandingFact, of the same
     prometheus   rollout  belay_operator.rollout.facts.PrometheusFact
+    gateway      rollout  belay_operator.rollout.facts.GatewayFact
     shadow       rollout  belay_operator.rollout.facts.ShadowFact
     serving      policy   belay_operator.rollout.facts.ServingFact
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol
@@ -58,6 +59,9 @@ class PollerContext(Reader, Protocol):
 
     async def events(self, namespace: str, *, kind: str, reason: str) -> list[Mapping[str, Any]]:
         """Return the Events of a namespace about objects of `kind`, with that reason. Raises: ApiError."""
+
+    async def pods(self, namespace: str, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """Return the pods of a namespace with these labels, whoever made them. Raises: ApiError."""
 
     async def read(self, kind: str, namespace: str, name: str) -> Mapping[str, Any] | None:
         """Return an object as the API server has it now, for what is not cached; None: there is none.

@@ -88,6 +88,29 @@ class PrometheusFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What proxies have counted of one version's pods since counting began."""
+
+    counting: datetime  # the first of the scrapes: what tells one counting from another
+    scrapes: Sequence[Scrape]  # oldest first; without latencies
+    weight_from: int  # number of the first scrape that was begun after status.weight.since was known
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFact:
+    """What one rollout's proxies count. Topic `gateway`, under the rollout's name."""
+
+    since: datetime  # status.analysisStartedAt: all of it was counted after it
+    weight_since: datetime | None  # status.weight.since; None: a weight is on its way
+    at: datetime  # beginning of the last scrape
+    asked: str  # whose proxies: the evidence in status
+    versions: Mapping[str, Tally]
+    problem: str | None  # which proxy does not answer and why; None: all do
+    absence: str | None  # they answer, and why nothing is counted; None: something is
+    refused: bool  # the absence lasts until somebody sets the gateway up for it
+
+
+@dataclass(frozen=True, slots=True)
 class StatisticsFact:
     """One rollout's outcomes. Topic `statistics`, under the rollout's name."""
 

@@ -1,7 +1,7 @@
 """A context for pollers: a world to read, a place for facts, and a list of who was woken."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -62,6 +62,15 @@ class WorldPollerContext(World):
 
     def token(self) -> str | None:
         return "token"
+
+    async def pods(self, namespace: str, labels: Mapping[str, str]) -> Any:
+        if ("Pod", namespace, "") in self.forbidden:
+            raise Forbidden("GET", code=403, reason="Forbidden", message="not granted")
+        return [
+            pod
+            for pod in self.in_namespace("Pod", namespace)
+            if labels.items() <= (pod["metadata"].get("labels") or {}).items()
+        ]
 
     async def read(self, kind: str, namespace: str, name: str) -> Any:
         self.reads.append((kind, namespace, name))

@@ -1,6 +1,7 @@
 """Where a metric comes from: one file each, and a field here."""
 
 from belay_api.model import Model, chosen, exactly_one
+from belay_api.rollout.sources.gateway import GatewaySource
 from belay_api.rollout.sources.logbook import LogbookSource
 from belay_api.rollout.sources.prometheus import PrometheusSource
 from belay_api.rollout.sources.serving import ServingMeasure
@@ -16,6 +17,10 @@ class MetricSource(Model):
     """Outcomes of episodes; compared with stable."""
     serving: ServingMeasure | None = None
     """`latencyP99` (a duration) or `errorRate` (a share of requests), of the candidate's pods; held to a limit."""
+    gateway: GatewaySource | None = None
+    """`errorRate`: the share of requests that callers got no good answer to from the candidate's pods (5xx, a reset, a
+    time-out, or nothing until they gave up), by the counts of Envoy Gateway's proxies; held to a limit. Its EnvoyProxy
+    must say `telemetry: {metrics: {enablePerEndpointStats: true}}`."""
     prometheus: PrometheusSource | None = None
     """A number that a Prometheus server works out; held to a limit, or compared with stable's of the same time."""
 

@@ -150,6 +150,7 @@ TELLING = Telling(
         "SampleRatio": {str(RolloutReason.SAMPLE_RATIO_MISMATCH): WARNING},
         "CoarseWeight": {str(RolloutReason.TOO_FEW_PODS): WARNING},
         "QueryRefused": {str(RolloutReason.QUERY_REFUSED): WARNING},
+        "GatewayNotSetUp": {str(RolloutReason.GATEWAY_NOT_SET_UP): WARNING},
     },
     facts=facts,
 )

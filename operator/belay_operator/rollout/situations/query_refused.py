@@ -1,9 +1,13 @@
-"""A metric asks what nobody can answer: a query that does not parse, or gives several series.
+"""A metric asks what nobody can answer until somebody changes something: its query, or what its gateway counts.
+
+    QueryRefused      source.prometheus   the query does not parse, or gives several series
+    GatewayNotSetUp   source.gateway      the proxies are not to be found, or count nothing by endpoint
 
 It is told, with the words of whoever was asked. The metric's verdict is NoData meanwhile, and what follows is the
 spec's to say (`patience`).
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from belay_api.conditions import clear_condition, get_condition
@@ -12,42 +16,69 @@ from belay_operator.rollout.move import Move, changed, note, raised
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.verdicts import is_judged
 
-QUERY_REFUSED = "QueryRefused"
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """How it is told of one source."""
+
+    source: str
+    condition: str
+    reason: RolloutReason
+    event: EventReason
+    advice: str  # after the words of whoever was asked; empty: they say it
+
+
+REFUSALS = (
+    _Refusal(
+        "prometheus",
+        "QueryRefused",
+        RolloutReason.QUERY_REFUSED,
+        EventReason.QUERY_REFUSED,
+        ". Correct the query in spec.analysis",
+    ),
+    _Refusal("gateway", "GatewayNotSetUp", RolloutReason.GATEWAY_NOT_SET_UP, EventReason.GATEWAY_NOT_SET_UP, ""),
+)
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
-    """Set the condition while a query is refused, and take it away when none is, or nobody is judged."""
+    """Set the condition while a metric is refused, and take it away when none is, or nobody is judged."""
+    return next((move for one in REFUSALS if (move := _told(one, observed, now)) is not None), None)
+
+
+def _told(refusal: _Refusal, observed: Observed, now: datetime) -> Move | None:
     conditions = observed.status.conditions
-    known = get_condition(conditions, QUERY_REFUSED)
-    message = _message(observed)
+    known = get_condition(conditions, refusal.condition)
+    message = _message(refusal, observed)
     if message is None:
         # Without an answer to all, as after a restart of the operator, what was said still stands.
-        over = not is_judged(observed) or _all_answered(observed)
+        over = not is_judged(observed) or _all_answered(refusal, observed)
         if known is None or not over:
             return None
-        return Move(changed(observed.status, conditions=clear_condition(conditions, QUERY_REFUSED)))
+        return Move(changed(observed.status, conditions=clear_condition(conditions, refusal.condition)))
     if known is not None and known.message == message:
         return None
-    told = raised(observed, QUERY_REFUSED, RolloutReason.QUERY_REFUSED, message, now)
-    event = note(EventReason.QUERY_REFUSED, message, warning=True)
-    return Move(changed(observed.status, conditions=told), (event,))
+    told = raised(observed, refusal.condition, refusal.reason, message, now)
+    return Move(changed(observed.status, conditions=told), (note(refusal.event, message, warning=True),))
 
 
-def _message(observed: Observed) -> str | None:
-    """Which metrics, and the words; None: no query is refused."""
+def _message(refusal: _Refusal, observed: Observed) -> str | None:
+    """Which metrics, and the words; None: none is refused."""
     if not is_judged(observed):
         return None
     refused = [
         f"{metric.name}: {reading.absence}"
         for metric in observed.spec.analysis.metrics
-        if (reading := observed.readings.get(metric.name)) is not None and reading.refused
+        if metric.source.kind == refusal.source
+        and (reading := observed.readings.get(metric.name)) is not None
+        and reading.refused
     ]
-    return f"{'; '.join(refused)}. Correct the query in spec.analysis" if refused else None
+    return f"{'; '.join(refused)}{refusal.advice}" if refused else None
 
 
-def _all_answered(observed: Observed) -> bool:
-    return all(
-        metric.source.prometheus is None or (reading is not None and reading.problem is None)
+def _all_answered(refusal: _Refusal, observed: Observed) -> bool:
+    readings = [
+        observed.readings.get(metric.name)
         for metric in observed.spec.analysis.metrics
-        for reading in [observed.readings.get(metric.name)]
-    )
+        if metric.source.kind == refusal.source
+    ]
+    return all(reading is not None and reading.problem is None for reading in readings)
