@@ -112,20 +112,25 @@ def accepted_rollout_specs(draw: st.DrawFn) -> Spec:
 def rollout_specs(draw: st.DrawFn) -> Spec:
     """Return a spec that this version's API server accepts, CEL rules included."""
     spec: Spec = draw(_SPECS)
-    analysis = spec.setdefault("analysis", {})
-    deciding = [metric for metric in analysis.get("metrics", ()) if not metric.get("dryRun")]
+    analysis, gateway = spec.setdefault("analysis", {}), "gatewayAPI" in spec["traffic"]
+    can = [metric for metric in analysis.get("metrics", ()) if gateway or "gateway" not in metric["source"]]
+    if "metrics" in analysis:
+        analysis["metrics"] = can
+    deciding = [metric for metric in can if not metric.get("dryRun")]
     if "recipe" in spec or "progression" in spec:
         spec.pop("steps", None)
     if "recipe" in spec:
         spec.pop("progression", None)
-    gateway = "gatewayAPI" in spec["traffic"]
     if not gateway:
         spec["steps"] = [step for step in spec.get("steps", ()) if "match" not in step and "shadow" not in step]
         if "shadowThenCanary" in spec.get("recipe", {}):
             spec["recipe"] = {"canary": {}}
     analyzes = "recipe" in spec or any("analyze" in step for step in spec.get("steps", ()))
     if analyzes and not deciding:
-        analysis["metrics"] = deciding = [draw(_METRICS.filter(lambda metric: not metric.get("dryRun")))]
+        usable = _METRICS.filter(
+            lambda metric: not metric.get("dryRun") and (gateway or "gateway" not in metric["source"])
+        )
+        analysis["metrics"] = deciding = [draw(usable)]
     compares = any("compare" in metric for metric in deciding)
     analysis.pop("anchor", None)
     if compares and analyzes:
@@ -133,7 +138,8 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
     outcomes = [metric["name"] for metric in deciding if "compare" in metric and "logbook" in metric["source"]]
     if outcomes and gateway and draw(st.booleans()):
         spec["policy"] = {"winnerOf": draw(_EXPERIMENTS) | {"metric": draw(st.sampled_from(outcomes))}}
-    if not compares or not _above_zero(spec.get("bake", {}).get("keepWarm", "24h")):
+    watched = any("serving" in metric["source"] for metric in deciding if "limit" in metric)
+    if not (outcomes or watched) or not _above_zero(spec.get("bake", {}).get("keepWarm", "24h")):
         spec.get("watch", {}).pop("onDegraded", None)  # there would be nothing to watch by, or nobody to go back to
     return spec
 

@@ -16,7 +16,7 @@ from belay_api import names
 from belay_api.cost import Rates
 from belay_operator.engine.election import Terms
 from belay_operator.engine.health import PORT
-from belay_operator.engine.plan import Settings
+from belay_operator.engine.plan import ENVOY_GATEWAY, Settings
 from belay_operator.engine.queue import WORKERS
 from belay_operator.engine.resync import PERIOD
 from belay_operator.notify.receivers import Receiver, read_receivers
@@ -60,7 +60,7 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Installation:
             handler_image=env.get("BELAY_HANDLER_IMAGE", "localhost/belay-handler:dev"),
             logbook_url=env.get(names.LOGBOOK_URL_ENV) or None,
             prometheus_url=env.get("BELAY_PROMETHEUS_URL") or None,
-            gateway_namespaces=_names(env, "BELAY_GATEWAY_NAMESPACES") or Settings.gateway_namespaces,
+            gateway_namespaces=_names(env, "BELAY_GATEWAY_NAMESPACES") or ENVOY_GATEWAY,
             image_pull_policy=env.get("BELAY_IMAGE_PULL_POLICY") or "IfNotPresent",
             package_index=env.get("BELAY_PACKAGE_INDEX") or None,
             rates=_rates(env),

@@ -148,6 +148,12 @@ class RLRolloutSpec(Model):
                 "or use traffic.gatewayAPI",
             ),
             rule(
+                "!has(self.traffic.replicas) || !has(self.analysis) || !has(self.analysis.metrics)"
+                " || self.analysis.metrics.all(m, !has(m.source.gateway))",
+                "source.gateway is what a gateway counts, and traffic.replicas has none: write source: {serving: "
+                "errorRate}, or use traffic.gatewayAPI",
+            ),
+            rule(
                 "has(self.traffic.gatewayAPI) == has(oldSelf.traffic.gatewayAPI)",
                 "spec.traffic cannot change from one way to another: episodes under way would be lost; create an "
                 "RLRollout of another name",

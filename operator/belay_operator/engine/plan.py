@@ -75,6 +75,10 @@ class Key:
     name: str
 
 
+ENVOY_GATEWAY = ("envoy-gateway-system",)
+"""The namespaces in which an Envoy Gateway runs its proxies, unless it is told otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the installation decides for all kinds; handed to `observe`, never read from the environment by `decide`."""
@@ -83,7 +87,7 @@ class Settings:
     handler_image: str
     logbook_url: str | None  # None: installed without a logbook
     prometheus_url: str | None = None  # for metrics that name no address; None: they have to
-    gateway_namespaces: tuple[str, ...] = ("envoy-gateway-system",)  # where proxies run, beside their Gateway's own
+    gateway_namespaces: tuple[str, ...] = ENVOY_GATEWAY  # where proxies run, beside their Gateway's own namespace
     image_pull_policy: str = "IfNotPresent"
     package_index: str | None = None  # where training pods install `runtime.packages` from; None: pip's own default
     receipt_master: bytes | None = None  # 32 bytes; each namespace's receipt key derives from it; None: no receipts

@@ -14,6 +14,7 @@ from belay_operator.settings import BadSetting, from_environment
 def test_defaults() -> None:
     made = from_environment({})
     assert made.kinds.logbook_url is None
+    assert made.kinds.gateway_namespaces == ("envoy-gateway-system",)
     assert made.watch == ()
     assert made.terms is not None
     assert (made.terms.lease, made.terms.renew, made.terms.retry) == tuple(timedelta(seconds=s) for s in (15, 10, 2))
@@ -24,6 +25,7 @@ def test_what_the_chart_sets() -> None:
     env = {
         "BELAY_WATCH_NAMESPACES": "a, b,",
         "BELAY_LOGBOOK_URL": "",
+        "BELAY_GATEWAY_NAMESPACES": "gateways,edge",
         "BELAY_LEADER_ELECTION": "3/2/1",
         "BELAY_QPS": "500",
         "BELAY_PACKAGE_INDEX": "https://pypi.example.com/simple",
@@ -33,6 +35,7 @@ def test_what_the_chart_sets() -> None:
     }
     made = from_environment(env | {"BELAY_QPS": "500"})
     assert made.watch == ("a", "b")
+    assert made.kinds.gateway_namespaces == ("gateways", "edge")
     assert made.kinds.logbook_url is None
     assert made.kinds.package_index == "https://pypi.example.com/simple"
     assert from_environment({"BELAY_PACKAGE_INDEX": ""}).kinds.package_index is None

@@ -114,7 +114,9 @@ def owners(objects: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, tuple[
     found = dict[str, set[tuple[str, str]]]()
     for version, one in objects:
         spec, status = one.get("spec") or {}, one.get("status") or {}
-        for address in {status.get("podIP"), spec.get("clusterIP")} - {None, "", "None"}:
+        for address in (status.get("podIP"), spec.get("clusterIP")):
+            if address in (None, "", "None"):
+                continue
             found.setdefault(_plain(address), set()).add((version, one["metadata"]["uid"]))
     return {address: next(iter(claims)) for address, claims in found.items() if len(claims) == 1}
 
