@@ -19,10 +19,10 @@ CHART = ROOT / "charts" / "belay"
 Right = tuple[str, str, str]  # group, resource, verb
 
 # By kind. Whatever is applied is read live first (it may be somebody else's), and is made by its first apply.
-APPLIED = {"RLPolicy", "Job", "Deployment", "Service", "HTTPRoute", "ConfigMap", "Secret"}
+APPLIED = {"RLPolicy", "Job", "Deployment", "Service", "HTTPRoute", "EndpointSlice", "ConfigMap", "Secret"}
 # A route when a rollout has no version to serve, the others when no rollout needs what a deleted policy left; all else
 # goes with its owner.
-DELETED = {"Job", "HTTPRoute", "Deployment", "Service"}
+DELETED = {"Job", "HTTPRoute", "EndpointSlice", "Deployment", "Service"}
 POSTED = {"Event"}
 LISTED = {"Event"}  # now and then, and never watched
 
