@@ -120,6 +120,19 @@ def test_who_is_matched_meets_the_candidate_and_nobody_else_does(gateway: Namesp
     assert asked.settled()["failed"] == 0
 
 
+@pytest.mark.timeout(600)
+def test_the_preview_address_leads_to_the_candidate_alone(gateway: Namespace, asked: Steady) -> None:
+    """While `b` answers some users: beside whatever its trial is, and whatever header an episode brings."""
+    preview = {"hostnames": ["preview.example.com"]}
+    gateway.patch("rlr", ROLLOUT, {"spec": {"traffic": {"gatewayAPI": {"preview": preview}}}})
+    there = {"host": "preview.example.com"}
+    gateway.wait("the preview", lambda: asked.who_answers(there) == ["b"], timeout_s=60)
+    assert asked.who_answers(there | {"x-belay-policy": "a"}, {}) == ["b", "a"]
+    gateway.kubectl("annotate", "rlr", ROLLOUT, "belay.dev/command=abort@2", "--overwrite")
+    gateway.wait("stable in its place", lambda: asked.who_answers(there) == ["a"], timeout_s=60)
+    assert asked.settled()["failed"] == 0
+
+
 def _after(asked: Steady) -> float:
     """Seconds that 99 of 100 callers waited at most, once only what is so now is counted."""
     time.sleep(PERIOD_S)

@@ -232,6 +232,15 @@ def test_of_a_cost_more_is_worse(withdrawn: dict[str, Any]) -> None:
     assert "[ ] right of 0 fails, left of P (5) passes" in text
 
 
+def test_what_pods_give_where_they_are_the_weight() -> None:
+    pods = {"candidate": 1, "stable": 3, "percent": 25}
+    status = {"weight": {"desired": 5, "applied": 5, "pods": pods}, "stable": {"policy": "a", "digest": "sha256:a"}}
+    told = {"metadata": {"name": "r", "namespace": "n"}, "spec": {}, "status": status}
+    told["status"]["stable"]["since"] = "2026-05-04T10:00:00Z"
+    text = render(command.read(told), Page(200, NOW, Paint(False)))
+    assert "1 of the candidate beside 3 of stable give it 25 % of new connections" in text
+
+
 def test_an_interval_on_its_scale() -> None:
     scale = Scale.over([-10.0, 0.0, 10.0], columns=25)
     line = draw(Interval(-8.0, -4.0, -1.0), scale, {"0": 0.0, "P": -5.0})

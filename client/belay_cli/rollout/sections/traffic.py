@@ -63,6 +63,12 @@ def _notes(rollout: Rollout, page: Page) -> list[str]:
     if weight is not None and weight.applied != weight.desired:
         accepted = "nothing yet" if weight.applied is None else f"{weight.applied:g} %"
         said.append(f"{weight.desired:g} % is asked for at the candidate; the gateway has accepted {accepted}.")
+    if weight is not None and weight.pods is not None:
+        pods = weight.pods
+        said.append(
+            f"Pods are the weight: {pods.candidate} of the candidate beside {pods.stable} of stable give it "
+            f"{pods.percent:g} % of new connections."
+        )
     if weight is not None and weight.observed is not None:
         said.append(f"The pods saw {weight.observed:.3g} % of the requests at the candidate.")
     if step is not None and step.mirror is not None:
