@@ -39,6 +39,7 @@ HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_mana
 ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 BAD = b"HTTP/1.1 503 Bad\r\ncontent-length: 2\r\n\r\nno"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nok"
 MISSING = b"HTTP/1.1 404 Missing\r\ncontent-length: 2\r\n\r\nno"
 
 
@@ -66,8 +67,11 @@ class Pod:
                     break
                 if self.way == "hangs":
                     await asyncio.sleep(60)
-                writer.write({"503": BAD, "404": MISSING}.get(self.way, OK))
+                writer.write({"503": BAD, "404": MISSING, "cut": HEAD}.get(self.way, OK))
                 await writer.drain()
+                if self.way == "cut":  # once the head has gone on
+                    await asyncio.sleep(0.1)
+                    break
         writer.transport.abort()
 
 
@@ -247,7 +251,7 @@ async def scene(folder: Path, monkeypatch: pytest.MonkeyPatch, **proxy: Any) -> 
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("way", ["answers", "404", "503", "resets", "hangs", "refuses"])
+@pytest.mark.parametrize("way", ["answers", "404", "cut", "503", "resets", "hangs", "refuses"])
 async def test_what_callers_saw_is_counted_of_who_did_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
