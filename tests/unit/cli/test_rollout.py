@@ -225,6 +225,13 @@ def test_nothing_is_decided_again(withdrawn: dict[str, Any]) -> None:
     assert "-248 ··[" in text
 
 
+def test_where_stable_is_lost_no_share_is_made_up(withdrawn: dict[str, Any]) -> None:
+    told = copy.deepcopy(withdrawn)
+    told["status"]["stable"]["lostAt"] = "2026-05-04T10:01:00Z"
+    text = render(command.read(told), Page(80, NOW, Paint(False)))
+    assert "  stable  ?  a  sha256:aaaaaaaaaaaa  LOST 1m ago" in text
+
+
 def test_of_a_cost_more_is_worse(withdrawn: dict[str, Any]) -> None:
     told = copy.deepcopy(withdrawn)
     told["status"]["verdicts"][0] |= {"interval": [-3.0, 9.0], "difference": 2.0, "failBelow": 0.0, "passAbove": 5.0}

@@ -23,15 +23,18 @@ def lines(rollout: Rollout, page: Page) -> list[str]:
 
 def _rows(rollout: Rollout, page: Page) -> Iterator[tuple[str, str, str, str]]:
     status, weight = rollout.status, rollout.status.weight
-    arms = {arm.policy: arm.weight if arm.on_route else 0 for arm in status.arms}
-    known = weight is None or weight.applied is not None
+    # Arms have their shares while nobody is the candidate; where stable is lost, Ready says who answers in its place.
+    arms = {arm.policy: arm.weight if arm.on_route and status.candidate is None else 0 for arm in status.arms}
+    lost = status.stable is not None and status.stable.lost_at is not None
+    known = not lost and (weight is None or weight.applied is not None)
     candidate = 0.0 if weight is None or weight.applied is None else weight.applied
     alone = weight is not None and weight.segment is not None and weight.segment.alone
     anchor = 0.0 if weight is None or weight.anchor is None else weight.anchor
     if status.stable is not None:
         rest = 100 - sum(arms.values()) - anchor - (0 if alone else candidate)
-        lost = f", LOST {page.ago(status.stable.lost_at)}" if status.stable.lost_at else ""
-        words = f"{digest(status.stable.digest)}  stable {page.lasting(status.stable.since)}{lost}"
+        since = status.stable.lost_at
+        state = f"stable {page.lasting(status.stable.since)}" if since is None else f"LOST {page.ago(since)}"
+        words = f"{digest(status.stable.digest)}  {state}"
         yield "stable", f"{rest:g} %" if known else "?", status.stable.policy, words
     if status.candidate is not None and weight is not None and weight.segment is not None:
         segment = weight.segment
