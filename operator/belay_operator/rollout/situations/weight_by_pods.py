@@ -39,7 +39,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         }
     )
     coarse = any(behind.values()) and abs(share - weight.desired) > pod_ratio.NEAR
-    message = _message(weight.desired, observed.spec.replicas)
+    message = _message(weight.desired, observed.spec.replicas) if coarse else ""
     conditions = raised(observed, COARSE_WEIGHT, RolloutReason.TOO_FEW_PODS, message, now) if coarse else cleared
     if told == weight and conditions == status.conditions:
         return None
