@@ -43,6 +43,7 @@ PRESETS = {
     "Acrobot-v1": Preset(_USUAL, copies=16, scaled=_BOTH),
     "Pendulum-v1": Preset(_USUAL.model_copy(update=_PENDULUM), copies=8, scaled=_BOTH),
     "LunarLander-v3": Preset(_USUAL.model_copy(update=_LANDER), copies=8),
+    "MountainCar-v0": Preset(_USUAL, copies=16, scaled=_BOTH),
 }
 
 

@@ -41,12 +41,15 @@ _CARTPOLE = {
 _PENDULUM = {"learning_rate": 1e-3, "gamma": 0.9, "n_steps": 1024, "use_sde": True, "sde_sample_freq": 4}
 _LANDER = {"batch_size": 64, "gamma": 0.999, "n_steps": 1024, "n_epochs": 4, "gae_lambda": 0.98, "ent_coef": 0.01}
 _ACROBOT = {"n_epochs": 4, "gae_lambda": 0.94}
+_MOUNTAIN_CAR = {"n_steps": 16, "n_epochs": 4, "gae_lambda": 0.98}
+_BOTH = Scaled(observation=True, reward=True)
 PRESETS = {
     ELSEWHERE: Preset(_USUAL, copies=8),
-    "Acrobot-v1": Preset(_USUAL.model_copy(update=_ACROBOT), copies=16, scaled=Scaled(observation=True, reward=True)),
+    "Acrobot-v1": Preset(_USUAL.model_copy(update=_ACROBOT), copies=16, scaled=_BOTH),
     "CartPole-v1": Preset(_USUAL.model_copy(update=_CARTPOLE), copies=8),
     "Pendulum-v1": Preset(_USUAL.model_copy(update=_PENDULUM), copies=4),
     "LunarLander-v3": Preset(_USUAL.model_copy(update=_LANDER), copies=16),
+    "MountainCar-v0": Preset(_USUAL.model_copy(update=_MOUNTAIN_CAR), copies=16, scaled=_BOTH),
 }
 
 
