@@ -164,7 +164,8 @@ class RLRolloutSpec(Model):
     policy: PolicyRef
     """The policy that shall serve; changing it starts a rollout."""
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Pods of each version that has traffic."""
+    """Pods of each version that has traffic; what `kubectl scale` and a HorizontalPodAutoscaler write. More hold at
+    once, and fewer five minutes after the end of a trial: until then `status.replicas` says how many there are."""
     traffic: TrafficSpec
     """How requests reach the policies."""
     steps: Annotated[list[Step], Field(max_length=32)] = Field(default_factory=list)
