@@ -20,6 +20,8 @@ Mixture = tuple[tuple[float, float, float], ...]
 LANDING, CRASH = (230.0, 30.0), (-60.0, 70.0)  # bimodal: mean and sd of LunarLander-like landings and crashes
 FIFTHS = (-0.8416, -0.2533, 0.2533, 0.8416)  # between the fifths of a standard normal
 LONGEST = 0.99  # of grace: an episode that lasts exactly as long is late by a rounding error, half of the time
+KNOTS = 6  # at which a disturbance changes, in the time after which its correlation is 1/e
+DISTURBED = (0.2, 1.8)  # no disturbance takes a mean further, so a range can be declared
 LOST_QUARTER = 0.25  # what a silent candidate loses of its worst episodes, and stable of its best or worst
 
 
@@ -41,6 +43,11 @@ class World:
     explained: float | None = None  # share of stable's variance that its critic explains; None: there is no covariate
     explained_candidate: float | None = None  # of the candidate's; None: as of stable's
     stable_loses: str = ""  # best or worst: that quarter of stable's is never reported
+    common: tuple[float, float] | None = (
+        None  # an AR(1) of both sides: its spread over the mean, and its memory in seconds
+    )
+    own: tuple[float, float] | None = None  # the same, of either side for itself
+    wave: tuple[float, float] | None = None  # amplitude as a share of the mean, and its period in seconds; both sides
     turns_after: int = 0  # the candidate is as good as stable for so many of its episodes, on average
 
     @classmethod
@@ -57,6 +64,8 @@ class World:
         read: dict[str, Any] = {**values, "weights": tuple(sorted(weights.items()))}
         for side in ("candidate", "stable"):
             read[side] = tuple((part[0], part[1], part[2] if part[2:] else 0.0) for part in values.get(side, ()))
+        for pair in ("common", "own", "wave"):
+            read[pair] = tuple(map(float, values[pair])) if pair in values else None
         if "range" in values:
             read["range"] = tuple(float(end) for end in values["range"])
         return cls(**read)
@@ -105,6 +114,7 @@ def simulate(
     of_candidate = rng.random(rollout.size) < share[np.searchsorted(since, start, side="right") - 1]
 
     level = 1 - world.sink * start / duration
+    level = level * _disturbed(world, rollout, of_candidate, start, rollouts=rollouts, duration=duration, rng=rng)
     worse = of_candidate & (start >= world.turns_at)
     value, level_of = _draw(world, of_candidate, np.where(worse, 1 - drop, 1.0), rng)
     value = value * level
@@ -118,6 +128,52 @@ def simulate(
         good = sign * value / level
         reported &= of_candidate | (good >= np.quantile(good[~of_candidate], LOST_QUARTER))
     return Episodes(rollout, of_candidate, start, np.where(reported, start + length, np.inf), value, level_of)
+
+
+def _disturbed(
+    world: World,
+    rollout: NDArray[np.int64],
+    of_candidate: NDArray[np.bool_],
+    start: Floats,
+    *,
+    rollouts: int,
+    duration: float,
+    rng: np.random.Generator,
+) -> Floats | float:
+    """What each episode's return is multiplied by, for when it began."""
+    level: Floats | float = 1.0
+    if world.wave is not None:
+        amplitude, period = world.wave
+        # Each rollout begins at another hour.
+        level = level + amplitude * np.sin(2 * np.pi * (start / period + rng.random(rollouts)[rollout]))
+    for pair, sides in ((world.common, 1), (world.own, 2)):
+        if pair is not None:
+            spread, memory = pair
+            paths = ar1(rollouts * sides, spread, memory=memory, duration=duration, rng=rng)
+            path = rollout if sides == 1 else rollout * 2 + of_candidate
+            level = level + path_of(paths, path, start, memory=memory)
+    return np.clip(level, *DISTURBED)
+
+
+def ar1(paths: int, spread: float, *, memory: float, duration: float, rng: np.random.Generator) -> Floats:
+    """Return disturbances that are forgotten: (path, knot), KNOTS of them in a memory, stationary.
+
+    Args:
+        spread: Standard deviation, as a share of the mean.
+        memory: Seconds after which the correlation is 1/e.
+    """
+    knots, keeps = int(duration / memory * KNOTS) + 1, np.exp(-1 / KNOTS)
+    news = rng.normal(0, spread * np.sqrt(1 - keeps**2), (knots, paths))
+    news[0] = rng.normal(0, spread, paths)
+    for knot in range(1, knots):
+        news[knot] += keeps * news[knot - 1]
+    return news.T
+
+
+def path_of(paths: Floats, path: NDArray[np.int64], start: Floats, *, memory: float) -> Floats:
+    """Return the disturbance of each episode: of its path, when it began."""
+    found: Floats = paths[path, (start / memory * KNOTS).astype(int)]
+    return found
 
 
 def known_before(
