@@ -24,6 +24,7 @@ from belay_operator.rollout.arms import running
 from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
 from belay_operator.rollout.observe import KIND, observe
+from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.sources.meter import Counters, Meter, PodScrape
 
 WINDOWS = 5  # that the episodes of an answer lie in
@@ -97,6 +98,8 @@ class Stage:
         self.world = World([belay_object("RLRollout", "cartpole", SPEC | spec)])
         self.etag = 0
         self.counted: dict[str, Counted] = {}
+        self.countings: dict[tuple[str, datetime | None], set[datetime | None]] = {}  # in which trials each was begun
+        self.beyond: set[str] = set()  # whose limits were ever seen broken after a promotion
         self.accepted_anchor: str | None = None  # whom the route accepted last leads to as a third
         self.accepted: dict[str, int] | None = None  # who gets new episodes by the route accepted last
         self.backups: list[Mapping[str, Any]] = []  # the status after each of the last few passes, oldest first
@@ -214,6 +217,7 @@ class Stage:
             counted.numbers.setdefault(since, counted.number)
         for _ in range(0 if begins and seconds == 0 else max(seconds, 1)):
             fact = counted.scrape(rate, slow)
+        self.countings.setdefault((policy, fact.counting), set()).add(trial)
         off_route = status.rollback.weight_zero_at if status.rollback else None
         self.world.facts["serving", "default", policy] = replace(
             fact,
@@ -320,9 +324,14 @@ class Stage:
     @property
     def status(self) -> RLRolloutStatus:
         """The status with what the route carries ahead of it."""
+        return self.observed.status
+
+    @property
+    def observed(self) -> Observed:
+        """What a pass would see now."""
         held = self.world.get("RLRollout", "default", "cartpole")
         assert held is not None
-        return observe(held, self.world, self.world.settings).status
+        return observe(held, self.world, self.world.settings)
 
     @property
     def weights(self) -> dict[str, int] | None:

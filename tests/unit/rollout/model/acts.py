@@ -150,6 +150,7 @@ def _limits_of_stable(stage: Stage, *, broken: bool) -> None:
         return
     analysis, watch = specification.analysis(spec["analysis"]), WatchSpec.model_validate(spec.get("watch") or {})
     asked = standing.limits(analysis, watch)
+    stage.beyond |= {stable.policy} if broken else set()
     counted = Held(counting=stage.now, scrape=9, share=float(broken))
     held = replace(counted, evidence=(1.0,) * STAKES.size) if broken else replace(counted, wealth=PASS_AT)
     seen = Seen(held, 0.0 if broken else CALM.total_seconds())
