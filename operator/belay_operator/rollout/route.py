@@ -37,6 +37,8 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
     everybody, theirs = _split(observed, candidate, compared)
     # No rule leads to a version that is lost: the Gateway would refuse the whole route, the other versions' with it.
     serving = {candidate, warm, third} | _arms(observed, now) | (set() if observed.stable_lost else {stable.policy})
+    if _withdrawn(status) and status.candidate is not None:
+        serving -= {status.candidate.policy}  # whatever else it was: an anchor or an arm whose episodes might stay
     home = candidate if candidate and observed.stable_lost else stable.policy
     aside = status.weight.segment if candidate and status.weight else None
     return Intent(
