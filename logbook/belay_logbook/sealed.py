@@ -34,6 +34,9 @@ class Question(NamedTuple):
     outcome: str
     window_ms: int
     grace_ms: int
+    users_since_ms: int | None = None
+    """Only the first episode of each user since then counts, and nothing is kept: which one that is changes with what
+    is told of other versions. None: every episode counts."""
 
     @property
     def chapter_ms(self) -> int:
@@ -102,8 +105,10 @@ HAVING COUNT(*) = ?4"""
 
 def find(connection: sqlite3.Connection, question: Question) -> int | None:
     """Return the question's id, None when nothing is kept for it."""
+    if question.users_since_ms is not None:
+        return None
     query = "SELECT id FROM question WHERE (version, outcome, window_ms, grace_ms) = (?, ?, ?, ?)"
-    row = connection.execute(query, question).fetchone()
+    row = connection.execute(query, question[:4]).fetchone()
     return int(row[0]) if row else None
 
 
@@ -148,7 +153,7 @@ def keep(connection: sqlite3.Connection, question: Question, seals: Iterable[Sea
         connection.execute(
             "INSERT INTO question (version, outcome, window_ms, grace_ms, piece_ms, chapter_ms)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (*question, question.piece_ms, question.chapter_ms),
+            (*question[:4], question.piece_ms, question.chapter_ms),
         )
         connection.execute(
             "DELETE FROM question WHERE version = ?1 AND id NOT IN"

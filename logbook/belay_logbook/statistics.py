@@ -34,16 +34,21 @@ _NEVER_MS = 1 << 62
 Span = tuple[int, int]
 """From the first to before the second, in ms since the epoch."""
 
-_ROWS = """
-SELECT started_ms, {told_at} - started_ms, moved, foreseen, {told} FROM episode
-WHERE version = :version AND started_ms >= :start AND started_ms < :end ORDER BY started_ms"""
+_ASKED = """(:users_since IS NULL OR user IS NOT NULL AND (before_ms IS NULL OR before_ms < :users_since))"""
+_ROWS = f"""
+SELECT started_ms, {{told_at}} - started_ms, moved, foreseen, {{told}} FROM episode
+WHERE version = :version AND started_ms >= :start AND started_ms < :end AND {_ASKED} ORDER BY started_ms"""
 _EARLIER = """
 SELECT started_ms, {told_at} - started_ms, moved, foreseen, {told} FROM episode
 WHERE version = :version AND started_ms < :end ORDER BY started_ms DESC LIMIT :most"""
-_NEXT = "SELECT MIN(started_ms) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
+_NEXT = f"""
+SELECT MIN(started_ms) FROM episode
+WHERE version = :version AND started_ms >= :start AND started_ms < :end AND {_ASKED}"""
 _VERSIONS = "SELECT id FROM version WHERE namespace = :namespace AND name = :name"
 _BASELINE = "SELECT digest FROM baseline WHERE id = ?"
-_LONGEST = "SELECT MAX({told_at} - started_ms) FROM episode WHERE version = :version AND started_ms >= :start"
+_LONGEST = f"""
+SELECT MAX({{told_at}} - started_ms) FROM episode
+WHERE version = :version AND started_ms >= :start AND {_ASKED}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class Look:
     """Whose episodes are counted; None: all, those of no rollout included."""
     cuts: tuple[datetime, ...] = ()
     """No window spans one of these instants: one ends there, and another begins."""
+    by_user: bool = False
+    """Only the first episode of each user since `since` counts, whatever version served it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,8 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
             # What is read in chapters cannot be put together with another rollout's windows.
             for window, found_seals in _windows(connection, question, look, span, chapters=len(asked) == 1):
                 found.append(window)
-                seals += [(question, seal) for seal in found_seals]
+                if question.users_since_ms is None:
+                    seals += [(question, seal) for seal in found_seals]
                 if len(found) > MAX_WINDOWS:
                     raise _too_many(look, name)
             windows = _merge(connection, windows, found) if windows else found
@@ -130,7 +138,8 @@ def _questions(connection: sqlite3.Connection, look: Look, name: str) -> list[Qu
     if look.rollout is not None:
         query, values = query + " AND rollout = :rollout", values | {"rollout": look.rollout}
     found = connection.execute(query, values).fetchall()
-    return [Question(version, look.outcome, _ms(look.window), _ms(look.grace)) for (version,) in found]
+    users_since = round(look.since.timestamp() * 1000) if look.by_user else None
+    return [Question(version, look.outcome, _ms(look.window), _ms(look.grace), users_since) for (version,) in found]
 
 
 def _too_many(look: Look, name: str) -> BadRequest:
@@ -264,7 +273,7 @@ def _read(
     connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]
 ) -> Iterator[list[Row]]:
     """Yield the episodes that a query finds, with the question's outcome."""
-    cursor = execute(connection, query, question.outcome, {"version": question.version} | values)
+    cursor = execute(connection, query, question.outcome, _whose(question) | values)
     custom = question.outcome not in STANDARD_OUTCOMES
     while rows := cursor.fetchmany(ROWS_AT_ONCE):
         if custom or any(type(value) is str for *_, value in rows):
@@ -274,15 +283,21 @@ def _read(
 
 def _longest(connection: sqlite3.Connection, question: Question, start_ms: int) -> list[int]:
     """Return the longest time that an episode took which began then or later; nothing where none is reported."""
-    values = {"version": question.version, "start": start_ms}
+    values = _whose(question) | {"start": start_ms}
     took_ms = execute(connection, _LONGEST, question.outcome, values).fetchone()[0]
     return [] if took_ms is None else [took_ms]
 
 
 def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int) -> int | None:
     """Return the first start in the span."""
-    found: int | None = connection.execute(_NEXT, (question.version, start_ms, end_ms)).fetchone()[0]
+    values = _whose(question) | {"start": start_ms, "end": end_ms}
+    found: int | None = connection.execute(_NEXT, values).fetchone()[0]
     return found
+
+
+def _whose(question: Question) -> dict[str, int | None]:
+    """Which episodes a question is about, as values of a query."""
+    return {"version": question.version, "users_since": question.users_since_ms}
 
 
 def _window(connection: sqlite3.Connection, start_ms: int, end_ms: int, total: Tally) -> KeptWindow:

@@ -232,7 +232,9 @@ def test_a_user_stays_on_her_side_and_counts_once() -> None:
 
 
 def test_a_raise_takes_nobody_from_the_candidate() -> None:
-    ramp = drawn(**{**RETURNING, "weights": {0: 0.2, 407: 0.6}, "ability": 0.1, "cv": 1e-9})  # a user's return is her name
+    ramp = drawn(
+        **{**RETURNING, "weights": {0: 0.2, 407: 0.6}, "ability": 0.1, "cv": 1e-9}
+    )  # a user's return is her name
     for rollout in range(6):
         of = ramp.rollout == rollout
         able = {
