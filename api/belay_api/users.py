@@ -50,8 +50,8 @@ def read_headers(number: bytes | None, tens: bytes | None, ones: bytes | None) -
         )
     if (tens, ones) != (number[-2:-1], number[-1:]):
         raise BadUser(
-            f"{USER_TENS_HEADER} is {_shown(tens)} and {USER_ONES_HEADER} is {_shown(ones)}; wanted the last two digits "
-            f"of {USER_HEADER}, {number[-2:].decode()}, one in each"
+            f"{USER_TENS_HEADER} is {_shown(tens)} and {USER_ONES_HEADER} is {_shown(ones)}; wanted the last two "
+            f"digits of {USER_HEADER}, {number[-2:].decode()}, one in each"
         )
     return int(number)
 

@@ -94,6 +94,7 @@ def receipt(
     started_ms: float,
     rollout: str | None = None,
     foreseen: Foreseen | None = None,
+    *,
     user: int | None = None,
 ) -> Receipt:
     return Receipt("ns", version, str(name), 0, at(started_ms), rollout, foreseen, user)
@@ -124,8 +125,8 @@ class Model:
         key: tuple[str, str | None, str],
         started: int,
         foreseen: Foreseen | None,
-        user: int | None,
         *,
+        user: int | None,
         arrived: int,
         value: float | None,
         moved: bool,
@@ -298,7 +299,7 @@ def test_looks_agree_with_the_definitions_to_the_last_bit(
         now = EPOCH + first
         for (batch, then), step in zip(rounds, steps, strict=False):
             for started, version, rollout, name, delay, value, moved, foreseen, user in batch:
-                it, key = receipt(version, name, started, rollout, foreseen, user), (version, rollout, str(name))
+                it, key = receipt(version, name, started, rollout, foreseen, user=user), (version, rollout, str(name))
                 if delay is None:
                     record_starts(database.connection, [it])
                     model.start(key, EPOCH + started, foreseen, user)
@@ -307,7 +308,7 @@ def test_looks_agree_with_the_definitions_to_the_last_bit(
                 grace = round(asked[0].grace.total_seconds() * 1000)
                 arrived = EPOCH + started + (grace if delay == "grace" else delay)
                 record_outcomes(database.connection, [Report(it, outcomes, moved)], arrived)
-                model.report(key, EPOCH + started, foreseen, user, arrived=arrived, value=value, moved=moved)
+                model.report(key, EPOCH + started, foreseen, user=user, arrived=arrived, value=value, moved=moved)
             if then == "late":
                 database.keep()  # what looks before these episodes found: it must not stand in for them
             for look in asked:
