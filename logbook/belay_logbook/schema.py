@@ -212,7 +212,20 @@ CREATE TRIGGER episode_of_user AFTER INSERT ON episode WHEN NEW.user IS NOT NULL
         WHERE user = NEW.user AND (started_ms, version, name) > (NEW.started_ms, NEW.version, NEW.name)
         ORDER BY started_ms, version, name LIMIT 1);
 END;
-"""
+CREATE TABLE question_of_users (
+    id INTEGER PRIMARY KEY, version INTEGER NOT NULL REFERENCES version (id),
+    outcome TEXT NOT NULL, window_ms INTEGER NOT NULL, grace_ms INTEGER NOT NULL,
+    users_since_ms INTEGER NOT NULL,  -- only the first episode of each user since then counts; -1: each episode does
+    piece_ms INTEGER NOT NULL, chapter_ms INTEGER NOT NULL,
+    sealed_ms INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (version, outcome, window_ms, grace_ms, users_since_ms));
+INSERT INTO question_of_users
+    SELECT id, version, outcome, window_ms, grace_ms, -1, piece_ms, chapter_ms, sealed_ms FROM question;
+DROP TRIGGER episode_insert;
+DROP TRIGGER episode_update;
+DROP TABLE question;
+ALTER TABLE question_of_users RENAME TO question;
+""" + _triggers(_DROPS_WINDOWS + _DROPS_CHAPTERS)
 
 STEPS = (
     _INITIAL,

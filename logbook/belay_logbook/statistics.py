@@ -21,7 +21,19 @@ from belay_api.units import format_instant
 from belay_api.wire import CovariateStatistics, EarlierStatistics, LevelStatistics, WindowStatistics
 from belay_logbook.errors import BadRequest
 from belay_logbook.schema import STANDARD_OUTCOMES
-from belay_logbook.sealed import LEAST, KeptWindow, Question, Seal, find, kept_chapters, kept_pieces, kept_windows
+from belay_logbook.sealed import (
+    ASKED,
+    EVERY,
+    LEAST,
+    KeptWindow,
+    Question,
+    Seal,
+    find,
+    kept_chapters,
+    kept_pieces,
+    kept_windows,
+    whose,
+)
 from belay_logbook.tally import Row, Tally, tally, together
 from belay_logbook.told import execute
 from belay_logbook.windows import Windows
@@ -34,21 +46,20 @@ _NEVER_MS = 1 << 62
 Span = tuple[int, int]
 """From the first to before the second, in ms since the epoch."""
 
-_ASKED = """(:users_since IS NULL OR user IS NOT NULL AND (before_ms IS NULL OR before_ms < :users_since))"""
 _ROWS = f"""
 SELECT started_ms, {{told_at}} - started_ms, moved, foreseen, {{told}} FROM episode
-WHERE version = :version AND started_ms >= :start AND started_ms < :end AND {_ASKED} ORDER BY started_ms"""
+WHERE version = :version AND started_ms >= :start AND started_ms < :end AND {ASKED} ORDER BY started_ms"""
 _EARLIER = """
 SELECT started_ms, {told_at} - started_ms, moved, foreseen, {told} FROM episode
 WHERE version = :version AND started_ms < :end ORDER BY started_ms DESC LIMIT :most"""
 _NEXT = f"""
 SELECT MIN(started_ms) FROM episode
-WHERE version = :version AND started_ms >= :start AND started_ms < :end AND {_ASKED}"""
+WHERE version = :version AND started_ms >= :start AND started_ms < :end AND {ASKED}"""
 _VERSIONS = "SELECT id FROM version WHERE namespace = :namespace AND name = :name"
 _BASELINE = "SELECT digest FROM baseline WHERE id = ?"
 _LONGEST = f"""
 SELECT MAX({{told_at}} - started_ms) FROM episode
-WHERE version = :version AND started_ms >= :start AND {_ASKED}"""
+WHERE version = :version AND started_ms >= :start AND {ASKED}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +119,7 @@ def compute(connection: sqlite3.Connection, look: Look, at_ms: int) -> Answer:
             # What is read in chapters cannot be put together with another rollout's windows.
             for window, found_seals in _windows(connection, question, look, span, chapters=len(asked) == 1):
                 found.append(window)
-                if question.users_since_ms is None:
-                    seals += [(question, seal) for seal in found_seals]
+                seals += [(question, seal) for seal in found_seals]
                 if len(found) > MAX_WINDOWS:
                     raise _too_many(look, name)
             windows = _merge(connection, windows, found) if windows else found
@@ -138,7 +148,7 @@ def _questions(connection: sqlite3.Connection, look: Look, name: str) -> list[Qu
     if look.rollout is not None:
         query, values = query + " AND rollout = :rollout", values | {"rollout": look.rollout}
     found = connection.execute(query, values).fetchall()
-    users_since = round(look.since.timestamp() * 1000) if look.by_user else None
+    users_since = round(look.since.timestamp() * 1000) if look.by_user else EVERY
     return [Question(version, look.outcome, _ms(look.window), _ms(look.grace), users_since) for (version,) in found]
 
 
@@ -222,9 +232,20 @@ def _count(
     total = together(parts)
     window = _window(connection, *whole, total)
     if span != whole:
-        return window, [Seal(start, end, part, ((start, part),), None) for start, end, part in fresh]
+        return window, [
+            Seal(start, end, part, _all(connection, question, start, end, part), ((start, part),), None)
+            for start, end, part in fresh
+        ]
     pieces = tuple((start, part) for start, _, part in fresh)
-    return window, [Seal(*span, total, pieces, window)]
+    return window, [Seal(*span, total, _all(connection, question, *span, total), pieces, window)]
+
+
+def _all(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int, found: Tally) -> int:
+    """Return how many episodes of the version began in the span, whatever is asked of them."""
+    if question.users_since_ms == EVERY:
+        return found.episodes
+    query = "SELECT COUNT(*) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
+    return int(connection.execute(query, (question.version, start_ms, end_ms)).fetchone()[0])
 
 
 def _merge(connection: sqlite3.Connection, ours: list[KeptWindow], theirs: list[KeptWindow]) -> list[KeptWindow]:
@@ -273,7 +294,7 @@ def _read(
     connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]
 ) -> Iterator[list[Row]]:
     """Yield the episodes that a query finds, with the question's outcome."""
-    cursor = execute(connection, query, question.outcome, _whose(question) | values)
+    cursor = execute(connection, query, question.outcome, whose(question) | values)
     custom = question.outcome not in STANDARD_OUTCOMES
     while rows := cursor.fetchmany(ROWS_AT_ONCE):
         if custom or any(type(value) is str for *_, value in rows):
@@ -283,21 +304,16 @@ def _read(
 
 def _longest(connection: sqlite3.Connection, question: Question, start_ms: int) -> list[int]:
     """Return the longest time that an episode took which began then or later; nothing where none is reported."""
-    values = _whose(question) | {"start": start_ms}
+    values = whose(question) | {"start": start_ms}
     took_ms = execute(connection, _LONGEST, question.outcome, values).fetchone()[0]
     return [] if took_ms is None else [took_ms]
 
 
 def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int) -> int | None:
     """Return the first start in the span."""
-    values = _whose(question) | {"start": start_ms, "end": end_ms}
+    values = whose(question) | {"start": start_ms, "end": end_ms}
     found: int | None = connection.execute(_NEXT, values).fetchone()[0]
     return found
-
-
-def _whose(question: Question) -> dict[str, int | None]:
-    """Which episodes a question is about, as values of a query."""
-    return {"version": question.version, "users_since": question.users_since_ms}
 
 
 def _window(connection: sqlite3.Connection, start_ms: int, end_ms: int, total: Tally) -> KeptWindow:

@@ -334,6 +334,19 @@ def test_looks_agree_with_the_definitions_to_the_last_bit(
         database.connection.close()
 
 
+def test_what_was_counted_of_a_user_is_not_kept_once_an_earlier_episode_is_told(opened: Open) -> None:
+    """In the same window of the same version: as many count as before, and another one of them."""
+    look = Look("ns", ("a",), "return", timedelta(seconds=10), timedelta(seconds=1), at(0), "x", by_user=True)
+    means = []
+    for started, name in ((2_000, "second"), (1_000, "first")):
+        told = receipt("a", name, started, "x", user=7)
+        record_outcomes(opened.connection, [Report(told, {"return": float(started)}, False)], EPOCH + started)
+        opened.keep()  # what the look before found
+        (side,) = orjson.loads(opened.look(look, EPOCH + 20_000).body)["versions"]
+        means.append([window["mean"] for window in side["windows"]])
+    assert means == [[2_000.0], [1_000.0]]
+
+
 def test_an_outcome_that_shows_later_has_the_time_of_its_own_report(opened: Open) -> None:
     """What a customer buys within two weeks is told when it is known, and the return keeps its grace of seconds."""
     day = 86_400_000
