@@ -23,6 +23,12 @@ _JUDGING = " || ".join(f"has(self.recipe.{name})" for name in Recipe.judging())
 _ANALYZES = f"((has(self.steps) && self.steps.exists(s, has(s.analyze))) || (has(self.recipe) && ({_JUDGING})))"
 
 
+_BY_EPISODE = (
+    "(!has(self.traffic.gatewayAPI) || !has(self.traffic.gatewayAPI.assignment)"
+    " || self.traffic.gatewayAPI.assignment != 'User')"
+)
+
+
 class PolicyRef(Model):
     """The policy that shall serve."""
 
@@ -152,6 +158,34 @@ class RLRolloutSpec(Model):
                 " || self.analysis.metrics.all(m, !has(m.source.gateway))",
                 "source.gateway is what a gateway counts, and traffic.replicas has none: write source: {serving: "
                 "errorRate}, or use traffic.gatewayAPI",
+            ),
+            rule(
+                f"{_BY_EPISODE} || !has(self.steps) || self.steps.all(s, !has(s.match))",
+                "match gives some requests a share of their own, which gatewayAPI.assignment: User cannot: write "
+                "setWeight, or leave assignment out",
+            ),
+            rule(
+                f"{_BY_EPISODE} || !has(self.policy.winnerOf)",
+                "policy.winnerOf gives several versions their shares at once, which gatewayAPI.assignment: User "
+                "cannot: write policy.name and take one candidate after the other, or leave assignment out",
+            ),
+            rule(
+                f"{_BY_EPISODE} || !has(self.analysis) || !has(self.analysis.anchor)"
+                " || self.analysis.anchor != 'Serve'",
+                "analysis.anchor: Serve gives a third version a share, which gatewayAPI.assignment: User cannot: write "
+                "Approve, or leave assignment out",
+            ),
+            rule(
+                f"{_BY_EPISODE} || !has(self.analysis) || !has(self.analysis.metrics)"
+                " || self.analysis.metrics.all(m, !has(m.maxRegret))",
+                "maxRegret is a sum over all episodes, and with gatewayAPI.assignment: User only the first of each "
+                "user counts: hold the metric by its margin, or leave assignment out",
+            ),
+            rule(
+                f"{_BY_EPISODE} || !has(self.analysis) || !has(self.analysis.metrics)"
+                " || self.analysis.metrics.all(m, !has(m.source.prometheus) || !has(m.compare))",
+                "with gatewayAPI.assignment: User both sides of a comparison are users, and Prometheus' series are of "
+                "the same ones at each look: report the outcome to the logbook, or give the metric a limit",
             ),
             rule(
                 "has(self.traffic.gatewayAPI) == has(oldSelf.traffic.gatewayAPI)",

@@ -240,7 +240,17 @@ def _carried(text: str) -> dict[str, Any]:
 
 
 def _rules(rules: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Who gets new episodes, and those under way; once there was a segment, the same of it, and the places of all."""
+    """Who gets new episodes, and those under way; once there was a segment, the same of it, and the places of all.
+
+    Where users are assigned, how many of a hundred have another share than who says no user, and which.
+    """
+    if (
+        len(rules) > 1
+        and "x-belay-user-tens" in (digits := [one["headers"] for one in rules[1]["matches"]])[0][0].values()
+    ):
+        weights = {ref["name"]: ref["weight"] for ref in rules[1]["backendRefs"]}
+        theirs = {"of": sum(10 if len(one) == 1 else 1 for one in digits), "weights": weights}
+        return {**_rules([rules[0], *rules[2:]]), "users": theirs}
     headers = [
         {one["name"]: one["value"] for one in rule["matches"][0].get("headers", ()) if one["name"] != "x-belay-policy"}
         for rule in rules

@@ -73,6 +73,12 @@ class Comparison:
     max_regret: float | None = None  # what may be lost over the whole rollout, in the outcome's unit; None: any
     missing_margin: Margin = MISSING_MARGIN  # what either side may miss more of its episodes, and still pass
     looks: bool = False  # what is compared are looks at a number, of which none can go missing; else episodes
+    users: bool = False  # each episode is the first of another user, and all that count of her
+
+    @property
+    def counted(self) -> str:
+        """What is counted, for people."""
+        return "looks" if self.looks else "users" if self.users else "episodes"
 
     def __post_init__(self) -> None:
         if not self.margin.value > 0:

@@ -61,6 +61,11 @@ FIRST_WINDOW = (
     "nothing was known of this outcome before the first window in which both sides have episodes: what comes after "
     "that window counts"
 )
+NO_EPISODE = "no episode has begun yet"
+NO_USER = (
+    "no user has begun an episode yet: only those count whose requests say whose they are, by client.episode(user=…) "
+    "or the headers x-belay-user, x-belay-user-tens and x-belay-user-ones"
+)
 FIRST_LOOK = "nothing was known of this number before the first looks at both sides: what comes after them counts"
 VAGUE = (
     "stable's mean is too close to 0 for a margin in percent: this can fail but not pass. Write the margin as a number "
@@ -91,7 +96,7 @@ def judge(
         return empty
     evidence = replace(empty, candidate=summary(candidate), stable=summary(stable))
     if not candidate and not stable:
-        return replace(evidence, verdict=Verdict.NO_DATA, message="no episode has begun yet")
+        return replace(evidence, verdict=Verdict.NO_DATA, message=NO_USER if comparison.users else NO_EPISODE)
     paired = pair(candidate, stable)
     if comparison.looks:
         return _judge_outcome(comparison, paired, evidence, budget, earlier=earlier, seen=seen)
@@ -235,8 +240,7 @@ def _judge_outcome(
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=_broken(comparison, paired))
     if vague and (unbounded or not reference) and not failed and not passed:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=VAGUE)
-    counted = "looks" if comparison.looks else "episodes"
-    return _decide(evidence, counted, failed=failed, passed=passed)
+    return _decide(evidence, comparison.counted, failed=failed, passed=passed)
 
 
 def _regret(race: Race, budget: Budget) -> Regret | None:
