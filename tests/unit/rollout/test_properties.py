@@ -47,6 +47,7 @@ def play(name: str, acts: list[str]) -> Stage:
 @example(("two", ["a deleted", "want b", "gateway accepts"]))
 @example(("two", ["want b", "gateway accepts", "half minute", "b has no pods", "bad episodes"]))  # a raise is carried
 @example(("two", ["steps spoilt", "route deleted"]))
+@example(("two", ["scaled up", "want b", "all have pods", "gateway accepts", "scaled down"]))
 @example(("two", ["steps match", "want b", "gateway accepts", "abort@1", "gateway accepts", "want c"]))
 @example(("two", ["steps match", "want b", "gateway accepts", "half minute", "gateway accepts", "a deleted"]))
 @example(("three", ["want c", "gateway accepts", "a has no pods"]))

@@ -83,8 +83,9 @@ def _ready(stage: Stage, policy: str, replicas: int) -> None:
 
 
 def _all_ready(stage: Stage) -> None:
+    usual = 3 if isinstance(stage, Cluster) else 1
     for policy in POLICIES:
-        _ready(stage, policy, 3 if isinstance(stage, Cluster) else 1)
+        _ready(stage, policy, max(usual, stage.status.replicas or 0))
 
 
 def _publish_all(stage: Stage) -> None:
@@ -229,6 +230,8 @@ HANDS: dict[str, Act] = {
     "a orphaned": lambda stage: _orphan(stage, "a"),
     "all published": _publish_all,
     "family followed": lambda stage: stage.follows(FAMILY),
+    "scaled up": lambda stage: stage.edits(replicas=4),
+    "scaled down": lambda stage: stage.edits(replicas=1),
     "candidates kept": lambda stage: stage.edits(rollback={"keepCandidate": "1h"}),
     "candidates not kept": lambda stage: stage.edits(rollback=None),
     "back when degraded": lambda stage: stage.edits(watch={"onDegraded": "Rollback"}),

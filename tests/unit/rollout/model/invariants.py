@@ -315,6 +315,18 @@ def serves_is_said_of_what_answers(at: Moment) -> None:
         assert at.stage.weights == {policy: 10_000}
 
 
+def nobody_loses_pods_during_a_trial(at: Moment) -> None:
+    """However an autoscaler goes by a share of the traffic: each version has what is asked for, and what it had."""
+    spec, status, before = at.stage.world.objects["RLRollout", "default", "cartpole"]["spec"], at.status, at.before
+    if status.stable is None and status.candidate is None:
+        assert status.replicas is None
+        return
+    assert status.replicas is not None
+    assert status.replicas >= spec.get("replicas", 1)
+    if status.candidate is not None and before.candidate is not None:
+        assert status.replicas >= (before.replicas or 0)
+
+
 def a_lost_stable_version_is_told(at: Moment) -> None:
     """While it is gone, RLPolicy and pods, traffic goes where it is answered and nobody is said to serve."""
     status = at.status
@@ -405,6 +417,7 @@ EVERYWHERE: tuple[Invariant, ...] = (
     a_command_is_carried_out_once,
     a_trial_leaves_nothing_behind,
     serves_is_said_of_what_answers,
+    nobody_loses_pods_during_a_trial,
     a_lost_stable_version_is_told,
     a_verdict_is_the_present_ones,
     an_alarm_is_about_stable,
