@@ -33,7 +33,7 @@ PARTS = (guards, ratchet, watched, experiments, delayed, autocorrelation, regret
 def main() -> int:
     """Run, print, and hold the figures against their bands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, about half a minute")
+    parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, about a minute")
     parser.add_argument(
         "--only", default="", help="comma-separated beginnings of names of worlds; names of parts: guards, delayed, …"
     )
