@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).parent
-PARTS = ("experiments", "late", "autocorrelation", "regret")  # beside the worlds, each with promises of its own
+PARTS = ("experiments", "delayed", "autocorrelation", "regret")  # beside the worlds, each with promises of its own
 ABOUT = {
     "machine": "2 cores at 2 GHz class, one used; figures depend on the seed and NumPy's generator, not on the machine",
     "runs": 1,

@@ -56,7 +56,8 @@ class World:
 
     shares: Floats  # of the episodes, by arm
     drops: Floats  # worse than stable by this share of its mean; below 0: better
-    silent: tuple[int, ...]  # arms whose worst quarter is never reported
+    silent: tuple[int, ...]  # arms whose worst episodes are never reported
+    silence: float  # what share of them
     withdrawn: dict[int, float]  # arms that can serve no more, and from which second on
     sink: float  # by how much returns have fallen at the end, for all alike
     stable_loses: float  # share of stable's best episodes that is never reported
@@ -68,6 +69,7 @@ class World:
         arms: list[list[float]],
         *,
         silent: Any = (),
+        silence: float = LOST_QUARTER,
         withdrawn: Any = None,
         sink: float = 0.0,
         stable_loses: float = 0.0,
@@ -75,7 +77,7 @@ class World:
     ) -> World:
         """Strict: a misspelt key is an error."""
         shares, drops = np.array(arms, dtype=np.float64).T
-        return cls(shares / 100, drops, tuple(silent), withdrawn or {}, sink, stable_loses, missing)
+        return cls(shares / 100, drops, tuple(silent), silence, withdrawn or {}, sink, stable_loses, missing)
 
     @property
     def arms(self) -> range:
@@ -158,7 +160,7 @@ def simulate(
     reported = rng.random(rollout.size) >= world.missing
     for arm in world.silent:
         mine = side == 1 + arm
-        reported[mine] = value[mine] >= np.quantile(value[mine], LOST_QUARTER)
+        reported[mine] = value[mine] >= np.quantile(value[mine], world.silence)
     if world.stable_loses:
         mine = side == 0
         reported[mine] = value[mine] <= np.quantile(value[mine], 1 - world.stable_loses)

@@ -22,20 +22,20 @@ import yaml
 
 from belay_operator.rollout.analysis.budget import split
 from ranges import check
-from verdict import autocorrelation, experiments, guards, late, ratchet, regret, watched
+from verdict import autocorrelation, delayed, experiments, guards, ratchet, regret, watched
 from verdict.measure import Trial, measure
 from verdict.peers import Peers
 
 HERE = Path(__file__).parent
-PARTS = (guards, ratchet, watched, experiments, late, autocorrelation, regret)  # beside the worlds
+PARTS = (guards, ratchet, watched, experiments, delayed, autocorrelation, regret)  # beside the worlds
 
 
 def main() -> int:
     """Run, print, and hold the figures against their bands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, about half a minute")
+    parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, about a minute")
     parser.add_argument(
-        "--only", default="", help="comma-separated beginnings of names of worlds; names of parts: guards, late, …"
+        "--only", default="", help="comma-separated beginnings of names of worlds; names of parts: guards, delayed, …"
     )
     parser.add_argument("--without-peers", action="store_true", help="although they are installed")
     asked = parser.parse_args()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from verdict import experiments, late, regret
+from verdict import delayed, experiments, regret
 from verdict.bands import PARTS
 from verdict.experiments import Found
 from verdict.world import World, ar1, path_of, simulate
@@ -51,7 +51,7 @@ def test_a_common_disturbance_is_both_sides(how: dict, alike: bool) -> None:
 
 def test_reports_come_when_they_are_said_to() -> None:
     rng = np.random.default_rng(3)
-    soon = late.Delay(hours=2, beyond=0.1, never=0.2).draw(40_000, 86_400.0, rng)
+    soon = delayed.Delay(hours=2, beyond=0.1, never=0.2).draw(40_000, 86_400.0, rng)
     assert np.isinf(soon).mean() == pytest.approx(0.2, abs=0.01)
     assert ((soon > 86_400) & np.isfinite(soon)).mean() == pytest.approx(0.1, abs=0.01)
     assert np.median(soon[soon < 86_400]) == pytest.approx(2 * 3600 * np.log(2), rel=0.05)
@@ -59,7 +59,7 @@ def test_reports_come_when_they_are_said_to() -> None:
 
 def test_a_world_with_an_unknown_side_is_refused() -> None:
     with pytest.raises(ValueError, match="is not candidate or stable with good or bad"):
-        late.World.read([0], {"hours": 1}, candidate={"worst": {"hours": 2}})
+        delayed.World.read([0], {"hours": 1}, candidate={"worst": {"hours": 2}})
 
 
 def test_the_first_arm_that_is_better_and_passes_wins_once_it_may() -> None:

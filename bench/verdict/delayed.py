@@ -1,7 +1,7 @@
 """Outcomes that are reported hours after their episodes: the verdict stays open, and its errors are those that it has.
 
-    make bench-verdict               with the rest of it
-    python bench/verdict/late.py     these worlds alone, a minute or two of one core; `--quick`: a few seconds
+    make bench-verdict                  with the rest of it
+    python bench/verdict/delayed.py     these worlds alone, a minute or two of one core; `--quick`: a few seconds
 
 An episode counts where its outcome came within the metric's grace of its start. So no look knows of one that is
 younger, and a candidate whose bad episodes report sooner or later than its good ones gains or loses nothing. Arrays
@@ -31,7 +31,7 @@ from verdict.rules import Course, Flags, Places, Schedule, SoFar, belay, episode
 from verdict.told import BEGAN, earlier_of_version, reading, told_windows
 from verdict.world import LONGEST, Episodes, Floats
 
-NAME = "late"
+NAME = "delayed"
 AT_ONCE = 200  # rollouts in memory together
 SAMPLED_LOOKS = 12  # per world and drop, put through the operator's own function
 HOUR_S = 3600.0
@@ -60,7 +60,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One line of late.yaml under `worlds`."""
+    """One line of delayed.yaml under `worlds`."""
 
     drops: tuple[float, ...]
     delays: dict[tuple[str, str], Delay]  # by side, and whether the episode was good or bad
@@ -97,7 +97,7 @@ class Asked:
 
     @classmethod
     def read(cls, load: dict[str, Any], world: World) -> Asked:
-        """From late.yaml."""
+        """From delayed.yaml."""
         certain = Range(*map(float, load["returns"]["range"]))
         comparison = Comparison("return", Better.MORE, Margin(load["margin"], relative=True), certain)
         times = {**load["schedule"], **({} if world.look is None else {"look": world.look})}
