@@ -63,8 +63,9 @@ FIRST_WINDOW = (
 )
 NO_EPISODE = "no episode has begun yet"
 NO_USER = (
-    "no user has begun an episode yet: only those count whose requests say whose they are, by client.episode(user=…) "
-    "or the headers x-belay-user, x-belay-user-tens and x-belay-user-ones"
+    "no user who counts has begun an episode yet: each counts once in a trial, by the first episode that she begins in "
+    "it, and only where the request says whose it is, by client.episode(user=…) or the headers x-belay-user, "
+    "x-belay-user-tens and x-belay-user-ones"
 )
 FIRST_LOOK = "nothing was known of this number before the first looks at both sides: what comes after them counts"
 VAGUE = (
@@ -289,6 +290,8 @@ def _decide(evidence: Evidence, counted: str, *, failed: bool, passed: bool) -> 
         message = "not worse than stable by as much as the allowed regression"
         return replace(evidence, verdict=Verdict.PASS, message=message)
     message = "neither shown to be worse than stable nor to be within the allowed regression"
+    if counted == "users":
+        message += "; only users who come for the first time in this trial are further evidence"
     return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
 
 
