@@ -12,6 +12,7 @@ import pytest
 import yaml
 from tests.e2e.steady import Steady
 
+from belay_api.users import write_headers
 from belay_demo.install import EXAMPLES
 from belay_demo.kube import Failed, Namespace
 
@@ -131,6 +132,47 @@ def test_the_preview_address_leads_to_the_candidate_alone(gateway: Namespace, as
     gateway.kubectl("annotate", "rlr", ROLLOUT, "belay.dev/command=abort@2", "--overwrite")
     gateway.wait("stable in its place", lambda: asked.who_answers(there) == ["a"], timeout_s=60)
     assert asked.settled()["failed"] == 0
+
+
+@pytest.fixture
+def known(gateway: Namespace, asked: Steady) -> Iterator[Steady]:
+    """Serve `a` by a rollout that assigns users, and send some requests that say no user."""
+    traffic = yaml.safe_load((EXAMPLES / "20-rollout.yaml").read_text())["spec"]["traffic"]
+    traffic["gatewayAPI"]["assignment"] = "User"
+    steps = [{"setWeight": 37}, {"pause": {}}, {"setWeight": 55}, {"pause": {}}]
+    rollout = {"apiVersion": "belay.dev/v1alpha1", "kind": "RLRollout", "metadata": {"name": "known"}}
+    gateway.apply(rollout | {"spec": {"policy": {"name": "a"}, "traffic": traffic, **SPEC, "steps": steps}})
+    gateway.wait("a to serve", lambda: gateway.status("rlr", "known").get("phase") == "Healthy", timeout_s=240)
+    steady = Steady(gateway, "known", callers=1, asking={"episode": "e"})
+    steady.start()
+    yield steady
+    steady.stop()
+    gateway.kubectl("delete", "rlr", "known", "--wait")
+
+
+@pytest.mark.timeout(900)
+def test_a_user_stays_with_one_version_and_a_raise_takes_none_back(gateway: Namespace, known: Steady) -> None:
+    def weight(percent: int) -> list[str]:
+        """Who answers users of all hundred last digits, once so many percent of them have the candidate."""
+        gateway.wait(
+            f"{percent} %",
+            lambda: gateway.status("rlr", "known").get("weight", {}).get("applied") == percent,
+            timeout_s=240,
+        )
+        time.sleep(2)  # from accepted to in force a route takes a quarter of a second
+        return known.who_answers(*(write_headers(number) for number in range(100)))
+
+    gateway.patch("rlr", "known", {"spec": {"policy": {"name": "b"}}})
+    first = weight(37)
+    assert (first.count("b"), first.count("a")) == (37, 63), "and each of them has one version in twenty requests"
+    under_way = {"x-belay-policy": "a"}
+    assert known.who_answers({}, *(write_headers(number) | under_way for number in range(10))) == ["a"] * 11
+    gateway.kubectl("annotate", "rlr", "known", "belay.dev/command=resume@1", "--overwrite")
+    later = weight(55)
+    assert later.count("b") == 55
+    assert all(after == "b" for before, after in zip(first, later, strict=True) if before == "b")
+    assert known.settled()["by"].keys() == {"a"}, "who says no user stays with stable"
+    assert known.settled()["failed"] == 0
 
 
 def _after(asked: Steady) -> float:
