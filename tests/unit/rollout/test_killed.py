@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.unit.rollout.model.acts import act
+from tests.unit.rollout.model.acts import SEEN_SILENT, act
 from tests.unit.rollout.model.starts import start
 from tests.unit.rollout.stage import KEY, Stage
 from tests.unit.rollout.test_properties import everything
@@ -28,7 +28,6 @@ class Life:
     told_last: str
 
 
-SEEN_SILENT = ("gateway accepts", "second", "second", "silent")
 LIVES = {
     "a trial by a list, behind a preview, and its rollback": Life(
         "shown",

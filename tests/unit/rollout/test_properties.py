@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.accepted import accepted_rollout_specs
-from tests.unit.rollout.model.acts import act, exists
+from tests.unit.rollout.model.acts import SEEN_SILENT, act, exists
 from tests.unit.rollout.model.invariants import hold
 from tests.unit.rollout.model.starts import (
     BY_GATEWAY,
@@ -41,6 +41,11 @@ def play(name: str, acts: list[str]) -> Stage:
     return stage
 
 
+ANCHOR_ON_TRIAL = ["want c", "gateway accepts", "half minute", "want a", *SEEN_SILENT, "gateway accepts"]
+
+EVERYWHERE_WELL = ["gateway counts"] * 2 + ["prometheus tells"] * 3
+
+
 @settings(max_examples=200, deadline=None)
 @given(courses(anything, 14))
 @example(("two", ["want b", "promote@1", "gateway accepts", "a deleted"]))
@@ -59,6 +64,11 @@ def play(name: str, acts: list[str]) -> Stage:
 @example(("three", ["want c", "gateway accepts", "half minute", "b deleted", "a has no pods"]))
 @example(("three", ["want c", "gateway accepts", "abort@1", "hours", "want d", "gateway accepts"]))
 @example(("three", ["steps shadow", "want c", "want a", "gateway accepts", "want b"]))  # who is withdrawn is the anchor
+@example(("three", [*ANCHOR_ON_TRIAL, "abort@1", *SEEN_SILENT, "want d", "gateway accepts"]))  # rejected, and served
+@example(("two", ["want b", "gateway accepts", "good episodes", "abort@1", *SEEN_SILENT, "retry@2", "gateway accepts"]))
+@example(("judged", ["good episodes", "fast", "gateway accepts", "fast"]))  # a promotion by verdicts
+@example(("judged", ["metrics from everywhere", *EVERYWHERE_WELL, "gateway counts no more", "prometheus away"]))
+@example(("judged", ["metrics from everywhere", *EVERYWHERE_WELL, "fast", "good episodes", "gateway accepts"]))
 def test_every_promise_holds_after_every_act(course: Course) -> None:
     name, acts = course
     stage = start(name)

@@ -4,7 +4,7 @@ Nothing here looks at what the operator makes of it, and nothing fails: where an
 happens, so hypothesis may draw any order.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.unit.rollout.test_replicas import Cluster
 from tests.unit.rollout.test_shadow import hears
 from tests.world import belay_object
 
+from belay_api.rollout.metric import Metric
 from belay_api.rollout.watch import WatchSpec
 from belay_operator.rollout import specification, standing
 from belay_operator.rollout.analysis.blocks import Held
@@ -23,16 +24,20 @@ from belay_operator.rollout.analysis.limits import PASS_AT, STAKES
 from belay_operator.rollout.analysis.standing import CALM, Seen
 from belay_operator.rollout.arms import running
 from belay_operator.rollout.commands import ACTIONS
+from belay_operator.rollout.facts import Counts, GatewayFact, PrometheusFact, Reading, Scrape, Tally
+from belay_operator.rollout.histogram import EMPTY
+from belay_operator.rollout.sources import gateway, prometheus
 
 Act = Callable[[Stage], object]
 
 POLICIES = "abc"  # those whose pods come and go; d is always as it was published
 FAMILY = "hopper"  # of all of them
-THIRD = {**ANALYSIS, "anchor": "Serve", "metrics": ANALYSIS["metrics"][:1]}
 BAD = {"a": (80, 480.0, 40.0), "b": (60, 300.0, 60.0)}
 GOOD = {"a": (200, 480.0, 40.0), "b": (200, 479.0, 40.0)}
 BETTER = {"a": (400, 480.0, 40.0), "b": (400, 570.0, 40.0)}
-STRICTER = [{**ANALYSIS["metrics"][0], "compare": {"maxRegression": "1%"}}, ANALYSIS["metrics"][1]]
+METRICS: list[dict[str, Any]] = ANALYSIS["metrics"]
+THIRD = {**ANALYSIS, "anchor": "Serve", "metrics": METRICS[:1]}
+STRICTER = [{**METRICS[0], "compare": {"maxRegression": "1%"}}, METRICS[1]]
 ASKING = [{"setWeight": 10}, {"approve": {"timeout": "1h"}}, {"setWeight": 50}, {"pause": {}}]
 INTERNAL = [{"name": "x-user-group", "value": "internal"}]
 MATCHING = [
@@ -44,6 +49,13 @@ MATCHING = [
     {"analyze": {}},
 ]
 BY_THE_LIST: dict[str, Any] = {"steps": [], "recipe": None, "progression": {"name": "ramp"}}
+ERRORS = {"name": "errors", "source": {"gateway": "errorRate"}, "limit": {"max": "5%", "tolerates": "1s"}}
+QUEUE = {
+    "name": "queue",
+    "source": {"prometheus": {"query": 'queue{policy="$policy"}', "interval": "10s"}},
+    "limit": {"max": 5, "tolerates": "10s"},
+}
+FROM_EVERYWHERE = [*METRICS, ERRORS, QUEUE]
 SUNDAYS = {"days": ["Sun"], "from": "00:00", "to": "24:00", "timeZone": "Europe/Berlin"}  # a stage begins on a Monday
 
 
@@ -131,6 +143,57 @@ def _logbook_away(stage: Stage) -> None:
         for outcome, reading in fact.outcomes.items()
     }
     stage.world.facts[key] = replace(fact, outcomes=away)
+
+
+def _counted(before: Sequence[Scrape], *, every_s: float, each: float) -> tuple[Scrape, ...]:
+    """What was counted, and a minute and a half more in which all was well; counting begins with nothing."""
+    more = range(len(before), len(before) + (int(90 / every_s) if before else 1))
+    return (*before, *(Scrape(number, number * every_s, 0.0, number * each, 0.0, EMPTY) for number in more))
+
+
+def _gateway_tells(stage: Stage, problem: str | None) -> None:
+    """The proxies have counted requests of both sides since the trial began, and answer now or do not."""
+    status, began = stage.status, stage.status.analysis_started_at
+    if status.candidate is None or began is None or status.weight is None:
+        return
+    key, candidate = (gateway.TOPIC, "default", "cartpole"), status.candidate.policy
+    known = stage.world.facts.get(key)
+    same = known is not None and known.since == began and candidate in known.versions
+    tally = Tally(began, _counted(known.versions[candidate].scrapes if same else (), every_s=1, each=40), 0)
+    stage.countings.setdefault((candidate, began), set()).add(began)
+    sides = {side.policy: tally for side in (status.candidate, status.stable) if side is not None}
+    stage.world.facts[key] = GatewayFact(
+        since=began,
+        weight_since=status.weight.since,
+        at=stage.now,
+        asked="envoy",
+        versions=sides,
+        problem=problem,
+        absence=None,
+        refused=False,
+    )
+
+
+def _prometheus_tells(stage: Stage, problem: str | None) -> None:
+    """Prometheus has answered since the trial began, each time within the limit, and answers now or does not."""
+    status, began = stage.status, stage.status.analysis_started_at
+    if status.candidate is None or began is None or status.weight is None:
+        return
+    key, candidate = (prometheus.TOPIC, "default", "cartpole"), status.candidate.policy
+    known = stage.world.facts.get(key)
+    same = known is not None and (known.candidate, known.since) == (candidate, began)
+    before = known.readings["queue"][1].counts.scrapes if same else ()
+    stage.countings.setdefault((candidate, began), set()).add(began)
+    counts = Counts(
+        began,
+        _counted(before, every_s=10, each=1),
+        of=lambda one: (one.requests, one.errors),
+        weight_since=status.weight.since,
+    )
+    reading = Reading(f"queue of {candidate}", stage.now, counts=counts, problem=problem)
+    stable = status.stable.policy if status.stable is not None else None
+    definition = prometheus.definition_of(Metric.model_validate(QUEUE))
+    stage.world.facts[key] = PrometheusFact(candidate, stable, began, {"queue": (definition, reading)})
 
 
 def _scrapes(stage: Stage, **said: Any) -> None:
@@ -221,8 +284,13 @@ HANDS: dict[str, Act] = {
     "steps spoilt": lambda stage: stage.edits_steps({"analyze": {}}),
     "steps mended": lambda stage: stage.edits_steps(*SPEC["steps"]),
     "metrics stricter": lambda stage: stage.edits_metrics(*STRICTER),
-    "metrics as before": lambda stage: stage.edits_metrics(*ANALYSIS["metrics"]),
-    "metric unreadable": lambda stage: stage.edits_metrics(*ANALYSIS["metrics"], {"name": "x", "source": {"moon": 1}}),
+    "metrics as before": lambda stage: stage.edits_metrics(*METRICS),
+    "metric unreadable": lambda stage: stage.edits_metrics(*METRICS, {"name": "x", "source": {"moon": 1}}),
+    "metrics from everywhere": lambda stage: stage.edits_metrics(*FROM_EVERYWHERE),
+    "gateway counts": lambda stage: _gateway_tells(stage, None),
+    "gateway counts no more": lambda stage: _gateway_tells(stage, "the proxy does not answer"),
+    "prometheus tells": lambda stage: _prometheus_tells(stage, None),
+    "prometheus away": lambda stage: _prometheus_tells(stage, "Prometheus does not answer"),
     "windows closed": lambda stage: stage.edits(windows=[SUNDAYS]),
     "windows open": lambda stage: stage.edits(windows=[]),
     "a deleted": lambda stage: _delete(stage, "a"),
@@ -286,6 +354,8 @@ OF_PODS: dict[str, Act] = {
 """What happens to one whose weight is a ratio of pods."""
 
 NAMED = EVERY_DAY | HANDS | BY_GATEWAY | BY_GATEWAY_BY_HAND | OF_SHOWN | OF_PODS
+SEEN_SILENT = ("gateway accepts", "second", "second", "silent")
+"""What proves a rollback, in order."""
 COMMANDS = st.builds("{}@{}".format, st.sampled_from([*ACTIONS, "nonsense"]), st.integers(0, 9))
 
 

@@ -22,8 +22,10 @@ from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.status import RLRolloutStatus
 from belay_operator.rollout import specification
 from belay_operator.rollout.analysis.queries import definition_of
+from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.standing import is_alarm
 from belay_operator.rollout.traffic import pod_ratio
+from belay_operator.rollout.verdicts import is_judged
 from belay_operator.rollout.watch import DEGRADED
 from belay_operator.rollout.withdrawal import NO_EVIDENCE
 
@@ -34,6 +36,7 @@ class Moment:
 
     before: RLRolloutStatus  # as it was before them
     status: RLRolloutStatus
+    observed: Observed  # what a further pass would see
     stage: Stage
 
     @property
@@ -52,7 +55,8 @@ Invariant = Callable[[Moment], None]
 
 def hold(before: RLRolloutStatus, stage: Stage) -> None:
     """Ask all of them."""
-    moment = Moment(before, stage.status, stage)
+    observed = stage.observed
+    moment = Moment(before, observed.status, observed, stage)
     for invariant in (*EVERYWHERE, *(BY_PODS if isinstance(stage, Cluster) else BY_GATEWAY)):
         invariant(moment)
 
@@ -382,12 +386,27 @@ def a_verdict_is_the_present_ones(at: Moment) -> None:
             assert verdict.evidence_since in status.weight_changes, "of no weight of this trial"
     step, after = at.before.step, status.step
     passed = step is not None and step.kind == "analyze" and at.before.candidate == status.candidate
-    if step is None or not passed or after.index != step.index + 1 or len(status.skipped) > len(at.before.skipped):
+    if (
+        step is None
+        or not passed
+        or after.index != step.index + 1
+        or after.kind == "promote"
+        or len(status.skipped) > len(at.before.skipped)
+    ):
         return
     assert at.before.weight is not None
     for verdict in status.verdicts:
-        if verdict.limit is None and verdict.verdict is Verdict.PASS:
+        if verdict.verdict is Verdict.PASS:
             assert verdict.evidence_since == at.before.weight.since, "gathered at another step's weight"
+
+
+def no_answer_is_no_pass(at: Moment) -> None:
+    """Of a source that does not answer nothing has passed."""
+    if not is_judged(at.observed):
+        return
+    silent = {name for name, reading in at.observed.readings.items() if reading.problem is not None}
+    passed = {verdict.metric for verdict in at.status.verdicts if verdict.verdict is Verdict.PASS}
+    assert not silent & passed
 
 
 def an_alarm_is_about_stable(at: Moment) -> None:
@@ -403,7 +422,7 @@ def an_alarm_is_about_stable(at: Moment) -> None:
     definitions = {metric.name: definition_of(metric, _analysis(at.stage)) for metric in _analysis(at.stage).metrics}
     others = [record.metric for record in status.watch if record.definition != definitions.get(record.metric)]
     # On trial what is watched may be edited, and a spec that is at fault says nothing of it.
-    assert not others or status.candidate is not None or at.stage.observed.unfit is not None
+    assert not others or status.candidate is not None or at.observed.unfit is not None
 
 
 EVERYWHERE: tuple[Invariant, ...] = (
@@ -420,6 +439,7 @@ EVERYWHERE: tuple[Invariant, ...] = (
     nobody_loses_pods_during_a_trial,
     a_lost_stable_version_is_told,
     a_verdict_is_the_present_ones,
+    no_answer_is_no_pass,
     an_alarm_is_about_stable,
 )
 

@@ -52,17 +52,26 @@ def _shown() -> Stage:
     return stage.go(seconds=1).go(seconds=1)
 
 
+def _judged() -> Stage:
+    stage = Stage("a", "b", "c", "d").go()
+    for act in ("want b", "gateway accepts", "silent", "fast", "half minute", "gateway accepts"):
+        acts.act(stage, act)
+        stage.passes()
+    return stage
+
+
 def _pods() -> Stage:
     steps = [{"setWeight": 25}, {"pause": {"duration": "30s"}}, {"setWeight": 75}, {"pause": {"duration": "30s"}}]
     return Cluster("a", "b", "c", steps=steps, rollback={"keepCandidate": "1h"}).go()
 
 
-STARTS = {"two": _two(), "three": _three(), "shown": _shown(), "pods": _pods()}
+STARTS = {"two": _two(), "three": _three(), "shown": _shown(), "judged": _judged(), "pods": _pods()}
 BY_GATEWAY = tuple(name for name, stage in STARTS.items() if not isinstance(stage, Cluster))
 DAILY: dict[str, tuple[Mapping[str, Act], ...]] = {
     "two": (acts.EVERY_DAY, acts.BY_GATEWAY),
     "three": (acts.EVERY_DAY, acts.BY_GATEWAY),
     "shown": (acts.EVERY_DAY, acts.BY_GATEWAY, acts.OF_SHOWN),
+    "judged": (acts.EVERY_DAY, acts.BY_GATEWAY),
     "pods": (acts.EVERY_DAY, acts.OF_PODS),
 }
 """What goes on with each, beside commands."""
