@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.rollout.stage import ANALYSIS, SPEC, Stage
-from tests.unit.rollout.test_properties import ACTS, BAD, GOOD, act
+from tests.unit.rollout.test_properties import ACTS, BAD, COMMANDS, GOOD, HANDS, act
 
 from belay_api.reasons import Verdict
 from belay_api.rollout.margin import Margin
@@ -223,16 +223,18 @@ START = Stage("a", "b", "c", "d", traffic=TRAFFIC, steps=[{"setWeight": 15}, *SP
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.one_of(st.sampled_from(sorted(set(ACTS) - NOT_BESIDE_IT))), max_size=14))
+@given(st.lists(st.one_of(st.sampled_from(sorted((set(ACTS) | set(HANDS)) - NOT_BESIDE_IT)), COMMANDS), max_size=14))
 def test_every_user_is_answered_as_status_says(acts: list[str]) -> None:
     stage = copy.deepcopy(START)
     before: tuple[Any, set[tuple[str, str]], float] | None = None
     for name in acts:
         act(stage, name)
         stage.passes()
-        if stage.weights is None or ("RLPolicy", "default", stage.status.stable.policy) not in stage.world.objects:
-            continue
         fits(stage)
+        if ("RLPolicy", "default", stage.status.stable.policy) not in stage.world.objects:
+            assert {answered(stage, hers(user)) for user in USERS} == set(stage.weights or {}), "no user is left behind"
+            before = None
+            continue
         status = stage.status
         share = status.weight.desired if status.weight and status.candidate else 0.0
         candidate = status.candidate.policy if status.candidate else ""
