@@ -15,6 +15,7 @@ from tests.e2e.steady import Steady
 from belay_api.users import write_headers
 from belay_demo.install import EXAMPLES
 from belay_demo.kube import Failed, Namespace
+from belay_operator.rollout.users import buckets
 
 ROLLOUT = "shadowed"
 PERIOD_S = 20  # of each way to be unwell: some hundreds of requests
@@ -151,28 +152,33 @@ def known(gateway: Namespace, asked: Steady) -> Iterator[Steady]:
 
 
 @pytest.mark.timeout(900)
-def test_a_user_stays_with_one_version_and_a_raise_takes_none_back(gateway: Namespace, known: Steady) -> None:
-    def weight(percent: int) -> list[str]:
-        """Who answers users of all hundred last digits, once so many percent of them have the candidate."""
-        gateway.wait(
-            f"{percent} %",
-            lambda: gateway.status("rlr", "known").get("weight", {}).get("applied") == percent,
-            timeout_s=240,
-        )
-        time.sleep(2)  # from accepted to in force a route takes a quarter of a second
-        return known.who_answers(*(write_headers(number) for number in range(100)))
-
+def test_users_have_the_version_that_the_draw_says_and_keep_it_when_others_join(
+    gateway: Namespace, known: Steady
+) -> None:
     gateway.patch("rlr", "known", {"spec": {"policy": {"name": "b"}}})
-    first = weight(37)
-    assert (first.count("b"), first.count("a")) == (37, 63), "and each of them has one version in twenty requests"
-    under_way = {"x-belay-policy": "a"}
-    assert known.who_answers({}, *(write_headers(number) | under_way for number in range(10))) == ["a"] * 11
-    gateway.kubectl("annotate", "rlr", "known", "belay.dev/command=resume@1", "--overwrite")
-    later = weight(55)
-    assert later.count("b") == 55
-    assert all(after == "b" for before, after in zip(first, later, strict=True) if before == "b")
-    assert known.settled()["by"].keys() == {"a"}, "who says no user stays with stable"
-    assert known.settled()["failed"] == 0
+    users = [write_headers(1_000 + number) for number in range(100)]
+    for percent, command in ((37, "resume@1"), (55, "abort@2")):
+        status = gateway.wait(f"{percent} %", lambda percent=percent: _known_at(gateway, percent), timeout_s=240)
+        time.sleep(2)  # from accepted to in force a route takes a quarter of a second
+        having = buckets(percent, trial=f"{gateway.name}/known/b/{status['candidate']['since']}")
+        digits = [(one["x-belay-user-tens"], one["x-belay-user-ones"]) for one in users]
+        wanted = ["b" if {one, (one[0], None)} & set(having) else "a" for one in digits]
+        assert wanted.count("b") == percent
+        assert known.who_answers(*users) == wanted
+        # Episodes under way stay where they began, whatever their client sends beside their pin.
+        for pinned in "ab":
+            assert known.who_answers(*({**one, "x-belay-policy": pinned} for one in users[::9])) == [pinned] * 12
+        gateway.kubectl("annotate", "rlr", "known", f"belay.dev/command={command}", "--overwrite")
+    gateway.wait("taken back", lambda: gateway.status("rlr", "known").get("phase") == "RolledBack", timeout_s=120)
+    assert set(known.who_answers(*users)) == {"a"}
+    end = known.settled()
+    assert (end["failed"], end["by"].keys()) == (0, {"a"}), "who says no user stays with stable"
+
+
+def _known_at(here: Namespace, percent: int) -> dict[str, Any] | None:
+    """The status once so many percent of users have the candidate."""
+    status = here.status("rlr", "known")
+    return status if status.get("weight", {}).get("applied") == percent else None
 
 
 def _after(asked: Steady) -> float:
