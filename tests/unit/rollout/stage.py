@@ -101,7 +101,7 @@ class Stage:
         self.countings: dict[tuple[str, datetime | None], set[datetime | None]] = {}  # in which trials each was begun
         self.beyond: set[str] = set()  # whose limits were ever seen broken after a promotion
         self.accepted_anchor: str | None = None  # whom the route accepted last leads to as a third
-        self.accepted: dict[str, int] | None = None  # who gets new episodes by the route accepted last
+        self.accepted: dict[str, int] | None = None  # who gets new episodes by the route accepted last; None: not known
         self.backups: list[Mapping[str, Any]] = []  # the status after each of the last few passes, oldest first
         for policy in policies:
             self.publish(policy)

@@ -227,6 +227,7 @@ def _limits_of_stable(stage: Stage, *, broken: bool) -> None:
 def _restored(stage: Stage) -> None:
     """Somebody restores a backup of the rollout's status; the operator starts anew, and has measured nothing."""
     stage.world.facts.clear()
+    stage.accepted = None  # the backup says what was, until the Gateway says what is
     if stage.backups:
         stage.world.objects["RLRollout", "default", "cartpole"]["status"] = stage.backups[0]
 

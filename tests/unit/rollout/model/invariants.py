@@ -1,7 +1,6 @@
 """What must hold of what the API server has, once the operator has had its passes: one promise a function.
 
-What is promised of the traffic is read from
-the objects that carry it, and never from what the operator says of them.
+Who gets traffic is read from the objects that carry it, and never from what the operator says of them.
 """
 
 import re
@@ -40,13 +39,8 @@ class Moment:
     stage: Stage
 
     @property
-    def reason(self) -> str:
-        """Why it is Ready or not."""
-        return next(c.reason for c in self.status.conditions if c.type == "Ready")
-
-    @property
     def message(self) -> str:
-        """The same as a sentence."""
+        """Why it is Ready or not, as a sentence."""
         return next(c.message for c in self.status.conditions if c.type == "Ready")
 
 
@@ -307,8 +301,8 @@ def serves_is_said_of_what_answers(at: Moment) -> None:
     """Whoever is told to serve all traffic has it, and answers."""
     status = at.status
     said = re.search(r"(\w+) serves all traffic", at.message)
-    if said is None:
-        return
+    if said is None or (status.weight is not None and status.weight.applied != status.weight.desired):
+        return  # until the gateway has accepted a raise all goes where it went
     assert status.stable is not None
     policy = status.stable.policy
     assert said[1] in (policy, "it")
@@ -353,8 +347,8 @@ def a_lost_stable_version_is_told(at: Moment) -> None:
 def what_is_in_force_was_accepted(at: Moment) -> None:
     """`weight.applied`, and that a rollback's route is in force, are told of what the Gateway accepted last."""
     status, weight = at.status, at.status.weight
-    accepted = at.stage.accepted or {}
-    if status.stable is None or status.candidate is None or is_lost(at):
+    accepted = at.stage.accepted
+    if status.stable is None or status.candidate is None or accepted is None or is_lost(at):
         return
     if is_withdrawn(status):
         assert status.rollback is not None
@@ -364,40 +358,35 @@ def what_is_in_force_was_accepted(at: Moment) -> None:
 
 
 def a_verdict_is_the_present_ones(at: Moment) -> None:
-    """No verdict rests on another rollout's, metric's, trial's or step's evidence."""
+    """No verdict rests on another rollout's, metric's or trial's evidence."""
     status, began = at.status, at.status.analysis_started_at
-    if status.candidate is None or status.step is None or is_withdrawn(status):
+    if status.candidate is None or began is None or not is_judged(at.observed):
         return
-    if began is None:
-        return
-    judged = status.step.kind not in ("promote",)
-    analysis, asked = _analysis(at.stage), None
-    if status.stable is not None:
-        asked = asked_of((status.candidate.policy,), status.stable.policy, began)
+    analysis, candidate = _analysis(at.stage), status.candidate.policy
     definitions = {metric.name: definition_of(metric, analysis) for metric in analysis.metrics}
-    for verdict in status.verdicts if judged else ():
+    for verdict in status.verdicts:
         assert verdict.definition == definitions.get(verdict.metric), "another metric's"
-        if verdict.limit is None and verdict.query is not None and verdict.metric == "return":
-            assert verdict.query == asked, "another trial's, or another rollout's"
+        if verdict.metric == "return" and verdict.query is not None and status.stable is not None:
+            question = asked_of((candidate,), status.stable.policy, began)
+            assert verdict.query == question, "another trial's, or another rollout's"
         if verdict.limit is not None:
-            counting = (status.candidate.policy, verdict.limit.counting)
-            assert began in at.stage.countings.get(counting, ()), "counted in another trial, or of another version"
+            trials = at.stage.countings.get((candidate, verdict.limit.counting), set())
+            assert began in trials, "counted in another trial, or of another version"
         if verdict.evidence_since is not None:
             assert verdict.evidence_since in status.weight_changes, "of no weight of this trial"
-    step, after = at.before.step, status.step
-    passed = step is not None and step.kind == "analyze" and at.before.candidate == status.candidate
-    if (
-        step is None
-        or not passed
-        or after.index != step.index + 1
-        or after.kind == "promote"
-        or len(status.skipped) > len(at.before.skipped)
-    ):
+
+
+def a_step_is_passed_by_its_own_evidence(at: Moment) -> None:
+    """An `analyze` is left with what was gathered at its weight, but where a person has ended it."""
+    before, status = at.before, at.status
+    if before.step is None or before.step.kind != "analyze" or before.candidate != status.candidate:
         return
-    assert at.before.weight is not None
-    for verdict in status.verdicts:
-        if verdict.verdict is Verdict.PASS:
-            assert verdict.evidence_since == at.before.weight.since, "gathered at another step's weight"
+    by_a_person = status.skipped != before.skipped or (status.step is not None and status.step.kind == "promote")
+    if by_a_person or status.step is None or status.step.index != before.step.index + 1:
+        return
+    assert before.weight is not None
+    passed = [verdict for verdict in status.verdicts if verdict.verdict is Verdict.PASS]
+    assert all(verdict.evidence_since == before.weight.since for verdict in passed)
 
 
 def no_answer_is_no_pass(at: Moment) -> None:
@@ -439,6 +428,7 @@ EVERYWHERE: tuple[Invariant, ...] = (
     nobody_loses_pods_during_a_trial,
     a_lost_stable_version_is_told,
     a_verdict_is_the_present_ones,
+    a_step_is_passed_by_its_own_evidence,
     no_answer_is_no_pass,
     an_alarm_is_about_stable,
 )
