@@ -111,7 +111,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         readings=_readings(owner, spec, status, reader, settings),
         arms=_arms(owner, spec, status, reader, settings),
         watched=_watched(owner, spec, status, reader),
-        standing=standing.told(reader.fact(standing.TOPIC, owner.namespace, owner.name), spec.analysis, status.stable),
+        standing=standing.told(reader.fact(standing.TOPIC, owner.namespace, owner.name), spec.analysis),
         serving={name: fact for name, fact in facts.items() if fact is not None},
         shadow=reader.fact(shadows.TOPIC, owner.namespace, owner.name),
         leftovers=leftovers_of(reader, owner),

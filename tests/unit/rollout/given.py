@@ -84,7 +84,7 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         shadow=_shadow(given.get("shadow"), status),
         readings=_readings(given, spec, status, serving, now),
         watched=_watched(given, spec, status, now),
-        standing=_standing(given, now),
+        standing={} if status.stable is None else {status.stable.policy: _standing(given, now)},
         arms=_arms(given, spec, status, serving, now),
     )
     made = with_steps(made, _progressions(given))

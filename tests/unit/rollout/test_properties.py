@@ -69,6 +69,7 @@ EVERYWHERE_WELL = ["gateway counts"] * 2 + ["prometheus tells"] * 3
 @example(("judged", ["good episodes", "fast", "gateway accepts", "fast"]))  # a promotion by verdicts
 @example(("judged", ["metrics from everywhere", *EVERYWHERE_WELL, "gateway counts no more", "prometheus away"]))
 @example(("judged", ["metrics from everywhere", *EVERYWHERE_WELL, "fast", "good episodes", "gateway accepts"]))
+@example(("shown", ["want a", "limits of stable broken", "gateway accepts"]))  # whoever is promoted instead is not
 def test_every_promise_holds_after_every_act(course: Course) -> None:
     name, acts = course
     stage = start(name)

@@ -92,7 +92,7 @@ def episodes_are_answered_by_who_serves(at: Moment) -> None:
         assert status.candidate is not None
         assert status.candidate.policy not in pinned.values(), "episodes leave a withdrawn candidate"
         assert status.weight is None or status.weight.desired == 0
-    elif status.rollback is not None and status.rollback.reason not in NO_EVIDENCE and not tried_again(at):
+    elif status.rollback is not None and status.rollback.reason not in NO_EVIDENCE:
         assert status.rollback.policy not in pinned.values(), "nor do they come back to one that was rejected"
 
 
@@ -201,7 +201,7 @@ def stable_is_never_lost(at: Moment) -> None:
         return
     followers = [side for side in (at.before.candidate, at.before.previous, at.status.rollback) if side is not None]
     assert stable.policy in {side.policy for side in followers}
-    assert stable.digest not in at.before.rejected_digests or tried_again(at)
+    assert stable.digest not in at.before.rejected_digests
 
 
 def no_weight_to_an_unready_version(at: Moment) -> None:
@@ -460,11 +460,6 @@ def is_lost(at: Moment) -> bool:
     """Whether stable is gone, RLPolicy and pods."""
     stable = at.status.stable
     return stable is not None and not is_there(at.stage, stable.policy)
-
-
-def tried_again(at: Moment) -> bool:
-    """Whether a person has asked for it."""
-    return any(command.action == "retry" and command.message is None for command in at.status.commands)
 
 
 def _analysis(stage: Stage) -> AnalysisSpec:

@@ -3,6 +3,7 @@
 two      a is stable
 three    b is, and a, which was approved, is served beside any other candidate
 shown    b is, and a is warm; there is a preview address, a group with one place, and an RLProgression of steps
+judged   a is, and b has half of the traffic: its limit was kept at a tenth of it, and nothing is known since
 pods     a is, without a gateway: the weight is a ratio of its three pods and the candidate's
 """
 
