@@ -82,6 +82,8 @@ pictures: setup ## of docs/concepts, drawn with the operator's own functions
 .PHONY: test-long
 test-long: setup trackers prometheus ## what takes too long for every change: promises over thousands of rollouts, simulators, seeds killed ten times
 	@$(CLUSTER) build --only api
+	@$(CLUSTER) build --only helm
+	@$(CLUSTER) build --only argocd
 	@for round in 1 2 3 4 5; do $(PY) -m pytest -n auto -m hypothesis --hypothesis-profile explore tests/unit || exit 1; done
 	@$(PY) -m pytest --hypothesis-profile explore tests/api/test_accepted.py
 	@$(PY) -m pytest -m long tests/api

@@ -168,7 +168,10 @@ class World:
 
     def would_write(self, kind: Kind, key: Key, now: datetime) -> list[str]:
         """Return what a pass would change, without changing it."""
-        return copy.deepcopy(self).reconcile(kind, key, now=now)
+        plan = self.plan(kind, key, now)
+        if plan.status is None and not (plan.create or plan.apply or plan.delete or plan.events):
+            return []  # nearly always, and a copy costs more than the rest
+        return copy.deepcopy(self).execute(key, plan, now=now)
 
     # --- private ------------------------------------------------------------------------------------------------------
     def _those(self, kind: str, fits: Callable[[Json], bool]) -> list[Mapping[str, Any]]:

@@ -119,6 +119,11 @@ RESOURCES = (
             Column("Ready", _condition("Ready"), wide=True),
             Column("Message", _condition("Ready", "message"), wide=True),
         ),
+        scale={
+            "specReplicasPath": ".spec.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        },
     ),
     Resource(
         "RLProgression",

@@ -69,6 +69,13 @@ observation of an episode's first decision."""
 SHADOW_HEADER = "x-belay-shadow"
 """Request header, set by a rollout's route likewise while a step `shadow` is under way, and taken off at all other
 times: whose decisions answer nobody, and in which step; see `shadowing`."""
+USER_HEADER = "x-belay-user"
+"""Request header, set by the client with an episode's first decision: the user's number, see `users`."""
+USER_TENS_HEADER = "x-belay-user-tens"
+"""Request header, set by the client likewise: the last digit but one of that number. The route of a rollout that
+assigns users goes by this and the next."""
+USER_ONES_HEADER = "x-belay-user-ones"
+"""Request header, set by the client likewise: the last digit of that number."""
 REQUEST_ID_HEADER = "x-request-id"
 """Request header, made by the gateway: the same of a request and of its mirror."""
 SEAL_HEADER = "x-belay-seal"

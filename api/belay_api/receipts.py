@@ -7,6 +7,7 @@ holds the master key, derives the same key and accepts outcomes only with a rece
 
 Where a critic has judged the episode's first observation, what it said stands at the end of the payload and the version
 is 3. So the start that the pod tells and the outcome that the client tells carry the same, and nobody can choose it.
+Where the request said whose episode it is, the user's number stands before that, and the version is 4.
 
 Version 1 had no rollout in its payload. Its receipts are read as receipts of no rollout, so that episodes which began
 before an upgrade can still be reported. Nothing signs them any more (docs/decisions/014).
@@ -22,10 +23,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from belay_api.users import USERS
+
 _PREFIX = "v2"
 _PREFIX_WITHOUT_ROLLOUT = "v1"
 _PREFIX_FORESEEN = "v3"
-_FIELDS = {_PREFIX_WITHOUT_ROLLOUT: 5, _PREFIX: 6, _PREFIX_FORESEEN: 8}
+_PREFIX_USER = "v4"
+_FIELDS = {_PREFIX_WITHOUT_ROLLOUT: (5,), _PREFIX: (6,), _PREFIX_FORESEEN: (8,), _PREFIX_USER: (7, 9)}
 FORESEEN_LEVELS = 5  # fifths
 _BASELINE = re.compile(r"[0-9a-f]{64}")
 _JSON = json.JSONEncoder(separators=(",", ":"))  # kept: json.dumps would make one per receipt
@@ -55,6 +59,7 @@ class Receipt:
     at: datetime  # aware UTC, when the pod answered; millisecond precision
     rollout: str | None = None  # name of the RLRollout whose route the request came through; None: through none
     foreseen: Foreseen | None = None  # None: no critic was asked, or none answered
+    user: int | None = None  # number of the user whose episode it is, see `users`; None: the request did not say
 
 
 def namespace_key(master: bytes, namespace: str) -> bytes:
@@ -67,8 +72,11 @@ def sign(receipt: Receipt, key: bytes) -> str:
     at_ms = round(receipt.at.timestamp() * 1000)
     said = [receipt.namespace, receipt.version, receipt.episode, receipt.step, at_ms, receipt.rollout]
     prefix = _PREFIX
+    if receipt.user is not None:
+        prefix, said = _PREFIX_USER, [*said, receipt.user]
     if receipt.foreseen is not None:
-        prefix, said = _PREFIX_FORESEEN, [*said, receipt.foreseen.baseline, receipt.foreseen.level]
+        prefix = prefix if receipt.user is not None else _PREFIX_FORESEEN
+        said += [receipt.foreseen.baseline, receipt.foreseen.level]
     body = f"{prefix}.{_encode(_JSON.encode(said).encode())}"
     return f"{body}.{_encode(hmac.digest(key, body.encode(), 'sha256'))}"
 
@@ -84,12 +92,19 @@ def check(token: str, key: bytes) -> Receipt:
     if prefix not in _FIELDS or not hmac.compare_digest(given, wanted):
         raise BadReceipt("the receipt was not issued by a serving pod of this namespace")
     fields = json.loads(_decode(payload))
-    if len(fields) != _FIELDS[prefix]:
+    if len(fields) not in _FIELDS[prefix]:
         raise BadReceipt(f"the receipt holds {len(fields)} fields: sign what belay_api.receipts signs")
     namespace, version, episode, step, at_ms, *rest = fields
     at = datetime.fromtimestamp(at_ms / 1000, UTC)
     rollout = rest[0] if rest else None
-    return Receipt(namespace, version, episode, step, at, rollout, _foreseen(rest[1:]))
+    user = _user(rest.pop(1)) if prefix == _PREFIX_USER else None
+    return Receipt(namespace, version, episode, step, at, rollout, _foreseen(rest[1:]), user)
+
+
+def _user(said: Any) -> int:
+    if type(said) is not int or not 0 <= said < USERS:
+        raise BadReceipt(f"the receipt says of a user {said!r}: sign what belay_api.receipts signs")
+    return said
 
 
 def _foreseen(said: list[Any]) -> Foreseen | None:

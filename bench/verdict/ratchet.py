@@ -29,9 +29,9 @@ from belay_api.rollout.margin import Margin
 from belay_operator.rollout.analysis.bet import Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import Range, bounds
 from belay_operator.rollout.analysis.budget import Budget, split
-from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow, flags
+from belay_operator.rollout.analysis.evidence import MISSING_MARGIN, Better, Comparison, StartWindow, flags
 from belay_operator.rollout.analysis.race import Race
-from belay_operator.rollout.analysis.verdict import MISSING_MARGIN, SILENCES, USUAL_SILENCE, judge
+from belay_operator.rollout.analysis.verdict import SILENCES, USUAL_SILENCE, judge
 from belay_operator.rollout.anchor import share
 from ranges import check
 

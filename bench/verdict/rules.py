@@ -6,7 +6,7 @@ function the operator calls, and fails when they differ. `naive` are the rules p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -59,6 +59,11 @@ class Schedule:
     def window_of_bin(self) -> Places:
         """Index of the window that a bin belongs to."""
         return np.searchsorted(self.windows, self.bins, side="right") - 1
+
+    @property
+    def last_bins(self) -> Places:
+        """Index of the last bin of each window."""
+        return np.searchsorted(self.window_of_bin, np.arange(self.windows.size), side="right") - 1
 
     @property
     def ripe(self) -> Places:
@@ -180,23 +185,10 @@ def belay(
     Args:
         before: Stable's returns before the first window and the levels of their covariate, (rollout, episode).
     """
-    window, ripe = schedule.window_of_bin, schedule.ripe
-    ends = np.searchsorted(window, np.arange(schedule.windows.size), side="right") - 1
-    full = candidate.at(ends), stable.at(ends)
+    full = [side.at(schedule.last_bins) for side in (candidate, stable)]
 
     def at_looks(evidence: Callable[[Filling], Floats], part: Callable[[SoFar], Outcomes]) -> Floats:
-        """The evidence at every look: of the windows that are full, and what has come of the one that is not."""
-        said = np.full((candidate.count.shape[0], ripe.size), -np.inf)
-        looks = np.flatnonzero(ripe)
-        of = window[ripe[looks] - 1]
-        rank = np.arange(looks.size) - np.searchsorted(of, of)  # which look into the same window
-        for again in range(rank.max() + 1):
-            now = rank == again
-            places = ends.copy()
-            places[of[now]] = ripe[looks[now]] - 1
-            found = evidence((part(candidate.at(places)), part(stable.at(places))))
-            said[:, looks[now]] = found[:, of[now]]
-        return said
+        return evidence_at_looks((candidate, stable), schedule, evidence, part)
 
     ours, theirs = (side.silences() for side in full)
     race, swapped = silence(ours, theirs), silence(theirs, ours)
@@ -208,10 +200,8 @@ def belay(
     spoken = at_looks(race.better, mirrored) >= np.log(1 / budget.wrong_promotion)
     spoken &= at_looks(lambda filling: swapped.better(filling[::-1]), mirrored) >= np.log(1 / budget.wrong_promotion)
 
-    certain, margin = comparison.certain, comparison.margin
-    sides = full[0].outcomes(), full[1].outcomes()
-    earlier = earlier_of(*before)
-    race = Race(margin, *sides, bounds(certain, margin, *sides, earlier), earlier)
+    certain = comparison.certain
+    race = race_of_outcomes(full, comparison, before)
     worse = at_looks(race.worse, SoFar.outcomes) >= np.log(1 / budget.outcome)
     better = at_looks(race.better, SoFar.outcomes) >= np.log(1 / budget.wrong_promotion)
     if certain.low is None or certain.high is None:
@@ -220,10 +210,37 @@ def belay(
     return Course(failed, better & spoken & ~failed)
 
 
+def evidence_at_looks(
+    sides: tuple[SoFar, SoFar],
+    schedule: Schedule,
+    evidence: Callable[[Filling], Floats],
+    part: Callable[[SoFar], Outcomes],
+) -> Floats:
+    """Return the evidence at every look: of the windows that are full, and what has come of the one that is not."""
+    window, ripe, ends = schedule.window_of_bin, schedule.ripe, schedule.last_bins
+    said = np.full((sides[0].count.shape[0], ripe.size), -np.inf)
+    looks = np.flatnonzero(ripe)
+    of = window[ripe[looks] - 1]
+    rank = np.arange(looks.size) - np.searchsorted(of, of)  # which look into the same window
+    for again in range(rank.max() + 1):
+        now = rank == again
+        places = ends.copy()
+        places[of[now]] = ripe[looks[now]] - 1
+        found = evidence((part(sides[0].at(places)), part(sides[1].at(places))))
+        said[:, looks[now]] = found[:, of[now]]
+    return said
+
+
+def race_of_outcomes(full: Sequence[SoFar], comparison: Comparison, before: tuple[Floats, Places | None]) -> Race:
+    """Return the operator's two bets on windows that are full: an outcome of which more is better."""
+    sides, earlier = (full[0].outcomes(), full[1].outcomes()), earlier_of(*before)
+    reach = bounds(comparison.certain, comparison.margin, *sides, earlier)
+    return Race(comparison.margin, *sides, reach, earlier)
+
+
 def episodes_at_looks(side: SoFar, schedule: Schedule) -> Floats:
     """How many of one side count at each look, per rollout."""
-    _, total = _up_to(side.count, schedule)
-    return total
+    return total_at_looks(side.count, schedule)
 
 
 def _clear_of_zero(candidate: SoFar, stable: SoFar, *, schedule: Schedule) -> Flags:
@@ -237,19 +254,19 @@ def _clear_of_zero(candidate: SoFar, stable: SoFar, *, schedule: Schedule) -> Fl
         stable.m2,
         np.maximum(stable.count - 1, 0),
     )
-    total, mean, square, m2, free = (_up_to(part, schedule)[1] for part in parts)
+    total, mean, square, m2, free = (total_at_looks(part, schedule) for part in parts)
     error = np.sqrt(square * m2 / np.maximum(free, 1))
     return (total > 0) & (np.abs(mean) > CLEAR_OF_ZERO * error)
 
 
-def _up_to(values: Floats, schedule: Schedule) -> tuple[Floats, Floats]:
-    """Sums over all windows so far, the last as far as it has come: at the end of every bin, and at every look."""
+def total_at_looks(values: Floats, schedule: Schedule) -> Floats:
+    """Return sums over all windows so far, the last as far as it has come, at every look."""
     window = schedule.window_of_bin
     last = np.concatenate((window[1:] != window[:-1], [True]))
     done = np.cumsum(np.where(last, values, 0.0), axis=1)
     at_bins = done + np.where(last, 0.0, values)
     ripe = schedule.ripe
-    return at_bins, np.where(ripe > 0, at_bins[:, np.maximum(ripe - 1, 0)], 0.0)
+    return np.where(ripe > 0, at_bins[:, np.maximum(ripe - 1, 0)], 0.0)
 
 
 def naive(episodes: Episodes, *, looks: Floats, rollouts: int) -> dict[str, Flags]:

@@ -1,6 +1,6 @@
 """False rollbacks, detection and the episodes it takes, on a time axis, beside the rules people write and real peers.
 
-    make bench-verdict                          every world, about twenty minutes of one core
+    make bench-verdict                          every world and part, about half an hour of one core
     make bench-verdict ARGS=--quick             a few worlds and rollouts, without the peers
     make bench-verdict ARGS="--only ramp,late"  the worlds whose name begins so, against their bands alone
 
@@ -22,20 +22,20 @@ import yaml
 
 from belay_operator.rollout.analysis.budget import split
 from ranges import check
-from verdict import guards, ratchet, watched
+from verdict import autocorrelation, delayed, experiments, guards, ratchet, regret, watched
 from verdict.measure import Trial, measure
 from verdict.peers import Peers
 
 HERE = Path(__file__).parent
-PARTS = {"guards": guards, "ratchet": ratchet, "watched": watched}  # beside the worlds
+PARTS = (guards, ratchet, watched, experiments, delayed, autocorrelation, regret)  # beside the worlds
 
 
 def main() -> int:
     """Run, print, and hold the figures against their bands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, about half a minute")
+    parser.add_argument("--quick", action="store_true", help="a few worlds and rollouts, about a minute")
     parser.add_argument(
-        "--only", default="", help="comma-separated beginnings of names of worlds; guards; ratchet; watched"
+        "--only", default="", help="comma-separated beginnings of names of worlds; names of parts: guards, delayed, …"
     )
     parser.add_argument("--without-peers", action="store_true", help="although they are installed")
     asked = parser.parse_args()
@@ -74,8 +74,8 @@ def main() -> int:
             values = {name: value for name, (value, _) in measured.items()}
             status |= check(HERE / f"ranges{which}.yaml", values, among=among)
     print(f"{run['rollouts']} rollouts a world and drop, {time.monotonic() - began:.0f} s")
-    for name, part in PARTS.items():
-        if not only or name in only:
+    for part in PARTS:
+        if not only or part.__name__.rpartition(".")[2] in only:
             status |= part.run(kind)
     return status
 

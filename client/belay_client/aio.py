@@ -62,10 +62,17 @@ class AsyncClient(BaseClient):
 
     @asynccontextmanager
     async def episode(
-        self, episode_id: str | None = None, *, deterministic: bool = True
+        self, episode_id: str | None = None, *, deterministic: bool = True, user: str | None = None
     ) -> AsyncIterator[AsyncEpisode]:
-        """Begin an episode: all its decisions are made by one version, unless that version is taken back."""
-        made = AsyncEpisode(self, EpisodeMemory(episode_id, deterministic=deterministic, rollout=self.rollout))
+        """Begin an episode: all its decisions are made by one version, unless that version is taken back.
+
+        Args:
+            user: Who it is of, where users stay with one version (`assignment: User`): any text that tells them apart,
+                the same each time. Only a hash of it is sent. None: nobody's.
+        Raises: ValueError for an empty `user`.
+        """
+        memory = EpisodeMemory(episode_id, deterministic=deterministic, rollout=self.rollout, user=user)
+        made = AsyncEpisode(self, memory)
         try:
             yield made
         finally:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from belay_api import users
 from belay_api.names import POLICY_HEADER, ROLLOUT_HEADER
 
 DEFAULT_TIMEOUT_S = 0.1  # an application that acts ten times a second can just afford it
@@ -37,11 +38,23 @@ class EpisodeMemory:
     """What one episode remembers between its decisions."""
 
     def __init__(
-        self, episode_id: str | None = None, *, deterministic: bool = True, rollout: str | None = None
+        self,
+        episode_id: str | None = None,
+        *,
+        deterministic: bool = True,
+        rollout: str | None = None,
+        user: str | None = None,
     ) -> None:
-        """Args: rollout: it has a connection of its own, to the Service of that one; None: a route says whose it is."""
+        """Begin to remember.
+
+        Args:
+            rollout: It has a connection of its own, to the Service of that one; None: a route says whose it is.
+            user: Key of the user whose episode it is, which stays here: what is sent is its hash. None: nobody's.
+        Raises: ValueError for an empty key.
+        """
         self.id = episode_id or uuid.uuid4().hex
         self.rollout = rollout
+        self.user = None if user is None else users.number_of(user)
         self.deterministic = deterministic
         self.policy: str | None = None  # the version that answered last; None: none has
         self.moved = False
@@ -79,8 +92,13 @@ class EpisodeMemory:
         return self.id if self.rollout is not None else self.policy or self.id
 
     def headers(self) -> dict[str, str]:
-        """Return the header that pins the episode, once there is a version to pin it to, and whose evidence it is."""
+        """Return the header that pins the episode, once there is a version to pin it to, and whose evidence it is.
+
+        Before that, who it is assigned by: decisions of several users may travel together once they are pinned.
+        """
         pinned = {POLICY_HEADER: self.policy} if self.policy else {}
+        if self.user is not None and not pinned:
+            pinned = users.write_headers(self.user)
         return pinned if self.rollout is None else pinned | {ROLLOUT_HEADER: self.rollout}
 
     def take(self, answer: Answer, receipt: str | None, state: str | None) -> None:

@@ -71,9 +71,17 @@ class Client(BaseClient):
         self.close()
 
     @contextmanager
-    def episode(self, episode_id: str | None = None, *, deterministic: bool = True) -> Iterator[Episode]:
-        """Begin an episode: all its decisions are made by one version, unless that version is taken back."""
-        made = Episode(self, EpisodeMemory(episode_id, deterministic=deterministic, rollout=self.rollout))
+    def episode(
+        self, episode_id: str | None = None, *, deterministic: bool = True, user: str | None = None
+    ) -> Iterator[Episode]:
+        """Begin an episode: all its decisions are made by one version, unless that version is taken back.
+
+        Args:
+            user: Who it is of, where users stay with one version (`assignment: User`): any text that tells them apart,
+                the same each time. Only a hash of it is sent. None: nobody's.
+        Raises: ValueError for an empty `user`.
+        """
+        made = Episode(self, EpisodeMemory(episode_id, deterministic=deterministic, rollout=self.rollout, user=user))
         try:
             yield made
         finally:

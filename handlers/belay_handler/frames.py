@@ -22,12 +22,17 @@ _PIECE = 1 << 18
 _INT = struct.Struct("!i")
 _NO_JSON = b"a form"  # stands for one; the JSON parser refuses it
 _CONTENT_TYPE = b"content-type"
-_ROLLOUT = names.ROLLOUT_HEADER.encode()
-_BASELINE = names.BASELINE_HEADER.encode()
-_SHADOW = names.SHADOW_HEADER.encode()
-_REQUEST_ID = names.REQUEST_ID_HEADER.encode()
+_TOLD = {  # headers, and what of an `Ask` they are
+    names.ROLLOUT_HEADER.encode(): "rollout",
+    names.BASELINE_HEADER.encode(): "baseline",
+    names.SHADOW_HEADER.encode(): "shadow",
+    names.REQUEST_ID_HEADER.encode(): "request",
+    names.USER_HEADER.encode(): "user",
+    names.USER_TENS_HEADER.encode(): "tens",
+    names.USER_ONES_HEADER.encode(): "ones",
+}
 # A header of another length is passed over unread.
-_HEADER_LENGTHS = {len(_CONTENT_TYPE), len(_ROLLOUT), len(_BASELINE), len(_SHADOW), len(_REQUEST_ID)}
+_HEADER_LENGTHS = set(map(len, (_CONTENT_TYPE, *_TOLD)))
 
 Received = tuple[bytes, Ask]
 """A request's id and what it asks."""
@@ -133,7 +138,7 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
             return None, at
         name = data[at : at + length]
         at += length
-        form, rollout, baseline, shadow, request_id = False, None, None, None, None
+        form, said = False, {}
         while (length := number(data, at)[0]) != -1:  # headers: name, value
             at += 4
             header = data[at : at + length].lower() if length in _HEADER_LENGTHS else None
@@ -142,14 +147,8 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
             at += 4
             if header == _CONTENT_TYPE:
                 form = form or b"form" in data[at : at + length]
-            elif header == _ROLLOUT:
-                rollout = data[at : at + length]
-            elif header == _BASELINE:
-                baseline = data[at : at + length]
-            elif header == _SHADOW:
-                shadow = data[at : at + length]
-            elif header == _REQUEST_ID:
-                request_id = data[at : at + length]
+            elif header in _TOLD:
+                said[_TOLD[header]] = data[at : at + length]
             at += length
         at += 4
         body = None
@@ -169,7 +168,8 @@ def _request(data: bytes, at: int) -> tuple[Received | None, int]:
     except struct.error:  # every request ends with a number, so whatever is cut off is noticed by one
         raise _Short(at + 4) from None
     # TorchServe tells a GET from a form without fields (`curl -d` sends one by default) only by its content type.
-    return (name, Ask(_NO_JSON if body is None and form else body, rollout, baseline, shadow, request_id)), at
+    body = _NO_JSON if body is None and form else body
+    return (name, Ask(body, **said)), at
 
 
 def _split(batch: list[Received]) -> tuple[list[Any], list[Ask], dict[int, bytes]]:

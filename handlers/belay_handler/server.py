@@ -3,7 +3,8 @@
 One forward pass serves every good item of every request in the batch; a bad one is answered by itself: 400, or 409
 where what it remembers is another version's. The receipt proves the decision to the logbook, which hears of each
 episode's start from `starts`. It names the rollout whose route the request came through, so that no rollout is judged
-by another's episodes. Where the route names a baseline, the receipt of a first decision says what its critic foresaw.
+by another's episodes. Where the route names a baseline, the receipt of a first decision says what its critic foresaw,
+and where the client says whose episode it is, it says that.
 
 Where the route says that this version is the shadow of another, a request is a mirror: the gateway drops its answer. So
 it starts no episode, proves nothing and counts as no request. What is decided about it is told to the logbook, as the
@@ -22,6 +23,7 @@ import orjson
 
 from belay_api.receipts import Foreseen, Receipt, sign
 from belay_api.shadowing import ShadowStep, read_header
+from belay_api.users import BadUser, read_headers
 from belay_api.wire import MAX_BATCH, ErrorAnswer, ErrorBody, NotCompared, Prediction
 from belay_handler.acting import Actor, NotFinite
 from belay_handler.requests import BadInput, Reader, check_list, read_body
@@ -47,6 +49,9 @@ class Ask(NamedTuple):  # a tuple, because one is made per request
     baseline: bytes | None = None  # value of the header x-belay-baseline
     shadow: bytes | None = None  # value of the header x-belay-shadow
     request: bytes | None = None  # value of the header x-request-id
+    user: bytes | None = None  # value of the header x-belay-user
+    tens: bytes | None = None  # value of the header x-belay-user-tens
+    ones: bytes | None = None  # value of the header x-belay-user-ones
 
 
 @dataclass(slots=True)
@@ -69,6 +74,7 @@ class _Slot:
     baseline: str | None = None  # whose critic is to be asked; None: nobody's
     shadow: ShadowStep | None = None  # who is whose shadow on the route; None: nobody
     mirror: bool = False  # this version is: nobody hears the answer
+    user: int | None = None  # whose episode it is; None: the client did not say
     not_compared: NotCompared | None = None  # why it cannot be compared with the other side's
     foreseen: Foreseen | None = None  # what it said
     prediction: Prediction | None = None  # None: refused
@@ -136,7 +142,7 @@ class Server:
         requests: list[_Request | None] = []
         room = MAX_BATCH  # for the items of all lists together: how long a batch takes must not be the callers' choice
         for ask in asked:
-            request = self._read(ask.body, self._route(ask), room) if ask.body else None
+            request = self._read(ask, ask.body, room) if ask.body else None
             if request is not None:
                 request.id = ask.request
             room -= len(request.slots) if request and request.is_list else 0
@@ -154,13 +160,10 @@ class Server:
             return _Slot("", rollout, _baseline(ask), shadow)
         return _Slot("", rollout, None, shadow, mirror=True)
 
-    def _read(self, body: bytes | bytearray, route: _Slot, room: int) -> _Request:
-        """Read a request.
-
-        Args:
-            route: What its route says, for each of its items.
-        """
+    def _read(self, ask: Ask, body: bytes | bytearray, room: int) -> _Request:
+        route = self._route(ask)
         try:
+            route.user = _user(ask)
             value = read_body(body)
             if not isinstance(value, list):
                 return _Request([self._slot(value, "", route)], is_list=False)
@@ -278,7 +281,9 @@ class Server:
         if self._receipt_key is None or prediction.episode is None or slot.mirror:
             return None
         step = prediction.step or 0
-        said = Receipt(self._namespace, self._policy, prediction.episode, step, at, slot.rollout, slot.foreseen)
+        said = Receipt(
+            self._namespace, self._policy, prediction.episode, step, at, slot.rollout, slot.foreseen, slot.user
+        )
         token = sign(said, self._receipt_key)
         if step == 0:
             self._on_start(token)
@@ -299,12 +304,20 @@ class Server:
 
 def _like(route: _Slot, path: str) -> _Slot:
     """Return a slot of the same route."""
-    return _Slot(path, route.rollout, route.baseline, route.shadow, route.mirror)
+    return _Slot(path, route.rollout, route.baseline, route.shadow, route.mirror, route.user)
 
 
 def _rollout(header: bytes | None) -> str | None:
     """Return the rollout's name; whatever no rollout can be called did not come from a route."""
     return header.decode() if header and _ROLLOUT.fullmatch(header) else None
+
+
+def _user(ask: Ask) -> int | None:
+    """Return whose episode it is. Raises: BadInput: its user would be somebody else's number, or go by chance."""
+    try:
+        return read_headers(ask.user, ask.tens, ask.ones)
+    except BadUser as error:
+        raise BadInput(str(error)) from error
 
 
 def _baseline(ask: Ask) -> str | None:

@@ -5,6 +5,7 @@ report is the one that counts, and repeating it changes nothing, so senders may 
 outcome that shows later than the episode ends is told by a further report, and has the time of that.
 """
 
+import hashlib
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,12 +31,12 @@ _VERSION = "INSERT INTO version (namespace, name, rollout) VALUES (?, ?, ?) ON C
 _VERSION_ID = "SELECT id FROM version WHERE namespace = ? AND name = ? AND rollout = ?"
 _BASELINE = "INSERT INTO baseline (digest) VALUES (?) ON CONFLICT DO NOTHING"
 _BASELINE_ID = "SELECT id FROM baseline WHERE digest = ?"
-_START = "INSERT INTO episode (version, started_ms, name, foreseen) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_START = "INSERT INTO episode (version, started_ms, name, foreseen, user) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 # No conflict target: the clustered key and `episode_once` may both be hit, and either way it is the same episode.
 _OUTCOME = """
 INSERT INTO episode (
-    version, started_ms, name, reported_ms, moved, "return", length, violations, success, custom, foreseen)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    version, started_ms, name, reported_ms, moved, "return", length, violations, success, custom, foreseen, user)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET
     reported_ms = excluded.reported_ms, moved = excluded.moved, "return" = excluded."return", length = excluded.length,
     violations = excluded.violations, success = excluded.success, custom = excluded.custom
@@ -98,7 +99,7 @@ def record_starts(connection: sqlite3.Connection, receipts: Iterable[Receipt]) -
     versions: dict[tuple[str, str, str], int] = {}
     baselines: dict[str, int] = {}
     rows = [
-        (_version(connection, versions, it), _ms(it.at), it.episode, _foreseen(connection, baselines, it))
+        (_version(connection, versions, it), _ms(it.at), it.episode, _foreseen(connection, baselines, it), _user(it))
         for it in receipts
     ]
     connection.executemany(_START, rows)
@@ -126,6 +127,7 @@ def record_outcomes(connection: sqlite3.Connection, reports: Sequence[Report], a
                 *(outcomes.get(name) for name in STANDARD_OUTCOMES),
                 orjson.dumps(custom).decode() if custom else None,
                 _foreseen(connection, baselines, receipt),
+                _user(receipt),
             )
         )
     if connection.executemany(_OUTCOME, rows).rowcount < len(rows):  # else each is its episode's first report
@@ -212,6 +214,14 @@ def _foreseen(connection: sqlite3.Connection, known: dict[str, int], receipt: Re
         connection.execute(_BASELINE, (said.baseline,))
         (known[said.baseline],) = connection.execute(_BASELINE_ID, (said.baseline,)).fetchone()
     return known[said.baseline] * FORESEEN_LEVELS + said.level
+
+
+def _user(receipt: Receipt) -> int | None:
+    """Return a user as the receipt's rollout knows her: in another rollout, or in none, she is somebody else."""
+    if receipt.user is None:
+        return None
+    said = f"{receipt.namespace}/{receipt.rollout or ''}/{receipt.user}".encode()
+    return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big", signed=True)
 
 
 def _ms(at: datetime) -> int:

@@ -27,7 +27,8 @@ MAX_CUTS = 64  # twice the steps that a rollout may have
 SEALED_AT_ONCE = 16  # spans in one transaction: what is kept of a long past must not hold up those who report
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_SPAN_S = 366 * 86400.0
-_KNOWN = frozenset({"versions", "rollout", "outcome", "window", "grace", "since", "cuts", "wait", "etag"})
+_KNOWN = frozenset({"versions", "rollout", "outcome", "window", "grace", "since", "cuts", "by", "wait", "etag"})
+_UNITS = ("episode", "user")
 _ROLLOUT = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 
 
@@ -65,6 +66,7 @@ def parse_look(namespace: str, query: Mapping[str, str]) -> Look:
         since=_instant(query["since"], "since") if query.get("since") else _EPOCH,
         rollout=rollout,
         cuts=_cuts(query.get("cuts")),
+        by_user=_unit(query.get("by")) == "user",
     )
 
 
@@ -128,6 +130,12 @@ class Looks:
 
 def _keep(question: Question, spans: Sequence[Seal], connection: sqlite3.Connection, _: int) -> None:
     keep(connection, question, spans)
+
+
+def _unit(text: str | None) -> str:
+    if text is not None and text not in _UNITS:
+        raise BadRequest(f"by is {text[:80]!r}, wanted {' or '.join(_UNITS)}", field="by")
+    return text or _UNITS[0]
 
 
 def _cuts(text: str | None) -> tuple[datetime, ...]:

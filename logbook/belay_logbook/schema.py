@@ -194,6 +194,39 @@ CREATE TABLE shadow_decision (
 CREATE INDEX shadow_told ON shadow (told_ms);
 """
 
+# Whose episode it is, as its rollout knows her (episodes.py), and when she began the one before. Kept true by triggers:
+# one that is told late is put in between, and the one after it is told so. In order of (start, version, name), for two
+# may begin in one millisecond.
+_USERS = """
+ALTER TABLE episode ADD COLUMN user INTEGER;       -- NULL: nobody said
+ALTER TABLE episode ADD COLUMN before_ms INTEGER;  -- start of her last episode before this one; NULL: it is her first
+CREATE INDEX episode_user ON episode (user, started_ms) WHERE user IS NOT NULL;
+CREATE TRIGGER episode_of_user AFTER INSERT ON episode WHEN NEW.user IS NOT NULL BEGIN
+    UPDATE episode SET before_ms = (
+        SELECT MAX(started_ms) FROM episode
+        WHERE user = NEW.user AND (started_ms, version, name) < (NEW.started_ms, NEW.version, NEW.name))
+    WHERE (version, started_ms, name) = (NEW.version, NEW.started_ms, NEW.name);
+    UPDATE episode SET before_ms = NEW.started_ms
+    WHERE (version, started_ms, name) IN (
+        SELECT version, started_ms, name FROM episode
+        WHERE user = NEW.user AND (started_ms, version, name) > (NEW.started_ms, NEW.version, NEW.name)
+        ORDER BY started_ms, version, name LIMIT 1);
+END;
+CREATE TABLE question_of_users (
+    id INTEGER PRIMARY KEY, version INTEGER NOT NULL REFERENCES version (id),
+    outcome TEXT NOT NULL, window_ms INTEGER NOT NULL, grace_ms INTEGER NOT NULL,
+    users_since_ms INTEGER NOT NULL,  -- only the first episode of each user since then counts; -1: each episode does
+    piece_ms INTEGER NOT NULL, chapter_ms INTEGER NOT NULL,
+    sealed_ms INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (version, outcome, window_ms, grace_ms, users_since_ms));
+INSERT INTO question_of_users
+    SELECT id, version, outcome, window_ms, grace_ms, -1, piece_ms, chapter_ms, sealed_ms FROM question;
+DROP TRIGGER episode_insert;
+DROP TRIGGER episode_update;
+DROP TABLE question;
+ALTER TABLE question_of_users RENAME TO question;
+""" + _triggers(_DROPS_WINDOWS + _DROPS_CHAPTERS)
+
 STEPS = (
     _INITIAL,
     _SEALED + _triggers(_DROPS_WINDOWS),
@@ -205,6 +238,7 @@ STEPS = (
     _JOURNALS,
     _LATER,
     _SHADOWS,
+    _USERS,
 )
 
 

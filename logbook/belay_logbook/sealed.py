@@ -6,7 +6,8 @@ and so are chapters of them.
 
     a reader finds    spans that are past grace and not kept; the numbers belong to its snapshot
     `keep` checks     in the writer's transaction, that nothing was written to the span since: rows are only ever
-                      added, reported once, and told an outcome once, so three counts tell
+                      added, reported once, and told an outcome once, so three counts tell. Of a user's first episodes
+                      one may come and another cease to be one: then all rows of the span are one more
     a trigger drops   in the very transaction that writes to an episode, what holds it (schema.py)
 
 So what is kept always equals what its rows say, in every snapshot, whatever the clock does.
@@ -23,6 +24,9 @@ from belay_logbook.told import execute
 PIECES = 32  # of a window: a look reads the rows of one at each end
 CHAPTER = 64  # windows that are read at once where all of them are kept: a week of minutes would be ten thousand rows
 LEAST = 16  # episodes that make a piece worth a row of its own
+EVERY = -1
+ASKED = "(:users_since < 0 OR user IS NOT NULL AND (before_ms IS NULL OR before_ms < :users_since))"
+"""Whether a question counts an episode."""
 QUESTIONS = 32  # kept for one version, the newest; each is a fraction of a percent of its episodes
 PARTS = 256  # of cut windows, kept for one question, the newest: two for each cut of a look, and of some looks before
 
@@ -34,6 +38,8 @@ class Question(NamedTuple):
     outcome: str
     window_ms: int
     grace_ms: int
+    users_since_ms: int = EVERY
+    """Only the first episode of each user since then counts; EVERY: each episode does."""
 
     @property
     def chapter_ms(self) -> int:
@@ -77,14 +83,21 @@ class Seal:
     start_ms: int
     end_ms: int
     tally: Tally
+    rows: int
+    """Episodes of the version that began in the span, those that the question does not ask for among them."""
     pieces: tuple[tuple[int, Tally], ...]
     """By start; those in the span that are not kept yet."""
     window: KeptWindow | None
     """None: the span is not all of a window."""
 
 
-_UNCHANGED = """
-SELECT (COUNT(*), COUNT(reported_ms), COUNT(CASE WHEN NOT moved THEN {told} END)) = (:episodes, :reported, :told)
+_UNCHANGED = f"""
+SELECT (
+    COUNT(*),
+    COUNT(CASE WHEN {ASKED} THEN 1 END),
+    COUNT(CASE WHEN {ASKED} THEN reported_ms END),
+    COUNT(CASE WHEN {ASKED} AND NOT moved THEN {{told}} END)
+) = (:rows, :episodes, :reported, :told)
 FROM episode WHERE version = :version AND started_ms >= :start AND started_ms < :end"""
 
 _FORGET_PARTS = """
@@ -100,9 +113,14 @@ FROM (SELECT wire, moved, longest_ms FROM sealed_window
 HAVING COUNT(*) = ?4"""
 
 
+def whose(question: Question) -> dict[str, int]:
+    """Return which episodes a question asks for, as values of a query with ASKED in it."""
+    return {"version": question.version, "users_since": question.users_since_ms}
+
+
 def find(connection: sqlite3.Connection, question: Question) -> int | None:
     """Return the question's id, None when nothing is kept for it."""
-    query = "SELECT id FROM question WHERE (version, outcome, window_ms, grace_ms) = (?, ?, ?, ?)"
+    query = "SELECT id FROM question WHERE (version, outcome, window_ms, grace_ms, users_since_ms) = (?, ?, ?, ?, ?)"
     row = connection.execute(query, question).fetchone()
     return int(row[0]) if row else None
 
@@ -146,8 +164,8 @@ def keep(connection: sqlite3.Connection, question: Question, seals: Iterable[Sea
     identity = find(connection, question)
     if identity is None:
         connection.execute(
-            "INSERT INTO question (version, outcome, window_ms, grace_ms, piece_ms, chapter_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO question (version, outcome, window_ms, grace_ms, users_since_ms, piece_ms, chapter_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (*question, question.piece_ms, question.chapter_ms),
         )
         connection.execute(
@@ -158,8 +176,9 @@ def keep(connection: sqlite3.Connection, question: Question, seals: Iterable[Sea
         identity = find(connection, question)
     chapters = set()
     for seal in seals:
-        seen = {"episodes": seal.tally.episodes, "reported": seal.tally.reported, "told": seal.tally.told}
-        span = {"version": question.version, "start": seal.start_ms, "end": seal.end_ms}
+        tally = seal.tally
+        seen = {"rows": seal.rows, "episodes": tally.episodes, "reported": tally.reported, "told": tally.told}
+        span = {"start": seal.start_ms, "end": seal.end_ms, **whose(question)}
         if not execute(connection, _UNCHANGED, question.outcome, seen | span).fetchone()[0]:
             continue
         connection.executemany(

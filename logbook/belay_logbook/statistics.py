@@ -21,7 +21,19 @@ from belay_api.units import format_instant
 from belay_api.wire import CovariateStatistics, EarlierStatistics, LevelStatistics, WindowStatistics
 from belay_logbook.errors import BadRequest
 from belay_logbook.schema import STANDARD_OUTCOMES
-from belay_logbook.sealed import LEAST, KeptWindow, Question, Seal, find, kept_chapters, kept_pieces, kept_windows
+from belay_logbook.sealed import (
+    ASKED,
+    EVERY,
+    LEAST,
+    KeptWindow,
+    Question,
+    Seal,
+    find,
+    kept_chapters,
+    kept_pieces,
+    kept_windows,
+    whose,
+)
 from belay_logbook.tally import Row, Tally, tally, together
 from belay_logbook.told import execute
 from belay_logbook.windows import Windows
@@ -34,16 +46,20 @@ _NEVER_MS = 1 << 62
 Span = tuple[int, int]
 """From the first to before the second, in ms since the epoch."""
 
-_ROWS = """
-SELECT started_ms, {told_at} - started_ms, moved, foreseen, {told} FROM episode
-WHERE version = :version AND started_ms >= :start AND started_ms < :end ORDER BY started_ms"""
+_ROWS = f"""
+SELECT started_ms, {{told_at}} - started_ms, moved, foreseen, {{told}} FROM episode
+WHERE version = :version AND started_ms >= :start AND started_ms < :end AND {ASKED} ORDER BY started_ms"""
 _EARLIER = """
 SELECT started_ms, {told_at} - started_ms, moved, foreseen, {told} FROM episode
 WHERE version = :version AND started_ms < :end ORDER BY started_ms DESC LIMIT :most"""
-_NEXT = "SELECT MIN(started_ms) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
+_NEXT = f"""
+SELECT MIN(started_ms) FROM episode
+WHERE version = :version AND started_ms >= :start AND started_ms < :end AND {ASKED}"""
 _VERSIONS = "SELECT id FROM version WHERE namespace = :namespace AND name = :name"
 _BASELINE = "SELECT digest FROM baseline WHERE id = ?"
-_LONGEST = "SELECT MAX({told_at} - started_ms) FROM episode WHERE version = :version AND started_ms >= :start"
+_LONGEST = f"""
+SELECT MAX({{told_at}} - started_ms) FROM episode
+WHERE version = :version AND started_ms >= :start AND {ASKED}"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +80,8 @@ class Look:
     """Whose episodes are counted; None: all, those of no rollout included."""
     cuts: tuple[datetime, ...] = ()
     """No window spans one of these instants: one ends there, and another begins."""
+    by_user: bool = False
+    """Only the first episode of each user since `since` counts, whatever version served it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +148,8 @@ def _questions(connection: sqlite3.Connection, look: Look, name: str) -> list[Qu
     if look.rollout is not None:
         query, values = query + " AND rollout = :rollout", values | {"rollout": look.rollout}
     found = connection.execute(query, values).fetchall()
-    return [Question(version, look.outcome, _ms(look.window), _ms(look.grace)) for (version,) in found]
+    users_since = round(look.since.timestamp() * 1000) if look.by_user else EVERY
+    return [Question(version, look.outcome, _ms(look.window), _ms(look.grace), users_since) for (version,) in found]
 
 
 def _too_many(look: Look, name: str) -> BadRequest:
@@ -213,9 +232,20 @@ def _count(
     total = together(parts)
     window = _window(connection, *whole, total)
     if span != whole:
-        return window, [Seal(start, end, part, ((start, part),), None) for start, end, part in fresh]
+        return window, [
+            Seal(start, end, part, _all(connection, question, start, end, part), ((start, part),), None)
+            for start, end, part in fresh
+        ]
     pieces = tuple((start, part) for start, _, part in fresh)
-    return window, [Seal(*span, total, pieces, window)]
+    return window, [Seal(*span, total, _all(connection, question, *span, total), pieces, window)]
+
+
+def _all(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int, found: Tally) -> int:
+    """Return how many episodes of the version began in the span, whatever is asked of them."""
+    if question.users_since_ms == EVERY:
+        return found.episodes
+    query = "SELECT COUNT(*) FROM episode WHERE version = ? AND started_ms >= ? AND started_ms < ?"
+    return int(connection.execute(query, (question.version, start_ms, end_ms)).fetchone()[0])
 
 
 def _merge(connection: sqlite3.Connection, ours: list[KeptWindow], theirs: list[KeptWindow]) -> list[KeptWindow]:
@@ -264,7 +294,7 @@ def _read(
     connection: sqlite3.Connection, query: str, question: Question, values: dict[str, int]
 ) -> Iterator[list[Row]]:
     """Yield the episodes that a query finds, with the question's outcome."""
-    cursor = execute(connection, query, question.outcome, {"version": question.version} | values)
+    cursor = execute(connection, query, question.outcome, whose(question) | values)
     custom = question.outcome not in STANDARD_OUTCOMES
     while rows := cursor.fetchmany(ROWS_AT_ONCE):
         if custom or any(type(value) is str for *_, value in rows):
@@ -274,14 +304,15 @@ def _read(
 
 def _longest(connection: sqlite3.Connection, question: Question, start_ms: int) -> list[int]:
     """Return the longest time that an episode took which began then or later; nothing where none is reported."""
-    values = {"version": question.version, "start": start_ms}
+    values = whose(question) | {"start": start_ms}
     took_ms = execute(connection, _LONGEST, question.outcome, values).fetchone()[0]
     return [] if took_ms is None else [took_ms]
 
 
 def _next(connection: sqlite3.Connection, question: Question, start_ms: int, end_ms: int) -> int | None:
     """Return the first start in the span."""
-    found: int | None = connection.execute(_NEXT, (question.version, start_ms, end_ms)).fetchone()[0]
+    values = whose(question) | {"start": start_ms, "end": end_ms}
+    found: int | None = connection.execute(_NEXT, values).fetchone()[0]
     return found
 
 

@@ -33,18 +33,39 @@ def job_controller() -> Iterator[Api]:
 
 @contextmanager
 def endpoint_slices(server: Api) -> Iterator[None]:
-    """Of kube-controller-manager the one controller that lists the pods of Services, on the node of `dataplane`."""
+    """What lists the pods of Services, on the node of `dataplane`."""
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "stand-in"}}
     Kube(server.kubeconfig).apply(node)
+    with _one_controller(server, "endpointslice-controller"):
+        yield
+
+
+@contextmanager
+def autoscaler(server: Api) -> Iterator[None]:
+    """HorizontalPodAutoscalers: looked at each second, and scaled down without looking back."""
+    flags = {
+        "horizontal-pod-autoscaler-sync-period": "1s",
+        "horizontal-pod-autoscaler-downscale-stabilization": "0s",
+        "horizontal-pod-autoscaler-initial-readiness-delay": "0s",
+        "horizontal-pod-autoscaler-cpu-initialization-period": "0s",
+    }
+    with _one_controller(server, "horizontal-pod-autoscaler-controller", **flags):
+        yield
+
+
+@contextmanager
+def _one_controller(server: Api, name: str, **more: str) -> Iterator[None]:
+    """One of kube-controller-manager's controllers."""
     flags = {
         "kubeconfig": server.kubeconfig,
-        "controllers": "endpointslice-controller",
+        "controllers": name,
         "leader-elect": "false",
         "secure-port": "0",
+        **more,
     }
     program = str(from_environment(os.environ).bin / "kube-controller-manager")
-    words = ["setpriv", "--pdeathsig", "KILL", program, *(f"--{name}={value}" for name, value in flags.items())]
-    with (server.folder / "endpoint-slices.log").open("wb") as log:
+    words = ["setpriv", "--pdeathsig", "KILL", program, *(f"--{flag}={value}" for flag, value in flags.items())]
+    with (server.folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log)
     try:
         yield

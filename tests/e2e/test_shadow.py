@@ -12,8 +12,10 @@ import pytest
 import yaml
 from tests.e2e.steady import Steady
 
+from belay_api.users import write_headers
 from belay_demo.install import EXAMPLES
 from belay_demo.kube import Failed, Namespace
+from belay_operator.rollout.users import buckets
 
 ROLLOUT = "shadowed"
 PERIOD_S = 20  # of each way to be unwell: some hundreds of requests
@@ -131,6 +133,52 @@ def test_the_preview_address_leads_to_the_candidate_alone(gateway: Namespace, as
     gateway.kubectl("annotate", "rlr", ROLLOUT, "belay.dev/command=abort@2", "--overwrite")
     gateway.wait("stable in its place", lambda: asked.who_answers(there) == ["a"], timeout_s=60)
     assert asked.settled()["failed"] == 0
+
+
+@pytest.fixture
+def known(gateway: Namespace, asked: Steady) -> Iterator[Steady]:
+    """Serve `a` by a rollout that assigns users, and send some requests that say no user."""
+    traffic = yaml.safe_load((EXAMPLES / "20-rollout.yaml").read_text())["spec"]["traffic"]
+    traffic["gatewayAPI"]["assignment"] = "User"
+    steps = [{"setWeight": 37}, {"pause": {}}, {"setWeight": 55}, {"pause": {}}]
+    rollout = {"apiVersion": "belay.dev/v1alpha1", "kind": "RLRollout", "metadata": {"name": "known"}}
+    gateway.apply(rollout | {"spec": {"policy": {"name": "a"}, "traffic": traffic, **SPEC, "steps": steps}})
+    gateway.wait("a to serve", lambda: gateway.status("rlr", "known").get("phase") == "Healthy", timeout_s=240)
+    steady = Steady(gateway, "known", callers=1, asking={"episode": "e"})
+    steady.start()
+    yield steady
+    steady.stop()
+    gateway.kubectl("delete", "rlr", "known", "--wait")
+
+
+@pytest.mark.timeout(900)
+def test_users_have_the_version_that_the_draw_says_and_keep_it_when_others_join(
+    gateway: Namespace, known: Steady
+) -> None:
+    gateway.patch("rlr", "known", {"spec": {"policy": {"name": "b"}}})
+    users = [write_headers(1_000 + number) for number in range(100)]
+    for percent, command in ((37, "resume@1"), (55, "abort@2")):
+        status = gateway.wait(f"{percent} %", lambda percent=percent: _known_at(gateway, percent), timeout_s=240)
+        time.sleep(2)  # from accepted to in force a route takes a quarter of a second
+        having = buckets(percent, trial=f"{gateway.name}/known/b/{status['candidate']['since']}")
+        digits = [(one["x-belay-user-tens"], one["x-belay-user-ones"]) for one in users]
+        wanted = ["b" if {one, (one[0], None)} & set(having) else "a" for one in digits]
+        assert wanted.count("b") == percent
+        assert known.who_answers(*users) == wanted
+        # Episodes under way stay where they began, whatever their client sends beside their pin.
+        for pinned in "ab":
+            assert known.who_answers(*({**one, "x-belay-policy": pinned} for one in users[::9])) == [pinned] * 12
+        gateway.kubectl("annotate", "rlr", "known", f"belay.dev/command={command}", "--overwrite")
+    gateway.wait("taken back", lambda: gateway.status("rlr", "known").get("phase") == "RolledBack", timeout_s=120)
+    assert set(known.who_answers(*users)) == {"a"}
+    end = known.settled()
+    assert (end["failed"], end["by"].keys()) == (0, {"a"}), "who says no user stays with stable"
+
+
+def _known_at(here: Namespace, percent: int) -> dict[str, Any] | None:
+    """The status once so many percent of users have the candidate."""
+    status = here.status("rlr", "known")
+    return status if status.get("weight", {}).get("applied") == percent else None
 
 
 def _after(asked: Steady) -> float:

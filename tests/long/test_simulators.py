@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.trainer.trainer_support import make_config
+from tests.unit.trainer.trainer_configs import make_config
 
 from belay_api.artifact import MANIFEST, Manifest
 from belay_api.training import TrainingReport

@@ -177,8 +177,9 @@ class Metric(Model):
     max_regret: MarginText | None = None
     """Of a comparison: what may be lost over the whole rollout, in the outcome's own unit. Lost is the sum, over the
     candidate's episodes, of what stable had at the same time less what the candidate had (where less is better, the
-    other way round); `status.regret` shows it. Fail once more is lost than this, with the error of
-    `falseRollbackRate`. One metric may have it. Unset: any."""
+    other way round); `status.regret` shows it. Fail once it is shown that more is lost than this, with the error of
+    `falseRollbackRate`: by then it is more, of a small limit several times as much. One metric may have it. Unset:
+    any."""
     dry_run: bool = False
     """Measured, judged and told in status and Events, and nothing rests on it: no Pass is asked of it, its Fail takes
     nobody back, and it has no part of `falseRollbackRate`."""

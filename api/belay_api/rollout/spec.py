@@ -23,6 +23,12 @@ _JUDGING = " || ".join(f"has(self.recipe.{name})" for name in Recipe.judging())
 _ANALYZES = f"((has(self.steps) && self.steps.exists(s, has(s.analyze))) || (has(self.recipe) && ({_JUDGING})))"
 
 
+_BY_EPISODE = (
+    "(!has(self.traffic.gatewayAPI) || !has(self.traffic.gatewayAPI.assignment)"
+    " || self.traffic.gatewayAPI.assignment != 'User')"
+)
+
+
 class PolicyRef(Model):
     """The policy that shall serve."""
 
@@ -154,6 +160,34 @@ class RLRolloutSpec(Model):
                 "errorRate}, or use traffic.gatewayAPI",
             ),
             rule(
+                f"{_BY_EPISODE} || !has(self.steps) || self.steps.all(s, !has(s.match))",
+                "match gives some requests a share of their own, which gatewayAPI.assignment: User cannot: write "
+                "setWeight, or leave assignment out",
+            ),
+            rule(
+                f"{_BY_EPISODE} || !has(self.policy.winnerOf)",
+                "policy.winnerOf gives several versions their shares at once, which gatewayAPI.assignment: User "
+                "cannot: write policy.name and take one candidate after the other, or leave assignment out",
+            ),
+            rule(
+                f"{_BY_EPISODE} || !has(self.analysis) || !has(self.analysis.anchor)"
+                " || self.analysis.anchor != 'Serve'",
+                "analysis.anchor: Serve gives a third version a share, which gatewayAPI.assignment: User cannot: write "
+                "Approve, or leave assignment out",
+            ),
+            rule(
+                f"{_BY_EPISODE} || !has(self.analysis) || !has(self.analysis.metrics)"
+                " || self.analysis.metrics.all(m, !has(m.maxRegret))",
+                "maxRegret is a sum over all episodes, and with gatewayAPI.assignment: User only the first of each "
+                "user counts: hold the metric by its margin, or leave assignment out",
+            ),
+            rule(
+                f"{_BY_EPISODE} || !has(self.analysis) || !has(self.analysis.metrics)"
+                " || self.analysis.metrics.all(m, !has(m.source.prometheus) || !has(m.compare))",
+                "with gatewayAPI.assignment: User both sides of a comparison are users, and Prometheus' series are of "
+                "the same ones at each look: report the outcome to the logbook, or give the metric a limit",
+            ),
+            rule(
                 "has(self.traffic.gatewayAPI) == has(oldSelf.traffic.gatewayAPI)",
                 "spec.traffic cannot change from one way to another: episodes under way would be lost; create an "
                 "RLRollout of another name",
@@ -164,7 +198,8 @@ class RLRolloutSpec(Model):
     policy: PolicyRef
     """The policy that shall serve; changing it starts a rollout."""
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Pods of each version that has traffic."""
+    """Pods of each version that has traffic; what `kubectl scale` and a HorizontalPodAutoscaler write. More hold at
+    once, and fewer five minutes after the end of a trial: until then `status.replicas` says how many there are."""
     traffic: TrafficSpec
     """How requests reach the policies."""
     steps: Annotated[list[Step], Field(max_length=32)] = Field(default_factory=list)

@@ -469,6 +469,10 @@ class RLRolloutStatus(ConditionedStatus):
     """Steps of this candidate that a person ended before their time, oldest first."""
     weight: WeightStatus | None = None
     """The candidate's share of new episodes."""
+    replicas: int | None = None
+    """Pods that each version is to have, for the scale subresource as well."""
+    selector: str | None = None
+    """Label selector of the pods that an autoscaler counts: of the version with the larger share."""
     pinned: list[str] = Field(default_factory=list)
     """Policies with a rule of their own on the route, in its order; of one that no longer serves, stable answers."""
     segment_rule: SegmentRuleStatus | None = None

@@ -1,5 +1,6 @@
 """How requests reach the policies."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -33,6 +34,15 @@ class PreviewTraffic(Model):
     """Host names of the preview, none of which is among the rollout's own. The path is the rollout's."""
 
 
+class Assignment(StrEnum):
+    """What stays with the version that a weight gave it."""
+
+    EPISODE = "Episode"
+    """Each episode is given by itself: a user who comes back may meet another version."""
+    USER = "User"
+    """All episodes of a user go to one version while a weight stands; a raise keeps those who have the candidate."""
+
+
 class GatewayTraffic(Model):
     """Traffic through the Gateway API: Belay owns one HTTPRoute of the rollout's name."""
 
@@ -51,7 +61,7 @@ class GatewayTraffic(Model):
             rule(
                 " && ".join(
                     f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
-                    for name in ("parentRefs", "hostnames", "path")
+                    for name in ("parentRefs", "hostnames", "path", "assignment")
                 ),
                 "spec.traffic is immutable: episodes under way would be lost; create an RLRollout of another name. "
                 "Only gatewayAPI.preview may change",
@@ -65,6 +75,10 @@ class GatewayTraffic(Model):
     """Host names served; empty: all the Gateway's."""
     path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9/_.-]*$", max_length=512)] | None = None
     """Public path, matched exactly; unset: `/predictions/<name of the rollout>`."""
+    assignment: Assignment = Assignment.EPISODE
+    """What a weight is a share of, and what a comparison counts. `User`: requests say whose episode begins
+    (`client.episode(user=…)`), a weight is a percentage of the users, and each of them counts once in a trial, by the
+    first episode she began in it. Requests that do not say it stay with stable until all have the candidate."""
     preview: PreviewTraffic | None = None
     """An address of the candidate's own, an HTTPRoute `<name of the rollout>-preview`. It may be added, changed and
     removed at any time. Unset: none."""
@@ -85,3 +99,8 @@ class TrafficSpec(Model):
     """Weighted HTTPRoute with pinned episodes."""
     replicas: ReplicasTraffic | None = None
     """One Service with pods of both versions: needs no gateway. Write `{}`."""
+
+    @property
+    def by_user(self) -> bool:
+        """Whether users are assigned, and not episodes."""
+        return self.gateway_api is not None and self.gateway_api.assignment is Assignment.USER

@@ -15,7 +15,7 @@ class SampleStatus(StatusModel):
     """One side of a comparison."""
 
     episodes: int
-    """Episodes that count."""
+    """Episodes that count: where users are assigned, the first of each user."""
     mean: float | None = None
     """Mean outcome over them."""
     missing: int = 0

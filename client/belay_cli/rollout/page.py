@@ -35,6 +35,11 @@ class Rollout:
         return list(progression.steps if progression is not None else self.spec.get("steps") or ())
 
     @property
+    def by_user(self) -> bool:
+        """Whether users are assigned and counted, and not episodes."""
+        return ((self.spec.get("traffic") or {}).get("gatewayAPI") or {}).get("assignment") == "User"
+
+    @property
     def rolling_back(self) -> bool:
         """Whether a rollback is under way."""
         return self.status.phase == "RollingBack"

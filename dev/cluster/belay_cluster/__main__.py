@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="belay_cluster", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
     one = commands.add_parser("build", help="build the pinned Go programs")
-    one.add_argument("--only", choices=("all", "api", "gateway", "helm", "kind", "kwok", "argo"), default="all")
+    one.add_argument(
+        "--only", choices=("all", "api", "gateway", "helm", "kind", "kwok", "argo", "argocd"), default="all"
+    )
     one = commands.add_parser("up", help="start or complete the cluster")
     one.add_argument("--dry-run", action="store_true", help="only say which cluster would be used")
     one = commands.add_parser(

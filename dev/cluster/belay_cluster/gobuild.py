@@ -1,8 +1,8 @@
 """Build the pinned Go programs once: Kubernetes, containerd, CoreDNS and Envoy Gateway, then Helm and kwok; or others.
 
-Four modules: Helm and kwok want newer Kubernetes libraries than the node, Argo Rollouts older ones, and kind none. A
-stamp beside the binaries holds the hash of the module's own files, so nothing happens while they are unchanged.
-`go build` keeps its own cache as well.
+Five modules: Helm and kwok want newer Kubernetes libraries than the node, Argo Rollouts and Argo CD older ones, and
+kind none. A stamp beside the binaries holds the hash of the module's own files, so nothing happens while they are
+unchanged. `go build` keeps its own cache as well.
 """
 
 from __future__ import annotations
@@ -78,6 +78,14 @@ TARGETS = (
         frozenset({"argo"}),
         local=False,
     ),
+    Target(
+        "Argo CD's command line",  # tests/long asks it
+        "argocdtools",
+        ("./cmd/argocd",),
+        ("argocd",),
+        frozenset({"argocd"}),
+        local=False,
+    ),
 )
 
 
@@ -86,7 +94,7 @@ def build(paths: Paths, laps: Laps, *, only: str = "all") -> None:
 
     Args:
         only: `all` that the local cluster and its tests need, or `api` (etcd, API server, kubectl), `gateway`, `helm`,
-            `kind`, `kwok`, `argo`.
+            `kind`, `kwok`, `argo`, `argocd`.
     """
     wanted = [target for target in TARGETS if only in target.only or (only == "all" and target.local)]
     if only == "all":

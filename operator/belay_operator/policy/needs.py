@@ -3,7 +3,7 @@
     status.stable · candidate · previous · servedAnchor · kept    policy and digest; `until`, where it has one
     status.arms[]                                                 the same
     status.rollback                                               policy, endpointsClosedAt, drainedAt, weightZeroAt
-    spec.replicas, metadata
+    status.replicas, spec.replicas, metadata                      the larger number: the pods of each version
 
 A rollout's *status* counts, not its spec: what it serves is decided there, and is recorded before traffic moves. A
 demand is for bytes, not for a name: an RLPolicy deleted and made again with another digest is not what a rollout that
@@ -76,7 +76,7 @@ def _of(policy: str, rollout: Mapping[str, Any]) -> Iterator[Demand]:
             rollout=rollout["metadata"]["name"],
             uid=rollout["metadata"]["uid"],
             digest=digest,
-            replicas=int(rollout.get("spec", {}).get("replicas", 1)),
+            replicas=max(int(rollout.get("spec", {}).get("replicas", 1)), int(status.get("replicas") or 0)),
             until=_until(ours[side] for side in sides),
             stable="stable" in sides,
             closing=sides == {"candidate"} and closes(rollout, policy),

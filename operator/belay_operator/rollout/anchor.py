@@ -63,6 +63,8 @@ def unservable(observed: Observed, now: datetime) -> str | None:
     anchor = observed.status.anchor
     if anchor is None:
         return "no version was approved yet"
+    if anchor.digest in observed.status.rejected_digests:
+        return f"{anchor.policy} was rolled back since"
     policy = observed.policies.get(anchor.policy)
     if policy is None or (policy.deleted and policy.ready_replicas == 0):
         return f"RLPolicy {anchor.policy} was deleted"

@@ -1,6 +1,7 @@
 """Whether the candidate has the pods that traffic needs, and the words where it has not."""
 
 from belay_api.reasons import RolloutReason
+from belay_operator.rollout import scaling
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.wait import Wait
 
@@ -16,7 +17,7 @@ def short_of_pods(observed: Observed, consequence: str) -> Wait:
     candidate = observed.status.candidate
     policy = observed.policy(candidate)
     name = candidate.policy if candidate else "the candidate"
-    needed = policy.needed_replicas if policy else observed.spec.replicas
+    needed = policy.needed_replicas if policy else scaling.asked(observed.spec, observed.status)
     words = f" ({policy.message.rstrip('.')})" if policy is not None and policy.message else ""
     return Wait(
         RolloutReason.WAITING_FOR_CAPACITY,

@@ -40,6 +40,7 @@ from belay_operator.rollout.situations import (
     policy_wanted,
     preview_refused,
     query_refused,
+    replicas_asked,
     rollback_under_way,
     route_not_in_force,
     sample_ratio_off,
@@ -88,6 +89,7 @@ ACTS: tuple[Act, ...] = (
     warm_version_expired.act,
     kept_candidate_expired.act,
     stable_worse.act,
+    replicas_asked.act,  # which follows from all of these
 )
 """What is done, in the order of asking."""
 
@@ -212,7 +214,7 @@ def _requeue_after(observed: Observed, wait: Wait | None, now: datetime) -> time
     """Return when time alone will have changed something; the world wakes us for everything else."""
     times = [wait.requeue_after if wait else None, *warm_version_expired.times(observed, now)]
     times += [*anchor_beside_trial.times(observed, now), *kept_candidate_expired.times(observed, now)]
-    times += preview.times(observed, now)
+    times += [*preview.times(observed, now), *replicas_asked.times(observed, now)]
     times += [*experiment_under_way.times(observed, now), *experiment_over.times(observed, now)]
     if not observed.rolling_back:
         times += [

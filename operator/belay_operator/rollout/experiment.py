@@ -5,8 +5,9 @@ verdicts are those that a candidate with these episodes would have. Fail and Pas
 **better** is the same bet with the sides exchanged: stable is worse than the arm. Its error is divided by the number of
 arms (Bonferroni) and spent over all looks together, and a digest that is tried again has less of it. An arm that passes
 nothing wins nothing, however much better its mean is: of one that falls silent in its worst episodes only the good ones
-are seen, and what is missing is part of Pass. Nor is there a Pass while the starts of any arm are not in the share that
-it has (`situations/sample_ratio_off`).
+are seen, and what is missing is part of Pass. An arm is not better while stable is shown to miss more of its episodes:
+Pass bears a difference that a margin could hide behind, and better is by anything at all. Nor is there a Pass while the
+starts of any arm are not in the share that it has (`situations/sample_ratio_off`).
 
 Not judged here: metrics of source `prometheus`, and the anchor. They are once the winner is the candidate.
 """
@@ -19,6 +20,7 @@ from datetime import datetime
 from belay_api.reasons import EventReason, Verdict
 from belay_api.rollout.analysis import AnchorUse
 from belay_api.rollout.experiment import ArmOutcome, ArmStatus, ExperimentSpec, ExperimentStatus, ShareChange
+from belay_api.rollout.margin import Margin
 from belay_api.rollout.metric import Metric
 from belay_api.rollout.status import RLRolloutStatus, VersionStatus, WeightStatus
 from belay_operator.rollout import arms, verdicts
@@ -29,6 +31,9 @@ from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.trials import trial_of
+
+SELECTED = Margin(0.03, relative=False)  # of stable's episodes: so many of its best, and an equal arm looks 2 % better
+SUSPICION = 0.2  # how often an arm is held up, at any look, where stable does not miss more: it takes nothing from it
 
 
 def metrics(observed: Observed) -> list[Metric]:
@@ -101,7 +106,7 @@ def starts_of(experiment: ExperimentStatus, arm: ArmStatus) -> Sides:
 
 
 def is_better(asked: Judgement | None, reading: Reading, experiment: ExperimentSpec, *, arms: int, trial: int) -> bool:
-    """Return whether stable is shown to be worse than the arm.
+    """Return whether stable is shown to be worse than the arm, and not to miss more of its episodes.
 
     Args:
         asked: What is asked of the arm in the candidate's place; None: the metric compares nothing.
@@ -116,10 +121,17 @@ def is_better(asked: Judgement | None, reading: Reading, experiment: ExperimentS
         candidate=asked.stable,
         stable=asked.candidate,
         comparison=replace(asked.comparison, max_regret=None),
-        # That stable misses more of its episodes makes no arm better.
         spend=Budget(outcome=error, missing=None, wrong_promotion=asked.spend.wrong_promotion),
     )
-    return judged(exchanged, reading).verdict is Verdict.FAIL
+    if judged(exchanged, reading).verdict is not Verdict.FAIL:
+        return False
+    # Where more of stable's episodes are missing, the best of them may be, and the arm only looks better.
+    silent = replace(
+        exchanged,
+        comparison=replace(exchanged.comparison, missing_margin=SELECTED),
+        spend=replace(exchanged.spend, outcome=None, missing=SUSPICION),
+    )
+    return judged(silent, reading).verdict is not Verdict.FAIL
 
 
 def failure(arm: ArmStatus, observed: Observed) -> str | None:

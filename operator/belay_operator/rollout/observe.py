@@ -35,6 +35,7 @@ from belay_operator.rollout import (
     group,
     latest,
     progression_source,
+    scaling,
     specification,
     standing,
     watch,
@@ -110,7 +111,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         readings=_readings(owner, spec, status, reader, settings),
         arms=_arms(owner, spec, status, reader, settings),
         watched=_watched(owner, spec, status, reader),
-        standing=standing.told(reader.fact(standing.TOPIC, owner.namespace, owner.name), spec.analysis, status.stable),
+        standing=standing.told(reader.fact(standing.TOPIC, owner.namespace, owner.name), spec.analysis),
         serving={name: fact for name, fact in facts.items() if fact is not None},
         shadow=reader.fact(shadows.TOPIC, owner.namespace, owner.name),
         leftovers=leftovers_of(reader, owner),
@@ -324,7 +325,9 @@ def _policies(
         read = None if policy is None else _read(policy)
         left = left_of(reader, owner.namespace, name)
         if read is not None and not read.deleting:
-            views[name] = _heard(_beside(_view(name, read, owner, spec), left), owner, status, reader)
+            views[name] = _heard(
+                _beside(_view(name, read, owner, scaling.asked(spec, status)), left), owner, status, reader
+            )
         elif left is not None:
             views[name] = _left_view(left, status, spec)
     return views
@@ -367,7 +370,7 @@ def _left_view(left: Leftover, status: RLRolloutStatus, spec: RLRolloutSpec) -> 
         name=left.policy,
         digest=left.digest or (named[0] if named else ""),
         ready_replicas=ready,
-        needed_replicas=max(min(spec.replicas, ready), 1),
+        needed_replicas=max(min(scaling.asked(spec, status), ready), 1),
         shared=len({demand.rollout for demand in left.demands}) > 1,
         deleted=True,
     )
@@ -417,14 +420,14 @@ def _read(policy: Mapping[str, Any]) -> _Read:
     )
 
 
-def _view(name: str, read: _Read, owner: Owner, spec: RLRolloutSpec) -> PolicyView:
+def _view(name: str, read: _Read, owner: Owner, replicas: int) -> PolicyView:
     own = read.replicas
     return PolicyView(
         name=name,
         digest=read.digest,
         ready_replicas=read.ready_replicas,
         # A policy with a number of its own is never scaled for us: waiting for more would be for ever.
-        needed_replicas=spec.replicas if own is None else max(min(spec.replicas, own), 1),
+        needed_replicas=replicas if own is None else max(min(replicas, own), 1),
         broken=read.broken,
         crashing=read.crashing,
         message=read.message,

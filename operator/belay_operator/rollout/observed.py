@@ -61,7 +61,7 @@ class Observed:
     readings: Mapping[str, Reading] = field(default_factory=dict)  # by metric; absent: its source has said nothing yet
     arms: Mapping[str, Mapping[str, Reading]] = field(default_factory=dict)  # of an experiment: by policy, by metric
     watched: Mapping[str, Reading] = field(default_factory=dict)  # of stable since its promotion, by metric
-    standing: Mapping[str, Seen] = field(default_factory=dict)  # and how far it is beyond its limits, by metric
+    standing: Mapping[str, Mapping[str, Seen]] = field(default_factory=dict)  # after a promotion: by policy, by metric
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
     shadow: ShadowFact | None = None  # what was last heard of a step `shadow`
     leftovers: tuple[Leftover, ...] = ()  # what deleted policies left to this rollout

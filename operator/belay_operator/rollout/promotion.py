@@ -4,6 +4,7 @@ Promotion swaps two names in status. The route says the same before and after (a
 versions pinned), and no pod restarts.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from belay_api.conditions import clear_condition
@@ -11,6 +12,7 @@ from belay_api.reasons import EventReason, Verdict
 from belay_api.rollout.outcome import Action
 from belay_api.rollout.status import HistoryEntry, RLRolloutStatus, SkippedStep, VersionStatus, WarmStatus
 from belay_operator.rollout import watch
+from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.ratchet import after_promotion
@@ -50,11 +52,16 @@ def promote(observed: Observed, now: datetime, *, judged: bool) -> Move:
         analysis_started_at=None,
         weight_changes=[],
         weight_history=[],
-        watch=watch.begun(candidate.policy, observed.spec.analysis, trial=observed.readings, status=status, at=at),
+        watch=watch.begun(candidate.policy, observed.spec.analysis, trial=_trial(observed), status=status, at=at),
         conditions=clear_condition(list(status.conditions), watch.DEGRADED),
         history=[*status.history, entry][-KEEP_HISTORY:],
     )
     return Move(after, (note(EventReason.PROMOTED, f"{candidate.policy} is stable, {entry.message}"),))
+
+
+def _trial(observed: Observed) -> Mapping[str, Reading]:
+    """What a reference for the watch is taken from: it counts all episodes, and a trial by user the first of each."""
+    return {} if observed.spec.traffic.by_user else observed.readings
 
 
 def _without(status: RLRolloutStatus) -> str:

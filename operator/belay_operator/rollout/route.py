@@ -11,9 +11,9 @@ from typing import Any
 from belay_api.rollout.status import RLRolloutStatus, VersionStatus
 from belay_api.shadowing import ShadowStep, step_of, write_header
 from belay_operator.engine.plan import Manifest, Ref
-from belay_operator.rollout import anchor, arms
+from belay_operator.rollout import anchor, arms, users
 from belay_operator.rollout.observed import Observed
-from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, Router, Segment, TrafficView, said
+from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, Router, Segment, TrafficView, Users, said
 
 # The rule of a warm version goes this long before its pods do, so that no request is sent to pods that are going.
 WARM_LEAD = timedelta(seconds=5)
@@ -26,17 +26,20 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
     status = observed.status
     stable, warm, third = status.stable, _warm(observed, now), _anchor(observed, now)
     if stable is not None and (substitute := _substitute(observed, warm, third)) is not None:
-        return _all_to(substitute, status, keep={substitute, warm, third} | _arms(observed, now))
+        return _all_to(substitute, observed, keep={substitute, warm, third} | _arms(observed, now))
     candidate = _on_route(status)
     share = status.weight.desired if candidate and status.weight else 0.0
     everything = status.weight is not None and candidate is not None and status.weight.of_everybody == 100
     if stable is None:
-        return _all_to(candidate, status, keep={candidate}) if candidate is not None and share > 0 else None
+        return _all_to(candidate, observed, keep={candidate}) if candidate is not None and share > 0 else None
     part = anchor.part(status) if third else 0.0
     compared = _shares(stable.policy, (candidate, share), (third, part), *_on_trial(observed))
     everybody, theirs = _split(observed, candidate, compared)
+    everybody, assigned = _users(observed, everybody)
     # No rule leads to a version that is lost: the Gateway would refuse the whole route, the other versions' with it.
     serving = {candidate, warm, third} | _arms(observed, now) | (set() if observed.stable_lost else {stable.policy})
+    if _withdrawn(status) and status.candidate is not None:
+        serving -= {status.candidate.policy}  # whatever else it was: an anchor or an arm whose episodes might stay
     home = candidate if candidate and observed.stable_lost else stable.policy
     aside = status.weight.segment if candidate and status.weight else None
     return Intent(
@@ -48,6 +51,7 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
         mirror=_mirror(observed),
         told=aside is None or not aside.alone,
         segment=_segment(status, theirs, told=aside is None or aside.alone),
+        users=assigned,
     )
 
 
@@ -140,6 +144,14 @@ def _split(observed: Observed, candidate: str | None, compared: Shares) -> tuple
     return compared, _shares(stable.policy, (candidate, weight.segment.weight))
 
 
+def _users(observed: Observed, shares: Shares) -> tuple[Shares, Users | None]:
+    """The shares of those who say no user, and where users go who have the candidate; None: episodes are assigned."""
+    if not observed.spec.traffic.by_user:
+        return shares, None
+    owner = observed.owner
+    return users.split(observed.status, shares, rollout=f"{owner.namespace}/{owner.name}")
+
+
 def _segment(status: RLRolloutStatus, shares: Shares, *, told: bool) -> Segment | None:
     """The rules of a segment, which stay where they are once there was one."""
     if status.segment_rule is None:
@@ -148,14 +160,15 @@ def _segment(status: RLRolloutStatus, shares: Shares, *, told: bool) -> Segment 
     return Segment(headers, status.segment_rule.after, shares, told)
 
 
-def _all_to(policy: str, status: RLRolloutStatus, *, keep: set[str | None]) -> Intent:
+def _all_to(policy: str, observed: Observed, *, keep: set[str | None]) -> Intent:
     """All new episodes to one version, and the episodes under way of every version but those to `keep`."""
-    everything = ((policy, 100.0),)
+    status, everything = observed.status, ((policy, 100.0),)
     return Intent(
         shares=everything,
         segment=_segment(status, everything, told=True),
         pinned=tuple((pinned, pinned if pinned in keep else policy) for pinned in status.pinned),
         baseline=next((_hex(one) for one in (status.candidate, status.stable) if one and one.policy == policy), None),
+        users=Users(users.ANY, everything) if observed.spec.traffic.by_user else None,
     )
 
 

@@ -119,6 +119,8 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
     for path, words in _analysis_contradictions(spec.analysis):
         yield ("analysis", *path), words
     yield from _windows_contradictions(spec)
+    if spec.traffic.by_user:
+        yield from _users_contradictions(spec.analysis)
     if spec.recipe is None and spec.progression is None:  # see `progression_source`
         yield from _steps_contradictions(spec)
 
@@ -139,6 +141,12 @@ def _steps_contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
                 ("steps", index),
                 f"{step.kind} needs a gateway, and traffic.replicas has none: a Service neither reads headers nor "
                 "mirrors. Write setWeight, or validate and evaluateOffline before it",
+            )
+        if spec.traffic.by_user and step.match is not None:
+            yield (
+                ("steps", index),
+                "match gives some requests a share of their own, which traffic.gatewayAPI.assignment: User cannot. "
+                "Write setWeight",
             )
         if step.match is not None:
             yield from _match_contradictions(spec, index, late=everybody_met)
@@ -188,6 +196,17 @@ def _match_contradictions(spec: RLRolloutSpec, index: int, *, late: bool) -> Ite
                 f"match gives the candidate other users than stable, and the metric {metric.name} compares the two by "
                 "series that do not tell users apart: it would compare the users. Take the match out, or give the "
                 "metric a limit and a query of the candidate alone",
+            )
+
+
+def _users_contradictions(analysis: AnalysisSpec) -> Iterator[Fault]:
+    for index, metric in enumerate(analysis.metrics):
+        if metric.needs_stable and metric.source.logbook is None:
+            yield (
+                ("analysis", "metrics", index),
+                f"{metric.name} compares two versions by series that are of the same users at each look, because "
+                "traffic.gatewayAPI.assignment is User: it would compare the users. Report the outcome to the logbook, "
+                "or give the metric a limit and a query of the candidate alone",
             )
 
 

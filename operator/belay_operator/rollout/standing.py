@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.metric import Metric
-from belay_api.rollout.status import VersionStatus
 from belay_api.rollout.watch import WatchSpec, WatchStatus
 from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.limits import Rail
@@ -53,12 +52,15 @@ def limits(analysis: AnalysisSpec, spec: WatchSpec) -> tuple[Watched, ...]:
     )
 
 
-def told(fact: object, analysis: AnalysisSpec, stable: VersionStatus | None) -> dict[str, Seen]:
-    """Return what a fact says of the stable version, by metric; of a limit defined otherwise it says nothing."""
-    if not isinstance(fact, StandingFact) or stable is None or fact.policy != stable.policy:
+def told(fact: object, analysis: AnalysisSpec) -> dict[str, dict[str, Seen]]:
+    """Return what a fact says, by policy and by metric; of a limit defined otherwise it says nothing.
+
+    By policy, for a promotion may come between the fact and the look at it.
+    """
+    if not isinstance(fact, StandingFact):
         return {}
     asked = {(metric.name, definition_of(metric, analysis)) for metric in _limited(analysis)}
-    return {one.metric: seen for one, seen in fact.seen.items() if (one.metric, one.definition) in asked}
+    return {fact.policy: {one.metric: seen for one, seen in fact.seen.items() if (one.metric, one.definition) in asked}}
 
 
 def records(

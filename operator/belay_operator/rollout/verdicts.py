@@ -96,9 +96,10 @@ def judgement_of(metric: Metric, observed: Observed) -> Judgement | None:
     comparison, spend = comparison_of(metric, before), budget(analysis, metric, trial=trial_of(status))
     if comparison is None:
         return None
-    counts = analysis.counts_regret
+    by_user = observed.spec.traffic.by_user
+    counts = None if by_user else analysis.counts_regret  # a sum over all episodes, of which one a user is known
     return Judgement(
-        comparison=comparison,
+        comparison=replace(comparison, users=by_user),
         candidate=status.candidate.policy if status.candidate else "",
         stable=status.stable.policy if status.stable else "",
         spend=spend if counts is not None and counts.name == metric.name else replace(spend, regret=None),

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_trainer.config import Run
 from belay_trainer.served import ServedPolicy, read_artifact

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from trainer_support import Pods, make_config
+from trainer_configs import make_config
+from trainer_support import Pods
 
 
 def test_the_dqn_preset_learns_cartpole_within_20_000_timesteps(tmp_path: Path) -> None:

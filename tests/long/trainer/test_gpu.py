@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from trainer_support import Pods, make_config, until
+from trainer_configs import make_config
+from trainer_support import Pods, until
 
 from belay_api.artifact import MANIFEST, verify
 

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import numpy as np
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.training import TrainingReport
 from belay_trainer.config import Run

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from offline_worlds import anyhow, play, swing, write
-from trainer_support import ROOT, Pod, Pods, make_config, until
+from trainer_configs import make_config
+from trainer_support import ROOT, Pod, Pods, until
 
 from belay_api.algorithms import ALGORITHMS, FROM_DATASET
 from belay_api.training import TrainingConfig

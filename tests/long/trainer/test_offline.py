@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from offline_worlds import anyhow, play, swing, write
-from trainer_support import ROOT, Pods, make_config
+from trainer_configs import make_config
+from trainer_support import ROOT, Pods
 
 from belay_api.dataset import FloorVerdict
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from search_support import make_study
 from test_search_worker import config
-from trainer_support import NAMESPACE, UID, LogbookServer, Pod, Pods, free_port, until
+from trainer_configs import NAMESPACE, UID
+from trainer_support import LogbookServer, Pod, Pods, free_port, until
 
 from belay_api import names
 from belay_trainer.logbook import connect

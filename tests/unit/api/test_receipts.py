@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from belay_api.receipts import BadReceipt, Foreseen, Receipt, check, namespace_key, sign
+from belay_api.users import USERS
 
 MASTER = b"m" * 32
 RECEIPT = Receipt("team-a", "cartpole-7f3a9c", "e1", 0, datetime(2026, 5, 4, 10, 0, 0, 250_000, tzinfo=UTC))
@@ -44,6 +45,24 @@ def test_what_a_critic_said_stands_in_the_receipt() -> None:
     assert check(signed("v3", payload, key), key) == receipt
 
 
+def test_whose_episode_it_is_stands_in_the_receipt() -> None:
+    key, payload = namespace_key(MASTER, "team-a"), ["team-a", "cartpole-7f3a9c", "e1", 0, 1777888800250, "cartpole"]
+    for user in (0, USERS - 1):
+        receipt = replace(RECEIPT, rollout="cartpole", user=user)
+        judged = replace(receipt, foreseen=Foreseen("0f" * 32, 3))
+        for said, more in ((receipt, [user]), (judged, [user, "0f" * 32, 3])):
+            assert sign(said, key).startswith("v4.")
+            assert check(sign(said, key), key) == said
+            assert check(signed("v4", [*payload, *more], key), key) == said
+
+
+@pytest.mark.parametrize("user", [None, "7", 7.0, True, -1, USERS])
+def test_what_is_no_user_is_refused_though_it_is_signed(user: object) -> None:
+    key = namespace_key(MASTER, "team-a")
+    with pytest.raises(BadReceipt, match="user"):
+        check(signed("v4", ["team-a", "a", "e1", 0, 1777888800250, None, user], key), key)
+
+
 @pytest.mark.parametrize("said", [["0f" * 32, 5], ["0f" * 32, -1], ["0f" * 32, None], ["0f", 1], [None, 1], [7, 1]])
 def test_what_no_critic_says_is_refused_though_it_is_signed(said: list) -> None:
     key = namespace_key(MASTER, "team-a")
@@ -70,7 +89,9 @@ def test_a_receipt_cannot_be_moved_to_another_rollout_nor_out_of_its_own() -> No
             check(".".join(forged), key)
 
 
-@pytest.mark.parametrize(("prefix", "fields"), [("v1", 6), ("v2", 5), ("v2", 7), ("v3", 6), ("v3", 7), ("v4", 7)])
+@pytest.mark.parametrize(
+    ("prefix", "fields"), [("v1", 6), ("v2", 5), ("v2", 7), ("v3", 6), ("v3", 7), ("v4", 6), ("v5", 7)]
+)
 def test_a_payload_of_another_shape_is_refused_though_it_is_signed(prefix: str, fields: int) -> None:
     key = namespace_key(MASTER, "team-a")
     payload = ["team-a", "cartpole-7f3a9c", "e1", 0, 1777888800250, None, None][:fields]

@@ -216,3 +216,44 @@ def test_nothing_is_missing_but_what_is_said_to_be() -> None:
     episodes = drawn(rollouts=60, returns="mixture", candidate=[[1, 900]], stable=[[1, 900]], range=[0, 1000])
     side = so_far(episodes, candidate=True, schedule=SCHEDULE, rollouts=60)
     assert not side.missing.any()
+
+
+RETURNING = {"arrivals_per_s": 5, "weights": [0.5], "users": 100, "ability": 0.4}
+
+
+def test_a_user_stays_on_her_side_and_counts_once() -> None:
+    every, first = drawn(**RETURNING), drawn(**RETURNING, counted="users")
+    assert np.bincount(first.rollout, minlength=6).tolist() == [100] * 6, "each came within the twenty minutes"
+    of_first = set(zip(first.rollout, first.start, first.value, first.of_candidate, strict=True))
+    assert of_first < set(zip(every.rollout, every.start, every.value, every.of_candidate, strict=True))
+    # Half of the users, not half of the episodes, are on either side.
+    share = [every.of_candidate[every.rollout == one].mean() for one in range(6)]
+    assert np.allclose(share, [first.of_candidate[first.rollout == one].mean() for one in range(6)], atol=0.03)
+
+
+def test_a_raise_takes_nobody_from_the_candidate() -> None:
+    ramp = drawn(
+        **{**RETURNING, "weights": {0: 0.2, 407: 0.6}, "ability": 0.1, "cv": 1e-9}
+    )  # a user's return is her name
+    for rollout in range(6):
+        of = ramp.rollout == rollout
+        able = {
+            (early, side): set(ramp.value[of & (ramp.of_candidate == side) & ((ramp.start < 407) == early)].round(3))
+            for early in (True, False)
+            for side in (True, False)
+        }
+        assert able[True, True] <= able[False, True], "who had the candidate at 20 % has it at 60 %"
+        assert len(able[False, True]) > len(able[True, True])
+
+
+def test_users_who_return_break_the_promise_by_episodes_and_keep_it_by_users() -> None:
+    rollouts = 200
+    rolled_back = {}
+    for counted in ("episodes", "users"):
+        episodes = drawn(rollouts=rollouts, **RETURNING, counted=counted)
+        sides = [so_far(episodes, candidate=side, schedule=SCHEDULE, rollouts=rollouts) for side in (True, False)]
+        asked = {"comparison": COMPARISON, "budget": BUDGET, "before": (np.zeros((rollouts, 0)), None)}
+        course = belay(*sides, schedule=SCHEDULE, **asked)
+        rolled_back[counted] = int(course.failed.any(axis=1).sum())
+    assert rolled_back["users"] <= most_by_chance(rollouts, 0.01)
+    assert rolled_back["episodes"] > most_by_chance(rollouts, 0.05), "the same rollouts, as if episodes were drawn"

@@ -21,6 +21,7 @@ from tests.unit.rollout import (
     test_judged_steps,
     test_match,
     test_shadow,
+    test_users,
     test_watch,
 )
 from tests.unit.rollout.stage import Stage
@@ -91,6 +92,12 @@ def matched() -> Stage:
     return test_match.matched()
 
 
+def by_user() -> Stage:
+    stage = test_users.begun({"setWeight": 50}, {"analyze": {}})
+    stage.episodes("return", FEW)
+    return stage.go(seconds=1)
+
+
 def grouped() -> Stage:
     stage = Stage("a", "b", **test_group.GROUP).go()
     stage.world.put(test_group.rollout("other", candidate=test_group.TRIAL, group=test_group.TAKEN))
@@ -134,6 +141,7 @@ def first() -> Stage:
 
 
 STORIES: dict[str, Callable[[], Stage]] = {
+    "by_user": by_user,
     "first": first,
     "analysing": analysing,
     "held": held,

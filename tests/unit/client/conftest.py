@@ -51,6 +51,9 @@ class Served:
     remembers: bool = False  # its answers have a state: of its version, and how many decisions it remembers
     pins: list[str | None] = field(default_factory=list)
     rollouts: list[str | None] = field(default_factory=list)
+    users: list[tuple[str, ...]] = field(
+        default_factory=list
+    )  # of each request: user, tens, ones; what was not sent is ""
     connections: dict[str, set[int]] = field(default_factory=dict)  # of each episode: the client's ports
     items: list[dict] = field(default_factory=list)
 
@@ -74,6 +77,7 @@ def served() -> Iterator[Served]:
         items = body if isinstance(body, list) else [body]
         state.pins.append(request.headers.get("x-belay-policy"))
         state.rollouts.append(request.headers.get("x-belay-rollout"))
+        state.users.append(tuple(request.headers.get(f"x-belay-user{part}", "") for part in ("", "-tens", "-ones")))
         state.items += items
         for item in items:
             state.connections.setdefault(item.get("episode", ""), set()).add(request.client.port)

@@ -1,6 +1,7 @@
 """The client's promises: always an action, an episode stays together, no outcome is lost. Both clients, one suite."""
 
 import contextlib
+import hashlib
 import socket
 import threading
 import time
@@ -55,6 +56,27 @@ def test_with_a_gateway_connections_are_kept_and_the_route_says_whose_evidence_i
                 episode.act(OBSERVATION)
     assert len(set.union(*served.connections.values())) == 1
     assert set(served.rollouts) == {None}
+
+
+def test_a_user_is_told_by_her_number_until_her_episode_is_pinned(make, served: Served) -> None:
+    """Afterwards the decisions of several users may travel in one request."""
+    with (
+        make(served.url) as client,
+        client.episode(user="alice") as hers,
+        client.episode(user="bob") as his,
+        client.episode() as nobodys,
+    ):
+        for _ in range(2):
+            client.act_many([hers, his, nobodys], [OBSERVATION] * 3)
+    alice, bob = (str(int(hashlib.sha256(key).hexdigest()[:14], 16)) for key in (b"alice", b"bob"))
+    nobody = ("", "", "")
+    assert sorted(served.users[:3]) == sorted([(alice, alice[-2], alice[-1]), (bob, bob[-2], bob[-1]), nobody])
+    assert served.users[3:] == [nobody], "pinned to the same version, they travel together"
+
+
+def test_an_empty_key_is_no_user(make, served: Served) -> None:
+    with make(served.url) as client, pytest.raises(ValueError, match="empty"), client.episode(user=""):
+        pass
 
 
 @pytest.mark.parametrize("trouble", [{"delay_s": 5.0}, {"status": 503}, {"status": 500}])

@@ -1,6 +1,8 @@
 """What tests take from each other is there. Many run in images or on a cluster, where a wrong name is found late."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,3 +48,11 @@ def _taken(path: Path) -> Iterator[tuple[Path, str]]:
 def test_what_it_takes_from_others_is_there(path: Path) -> None:
     absent = [f"{one.name}: {name}" for one, name in _taken(path) if name != "*" and name not in _names(one)]
     assert absent == []
+
+
+@pytest.mark.parametrize("folder", ["api", "e2e", "long"])
+def test_what_runs_outside_the_images_needs_nothing_of_them(folder: str) -> None:
+    """Torch is in the trainer's image alone: a file that imports it ends the whole run at once."""
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", f"tests/{folder}"]
+    collected = subprocess.run(words, cwd=TESTS.parent, capture_output=True, text=True, check=False)
+    assert collected.returncode == 0, collected.stdout[-2000:]

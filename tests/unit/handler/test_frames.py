@@ -16,6 +16,7 @@ FORM_HEADERS = [*HEADERS, (b"CONTENT-TYPE", b"application/x-www-form-urlencoded"
 ROUTE_HEADERS = [(b"X-Belay-Policy", b"p"), (b"X-Belay-Rollout", b"shop"), *JSON_HEADERS, (b"x-belay-receipt", b"r")]
 BASELINE_HEADERS = [(b"X-Belay-Baseline", b"0f"), (b"x-belay-rollout", b"shop")]
 SHADOW_HEADERS = [(b"X-Request-Id", b"4f-1"), (b"X-Belay-Shadow", b"new/1f"), (b"x-belay-rollout", b"shop")]
+USER_HEADERS = [(b"x-belay-user", b"1239"), (b"X-Belay-User-Tens", b"3"), (b"x-belay-user-ones", b"9")]
 BODY = [(b"body", b"application/json", b"{}")]
 # (id, headers, parameters) as TorchServe sends them
 REQUESTS = [
@@ -28,6 +29,7 @@ REQUESTS = [
     (b"route", ROUTE_HEADERS, BODY),
     (b"baseline", BASELINE_HEADERS, BODY),
     (b"shadow", SHADOW_HEADERS, BODY),
+    (b"user", USER_HEADERS, BODY),
     (b"no-name", [(b"x-belay-rollout", b"")], BODY),
     (b"not-the-route", [(b"x-belay-rollouts", b"a"), (b"y-belay-rollout", b"b")], BODY),
 ]
@@ -40,6 +42,7 @@ RECEIVED = [(f"id-{size}".encode(), Ask(b"{}" * size)) for size in range(5)] + [
     (b"route", Ask(b"{}", b"shop")),
     (b"baseline", Ask(b"{}", b"shop", b"0f")),
     (b"shadow", Ask(b"{}", b"shop", None, b"new/1f", b"4f-1")),
+    (b"user", Ask(b"{}", user=b"1239", tens=b"3", ones=b"9")),
     (b"no-name", Ask(b"{}", b"")),
     (b"not-the-route", Ask(b"{}")),
 ]

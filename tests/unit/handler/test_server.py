@@ -106,6 +106,28 @@ def test_what_no_rollout_can_be_called_came_through_no_route(server: Server, hea
     assert receipts.check(answer.receipt, KEY).rollout is None
 
 
+def test_a_receipt_says_whose_episode_it_is(server: Server, started: list[str]) -> None:
+    one, many = body({"observation": LEFT, "episode": "e"}), body([{"observation": LEFT, "episode": "e"}] * 2)
+
+    answers = server.answer([Ask(one, b"shop", user=b"1239", tens=b"3", ones=b"9"), Ask(many, b"shop")], NOW)
+
+    items = [item for answer in answers for item in _list(orjson.loads(answer.body))]
+    assert [receipts.check(item["receipt"], KEY).user for item in items] == [1239, None, None]
+    assert [receipts.check(receipt, KEY).user for receipt in started] == [1239, None, None]
+
+
+def test_a_user_that_is_none_is_refused_alone_and_starts_nothing(server: Server, started: list[str]) -> None:
+    """Else the gateway went by one number, and the logbook by another."""
+    one = body({"observation": LEFT, "episode": "e"})
+    wrong, right = Ask(one, b"shop", user=b"1239", tens=b"3", ones=b"8"), Ask(one, b"shop")
+
+    answers = server.answer([wrong, right, Ask(one, b"shop", user=b"alice")], NOW)
+
+    assert [answer.status for answer in answers] == [400, 200, 400]
+    assert b"x-belay-user-ones is '8'" in answers[0].body
+    assert len(started) == 1
+
+
 def _list(value: object) -> list:
     return value if isinstance(value, list) else [value]
 

@@ -28,10 +28,11 @@ def receipt(
     version: str = "candidate",
     step: int = 0,
     rollout: str | None = None,
+    user: int | None = None,
 ) -> str:
     """Return the receipt of a decision made `ago` seconds ago."""
     at = datetime.now(UTC) - timedelta(seconds=ago)
-    return sign(Receipt(namespace, version, episode, step, at, rollout), namespace_key(MASTER, namespace))
+    return sign(Receipt(namespace, version, episode, step, at, rollout, user=user), namespace_key(MASTER, namespace))
 
 
 class Process:

@@ -189,6 +189,7 @@ def test_statistics_name_the_parameter_that_is_wrong(client: httpx.Client) -> No
         ({"rollout": "Not A Name"}, "rollout"),
         ({"cuts": "2026-05-04T10:00:00Z,noon"}, "cuts"),
         ({"cuts": "2026-05-04T10:00:00Z," * 64 + "2026-05-04T10:00:00Z"}, "cuts"),
+        ({"by": "client"}, "by"),
         ({"wait": "-1"}, "wait"),
     ]:
         answer = client.get("/statistics", params={"versions": "a", **query})
@@ -205,6 +206,39 @@ def test_an_episode_is_evidence_for_its_own_rollout(client: httpx.Client, namesp
     counted = {name: total(look(client, rollout=name), "missing") for name in ("shop", "search", "other")}
     assert counted == {"shop": 3, "search": 2, "other": 0}
     assert total(look(client), "missing") == 6
+
+
+def test_a_user_counts_once_by_the_first_episode_of_the_trial(client: httpx.Client, namespace: str) -> None:
+    """Whichever version served it, and whatever came before the trial or in another rollout."""
+
+    def tell(*episodes: tuple[str, float, str, int | None, str]) -> None:
+        items = [
+            {
+                "receipt": receipt(name, ago=ago, namespace=namespace, version=version, user=user, rollout=rollout),
+                "outcomes": {"return": ago},
+            }
+            for name, ago, version, user, rollout in episodes
+        ]
+        client.post("/outcomes", json={"items": items}).raise_for_status()
+
+    def counted(**query: Any) -> dict[str, tuple[int, int]]:
+        trial = (datetime.now(UTC) - timedelta(seconds=1000)).isoformat()
+        asked = {"versions": "candidate,stable", "rollout": "shop", "since": trial, "window": 86400, "grace": 60}
+        found = client.get("/statistics", params={**asked, **query}).raise_for_status().json()["versions"]
+        return {one["version"]: (total(one, "late"), total(one, "missing")) for one in found}
+
+    tell(
+        ("before", 2000, "stable", 7, "shop"),
+        ("other", 900, "stable", 7, "search"),
+        ("nobody", 850, "stable", None, "shop"),
+    )
+    tell(("b", 700, "candidate", 7, "shop"), ("c", 600, "candidate", 7, "shop"), ("d", 500, "stable", 8, "shop"))
+    assert counted() == {"candidate": (2, 2), "stable": (2, 2)}
+    assert counted(by="user") == {"candidate": (1, 1), "stable": (1, 1)}
+    # One that was told late: she had begun on the other side, and that is where she counts.
+    tell(("a", 800, "stable", 7, "shop"))
+    assert counted(by="user") == {"candidate": (0, 0), "stable": (2, 2)}
+    assert counted(by="user", since="1970-01-01T00:00:00Z") == {"candidate": (0, 0), "stable": (2, 2)}
 
 
 def test_a_receipt_from_before_the_upgrade_is_taken_and_no_rollouts_evidence(

@@ -44,13 +44,16 @@ rollouts = st.sampled_from([None, "x", "y"])
 critics = st.sampled_from(  # mostly one that judges all: else hardly any window has a covariate
     [None, *[Foreseen("a" * 64, level) for level in (0, 1, 4) for _ in range(4)], Foreseen("b" * 64, 1)]
 )
+users = st.sampled_from([None, 0, 1, 2, 3])
 # Few names: an episode is told of again and again, also with another start.
 events = st.lists(
-    st.tuples(instants, st.sampled_from("ab"), rollouts, st.integers(0, 30), delays, values, st.booleans(), critics),
+    st.tuples(
+        instants, st.sampled_from("ab"), rollouts, st.integers(0, 30), delays, values, st.booleans(), critics, users
+    ),
     max_size=40,
 )
 looks = st.builds(
-    lambda outcome, window, grace, since, rollout, cuts: Look(
+    lambda outcome, window, grace, since, rollout, cuts, by_user: Look(
         namespace="ns",
         versions=("a", "unknown", "b"),
         outcome=outcome,
@@ -59,6 +62,7 @@ looks = st.builds(
         since=at(since),
         rollout=rollout,
         cuts=tuple(map(at, sorted(cuts))),
+        by_user=by_user,
     ),
     st.sampled_from(["return", "lap-time"]),
     st.integers(1, 90),
@@ -66,6 +70,7 @@ looks = st.builds(
     st.one_of(st.just(0), instants),
     rollouts,
     st.sets(instants, max_size=4),
+    st.sampled_from([False, False, True]),
 )
 
 # Half of them the same question asked otherwise: then what one look kept is there for the others.
@@ -84,9 +89,15 @@ def at(offset_ms: float) -> datetime:
 
 
 def receipt(
-    version: str, name: object, started_ms: float, rollout: str | None = None, foreseen: Foreseen | None = None
+    version: str,
+    name: object,
+    started_ms: float,
+    rollout: str | None = None,
+    foreseen: Foreseen | None = None,
+    *,
+    user: int | None = None,
 ) -> Receipt:
-    return Receipt("ns", version, str(name), 0, at(started_ms), rollout, foreseen)
+    return Receipt("ns", version, str(name), 0, at(started_ms), rollout, foreseen, user)
 
 
 class Model:
@@ -95,8 +106,11 @@ class Model:
     def __init__(self) -> None:
         self.episodes: dict[tuple[str, str | None, str], dict] = {}
 
-    def start(self, key: tuple[str, str | None, str], started: int, foreseen: Foreseen | None) -> dict:
+    def start(
+        self, key: tuple[str, str | None, str], started: int, foreseen: Foreseen | None, user: int | None
+    ) -> dict:
         fresh = {
+            "user": user,
             "started": started,
             "foreseen": foreseen,
             "reported": None,
@@ -112,11 +126,12 @@ class Model:
         started: int,
         foreseen: Foreseen | None,
         *,
+        user: int | None,
         arrived: int,
         value: float | None,
         moved: bool,
     ) -> None:
-        episode = self.start(key, started, foreseen)
+        episode = self.start(key, started, foreseen, user)
         if episode["reported"] is None:
             episode |= {"reported": arrived, "value": value, "told": arrived, "moved": moved}
         elif episode["value"] is None and value is not None and not moved:
@@ -132,7 +147,7 @@ class Model:
         since, grace, window = (
             round(it * 1000) for it in (look.since.timestamp(), look.grace.total_seconds(), look.window.total_seconds())
         )
-        mine = [it for it in self.asked(look, version) if it["started"] >= since]
+        mine = [it for it in self.asked(look, version) if it["started"] >= since and self.counts(look, it, since)]
         took = [max(0, it["told"] - it["started"]) for it in mine if it["reported"] is not None]
         due = [it for it in mine if it["started"] < now - grace]
         windows: defaultdict[int, list[dict]] = defaultdict(list)
@@ -147,6 +162,20 @@ class Model:
             longest=max(took) / 1000 if took else None,
             earlier=self.earlier(look, version, min(since, now - grace), grace),
         )
+
+    def counts(self, look: Look, episode: dict, since: float) -> bool:
+        """Whether it is a user's first in its rollout since then, where only those count."""
+        if not look.by_user:
+            return True
+        # Versions are numbered by the database as it first hears of them.
+        order = list(dict.fromkeys((version, rollout) for version, rollout, _ in self.episodes))
+        (mine,) = (key for key, it in self.episodes.items() if it is episode)
+        hers = [
+            (it["started"], order.index(key[:2]), key[2])
+            for key, it in self.episodes.items()
+            if it["user"] is not None and (key[1], it["user"]) == (mine[1], episode["user"]) and it["started"] >= since
+        ]
+        return bool(hers) and min(hers) == (episode["started"], order.index(mine[:2]), mine[2])
 
     def earlier(self, look: Look, version: str, until: int, grace: int) -> EarlierStatistics | None:
         """The last episodes before the first window; here there are never more than a look tells of."""
@@ -269,17 +298,17 @@ def test_looks_agree_with_the_definitions_to_the_last_bit(
         etags: dict[bytes, str] = {}
         now = EPOCH + first
         for (batch, then), step in zip(rounds, steps, strict=False):
-            for started, version, rollout, name, delay, value, moved, foreseen in batch:
-                it, key = receipt(version, name, started, rollout, foreseen), (version, rollout, str(name))
+            for started, version, rollout, name, delay, value, moved, foreseen, user in batch:
+                it, key = receipt(version, name, started, rollout, foreseen, user=user), (version, rollout, str(name))
                 if delay is None:
                     record_starts(database.connection, [it])
-                    model.start(key, EPOCH + started, foreseen)
+                    model.start(key, EPOCH + started, foreseen, user)
                     continue
                 outcomes = {"length": 1.0} if value is None else {"return": value, "lap-time": value}
                 grace = round(asked[0].grace.total_seconds() * 1000)
                 arrived = EPOCH + started + (grace if delay == "grace" else delay)
                 record_outcomes(database.connection, [Report(it, outcomes, moved)], arrived)
-                model.report(key, EPOCH + started, foreseen, arrived=arrived, value=value, moved=moved)
+                model.report(key, EPOCH + started, foreseen, user=user, arrived=arrived, value=value, moved=moved)
             if then == "late":
                 database.keep()  # what looks before these episodes found: it must not stand in for them
             for look in asked:
@@ -293,6 +322,7 @@ def test_looks_agree_with_the_definitions_to_the_last_bit(
                     it["started"]
                     for it in model.asked(look, *look.versions)
                     if it["started"] >= max(now - grace, look.since.timestamp() * 1000)
+                    and model.counts(look, it, round(look.since.timestamp() * 1000))
                 ]
                 assert answer.due_ms == (min(young) + grace + 2 if young else None)
             if then in ("keep", "again"):
@@ -302,6 +332,19 @@ def test_looks_agree_with_the_definitions_to_the_last_bit(
             now += step
         assert len(set(etags.values())) == len(etags)
         database.connection.close()
+
+
+def test_what_was_counted_of_a_user_is_not_kept_once_an_earlier_episode_is_told(opened: Open) -> None:
+    """In the same window of the same version: as many count as before, and another one of them."""
+    look = Look("ns", ("a",), "return", timedelta(seconds=10), timedelta(seconds=1), at(0), "x", by_user=True)
+    means = []
+    for started, name in ((2_000, "second"), (1_000, "first")):
+        told = receipt("a", name, started, "x", user=7)
+        record_outcomes(opened.connection, [Report(told, {"return": float(started)}, False)], EPOCH + started)
+        opened.keep()  # what the look before found
+        (side,) = orjson.loads(opened.look(look, EPOCH + 20_000).body)["versions"]
+        means.append([window["mean"] for window in side["windows"]])
+    assert means == [[2_000.0], [1_000.0]]
 
 
 def test_an_outcome_that_shows_later_has_the_time_of_its_own_report(opened: Open) -> None:

@@ -29,7 +29,7 @@ from belay_operator.engine.plan import Plan, Ref
 from belay_operator.judging.build import job_name
 from belay_operator.judging.question import Question
 from belay_operator.judging.view import JobEnd, JobView
-from belay_operator.rollout import carried, experiment, progression_source, route, watch, winner
+from belay_operator.rollout import carried, experiment, progression_source, route, scaling, watch, winner
 from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.queries import definition_of, outcome_query
 from belay_operator.rollout.analysis.standing import Seen
@@ -52,6 +52,7 @@ GIVEN = (
     *("spec", "status", "policies", "route", "routeOf", "gatewayAPI", "pods", "command", "serving", "statistics"),
     *("problem", "logbook", "late", "job", "family", "watched", "standing", "shadow", "progressions"),
 )
+ELSEWHERE = ("weightChanges", "weightHistory", "trials", "replicas", "selector")  # see test_trials, test_scaling
 SPEC = {"policy": {"name": "b"}, "traffic": {"gatewayAPI": {"parentRefs": [{"name": "gw"}]}}}
 WINDOW = timedelta(seconds=10)
 
@@ -83,7 +84,7 @@ def observed(given: Mapping[str, Any], now: datetime) -> Observed:
         shadow=_shadow(given.get("shadow"), status),
         readings=_readings(given, spec, status, serving, now),
         watched=_watched(given, spec, status, now),
-        standing=_standing(given, now),
+        standing={} if status.stable is None else {status.stable.policy: _standing(given, now)},
         arms=_arms(given, spec, status, serving, now),
     )
     made = with_steps(made, _progressions(given))
@@ -109,7 +110,7 @@ def summary(plan: Plan) -> dict[str, Any]:
     """Return what of a plan a case compares: all of it but the form of the route and what never varies."""
     said: dict[str, Any] = {}
     if plan.status is not None:
-        status = dict(plan.status)
+        status = {name: value for name, value in plan.status.items() if name not in ELSEWHERE}
         ready = next(c for c in status.pop("conditions") if c["type"] == "Ready")
         said["ready"] = f"{ready['status']} {ready['reason']}: {ready['message']}"
         status.pop("observedGeneration")
@@ -119,9 +120,6 @@ def summary(plan: Plan) -> dict[str, Any]:
             status["step"] = {key: value for key, value in step.items() if key != "passedHash"}
         if weight := status.get("weight"):
             status["weight"] = {key: value for key, value in weight.items() if key != "since"}
-        status.pop("weightChanges", None)
-        status.pop("trials", None)  # see test_trials
-        status.pop("weightHistory", None)
         status["verdicts"] = [
             {key: value for key, value in verdict.items() if key not in ("definition", "evidenceSince")}
             for verdict in status.get("verdicts", [])
@@ -242,7 +240,17 @@ def _carried(text: str) -> dict[str, Any]:
 
 
 def _rules(rules: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Who gets new episodes, and those under way; once there was a segment, the same of it, and the places of all."""
+    """Who gets new episodes, and those under way; once there was a segment, the same of it, and the places of all.
+
+    Where users are assigned, how many of a hundred have another share than who says no user, and which.
+    """
+    if (
+        len(rules) > 1
+        and "x-belay-user-tens" in (digits := [one["headers"] for one in rules[1]["matches"]])[0][0].values()
+    ):
+        weights = {ref["name"]: ref["weight"] for ref in rules[1]["backendRefs"]}
+        theirs = {"of": sum(10 if len(one) == 1 else 1 for one in digits), "weights": weights}
+        return {**_rules([rules[0], *rules[2:]]), "users": theirs}
     headers = [
         {one["name"]: one["value"] for one in rule["matches"][0].get("headers", ()) if one["name"] != "x-belay-policy"}
         for rule in rules
@@ -336,6 +344,9 @@ def _status(said: Mapping[str, Any], spec: RLRolloutSpec) -> dict[str, Any]:
         status["rejectedDigests"] = [digest(policy) for policy in status.pop("rejected")]
     unknown = set(status) - {field.alias or name for name, field in RLRolloutStatus.model_fields.items()}
     assert not unknown, f"status knows no {unknown}"
+    if "stable" in status or "candidate" in status:
+        shown = scaling.shown(RLRolloutStatus.model_validate(status))
+        status = {"replicas": spec.replicas, "selector": shown} | status
     return status
 
 

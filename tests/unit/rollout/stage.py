@@ -13,20 +13,22 @@ from typing import Any
 from tests.world import START, World, belay_object
 
 from belay_api.names import FAMILY_LABEL
-from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.status import RLRolloutStatus
 from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.engine.plan import Key
 from belay_operator.policy.build import DIGEST_ANNOTATION
+from belay_operator.rollout import specification
 from belay_operator.rollout.analysis.queries import outcome_query
 from belay_operator.rollout.arms import running
 from belay_operator.rollout.facts import Reading, ServingFact, StatisticsFact
 from belay_operator.rollout.histogram import Histogram
 from belay_operator.rollout.observe import KIND, observe
+from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.sources.meter import Counters, Meter, PodScrape
 
 WINDOWS = 5  # that the episodes of an answer lie in
+BACKUPS = 4  # of status
 
 KEY = Key("RLRollout", "default", "cartpole")
 ANALYSIS = {
@@ -52,6 +54,11 @@ def _of(at: datetime | None) -> dict[str, datetime]:
 
 def digest(policy: str) -> str:
     return f"sha256:{policy * 64}"[:71]
+
+
+def asked_of(on_trial: tuple[str, ...], stable: str, since: datetime) -> str:
+    """What a verdict by the logbook says was asked: no two trials are asked about in the same words."""
+    return f"{', '.join(sorted(set(on_trial)))} beside {stable} since {format_instant(since)}"
 
 
 @dataclass
@@ -91,7 +98,11 @@ class Stage:
         self.world = World([belay_object("RLRollout", "cartpole", SPEC | spec)])
         self.etag = 0
         self.counted: dict[str, Counted] = {}
+        self.countings: dict[tuple[str, datetime | None], set[datetime | None]] = {}  # in which trials each was begun
+        self.beyond: set[str] = set()  # whose limits were ever seen broken after a promotion
         self.accepted_anchor: str | None = None  # whom the route accepted last leads to as a third
+        self.accepted: dict[str, int] | None = None  # who gets new episodes by the route accepted last; None: not known
+        self.backups: list[Mapping[str, Any]] = []  # the status after each of the last few passes, oldest first
         for policy in policies:
             self.publish(policy)
 
@@ -136,17 +147,29 @@ class Stage:
 
     def wants(self, policy: str) -> None:
         """The user changes the spec."""
-        self.world.patch("RLRollout", "cartpole", {"spec": {"policy": {"name": policy, "winnerOf": None}}})
+        self.world.patch(
+            "RLRollout", "cartpole", {"spec": {"policy": {"name": policy, "winnerOf": None, "latestOf": None}}}
+        )
 
     def wants_winner_of(self, *arms: str, **said: Any) -> None:
         """The user has policies compete, each by its name or with its weight: `b` or `b:20`."""
         listed = [{"policy": one[0], "weight": int(one[2:] or 10)} for one in arms]
         asked = {"arms": listed, "metric": "return", "duration": "1h", "timeout": "24h"} | said
-        self.world.patch("RLRollout", "cartpole", {"spec": {"policy": {"name": None, "winnerOf": asked}}})
+        self.world.patch(
+            "RLRollout", "cartpole", {"spec": {"policy": {"name": None, "latestOf": None, "winnerOf": asked}}}
+        )
+
+    def follows(self, family: str) -> None:
+        """The user has the rollout take up whatever is published in a family."""
+        self.edits(policy={"name": None, "winnerOf": None, "latestOf": family})
+
+    def edits(self, **spec: Any) -> None:
+        """The user changes the spec; None takes a field out."""
+        self.world.patch("RLRollout", "cartpole", {"spec": spec})
 
     def edits_steps(self, *steps: Mapping[str, Any]) -> None:
         """The user puts other steps into the spec."""
-        self.world.patch("RLRollout", "cartpole", {"spec": {"steps": list(steps)}})
+        self.edits(steps=list(steps), progression=None, recipe=None)
 
     def edits_metrics(self, *metrics: Mapping[str, Any]) -> None:
         """The user judges by other metrics."""
@@ -168,6 +191,7 @@ class Stage:
                 for t, good in (("Accepted", True), ("ResolvedRefs", found))
             ]
             route["status"] = {"parents": [{"parentRef": {"name": "gw"}, "conditions": conditions}]}
+            self.accepted = self.weights if found else self.accepted
 
     def scrape(
         self, policy: str, *, rate: float | None, slow: float = 0.0, seconds: int = 90, weight_seen: bool = True
@@ -193,6 +217,7 @@ class Stage:
             counted.numbers.setdefault(since, counted.number)
         for _ in range(0 if begins and seconds == 0 else max(seconds, 1)):
             fact = counted.scrape(rate, slow)
+        self.countings.setdefault((policy, fact.counting), set()).add(trial)
         off_route = status.rollback.weight_zero_at if status.rollback else None
         self.world.facts["serving", "default", policy] = replace(
             fact,
@@ -238,8 +263,9 @@ class Stage:
         trial = self._trial()
         answer = Statistics(outcome=outcome, at=self.now, etag=str(self.etag), versions=versions)
         spec = self.world.objects["RLRollout", "default", "cartpole"]["spec"]
-        analysis = AnalysisSpec.model_validate(spec["analysis"])
-        reading = Reading("asked", self.now, windows=answer, outcome_query=outcome_query(outcome, analysis))
+        analysis = specification.analysis(spec["analysis"])
+        query = asked_of(trial.on_trial, trial.stable, trial.since)
+        reading = Reading(query, self.now, windows=answer, outcome_query=outcome_query(outcome, analysis))
         known = self.world.facts.get(("statistics", "default", "cartpole"))
         same = known is not None and replace(known, outcomes={}) == trial
         outcomes = {**(known.outcomes if same else {}), outcome: reading}
@@ -267,6 +293,8 @@ class Stage:
         """The operator looks until nothing is left to do; then a further look must write nothing."""
         self.world.settle(KIND, KEY, now=self.now)
         assert self.world.would_write(KIND, KEY, self.now) == []
+        status = self.world.objects["RLRollout", "default", "cartpole"].get("status")
+        self.backups = [*self.backups, status or {}][-BACKUPS:]
 
     def go(self, **later: float) -> "Stage":
         """Time passes, the operator acts, the Gateway accepts, the operator sees it."""
@@ -296,9 +324,14 @@ class Stage:
     @property
     def status(self) -> RLRolloutStatus:
         """The status with what the route carries ahead of it."""
+        return self.observed.status
+
+    @property
+    def observed(self) -> Observed:
+        """What a pass would see now."""
         held = self.world.get("RLRollout", "default", "cartpole")
         assert held is not None
-        return observe(held, self.world, self.world.settings).status
+        return observe(held, self.world, self.world.settings)
 
     @property
     def weights(self) -> dict[str, int] | None:
@@ -332,6 +365,12 @@ class Stage:
             told.setdefault(whose, set()).add("x-belay-rollout" in {one["name"] for one in said})
         assert all(len(said) == 1 for said in told.values()), "an episode is whose its first decision was"
         return [whose for whose, said in told.items() if said == {True}]
+
+    def has_endpoints(self, policy: str) -> bool:
+        """Whether pods of a policy answer: its RLPolicy's, or those that it has left behind."""
+        held, left = (self.world.objects.get((kind, "default", policy)) for kind in ("RLPolicy", "Deployment"))
+        found = held if held is not None else left
+        return found is not None and found["status"]["readyReplicas"] > 0
 
     @property
     def reason(self) -> str:

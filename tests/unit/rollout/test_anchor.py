@@ -371,3 +371,40 @@ def test_a_spec_that_compares_nothing_with_it_is_told(spoilt: dict[str, Any]) ->
     stage.go(seconds=1)
     assert stage.reason == "InvalidSpec"
     assert "spec.analysis.anchor: Serve needs an analyze step" in stage.message
+
+
+def withdrawn_anchor() -> Stage:
+    """`a`, which was served beside the trial of c, was put on trial itself, and a person has aborted that."""
+    stage = serving("c", "d")
+    stage.wants("c")
+    stage.go(seconds=1).go(seconds=31)
+    assert served(stage).on_route
+    stage.wants("a")
+    stage.go(seconds=1).later(seconds=2)
+    stage.scrape("c", rate=0.0)
+    stage.go(seconds=1)
+    assert stage.status.candidate is not None
+    assert (stage.status.candidate.policy, served(stage).policy) == ("a", "a")
+    stage.command("abort@1")
+    return stage
+
+
+def test_episodes_leave_an_anchor_that_is_withdrawn_as_a_candidate() -> None:
+    """Its own would keep it busy until the deadline, and then end at closed endpoints."""
+    stage = withdrawn_anchor()
+    stage.passes()
+    assert stage.weights == {"b": 10_000}
+    assert (stage.pinned or {})["a"] == "b"
+
+
+def test_a_version_that_was_rolled_back_is_not_served_as_the_anchor() -> None:
+    stage = withdrawn_anchor()
+    stage.go(seconds=1).later(seconds=2)
+    stage.scrape("a", rate=0.0)
+    stage.go(seconds=1)
+    assert stage.status.rejected_digests == [digest("a")]
+    assert stage.status.served_anchor is None, "nor does its rule come back for the episodes that it had"
+    stage.wants("d")
+    stage.go(seconds=1).go(seconds=31)
+    assert stage.weights == {"b": 5_000, "d": 5_000}
+    assert "a" not in (stage.pinned or {}).values()

@@ -78,6 +78,23 @@ class Cluster(Stage):
         ]
         self.world.put({"kind": "EndpointSlice", "metadata": meta, "endpoints": endpoints, "addressType": "IPv4"})
 
+    def ready_pods(self, policy: str) -> int:
+        """How many pods of a policy are ready."""
+        return sum(
+            pod["metadata"]["name"].startswith(f"{policy}-") for pod in self.world.in_namespace("Pod", "default")
+        )
+
+    @property
+    def has_followed(self) -> bool:
+        """Whether the controller lists the pods that the Service selects, and no others."""
+        service = self.world.objects.get(("Service", "default", "cartpole"))
+        listed = self.world.objects.get(("EndpointSlice", "default", "cartpole-x7k2p"))
+        if service is None or listed is None:
+            return False
+        chosen = service["spec"]["selector"][POLICY_LABEL]
+        pods = {pod["metadata"]["name"] for pod in self.world.labelled("Pod", "default", POLICY_LABEL, chosen)}
+        return pods == {one["targetRef"]["name"] for one in listed["endpoints"]}
+
     @property
     def connections(self) -> dict[str, int]:
         """How many pods of whom get connections, as kube-proxy puts the slices together."""

@@ -1,4 +1,5 @@
-"""Two rollouts share stable and candidate, users come to one: the other must not learn anything from them.
+"""Two rollouts share stable and candidate, users come to one: the other must not learn anything from them. And of users
+who come back, each is one.
 
 What carries the evidence is real: the router's HTTPRoute, the handler's server, the client, a logbook process and the
 poller. Only Envoy is played here, by the rules of the HTTPRoute it would be given.
@@ -27,6 +28,7 @@ from belay_api.names import MODEL_NAME
 from belay_api.receipts import namespace_key
 from belay_api.rollout.traffic import GatewayTraffic
 from belay_api.units import format_instant
+from belay_api.users import number_of
 from belay_client import ApiKey, Client
 from belay_handler.acting import Actor
 from belay_handler.requests import Reader
@@ -35,11 +37,13 @@ from belay_handler.starts import StartReporter
 from belay_operator.children import Owner
 from belay_operator.rollout.sources.logbook import LogbookSource
 from belay_operator.rollout.traffic.gateway_api import GatewayRouter
-from belay_operator.rollout.traffic.router import Intent, TrafficView
+from belay_operator.rollout.traffic.router import Intent, TrafficView, Users
 
 SHARES = {"stable": 50.0, "candidate": 50.0}
 AGO = timedelta(seconds=30)  # the pods' clocks are behind by this, so that episodes are past grace when they end
 LEFT = [1.0, 0.0, 0.0, 0.0]
+PINNED = tuple((policy, policy) for policy in SHARES)
+INTENT = Intent(shares=tuple(SHARES.items()), pinned=PINNED)
 
 
 @contextmanager
@@ -57,8 +61,9 @@ def pod(policy: str, namespace: str, logbook: Process, folder: Path) -> Iterator
     )
 
     def answer(request: Request) -> Response:
-        header = request.headers.get("x-belay-rollout")
-        ask = Ask(request.body, None if header is None else header.encode())
+        read = {"rollout": "rollout", "user": "user", "tens": "user-tens", "ones": "user-ones"}
+        headers = {field: request.headers.get(f"x-belay-{name}") for field, name in read.items()}
+        ask = Ask(request.body, **{field: value.encode() for field, value in headers.items() if value is not None})
         [answer] = server.answer([ask], datetime.now(UTC) - AGO)
         headers = {"content-type": "application/json", "x-belay-policy": policy}
         return Response(answer.status, answer.body, headers | {"x-belay-receipt": answer.receipt or ""})
@@ -68,10 +73,9 @@ def pod(policy: str, namespace: str, logbook: Process, folder: Path) -> Iterator
     reporter.close()
 
 
-def gateway(rollouts: list[str], pods: Mapping[str, str]) -> Callable[[Request], Response]:
+def gateway(rollouts: list[str], pods: Mapping[str, str], intent: Intent = INTENT) -> Callable[[Request], Response]:
     """Route requests as the HTTPRoutes of the rollouts say; the weights take turns."""
     traffic = GatewayTraffic.model_validate({"parentRefs": [{"name": "gw"}]})
-    intent = Intent(shares=tuple(SHARES.items()), pinned=tuple((policy, policy) for policy in SHARES))
     owners = [Owner("RLRollout", "default", name, f"uid-{name}", 1) for name in rollouts]
     rules: list[Any] = []
     for owner in owners:
@@ -86,8 +90,13 @@ def gateway(rollouts: list[str], pods: Mapping[str, str]) -> Callable[[Request],
         )
 
     def answer(request: Request) -> Response:
-        found = [rule for rule in rules if matches(rule["matches"][0], request)]
-        rule = max(found, key=lambda rule: len(rule["matches"][0].get("headers", [])))
+        found = [
+            (len(match.get("headers", [])), -place)
+            for place, rule in enumerate(rules)
+            for match in rule["matches"]
+            if matches(match, request)
+        ]
+        rule = rules[-max(found)[1]]
         headers = dict(request.headers)
         for filter_ in rule["filters"]:
             for header in filter_.get("requestHeaderModifier", {}).get("set", []):
@@ -165,6 +174,50 @@ async def test_the_users_of_one_rollout_are_no_evidence_for_another_of_the_same_
                 assert counted == [8, 1]
             finally:
                 running.cancel()
+
+
+@pytest.mark.asyncio
+async def test_users_who_come_back_count_once_on_the_side_that_has_them(tmp_path: Path) -> None:
+    namespace, keys = new_namespace(), [f"user-{number}" for number in range(30)]
+    having = {"2", "5", "7"}
+    users = Users(tuple((ten, None) for ten in sorted(having)), (("candidate", 100.0),))
+    intent = Intent(shares=(("stable", 100.0),), pinned=PINNED, users=users)
+    with ExitStack() as stack:
+        logbook = Process(tmp_path).start()
+        stack.callback(logbook.stop)
+        pods = {policy: stack.enter_context(pod(policy, namespace, logbook, tmp_path)) for policy in SHARES}
+        url = stack.enter_context(serving(gateway(["shop"], pods, intent)))
+        world = on_trial(namespace, "shop")
+        world.objects["RLRollout", namespace, "shop"]["spec"]["traffic"]["gatewayAPI"]["assignment"] = "User"
+        async with aiohttp.ClientSession() as http:
+            context = WorldPollerContext(world, http, logbook_url=logbook.url)
+            running = asyncio.create_task(LogbookSource().run(context))
+            try:
+                served = await asyncio.to_thread(
+                    come_back, f"{url}/predictions/shop", keys, logbook=logbook, namespace=namespace
+                )
+                sides = {key: "candidate" if str(number_of(key))[-2] in having else "stable" for key in keys}
+                assert served == {key: {side} for key, side in sides.items()} | {None: {"stable"}}
+                once = {side: list(sides.values()).count(side) for side in SHARES}
+                await context.until(lambda: evidence(context, namespace, "shop") == once, within_s=20)
+                assert await asyncio.to_thread(wait_for, 3 * len(keys) + 3, logbook=logbook, namespace=namespace)
+                assert evidence(context, namespace, "shop") == once
+            finally:
+                running.cancel()
+
+
+def come_back(url: str, keys: list[str], *, logbook: Process, namespace: str) -> dict[str | None, set[str | None]]:
+    """Play three episodes of each user, and of nobody; return who answered whom."""
+    told = {"logbook_url": logbook.url, "logbook_namespace": namespace, "credentials": ApiKey("any")}
+    served: dict[str | None, set[str | None]] = {}
+    with Client(url, fallback_action=0, timeout_s=20.0, **told) as client:
+        for key in [*keys, None] * 3:
+            with client.episode(user=key) as episode:
+                for _ in range(2):
+                    served.setdefault(key, set()).add(episode.act(LEFT).policy)
+                episode.report(return_=3.0)
+        assert client.flush(30)
+    return served
 
 
 def ask(url: str, episode: str, *, headers: Mapping[str, str] | None = None) -> None:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from tests.unit.rollout.model.acts import act
+from tests.unit.rollout.model.starts import start
 from tests.unit.rollout.stage import KEY, Stage
 from tests.unit.rollout.test_stories import GOOD, under_analysis
 
@@ -94,3 +96,21 @@ def test_where_asked_it_goes_back_to_the_version_that_is_warm() -> None:
     assert stage.status.rollback.reason == "Degraded"
     assert stage.status.watch == []
     assert stage.world.would_write(KIND, KEY, stage.now) == []
+
+
+def test_a_breach_of_the_version_before_is_no_alarm_on_who_is_promoted_instead() -> None:
+    """Its pods were asked until the very pass of the promotion: the way out of a breach led back into it."""
+    stage = start("shown")
+    for happens in (
+        "want c",
+        "gateway accepts",
+        "limits of stable broken",
+        "back when degraded",
+        "promote@1",
+        "gateway accepts",
+    ):
+        act(stage, happens)
+        stage.passes()
+    assert stage.status.stable is not None
+    assert (stage.status.stable.policy, stage.weights) == ("c", {"c": 10_000})
+    assert get_condition(stage.status.conditions, "Degraded") is None

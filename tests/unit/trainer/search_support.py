@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.training import RLTrainingJobSpec
 from belay_trainer.search.journal import FileLines, Journal, Lines

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.vec_env import DummyVecEnv
-from trainer_support import StopAfter, make_config, train_in
+from trainer_configs import make_config
+from trainer_support import StopAfter, train_in
 
 from belay_api.adversary import AdversarySpec
 from belay_api.spaces import array_space, space_model

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer_support import StopAfter, make_config, task_for, train_in, train_in_pieces
+from trainer_configs import make_config
+from trainer_support import StopAfter, task_for, train_in, train_in_pieces
 
 from belay_trainer import checkpoint, evaluate, loop
 from belay_trainer.config import Run

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from arro3.io import read_parquet
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.artifact import EvaluationReport
 from belay_api.spaces import BoxSpace

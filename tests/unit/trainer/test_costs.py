@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from test_evaluate import Always
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.artifact import Manifest
 from belay_api.environment import EnvironmentSpec

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trainer_support import ROOT, StopAfter, make_config
+from trainer_configs import make_config
+from trainer_support import ROOT, StopAfter
 
 from belay_api.artifact import TRAINING_FILE, verify
 from belay_api.training import TrainingReport

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from trainer_support import LogbookServer, Pods, StopAfter, make_config, task_for, train_in
+from trainer_configs import make_config
+from trainer_support import LogbookServer, Pods, StopAfter, task_for, train_in
 
 from belay_api.findings import Finding
 from belay_api.reasons import FindingReason as R

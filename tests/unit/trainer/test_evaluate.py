@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tasks  # noqa: F401 - registers its environments
 import torch
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.environment import EnvironmentSpec
 from belay_api.training import MOST_EPISODES, EvaluationSpec

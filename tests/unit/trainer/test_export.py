@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.artifact import EvaluationReport, Manifest, verify
 from belay_api.spaces import space_model

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from linear_policies import TWO, artifact
-from trainer_support import ENVIRONMENT, NAMESPACE, LogbookServer, Pods, make_config
+from trainer_configs import NAMESPACE, make_config
+from trainer_support import ENVIRONMENT, LogbookServer, Pods
 
 from belay_api.artifact import MANIFEST, file_sha256, verify
 from belay_api.policy import BaselinePolicy

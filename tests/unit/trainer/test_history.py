@@ -12,7 +12,8 @@ import pytest
 import torch
 from gymnasium import spaces
 from tensorboardX.proto.event_pb2 import Event
-from trainer_support import StopAfter, make_config, task_for
+from trainer_configs import make_config
+from trainer_support import StopAfter, task_for
 
 from belay_api.wire import RunProgress
 from belay_trainer.config import Run

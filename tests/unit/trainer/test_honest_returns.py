@@ -7,7 +7,7 @@ import numpy as np
 import tasks
 from hypothesis import given
 from hypothesis import strategies as st
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.environment import MOST_COPIES, EnvironmentSpec
 from belay_api.training import MOST_EPISODES, EvaluationSpec

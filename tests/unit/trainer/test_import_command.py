@@ -9,7 +9,8 @@ import pytest
 import stable_baselines3
 import yaml
 from import_support import CARTPOLE, Imports, seen_in, served
-from trainer_support import NAMESPACE, LogbookServer
+from trainer_configs import NAMESPACE
+from trainer_support import LogbookServer
 
 from belay_api.artifact import parse_manifest, verify
 from belay_api.policy import RLPolicySpec

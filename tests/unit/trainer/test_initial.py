@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from test_custom_algorithm import EXAMPLES
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.artifact import MANIFEST, TRAINING_FILE, Manifest, file_entries
 from belay_api.init_from import InitialPolicy

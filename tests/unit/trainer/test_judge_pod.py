@@ -13,7 +13,8 @@ import torch
 from dataset_files import dataset_columns, parquet
 from linear_policies import TWO, artifact
 from test_evaluate_offline import EPISODES, TARGET, sides, worth
-from trainer_support import ENVIRONMENT, NAMESPACE, LogbookServer, until
+from trainer_configs import NAMESPACE
+from trainer_support import ENVIRONMENT, LogbookServer, until
 
 from belay_api.artifact import MANIFEST, file_sha256, verify
 from belay_api.gates import LONGEST, MOST_GATES, GateOutcome

@@ -4,7 +4,7 @@ import io
 from datetime import timedelta
 
 import pytest
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.training import TrainingReport
 from belay_api.wire import RunEvaluation, RunProgress

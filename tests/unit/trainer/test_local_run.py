@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from trainer_support import ENVIRONMENT, make_config, until
+from trainer_configs import make_config
+from trainer_support import ENVIRONMENT, until
 
 from belay_api.artifact import verify
 from belay_api.policy import RLPolicySpec

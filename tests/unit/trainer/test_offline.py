@@ -13,7 +13,7 @@ import torch
 from dataset_files import columns, minari, parquet
 from gymnasium import spaces
 from offline_worlds import one_step, play, strays, write
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.dataset import DatasetSpec, FloorVerdict
 from belay_api.spaces import BoxSpace

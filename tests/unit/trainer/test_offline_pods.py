@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from offline_worlds import play, strays, write
-from trainer_support import Pod, Pods, make_config
+from trainer_configs import make_config
+from trainer_support import Pod, Pods
 
 from belay_api.artifact import Manifest, verify
 from belay_api.dataset import ChosenBy, FloorVerdict

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from runtime_support import Repository, git_server, write_wheel
-from trainer_support import ROOT, Pods, make_config, until
+from trainer_configs import make_config
+from trainer_support import ROOT, Pods, until
 
 from belay_api.artifact import MANIFEST, verify
 from belay_trainer.runtime.code import files_digest

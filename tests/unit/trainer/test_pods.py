@@ -11,7 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from trainer_support import LogbookServer, Pod, Pods, make_config, until
+from trainer_configs import make_config
+from trainer_support import LogbookServer, Pod, Pods, until
 
 from belay_api.artifact import verify
 from belay_api.training import TrainingReport

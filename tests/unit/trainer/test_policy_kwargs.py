@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from extractors import Doubled
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_trainer.config import Run
 from belay_trainer.environments import maker

@@ -8,7 +8,8 @@ import gymnasium
 import numpy as np
 import pytest
 from PIL import Image
-from trainer_support import ENVIRONMENT, Pods, make_config
+from trainer_configs import make_config
+from trainer_support import ENVIRONMENT, Pods
 
 from belay_api.artifact import MANIFEST, Manifest
 from belay_trainer.__main__ import main

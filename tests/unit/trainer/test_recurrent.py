@@ -11,7 +11,8 @@ from arro3.io import read_parquet
 from recall import LENGTH
 from test_export import PLAYED
 from test_initial import begun, run_of, trained
-from trainer_support import ROOT, make_config, train_in, train_in_pieces
+from trainer_configs import make_config
+from trainer_support import ROOT, train_in, train_in_pieces
 
 from belay_api.artifact import MANIFEST, verify
 from belay_api.environment import EnvironmentSpec

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from trainer_support import NAMESPACE, UID, LogbookServer, make_config
+from trainer_configs import NAMESPACE, UID, make_config
+from trainer_support import LogbookServer
 
 from belay_trainer.__main__ import main
 from belay_trainer.files import reference

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.findings import Finding
 from belay_api.outcomes import RandomReturn

@@ -5,7 +5,8 @@ import pickle
 import signal
 from pathlib import Path
 
-from trainer_support import Pods, make_config, until
+from trainer_configs import make_config
+from trainer_support import Pods, until
 
 from belay_trainer.files import list_checkpoints, reference, write_checkpoint
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from search_support import make_spec, make_study
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.algorithms import ALGORITHMS, AlgorithmSpec
 from belay_api.search import SearchSpec, check

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from search_support import make_study
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.search import FIRST_TRIAL_SEED
 from belay_api.training import MOST_EPISODES, TrainingConfig, TrainingReport

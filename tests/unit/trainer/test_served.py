@@ -10,7 +10,7 @@ import pytest
 import tasks  # noqa: F401 - registers its environments
 import torch
 from test_export import _export, _run, observations
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.artifact import MANIFEST, Manifest
 from belay_api.training import TrainingReport

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from trainer_support import Pods, make_config
+from trainer_configs import make_config
+from trainer_support import Pods
 
 from belay_api.artifact import MANIFEST
 from belay_api.environment import EnvironmentSpec

@@ -7,7 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 from layered_tasks import HEIGHTS, Maze, height, time_left
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.environment import RewardSpec
 from belay_trainer.config import Run

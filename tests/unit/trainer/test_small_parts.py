@@ -13,7 +13,8 @@ import gymnasium
 import httpx
 import pytest
 import torch
-from trainer_support import LogbookServer, make_config, until
+from trainer_configs import make_config
+from trainer_support import LogbookServer, until
 
 from belay_api.environment import EnvironmentSpec
 from belay_api.training import TrainingReport

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from test_export import PLAYED
-from trainer_support import make_config, train_in, train_in_pieces
+from trainer_configs import make_config
+from trainer_support import train_in, train_in_pieces
 
 from belay_api.artifact import MANIFEST, Manifest, verify
 from belay_api.spaces import space_model

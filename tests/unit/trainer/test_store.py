@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from trainer_support import NAMESPACE, UID, LogbookServer
+from trainer_configs import NAMESPACE, UID
+from trainer_support import LogbookServer
 
 from belay_api.artifact import MANIFEST, EvaluationReport, Lineage, Manifest, file_entries, verify
 from belay_api.spaces import space_model

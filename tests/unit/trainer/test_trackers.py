@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_trainer.config import Run
 from belay_trainer.errors import BadConfiguration

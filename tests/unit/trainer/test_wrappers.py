@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from trainer_support import make_config
+from trainer_configs import make_config
 
 from belay_api.artifact import EvaluationReport, verify
 from belay_api.environment import EnvironmentSpec, WrapperSpec

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from trainer_configs import make_config
 
 from belay_api.training import TrainingConfig, TrainingReport
 from belay_trainer.config import Run
@@ -28,29 +29,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 PATHS = [str(path) for path in (HERE, ROOT / "api", ROOT / "trainer_image", ROOT / "logbook")]
 ENVIRONMENT = os.environ | {"PYTHONPATH": ":".join(PATHS)}
-NAMESPACE, UID = "demo", "11111111-2222-3333-4444-555555555555"
-
-
-def make_config(**spec: Any) -> TrainingConfig:
-    """Return a training configuration; `spec` overrides parts of a short PPO run on a volume."""
-    parts = {
-        "environment": {"id": "CartPole-v1"},
-        "algorithm": {"ppo": {}},
-        "budget": {"steps": 3000},
-        "evaluation": {"every": 1000, "episodes": 4},
-        "checkpoint": {"every": 1000},
-        "storage": {"pvc": {"claim": "policies"}},
-    }
-    return TrainingConfig.model_validate(
-        {
-            "namespace": NAMESPACE,
-            "job": "cartpole",
-            "uid": UID,
-            "attempt": 1,
-            "configHash": "0" * 8,
-            "spec": parts | spec,
-        }
-    )
 
 
 def train_in(root: Path, stop: Stop | None = None, **spec: Any) -> Trained:

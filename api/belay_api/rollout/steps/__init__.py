@@ -27,7 +27,7 @@ class Step(Model):
     match: MatchStep | None = None
     """Give the candidate a share of the new episodes of requests with given headers, and of no others yet."""
     set_weight: Annotated[int, Field(ge=0, le=100)] | None = None
-    """Percent of new episodes that go to the candidate."""
+    """Percent of new episodes that go to the candidate; of users, where `gatewayAPI.assignment` says so."""
     pause: PauseStep | None = None
     """Wait, for a time or for the command `resume`."""
     approve: ApproveStep | None = None

@@ -15,11 +15,11 @@ def lines(rollout: Rollout, page: Page) -> list[str]:
         return []
     made = [page.paint("Metrics", "bold") + ("" if rollout.status.candidate is not None else "  (of the last trial)")]
     for one in found:
-        made += metric(one, page)
+        made += metric(one, page, counted="users" if rollout.by_user else "episodes")
     return made
 
 
-def metric(one: MetricVerdict, page: Page) -> list[str]:
+def metric(one: MetricVerdict, page: Page, *, counted: str) -> list[str]:
     """Return all that is known of one metric."""
     lasting = f" {page.lasting(one.since)}" if one.since is not None else ""
     age = f"measured {page.ago(one.at)}" + (", nothing rests on it (dryRun)" if one.dry_run else "")
@@ -27,7 +27,9 @@ def metric(one: MetricVerdict, page: Page) -> list[str]:
     if one.message:
         made += page.wrap(one.message, indent=2)
     if one.candidate is not None or one.stable is not None:
-        made += page.wrap(f"{_sample('candidate', one.candidate)} · {_sample('stable', one.stable)}", indent=2)
+        made += page.wrap(
+            f"{_sample('candidate', one.candidate, counted)} · {_sample('stable', one.stable, counted)}", indent=2
+        )
     made += _interval(one.difference, one.interval, one.fail_below, one.pass_above, page)
     if one.limit is not None:
         made += _limit(one.limit, page)
@@ -41,13 +43,13 @@ def metric(one: MetricVerdict, page: Page) -> list[str]:
     return made
 
 
-def _sample(side: str, sample: SampleStatus | None) -> str:
+def _sample(side: str, sample: SampleStatus | None, counted: str) -> str:
     if sample is None:
         return f"{side} nothing"
     mean = f", mean {number(sample.mean)}" if sample.mean is not None else ""
     missing = f", {sample.missing:,} missing" if sample.missing else ""
     late = f" ({sample.late:,} late)" if sample.late else ""
-    return f"{side} {sample.episodes:,} episodes{mean}{missing}{late}"
+    return f"{side} {sample.episodes:,} {counted}{mean}{missing}{late}"
 
 
 def _interval(

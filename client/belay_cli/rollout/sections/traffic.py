@@ -11,7 +11,8 @@ def lines(rollout: Rollout, page: Page) -> list[str]:
     if not rows:
         return []
     wide = [max(len(row[column]) for row in rows) for column in range(3)]
-    made = [page.paint("Traffic", "bold") + "  (shares of new episodes)"]
+    of = "users" if rollout.by_user else "new episodes"
+    made = [page.paint("Traffic", "bold") + f"  (shares of {of})"]
     for role, share, policy, words in rows:
         line = f"  {role:<{wide[0]}}  {share:>{wide[1]}}  {policy:<{wide[2]}}  {words}".rstrip()
         if len(line) > page.columns:

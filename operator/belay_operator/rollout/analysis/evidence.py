@@ -25,6 +25,7 @@ from belay_operator.rollout.analysis.covariate import LEVELS, Covariate, Earlier
 from belay_operator.rollout.analysis.regret import Regret
 
 ROUNDING = 1e-6  # relative: a sum of many rewards, each a float32, may be that much beyond what they can be
+MISSING_MARGIN = Margin(0.10, relative=False)  # of episodes: as much as the usual allowed regression could hide behind
 
 
 class Better(Enum):
@@ -70,7 +71,14 @@ class Comparison:
     certain: Range = field(default_factory=Range)  # between what every outcome lies, as far as that is known
     origin: tuple[RangeOrigin, RangeOrigin] = (RangeOrigin.SEEN, RangeOrigin.SEEN)  # of its low and its high
     max_regret: float | None = None  # what may be lost over the whole rollout, in the outcome's unit; None: any
+    missing_margin: Margin = MISSING_MARGIN  # what either side may miss more of its episodes, and still pass
     looks: bool = False  # what is compared are looks at a number, of which none can go missing; else episodes
+    users: bool = False  # each episode is the first of another user, and all that count of her
+
+    @property
+    def counted(self) -> str:
+        """What is counted, for people."""
+        return "looks" if self.looks else "users" if self.users else "episodes"
 
     def __post_init__(self) -> None:
         if not self.margin.value > 0:

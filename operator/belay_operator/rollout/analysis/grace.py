@@ -16,11 +16,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from belay_api.reasons import Verdict
 from belay_api.units import format_duration
 from belay_api.wire import Statistics, WindowStatistics
+from belay_operator.rollout.analysis.bet import Array
 from belay_operator.rollout.analysis.evidence import Evidence, Sample
+
+Number = TypeVar("Number", float, Array)
 
 LATE_SHARE = 0.01  # of reported episodes: what a mean that leaves out so few can be wrong by is small against a margin
 PARTS = 8  # of the time, with as many reports each: windows may be too short to tell a share of them
@@ -100,8 +104,12 @@ def misses_few(windows: Sequence[WindowStatistics]) -> bool:
     it would come to this sum, and one with more aims costs where 1 to 3 % are missing (docs/decisions/026).
     """
     missing, counted = sum(window.missing for window in windows), sum(window.count for window in windows)
-    evidence = missing * math.log(USUAL / MANY) + counted * math.log((1 - USUAL) / (1 - MANY))
-    return evidence >= math.log(1 / DOUBT)
+    return evidence_of_few(missing, counted) >= math.log(1 / DOUBT)
+
+
+def evidence_of_few(missing: Number, counted: Number) -> Number:
+    """Return the log of the evidence that few are missing, of numbers of episodes or of arrays of them."""
+    return missing * math.log(USUAL / MANY) + counted * math.log((1 - USUAL) / (1 - MANY))
 
 
 def rounded(seconds: float) -> timedelta:

@@ -129,7 +129,7 @@ def _scale(
 ) -> Array:
     """A standard deviation that was known before anything counts: the unit of the stakes, without the window axis."""
     if earlier is not None:
-        spread = np.full(counts.shape[:-1], earlier.spread)
+        spread = (earlier.spread * np.ones((*counts.shape[:-1], 1)))[..., 0]  # of each rollout its own, as in `bet`
     else:
         both = (candidate.count > 0) & (stable.count > 0)
         at_first = both.argmax(axis=-1)[..., np.newaxis]

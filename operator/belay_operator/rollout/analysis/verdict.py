@@ -30,6 +30,7 @@ from belay_operator.rollout.analysis.bet import Bounds, Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import Range, bounds
 from belay_operator.rollout.analysis.budget import Budget
 from belay_operator.rollout.analysis.evidence import (
+    MISSING_MARGIN,
     Better,
     Comparison,
     Evidence,
@@ -43,7 +44,6 @@ from belay_operator.rollout.analysis.evidence import (
 from belay_operator.rollout.analysis.race import Race
 from belay_operator.rollout.analysis.regret import Regret, regret
 
-MISSING_MARGIN = Margin(0.10, relative=False)  # of episodes: as much as the usual allowed regression could hide behind
 SILENCES = Bounds(np.array(-1.0), np.array(0.0))  # mirrored: 1 is an episode that is missing
 USUAL_SILENCE = Earlier(mean=0.05, spread=0.2, low=0.0, high=1.0)
 STABLE_LOSES = (
@@ -60,6 +60,12 @@ CLEAR_OF_ZERO = 3.0  # standard errors
 FIRST_WINDOW = (
     "nothing was known of this outcome before the first window in which both sides have episodes: what comes after "
     "that window counts"
+)
+NO_EPISODE = "no episode has begun yet"
+NO_USER = (
+    "no user who counts has begun an episode yet: each counts once in a trial, by the first episode that she begins in "
+    "it, and only where the request says whose it is, by client.episode(user=…) or the headers x-belay-user, "
+    "x-belay-user-tens and x-belay-user-ones"
 )
 FIRST_LOOK = "nothing was known of this number before the first looks at both sides: what comes after them counts"
 VAGUE = (
@@ -91,11 +97,11 @@ def judge(
         return empty
     evidence = replace(empty, candidate=summary(candidate), stable=summary(stable))
     if not candidate and not stable:
-        return replace(evidence, verdict=Verdict.NO_DATA, message="no episode has begun yet")
+        return replace(evidence, verdict=Verdict.NO_DATA, message=NO_USER if comparison.users else NO_EPISODE)
     paired = pair(candidate, stable)
     if comparison.looks:
         return _judge_outcome(comparison, paired, evidence, budget, earlier=earlier, seen=seen)
-    missing = _judge_missing(paired, evidence, budget)
+    missing = _judge_missing(comparison, paired, evidence, budget)
     if missing.verdict is Verdict.FAIL:
         return missing
     for side, windows in (("the candidate", candidate), ("stable", stable)):
@@ -129,10 +135,11 @@ def _within_cost(comparison: Comparison, outcome: Evidence) -> Evidence:
     return replace(outcome, verdict=Verdict.FAIL, message=message)
 
 
-def _judge_missing(paired: Paired, evidence: Evidence, budget: Budget) -> Evidence:
+def _judge_missing(comparison: Comparison, paired: Paired, evidence: Evidence, budget: Budget) -> Evidence:
     """The verdict on the missing rates alone: Fail, Pass or NotEnoughSamples."""
     candidate, stable = paired.silences()
-    race, swapped = silence(candidate, stable), silence(stable, candidate)
+    margin = comparison.missing_margin
+    race, swapped = silence(candidate, stable, margin), silence(stable, candidate, margin)
     if budget.missing is not None and race.worse()[-1] >= math.log(1 / budget.missing):
         share = [(side.count * side.mean).sum() / max(side.count.sum(), 1.0) for side in (candidate, stable)]
         message = (
@@ -148,18 +155,18 @@ def _judge_missing(paired: Paired, evidence: Evidence, budget: Budget) -> Eviden
         message = STABLE_LOSES
     else:
         sides = ("stable", "the candidate") if spoken else ("the candidate", "stable")
-        more = f"{100 * MISSING_MARGIN.value:.0f} percentage points more of its episodes than"
+        more = f"{100 * margin.value:.0f} percentage points more of its episodes than"
         message = f"it is not shown yet that {sides[0]} misses less than {more} {sides[1]}"
     return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
 
 
-def silence(side: Outcomes, other: Outcomes) -> Race:
+def silence(side: Outcomes, other: Outcomes, margin: Margin = MISSING_MARGIN) -> Race:
     """Return the race of two claims about one side: that it misses more than the other, and less than the margin more.
 
     Args:
         side, other: 1 for an episode that is missing.
     """
-    return Race(MISSING_MARGIN, side.mirrored(), other.mirrored(), SILENCES, USUAL_SILENCE.mirrored())
+    return Race(margin, side.mirrored(), other.mirrored(), SILENCES, USUAL_SILENCE.mirrored())
 
 
 def race_of(
@@ -234,8 +241,7 @@ def _judge_outcome(
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=_broken(comparison, paired))
     if vague and (unbounded or not reference) and not failed and not passed:
         return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=VAGUE)
-    counted = "looks" if comparison.looks else "episodes"
-    return _decide(evidence, counted, failed=failed, passed=passed)
+    return _decide(evidence, comparison.counted, failed=failed, passed=passed)
 
 
 def _regret(race: Race, budget: Budget) -> Regret | None:
@@ -284,6 +290,8 @@ def _decide(evidence: Evidence, counted: str, *, failed: bool, passed: bool) -> 
         message = "not worse than stable by as much as the allowed regression"
         return replace(evidence, verdict=Verdict.PASS, message=message)
     message = "neither shown to be worse than stable nor to be within the allowed regression"
+    if counted == "users":
+        message += "; only users who come for the first time in this trial are further evidence"
     return replace(evidence, verdict=Verdict.NOT_ENOUGH_SAMPLES, message=message)
 
 

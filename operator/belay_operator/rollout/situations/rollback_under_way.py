@@ -123,10 +123,12 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
     if candidate is None:  # somebody has edited the status: there is nothing left to let go
         return Move(changed(status, rollback=rollback.model_copy(update={"drained_at": at})))
     digests = [digest for digest in status.rejected_digests if digest != candidate.digest]
+    served = status.served_anchor
     if rollback.reason not in NO_EVIDENCE:
         digests = rejected(digests, candidate.digest)
-        # What is rejected is not kept warm either: its rule would lead to it again.
+        # What is rejected does not stay as another side either: its rule would lead to it again.
         previous = None if previous is not None and previous.policy == candidate.policy else previous
+        served = None if served is not None and served.policy == candidate.policy else served
     entry = HistoryEntry(
         policy=candidate.policy,
         digest=candidate.digest,
@@ -140,6 +142,7 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
         rollback=rollback.model_copy(update={"drained_at": at}),
         candidate=None,
         previous=previous,
+        served_anchor=served,
         kept=_kept(observed, rollback, at),
         step=None,
         paused=None,

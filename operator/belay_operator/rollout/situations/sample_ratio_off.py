@@ -37,7 +37,8 @@ def act(observed: Observed, now: datetime) -> Move | None:
         return Move(changed(observed.status, conditions=clear_condition(conditions, SAMPLE_RATIO))) if over else None
     if log_money is None or log_money < math.log(ALARM):
         return None
-    message = _message(*max(ratios, key=lambda one: one[1].log_money))
+    units = "users" if observed.spec.traffic.by_user else "episodes"
+    message = _message(*max(ratios, key=lambda one: one[1].log_money), units)
     told = raised(observed, SAMPLE_RATIO, RolloutReason.SAMPLE_RATIO_MISMATCH, message, now)
     event = note(EventReason.SAMPLE_RATIO_MISMATCH, message, warning=True)
     return Move(changed(observed.status, conditions=told), (event,))
@@ -95,10 +96,10 @@ def _log_money(ratios: list[tuple[str, Ratio]]) -> float | None:
     return float(np.logaddexp.reduce([ratio.log_money for _, ratio in ratios])) - math.log(len(ratios))
 
 
-def _message(side: str, ratio: Ratio) -> str:
+def _message(side: str, ratio: Ratio, units: str) -> str:
     """The numbers of the alarm: they stay as they are while it stands."""
     return (
-        f"{ratio.seen:.2%} of {ratio.starts} episodes began at {side}, where its weights ask for "
+        f"{ratio.seen:.2%} of {ratio.starts} {units} began at {side}, where its weights ask for "
         f"{ratio.asked:.2%}: starts of one side get lost, or do not go where the weights send them, and what is left "
         "of the two sides is no fair comparison. Look for clients that crash or ask again at one version, for a proxy "
         "or session affinity in front of the route that pins clients, and for serving pods whose starts do not reach "

@@ -59,7 +59,8 @@ def _records(observed: Observed, now: datetime) -> list[WatchStatus]:
     if segment.is_aside(status):  # the logbook and the pods tell of some users only
         return status.watch
     limits = standing.limits(analysis, observed.spec.watch)
-    alarms = standing.records(status.watch, observed.standing, limits, policy=stable.policy, now=now)
+    told = observed.standing.get(stable.policy, {})  # in this very pass another version may have been stable
+    alarms = standing.records(status.watch, told, limits, policy=stable.policy, now=now)
     return [*_compared(observed, stable.policy, now), *alarms]
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from belay_api.conditions import clear_condition, get_condition
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.status import PodShareStatus
-from belay_operator.rollout import route
+from belay_operator.rollout import route, scaling
 from belay_operator.rollout.move import Move, changed, note, raised
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.traffic import pod_ratio
@@ -39,7 +39,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         }
     )
     coarse = any(behind.values()) and abs(share - weight.desired) > pod_ratio.NEAR
-    message = _message(weight.desired, observed.spec.replicas) if coarse else ""
+    message = _message(weight.desired, scaling.asked(observed.spec, status)) if coarse else ""
     conditions = raised(observed, COARSE_WEIGHT, RolloutReason.TOO_FEW_PODS, message, now) if coarse else cleared
     if told == weight and conditions == status.conditions:
         return None

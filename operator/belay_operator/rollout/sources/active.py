@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.traffic import Assignment
 from belay_api.units import parse_instant
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import Changes, PollerContext
@@ -34,6 +35,7 @@ class Trial(Generic[Wanted]):
     weight_changes: tuple[datetime, ...]  # status.weightChanges: no window of episodes spans one
     weight_zero_at: datetime | None  # of the rollback; None: the route may still lead to the candidate
     wanted: Wanted
+    by_user: bool = False  # users are assigned, and each counts once
     arms: tuple[str, ...] = ()  # of an experiment, that take part: all of them are on trial; `candidate` is its first
 
     @property
@@ -114,6 +116,7 @@ def trial_of(
             weight_changes=tuple(parse_instant(at) for at in status.get("weightChanges") or ()),
             weight_zero_at=_instant(status["rollback"].get("weightZeroAt")) if rolling_back else None,
             wanted=wanted(analysis_of(rollout)) if known is None else known,
+            by_user=assigns_users(rollout),
         )
     except (ValueError, KeyError):
         return None
@@ -149,6 +152,12 @@ def _served(status: Mapping[str, Any]) -> str | None:
     """The anchor, while a trial needs it."""
     anchor = status.get("servedAnchor") or {}
     return None if "until" in anchor else anchor.get("policy")
+
+
+def assigns_users(rollout: Mapping[str, Any]) -> bool:
+    """Whether users are assigned, and not episodes."""
+    traffic = (rollout.get("spec") or {}).get("traffic") or {}
+    return (traffic.get("gatewayAPI") or {}).get("assignment") == Assignment.USER
 
 
 def analysis_of(rollout: Mapping[str, Any]) -> AnalysisSpec:

@@ -60,6 +60,7 @@ class Poll:
     counted_from: datetime | None = None  # count what started from then on; None: from `since` on
     topic: str = TOPIC  # of the fact that the answers become
     arms: tuple[str, ...] = ()  # of an experiment: who is on trial as `candidate` is
+    by_user: bool = False  # of each user only the first episode counts
     rest: timedelta | None = None  # between two answers; None: as little as the logbook can bear
 
     @property
@@ -79,6 +80,7 @@ class Poll:
             "window": f"{self.outcome_query.window_s:g}",
             "grace": f"{self.outcome_query.grace_s:g}",
             "since": format_instant(self.started_at),
+            **({"by": "user"} if self.by_user else {}),
             **cuts,
         }
 
@@ -144,8 +146,11 @@ def polls_of(trial: Trial[tuple[OutcomeQuery, ...]] | None) -> set[Poll]:
     if trial is None or not trial.judged or trial.stable is None or trial.since is None:
         return set()
     key, candidate, stable, since = trial.key, trial.candidate, trial.stable, trial.since
-    cuts = trial.weight_changes
-    return {Poll(key, candidate, stable, since, query, trial.anchor, cuts, arms=trial.arms) for query in trial.wanted}
+    cuts, arms, by_user = trial.weight_changes, trial.arms, trial.by_user
+    return {
+        Poll(key, candidate, stable, since, query, trial.anchor, cuts, arms=arms, by_user=by_user)
+        for query in trial.wanted
+    }
 
 
 async def keep_asking(context: PollerContext, poll: Poll) -> None:

@@ -21,6 +21,10 @@ which matches the segment's headers as well and so comes before it, however many
 after which pinned rule they begin. The two sides of a comparison are drawn among the same users: only the rules of
 those whose share is compared name the rollout, and what comes by the others is nobody's evidence (decision 069).
 
+Where users are assigned (`assignment: User`, decision 077) the second rule is theirs, always: the digits of those who
+have the candidate. Each pinned rule has the same digits beside its own header, as further matches: two digits would
+else win over one header, and a raise would take episodes under way along.
+
 The preview address (`spec.traffic.gatewayAPI.preview`) is an HTTPRoute of its own, under the rollout's name with
 `-preview`: one rule, which leads to one version and names no rollout (docs/decisions/075).
 
@@ -41,6 +45,8 @@ from belay_api.names import (
     ROLLOUT_LABEL,
     SERVING_PORT,
     SHADOW_HEADER,
+    USER_ONES_HEADER,
+    USER_TENS_HEADER,
 )
 from belay_api.reasons import RolloutReason
 from belay_api.rollout.traffic import GatewayTraffic, ParentRef
@@ -48,7 +54,14 @@ from belay_operator.children import Owner, child_labels
 from belay_operator.engine.foreign import is_foreign
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Manifest, Ref
-from belay_operator.rollout.traffic.router import Acceptance, Intent, Mirror, TrafficObject, TrafficView
+from belay_operator.rollout.traffic.router import (
+    Acceptance,
+    Intent,
+    Mirror,
+    TrafficObject,
+    TrafficView,
+    Users,
+)
 from belay_operator.rollout.wait import Wait
 
 API_VERSION = "gateway.networking.k8s.io/v1"
@@ -67,6 +80,7 @@ class _Requests:
     headers: tuple[tuple[str, str], ...]  # of their segment; empty: those of nobody else's rule
     told: bool
     pinned: str | None = None  # who began their episode; None: nobody has yet
+    users: bool = False  # of those who have another share
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +167,9 @@ def _rules(path: str, rollout: str, intent: Intent) -> list[dict[str, Any]]:
         return [_rule(path, weights, rollout, intent, replace(requests, pinned=one)) for one, weights in ways]
 
     weighted, *pinned = of(_Requests((), intent.told), intent.shares)
+    if (users := intent.users) is not None:
+        having = _Requests((), intent.told, users=True)
+        return [weighted, _rule(path, _weights(users.shares), rollout, intent, having), *pinned]
     if (segment := intent.segment) is None:
         return [weighted, *pinned]
     theirs, *twins = of(_Requests(segment.headers, segment.told), segment.shares)
@@ -191,14 +208,10 @@ def _rule(
 ) -> dict[str, Any]:
     # Only what one version answers alone is mirrored: of the others nobody knows whose decision to compare with.
     mirror = intent.mirror if intent.mirror and [policy for policy, _ in weights] == [intent.mirror.of] else None
-    match: dict[str, Any] = {"path": {"type": "Exact", "value": path}}
-    headers = [*([(POLICY_HEADER, requests.pinned)] if requests.pinned is not None else []), *requests.headers]
-    if headers:
-        match["headers"] = [{"type": "Exact", "name": name, "value": value} for name, value in headers]
     told = _headers(rollout, intent, mirror, told=requests.told)
     rewrite = {"path": {"type": "ReplaceFullPath", "replaceFullPath": f"/predictions/{MODEL_NAME}"}}
     return {
-        "matches": [match],
+        "matches": [_match(path, headers) for headers in _matched(requests, intent.users)],
         "filters": [
             {"type": "URLRewrite", "urlRewrite": rewrite},
             {"type": "RequestHeaderModifier", "requestHeaderModifier": told},
@@ -209,6 +222,27 @@ def _rule(
             for policy, weight in weights
         ],
     }
+
+
+def _matched(requests: _Requests, users: Users | None) -> list[list[tuple[str, str]]]:
+    """The headers of each match of a rule."""
+    digits = [
+        [(USER_TENS_HEADER, tens), *([] if ones is None else [(USER_ONES_HEADER, ones)])]
+        for tens, ones in (users.buckets if users is not None else ())
+    ]
+    if requests.users:
+        return digits
+    if requests.pinned is None:
+        return [[*requests.headers]]
+    own = [(POLICY_HEADER, requests.pinned), *requests.headers]
+    return [own, *([*own, *theirs] for theirs in digits)]
+
+
+def _match(path: str, headers: list[tuple[str, str]]) -> dict[str, Any]:
+    match: dict[str, Any] = {"path": {"type": "Exact", "value": path}}
+    if headers:
+        match["headers"] = [{"type": "Exact", "name": name, "value": value} for name, value in headers]
+    return match
 
 
 def _mirrored(mirror: Mirror) -> dict[str, Any]:

@@ -35,6 +35,18 @@ class Segment:
     told: bool  # whether their episodes are evidence of the rollout
 
 
+Bucket = tuple[str, str | None]
+"""The last digit but one of a user's number, and the last; None: any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Users who have another share than everybody, by the last digits of their numbers."""
+
+    buckets: tuple[Bucket, ...]  # at least one
+    shares: tuple[tuple[str, float], ...]  # where their new episodes go
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """Where requests shall go: fully determined by status (and, for warm versions, the time)."""
@@ -45,6 +57,7 @@ class Intent:
     mirror: Mirror | None = None  # None: nothing is mirrored
     told: bool = True  # whether episodes of those who are in no segment are evidence of the rollout
     segment: Segment | None = None  # None: the route never told any requests from others
+    users: Users | None = None  # None: episodes are assigned, not users
 
 
 class Acceptance(IntEnum):

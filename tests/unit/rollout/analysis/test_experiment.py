@@ -13,7 +13,7 @@ from tests.windows import alike
 
 from belay_api.rollout.experiment import ExperimentSpec
 from belay_api.rollout.margin import Margin
-from belay_api.wire import Statistics, VersionStatistics
+from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.bet import Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import share_of_trial, split
@@ -127,3 +127,31 @@ def test_an_arm_that_falls_silent_is_not_better_by_what_stable_misses() -> None:
     answer = look.windows.model_copy(update={"versions": [lossy, look.windows.versions[1]]})
     silent = Reading("asked", look.at, windows=answer)
     assert not is_better(judgement(RETURN, "b"), silent, asked("b"), arms=1, trial=1)
+
+
+def test_equal_arms_win_nothing_by_what_stable_loses_of_its_best() -> None:
+    """Without a look at what stable misses three of four were better: the rest of stable is a selected sample."""
+    runs, rng, better = 100, np.random.default_rng(14), 0
+    for _ in range(runs):
+        stable, arm = (rng.triangular(50.0, 300.0, 550.0, (60, count)) for count in (24, 8))
+        best = np.quantile(stable, 0.92)
+        sides = {"a": [row[row < best] for row in stable], "b": list(arm)}
+        versions = [
+            VersionStatistics(
+                version=version,
+                windows=[one(row, index, 24 if version == "a" else 8) for index, row in enumerate(rows)],
+            )
+            for version, rows in sides.items()
+        ]
+        at = START + timedelta(minutes=12)
+        look = Reading("asked", at, windows=Statistics(outcome="return", at=at, etag="1", versions=versions))
+        better += is_better(judgement(RETURN, "b"), look, asked("b"), arms=1, trial=1)
+    assert better <= most_by_chance(runs, ERROR)
+
+
+def one(values: Array, index: int, begun: int) -> WindowStatistics:
+    """A window of ten seconds in which so many episodes began."""
+    m2 = float(((values - values.mean()) ** 2).sum())
+    told = {"mean": values.mean(), "m2": m2, "min": values.min(), "max": values.max()}
+    start = START + index * timedelta(seconds=10)
+    return WindowStatistics(start=start, count=values.size, missing=begun - values.size, **told)

@@ -4,11 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.chance import most_by_chance
 
 from belay_api.reasons import Verdict
+from belay_api.rollout.margin import Margin
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
-from belay_operator.rollout.analysis.evidence import Evidence
+from belay_operator.rollout.analysis.bounds import Range
+from belay_operator.rollout.analysis.budget import split
+from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence
 from belay_operator.rollout.analysis.grace import (
     DOUBT,
     MANY,
@@ -18,6 +22,8 @@ from belay_operator.rollout.analysis.grace import (
     too_short,
     withheld,
 )
+from belay_operator.rollout.analysis.queries import Judgement, judged
+from belay_operator.rollout.facts import Reading
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -124,3 +130,40 @@ def test_nothing_is_decided_before_stables_late_reports_can_be_known(missing: in
     decided = withheld(found, answer, candidate="b", stable="a", grace=timedelta(minutes=1))
     assert decided.verdict == verdict
     assert not decided.grace_too_short
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_is_left_of_stable_without_its_late_bad_episodes_decides_nothing(told: bool) -> None:
+    """An equal candidate beside stable, three tenths of whose episodes, all of them bad, report a day too late."""
+    comparison = Comparison("return", Better.MORE, Margin(0.1, relative=True), Range(0.0, 600.0))
+    day, hour, failed = timedelta(days=1), timedelta(hours=1), 0
+    ask = Judgement(comparison, "b", "a", split(0.01, 1), day, since=None, not_before=START + day, window=hour)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        stable, candidate = (rng.triangular(50.0, 300.0, 550.0, (96, 20)) for _ in range(2))
+        late = (stable < 300) & (rng.random(stable.shape) < 0.6)
+        sides = [
+            VersionStatistics(
+                version="a",
+                windows=[hour_of(i, *row, told=told) for i, row in enumerate(zip(stable, late, strict=True))],
+            ),
+            VersionStatistics(
+                version="b", windows=[hour_of(i, row, row < 0, told=told) for i, row in enumerate(candidate)]
+            ),
+        ]
+        at = START + 96 * hour + 2 * day
+        found = judged(ask, Reading("asked", at, windows=Statistics(outcome="return", at=at, etag="1", versions=sides)))
+        assert found.verdict is Verdict.NOT_ENOUGH_SAMPLES or not told
+        assert found.grace_too_short is told
+        failed += found.verdict is Verdict.FAIL
+    assert not told or not failed
+    assert told or failed > 10, "it is the late reports that tell"
+
+
+def hour_of(index: int, values: NDArray[np.float64], late: NDArray[np.bool_], *, told: bool) -> WindowStatistics:
+    """A window of an hour; told: that the late ones were reported, after all."""
+    kept, lost = values[~late], int(late.sum())
+    m2 = float(((kept - kept.mean()) ** 2).sum())
+    numbers = {"mean": kept.mean(), "m2": m2, "min": kept.min(), "max": kept.max()}
+    start = START + index * timedelta(hours=1)
+    return WindowStatistics(start=start, count=kept.size, missing=lost, late=lost if told else 0, **numbers)

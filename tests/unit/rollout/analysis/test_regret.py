@@ -93,6 +93,18 @@ def test_scales_with_the_unit_and_turns_with_the_sign() -> None:
     assert [turned.estimate, turned.low, turned.high] == pytest.approx([-one.estimate, -one.high, -one.low])
 
 
+def test_of_many_rollouts_each_has_what_was_known_before_it() -> None:
+    rng = np.random.default_rng(9)
+    sides = [outcomes(returns(rng, np.array(mean), (2, 8, 12))) for mean in (260.0, 300.0)]
+    knows = [EARLIER, Earlier(mean=250.0, spread=60.0, low=50.0, high=560.0)]
+    both = Earlier(*(np.array([[getattr(it, f)] for it in knows]) for f in ("mean", "spread", "low", "high")))  # type: ignore[arg-type]
+    lost = np.full(8, 500.0)
+    together = evidence(*sides, BOUNDS, both, lost=lost, sign=1)
+    for place, known in enumerate(knows):
+        one = [Outcomes(*(getattr(side, f)[place] for f in ("count", "mean", "m2", "low", "high"))) for side in sides]
+        np.testing.assert_allclose(together[place], evidence(*one, BOUNDS, known, lost=lost, sign=1))
+
+
 def test_less_error_is_a_wider_interval_and_more_evidence_a_clearer_one() -> None:
     rng = np.random.default_rng(2)
     candidate, stable = (returns(rng, np.array(mean), (60, 10)) for mean in (240.0, 300.0))
