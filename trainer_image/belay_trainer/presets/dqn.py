@@ -48,25 +48,12 @@ _ZOO = {
     "exploration_steps": 12_000,
     "exploration_final_eps": 0.1,
 }
-_MOUNTAIN_CAR = {
-    "learning_rate": 4e-3,
-    "batch_size": 128,
-    "gamma": 0.98,
-    "net_arch": [256, 256],
-    "buffer_size": 10_000,
-    "learning_starts": 1_000,
-    "train_freq": 16,
-    "gradient_steps": 8,
-    "target_update_gradient_steps": 300,
-    "exploration_steps": 24_000,
-    "exploration_final_eps": 0.07,
-}
 PRESETS = {
     ELSEWHERE: Preset(_USUAL, copies=1),
     "CartPole-v1": Preset(_USUAL.model_copy(update=_CARTPOLE), copies=1),
     "Acrobot-v1": Preset(_USUAL.model_copy(update=_ZOO), copies=1),
     "LunarLander-v3": Preset(_USUAL.model_copy(update=_ZOO), copies=1),
-    "MountainCar-v0": Preset(_USUAL.model_copy(update=_MOUNTAIN_CAR), copies=1),
+    "MountainCar-v0": Preset(_USUAL.model_copy(update=q_learning.MOUNTAIN_CAR), copies=1),
 }
 
 
