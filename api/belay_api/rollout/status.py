@@ -511,6 +511,11 @@ class RLRolloutStatus(ConditionedStatus):
     history: list[HistoryEntry] = Field(default_factory=list)
     """Rollouts that ended; at most 10, newest last."""
 
+    @property
+    def rolling_back(self) -> bool:
+        """Whether a recorded rollback is not proven yet."""
+        return self.rollback is not None and self.rollback.drained_at is None
+
     def versions(self) -> "list[VersionStatus | WarmStatus]":
         """Return every version with pods, in the order of VERSION_ROLES; arms come last."""
         named = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}

@@ -30,11 +30,10 @@ def share(candidate: float) -> float:
 
 def part(status: RLRolloutStatus) -> float:
     """Return the anchor's percent of new episodes as status asks for it."""
-    served, weight, rollback = status.served_anchor, status.weight, status.rollback
+    served, weight = status.served_anchor, status.weight
     if served is None or not served.on_route or weight is None or status.candidate is None:
         return 0.0
-    withdrawn = rollback is not None and rollback.drained_at is None
-    return 0.0 if withdrawn else share(weight.desired)
+    return 0.0 if status.rolling_back else share(weight.desired)
 
 
 def is_served(spec: RLRolloutSpec) -> bool:

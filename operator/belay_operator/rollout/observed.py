@@ -125,4 +125,4 @@ class Observed:
     @property
     def rolling_back(self) -> bool:
         """Whether a recorded rollback is not proven yet."""
-        return self.status.rollback is not None and self.status.rollback.drained_at is None
+        return self.status.rolling_back

@@ -60,8 +60,7 @@ def times(observed: Observed, now: datetime) -> list[timedelta]:
 
 def _on_trial(status: RLRolloutStatus) -> str | None:
     """The candidate from its first step on, which begins once it has its pods, until a rollback is recorded."""
-    withdrawn = status.rollback is not None and status.rollback.drained_at is None
-    if status.candidate is None or status.step is None or withdrawn:
+    if status.candidate is None or status.step is None or status.rolling_back:
         return None
     return status.candidate.policy
 

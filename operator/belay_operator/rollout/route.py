@@ -38,7 +38,7 @@ def intent(observed: Observed, now: datetime) -> Intent | None:
     everybody, assigned = _users(observed, everybody)
     # No rule leads to a version that is lost: the Gateway would refuse the whole route, the other versions' with it.
     serving = {candidate, warm, third} | _arms(observed, now) | (set() if observed.stable_lost else {stable.policy})
-    if _withdrawn(status) and status.candidate is not None:
+    if status.rolling_back and status.candidate is not None:
         serving -= {status.candidate.policy}  # whatever else it was: an anchor or an arm whose episodes might stay
     home = candidate if candidate and observed.stable_lost else stable.policy
     aside = status.weight.segment if candidate and status.weight else None
@@ -179,7 +179,7 @@ def _mirror(observed: Observed) -> Mirror | None:
     """
     status, view = observed.status, observed.policy(observed.status.candidate)
     step, candidate, stable = status.step, status.candidate, status.stable
-    if step is None or step.mirror is None or step.mirror.refused is not None or _withdrawn(status):
+    if step is None or step.mirror is None or step.mirror.refused is not None or status.rolling_back:
         return None
     if candidate is None or stable is None or observed.stable_lost or view is None or view.deleted:
         return None
@@ -193,13 +193,9 @@ def _hex(version: VersionStatus | None) -> str | None:
 
 def _on_route(status: RLRolloutStatus) -> str | None:
     """The candidate while it has a rule: from its first recorded weight until a rollback is recorded."""
-    if status.candidate is None or status.weight is None or _withdrawn(status):
+    if status.candidate is None or status.weight is None or status.rolling_back:
         return None
     return status.candidate.policy
-
-
-def _withdrawn(status: RLRolloutStatus) -> bool:
-    return status.rollback is not None and status.rollback.drained_at is None
 
 
 def _warm(observed: Observed, now: datetime) -> str | None:
@@ -209,7 +205,7 @@ def _warm(observed: Observed, now: datetime) -> str | None:
     if previous is None or now >= previous.until - WARM_LEAD or previous.policy not in observed.policies:
         return None
     if candidate is not None and candidate.policy == previous.policy:
-        return None if _withdrawn(status) else previous.policy
+        return None if status.rolling_back else previous.policy
     # It leaves the route before a promotion makes its pods go.
     replaced = _on_route(status) is not None and status.weight is not None and status.weight.of_everybody == 100
     return None if replaced else previous.policy

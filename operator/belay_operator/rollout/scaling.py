@@ -22,7 +22,7 @@ def asked(spec: RLRolloutSpec, status: RLRolloutStatus) -> int:
 
 def wanted(spec: RLRolloutSpec, status: RLRolloutStatus, now: datetime) -> int | None:
     """Return the same as status is to say it; None: no version has pods."""
-    if not any(version is not None for version in (status.stable, status.candidate)):
+    if status.stable is None and status.candidate is None:
         return None
     lowered = status.replicas is None or now >= _free(status, now)
     return spec.replicas if lowered else asked(spec, status)
@@ -61,5 +61,4 @@ def _free(status: RLRolloutStatus, now: datetime) -> datetime:
 
 def _moving(status: RLRolloutStatus) -> bool:
     """Whether the shares of versions may change: a candidate or arms are there, or go."""
-    rolling_back = status.rollback is not None and status.rollback.drained_at is None
-    return status.candidate is not None or bool(status.arms) or rolling_back
+    return status.candidate is not None or bool(status.arms) or status.rolling_back
