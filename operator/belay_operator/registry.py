@@ -9,7 +9,8 @@ from belay_operator.engine.source import Source
 from belay_operator.job_events import creation, starting
 from belay_operator.notify.notifier import Notifier
 from belay_operator.notify.receivers import Receiver
-from belay_operator.rollout.sources import all_sources, promoted, shadows, standing_pods
+from belay_operator.rollout.sources import all_sources, promoted, shadows
+from belay_operator.rollout.sources.at_rest import AtRest
 from belay_operator.training import leftovers, progress
 
 KIND_MODULES = (
@@ -34,4 +35,5 @@ def sources(receivers: Sequence[Receiver] = (), namespace: str = "") -> list[Sou
     """
     ours: list[Source] = [progress.SOURCE, leftovers.SOURCE, creation.SOURCE, starting.SOURCE, store_watch.SOURCE]
     told: list[Source] = [Notifier(receivers, namespace)] if receivers else []
-    return [*ours, *told, *all_sources().values(), promoted.POLLER, standing_pods.POLLER, shadows.POLLER]
+    measured = all_sources()
+    return [*ours, *told, *measured.values(), promoted.POLLER, AtRest(measured), shadows.POLLER]

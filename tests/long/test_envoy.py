@@ -19,17 +19,22 @@ import aiohttp
 import pytest
 import yaml
 from tests.unit.rollout.poller_context import WorldPollerContext
-from tests.unit.rollout.stage import SPEC
+from tests.unit.rollout.stage import KEY, SPEC
 from tests.world import World, belay_object
 
 from belay_api.names import POLICY_LABEL
+from belay_api.rollout.analysis import AnalysisSpec
+from belay_api.rollout.watch import WatchSpec
 from belay_api.units import format_instant
 from belay_cluster.builder import fetch_envoy
 from belay_cluster.paths import from_environment
 from belay_cluster.shell import Laps
+from belay_operator.rollout import standing
 from belay_operator.rollout.facts import GatewayFact
 from belay_operator.rollout.sources import proxies
+from belay_operator.rollout.sources.endpoints import SETTLED_IN
 from belay_operator.rollout.sources.gateway import GatewaySource
+from belay_operator.rollout.standing import Standing
 
 PATIENCE_S, IMPATIENCE_S = 30.0, 1.5  # of a caller: more than Envoy's, and less
 SERVING = 18085
@@ -346,3 +351,25 @@ async def test_no_proxy_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert "of a gateway that is not Envoy Gateway's" in str(made.fact.absence)
         made.context.forbidden.add(("Pod", "envoy-gateway-system", ""))
         await made.until(lambda: made.fact and "may not look into" in str(made.fact.absence))
+
+
+@pytest.mark.asyncio
+async def test_a_promoted_version_that_hangs_is_known_by_its_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted by looks that may be a minute apart: nothing of what happens between them is lost."""
+    async with scene(tmp_path, monkeypatch) as made:
+        rollout = made.world.objects["RLRollout", "default", "cartpole"]
+        limits = standing.limits(AnalysisSpec.model_validate(rollout["spec"]["analysis"]), WatchSpec())
+        counter = GatewaySource().at_rest(made.context)(Standing(KEY, "stable", limits))
+        await counter.count()
+        well = await made.call(6)
+        made.pods["stable-0"].way = "hangs"
+        hung = await made.call(6, patience_s=IMPATIENCE_S)
+        for _ in range(SETTLED_IN):
+            await counter.count()
+        counts = counter.counts(limits[0])
+        assert counts is not None
+        requests, failed = counts.of(counts.scrapes[-1])
+        assert (well["none"], failed) == (0, hung["none"])
+        assert requests == made.pods["stable-0"].asked > failed > 0

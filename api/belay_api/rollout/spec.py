@@ -19,6 +19,7 @@ from belay_api.rollout.windows import Window
 from belay_api.units import Duration, duration_default
 
 _DECIDING = "(!has(m.dryRun) || !m.dryRun)"
+_NAMES_STABLE = r"(has(m.source.prometheus) && m.source.prometheus.query.matches('\\{\\{\\s*stable\\s*\\}\\}'))"
 _JUDGING = " || ".join(f"has(self.recipe.{name})" for name in Recipe.judging())
 _ANALYZES = f"((has(self.steps) && self.steps.exists(s, has(s.analyze))) || (has(self.recipe) && ({_JUDGING})))"
 
@@ -116,9 +117,9 @@ class RLRolloutSpec(Model):
                 "!has(self.watch) || !has(self.watch.onDegraded) || self.watch.onDegraded != 'Rollback'"
                 " || (has(self.analysis) && has(self.analysis.metrics)"
                 " && self.analysis.metrics.exists(m, (has(m.compare) && has(m.source.logbook)"
-                f" || has(m.limit) && has(m.source.serving)) && {_DECIDING}))",
+                f" || has(m.limit) && !{_NAMES_STABLE}) && {_DECIDING}))",
                 "watch.onDegraded: Rollback needs a metric to be watched by, without dryRun, that compares an outcome "
-                "of the logbook or limits what serving counts: add one to analysis.metrics",
+                "of the logbook or has a limit on what is measured of one version alone: add one to analysis.metrics",
             ),
             rule(
                 "!has(self.policy.winnerOf) || (has(self.analysis) && has(self.analysis.metrics)"

@@ -20,7 +20,7 @@ class OnDegraded(StrEnum):
 
 class WatchSpec(Model):
     """How the stable version is watched after its promotion, by each metric that decides: outcomes of the logbook that
-    are compared, against how they were then, and limits on what the serving pods count."""
+    are compared, against how they were then, and limits on what is measured of one version alone."""
 
     model_config = {
         "json_schema_extra": rules(

@@ -1,19 +1,20 @@
 """The limits of the stable version after its promotion: when one is shown to be broken, and when that is over.
 
 The evidence is a guard rail's (`analysis.limits`), in blocks of a minute and with money that comes as slowly as false
-alarms may. It is kept by who scrapes the pods, and not in status: while all is well a limit has nothing to record, and
-another operator that begins without evidence finds a breach a minute later. What is recorded is the alarm.
+alarms may. It is kept by who counts, and not in status: while all is well a limit has nothing to record, and another
+operator that begins without evidence finds a breach a minute later. What is recorded is the alarm.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.metric import Metric
 from belay_api.rollout.watch import WatchSpec, WatchStatus
+from belay_operator.engine.plan import Key
 from belay_operator.rollout.analysis.blocks import Held
-from belay_operator.rollout.analysis.limits import Rail
+from belay_operator.rollout.analysis.limits import Counted, Rail
 from belay_operator.rollout.analysis.queries import definition_of, limit_of
 from belay_operator.rollout.analysis.standing import Seen
 from belay_operator.rollout.move import instant
@@ -25,12 +26,22 @@ DAYS_OF_MONTH = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class StandingLimit:
     """A limit that the stable version is held to."""
 
     metric: str
     definition: str  # hash of what it measures and is judged by
     rail: Rail
+    spec: Metric = field(compare=False, repr=False)  # `definition` says the same in short
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A stable version and its limits."""
+
+    key: Key
+    policy: str
+    limits: tuple[StandingLimit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +49,15 @@ class StandingFact:
     """How far a rollout's stable version is beyond its limits. Topic `standing`, under the rollout's name."""
 
     policy: str
-    seen: Mapping[Watched, Seen]  # absent: nothing was counted yet
+    seen: Mapping[StandingLimit, Seen]  # absent: nothing was counted yet
 
 
-def limits(analysis: AnalysisSpec, spec: WatchSpec) -> tuple[Watched, ...]:
-    """Return the limits that a promoted version is watched by: those that its own pods can tell of."""
+def limits(analysis: AnalysisSpec, spec: WatchSpec) -> tuple[StandingLimit, ...]:
+    """Return the limits that a promoted version is watched by: those that ask nothing of another version."""
     found = _limited(analysis)
     alarms = spec.false_alarms_per_month / DAYS_OF_MONTH / max(len(found) + len(watched(analysis)), 1)
     return tuple(
-        Watched(metric.name, definition_of(metric, analysis), _at_rest(rail, alarms))
+        StandingLimit(metric.name, definition_of(metric, analysis), _at_rest(rail, alarms), metric)
         for metric in found
         if (rail := limit_of(metric)) is not None
     )
@@ -64,7 +75,12 @@ def told(fact: object, analysis: AnalysisSpec) -> dict[str, dict[str, Seen]]:
 
 
 def records(
-    recorded: Iterable[WatchStatus], told: Mapping[str, Seen], limits: Iterable[Watched], *, policy: str, now: datetime
+    recorded: Iterable[WatchStatus],
+    told: Mapping[str, Seen],
+    limits: Iterable[StandingLimit],
+    *,
+    policy: str,
+    now: datetime,
 ) -> list[WatchStatus]:
     """Return the alarms that stand after this look.
 
@@ -89,22 +105,32 @@ def is_alarm(record: WatchStatus) -> bool:
 
 
 def _limited(analysis: AnalysisSpec) -> list[Metric]:
-    return [metric for metric in analysis.deciding if metric.limit is not None and metric.source.serving is not None]
+    return [metric for metric in analysis.deciding if metric.limit is not None and not metric.needs_stable]
 
 
 def _at_rest(rail: Rail, alarms_per_day: float) -> Rail:
     return replace(rail, block_s=max(rail.block_s, BLOCK.total_seconds()), false_per_day=alarms_per_day)
 
 
-def _alarm(limit: Watched, held: Held, policy: str, now: datetime) -> WatchStatus:
+def _alarm(limit: StandingLimit, held: Held, policy: str, now: datetime) -> WatchStatus:
     """What was seen. It stays as it is while the alarm stands, so numbers may be in it."""
-    went = "failed" if held.bound_s is None else f"took longer than {held.bound_s:g} s"
-    share, allowed = (f"{100 * one:.3g} %" for one in (held.share or 0.0, limit.rail.allowed))
     return WatchStatus(
         metric=limit.metric,
         definition=limit.definition,
         policy=policy,
         counted_until=instant(now),
         degraded_since=instant(now),
-        message=f"{policy} is beyond the limit {limit.metric}: of the last requests {share} {went}, and {allowed} may",
+        message=f"{policy} is beyond the limit {limit.metric}: {_breach(limit.rail, held)}",
     )
+
+
+def _breach(rail: Rail, held: Held) -> str:
+    share, allowed = (f"{100 * one:.3g} %" for one in (held.share or 0.0, rail.allowed))
+    match rail.counted:
+        case Counted.LOOKS:
+            side = "below" if rail.below else "above"
+            return f"the last look gave a number {side} {rail.bound:g}, as {allowed} of looks may and more do"
+        case Counted.SHARES:
+            return f"at the last look the share {'lies below 1 by' if rail.below else 'is'} {share}, and {allowed} may"
+    went = "failed" if held.bound_s is None else f"took longer than {held.bound_s:g} s"
+    return f"of the last requests {share} {went}, and {allowed} may"

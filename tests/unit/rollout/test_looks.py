@@ -21,7 +21,8 @@ from belay_operator.rollout.analysis.evidence import Better, Comparison
 from belay_operator.rollout.analysis.verdict import race_of
 from belay_operator.rollout.facts import Look, PrometheusFact
 from belay_operator.rollout.sources.active import trial_of
-from belay_operator.rollout.sources.prometheus import SETTLE, askings_of, reading_of, wanted
+from belay_operator.rollout.sources.looks import SETTLE
+from belay_operator.rollout.sources.prometheus import askings_of, reading_of, wanted
 
 QUERY = 'orders{policy="{{version}}"}'
 STEPS = [{"setWeight": 50}, {"pause": {"duration": "30d"}}]

@@ -12,7 +12,8 @@ from belay_api.rollout.verdicts import MetricVerdict
 from belay_operator.rollout.facts import GatewayFact
 from belay_operator.rollout.sources.active import trial_of
 from belay_operator.rollout.sources.endpoints import Answer, Counted, Growth, owners, read
-from belay_operator.rollout.sources.gateway import Followed, _absence, _grow, _tally, wanted
+from belay_operator.rollout.sources.gateway import Followed, wanted
+from belay_operator.rollout.sources.proxy_counts import Tallies, absence_of
 
 RULE = "httproute/shop/cartpole/rule/0"
 TEXT = """\
@@ -136,8 +137,8 @@ class Proxied:
             if trial is None or trial.since is None:
                 stage.go(seconds=1)
                 continue
-            if self.entry is None or self.entry.since != trial.since:
-                self.entry = Followed(trial, trial.since)
+            if self.entry is None or self.entry.tallies.since != trial.since:
+                self.entry = Followed(trial, Tallies(KEY, trial.since))
             self.entry.trial = trial
             before = self.counted["b"]
             self.counted["b"] = counts(
@@ -145,14 +146,14 @@ class Proxied:
             )
             told = answer or Answer(True, {(RULE, f"10.0.0.{it}"): self.counted[it] for it in ("a", "b")})
             owned = owners(pod(it, f"10.0.0.{it}", it) for it in ("a", "b"))
-            _grow(self.entry, {"proxy": None if problem else told}, owned)
-            absence, refused = _absence([] if problem else [told], owned, [("infra", "gw")], KEY)
+            self.entry.tallies.grow({"proxy": None if problem else told}, owned)
+            absence, refused = absence_of([] if problem else [told], owned, [("infra", "gw")], KEY)
             stage.world.facts["gateway", "default", "cartpole"] = GatewayFact(
-                since=self.entry.since,
+                since=self.entry.tallies.since,
                 weight_since=trial.weight_since,
                 at=stage.now,
                 asked="the proxies of Gateway infra/gw",
-                versions={it: _tally(self.entry, it, stage.now, trial.weight_since) for it in self.entry.versions},
+                versions={it: self.entry.tallies.of(it, stage.now, trial.weight_since) for it in self.entry.versions},
                 problem=problem,
                 absence=absence,
                 refused=refused,
@@ -195,7 +196,7 @@ def test_no_request_is_no_data_and_no_answer_an_outage() -> None:
     # What was counted meanwhile comes with the next answer.
     proxied.passes(3, good=10)
     assert proxied.entry is not None
-    assert proxied.entry.meters["b"].add(proxied.stage.now, []).scrapes[-1].requests == 50
+    assert proxied.entry.tallies.meters["b"].add(proxied.stage.now, []).scrapes[-1].requests == 50
 
 
 def test_what_is_not_set_up_is_told_with_what_to_set_until_it_is() -> None:

@@ -81,7 +81,7 @@ class Pods:
 @pytest.fixture
 def pods(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pods]:
     made = Pods()
-    monkeypatch.setattr(serving, "METRICS_PORT", made.port)
+    monkeypatch.setattr("belay_operator.rollout.sources.pods.METRICS_PORT", made.port)
     yield made
     for pod in range(len(ADDRESSES)):
         made.stop(pod)

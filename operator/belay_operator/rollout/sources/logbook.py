@@ -118,6 +118,9 @@ class LogbookSource:
         # The answer to another query, from before an edit of grace or window, says nothing about this metric.
         return found if found is not None and found.outcome_query == outcome_query(outcome, sides.analysis) else None
 
+    def at_rest(self, context: PollerContext) -> None:
+        """Return None: outcomes are compared, after a promotion too (`promoted.py`)."""
+
     async def run(self, context: PollerContext) -> None:
         """Keep one task per query that some rollout wants answered."""
         if context.settings.logbook_url is None:

@@ -3,9 +3,11 @@
 A source is named by its field in `spec.analysis.metrics[].source`. Its file in this folder offers one module-level
 `SOURCE`; that is all there is to adding one, but for the field's model in `belay_api`. A model with a `unit` gives
 `counts`: requests and those beyond a limit, or looks and how much of them lies beyond. One that is `compared` gives
-`windows` of episodes, or `looks` at a number of both sides.
+`windows` of episodes, or `looks` at a number of both sides. Limits outlive the trial: of a promoted version a `Counter`
+counts on, once a minute (`at_rest.py`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -15,8 +17,9 @@ from belay_api.rollout.metric import Metric
 from belay_api.rollout.status import RLRolloutStatus
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Settings
-from belay_operator.engine.source import Source
-from belay_operator.rollout.facts import Reading
+from belay_operator.engine.source import PollerContext, Source
+from belay_operator.rollout.facts import Counts, Reading
+from belay_operator.rollout.standing import Standing, StandingLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,21 @@ class Sides:
         )
 
 
+class Counter(Protocol):
+    """What one source counts of one promoted version, for the limits that are held to what it measures."""
+
+    async def count(self) -> None:
+        """Ask once more. Whoever does not answer says nothing, and is asked again the next time."""
+
+    def counts(self, limit: StandingLimit) -> Counts | None:
+        """Return what was counted for a limit, up to the last time; None: nothing yet."""
+
+
 class MetricSource(Source, Protocol):
     """One poller, and what its facts say of a metric. `name` is the field in `spec.analysis.metrics[].source`."""
 
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
         """Return what was last measured for `metric` in this trial; None: nothing yet, and no failure either."""
+
+    def at_rest(self, context: PollerContext) -> Callable[[Standing], Counter] | None:
+        """Return what makes the counter of a promoted version; None: no limit is held to what this source measures."""

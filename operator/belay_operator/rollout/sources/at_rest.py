@@ -1,13 +1,12 @@
-"""Scrape the pods of promoted versions once a minute, for as long as they are stable: do they keep their limits still?
+"""Count for the limits of promoted versions once a minute, for as long as they are stable: do they keep them still?
 
-A trial is scraped each second, for a rollback within seconds. Here nobody is taken back by it, and a thousand rollouts
-are watched for months. So a scrape wakes its rollout only where there is an alarm to begin or to end.
+A trial is looked at each second, for a rollback within seconds. Here nobody is taken back by it, and a thousand
+rollouts are watched for months. So a look wakes its rollout only where there is an alarm to begin or to end.
 """
 
 import asyncio
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -16,44 +15,41 @@ from pydantic import ValidationError
 
 from belay_api.rollout.watch import WatchSpec
 from belay_operator.engine.plan import Key
-from belay_operator.engine.source import PollerContext, Source
+from belay_operator.engine.source import PollerContext
 from belay_operator.rollout import standing
 from belay_operator.rollout.analysis.blocks import hold
 from belay_operator.rollout.analysis.standing import Seen
-from belay_operator.rollout.facts import ServingFact
 from belay_operator.rollout.sources.active import analysis_of
 from belay_operator.rollout.sources.following import follow
-from belay_operator.rollout.sources.gate import Gate
-from belay_operator.rollout.sources.meter import Meter
-from belay_operator.rollout.sources.serving import AT_ONCE, PLACE_TIME, counts_of, scrape
-from belay_operator.rollout.standing import StandingFact, Watched
+from belay_operator.rollout.sources.source import Counter, MetricSource
+from belay_operator.rollout.standing import Standing, StandingFact, StandingLimit
 
 PERIOD = standing.BLOCK
 GATHER = timedelta(seconds=1)  # nobody waits for it
 
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A stable version and its limits."""
-
-    key: Key
-    policy: str
-    limits: tuple[Watched, ...]
+Counters = Mapping[str, Callable[[Standing], Counter]]
+"""What makes a version's counter, by the source it counts for."""
 
 
-class StandingPods:
+class AtRest:
     """The Source."""
 
     name = "standing"
 
+    def __init__(self, sources: Mapping[str, MetricSource]) -> None:
+        """Count for the limits that are held to what these measure."""
+        self._sources = sources
+
     async def run(self, context: PollerContext) -> None:
         """Keep one task per stable version with limits."""
-        ask = partial(_keep_scraping, Gate(AT_ONCE, PLACE_TIME))
+        found = {name: source.at_rest(context) for name, source in self._sources.items()}
+        counters = {name: made for name, made in found.items() if made is not None}
+        ask = partial(_keep_counting, counters)
         await follow(context, standing.TOPIC, wanted=standing_of, ask=ask, gather_s=GATHER.total_seconds())
 
 
 def standing_of(rollout: Mapping[str, Any]) -> frozenset[Standing]:
-    """Return what to scrape for a rollout: the pods of its stable version, where that has limits."""
+    """Return what to count for a rollout: how its stable version keeps its limits, where it has any."""
     stable, meta = ((rollout.get("status") or {}).get("stable") or {}).get("policy"), rollout["metadata"]
     if not stable:
         return frozenset()
@@ -66,31 +62,33 @@ def standing_of(rollout: Mapping[str, Any]) -> frozenset[Standing]:
     return frozenset((Standing(key, stable, limits),)) if limits else frozenset()
 
 
-async def _keep_scraping(gate: Gate, context: PollerContext, asked: Standing) -> None:
-    """Scrape until cancelled. The first scrape is anywhere in a minute, so that rollouts do not come all at once."""
-    meter, seen = Meter(), dict[Watched, Seen]()
+async def _keep_counting(counters: Counters, context: PollerContext, asked: Standing) -> None:
+    """Count until cancelled. The first look is anywhere in a minute, so that rollouts do not come all at once."""
+    kinds = {limit.spec.source.kind for limit in asked.limits}
+    mine, seen = {kind: counters[kind](asked) for kind in kinds}, dict[StandingLimit, Seen]()
     await asyncio.sleep(random.uniform(0, PERIOD.total_seconds()))
     while True:
-        fact = await scrape(context, gate, (asked.key.namespace, asked.policy), meter)
-        seen = {limit: now for limit in asked.limits if (now := _seen(limit, fact, seen.get(limit))) is not None}
+        await asyncio.gather(*(counter.count() for counter in mine.values()))
+        for limit in asked.limits:
+            now = _seen(limit, mine[limit.spec.source.kind], seen.get(limit))
+            if now is not None:
+                seen[limit] = now
         woken = [asked.key] if _is_news(context, asked, seen) else []
-        context.put(standing.TOPIC, asked.key.namespace, asked.key.name, StandingFact(asked.policy, seen), wake=woken)
+        fact = StandingFact(asked.policy, dict(seen))
+        context.put(standing.TOPIC, asked.key.namespace, asked.key.name, fact, wake=woken)
         await asyncio.sleep(PERIOD.total_seconds())
 
 
-def _seen(limit: Watched, fact: ServingFact, before: Seen | None) -> Seen | None:
-    counts = counts_of(limit.rail, fact, "")
+def _seen(limit: StandingLimit, counter: Counter, before: Seen | None) -> Seen | None:
+    counts = counter.counts(limit)
     if counts is None:
         return before
     held = hold(limit.rail, counts, None if before is None else before.held, None)
     return Seen(held) if before is None else before.after(held, PERIOD.total_seconds())
 
 
-def _is_news(context: PollerContext, asked: Standing, seen: Mapping[Watched, Seen]) -> bool:
+def _is_news(context: PollerContext, asked: Standing, seen: Mapping[StandingLimit, Seen]) -> bool:
     """Whether an alarm is to begin that status has not, or one to end that it has."""
     rollout = context.get("RLRollout", asked.key.namespace, asked.key.name) or {}
     alarms = {one.get("metric") for one in (rollout.get("status") or {}).get("watch") or () if "degradedSince" in one}
     return any(now.is_over if limit.metric in alarms else now.is_broken for limit, now in seen.items())
-
-
-POLLER: Source = StandingPods()
