@@ -143,7 +143,8 @@ def world(server: Server, *metrics: dict[str, Any], since: datetime) -> World:
 
 def reading(context: WorldPollerContext, name: str) -> Reading | None:
     fact = context.fact("prometheus", "default", "cartpole")
-    return fact.readings[name][1] if isinstance(fact, PrometheusFact) and name in fact.readings else None
+    readings = fact.versions.get("candidate", {}) if isinstance(fact, PrometheusFact) else {}
+    return readings[name][1] if name in readings else None
 
 
 ORDERS = 'sum(rate(orders_total{policy="{{version}}"}[{{interval}}]))'

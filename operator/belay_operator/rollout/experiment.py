@@ -9,7 +9,7 @@ are seen, and what is missing is part of Pass. An arm is not better while stable
 Pass bears a difference that a margin could hide behind, and better is by anything at all. Nor is there a Pass while the
 starts of any arm are not in the share that it has (`situations/sample_ratio_off`).
 
-Not judged here: metrics of source `prometheus`, and the anchor. They are once the winner is the candidate.
+Not held against the anchor: the winner is, once it is the candidate.
 """
 
 import math
@@ -21,7 +21,6 @@ from belay_api.reasons import EventReason, Verdict
 from belay_api.rollout.analysis import AnchorUse
 from belay_api.rollout.experiment import ArmOutcome, ArmStatus, ExperimentSpec, ExperimentStatus, ShareChange
 from belay_api.rollout.margin import Margin
-from belay_api.rollout.metric import Metric
 from belay_api.rollout.status import RLRolloutStatus, VersionStatus, WeightStatus
 from belay_operator.rollout import arms, verdicts
 from belay_operator.rollout.analysis.budget import Budget, share_of_trial
@@ -34,11 +33,6 @@ from belay_operator.rollout.trials import trial_of
 
 SELECTED = Margin(0.03, relative=False)  # of stable's episodes: so many of its best, and an equal arm looks 2 % better
 SUSPICION = 0.2  # how often an arm is held up, at any look, where stable does not miss more: it takes nothing from it
-
-
-def metrics(observed: Observed) -> list[Metric]:
-    """Return what arms are judged by."""
-    return [metric for metric in observed.spec.analysis.metrics if metric.source.prometheus is None]
 
 
 def as_candidate(status: RLRolloutStatus, experiment: ExperimentStatus, arm: ArmStatus) -> RLRolloutStatus:
@@ -79,8 +73,10 @@ def look(arm: ArmStatus, asked: ExperimentSpec | None, observed: Observed, now: 
         status=as_candidate(observed.status, experiment, arm),
         readings=readings,
     )
-    found = verdicts.looks(view, metrics(observed), now)
-    metric = next((one for one in metrics(view) if asked is not None and one.name == asked.metric), None)
+    found = verdicts.looks(view, analysis.metrics, now)
+    metric = next(
+        (one for one in observed.spec.analysis.metrics if asked is not None and one.name == asked.metric), None
+    )
     reading = readings.get(metric.name) if metric is not None else None
     if asked is None or metric is None or reading is None:
         return arm.model_copy(update={"verdicts": list(found)})
@@ -144,8 +140,9 @@ def failure(arm: ArmStatus, observed: Observed) -> str | None:
 def winner(found: Sequence[ArmStatus], asked: ExperimentSpec, observed: Observed) -> ArmStatus | None:
     """Return the arm that wins by the last look; None: none is shown to be better."""
     able = [arm for arm in found if arm.outcome is None and arm.better and _passes(arm, observed)]
-    less = next((m.compare is not None and m.compare.max_increase is not None for m in metrics(observed)
-                 if m.name == asked.metric), False)  # fmt: skip
+    metrics = {metric.name: metric for metric in observed.spec.analysis.metrics}
+    compare = metrics[asked.metric].compare if asked.metric in metrics else None
+    less = compare is not None and compare.max_increase is not None
     return max(able, key=lambda arm: (_gain(arm, asked.metric, less=less), arm.policy), default=None)
 
 
@@ -183,7 +180,7 @@ def _ended(arm: ArmStatus, won: str | None) -> ArmStatus:
 def _passes(arm: ArmStatus, observed: Observed) -> bool:
     """Whether every metric that decides has passed."""
     passed = {verdict.metric for verdict in arm.verdicts if verdict.verdict is Verdict.PASS}
-    return all(metric.name in passed for metric in metrics(observed) if not metric.dry_run)
+    return all(metric.name in passed for metric in observed.spec.analysis.metrics if not metric.dry_run)
 
 
 def _gain(arm: ArmStatus, metric: str, *, less: bool) -> float:

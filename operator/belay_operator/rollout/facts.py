@@ -81,10 +81,10 @@ class Reading:
 class PrometheusFact:
     """What one rollout's queries gave. Topic `prometheus`, under the rollout's name."""
 
-    candidate: str
     stable: str | None
     since: datetime  # status.analysisStartedAt when it was asked; a fact about another trial is not used
-    readings: Mapping[str, tuple[str, Reading]]  # by metric: hash of what it is judged by, and the answer
+    # By version on trial, and by metric: hash of what it is judged by, and the answer.
+    versions: Mapping[str, Mapping[str, tuple[str, Reading]]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from belay_api.rollout.status import RolloutPhase
 from belay_api.wire import VersionStatistics
 from belay_operator.rollout.analysis.queries import outcome_queries
 from belay_operator.rollout.experiment import starts_of
+from belay_operator.rollout.sources import prometheus
 from belay_operator.rollout.sources.active import trial_of
 from belay_operator.rollout.sources.logbook import polls_of
 from belay_operator.rollout.sources.prometheus import askings_of
@@ -454,7 +455,9 @@ def test_fair_shares_raise_no_alarm_and_an_arm_that_leaves_changes_what_is_fair(
 
 
 def test_all_arms_that_take_part_are_measured_and_no_other() -> None:
-    stage = competing("b", "c", analysis=ANALYSIS)
+    asked = {"prometheus": {"query": 'orders{of="{{version}}"}'}}
+    outside = {"name": "orders", "source": asked, "compare": {"maxRegression": "10%"}}
+    stage = competing("b", "c", analysis=ANALYSIS | {"metrics": [*ANALYSIS["metrics"], outside]})
     stage.episodes("return", {"a": EQUAL, "b": WORSE, "c": EQUAL})
     stage.passes()
     rollout = stage.world.objects["RLRollout", "default", "cartpole"]
@@ -465,4 +468,4 @@ def test_all_arms_that_take_part_are_measured_and_no_other() -> None:
     assert poll.query["versions"] == "b,a,c", "the answer keeps its name when an arm is out"
     asked = {name: demand.candidate for (_, name), (_, demand) in demands_of(trial_of(rollout, wanted)).items()}
     assert asked == {"a": False, "c": True}
-    assert askings_of(trial) == {}
+    assert {poll.candidate for poll in askings_of(trial_of(rollout, prometheus.wanted))} == {"c"}

@@ -59,12 +59,11 @@ def look(
         asking.answered = len(asking.looks)
         asking.problem, asking.absence, asking.refused = problem, absence, refused
         fact = stage.world.facts.get(("prometheus", "default", "cartpole"))
-        trial_key = (poll.candidate, poll.stable, poll.since)
-        same = fact is not None and (fact.candidate, fact.stable, fact.since) == trial_key
-        readings = (dict(fact.readings) if same else {}) | {
-            poll.metric: (poll.definition, reading_of(asking, stage.now))
-        }
-        stage.world.facts["prometheus", "default", "cartpole"] = PrometheusFact(*trial_key, readings)
+        same = fact is not None and (fact.stable, fact.since) == (poll.stable, poll.since)
+        others = dict(fact.versions) if same else {}
+        own = {**others.get(poll.candidate, {}), poll.metric: (poll.definition, reading_of(asking, stage.now))}
+        versions = {**others, poll.candidate: own}
+        stage.world.facts["prometheus", "default", "cartpole"] = PrometheusFact(poll.stable, poll.since, versions)
 
 
 def minutes(stage: Stage, most: int, value: Value, *, at_once: int = 1, **told: Any) -> int | None:
@@ -247,3 +246,42 @@ def test_looks_settle_before_they_are_asked_about() -> None:
     (asking,) = askings_of(trial_of(stage.world.objects["RLRollout", "default", "cartpole"], wanted)).values()
     assert asking.over(asking.end(3) + SETTLE - timedelta(milliseconds=1)) == 2
     assert asking.over(asking.end(3) + SETTLE) == 3
+
+
+# --- arms of an experiment --------------------------------------------------------------------------------------------
+def arms_held_to(*metrics: dict[str, Any]) -> Stage:
+    """Arms b and c compete with a by return; nothing has ended yet."""
+    analysis = ANALYSIS | {"metrics": [ANALYSIS["metrics"][0], *metrics]}
+    stage = Stage("a", "b", "c", steps=STEPS, analysis=analysis).go()
+    stage.later(minutes=2)
+    look(stage, lambda version, number: None, absence="a: the answer is empty")
+    stage.passes()
+    stage.wants_winner_of("b:20", "c:20")
+    return stage.go(seconds=1)
+
+
+def test_an_arm_beyond_a_number_from_outside_leaves_and_the_others_go_on() -> None:
+    stage = arms_held_to(metric(limit={"max": 10}))
+    for _ in range(6):
+        stage.later(minutes=1)
+        look(stage, lambda version, number: 20.0 if version == "b" else 5.0)
+        stage.passes()
+    found = stage.status.experiment
+    assert found is not None
+    b, c = found.arms
+    assert (b.outcome, c.outcome) == ("Worse", None)
+    assert b.message.startswith("orders: ")
+    assert [verdict.verdict for verdict in c.verdicts if verdict.metric == "orders"] == [Verdict.NOT_ENOUGH_SAMPLES]
+
+
+def test_a_query_that_is_refused_is_told_of_arms_as_well() -> None:
+    stage = arms_held_to(metric(limit={"max": 10}))
+    stage.later(minutes=1)
+    look(stage, lambda version, number: None, absence="the query does not parse", refused=True)
+    stage.passes()
+    told = get_condition(stage.status.conditions, "QueryRefused")
+    assert told is not None
+    assert told.message == "orders: the query does not parse. Correct the query in spec.analysis", "once, for both"
+    look(stage, lambda version, number: 5.0)
+    stage.passes()
+    assert get_condition(stage.status.conditions, "QueryRefused") is None

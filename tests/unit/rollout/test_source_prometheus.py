@@ -47,7 +47,8 @@ def world(*metrics: dict[str, Any], ago: timedelta = timedelta(minutes=1), **mor
 
 def reading(context: WorldPollerContext, name: str = "orders") -> Reading | None:
     fact = context.fact("prometheus", "default", "cartpole")
-    return fact.readings[name][1] if isinstance(fact, PrometheusFact) and name in fact.readings else None
+    readings = fact.versions.get("candidate", {}) if isinstance(fact, PrometheusFact) else {}
+    return readings[name][1] if name in readings else None
 
 
 @asynccontextmanager
@@ -257,7 +258,7 @@ async def test_the_first_version_is_asked_about_unless_the_query_names_stable() 
         async with asking(world(metric({"address": server.url}), ratio, compared, stable=None)) as context:
             await context.until(lambda: reading(context))
             await asyncio.sleep(0.2)
-            assert set(context.fact("prometheus", "default", "cartpole").readings) == {"orders"}
+            assert set(context.fact("prometheus", "default", "cartpole").versions["candidate"]) == {"orders"}
 
 
 @pytest.mark.asyncio

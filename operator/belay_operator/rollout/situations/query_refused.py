@@ -7,11 +7,13 @@ It is told, with the words of whoever was asked. The metric's verdict is NoData 
 spec's to say (`patience`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from belay_api.conditions import clear_condition, get_condition
 from belay_api.reasons import EventReason, RolloutReason
+from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import Move, changed, note, raised
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.verdicts import is_judged
@@ -51,7 +53,7 @@ def _told(refusal: _Refusal, observed: Observed, now: datetime) -> Move | None:
     message = _message(refusal, observed)
     if message is None:
         # Without an answer to all, as after a restart of the operator, what was said still stands.
-        over = not is_judged(observed) or _all_answered(refusal, observed)
+        over = _all_answered(refusal, observed)
         if known is None or not over:
             return None
         return Move(changed(observed.status, conditions=clear_condition(conditions, refusal.condition)))
@@ -63,22 +65,22 @@ def _told(refusal: _Refusal, observed: Observed, now: datetime) -> Move | None:
 
 def _message(refusal: _Refusal, observed: Observed) -> str | None:
     """Which metrics, and the words; None: none is refused."""
-    if not is_judged(observed):
-        return None
-    refused = [
-        f"{metric.name}: {reading.absence}"
-        for metric in observed.spec.analysis.metrics
-        if metric.source.kind == refusal.source
-        and (reading := observed.readings.get(metric.name)) is not None
-        and reading.refused
-    ]
+    refused = dict.fromkeys(
+        f"{name}: {reading.absence}"
+        for name, reading in _readings(refusal, observed)
+        if reading is not None and reading.refused
+    )
     return f"{'; '.join(refused)}{refusal.advice}" if refused else None
 
 
 def _all_answered(refusal: _Refusal, observed: Observed) -> bool:
-    readings = [
-        observed.readings.get(metric.name)
-        for metric in observed.spec.analysis.metrics
-        if metric.source.kind == refusal.source
-    ]
-    return all(reading is not None and reading.problem is None for reading in readings)
+    return all(reading is not None and reading.problem is None for _, reading in _readings(refusal, observed))
+
+
+def _readings(refusal: _Refusal, observed: Observed) -> Iterator[tuple[str, Reading | None]]:
+    """What is known of each metric of the source: of the candidate, or of the arms; of nobody where none is judged."""
+    known = [observed.readings] if is_judged(observed) else observed.arms.values()
+    for readings in known:
+        for metric in observed.spec.analysis.metrics:
+            if metric.source.kind == refusal.source:
+                yield metric.name, readings.get(metric.name)

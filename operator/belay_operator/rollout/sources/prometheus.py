@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import product
 from math import ceil
 
 from belay_api.content import content_hash
@@ -42,10 +43,9 @@ class PrometheusSource:
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
         """Return what the metric's query last gave in this trial."""
         fact = reader.fact(TOPIC, sides.namespace, sides.rollout)
-        trial = (sides.candidate, sides.stable, sides.since)
-        if not isinstance(fact, PrometheusFact) or (fact.candidate, fact.stable, fact.since) != trial:
+        if not isinstance(fact, PrometheusFact) or (fact.stable, fact.since) != (sides.stable, sides.since):
             return None
-        definition, reading = fact.readings.get(metric.name, (None, None))
+        definition, reading = fact.versions.get(sides.candidate, {}).get(metric.name, (None, None))
         return reading if definition == definition_of(metric) else None
 
     def at_rest(self, context: PollerContext) -> Callable[[Standing], Counter]:
@@ -90,15 +90,15 @@ def definition_of(metric: Metric) -> str:
 
 def askings_of(trial: Trial[tuple[Metric, ...]] | None) -> dict[Poll, Asking]:
     """Return what to ask for a trial."""
-    if trial is None or trial.since is None or trial.rolling_back or trial.arms:  # see rollout/experiment.py
+    if trial is None or trial.since is None or trial.rolling_back:
         return {}
     found = {}
-    for metric in trial.wanted:
+    for metric, version in product(trial.wanted, trial.on_trial):
         spec = metric.source.prometheus
         if spec is None or (trial.stable is None and metric.needs_stable):
             continue
         anchor = trial.anchor if metric.compare is not None else None
-        poll = Poll(trial.key, trial.candidate, trial.stable, anchor, trial.since, metric.name, definition_of(metric))
+        poll = Poll(trial.key, version, trial.stable, anchor, trial.since, metric.name, definition_of(metric))
         found[poll] = Asking(poll, metric, spec, limit_of(metric), trial.weight_changes, trial.weight_since)
     return found
 
@@ -160,16 +160,10 @@ def _publish(context: PollerContext, asking: Asking) -> None:
     poll = asking.poll
     key = poll.key
     before = context.fact(TOPIC, key.namespace, key.name)
-    same = isinstance(before, PrometheusFact) and (before.candidate, before.stable, before.since) == (
-        poll.candidate,
-        poll.stable,
-        poll.since,
-    )
-    readings: Mapping[str, tuple[str, Reading]] = {
-        **(before.readings if before is not None and same else {}),
-        poll.metric: (poll.definition, reading_of(asking, instant(context.now()))),
-    }
-    fact = PrometheusFact(poll.candidate, poll.stable, poll.since, readings)
+    same = isinstance(before, PrometheusFact) and (before.stable, before.since) == (poll.stable, poll.since)
+    others: Mapping[str, Mapping[str, tuple[str, Reading]]] = before.versions if before is not None and same else {}
+    own = {**others.get(poll.candidate, {}), poll.metric: (poll.definition, reading_of(asking, instant(context.now())))}
+    fact = PrometheusFact(poll.stable, poll.since, {**others, poll.candidate: own})
     context.put(TOPIC, key.namespace, key.name, fact, wake=(key,))
 
 

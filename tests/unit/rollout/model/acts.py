@@ -181,8 +181,8 @@ def _prometheus_tells(stage: Stage, problem: str | None) -> None:
         return
     key, candidate = (prometheus.TOPIC, "default", "cartpole"), status.candidate.policy
     known = stage.world.facts.get(key)
-    same = known is not None and (known.candidate, known.since) == (candidate, began)
-    before = known.readings["queue"][1].counts.scrapes if same else ()
+    same = known is not None and known.since == began and candidate in known.versions
+    before = known.versions[candidate]["queue"][1].counts.scrapes if same else ()
     stage.countings.setdefault((candidate, began), set()).add(began)
     counts = Counts(
         began,
@@ -193,7 +193,7 @@ def _prometheus_tells(stage: Stage, problem: str | None) -> None:
     reading = Reading(f"queue of {candidate}", stage.now, counts=counts, problem=problem)
     stable = status.stable.policy if status.stable is not None else None
     definition = prometheus.definition_of(Metric.model_validate(QUEUE))
-    stage.world.facts[key] = PrometheusFact(candidate, stable, began, {"queue": (definition, reading)})
+    stage.world.facts[key] = PrometheusFact(stable, began, {candidate: {"queue": (definition, reading)}})
 
 
 def _scrapes(stage: Stage, **said: Any) -> None:
