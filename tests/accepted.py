@@ -246,6 +246,7 @@ def _ruled(schema: Schema) -> Schema:
     recipes = fields["recipe"]["properties"]
     for holder in (fields["steps"]["items"], *recipes.values()):
         _rule_approve(holder["properties"]["approve"])
+        _rule_together(holder["properties"]["together"])
     for name in ("canary", "shadowThenCanary"):
         weights = st.sets(st.integers(1, 99), min_size=1, max_size=4).map(sorted)
         recipes[name]["properties"]["weights"]["strategy"] = weights
@@ -284,6 +285,17 @@ def _rule_approve(step: Schema) -> None:
     timeout = {"timeout": values(approve["timeout"]).filter(_above_zero)}
     step["strategy"] = st.just({}) | st.fixed_dictionaries(
         timeout, optional={"onTimeout": values(approve["onTimeout"])}
+    )
+
+
+def _rule_together(step: Schema) -> None:
+    """Give the step a strategy of its own: the same of a timeout, and nobody named twice."""
+    together = step["properties"]
+    names = {"with": st.lists(values(together["with"]["items"]), min_size=1, max_size=3, unique=True)}
+    taken_back = {"onRollback": values(together["onRollback"])}
+    timeout = {"timeout": values(together["timeout"]).filter(_above_zero)}
+    step["strategy"] = st.fixed_dictionaries(names, optional=taken_back) | st.fixed_dictionaries(
+        names | timeout, optional=taken_back | {"onTimeout": values(together["onTimeout"])}
     )
 
 

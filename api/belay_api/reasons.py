@@ -205,6 +205,8 @@ class RolloutReason(StrEnum):
     GROUP_FULL = "GroupFull"
     """As many other rollouts of `spec.group` have a candidate as its `limit` allows, or asked before; the candidate is
     taken up when there is a place. `status.group` of each rollout says who has one."""
+    WAITING_FOR_OTHERS = "WaitingForOthers"
+    """A `together` step waits for the candidates of other rollouts; the message says for which."""
     ANALYZING = "Analyzing"
     """An `analyze` step is waiting for its verdict."""
     JUDGING = "Judging"

@@ -386,9 +386,9 @@ class RollbackStatus(StatusModel):
     """A rollback, as far as it is proven."""
 
     reason: str
-    """`Verdict`, `Command`, `Undone`, `Degraded`, `NotApproved`, `PolicyNotReady`, `NoData`, `ProviderDown` or
-    `NotEnoughSamples`; or one that says nothing against the candidate, whose digest is then not rejected: `Superseded`,
-    `PodsGone` or `PolicyDeleted`."""
+    """`Verdict`, `Command`, `Undone`, `Degraded`, `NotApproved`, `NotTogether`, `PolicyNotReady`, `NoData`,
+    `ProviderDown` or `NotEnoughSamples`; or one that says nothing against the candidate, whose digest is then not
+    rejected: `Superseded`, `PodsGone`, `PolicyDeleted` or `OtherTakenBack`."""
     message: str
     """For people: what was seen."""
     metric: str | None = None

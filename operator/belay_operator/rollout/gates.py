@@ -17,6 +17,7 @@ from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import absences, failures
 from belay_operator.rollout.ratchet import approval_in_place_of_the_anchor, approval_needed
 from belay_operator.rollout.stepping import kind_under_way
+from belay_operator.rollout.steps import KINDS
 from belay_operator.rollout.wait import Wait
 from belay_operator.rollout.windows import is_open, next_opening
 
@@ -123,6 +124,13 @@ def steps_unusable(observed: Observed, now: datetime) -> Wait | None:
     return None if progression is None or _goes_back(observed) else progression.fault
 
 
+def barred_by_a_step(observed: Observed, now: datetime) -> Wait | None:
+    """A step to come could not go well as things are. The first version and the way back take none of these."""
+    if observed.status.stable is None or _goes_back(observed):
+        return None
+    return next((bar for step in observed.spec.steps if (bar := KINDS[step.kind].bars(step, observed))), None)
+
+
 def endpoints_still_closed(observed: Observed, now: datetime) -> Wait | None:
     """The route without the version taken back before is not accepted yet, and its endpoints are closed until then.
 
@@ -166,6 +174,7 @@ def episodes_of_arms(observed: Observed, now: datetime) -> Wait | None:
 
 BEFORE_A_PLACE: tuple[Gate, ...] = (
     steps_unusable,
+    barred_by_a_step,
     endpoints_still_closed,
     approval_needed,
     outside_windows,

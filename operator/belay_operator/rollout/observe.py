@@ -34,6 +34,7 @@ from belay_operator.rollout import (
     experiment,
     group,
     latest,
+    peers,
     progression_source,
     scaling,
     specification,
@@ -138,7 +139,7 @@ def with_steps(observed: Observed, reader: Reader) -> Observed:
         progression_source.kept(spec, status),
     )
     made = replace(observed, declared=declared, kept=kept).following()
-    return replace(made, unfit=_unfit(made))
+    return replace(made, unfit=_unfit(made), peers=_peers(made, reader))
 
 
 def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
@@ -170,7 +171,7 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     if kind == progression_source.KIND_NAME:
         return _keys(namespace, _taking(change, reader))
     if kind == KIND_NAME:
-        return _keys(namespace, _queueing(change, reader))
+        return _keys(namespace, [*_queueing(change, reader), *_meeting(change, reader)])
     if kind not in ("Deployment", "Service", "Pod"):
         return ()
     meta = body["metadata"]
@@ -217,6 +218,23 @@ def _queueing(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
     concerned = {one.group for one in (before, after) if one is not None}
     told = [(one, group.member(one)) for one in reader.in_namespace(KIND_NAME, change.name[0])]
     return [one for one, place in told if place is not None and place.group in concerned and not place.on_trial]
+
+
+def _peers(observed: Observed, reader: Reader) -> dict[str, peers.Peer]:
+    """The rollouts that the steps of this one name."""
+    namespace, steps = observed.owner.namespace, observed.spec.steps
+    names = {name for step in steps if step.together is not None for name in step.together.with_}
+    found = ((name, reader.get(KIND_NAME, namespace, name)) for name in sorted(names))
+    return {name: peers.peer(body) for name, body in found if body is not None}
+
+
+def _meeting(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
+    """The rollouts that are to meet the changed one, where it is somewhere else now."""
+    before, after = (None if side is None else peers.peer(side) for side in (change.before, change.after))
+    if before == after:
+        return []
+    namespace, name = change.name
+    return [one for one in reader.in_namespace(KIND_NAME, namespace) if peers.meets(one, name)]
 
 
 def _waits(rollout: Mapping[str, Any], policy: str) -> bool:

@@ -19,6 +19,7 @@ from belay_operator.rollout.analysis.standing import Seen
 from belay_operator.rollout.facts import Reading, ServingFact, ShadowFact
 from belay_operator.rollout.group import Member
 from belay_operator.rollout.latest import choose
+from belay_operator.rollout.peers import Peer
 from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.progression import Progression, followed
 from belay_operator.rollout.traffic.router import Router, TrafficView
@@ -56,6 +57,7 @@ class Observed:
     policies: Mapping[str, PolicyView] = field(default_factory=dict)  # those that spec or status name and that exist
     family: tuple[str, ...] = ()  # of them, those of the family that the spec follows
     group: tuple[Member, ...] = ()  # the others of `spec.group` that have a place or ask for one
+    peers: Mapping[str, Peer] = field(default_factory=dict)  # rollouts that steps `together` name, and that exist
     candidate_pods: int | None = None  # endpoints the candidate may still have; None: not looked at
     command: Command | None = None
     readings: Mapping[str, Reading] = field(default_factory=dict)  # by metric; absent: its source has said nothing yet

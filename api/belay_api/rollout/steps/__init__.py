@@ -11,6 +11,7 @@ from belay_api.rollout.steps.evaluate_offline import EvaluateOfflineStep
 from belay_api.rollout.steps.match import MatchStep
 from belay_api.rollout.steps.pause import PauseStep
 from belay_api.rollout.steps.shadow import ShadowStep
+from belay_api.rollout.steps.together import TogetherStep
 from belay_api.rollout.steps.validate import ValidateStep
 
 
@@ -32,6 +33,8 @@ class Step(Model):
     """Wait, for a time or for the command `resume`."""
     approve: ApproveStep | None = None
     """Wait for a person: the command `approve`. Guard rails and Fail hold meanwhile."""
+    together: TogetherStep | None = None
+    """Wait until the candidates of other rollouts are as far. Guard rails and Fail hold meanwhile."""
     analyze: AnalyzeStep | None = None
     """Wait for the verdict; the guard rails and Fail hold at every step, this one also asks for Pass."""
 

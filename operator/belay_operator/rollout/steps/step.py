@@ -64,6 +64,10 @@ class StepKind(ABC):
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Return what the step waits for, or None when it is over."""
 
+    def bars(self, step: Step, observed: Observed) -> Wait | None:
+        """Return why no candidate is taken up that would come to this step; None: it stands in nobody's way."""
+        return None
+
     def question(self, step: Step, observed: Observed) -> Question | Wait | None:
         """Return what its Job asks, or why it cannot be asked; None: it has none that asks."""
         return None

@@ -14,6 +14,9 @@ from tests.unit.rollout.test_group import TAKEN, TRIAL, rollout
 from tests.unit.rollout.test_preview import HOST, PREVIEW, TRAFFIC
 from tests.unit.rollout.test_replicas import Cluster
 from tests.unit.rollout.test_shadow import hears
+from tests.unit.rollout.test_together import MEET
+from tests.unit.rollout.test_together import other as to_meet
+from tests.unit.rollout.test_together import taken_back as other_taken_back
 from tests.world import belay_object
 
 from belay_api.rollout.metric import Metric
@@ -48,6 +51,7 @@ MATCHING = [
     {"setWeight": 50},
     {"analyze": {}},
 ]
+MEETING = [{"setWeight": 10}, MEET, {"setWeight": 50}, {"pause": {"duration": "30s"}}, {"analyze": {}}]
 BY_THE_LIST: dict[str, Any] = {"steps": [], "recipe": None, "progression": {"name": "ramp"}}
 ERRORS = {"name": "errors", "source": {"gateway": "errorRate"}, "limit": {"max": "5%", "tolerates": "1s"}}
 QUEUE = {
@@ -284,6 +288,11 @@ HANDS: dict[str, Act] = {
     "steps ask": lambda stage: stage.edits_steps(*ASKING),
     "steps spoilt": lambda stage: stage.edits_steps({"analyze": {}}),
     "steps mended": lambda stage: stage.edits_steps(*SPEC["steps"]),
+    "steps meet": lambda stage: stage.edits_steps(*MEETING),
+    "other comes": lambda stage: stage.world.put(to_meet(step=1)),
+    "other is on its way": lambda stage: stage.world.put(to_meet(step=0)),
+    "other rests": lambda stage: stage.world.put(to_meet()),
+    "other is taken back": lambda stage: stage.world.put(other_taken_back()),
     "metrics stricter": lambda stage: stage.edits_metrics(*STRICTER),
     "metrics as before": lambda stage: stage.edits_metrics(*METRICS),
     "metric unreadable": lambda stage: stage.edits_metrics(*METRICS, {"name": "x", "source": {"moon": 1}}),
