@@ -246,7 +246,7 @@ def _ruled(schema: Schema) -> Schema:
     recipes = fields["recipe"]["properties"]
     for holder in (fields["steps"]["items"], *recipes.values()):
         _rule_approve(holder["properties"]["approve"])
-        _rule_together(holder["properties"]["together"])
+    _rule_together(fields["steps"]["items"]["properties"]["together"])
     for name in ("canary", "shadowThenCanary"):
         weights = st.sets(st.integers(1, 99), min_size=1, max_size=4).map(sorted)
         recipes[name]["properties"]["weights"]["strategy"] = weights

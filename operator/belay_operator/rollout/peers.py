@@ -25,12 +25,13 @@ class Peer:
     reason: str  # why, as its status says it; empty: it has taken none back
     meetings: Mapping[str, int]  # its steps `together`, by whom they name
     reached: Mapping[str, int]  # of them, those that its candidate is at or past
+    queues_in: str | None = None  # the group in which it waits for a place; None: it waits for none
 
 
 def peer(rollout: Mapping[str, Any]) -> Peer:
     """Return what a rollout's spec and status say; a spec that it has not read yet may ask for anything."""
     meta, status, steps = rollout["metadata"], rollout.get("status") or {}, _steps(rollout)
-    step, rollback = status.get("step"), status.get("rollback") or {}
+    step, rollback, place = status.get("step"), status.get("rollback") or {}, status.get("group") or {}
     told = status.get("observedGeneration") == meta.get("generation")
     withdrawn = status.get("phase") == RolloutPhase.ROLLED_BACK or is_rolling_back(status)
     return Peer(
@@ -39,6 +40,7 @@ def peer(rollout: Mapping[str, Any]) -> Peer:
         reason=rollback.get("reason", "") if withdrawn else "",
         meetings=_named(steps),
         reached=_named(steps[: step["index"] + 1]) if step is not None and "candidate" in status else {},
+        queues_in=None if "grantedAt" in place else place.get("name"),
     )
 
 

@@ -1,5 +1,6 @@
 """`together`: rollouts that change together wait for each other, and are taken back together."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -164,6 +165,20 @@ def test_who_never_comes_is_told_with_what_to_write(body: dict[str, Any] | None,
     stage.command("skip@1")
     stage.go(seconds=1)
     assert stage.weights == {"a": 2000, "b": 8000}
+
+
+def test_who_waits_for_a_place_that_this_one_has_is_told_what_to_raise() -> None:
+    waiting = other(phase="Preparing", group={"name": "night", "askedAt": format_instant(START + timedelta(days=1))})
+    for limit, told in ((1, True), (2, False)):
+        stage = Stage("a", "b", steps=STEPS, analysis={}, group={"name": "night", "limit": limit}).go()
+        stage.world.put(waiting)
+        stage.wants("b")
+        stage.go(seconds=1)
+        words = (
+            "together: other waits for a place in the group night, of which 1 may have a candidate at once, and 2 meet "
+            "here: raise group.limit, or take one of them out of the group; or send skip or abort"
+        )
+        assert stage.message == (words if told else "waiting for other")
 
 
 def test_one_that_names_itself_is_told_so() -> None:

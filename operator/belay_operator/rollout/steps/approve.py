@@ -14,7 +14,7 @@ from belay_api.rollout.steps.approve import OnTimeout
 from belay_api.units import format_instant
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Command, Observed
-from belay_operator.rollout.steps.step import Failure, StepKind
+from belay_operator.rollout.steps.step import Failure, StepKind, over_at
 from belay_operator.rollout.wait import Wait
 
 NOT_APPROVED = "NotApproved"
@@ -82,10 +82,7 @@ def _approved(observed: Observed) -> bool:
 
 def _due(step: Step, observed: Observed) -> datetime | None:
     """When patience ends; None: it has no end."""
-    started = observed.status.step
-    if started is None or step.approve is None or step.approve.timeout is None:
-        return None
-    return started.started_at + step.approve.timeout
+    return None if step.approve is None else over_at(observed, step.approve.timeout)
 
 
 def _holds(step: Step) -> bool:

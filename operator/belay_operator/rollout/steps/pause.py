@@ -7,7 +7,7 @@ from belay_api.rollout.steps import Step
 from belay_api.units import format_instant
 from belay_operator.rollout.move import Move, changed, instant
 from belay_operator.rollout.observed import Command, Observed
-from belay_operator.rollout.steps.step import StepKind
+from belay_operator.rollout.steps.step import StepKind, over_at
 from belay_operator.rollout.wait import Wait
 
 
@@ -43,10 +43,7 @@ class Pause(StepKind):
 
 def _until(step: Step, observed: Observed) -> datetime | None:
     """When it ends by itself; None: it does not."""
-    started = observed.status.step
-    if started is None or step.pause is None or step.pause.duration is None:
-        return None
-    return started.started_at + step.pause.duration
+    return None if step.pause is None else over_at(observed, step.pause.duration)
 
 
 KIND = Pause()

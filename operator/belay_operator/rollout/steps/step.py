@@ -95,3 +95,9 @@ class StepKind(ABC):
     def timeout(self, step: Step) -> timedelta | None:
         """Return its own limit for a verdict that stays away; None: the analysis' rule holds."""
         return None
+
+
+def over_at(observed: Observed, time: timedelta | None) -> datetime | None:
+    """Return when the step under way has lasted so long; None: there is none, or no such time."""
+    current = observed.status.step
+    return None if current is None or time is None else current.started_at + time

@@ -20,7 +20,7 @@ from belay_api.units import format_instant
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.peers import KIND as NAME
 from belay_operator.rollout.peers import Peer, meetings
-from belay_operator.rollout.steps.step import Failure, StepKind
+from belay_operator.rollout.steps.step import Failure, StepKind, over_at
 from belay_operator.rollout.wait import Wait
 from belay_operator.rollout.withdrawal import NO_EVIDENCE, OTHER_TAKEN_BACK
 
@@ -90,6 +90,19 @@ def _never(step: Step, observed: Observed) -> Iterator[str]:
         elif not peer.at_rest and _taken_back(peer) is None and peer.meetings.get(me, 0) < _number(name, observed):
             steps = "no step" if not peer.meetings.get(me) else "fewer steps"
             yield f"{name} has {steps} together with {me}: add one there, or take {name} out of `with`"
+        elif told := _kept_out(step, name, peer, observed):
+            yield told
+
+
+def _kept_out(step: Step, name: str, peer: Peer, observed: Observed) -> str | None:
+    """Why another gets no place in our group as long as we have ours; None: it does not wait for one, or gets it."""
+    group, needed = observed.spec.group, 1 + len(step.together.with_ if step.together is not None else ())
+    if group is None or peer.queues_in != group.name or group.limit >= needed:
+        return None
+    return (
+        f"{name} waits for a place in the group {group.name}, of which {group.limit} may have a candidate at once, and "
+        f"{needed} meet here: raise group.limit, or take one of them out of the group"
+    )
 
 
 def _missing(step: Step, observed: Observed) -> Iterator[str]:
@@ -126,10 +139,7 @@ def _number(name: str, observed: Observed) -> int:
 
 def _due(step: Step, observed: Observed) -> datetime | None:
     """When patience ends; None: it has no end."""
-    started = observed.status.step
-    if started is None or step.together is None or step.together.timeout is None:
-        return None
-    return started.started_at + step.together.timeout
+    return None if step.together is None else over_at(observed, step.together.timeout)
 
 
 KIND = Together()
