@@ -49,15 +49,16 @@ class BelayLoad:
 
     resource = resource_of("RLRollout")
 
-    def __init__(self) -> None:
-        self.settled = Settled(_our_side)
+    def __init__(self, **spec: Any) -> None:
+        """Args: spec: What the rollouts have beside what all of them have, or in its place."""
+        self.settled, self._spec = Settled(_our_side), spec
 
     async def create(self, client: Client, size: int) -> None:
         """See `Load.create`."""
 
         async def one(n: int) -> None:
             await client.create(policy(NAMESPACE, f"p{n}-a"))
-            await client.create(rollout(f"r{n}", f"p{n}-a"))
+            await client.create(rollout(f"r{n}", f"p{n}-a", **self._spec))
 
         await each(size, one)
 
@@ -76,8 +77,9 @@ class ArgoLoad:
 
     resource = Resource("Rollout", "argoproj.io", "v1alpha1", "rollouts")
 
-    def __init__(self) -> None:
-        self.settled = Settled(_argos_side)
+    def __init__(self, **canary: Any) -> None:
+        """Args: canary: What the rollouts' strategy has beside what all of them have, or in its place."""
+        self.settled, self._canary = Settled(_argos_side), canary
 
     async def create(self, client: Client, size: int) -> None:
         """See `Load.create`."""
@@ -115,6 +117,7 @@ class ArgoLoad:
             "trafficRouting": {"plugins": {PLUGIN_NAME: {"httpRoute": f"r{number}", "namespace": NAMESPACE}}},
             "scaleDownDelaySeconds": 3600,
             "steps": [HALF, SECOND, WHOLE, SECOND],
+            **self._canary,
         }
         spec = {
             "replicas": 1,
@@ -143,14 +146,15 @@ def _argos_side(rollout: Mapping[str, Any]) -> str | None:
     return found
 
 
-def rollout(name: str, policy_name: str) -> dict[str, Any]:
-    """Return an RLRollout of that policy."""
+def rollout(name: str, policy_name: str, **more: Any) -> dict[str, Any]:
+    """Return an RLRollout of that policy; with `more` in its spec."""
     spec = {
         "policy": {"name": policy_name},
         "replicas": 1,
         "traffic": {"gatewayAPI": {"parentRefs": PARENTS}},
         "steps": [HALF, SECOND],
         "bake": {"duration": "1s", "keepWarm": "1h"},
+        **more,
     }
     return _object("belay.dev/v1alpha1", "RLRollout", name, spec)
 

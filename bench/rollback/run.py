@@ -7,6 +7,7 @@ Meanwhile users play, a webhook hangs and pods of another candidate are dead (`t
     make bench-rollback                                on the cluster of `make cluster images` (`cluster.py`)
     make bench-rollback ARGS=--stand-in                on an API server of its own, without pods (`stand_in.py`)
     make bench-rollback ARGS="--stand-in --quick"      a few, with less of everything and without bands
+    make bench-rollback ARGS=--beside-argo             another question: both controllers' way back (`beside_argo.py`)
 """
 
 import argparse
@@ -27,6 +28,7 @@ import yaml
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
+from beside_argo import beside_argo  # noqa: E402
 from cluster import cluster  # noqa: E402
 from figures import figures_of  # noqa: E402
 from played import Played, play  # noqa: E402
@@ -56,13 +58,17 @@ def main() -> int:
     parser.add_argument(
         "--stand-in", action="store_true", help="without a cluster: see stand_in.py for what that shows"
     )
+    parser.add_argument("--beside-argo", action="store_true", help="see beside_argo.py")
     parser.add_argument("--quick", action="store_true", help="a few rollbacks with less of everything, and no bands")
     options = parser.parse_args()
-    place = "stand_in" if options.stand_in else "cluster"
+    place = "beside_argo" if options.beside_argo else "stand_in" if options.stand_in else "cluster"
     load = yaml.safe_load((HERE / "load.yaml").read_text())
     load |= load.pop("places")[place] | (load.pop("quick") if options.quick else {})
-    stage_of = partial(stand_in if options.stand_in else cluster, load=load)
-    measured = asyncio.run(measure(stage_of, load))
+    if options.beside_argo:
+        measured = asyncio.run(beside_argo(load))
+    else:
+        stage_of = partial(stand_in if options.stand_in else cluster, load=load)
+        measured = asyncio.run(measure(stage_of, load))
     (HERE / "results.json").write_text(json.dumps(measured, indent=1) + "\n")
     if options.quick:
         print(json.dumps(measured, indent=1))
