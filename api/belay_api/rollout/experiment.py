@@ -29,7 +29,8 @@ class ArmSpec(Model):
     policy: Name
     """An RLPolicy of this namespace with other bytes than stable's."""
     weight: Annotated[int, Field(ge=1, le=50)] = 10
-    """Percent of new episodes that it gets while the experiment lasts. Unset: 10."""
+    """Percent of new episodes that it gets while the experiment lasts; of users, in whole tens, where
+    `gatewayAPI.assignment` says so. Unset: 10."""
 
 
 class ExperimentSpec(Model):
@@ -68,8 +69,7 @@ class ExperimentSpec(Model):
     """One to four, beside stable. Together at most 90 percent. Other arms or weights are another experiment."""
     metric: str
     """What the winner must be better by: one of `analysis.metrics` that compares an outcome of the logbook, without
-    dryRun. Looked for is a gain of the size of its margin. Each of the others, but those of source `prometheus`, must
-    pass."""
+    dryRun. Looked for is a gain of the size of its margin. Each of the others must pass."""
     error_rate: Annotated[float, Field(gt=0, le=0.25)] = 0.05
     """Chance that any arm wins that is not better than stable, however often it is looked: divided by the number of
     arms. Unset: 0.05."""

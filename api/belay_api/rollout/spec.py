@@ -166,9 +166,10 @@ class RLRolloutSpec(Model):
                 "setWeight, or leave assignment out",
             ),
             rule(
-                f"{_BY_EPISODE} || !has(self.policy.winnerOf)",
-                "policy.winnerOf gives several versions their shares at once, which gatewayAPI.assignment: User "
-                "cannot: write policy.name and take one candidate after the other, or leave assignment out",
+                f"{_BY_EPISODE} || !has(self.policy.winnerOf)"
+                " || self.policy.winnerOf.arms.all(a, !has(a.weight) || a.weight % 10 == 0)",
+                "with gatewayAPI.assignment: User an arm has tenths of the users: write 10, 20, 30, 40 or 50 for each "
+                "weight of policy.winnerOf.arms",
             ),
             rule(
                 f"{_BY_EPISODE} || !has(self.analysis) || !has(self.analysis.anchor)"

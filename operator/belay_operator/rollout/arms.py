@@ -3,12 +3,11 @@
 An arm gets its share only while no candidate is on trial. What each of them gets is taken from stable.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from belay_api.rollout.experiment import MAX_CHANGES, ExperimentStatus
+from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.rollout.status import RLRolloutStatus, ServedArmStatus
-from belay_api.rollout.steps import Step
 
 # Coming and going each cuts a window; beyond this the changes before would begin to be forgotten.
 MOST_CHANGES = MAX_CHANGES * 3 // 4
@@ -38,14 +37,17 @@ def answers_its_episodes(arm: ServedArmStatus, now: datetime) -> bool:
     return arm.on_route or (arm.episodes_until is not None and now < arm.episodes_until)
 
 
-def kept_share(status: RLRolloutStatus, wanted: str, steps: Sequence[Step]) -> float | None:
+def kept_share(spec: RLRolloutSpec, status: RLRolloutStatus, wanted: str) -> float | None:
     """Return the percent that a winner keeps when it becomes the candidate, until a step gives it another.
 
     None: it is not on the route as the winner, or its steps begin off the route: with a `shadow`, or some users first.
+    Nor does it keep its users: it won by them, and a trial asks others.
     """
+    if spec.traffic.by_user:
+        return None
     found = status.experiment
     arm = next((one for one in status.arms if one.policy == wanted and one.on_route), None)
     if arm is None or found is None or found.winner != wanted:
         return None
-    sharing = (step.kind for step in steps if step.kind in ("setWeight", "match", "shadow"))
+    sharing = (step.kind for step in spec.steps if step.kind in ("setWeight", "match", "shadow"))
     return float(arm.weight) if next(sharing, "setWeight") == "setWeight" else None

@@ -164,7 +164,7 @@ def episodes_of_arms(observed: Observed, now: datetime) -> Wait | None:
     """
     status = observed.status
     answering = [arm for arm in status.arms if arms.answers_its_episodes(arm, now)]
-    if not answering or _goes_back(observed) or arms.kept_share(status, observed.wanted, observed.spec.steps):
+    if not answering or _goes_back(observed) or arms.kept_share(observed.spec, status, observed.wanted):
         return None
     left = max((arm.episodes_until - now for arm in answering if arm.episodes_until is not None), default=None)
     names = ", ".join(arm.policy for arm in answering)

@@ -120,7 +120,7 @@ def _contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
         yield ("analysis", *path), words
     yield from _windows_contradictions(spec)
     if spec.traffic.by_user:
-        yield from _users_contradictions(spec.analysis)
+        yield from _users_contradictions(spec)
     if spec.recipe is None and spec.progression is None:  # see `progression_source`
         yield from _steps_contradictions(spec)
 
@@ -199,8 +199,8 @@ def _match_contradictions(spec: RLRolloutSpec, index: int, *, late: bool) -> Ite
             )
 
 
-def _users_contradictions(analysis: AnalysisSpec) -> Iterator[Fault]:
-    for index, metric in enumerate(analysis.metrics):
+def _users_contradictions(spec: RLRolloutSpec) -> Iterator[Fault]:
+    for index, metric in enumerate(spec.analysis.metrics):
         if metric.needs_stable and metric.source.logbook is None:
             yield (
                 ("analysis", "metrics", index),

@@ -52,9 +52,31 @@ def test_users_are_assigned_by_one_write_and_taken_back_by_another(
 
     kube.apply(by_user("p2", command="abort@1"))
     eventually(lambda: status(kube).get("phase") == "RolledBack", what="taken back", timeout_s=60)
-    assert matches(kube) == [1, 1, 2, 2]
+    assert matches(kube) == [1, 1, 2, 1]
     after = kube.get("httproute", "r")
     assert after is not None
     leads = [{ref["name"] for ref in rule["backendRefs"]} for rule in after["spec"]["rules"]]
     assert leads == [{"p1"}] * 4
     assert after["metadata"]["generation"] == written["metadata"]["generation"] + 1, "one write, and none before it"
+
+
+def test_four_arms_with_users_of_their_own_are_as_much_as_a_route_holds(
+    kube: Kube, start: Starter, data_plane: DataPlaneThread
+) -> None:
+    start(TEST_KIND_MODULES="real").ready(timeout_s=120)
+    for name in ("p1", "p2", "p3", "p4", "p5"):
+        kube.apply(policy(name))
+    kube.apply(by_user("p1"))
+    eventually(lambda: healthy_on(kube, "p1"), what="the first policy serves", timeout_s=120)
+
+    made = by_user("p1")
+    shares = {"p2": 20, "p3": 10, "p4": 20, "p5": 40}
+    arms = [{"policy": name, "weight": weight} for name, weight in shares.items()]
+    compared = {"source": {"logbook": {"outcome": "return"}}, "compare": {"maxRegression": "5%"}}
+    made["spec"]["analysis"]["metrics"].append({"name": "return", **compared})
+    made["spec"]["policy"] = {"winnerOf": {"arms": arms, "metric": "return"}}
+    kube.apply(made)
+    eventually(lambda: "startedAt" in status(kube).get("experiment", {}), what="the arms compete", timeout_s=120)
+    assert weights(kube) == {"p1": 10_000}, "who says no user stays with stable"
+    pinned = status(kube)["pinned"]
+    assert matches(kube) == [1, 1, *(11 + shares.get(name, 0) // 10 for name in pinned)]

@@ -23,7 +23,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
     if policy is None:
         return None
     candidate = VersionStatus(policy=observed.wanted, digest=policy.digest, since=instant(now))
-    share = arms.kept_share(status, observed.wanted, observed.spec.steps)
+    share = arms.kept_share(observed.spec, status, observed.wanted)
     after = changed(
         status,
         candidate=candidate,

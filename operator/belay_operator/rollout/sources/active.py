@@ -142,6 +142,7 @@ def _experiment_of(
             weight_changes=tuple(parse_instant(one["at"]) for one in experiment.get("changes") or ()),
             weight_zero_at=None,
             wanted=wanted(analysis_of(rollout)) if known is None else known,
+            by_user=assigns_users(rollout),
             arms=tuple(arm["policy"] for arm in experiment["arms"] if "outcome" not in arm),
         )
     except (ValueError, KeyError, IndexError):

@@ -22,8 +22,9 @@ after which pinned rule they begin. The two sides of a comparison are drawn amon
 those whose share is compared name the rollout, and what comes by the others is nobody's evidence (decision 069).
 
 Where users are assigned (`assignment: User`, decision 077) the second rule is theirs, always: the digits of those who
-have the candidate. Each pinned rule has the same digits beside its own header, as further matches: two digits would
-else win over one header, and a raise would take episodes under way along.
+have the candidate. Each pinned rule of a version that serves has the same digits beside its own header, as further
+matches: two digits would else win over one header, and a raise would take episodes under way along. Users of an arm
+come by the arm's own rule, which has their digits alone as well (decision 083).
 
 The preview address (`spec.traffic.gatewayAPI.preview`) is an HTTPRoute of its own, under the rollout's name with
 `-preview`: one rule, which leads to one version and names no rollout (docs/decisions/075).
@@ -56,6 +57,7 @@ from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Manifest, Ref
 from belay_operator.rollout.traffic.router import (
     Acceptance,
+    Bucket,
     Intent,
     Mirror,
     TrafficObject,
@@ -209,9 +211,10 @@ def _rule(
     # Only what one version answers alone is mirrored: of the others nobody knows whose decision to compare with.
     mirror = intent.mirror if intent.mirror and [policy for policy, _ in weights] == [intent.mirror.of] else None
     told = _headers(rollout, intent, mirror, told=requests.told)
+    serves = [policy for policy, _ in weights] == [requests.pinned]
     rewrite = {"path": {"type": "ReplaceFullPath", "replaceFullPath": f"/predictions/{MODEL_NAME}"}}
     return {
-        "matches": [_match(path, headers) for headers in _matched(requests, intent.users)],
+        "matches": [_match(path, headers) for headers in _matched(requests, intent.users, serves=serves)],
         "filters": [
             {"type": "URLRewrite", "urlRewrite": rewrite},
             {"type": "RequestHeaderModifier", "requestHeaderModifier": told},
@@ -224,18 +227,28 @@ def _rule(
     }
 
 
-def _matched(requests: _Requests, users: Users | None) -> list[list[tuple[str, str]]]:
-    """The headers of each match of a rule."""
-    digits = [
-        [(USER_TENS_HEADER, tens), *([] if ones is None else [(USER_ONES_HEADER, ones)])]
-        for tens, ones in (users.buckets if users is not None else ())
-    ]
+def _matched(requests: _Requests, users: Users | None, *, serves: bool) -> list[list[tuple[str, str]]]:
+    """The headers of each match of a rule.
+
+    Args:
+        serves: The rule leads to the version that it is for. Of another the episodes are over, and a route has matches
+            for so many.
+    """
+    if users is None or (requests.pinned is None and not requests.users):
+        return [[*_pin(requests), *requests.headers]]
     if requests.users:
-        return digits
-    if requests.pinned is None:
-        return [[*requests.headers]]
-    own = [(POLICY_HEADER, requests.pinned), *requests.headers]
-    return [own, *([*own, *theirs] for theirs in digits)]
+        return _digits(users.buckets)
+    own = [*_pin(requests), *requests.headers]
+    beside = [[*own, *theirs] for theirs in _digits(users.told_apart)] if serves else []
+    return [own, *beside, *_digits(dict(users.arms).get(requests.pinned or "", ()))]
+
+
+def _pin(requests: _Requests) -> list[tuple[str, str]]:
+    return [] if requests.pinned is None else [(POLICY_HEADER, requests.pinned)]
+
+
+def _digits(buckets: Iterable[Bucket]) -> list[list[tuple[str, str]]]:
+    return [[(USER_TENS_HEADER, tens), *([] if ones is None else [(USER_ONES_HEADER, ones)])] for tens, ones in buckets]
 
 
 def _match(path: str, headers: list[tuple[str, str]]) -> dict[str, Any]:

@@ -45,6 +45,12 @@ class Users:
 
     buckets: tuple[Bucket, ...]  # at least one
     shares: tuple[tuple[str, float], ...]  # where their new episodes go
+    arms: tuple[tuple[str, tuple[Bucket, ...]], ...] = ()  # (policy, who has it), of an experiment's
+
+    @property
+    def told_apart(self) -> tuple[Bucket, ...]:
+        """Everybody whose digits some rule goes by."""
+        return (*self.buckets, *(bucket for _, buckets in self.arms for bucket in buckets))
 
 
 @dataclass(frozen=True, slots=True)
