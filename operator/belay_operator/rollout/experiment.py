@@ -74,9 +74,7 @@ def look(arm: ArmStatus, asked: ExperimentSpec | None, observed: Observed, now: 
         readings=readings,
     )
     found = verdicts.looks(view, analysis.metrics, now)
-    metric = next(
-        (one for one in observed.spec.analysis.metrics if asked is not None and one.name == asked.metric), None
-    )
+    metric = next((one for one in analysis.metrics if asked is not None and one.name == asked.metric), None)
     reading = readings.get(metric.name) if metric is not None else None
     if asked is None or metric is None or reading is None:
         return arm.model_copy(update={"verdicts": list(found)})

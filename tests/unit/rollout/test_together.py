@@ -14,30 +14,30 @@ from belay_operator.engine.plan import Key
 from belay_operator.rollout.observe import KIND
 from belay_operator.rollout.peers import Peer, peer
 
-MEET = {"together": {"with": ["other"]}}
+MEET = {"together": {"with": ["partner"]}}
 STEPS: list[dict[str, Any]] = [{"setWeight": 50}, MEET, {"setWeight": 80}, {"pause": {"duration": "9h"}}]
 THEIRS = [{"setWeight": 50}, {"together": {"with": ["cartpole"]}}, {"pause": {"duration": "9h"}}]
 AT = format_instant(START)
 STABLE, TRIAL = ({"policy": name, "digest": name, "since": AT} for name in ("x", "y"))
 
 
-def other(
+def partner(
     *, step: int | None = None, steps: list[dict[str, Any]] = THEIRS, phase: str = "Healthy", **status: Any
 ) -> dict[str, Any]:
     """The other rollout: at rest, or with a candidate at that step."""
     under_way = {} if step is None else {"candidate": TRIAL, "step": {"index": step, "kind": "?", "startedAt": AT}}
     said = {"stable": STABLE, "phase": phase if step is None else "Progressing", "observedGeneration": 1}
-    return belay_object("RLRollout", "other", SPEC | {"steps": steps}, status=said | under_way | status)
+    return belay_object("RLRollout", "partner", SPEC | {"steps": steps}, status=said | under_way | status)
 
 
 def taken_back(reason: str = "Verdict") -> dict[str, Any]:
     rollback = {"reason": reason, "message": "?", "policy": "y", "decidedAt": AT, "drainedAt": AT}
-    return other(phase="RolledBack" if reason == "Verdict" else "Preparing", rollback=rollback)
+    return partner(phase="RolledBack" if reason == "Verdict" else "Preparing", rollback=rollback)
 
 
 def meeting(body: dict[str, Any] | None, **step: Any) -> Stage:
     """Candidate b has gone as far as it can without the other rollout, if that is needed."""
-    steps = [STEPS[0], {"together": {"with": ["other"], **step}}, *STEPS[2:]]
+    steps = [STEPS[0], {"together": {"with": ["partner"], **step}}, *STEPS[2:]]
     stage = Stage("a", "b", steps=steps, analysis={}).go()
     if body is not None:
         stage.world.put(body)
@@ -54,105 +54,108 @@ def gone(stage: Stage) -> None:
 
 
 def test_it_waits_for_the_other_and_both_go_on() -> None:
-    stage = meeting(other(step=0))
+    stage = meeting(partner(step=0))
     assert stage.weights == {"a": 5000, "b": 5000}
-    assert (stage.reason, stage.message) == ("WaitingForOthers", "waiting for other")
+    assert (stage.reason, stage.message) == ("WaitingForOthers", "waiting for partner")
     ours = peer(stage.world.objects["RLRollout", "default", "cartpole"])
-    assert ours.reached == {"other": 1}, "the other sees it come"
-    stage.world.put(other(step=1))
+    assert ours.reached == {"partner": 1}, "the other sees it come"
+    stage.world.put(partner(step=1))
     stage.go(seconds=1)
     assert stage.weights == {"a": 2000, "b": 8000}
-    assert peer(stage.world.objects["RLRollout", "default", "cartpole"]).reached == {"other": 1}, "and gone past"
+    assert peer(stage.world.objects["RLRollout", "default", "cartpole"]).reached == {"partner": 1}, "and gone past"
 
 
-@pytest.mark.parametrize("body", [other(), other(phase="Degraded"), other(step=2)], ids=["rests", "no pods", "past it"])
+@pytest.mark.parametrize(
+    "body", [partner(), partner(phase="Degraded"), partner(step=2)], ids=["rests", "no pods", "past it"]
+)
 def test_who_has_nothing_to_roll_out_or_is_past_it_is_not_waited_for(body: dict[str, Any]) -> None:
     assert meeting(body).weights == {"a": 2000, "b": 8000}
 
 
 @pytest.mark.parametrize(
     "body",
-    [other(phase="Preparing"), other(observedGeneration=0), other(phase="Pending", stable=None)],
+    [partner(phase="Preparing"), partner(observedGeneration=0), partner(phase="Pending", stable=None)],
     ids=["on its way", "spec not read yet", "first version"],
 )
 def test_who_is_about_to_have_a_candidate_is_waited_for(body: dict[str, Any]) -> None:
-    assert meeting(body).message == "waiting for other"
+    assert meeting(body).message == "waiting for partner"
 
 
 def test_meetings_are_counted() -> None:
     """The second of one is the second of the other, whatever stands between."""
     steps = [MEET, {"setWeight": 10}, MEET, {"setWeight": 60}, {"pause": {}}]
     stage = Stage("a", "b", steps=steps, analysis={}).go()
-    stage.world.put(other(step=0, steps=[THEIRS[1], THEIRS[1]]))
+    stage.world.put(partner(step=0, steps=[THEIRS[1], THEIRS[1]]))
     stage.wants("b")
     stage.go(seconds=1)
-    assert (stage.weights, stage.message) == ({"a": 9000, "b": 1000}, "waiting for other")
-    stage.world.put(other(step=1, steps=[THEIRS[1], THEIRS[1]]))
+    assert (stage.weights, stage.message) == ({"a": 9000, "b": 1000}, "waiting for partner")
+    stage.world.put(partner(step=1, steps=[THEIRS[1], THEIRS[1]]))
     stage.go(seconds=1)
     assert stage.weights == {"a": 4000, "b": 6000}
 
 
 def test_taken_back_together_it_says_nothing_against_the_candidate_and_it_waits_for_the_next() -> None:
-    stage = meeting(other(step=0))
+    stage = meeting(partner(step=0))
     stage.world.put(taken_back())
     stage.go(seconds=1)
     rollback = stage.status.rollback
     assert rollback is not None
-    assert (rollback.reason, rollback.message) == ("OtherTakenBack", "together: other has taken y back")
+    assert (rollback.reason, rollback.message) == ("OtherTakenBack", "together: partner has taken y back")
     gone(stage)
     assert stage.status.rejected_digests == []
     assert stage.status.candidate is None, "it gets no traffic only to be taken back again"
     assert (stage.reason, stage.weights) == ("WaitingForOthers", {"a": 10000})
     assert stage.message == (
-        "no candidate is taken up: other has taken y back, and the two change together. It is once that has another one"
+        "no candidate is taken up: partner has taken y back, and the two change together. It is once that has another "
+        "one"
     )
-    stage.world.put(other(step=0))
+    stage.world.put(partner(step=0))
     stage.go(seconds=1)
-    assert (stage.message, stage.weights) == ("waiting for other", {"a": 5000, "b": 5000})
+    assert (stage.message, stage.weights) == ("waiting for partner", {"a": 5000, "b": 5000})
 
 
 def test_what_a_drained_node_did_to_the_other_takes_nobody_along() -> None:
-    stage = meeting(other(step=0))
+    stage = meeting(partner(step=0))
     stage.world.put(taken_back("PodsGone"))
     stage.go(seconds=1)
-    assert (stage.status.rollback, stage.message) == (None, "waiting for other")
+    assert (stage.status.rollback, stage.message) == (None, "waiting for partner")
 
 
 def test_held_where_asked_it_waits_for_the_others_next_one() -> None:
-    stage = meeting(other(step=0), onRollback="Hold")
+    stage = meeting(partner(step=0), onRollback="Hold")
     stage.world.put(taken_back())
     stage.go(minutes=1)
-    assert (stage.status.rollback, stage.message) == (None, "waiting for other, which has taken y back")
-    stage.world.put(other(step=1))
+    assert (stage.status.rollback, stage.message) == (None, "waiting for partner, which has taken y back")
+    stage.world.put(partner(step=1))
     stage.go(seconds=1)
     assert stage.weights == {"a": 2000, "b": 8000}
 
 
 def test_past_the_timeout_it_is_taken_back_or_waits_on() -> None:
-    stage = meeting(other(step=0), timeout="1h")
-    assert stage.message.startswith("waiting for other until 2026-")
+    stage = meeting(partner(step=0), timeout="1h")
+    assert stage.message.startswith("waiting for partner until 2026-")
     stage.later(minutes=61)
     stage.go(seconds=1)
     rollback = stage.status.rollback
     assert rollback is not None
     assert rollback.reason == "NotTogether"
-    assert rollback.message.startswith("together: other did not come by 2026-")
+    assert rollback.message.startswith("together: partner did not come by 2026-")
     gone(stage)
     assert len(stage.status.rejected_digests) == 1, "else it would come again at once"
-    stage = meeting(other(step=0), timeout="1h", onTimeout="Hold")
+    stage = meeting(partner(step=0), timeout="1h", onTimeout="Hold")
     stage.later(minutes=61)
     stage.go(seconds=1)
     assert stage.status.rollback is None
-    assert stage.message.startswith("waiting for other, though it was to be by 2026-")
+    assert stage.message.startswith("waiting for partner, though it was to be by 2026-")
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (None, "there is no RLRollout other in this namespace: create it, or take it out of `with`"),
+        (None, "there is no RLRollout partner in this namespace: create it, or take it out of `with`"),
         (
-            other(step=0, steps=[{"pause": {}}]),
-            "other has no step together with cartpole: add one there, or take other",
+            partner(step=0, steps=[{"pause": {}}]),
+            "partner has no step together with cartpole: add one there, or take partner",
         ),
     ],
     ids=["not there", "does not know"],
@@ -168,17 +171,17 @@ def test_who_never_comes_is_told_with_what_to_write(body: dict[str, Any] | None,
 
 
 def test_who_waits_for_a_place_that_this_one_has_is_told_what_to_raise() -> None:
-    waiting = other(phase="Preparing", group={"name": "night", "askedAt": format_instant(START + timedelta(days=1))})
+    waiting = partner(phase="Preparing", group={"name": "night", "askedAt": format_instant(START + timedelta(days=1))})
     for limit, told in ((1, True), (2, False)):
         stage = Stage("a", "b", steps=STEPS, analysis={}, group={"name": "night", "limit": limit}).go()
         stage.world.put(waiting)
         stage.wants("b")
         stage.go(seconds=1)
         words = (
-            "together: other waits for a place in the group night, of which 1 may have a candidate at once, and 2 meet "
-            "here: raise group.limit, or take one of them out of the group; or send skip or abort"
+            "together: partner waits for a place in the group night, of which 1 may have a candidate at once, and 2 "
+            "meet here: raise group.limit, or take one of them out of the group; or send skip or abort"
         )
-        assert stage.message == (words if told else "waiting for other")
+        assert stage.message == (words if told else "waiting for partner")
 
 
 def test_one_that_names_itself_is_told_so() -> None:
@@ -194,18 +197,18 @@ def test_the_first_version_waits_for_nobody() -> None:
 
 
 def test_they_wake_each_other_where_one_is_somewhere_else_and_nobody_else() -> None:
-    stage = meeting(other(step=0))
+    stage = meeting(partner(step=0))
     stage.world.put(belay_object("RLRollout", "third", SPEC))
     told = [
         KIND.related(Change("RLRollout", before, after), stage.world)
-        for before, after in ((other(step=0), other(step=1)), (other(step=0), other(step=0, verdicts=[])))
+        for before, after in ((partner(step=0), partner(step=1)), (partner(step=0), partner(step=0, verdicts=[])))
     ]
     assert [set(keys) for keys in told] == [{Key("RLRollout", "default", "cartpole")}, set()]
 
 
 def test_steps_from_elsewhere_are_read_as_well() -> None:
     recorded = {"source": "recipe canary", "asked": "?", "steps": THEIRS}
-    assert peer(other(step=1, steps=[], progression=recorded)) == Peer(
+    assert peer(partner(step=1, steps=[], progression=recorded)) == Peer(
         at_rest=False, withdrawn=None, reason="", meetings={"cartpole": 1}, reached={"cartpole": 1}
     )
 

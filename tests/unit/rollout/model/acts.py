@@ -14,9 +14,7 @@ from tests.unit.rollout.test_group import TAKEN, TRIAL, rollout
 from tests.unit.rollout.test_preview import HOST, PREVIEW, TRAFFIC
 from tests.unit.rollout.test_replicas import Cluster
 from tests.unit.rollout.test_shadow import hears
-from tests.unit.rollout.test_together import MEET
-from tests.unit.rollout.test_together import other as to_meet
-from tests.unit.rollout.test_together import taken_back as other_taken_back
+from tests.unit.rollout.test_together import MEET, partner, taken_back
 from tests.world import belay_object
 
 from belay_api.rollout.metric import Metric
@@ -289,10 +287,10 @@ HANDS: dict[str, Act] = {
     "steps spoilt": lambda stage: stage.edits_steps({"analyze": {}}),
     "steps mended": lambda stage: stage.edits_steps(*SPEC["steps"]),
     "steps meet": lambda stage: stage.edits_steps(*MEETING),
-    "other comes": lambda stage: stage.world.put(to_meet(step=1)),
-    "other is on its way": lambda stage: stage.world.put(to_meet(step=0)),
-    "other rests": lambda stage: stage.world.put(to_meet()),
-    "other is taken back": lambda stage: stage.world.put(other_taken_back()),
+    "partner comes": lambda stage: stage.world.put(partner(step=1)),
+    "partner is on its way": lambda stage: stage.world.put(partner(step=0)),
+    "partner rests": lambda stage: stage.world.put(partner()),
+    "partner is taken back": lambda stage: stage.world.put(taken_back()),
     "metrics stricter": lambda stage: stage.edits_metrics(*STRICTER),
     "metrics as before": lambda stage: stage.edits_metrics(*METRICS),
     "metric unreadable": lambda stage: stage.edits_metrics(*METRICS, {"name": "x", "source": {"moon": 1}}),
