@@ -28,7 +28,6 @@ import yaml
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from beside_argo import beside_argo  # noqa: E402
 from cluster import cluster  # noqa: E402
 from figures import figures_of  # noqa: E402
 from played import Played, play  # noqa: E402
@@ -65,6 +64,8 @@ def main() -> int:
     load = yaml.safe_load((HERE / "load.yaml").read_text())
     load |= load.pop("places")[place] | (load.pop("quick") if options.quick else {})
     if options.beside_argo:
+        from beside_argo import beside_argo  # noqa: PLC0415  what `bench/engine` is made of, which nobody else needs
+
         measured = asyncio.run(beside_argo(load))
     else:
         stage_of = partial(stand_in if options.stand_in else cluster, load=load)
