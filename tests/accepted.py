@@ -8,12 +8,14 @@ after a downgrade and after an upgrade. `tests/api/test_accepted.py` proves the 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
 
 from belay_api.algorithms import ALGORITHMS, FROM_DATASET
 from belay_api.crd import Schema, structural
+from belay_api.rollout.recipes import Recipe
 from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.training import RLTrainingJobSpec
 from belay_api.units import DURATION_PATTERN
@@ -113,7 +115,9 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
     """Return a spec that this version's API server accepts, CEL rules included."""
     spec: Spec = draw(_SPECS)
     analysis, gateway = spec.setdefault("analysis", {}), "gatewayAPI" in spec["traffic"]
-    can = [metric for metric in analysis.get("metrics", ()) if gateway or "gateway" not in metric["source"]]
+    by_user = spec["traffic"].get("gatewayAPI", {}).get("assignment") == "User"
+    fits = partial(_fits, gateway=gateway, by_user=by_user)
+    can = [metric for metric in analysis.get("metrics", ()) if fits(metric)]
     if "metrics" in analysis:
         analysis["metrics"] = can
     deciding = [metric for metric in can if not metric.get("dryRun")]
@@ -125,23 +129,34 @@ def rollout_specs(draw: st.DrawFn) -> Spec:
         spec["steps"] = [step for step in spec.get("steps", ()) if "match" not in step and "shadow" not in step]
         if "shadowThenCanary" in spec.get("recipe", {}):
             spec["recipe"] = {"canary": {}}
-    analyzes = "recipe" in spec or any("analyze" in step for step in spec.get("steps", ()))
+    if by_user and "steps" in spec:
+        spec["steps"] = [step for step in spec["steps"] if "match" not in step]
+    judging = set(spec.get("recipe", {})) & set(Recipe.judging())
+    analyzes = bool(judging) or any("analyze" in step for step in spec.get("steps", ()))
     if analyzes and not deciding:
-        usable = _METRICS.filter(
-            lambda metric: not metric.get("dryRun") and (gateway or "gateway" not in metric["source"])
-        )
+        usable = _METRICS.filter(lambda metric: not metric.get("dryRun") and fits(metric))
         analysis["metrics"] = deciding = [draw(usable)]
     compares = any("compare" in metric for metric in deciding)
     analysis.pop("anchor", None)
     if compares and analyzes:
-        analysis["anchor"] = draw(st.sampled_from(["Approve", "Serve"] if gateway else ["Approve"]))
+        analysis["anchor"] = draw(st.sampled_from(["Approve", "Serve"] if gateway and not by_user else ["Approve"]))
     outcomes = [metric["name"] for metric in deciding if "compare" in metric and "logbook" in metric["source"]]
     if outcomes and gateway and draw(st.booleans()):
         spec["policy"] = {"winnerOf": draw(_EXPERIMENTS) | {"metric": draw(st.sampled_from(outcomes))}}
+        for arm in spec["policy"]["winnerOf"]["arms"] if by_user else ():
+            arm["weight"] = 10 * (1 + arm.get("weight", 10) % 2)  # whole tens, and four of them keep below 90 percent
     watched = any("serving" in metric["source"] for metric in deciding if "limit" in metric)
     if not (outcomes or watched) or not _above_zero(spec.get("bake", {}).get("keepWarm", "24h")):
         spec.get("watch", {}).pop("onDegraded", None)  # there would be nothing to watch by, or nobody to go back to
     return spec
+
+
+def _fits(metric: Spec, *, gateway: bool, by_user: bool) -> bool:
+    """Whether a metric may stand beside such traffic."""
+    source = metric["source"]
+    if by_user and ("maxRegret" in metric or ("compare" in metric and "prometheus" in source)):
+        return False
+    return gateway or "gateway" not in source
 
 
 def progression_specs() -> st.SearchStrategy[Spec]:
