@@ -31,9 +31,9 @@ def split(status: RLRolloutStatus, shares: Shares, *, rollout: str) -> tuple[Sha
         shares: Of each version, among users.
         rollout: Namespace and name: what tells its draw from another's.
     """
-    candidate = status.candidate
-    if candidate is None and (competing := arms.running(status)) is not None:
-        return _apart(shares, _of_arms(competing, {policy for policy, _ in arms.shares(status)}, rollout=rollout))
+    candidate, serving = status.candidate, {policy for policy, _ in arms.shares(status)}
+    if serving and status.experiment is not None:
+        return _apart(shares, _of_arms(status.experiment, serving, rollout=rollout))
     share = next((share for policy, share in shares if candidate is not None and policy == candidate.policy), 0.0)
     if candidate is None or not 0 < share < 100:
         return shares, Users(ANY, shares)
