@@ -302,6 +302,8 @@ class StepStatus(StatusModel):
     version that later ones are measured from."""
     judging: JudgingStatus | None = None
     """Of `validate` and `evaluateOffline`: retries, and how a Job ended that did not answer."""
+    met_at: Instant | None = None
+    """When the others had come, of `together`."""
     mirror: MirrorStatus | None = None
     """Of `shadow`: the requests that are mirrored. They are while this stands and no rollback is under way."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from belay_api.rollout.status import RolloutPhase
 from belay_api.rollout.steps import Step
+from belay_operator.rollout.no_evidence import NO_EVIDENCE
 from belay_operator.rollout.raw_status import is_rolling_back
 
 KIND = "together"
@@ -21,8 +22,7 @@ class Peer:
     """Another rollout."""
 
     at_rest: bool  # it has nothing to roll out
-    withdrawn: str | None  # the candidate that it has taken back, until it has another one; None: none
-    reason: str  # why, as its status says it; empty: it has taken none back
+    taken_back: str | None  # the candidate that it has taken back for being no good, until it has another; None: none
     meetings: Mapping[str, int]  # its steps `together`, by whom they name
     reached: Mapping[str, int]  # of them, those that its candidate is at or past
     queues_in: str | None = None  # the group in which it waits for a place; None: it waits for none
@@ -31,17 +31,33 @@ class Peer:
 def peer(rollout: Mapping[str, Any]) -> Peer:
     """Return what a rollout's spec and status say; a spec that it has not read yet may ask for anything."""
     meta, status, steps = rollout["metadata"], rollout.get("status") or {}, _steps(rollout)
-    step, rollback, place = status.get("step"), status.get("rollback") or {}, status.get("group") or {}
+    step, place, taken_back = status.get("step"), status.get("group") or {}, _taken_back(rollout)
     told = status.get("observedGeneration") == meta.get("generation")
-    withdrawn = status.get("phase") == RolloutPhase.ROLLED_BACK or is_rolling_back(status)
+    trial = "candidate" in status and not is_rolling_back(status)
     return Peer(
-        at_rest=told and "candidate" not in status and status.get("phase") in AT_REST,
-        withdrawn=rollback.get("policy", "its candidate") if withdrawn else None,
-        reason=rollback.get("reason", "") if withdrawn else "",
+        at_rest=told and "candidate" not in status and status.get("phase") in AT_REST and taken_back is None,
+        taken_back=taken_back,
         meetings=_named(steps),
-        reached=_named(steps[: step["index"] + 1]) if step is not None and "candidate" in status else {},
+        reached=_named(steps[: step["index"] + 1]) if step is not None and trial else {},
         queues_in=None if "grantedAt" in place else place.get("name"),
     )
+
+
+def _taken_back(rollout: Mapping[str, Any]) -> str | None:
+    """Whom it has taken back for being no good. Who is withdrawn for something else comes again, or another does.
+
+    The record of a rollback stays until the next candidate, whatever was asked for since. So it counts while it is
+    under way, and where a family is followed: there the rollout rests after it, and its phase says nothing of it.
+    """
+    status = rollout.get("status") or {}
+    rollback = status.get("rollback") or {}
+    was_bad = bool(rollback) and rollback.get("reason") not in NO_EVIDENCE
+    follows = "latestOf" in ((rollout.get("spec") or {}).get("policy") or {}) and "candidate" not in status
+    if was_bad and (follows or is_rolling_back(status)):
+        return str(rollback["policy"])
+    if status.get("phase") == RolloutPhase.ROLLED_BACK:
+        return str(rollback["policy"]) if was_bad else "its candidate"
+    return None
 
 
 def meetings(steps: Sequence[Step], name: str) -> int:

@@ -57,7 +57,7 @@ def limits(analysis: AnalysisSpec, spec: WatchSpec) -> tuple[StandingLimit, ...]
     found = _limited(analysis)
     alarms = spec.false_alarms_per_month / DAYS_OF_MONTH / max(len(found) + len(watched(analysis)), 1)
     return tuple(
-        StandingLimit(metric.name, definition_of(metric, analysis), _at_rest(rail, alarms), metric)
+        StandingLimit(metric.name, definition_of(metric, analysis), _at_rest(rail, alarms, metric), metric)
         for metric in found
         if (rail := limit_of(metric)) is not None
     )
@@ -108,8 +108,11 @@ def _limited(analysis: AnalysisSpec) -> list[Metric]:
     return [metric for metric in analysis.deciding if metric.limit is not None and not metric.needs_stable]
 
 
-def _at_rest(rail: Rail, alarms_per_day: float) -> Rail:
-    return replace(rail, block_s=max(rail.block_s, BLOCK.total_seconds()), false_per_day=alarms_per_day)
+def _at_rest(rail: Rail, alarms_per_day: float, metric: Metric) -> Rail:
+    """The rail with blocks of a minute or more: of what is looked at more seldom, of a look."""
+    prometheus = metric.source.prometheus
+    apart = BLOCK if prometheus is None else max(prometheus.interval, BLOCK)
+    return replace(rail, block_s=max(rail.block_s, apart.total_seconds()), false_per_day=alarms_per_day)
 
 
 def _alarm(limit: StandingLimit, held: Held, policy: str, now: datetime) -> WatchStatus:

@@ -106,6 +106,13 @@ def test_a_breach_that_comes_and_goes_is_one_alarm() -> None:
     assert over > 60 * hours, "not between"
 
 
+def test_looks_that_are_an_hour_apart_are_an_hour_of_calm_each() -> None:
+    hourly = orders(interval="1h")
+    (watched,) = limits(AnalysisSpec.model_validate({"metrics": [hourly]}), WatchSpec())
+    assert watched.rail.block_s == 3600
+    assert limit().rail.block_s == 60
+
+
 @pytest.mark.parametrize(
     ("metric", "words"),
     [

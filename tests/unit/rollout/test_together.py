@@ -107,7 +107,7 @@ def test_taken_back_together_it_says_nothing_against_the_candidate_and_it_waits_
     assert (stage.reason, stage.weights) == ("WaitingForOthers", {"a": 10000})
     assert stage.message == (
         "no candidate is taken up: partner has taken y back, and the two change together. It is once that has another "
-        "one"
+        "one, or asks for what it serves; or write onRollback: Hold"
     )
     stage.world.put(partner(step=0))
     stage.go(seconds=1)
@@ -119,6 +119,54 @@ def test_what_a_drained_node_did_to_the_other_takes_nobody_along() -> None:
     stage.world.put(taken_back("PodsGone"))
     stage.go(seconds=1)
     assert (stage.status.rollback, stage.message) == (None, "waiting for partner")
+
+
+def test_one_that_follows_a_family_rests_after_a_rollback_and_has_taken_back_all_the_same() -> None:
+    """It asks for what it serves from then on, so its phase says Healthy."""
+    stage = meeting(partner(step=0))
+    following = taken_back()
+    following["spec"]["policy"] = {"latestOf": "hopper"}
+    following["status"]["phase"] = "Healthy"
+    stage.world.put(following)
+    stage.go(seconds=1)
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.reason == "OtherTakenBack"
+    gone(stage)
+    assert stage.message.startswith("no candidate is taken up: partner has taken y back")
+    following["spec"]["policy"] = {"name": "x"}  # somebody settles for what it serves
+    stage.world.put(following)
+    read = stage.world.objects["RLRollout", "default", "partner"]["metadata"]["generation"]
+    stage.world.patch("RLRollout", "partner", {"status": {"observedGeneration": read}})
+    stage.go(seconds=1).go(seconds=1)
+    assert stage.weights == {"a": 2000, "b": 8000}
+
+
+@pytest.mark.parametrize("reason", ["Verdict", "Superseded"])
+def test_one_that_is_just_being_taken_back_has_not_come(reason: str) -> None:
+    rollback = {"reason": reason, "message": "?", "policy": "y", "decidedAt": AT}
+    stage = meeting(partner(step=1, phase="RollingBack", rollback=rollback), onRollback="Hold")
+    assert stage.message.startswith("waiting for partner")
+    assert stage.weights == {"a": 5000, "b": 5000}
+
+
+def test_a_record_of_another_candidate_does_not_hide_that_what_it_asks_for_is_rejected() -> None:
+    superseded = {"reason": "Superseded", "message": "?", "policy": "z", "decidedAt": AT, "drainedAt": AT}
+    assert peer(partner(phase="RolledBack", rollback=superseded)).taken_back == "its candidate"
+
+
+def test_who_has_come_has_come_whatever_keeps_the_candidate_here() -> None:
+    stage = meeting(partner(step=0), timeout="1h")
+    stage.command("pause@1")
+    stage.world.put(partner(step=1))
+    stage.go(seconds=1)
+    stage.world.put(partner(step=0))  # its next release
+    stage.later(minutes=70)
+    stage.go(seconds=1)
+    assert (stage.status.rollback, stage.reason) == (None, "Paused")
+    stage.world.put(taken_back())
+    stage.command("resume@2")
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 2000, "b": 8000}
 
 
 def test_held_where_asked_it_waits_for_the_others_next_one() -> None:
@@ -181,7 +229,8 @@ def test_who_waits_for_a_place_that_this_one_has_is_told_what_to_raise() -> None
             "together: partner waits for a place in the group night, of which 1 may have a candidate at once, and 2 "
             "meet here: raise group.limit, or take one of them out of the group; or send skip or abort"
         )
-        assert stage.message == (words if told else "waiting for partner")
+        queueing = "waiting for partner, which waits for a place in the group night"
+        assert stage.message == (words if told else queueing)
 
 
 def test_one_that_names_itself_is_told_so() -> None:
@@ -209,7 +258,7 @@ def test_they_wake_each_other_where_one_is_somewhere_else_and_nobody_else() -> N
 def test_steps_from_elsewhere_are_read_as_well() -> None:
     recorded = {"source": "recipe canary", "asked": "?", "steps": THEIRS}
     assert peer(partner(step=1, steps=[], progression=recorded)) == Peer(
-        at_rest=False, withdrawn=None, reason="", meetings={"cartpole": 1}, reached={"cartpole": 1}
+        at_rest=False, taken_back=None, meetings={"cartpole": 1}, reached={"cartpole": 1}
     )
 
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from belay_operator.rollout import withdrawal
 from belay_operator.rollout.move import Move
+from belay_operator.rollout.no_evidence import SUPERSEDED
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.words import nothing_to_serve
 
@@ -15,7 +16,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
         return None
     if not withdrawal.somebody_else_answers(observed):
         return None
-    return withdrawal.begin(observed, now, reason=withdrawal.SUPERSEDED, message=_wish(observed))
+    return withdrawal.begin(observed, now, reason=SUPERSEDED, message=_wish(observed))
 
 
 def _wish(observed: Observed) -> str:

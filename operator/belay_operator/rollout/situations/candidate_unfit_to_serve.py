@@ -11,6 +11,7 @@ from belay_api.rollout.status import VersionStatus
 from belay_api.units import format_duration
 from belay_operator.rollout import withdrawal
 from belay_operator.rollout.move import Move
+from belay_operator.rollout.no_evidence import PODS_GONE, POLICY_DELETED
 from belay_operator.rollout.observed import Observed
 
 NOT_READY = "PolicyNotReady"
@@ -37,12 +38,12 @@ def _identity(observed: Observed, candidate: VersionStatus) -> tuple[str, str] |
         has_traffic = observed.status.weight is not None
         if not has_traffic or not withdrawal.somebody_else_answers(observed):
             return None
-        return withdrawal.POLICY_DELETED, f"RLPolicy {candidate.policy} was deleted"
+        return POLICY_DELETED, f"RLPolicy {candidate.policy} was deleted"
     if policy.digest != candidate.digest:
         if not withdrawal.somebody_else_answers(observed):
             return None  # its old pods serve on, and are all there is
         message = f"RLPolicy {candidate.policy} was deleted and made again with another digest"
-        return withdrawal.POLICY_DELETED, message
+        return POLICY_DELETED, message
     return None if policy.broken is None else (NOT_READY, ": ".join(policy.broken))
 
 
@@ -53,7 +54,7 @@ def _silence(observed: Observed, candidate: VersionStatus, now: datetime) -> tup
         return None
     words = f" ({policy.message.rstrip('.')})" if policy.message else ""
     message = f"no pod of {candidate.policy} was ready for {format_duration(SILENCE)} while it had traffic{words}"
-    return NOT_READY if policy.crashing else withdrawal.PODS_GONE, message
+    return NOT_READY if policy.crashing else PODS_GONE, message
 
 
 def silence_left(observed: Observed, now: datetime) -> timedelta | None:

@@ -16,10 +16,11 @@ from belay_api.rollout.status import HistoryEntry, RollbackStatus, WarmStatus, W
 from belay_api.units import format_duration, format_instant
 from belay_operator.rollout import route, segment
 from belay_operator.rollout.move import Move, changed, instant, note
+from belay_operator.rollout.no_evidence import NO_EVIDENCE
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.promotion import KEEP_HISTORY
 from belay_operator.rollout.wait import Wait
-from belay_operator.rollout.withdrawal import NO_EVIDENCE, rejected
+from belay_operator.rollout.withdrawal import rejected
 from belay_operator.rollout.words import meanwhile
 
 AFTER_DEADLINE = timedelta(seconds=5)  # a rollback past its deadline is looked at this often, should an event be lost

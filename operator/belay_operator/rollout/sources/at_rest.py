@@ -6,7 +6,8 @@ rollouts are watched for months. So a look wakes its rollout only where there is
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -63,14 +64,29 @@ def standing_of(rollout: Mapping[str, Any]) -> frozenset[Standing]:
 
 
 async def _keep_counting(counters: Counters, context: PollerContext, asked: Standing) -> None:
-    """Count until cancelled. The first look is anywhere in a minute, so that rollouts do not come all at once."""
-    kinds = {limit.spec.source.kind for limit in asked.limits}
-    mine, seen = {kind: counters[kind](asked) for kind in kinds}, dict[StandingLimit, Seen]()
+    """Count until cancelled, each source by itself: one that does not answer holds up no other."""
+    seen = dict[StandingLimit, Seen]()
+    by_source = defaultdict[str, list[StandingLimit]](list)
+    for limit in asked.limits:
+        by_source[limit.spec.source.kind].append(limit)
+    async with asyncio.TaskGroup() as group:
+        for kind, limits in by_source.items():
+            group.create_task(_keep_asking(counters[kind](asked), limits, context, asked, seen))
+
+
+async def _keep_asking(
+    counter: Counter,
+    limits: Sequence[StandingLimit],
+    context: PollerContext,
+    asked: Standing,
+    seen: dict[StandingLimit, Seen],
+) -> None:
+    """Count for one source. The first look is anywhere in a minute, so that rollouts do not come all at once."""
     await asyncio.sleep(random.uniform(0, PERIOD.total_seconds()))
     while True:
-        await asyncio.gather(*(counter.count() for counter in mine.values()))
-        for limit in asked.limits:
-            now = _seen(limit, mine[limit.spec.source.kind], seen.get(limit))
+        await counter.count()
+        for limit in limits:
+            now = _seen(limit, counter, seen.get(limit))
             if now is not None:
                 seen[limit] = now
         woken = [asked.key] if _is_news(context, asked, seen) else []
@@ -84,7 +100,7 @@ def _seen(limit: StandingLimit, counter: Counter, before: Seen | None) -> Seen |
     if counts is None:
         return before
     held = hold(limit.rail, counts, None if before is None else before.held, None)
-    return Seen(held) if before is None else before.after(held, PERIOD.total_seconds())
+    return Seen(held) if before is None else before.after(held, limit.rail.block_s)
 
 
 def _is_news(context: PollerContext, asked: Standing, seen: Mapping[StandingLimit, Seen]) -> bool:

@@ -73,9 +73,10 @@ class GatewaySource:
     def at_rest(self, context: PollerContext) -> Callable[[Standing], Counter]:
         """Return how proxies are asked of a promoted version: one at a time, whoever asks.
 
-        A proxy looks at the statistics of all its clusters for each answer, and here nobody is in a hurry.
+        A proxy looks at the statistics of all its clusters for each answer, and here nobody is in a hurry. Those that
+        are not ready are not asked: on a lost node each would keep the one place until it is given up.
         """
-        return partial(ProxyCounter, context, Counting(context, Gate(1, ANSWER_TIME)))
+        return partial(ProxyCounter, context, Counting(context, Gate(1, ANSWER_TIME), all_proxies=False))
 
     async def run(self, context: PollerContext) -> None:
         """Count for the rollouts that want it, until cancelled."""

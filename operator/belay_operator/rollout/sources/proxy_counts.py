@@ -70,8 +70,9 @@ class Tallies:
 class Counting:
     """What all rollouts share: which proxies there are, and how many are asked at once."""
 
-    def __init__(self, context: PollerContext, gate: Gate) -> None:
-        self._context, self._proxies, self._gate = context, Proxies(context), gate
+    def __init__(self, context: PollerContext, gate: Gate, *, all_proxies: bool = True) -> None:
+        """Args: all_proxies: Ask those that are not ready as well, which may send requests still."""
+        self._context, self._proxies, self._gate, self._all = context, Proxies(context), gate, all_proxies
 
     async def count(self, tallies: Tallies, versions: Sequence[str], weight_since: datetime | None) -> GatewayFact:
         """Ask every proxy once.
@@ -109,6 +110,7 @@ class Counting:
     async def _ask(self, gateways: list[Gateway], key: Key) -> tuple[dict[str, Answer | None], str | None]:
         """What each proxy answers, by its uid, and why those that should do not. Raises: Down, NotSetUp."""
         pods = await self._pods(gateways)
+        pods = pods if self._all else ready(pods)
         told = dict(zip(map(_uid, pods), await asyncio.gather(*(self._one(pod, key) for pod in pods)), strict=True))
         silent = {uid: str(answer) for uid, answer in told.items() if isinstance(answer, Down)}
         if silent:  # one that has gone since is no outage

@@ -5,8 +5,9 @@
     anything else            waited for, until the timeout
     taken back               what `onRollback` says
 
-A meeting is no transaction: both see the other come, and go on by themselves. Who is past one is not called back, so
-the last is best placed where nothing can fail any more that did not fail before.
+That all have come is recorded, for what keeps the candidate here may last, and the others go on meanwhile. A meeting
+is no transaction: both see the other come, and go on by themselves. Who is past one is not called back, so the last is
+best placed where nothing can fail any more that did not fail before.
 """
 
 from collections.abc import Iterator
@@ -17,12 +18,13 @@ from belay_api.rollout.steps import Step
 from belay_api.rollout.steps.approve import OnTimeout
 from belay_api.rollout.steps.together import OnRollback
 from belay_api.units import format_instant
+from belay_operator.rollout.move import Move, changed, instant
+from belay_operator.rollout.no_evidence import OTHER_TAKEN_BACK
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.peers import KIND as NAME
 from belay_operator.rollout.peers import Peer, meetings
 from belay_operator.rollout.steps.step import Failure, StepKind, over_at
 from belay_operator.rollout.wait import Wait
-from belay_operator.rollout.withdrawal import NO_EVIDENCE, OTHER_TAKEN_BACK
 
 NOT_TOGETHER = "NotTogether"
 
@@ -42,12 +44,24 @@ class Together(StepKind):
         told = _told_of_a_rollback(step, observed)
         if told is None:
             return None
-        words = f"no candidate is taken up: {told}, and the two change together. It is once that has another one"
+        words = (
+            f"no candidate is taken up: {told}, and the two change together. It is once that has another one, or asks "
+            "for what it serves; or write onRollback: Hold"
+        )
         return Wait(RolloutReason.WAITING_FOR_OTHERS, words)
+
+    def act(self, step: Step, observed: Observed, now: datetime) -> Move | None:
+        """Record that all have come."""
+        current = observed.status.step
+        if step.together is None or current is None or current.met_at is not None or observed.rolling_back:
+            return None
+        if next(_never(step, observed), None) is not None or next(_missing(step, observed), None) is not None:
+            return None
+        return Move(changed(observed.status, step=current.model_copy(update={"met_at": instant(now)})))
 
     def wait(self, step: Step, observed: Observed, now: datetime) -> Wait | None:
         """Wait for those who are not as far; for people, where they never will be as things are."""
-        if step.together is None:
+        if step.together is None or _have_met(observed):
             return None
         if wrong := next(_never(step, observed), None):
             return Wait(RolloutReason.WAITING_FOR_OTHERS, f"together: {wrong}; or send skip or abort", stalled=True)
@@ -64,11 +78,11 @@ class Together(StepKind):
     def deadline(self, step: Step, observed: Observed) -> datetime | None:
         """Return when the candidate is taken back."""
         holds = step.together is None or step.together.on_timeout is OnTimeout.HOLD
-        return None if holds else _due(step, observed)
+        return None if holds or _have_met(observed) else _due(step, observed)
 
     def failure(self, step: Step, observed: Observed, now: datetime) -> Failure | None:
         """Return that another was taken back, or did not come in time."""
-        if step.together is None:
+        if step.together is None or _have_met(observed):
             return None
         if (told := _told_of_a_rollback(step, observed)) is not None:
             return Failure(OTHER_TAKEN_BACK, f"together: {told}")
@@ -87,7 +101,7 @@ def _never(step: Step, observed: Observed) -> Iterator[str]:
             yield f"it names {me} itself: take it out of `with`"
         elif peer is None:
             yield f"there is no RLRollout {name} in this namespace: create it, or take it out of `with`"
-        elif not peer.at_rest and _taken_back(peer) is None and peer.meetings.get(me, 0) < _number(name, observed):
+        elif not peer.at_rest and peer.taken_back is None and peer.meetings.get(me, 0) < _number(name, observed):
             steps = "no step" if not peer.meetings.get(me) else "fewer steps"
             yield f"{name} has {steps} together with {me}: add one there, or take {name} out of `with`"
         elif told := _kept_out(step, name, peer, observed):
@@ -110,21 +124,29 @@ def _missing(step: Step, observed: Observed) -> Iterator[str]:
     for name in step.together.with_ if step.together is not None else ():
         peer = observed.peers.get(name)
         if peer is None or not _has_come(peer, name, observed):
-            back = _taken_back(peer)
-            yield name if back is None else f"{name}, which has taken {back} back"
+            yield f"{name}{_why(peer, observed)}"
+
+
+def _why(peer: Peer | None, observed: Observed) -> str:
+    """What keeps another, where there is more to say than that it has not come."""
+    group = observed.spec.group
+    if peer is not None and peer.taken_back is not None:
+        return f", which has taken {peer.taken_back} back"
+    if peer is not None and group is not None and peer.queues_in == group.name:
+        return f", which waits for a place in the group {group.name}"
+    return ""
 
 
 def _told_of_a_rollback(step: Step, observed: Observed) -> str | None:
     """Who has taken its candidate back, where ours is to go with it; None: nobody, or ours is to stay."""
     if step.together is None or step.together.on_rollback is OnRollback.HOLD:
         return None
-    backs = ((name, _taken_back(observed.peers.get(name))) for name in step.together.with_)
-    return next((f"{name} has taken {back} back" for name, back in backs if back is not None), None)
+    found = ((name, observed.peers.get(name)) for name in step.together.with_)
+    return next((f"{name} has taken {it.taken_back} back" for name, it in found if it and it.taken_back), None)
 
 
-def _taken_back(peer: Peer | None) -> str | None:
-    """Whom it has taken back for being no good; who is withdrawn for something else comes again, or another does."""
-    return None if peer is None or peer.reason in NO_EVIDENCE else peer.withdrawn
+def _have_met(observed: Observed) -> bool:
+    return observed.status.step is not None and observed.status.step.met_at is not None
 
 
 def _has_come(peer: Peer, name: str, observed: Observed) -> bool:

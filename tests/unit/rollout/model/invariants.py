@@ -21,12 +21,12 @@ from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.status import RLRolloutStatus
 from belay_operator.rollout import specification
 from belay_operator.rollout.analysis.queries import definition_of
+from belay_operator.rollout.no_evidence import NO_EVIDENCE
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.standing import is_alarm
 from belay_operator.rollout.traffic import pod_ratio
 from belay_operator.rollout.verdicts import is_judged
 from belay_operator.rollout.watch import DEGRADED
-from belay_operator.rollout.withdrawal import NO_EVIDENCE
 
 
 @dataclass(frozen=True)
