@@ -12,6 +12,7 @@ versions of the libraries than the image's, GPUs.
 
 import argparse
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -87,7 +88,10 @@ def train(
 
 
 def key(algorithm: str, task: str, what: dict[str, Any], load: dict[str, Any], seed: int) -> str:
-    """Return what a training is known by: its preset is part of it, and the layers around its task."""
+    """Return what a training is known by: its preset is part of it, and the layers around its task.
+
+    What the library takes anyway is left out: a preset that begins to say it trains as before.
+    """
     from belay_api.algorithms import AlgorithmSpec  # noqa: PLC0415  what only the image has
     from belay_trainer.learners import LEARNERS  # noqa: PLC0415
     from belay_trainer.presets.preset import PresetContext  # noqa: PLC0415
@@ -95,7 +99,11 @@ def key(algorithm: str, task: str, what: dict[str, Any], load: dict[str, Any], s
     steps, layers = what["steps"], (what["wrappers"],) if "wrappers" in what else ()
     settings = AlgorithmSpec.model_validate({algorithm: {}}).settings
     preset = LEARNERS[algorithm].settings(settings, PresetContext(environment=task, steps=steps))
-    said = repr((preset.copies, preset.scaled, sorted(preset.arguments.items()), load["evaluation"], *layers))
+    usual = inspect.signature(LEARNERS[algorithm].library.__init__).parameters
+    told = {
+        name: value for name, value in preset.arguments.items() if name not in usual or usual[name].default != value
+    }
+    said = repr((preset.copies, preset.scaled, sorted(told.items()), load["evaluation"], *layers))
     return f"{algorithm}.{task}.{steps}.{seed}.{hashlib.sha256(_plain(said)).hexdigest()[:8]}"
 
 
