@@ -4,6 +4,7 @@ Who waits for whom is in the steps of both. So that they meet, each counts the s
 it: the third of one waits for the third of the other.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,7 @@ def meetings(steps: Sequence[Step], name: str) -> int:
 
 def meets(rollout: Mapping[str, Any], name: str) -> bool:
     """Return whether a rollout has a step `together` that names that one."""
-    return name in _named(_steps(rollout))
+    return any(name in _with(step) for step in _steps(rollout))
 
 
 def _steps(rollout: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -75,9 +76,9 @@ def _steps(rollout: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return (status.get("progression") or {}).get("steps") or spec.get("steps") or ()
 
 
-def _named(steps: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for step in steps:
-        for name in (step.get(KIND) or {}).get("with") or ():
-            found[name] = found.get(name, 0) + 1
-    return found
+def _named(steps: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    return Counter(name for step in steps for name in _with(step))
+
+
+def _with(step: Mapping[str, Any]) -> Sequence[str]:
+    return (step.get(KIND) or {}).get("with") or ()

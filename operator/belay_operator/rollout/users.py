@@ -47,7 +47,7 @@ def _apart(shares: Shares, of_arms: Mapping[str, tuple[Bucket, ...]]) -> tuple[S
     left = [(policy, part) for policy, part in shares if policy not in of_arms]
     whole = sum(part for _, part in left)
     others = tuple((policy, 100 * part / whole) for policy, part in left)
-    taken = {tens for buckets in of_arms.values() for tens, _ in buckets}
+    taken = {tens for theirs in of_arms.values() for tens, _ in theirs}
     nobody = next(ten for ten in DIGITS if ten not in taken)
     return others, Users(((nobody, None),), others, tuple(sorted(of_arms.items())))
 
