@@ -87,11 +87,19 @@ def _validated(folder: Path, run: Run, store: Store, stop: Stop, baseline: Artif
     return summary(results).model_copy(update={"report": report, "facts": facts})
 
 
-def kept(what: str, keep: Callable[[], str], stop: Stop) -> str:
+def kept(what: str, keep: Callable[[], str], stop: Stop, *, patience_s: float = float("inf")) -> str:
     """Return what `keep` returns, once the store answers.
 
     Args:
         what: It is, for who is told that it waits.
-    Raises: StoreRefused, Interrupted.
+        patience_s: As in `until_answered`.
+    Raises: StoreRefused, Interrupted, StoreUnavailable after the patience.
     """
-    return until_answered(keep, what=f"{what} waits for the store", away=StoreUnavailable, stop=stop, hangs=True)
+    return until_answered(
+        keep,
+        what=f"{what} waits for the store",
+        away=StoreUnavailable,
+        stop=stop,
+        patience_s=patience_s,
+        hangs=True,
+    )

@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -10,12 +12,13 @@ import stable_baselines3
 import yaml
 from import_support import CARTPOLE, Imports, seen_in, served
 from trainer_configs import NAMESPACE
-from trainer_support import LogbookServer
+from trainer_support import LogbookServer, until
 
 from belay_api.artifact import parse_manifest, verify
 from belay_api.policy import RLPolicySpec
 from belay_handler.fetch import fetch
 from belay_handler.stores import LogbookStore, VolumeStore
+from belay_trainer import importing
 from belay_trainer.__main__ import main
 
 RULE = ("rules:steer", "--trust", "--family", "rules")
@@ -76,6 +79,26 @@ def test_a_store_that_is_away_is_told_before_anything_is_imported(imports: Impor
     assert imports.run(*missing, *CARTPOLE, "--store", "http://127.0.0.1:9", "--token-file", "toke") == 3
     assert "--token-file toke: there is no such file" in imports.told
     assert imports.printed == ""
+
+
+def test_a_store_that_goes_away_meanwhile_is_waited_for(
+    imports: Imports, logbook: LogbookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = importing.read
+
+    def read_while_it_goes(*arguments: Any, **named: Any) -> Any:
+        logbook.stop()
+        return read(*arguments, **named)
+
+    monkeypatch.setattr(importing, "read", read_while_it_goes)
+    back = Thread(
+        target=lambda: until(lambda: "the artifact waits for the store" in imports.caplog.text, 60) and logbook.start()
+    )
+    back.start()
+    assert imports.run(*RULE, *CARTPOLE, "--namespace", NAMESPACE, "--store", logbook.url) == 0, imports.told
+    back.join()
+    assert "ConnectError" in imports.told
+    assert "store://sha256/" in imports.printed
 
 
 def test_a_folder_appears_whole_and_can_be_verified(imports: Imports, tmp_path: Path, capsys) -> None:

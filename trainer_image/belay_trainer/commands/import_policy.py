@@ -32,6 +32,7 @@ from belay_api.environment import EnvironmentSpec
 from belay_api.policy import ArtifactSpec
 from belay_api.training import MOST_EPISODES
 from belay_trainer.errors import BadConfiguration, StoreError
+from belay_trainer.stop import Stop
 
 if TYPE_CHECKING:
     from belay_trainer.importing.found import Declared
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 HELP = "make an artifact of a policy from elsewhere: SB3 zip, ONNX, TorchScript, .mar, a Python function"
 EPISODES = 100
+STORE_PATIENCE_S = 600.0  # with a store that answered when the import began
 OUTPUTS = get_args(Output)
 DIGITS = 6  # of the digest in the policy's name, as an RLTrainingJob names its own
 log = logging.getLogger("belay_trainer")
@@ -237,6 +239,7 @@ def _spaces(options: argparse.Namespace, task: EnvironmentSpec | None) -> tuple[
 
 def _published(options: argparse.Namespace, folder: Path, manifest: Manifest) -> str | None:
     """Bring the artifact where it belongs and return its uri; None: nobody said where it will lie."""
+    from belay_trainer.publish import kept  # noqa: PLC0415
     from belay_trainer.store import FolderStore  # noqa: PLC0415
 
     if options.out is not None:
@@ -246,7 +249,9 @@ def _published(options: argparse.Namespace, folder: Path, manifest: Manifest) ->
         return options.uri
     if options.claim is not None:
         return FolderStore(options.pvc_dir, claim=options.claim, seed="imported").publish(folder, manifest)
-    return _store(options).publish(folder, manifest)
+    store = _store(options)
+    # It answered before; what it took minutes to measure is not thrown away for one answer that does not come.
+    return kept("the artifact", lambda: store.publish(folder, manifest), Stop(), patience_s=STORE_PATIENCE_S)
 
 
 def _store(options: argparse.Namespace) -> "LogbookStore":
