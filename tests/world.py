@@ -14,9 +14,9 @@ from typing import Any
 
 from belay_api import names
 from belay_api.units import format_instant
+from belay_operator.engine.indexes import INDEXES
 from belay_operator.engine.kind import Kind
 from belay_operator.engine.plan import Key, Manifest, Note, Plan, Settings
-from belay_operator.engine.resources import families_followed, policies_named
 from belay_operator.engine.slim import pod_spec
 
 SETTINGS = Settings(
@@ -117,11 +117,8 @@ class World:
     def labelled(self, kind: str, namespace: str, label: str, value: str) -> list[Mapping[str, Any]]:
         return [o for o in self.in_namespace(kind, namespace) if o["metadata"].get("labels", {}).get(label) == value]
 
-    def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
-        return [o for o in self.in_namespace(kind, namespace) if policy in policies_named(kind, o)]
-
-    def following(self, kind: str, namespace: str, family: str) -> list[Mapping[str, Any]]:
-        return [o for o in self.in_namespace(kind, namespace) if family in families_followed(kind, o)]
+    def indexed(self, index: str, kind: str, namespace: str, value: str) -> list[Mapping[str, Any]]:
+        return [o for o in self.in_namespace(kind, namespace) if value in INDEXES[index](kind, o)]
 
     def serves(self, kind: str) -> bool:
         return kind not in self._missing

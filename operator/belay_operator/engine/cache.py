@@ -11,7 +11,8 @@ from typing import Any
 
 from belay_operator.engine import metrics
 from belay_operator.engine.change import Change
-from belay_operator.engine.resources import CACHED, INDEXED_LABELS, families_followed, policies_named
+from belay_operator.engine.indexes import INDEXES
+from belay_operator.engine.resources import CACHED, INDEXED_LABELS
 from belay_operator.engine.slim import Entry, entry_of, whole
 
 TOMBSTONES = 10_000  # deletions remembered; a late answer is at most seconds late
@@ -21,15 +22,14 @@ Listener = Callable[[Change], None]
 
 
 class Cache:
-    """Objects by kind and name, with indexes by owner, namespace and label. Implements `kind.Reader`."""
+    """Objects by kind and name; by owner, namespace, label and what else is indexed. Implements `kind.Reader`."""
 
     def __init__(self) -> None:
         self._entries: dict[str, dict[Name, Entry]] = {resource.kind: {} for resource in CACHED}
         self._by_owner: dict[tuple[str, str], set[Name]] = {}
         self._by_namespace: dict[tuple[str, str], set[Name]] = {}
         self._by_label: dict[tuple[str, str, str, str], set[Name]] = {}
-        self._by_policy: dict[tuple[str, str, str], set[Name]] = {}
-        self._by_family: dict[tuple[str, str, str], set[Name]] = {}
+        self._by_index: dict[tuple[str, str, str, str], set[Name]] = {}
         self._facts: dict[tuple[str, str, str], Any] = {}
         self._tombstones: OrderedDict[tuple[str, Name], int] = OrderedDict()
         self._missing: set[str] = set()
@@ -69,13 +69,11 @@ class Cache:
             raise KeyError(f"{label} is not indexed: add it to engine/resources.py")
         return self._resolve(kind, self._by_label.get((kind, namespace, label, value)))
 
-    def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
-        """Return the objects that name a policy; see `resources.policies_named`."""
-        return self._resolve(kind, self._by_policy.get((kind, namespace, policy)))
-
-    def following(self, kind: str, namespace: str, family: str) -> list[Mapping[str, Any]]:
-        """Return the objects that want the newest policy of a family; see `resources.families_followed`."""
-        return self._resolve(kind, self._by_family.get((kind, namespace, family)))
+    def indexed(self, index: str, kind: str, namespace: str, value: str) -> list[Mapping[str, Any]]:
+        """Return the objects of a namespace that an index has under `value`. Raises: KeyError for an unknown index."""
+        if index not in INDEXES:
+            raise KeyError(f"{index} is no index: add it to engine/indexes.py")
+        return self._resolve(kind, self._by_index.get((index, kind, namespace, value)))
 
     def names(self, kind: str) -> Collection[Name]:
         """Return namespace and name of every cached object of `kind`."""
@@ -206,10 +204,9 @@ class Cache:
         for label in INDEXED_LABELS:
             if label in labels:
                 yield self._by_label, (kind, name[0], label, labels[label])
-        for policy in policies_named(kind, entry.obj):
-            yield self._by_policy, (kind, name[0], policy)
-        for family in families_followed(kind, entry.obj):
-            yield self._by_family, (kind, name[0], family)
+        for index, values in INDEXES.items():
+            for value in values(kind, entry.obj):
+                yield self._by_index, (index, kind, name[0], value)
 
     def _index(self, kind: str, name: Name, entry: Entry) -> None:
         for index, key in self._indexes(kind, name, entry):

@@ -44,11 +44,8 @@ class Reader(Protocol):
         Indexed labels are those of `belay_api.names` that name a parent: training-job, policy, rollout, family.
         """
 
-    def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
-        """Return the objects of `kind` in a namespace that name `policy`, wanted or in any role of status, by index."""
-
-    def following(self, kind: str, namespace: str, family: str) -> list[Mapping[str, Any]]:
-        """Return the objects of `kind` in a namespace that want the newest policy of `family`, by index."""
+    def indexed(self, index: str, kind: str, namespace: str, value: str) -> list[Mapping[str, Any]]:
+        """Return the objects of `kind` in a namespace that an index of `engine/indexes.py` has under `value`."""
 
     def serves(self, kind: str) -> bool:
         """Return whether this cluster serves the kind at all; False for an HTTPRoute without the Gateway API."""

@@ -92,13 +92,9 @@ class CachePollerContext:
         """See `Reader.labelled`."""
         return self._cache.labelled(kind, namespace, label, value)
 
-    def naming(self, kind: str, namespace: str, policy: str) -> list[Mapping[str, Any]]:
-        """See `Reader.naming`."""
-        return self._cache.naming(kind, namespace, policy)
-
-    def following(self, kind: str, namespace: str, family: str) -> list[Mapping[str, Any]]:
-        """See `Reader.following`."""
-        return self._cache.following(kind, namespace, family)
+    def indexed(self, index: str, kind: str, namespace: str, value: str) -> list[Mapping[str, Any]]:
+        """See `Reader.indexed`."""
+        return self._cache.indexed(index, kind, namespace, value)
 
     def serves(self, kind: str) -> bool:
         """See `Reader.serves`."""

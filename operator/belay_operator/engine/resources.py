@@ -4,14 +4,10 @@ A fixed table instead of discovery: the operator touches a dozen kinds, and a ta
 start. HTTPRoute and RLProgression may be missing in a cluster; it is asked once, and `Reader.serves` tells the kinds.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from belay_api import names
-from belay_api.gates import RANDOM
-from belay_api.rollout.status import VERSION_ROLES
 
 MANAGED_SELECTOR = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 """Server-side: other people's Jobs and Pods never reach this process."""
@@ -114,42 +110,7 @@ PARENT_LABELS = {
 }
 """Label -> kind of the object it names: Pods belong to a Job or ReplicaSet and find who made that by label."""
 
-_NAMING_ROLES = (*VERSION_ROLES, "anchor", "rollback")
-
 INDEXED_LABELS = (*PARENT_LABELS, names.FAMILY_LABEL)
-
-
-def policies_named(kind: str, obj: Mapping[str, Any]) -> set[str]:
-    """Return the policies an object names, wanted or in any role of its status: who uses a policy needs no scan."""
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    if kind == "RLTrainingJob":  # once it is pinned, the name does not count any more
-        begins = {(spec.get("initFrom") or {}).get("policy")} if "initial" not in status else set()
-        compares = _compared_with(spec) if "baseline" not in status else set()
-        return {name for name in begins | compares if name}
-    if kind == "RLPolicy":
-        validation = spec.get("validation") or {}
-        pinned = (status.get("baseline") or {}).get("policy")
-        return {name for name in _compared_with(validation) if name != pinned}
-    if kind != "RLRollout":
-        return set()
-    wanted = spec.get("policy") or {}
-    named = {wanted.get("name"), *((status.get(role) or {}).get("policy") for role in _NAMING_ROLES)}
-    competing = (*((wanted.get("winnerOf") or {}).get("arms") or ()), *(status.get("arms") or ()))
-    named |= {arm.get("policy") for arm in competing}
-    return {name for name in named if name}
-
-
-def families_followed(kind: str, obj: Mapping[str, Any]) -> set[str]:
-    """Return the families whose newest policy an object wants to serve."""
-    wanted = (obj.get("spec") or {}).get("policy") or {}
-    return {wanted["latestOf"]} if kind == "RLRollout" and wanted.get("latestOf") else set()
-
-
-def _compared_with(spec: Mapping[str, Any]) -> set[str]:
-    """Return the RLPolicies that the gates of a spec name. A body of another version may hold anything."""
-    gates = spec.get("gates") or ()
-    named = ((gate.get("performance") or {}).get("betterThan") for gate in gates)
-    return {name for name in named if name and name != RANDOM}
 
 
 def resource_of(kind: str) -> Resource:

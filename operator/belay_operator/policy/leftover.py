@@ -18,6 +18,7 @@ from typing import Any
 
 from belay_api import names
 from belay_operator.children import Owner
+from belay_operator.engine.indexes import POLICY
 from belay_operator.engine.kind import Reader
 from belay_operator.engine.plan import Ref
 from belay_operator.policy import needs
@@ -51,7 +52,7 @@ def left_of(reader: Reader, namespace: str, policy: str) -> Leftover | None:
         return None
     service = reader.get("Service", namespace, policy)
     digest = (deployment["metadata"].get("annotations") or {}).get(DIGEST_ANNOTATION)
-    asked = needs.demands(policy, reader.naming(ROLLOUT, namespace, policy))
+    asked = needs.demands(policy, reader.indexed(POLICY, ROLLOUT, namespace, policy))
     return Leftover(
         policy=policy,
         digest=digest,

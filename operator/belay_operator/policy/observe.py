@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
+from belay_operator.engine.indexes import POLICY, policies_named
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
-from belay_operator.engine.resources import policies_named
 from belay_operator.named_policy import policy_view
 from belay_operator.pods import ContainerView, PodView, shorten
 from belay_operator.policy import build, judgements, needs
@@ -52,7 +52,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     spec = read_spec(RLPolicySpec, body)
     status = RLPolicyStatus.model_validate(body.get("status") or {})
     questions = judgements.asked_of(owner, spec, status, reader)
-    rollouts = reader.naming("RLRollout", owner.namespace, owner.name)
+    rollouts = reader.indexed(POLICY, "RLRollout", owner.namespace, owner.name)
     asked = needs.demands(owner.name, rollouts)
     deployment = reader.get("Deployment", owner.namespace, owner.name)
     pods = [] if deployment is None else pods_of(deployment, reader)
@@ -90,7 +90,7 @@ def invalid(body: Mapping[str, Any], message: str, now: datetime) -> Plan:
 def priority(body: Mapping[str, Any], reader: Reader) -> Priority:
     """Return ROLLBACK while an overdue rollback waits for its endpoints to close, else REST: it wakes rollouts."""
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-    closes = any(needs.closes(rollout, name) for rollout in reader.naming("RLRollout", namespace, name))
+    closes = any(needs.closes(rollout, name) for rollout in reader.indexed(POLICY, "RLRollout", namespace, name))
     return Priority.ROLLBACK if closes else Priority.REST
 
 
@@ -113,7 +113,7 @@ def _waiting(change: Change, reader: Reader) -> Iterable[Key]:
     if len({policy_view(side) for side in change.sides}) == 1 < len(change.sides):
         return ()
     namespace, name = change.name
-    waiting = reader.naming(KIND_NAME, namespace, name)
+    waiting = reader.indexed(POLICY, KIND_NAME, namespace, name)
     return [Key(KIND_NAME, namespace, body["metadata"]["name"]) for body in waiting]
 
 

@@ -21,6 +21,7 @@ from belay_api.rollout.status import RLRolloutStatus
 from belay_api.units import parse_instant
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
+from belay_operator.engine.indexes import FAMILY, PARTNER, POLICY, PROGRESSION, ROLLOUT_GROUP
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.judging.question import Question
@@ -177,7 +178,7 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     meta = body["metadata"]
     policy = meta["name"] if kind == "Deployment" else (meta.get("labels") or {}).get(POLICY_LABEL, "")
     # Where the policy lives its status tells of readiness; but for who waits to see pods come or gone.
-    users = reader.naming(KIND_NAME, namespace, policy)
+    users = reader.indexed(POLICY, KIND_NAME, namespace, policy)
     proving = [one for one in users if kind != "Deployment" and priority(one, reader) == Priority.ROLLBACK]
     waiting = [one for one in users if _waits(one, policy) or (kind == "Pod" and replicas.hears(one))]
     left = (Key(KIND_NAME, namespace, name) for name in concerned(kind, body, reader))
@@ -188,26 +189,26 @@ def _told(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
     """The rollouts to which a change of a policy says anything new: who names it, and who follows its family."""
     namespace, name = change.name
     before, after = (None if side is None else _read(side) for side in (change.before, change.after))
-    named = [] if before == after else reader.naming(KIND_NAME, namespace, name)
+    named = [] if before == after else reader.indexed(POLICY, KIND_NAME, namespace, name)
     sides = [() if read is None else (read.family, read.is_ready, read.deleting) for read in (before, after)]
     families = {read.family for read in (before, after) if read is not None} if sides[0] != sides[1] else set()
-    return named + [one for family in sorted(families) for one in reader.following(KIND_NAME, namespace, family)]
+    return named + [one for family in sorted(families) for one in reader.indexed(FAMILY, KIND_NAME, namespace, family)]
 
 
 def _taking(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
-    """The rollouts that take the steps of a changed RLProgression. It is changed seldom, so there is no index."""
+    """The rollouts that take the steps of a changed RLProgression."""
     before, after = (None if side is None else side.get("spec") for side in (change.before, change.after))
     if before == after:
         return []
-    everybody = reader.in_namespace(KIND_NAME, change.name[0])
-    return [one for one in everybody if progression_source.named_by(one.get("spec") or {}) == change.name[1]]
+    return reader.indexed(PROGRESSION, KIND_NAME, *change.name)
 
 
 def _group(owner: Owner, spec: RLRolloutSpec, reader: Reader) -> tuple[group.Member, ...]:
     """The others of the rollout's group that have a place in it or ask for one."""
     if spec.group is None:
         return ()
-    return group.others(spec.group.name, owner.name, reader.in_namespace(KIND_NAME, owner.namespace))
+    name = spec.group.name
+    return group.others(name, owner.name, reader.indexed(ROLLOUT_GROUP, KIND_NAME, owner.namespace, name))
 
 
 def _queueing(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
@@ -215,9 +216,9 @@ def _queueing(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
     before, after = group.member(change.before), group.member(change.after)
     if before == after:
         return []
-    concerned = {one.group for one in (before, after) if one is not None}
-    told = [(one, group.member(one)) for one in reader.in_namespace(KIND_NAME, change.name[0])]
-    return [one for one, place in told if place is not None and place.group in concerned and not place.on_trial]
+    groups, namespace = {one.group for one in (before, after) if one is not None}, change.name[0]
+    everybody = [one for name in sorted(groups) for one in reader.indexed(ROLLOUT_GROUP, KIND_NAME, namespace, name)]
+    return [one for one in everybody if (place := group.member(one)) is not None and not place.on_trial]
 
 
 def _peers(observed: Observed, reader: Reader) -> dict[str, peers.Peer]:
@@ -231,10 +232,7 @@ def _peers(observed: Observed, reader: Reader) -> dict[str, peers.Peer]:
 def _meeting(change: Change, reader: Reader) -> list[Mapping[str, Any]]:
     """The rollouts that are to meet the changed one, where it is somewhere else now."""
     before, after = (None if side is None else peers.peer(side) for side in (change.before, change.after))
-    if before == after:
-        return []
-    namespace, name = change.name
-    return [one for one in reader.in_namespace(KIND_NAME, namespace) if peers.meets(one, name)]
+    return [] if before == after else reader.indexed(PARTNER, KIND_NAME, *change.name)
 
 
 def _waits(rollout: Mapping[str, Any], policy: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from belay_api.rollout.status import RolloutPhase
 from belay_api.rollout.steps import Step
+from belay_operator.engine.indexes import steps_of, together_with
 from belay_operator.rollout.no_evidence import NO_EVIDENCE
 from belay_operator.rollout.raw_status import is_rolling_back
 
@@ -31,7 +32,7 @@ class Peer:
 
 def peer(rollout: Mapping[str, Any]) -> Peer:
     """Return what a rollout's spec and status say; a spec that it has not read yet may ask for anything."""
-    meta, status, steps = rollout["metadata"], rollout.get("status") or {}, _steps(rollout)
+    meta, status, steps = rollout["metadata"], rollout.get("status") or {}, steps_of(rollout)
     step, place, taken_back = status.get("step"), status.get("group") or {}, _taken_back(rollout)
     told = status.get("observedGeneration") == meta.get("generation")
     trial = "candidate" in status and not is_rolling_back(status)
@@ -66,19 +67,5 @@ def meetings(steps: Sequence[Step], name: str) -> int:
     return sum(step.together is not None and name in step.together.with_ for step in steps)
 
 
-def meets(rollout: Mapping[str, Any], name: str) -> bool:
-    """Return whether a rollout has a step `together` that names that one."""
-    return any(name in _with(step) for step in _steps(rollout))
-
-
-def _steps(rollout: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    status, spec = rollout.get("status") or {}, rollout.get("spec") or {}
-    return (status.get("progression") or {}).get("steps") or spec.get("steps") or ()
-
-
 def _named(steps: Iterable[Mapping[str, Any]]) -> Counter[str]:
-    return Counter(name for step in steps for name in _with(step))
-
-
-def _with(step: Mapping[str, Any]) -> Sequence[str]:
-    return (step.get(KIND) or {}).get("with") or ()
+    return Counter(name for step in steps for name in together_with(step))

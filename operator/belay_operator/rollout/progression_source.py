@@ -1,8 +1,5 @@
 """Where the steps of a rollout come from when `spec.steps` does not list them, and whether they can be carried out."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from pydantic import ValidationError
 
 from belay_api.content import content_hash
@@ -35,12 +32,6 @@ def declared(spec: RLRolloutSpec, namespace: str, reader: Reader) -> Progression
 def kept(spec: RLRolloutSpec, status: RLRolloutStatus) -> Progression | None:
     """Return what is recorded; None: nothing is."""
     return None if status.progression is None else _read(spec, status.progression)
-
-
-def named_by(spec: Mapping[str, Any]) -> str | None:
-    """Return the RLProgression that a spec names, as the API server has it; None: none."""
-    found = spec.get("progression")
-    return found.get("name") if isinstance(found, dict) else None
 
 
 def _named(spec: RLRolloutSpec, name: str, namespace: str, reader: Reader) -> Progression:

@@ -14,6 +14,7 @@ from belay_api.units import parse_instant
 from belay_operator import job_key
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
+from belay_operator.engine.indexes import POLICY
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Ref, Settings
 from belay_operator.named_policy import named, policy_view
@@ -92,7 +93,7 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
     if change.kind != "RLPolicy" or len({policy_view(side) for side in change.sides}) == 1 < len(change.sides):
         return ()
     namespace, name = change.name
-    waiting = reader.naming(KIND_NAME, namespace, name)
+    waiting = reader.indexed(POLICY, KIND_NAME, namespace, name)
     return [Key(KIND_NAME, namespace, body["metadata"]["name"]) for body in waiting]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from belay_api import names
 from belay_operator.engine import slim
 from belay_operator.engine.cache import Cache
+from belay_operator.engine.indexes import FAMILY, PARTNER, POLICY
 from belay_operator.engine.slim import unreadable
 
 
@@ -141,10 +142,11 @@ def test_a_rollout_is_found_by_the_family_that_it_follows() -> None:
 
     cache = Cache()
     cache.put("RLRollout", rollout(1, {"latestOf": "hopper"}))
-    assert [len(cache.following("RLRollout", "ns", family)) for family in ("hopper", "walker", "")] == [1, 0, 0]
+    assert [len(cache.indexed(FAMILY, "RLRollout", "ns", family)) for family in ("hopper", "walker", "")] == [1, 0, 0]
     cache.put("RLRollout", rollout(2, {"name": "hopper"}))
-    assert cache.following("RLRollout", "ns", "hopper") == []
-    assert not cache._by_family, "no empty sets left behind"
+    assert cache.indexed(FAMILY, "RLRollout", "ns", "hopper") == []
+    cache.remove("RLRollout", "ns", "r", version=3)
+    assert not cache._by_index, "no empty sets left behind"
 
 
 def test_a_rollout_is_found_by_each_policy_it_names() -> None:
@@ -157,13 +159,34 @@ def test_a_rollout_is_found_by_each_policy_it_names() -> None:
 
     cache = Cache()
     cache.put("RLRollout", rollout(1, stable="a", candidate="b", rollback="b"))
-    assert [len(cache.naming("RLRollout", "ns", policy)) for policy in "abc"] == [1, 1, 0]
+    assert [len(cache.indexed(POLICY, "RLRollout", "ns", policy)) for policy in "abc"] == [1, 1, 0]
     cache.put("RLRollout", rollout(2, "d", stable="b", previous="a"))
-    assert [len(cache.naming("RLRollout", "ns", policy)) for policy in "abcd"] == [1, 1, 0, 1]
+    assert [len(cache.indexed(POLICY, "RLRollout", "ns", policy)) for policy in "abcd"] == [1, 1, 0, 1]
     cache.put("RLRollout", rollout(3, "c"))
-    assert [len(cache.naming("RLRollout", "ns", policy)) for policy in "abc"] == [0, 0, 1]
+    assert [len(cache.indexed(POLICY, "RLRollout", "ns", policy)) for policy in "abc"] == [0, 0, 1]
     cache.remove("RLRollout", "ns", "r", version=4)
-    assert not cache._by_policy, "no empty sets left behind"
+    assert not cache._by_index, "no empty sets left behind"
+
+
+def test_a_rollout_is_found_by_whom_it_waits_for_in_the_steps_it_goes_by() -> None:
+    def rollout(version: int, **more: Any) -> dict[str, Any]:
+        meta = {"namespace": "ns", "name": "r", "uid": "u", "resourceVersion": str(version)}
+        return {"apiVersion": "belay.dev/v1alpha1", "kind": "RLRollout", "metadata": meta, **more}
+
+    def found() -> list[int]:
+        return [len(cache.indexed(PARTNER, "RLRollout", "ns", name)) for name in ("reranker", "ranker")]
+
+    cache, steps = Cache(), [{"setWeight": 10}, {"together": {"with": ["reranker"]}}]
+    cache.put("RLRollout", rollout(1, spec={"steps": steps}))
+    assert found() == [1, 0]
+    recorded = {"progression": {"steps": [{"together": {"with": ["ranker"]}}]}}
+    cache.put("RLRollout", rollout(2, spec={"steps": steps}, status=recorded))
+    assert found() == [0, 1], "those of an RLProgression, once they are recorded"
+
+
+def test_an_unknown_index_is_an_error_not_an_empty_answer() -> None:
+    with pytest.raises(KeyError, match="no index"):
+        Cache().indexed("colour", "RLRollout", "ns", "red")
 
 
 def test_a_label_without_index_is_an_error_not_an_empty_answer() -> None:
