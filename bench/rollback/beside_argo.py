@@ -25,15 +25,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from aiohttp import web
-from aiohttp.test_utils import TestServer
-
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "engine"))
 
 from argo import ArgoRollouts, argo_programs, plugins  # noqa: E402
 from fake_cluster import FakeCluster  # noqa: E402
 from loads import HALF, NAMESPACE, ArgoLoad, BelayLoad, Load  # noqa: E402
+from tests.unit.rollout.prometheus_server import PrometheusServer  # noqa: E402
 
 from belay_cluster import gomodule  # noqa: E402
 from belay_operator.engine.client import Client  # noqa: E402
@@ -50,46 +48,15 @@ STEPS = [HALF, {"pause": {}}]
 
 
 class Number:
-    """A Prometheus server that gives one number, which goes bad at an instant and is good again when it is told so."""
+    """What Prometheus answers: good, until it goes bad at an instant; and good again when it is told so."""
 
     def __init__(self) -> None:
         self._bad_from = math.inf
-        app = web.Application()
-        app.router.add_get("/api/v1/query_range", self._range)
-        app.router.add_route("*", "/api/v1/query", self._instant)
-        self._server = TestServer(app, host="127.0.0.1")
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self._server.port}"
+        self.server = PrometheusServer(lambda _, at: BAD if at >= self._bad_from else GOOD)
 
     def is_bad(self, *, since: float = math.inf) -> None:
         """Let it be bad since an instant, in seconds since 1970; for ever good without."""
         self._bad_from = since
-
-    async def start(self) -> None:
-        """Begin to answer."""
-        await self._server.start_server()
-
-    async def stop(self) -> None:
-        """End it."""
-        await self._server.close()
-
-    def _at(self, at: float) -> list[Any]:
-        return [at, str(BAD if at >= self._bad_from else GOOD)]
-
-    async def _range(self, request: web.Request) -> web.Response:
-        start, end, step = (float(request.query[name]) for name in ("start", "end", "step"))
-        count = round((end - start) / step) + 1
-        return _told("matrix", [{"metric": {}, "values": [self._at(start + n * step) for n in range(count)]}])
-
-    async def _instant(self, request: web.Request) -> web.Response:
-        return _told("vector", [{"metric": {}, "value": self._at(time.time())}])
-
-
-def _told(kind: str, result: list[Any]) -> web.Response:
-    return web.json_response({"status": "success", "data": {"resultType": kind, "result": result}})
 
 
 class Route:
@@ -133,7 +100,7 @@ class Belay:
     name, candidate = "belay", "p0-b"
 
     def __init__(self, number: Number, interval: str) -> None:
-        source = {"prometheus": {"address": number.url, "query": "bench", "interval": interval}}
+        source = {"prometheus": {"address": number.server.url, "query": "bench", "interval": interval}}
         metric = {"name": "number", "source": source, "limit": {"max": str(LIMIT), "tolerates": "1s"}}
         # Nobody scrapes a fake pod, so that a rollback is over is known by its deadline alone.
         self.load = BelayLoad(steps=STEPS, analysis={"metrics": [metric]}, rollback={"deadline": "1s"})
@@ -180,7 +147,7 @@ class Argo:
                         "interval": interval,
                         "failureLimit": borne,
                         "successCondition": f"result[0] <= {LIMIT}",
-                        "provider": {"prometheus": {"address": number.url, "query": "bench"}},
+                        "provider": {"prometheus": {"address": number.server.url, "query": "bench"}},
                     }
                 ]
             },
@@ -236,22 +203,18 @@ class Measured:
 async def beside_argo(load: Mapping[str, Any]) -> dict[str, float]:
     """Return the figures of both, and ours as multiples of Argo's. Raises: Problem where a program is missing."""
     programs = argo_programs(None)
-    number = Number()
-    await number.start()
-    interval = load["interval"]
-    sides: list[Side] = [
-        Belay(number, interval),
-        *(Argo(number, interval, borne=borne, programs=programs) for borne in load["borne"]),
-    ]
+    number, interval = Number(), load["interval"]
     found: dict[str, float] = {}
-    try:
+    async with number.server:
+        sides: list[Side] = [
+            Belay(number, interval),
+            *(Argo(number, interval, borne=borne, programs=programs) for borne in load["borne"]),
+        ]
         for side in sides:
             with FakeCluster() as cluster:
                 measured = await _measure(cluster, side, number, load)
             found |= {f"{side.name}.{name}": value for name, value in measured.figures().items()}
             print(json.dumps({name: round(value, 3) for name, value in found.items()}, indent=1), flush=True)
-    finally:
-        await number.stop()
     for name in ("abort", "busy_abort"):
         found[f"of_argo.{name}_p50"] = found[f"belay.{name}_s_p50"] / found[f"argo_{load['borne'][0]}.{name}_s_p50"]
     return found
