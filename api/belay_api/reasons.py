@@ -239,6 +239,9 @@ class RolloutReason(StrEnum):
     STABLE_WORSE = "StableWorse"
     """Of the condition Degraded: the stable version does worse than when it was promoted, or is beyond a limit. The
     world may have changed as well. The message says what was seen."""
+    STABLE_UNWATCHED = "StableUnwatched"
+    """Of the condition Unwatched: for ten minutes nothing was heard of what the stable version is watched by; nobody
+    would be told if it did worse. The message says which metric, since when and why."""
     VERDICT_FAILED = "VerdictFailed"
     """A metric failed and the candidate keeps its traffic: no other version could take over, or the metric's onFail
     gives people time first."""
@@ -368,6 +371,8 @@ class EventReason(StrEnum):
     """The stable version is gone, RLPolicy and pods."""
     STABLE_WORSE = "StableWorse"
     """The stable version does worse than when it was promoted, or is beyond a limit; or the world has changed."""
+    STABLE_UNWATCHED = "StableUnwatched"
+    """For ten minutes nothing was heard of what the stable version is watched by; the message says why."""
     STABLE_RECOVERED = "StableRecovered"
     """The stable version does as well again as when it was promoted, and keeps its limits."""
     VERDICT_FAILED = "VerdictFailed"

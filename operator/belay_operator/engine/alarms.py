@@ -6,7 +6,7 @@ from typing import Any
 from belay_operator.engine import metrics
 from belay_operator.engine.change import Change
 
-ALARMS = frozenset({"Degraded", "SampleRatio"})
+ALARMS = frozenset({"Degraded", "SampleRatio", "Unwatched"})
 
 
 def count(change: Change) -> None:

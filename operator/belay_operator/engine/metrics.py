@@ -39,8 +39,8 @@ APPLIES_SAVED = Counter(
 CACHE_OBJECTS = Gauge("belay_cache_objects", "Objects in the cache.", ["kind"], registry=REGISTRY)
 ALARMS = Gauge(
     "belay_alarms",
-    "Objects at which a condition stands that is an alarm: Degraded (stable does worse than when it was promoted) or "
-    "SampleRatio (episodes do not begin where the weights send them).",
+    "Objects at which a condition stands that is an alarm: Degraded (stable does worse than when it was promoted), "
+    "Unwatched (nobody would see if it did) or SampleRatio (episodes do not begin where the weights send them).",
     ["kind", "condition"],
     registry=REGISTRY,
 )

@@ -49,6 +49,7 @@ from belay_operator.rollout.situations import (
     stable_lost,
     stable_not_ready,
     stable_remade,
+    stable_unwatched,
     stable_worse,
     step_failed,
     step_under_way,
@@ -89,6 +90,7 @@ ACTS: tuple[Act, ...] = (
     warm_version_expired.act,
     kept_candidate_expired.act,
     stable_worse.act,
+    stable_unwatched.act,
     replicas_asked.act,  # which follows from all of these
 )
 """What is done, in the order of asking."""
@@ -215,6 +217,7 @@ def _requeue_after(observed: Observed, wait: Wait | None, now: datetime) -> time
     times = [wait.requeue_after if wait else None, *warm_version_expired.times(observed, now)]
     times += [*anchor_beside_trial.times(observed, now), *kept_candidate_expired.times(observed, now)]
     times += [*preview.times(observed, now), *replicas_asked.times(observed, now)]
+    times += stable_unwatched.times(observed, now)
     times += [*experiment_under_way.times(observed, now), *experiment_over.times(observed, now)]
     if not observed.rolling_back:
         times += [

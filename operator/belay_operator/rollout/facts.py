@@ -73,8 +73,21 @@ class Reading:
     windows: Statistics | None = None  # episodes of both sides, for a comparison; kept from before while it is down
     outcome_query: OutcomeQuery | None = None  # that the windows answer; None: it measures no episodes
     problem: str | None = None  # why the source does not answer now; None: it does
+    silent_since: datetime | None = None  # since when it has not answered, where that is known; None: it does
     absence: str | None = None  # it answers, and why there is no number in the answer; None: there is, or none is due
     refused: bool = False  # the absence lasts until somebody changes what is asked
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Of a promoted version a source has said nothing for some time, which is not that there was nothing to say."""
+
+    since: datetime
+    why: str
+
+
+Silences = Mapping[str, Silence | None]
+"""By metric. None: it is heard of; absent: it was not asked yet."""
 
 
 @dataclass(frozen=True, slots=True)

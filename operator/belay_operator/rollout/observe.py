@@ -40,6 +40,7 @@ from belay_operator.rollout import (
     scaling,
     specification,
     standing,
+    unwatched,
     watch,
 )
 from belay_operator.rollout.decide import decide
@@ -96,6 +97,9 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     annotation = (body["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
     sides = [side.policy for side in (status.candidate, status.stable, status.served_anchor) if side is not None]
     facts = {name: reader.fact("serving", owner.namespace, name) for name in sides}
+    at_rest = reader.fact(standing.TOPIC, owner.namespace, owner.name)
+    stable = (status.stable.policy,) if status.stable is not None else ()
+    watched = _watched(owner, spec, status, reader)
     made = Observed(
         owner=owner,
         spec=spec,
@@ -112,8 +116,9 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         command=parse(annotation) if annotation else None,
         readings=_readings(owner, spec, status, reader, settings),
         arms=_arms(owner, spec, status, reader, settings),
-        watched=_watched(owner, spec, status, reader),
-        standing=standing.told(reader.fact(standing.TOPIC, owner.namespace, owner.name), spec.analysis),
+        watched=watched,
+        standing=standing.told(at_rest, spec.analysis),
+        silences={name: unwatched.silences(at_rest, watched, spec.analysis, name) for name in stable},
         serving={name: fact for name, fact in facts.items() if fact is not None},
         shadow=reader.fact(shadows.TOPIC, owner.namespace, owner.name),
         leftovers=leftovers_of(reader, owner),

@@ -16,7 +16,7 @@ from belay_operator.judging.view import JobView
 from belay_operator.policy.leftover import Leftover
 from belay_operator.rollout import winner
 from belay_operator.rollout.analysis.standing import Seen
-from belay_operator.rollout.facts import Reading, ServingFact, ShadowFact
+from belay_operator.rollout.facts import Reading, ServingFact, ShadowFact, Silences
 from belay_operator.rollout.group import Member
 from belay_operator.rollout.latest import choose
 from belay_operator.rollout.peers import Peer
@@ -64,6 +64,7 @@ class Observed:
     arms: Mapping[str, Mapping[str, Reading]] = field(default_factory=dict)  # of an experiment: by policy, by metric
     watched: Mapping[str, Reading] = field(default_factory=dict)  # of stable since its promotion, by metric
     standing: Mapping[str, Mapping[str, Seen]] = field(default_factory=dict)  # after a promotion: by policy, by metric
+    silences: Mapping[str, Silences] = field(default_factory=dict)  # after a promotion: by policy
     serving: Mapping[str, ServingFact] = field(default_factory=dict)  # by policy
     shadow: ShadowFact | None = None  # what was last heard of a step `shadow`
     leftovers: tuple[Leftover, ...] = ()  # what deleted policies left to this rollout

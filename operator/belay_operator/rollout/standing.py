@@ -8,6 +8,7 @@ operator that begins without evidence finds a breach a minute later. What is rec
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.metric import Metric
@@ -17,8 +18,11 @@ from belay_operator.rollout.analysis.blocks import Held
 from belay_operator.rollout.analysis.limits import Counted, Rail
 from belay_operator.rollout.analysis.queries import definition_of, limit_of
 from belay_operator.rollout.analysis.standing import Seen
+from belay_operator.rollout.facts import Silence
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.watch import watched
+
+Told = TypeVar("Told")
 
 TOPIC = "standing"
 BLOCK = timedelta(minutes=1)  # what goes wrong within it counts once
@@ -50,11 +54,12 @@ class StandingFact:
 
     policy: str
     seen: Mapping[StandingLimit, Seen]  # absent: nothing was counted yet
+    silence: Mapping[StandingLimit, Silence | None]  # of whom the source says nothing; absent: it was not asked yet
 
 
 def limits(analysis: AnalysisSpec, spec: WatchSpec) -> tuple[StandingLimit, ...]:
     """Return the limits that a promoted version is watched by: those that ask nothing of another version."""
-    found = _limited(analysis)
+    found = limited(analysis)
     alarms = spec.false_alarms_per_month / DAYS_OF_MONTH / max(len(found) + len(watched(analysis)), 1)
     return tuple(
         StandingLimit(metric.name, definition_of(metric, analysis), _at_rest(rail, alarms, metric), metric)
@@ -68,10 +73,17 @@ def told(fact: object, analysis: AnalysisSpec) -> dict[str, dict[str, Seen]]:
 
     By policy, for a promotion may come between the fact and the look at it.
     """
-    if not isinstance(fact, StandingFact):
-        return {}
-    asked = {(metric.name, definition_of(metric, analysis)) for metric in _limited(analysis)}
-    return {fact.policy: {one.metric: seen for one, seen in fact.seen.items() if (one.metric, one.definition) in asked}}
+    return {fact.policy: _asked(fact.seen, analysis)} if isinstance(fact, StandingFact) else {}
+
+
+def silences(fact: object, analysis: AnalysisSpec, policy: str) -> dict[str, Silence | None]:
+    """Return which limits of a version nothing is heard of, and since when, of those that were asked, by metric."""
+    return _asked(fact.silence, analysis) if isinstance(fact, StandingFact) and fact.policy == policy else {}
+
+
+def _asked(told: Mapping[StandingLimit, Told], analysis: AnalysisSpec) -> dict[str, Told]:
+    asked = {(metric.name, definition_of(metric, analysis)) for metric in limited(analysis)}
+    return {one.metric: said for one, said in told.items() if (one.metric, one.definition) in asked}
 
 
 def records(
@@ -104,7 +116,8 @@ def is_alarm(record: WatchStatus) -> bool:
     return record.degraded_since is not None and record.reference is None
 
 
-def _limited(analysis: AnalysisSpec) -> list[Metric]:
+def limited(analysis: AnalysisSpec) -> list[Metric]:
+    """Return the metrics with a limit that asks nothing of another version."""
     return [metric for metric in analysis.deciding if metric.limit is not None and not metric.needs_stable]
 
 

@@ -47,8 +47,16 @@ LIVES = {
     "undone while the version before is warm": Life(
         "shown", ("undo@1", "gateway accepts", *SEEN_SILENT, "retry@2"), "StepStarted"
     ),
-    "stable beyond its limits goes back": Life(
-        "shown", ("back when degraded", "limits of stable broken", *SEEN_SILENT, "limits of stable kept"), "RolledBack"
+    "stable is not seen, then beyond its limits, and goes back": Life(
+        "shown",
+        (
+            "back when degraded",
+            "limits of stable unseen",
+            "limits of stable broken",
+            *SEEN_SILENT,
+            "limits of stable kept",
+        ),
+        "RolledBack",
     ),
     "a group that is full, then is not": Life(
         "shown",

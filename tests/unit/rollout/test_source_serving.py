@@ -63,6 +63,9 @@ class Pods:
         self.servers[pod].shutdown()
         self.servers[pod].server_close()
 
+    def start(self, pod: int) -> None:
+        self.servers[pod] = self._serve(ADDRESSES[pod], self.exporters[pod])
+
     def _serve(self, address: str, exporter: Exporter) -> ThreadingHTTPServer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:

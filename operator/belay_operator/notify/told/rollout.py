@@ -147,6 +147,7 @@ TELLING = Telling(
             }.items()
         },
         "Degraded": {str(RolloutReason.STABLE_WORSE): ERROR},
+        "Unwatched": {str(RolloutReason.STABLE_UNWATCHED): WARNING},
         "SampleRatio": {str(RolloutReason.SAMPLE_RATIO_MISMATCH): WARNING},
         "CoarseWeight": {str(RolloutReason.TOO_FEW_PODS): WARNING},
         "QueryRefused": {str(RolloutReason.QUERY_REFUSED): WARNING},

@@ -8,7 +8,8 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -20,16 +21,27 @@ from belay_operator.engine.source import PollerContext
 from belay_operator.rollout import standing
 from belay_operator.rollout.analysis.blocks import hold
 from belay_operator.rollout.analysis.standing import Seen
+from belay_operator.rollout.facts import Silence
+from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import analysis_of
 from belay_operator.rollout.sources.following import follow
 from belay_operator.rollout.sources.source import Counter, MetricSource
 from belay_operator.rollout.standing import Standing, StandingFact, StandingLimit
+from belay_operator.rollout.unwatched import UNWATCHED, is_long
 
 PERIOD = standing.BLOCK
 GATHER = timedelta(seconds=1)  # nobody waits for it
 
 Counters = Mapping[str, Callable[[Standing], Counter]]
 """What makes a version's counter, by the source it counts for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the sources of a version have said so far."""
+
+    seen: dict[StandingLimit, Seen]
+    silence: dict[StandingLimit, Silence | None]
 
 
 class AtRest:
@@ -65,13 +77,13 @@ def standing_of(rollout: Mapping[str, Any]) -> frozenset[Standing]:
 
 async def _keep_counting(counters: Counters, context: PollerContext, asked: Standing) -> None:
     """Count until cancelled, each source by itself: one that does not answer holds up no other."""
-    seen = dict[StandingLimit, Seen]()
+    told = _Told({}, {})
     by_source = defaultdict[str, list[StandingLimit]](list)
     for limit in asked.limits:
         by_source[limit.spec.source.kind].append(limit)
     async with asyncio.TaskGroup() as group:
         for kind, limits in by_source.items():
-            group.create_task(_keep_asking(counters[kind](asked), limits, context, asked, seen))
+            group.create_task(_keep_asking(counters[kind](asked), limits, context, asked, told))
 
 
 async def _keep_asking(
@@ -79,18 +91,19 @@ async def _keep_asking(
     limits: Sequence[StandingLimit],
     context: PollerContext,
     asked: Standing,
-    seen: dict[StandingLimit, Seen],
+    told: _Told,
 ) -> None:
     """Count for one source. The first look is anywhere in a minute, so that rollouts do not come all at once."""
     await asyncio.sleep(random.uniform(0, PERIOD.total_seconds()))
     while True:
         await counter.count()
         for limit in limits:
-            now = _seen(limit, counter, seen.get(limit))
+            now = _seen(limit, counter, told.seen.get(limit))
             if now is not None:
-                seen[limit] = now
-        woken = [asked.key] if _is_news(context, asked, seen) else []
-        fact = StandingFact(asked.policy, dict(seen))
+                told.seen[limit] = now
+            told.silence[limit] = _silence(counter.problem(limit), told.silence.get(limit), context.now())
+        fact = StandingFact(asked.policy, dict(told.seen), dict(told.silence))
+        woken = [asked.key] if _is_news(context, asked, fact) else []
         context.put(standing.TOPIC, asked.key.namespace, asked.key.name, fact, wake=woken)
         await asyncio.sleep(PERIOD.total_seconds())
 
@@ -103,8 +116,17 @@ def _seen(limit: StandingLimit, counter: Counter, before: Seen | None) -> Seen |
     return Seen(held) if before is None else before.after(held, limit.rail.block_s)
 
 
-def _is_news(context: PollerContext, asked: Standing, seen: Mapping[StandingLimit, Seen]) -> bool:
+def _silence(problem: str | None, before: Silence | None, now: datetime) -> Silence | None:
+    return None if problem is None else Silence(instant(now) if before is None else before.since, problem)
+
+
+def _is_news(context: PollerContext, asked: Standing, fact: StandingFact) -> bool:
     """Whether an alarm is to begin that status has not, or one to end that it has."""
-    rollout = context.get("RLRollout", asked.key.namespace, asked.key.name) or {}
-    alarms = {one.get("metric") for one in (rollout.get("status") or {}).get("watch") or () if "degradedSince" in one}
-    return any(now.is_over if limit.metric in alarms else now.is_broken for limit, now in seen.items())
+    status = (context.get("RLRollout", asked.key.namespace, asked.key.name) or {}).get("status") or {}
+    alarms = {one.get("metric") for one in status.get("watch") or () if "degradedSince" in one}
+    if any(now.is_over if limit.metric in alarms else now.is_broken for limit, now in fact.seen.items()):
+        return True
+    found = [one for one in fact.silence.values() if one is not None]
+    if any(one.get("type") == UNWATCHED for one in status.get("conditions") or ()):
+        return not found
+    return any(is_long(one, context.now()) for one in found)

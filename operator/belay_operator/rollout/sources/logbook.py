@@ -170,8 +170,14 @@ async def keep_asking(context: PollerContext, poll: Poll) -> None:
         except LogbookDown as error:
             failures += 1
             if last is None or last.problem != str(error):
-                kept = last.windows if last else None
-                last = Reading(poll.text, at, windows=kept, outcome_query=poll.outcome_query, problem=str(error))
+                last = Reading(
+                    poll.text,
+                    at,
+                    windows=last.windows if last else None,
+                    outcome_query=poll.outcome_query,
+                    problem=str(error),
+                    silent_since=(last.silent_since if last else None) or at,
+                )
                 _publish(context, poll, last)
             await asyncio.sleep(backoff(failures, rng, first=FIRST_RETRY, longest=LAST_RETRY).total_seconds())
             continue

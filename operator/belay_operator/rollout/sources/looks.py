@@ -117,6 +117,11 @@ class QueryCounter:
         """Return the looks and how much of them lies beyond the limit."""
         return counts_of(self._askings[limit], limit.rail)
 
+    def problem(self, limit: StandingLimit) -> str | None:
+        """Return why the server does not answer, or its words where it refuses the query."""
+        asking = self._askings[limit]
+        return asking.problem or (asking.absence if asking.refused else None)
+
     def _asking(self, asked: Standing, limit: StandingLimit) -> Asking | None:
         source = limit.spec.source.prometheus
         if source is None:
@@ -130,7 +135,7 @@ class QueryCounter:
         del asking.looks[: -ceil(limit.rail.block_s / asking.spec.interval.total_seconds()) - 1]
         over = asking.over(self._context.now())
         if over > asking.answered:
-            await catch_up(self._context, self._servers, asking, over)
+            asking.problem = await catch_up(self._context, self._servers, asking, over)
 
 
 async def catch_up(context: PollerContext, servers: Servers, asking: Asking, over: int) -> str | None:

@@ -44,6 +44,10 @@ class PodCounter:
         fact = self._fact
         return None if fact is None or untold(limit.rail, fact) is not None else counts_of(limit.rail, fact, "")
 
+    def problem(self, limit: StandingLimit) -> str | None:
+        """Return which pod does not answer, or why what pods count is too little."""
+        return None if self._fact is None else untold(limit.rail, self._fact) or self._fact.problem
+
 
 async def scrape(context: PollerContext, gate: Gate | None, policy: Policy, meter: Meter) -> ServingFact:
     """Ask all pods of a policy at once; None: through no gate."""

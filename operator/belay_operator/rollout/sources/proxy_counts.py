@@ -149,6 +149,11 @@ class ProxyCounter:
         """Return the requests and those that failed."""
         return None if self._fact is None else counts_of(self._fact.versions[self._policy], self._fact)
 
+    def problem(self, limit: StandingLimit) -> str | None:
+        """Return which proxy does not answer, or what has to be set for it to count."""
+        fact = self._fact
+        return None if fact is None else fact.problem or (fact.absence if fact.refused else None)
+
 
 def _uid(pod: Pod) -> str:
     return str(pod["metadata"]["uid"])

@@ -59,6 +59,9 @@ class Counter(Protocol):
     def counts(self, limit: StandingLimit) -> Counts | None:
         """Return what was counted for a limit, up to the last time; None: nothing yet."""
 
+    def problem(self, limit: StandingLimit) -> str | None:
+        """Return why the last time nobody could say anything for a limit; None: somebody did, or nothing was due."""
+
 
 class MetricSource(Source, Protocol):
     """One poller, and what its facts say of a metric. `name` is the field in `spec.analysis.metrics[].source`."""

@@ -6,6 +6,7 @@ happens, so hypothesis may draw any order.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ from belay_operator.rollout.analysis.limits import PASS_AT, STAKES
 from belay_operator.rollout.analysis.standing import CALM, Seen
 from belay_operator.rollout.arms import running
 from belay_operator.rollout.commands import ACTIONS
-from belay_operator.rollout.facts import Counts, GatewayFact, PrometheusFact, Reading, Scrape, Tally
+from belay_operator.rollout.facts import Counts, GatewayFact, PrometheusFact, Reading, Scrape, Silence, Tally
 from belay_operator.rollout.histogram import EMPTY
 from belay_operator.rollout.sources import gateway, prometheus
 
@@ -211,17 +212,27 @@ def _shadowed(stage: Stage, difference: float) -> None:
 
 def _limits_of_stable(stage: Stage, *, broken: bool) -> None:
     """Stable's pods were asked for an hour or so since its promotion, and they are far beyond their limits, or not."""
+    counted = Held(counting=stage.now, scrape=9, share=float(broken))
+    held = replace(counted, evidence=(1.0,) * STAKES.size) if broken else replace(counted, wealth=PASS_AT)
+    seen = Seen(held, 0.0 if broken else CALM.total_seconds())
+    _counted_at_rest(stage, seen, None)
+    if broken and stage.status.stable is not None:
+        stage.beyond.add(stage.status.stable.policy)
+
+
+def _limits_of_stable_unseen(stage: Stage) -> None:
+    """For an hour nobody has answered who counts for stable's limits."""
+    _counted_at_rest(stage, None, Silence(stage.now - timedelta(hours=1), "nobody answers"))
+
+
+def _counted_at_rest(stage: Stage, seen: Seen | None, silence: Silence | None) -> None:
     stable, spec = stage.status.stable, stage.world.objects["RLRollout", "default", "cartpole"]["spec"]
     if stable is None:
         return
     analysis, watch = specification.analysis(spec["analysis"]), WatchSpec.model_validate(spec.get("watch") or {})
     asked = standing.limits(analysis, watch)
-    stage.beyond |= {stable.policy} if broken else set()
-    counted = Held(counting=stage.now, scrape=9, share=float(broken))
-    held = replace(counted, evidence=(1.0,) * STAKES.size) if broken else replace(counted, wealth=PASS_AT)
-    seen = Seen(held, 0.0 if broken else CALM.total_seconds())
     stage.world.facts[standing.TOPIC, "default", "cartpole"] = standing.StandingFact(
-        stable.policy, dict.fromkeys(asked, seen)
+        stable.policy, {} if seen is None else dict.fromkeys(asked, seen), dict.fromkeys(asked, silence)
     )
 
 
@@ -312,6 +323,7 @@ HANDS: dict[str, Act] = {
     "candidates not kept": lambda stage: stage.edits(rollback=None),
     "back when degraded": lambda stage: stage.edits(watch={"onDegraded": "Rollback"}),
     "limits of stable broken": lambda stage: _limits_of_stable(stage, broken=True),
+    "limits of stable unseen": _limits_of_stable_unseen,
     "limits of stable kept": lambda stage: _limits_of_stable(stage, broken=False),
     "logbook away": _logbook_away,
     "status restored": _restored,
