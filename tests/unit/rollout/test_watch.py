@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.unit.rollout.model.acts import act
 from tests.unit.rollout.model.starts import start
-from tests.unit.rollout.stage import KEY, Stage
+from tests.unit.rollout.stage import ANALYSIS, KEY, Stage
 from tests.unit.rollout.test_stories import GOOD, under_analysis
 
 from belay_api.conditions import get_condition
@@ -114,3 +114,28 @@ def test_a_breach_of_the_version_before_is_no_alarm_on_who_is_promoted_instead()
     assert stage.status.stable is not None
     assert (stage.status.stable.policy, stage.weights) == ("c", {"c": 10_000})
     assert get_condition(stage.status.conditions, "Degraded") is None
+
+
+def test_a_spec_that_cannot_be_carried_out_silences_no_alarm() -> None:
+    stage = promoted()
+    stage.edits(steps=[{"setWeight": 10}, {"pause": {"duration": "99999d"}}])
+    act(stage, "limits of stable broken")
+    stage.passes()
+    assert stage.reason == "InvalidSpec"
+    assert stage.told.count("StableWorse") == 1
+
+
+def test_an_alarm_stands_while_the_spec_does_not_say_what_it_is_about() -> None:
+    stage = promoted()
+    act(stage, "limits of stable broken")
+    stage.passes()
+    returned, latency = (dict(metric) for metric in ANALYSIS["metrics"])
+    stage.edits_metrics(returned, {**latency, "limit": {"max": "100ms", "tolerates": "99999d"}})
+    stage.passes()
+    assert stage.reason == "InvalidSpec"
+    assert get_condition(stage.status.conditions, "Degraded") is not None, "nobody has seen that it is over"
+    stage.edits_metrics(returned, latency)
+    act(stage, "limits of stable kept")
+    stage.passes()
+    assert get_condition(stage.status.conditions, "Degraded") is None
+    assert stage.told.count("StableWorse") == 1

@@ -6,12 +6,14 @@ looks the same as a version that does, so nobody is taken back for it, unless th
 still warm.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from belay_api.conditions import clear_condition, get_condition
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.watch import OnDegraded, WatchStatus
 from belay_operator.rollout import segment, standing, watch
+from belay_operator.rollout.analysis.queries import definition_of
 from belay_operator.rollout.commands.undo import back
 from belay_operator.rollout.move import Move, changed, note, raised
 from belay_operator.rollout.observed import Observed
@@ -22,7 +24,7 @@ DEGRADED = "Degraded"  # reason of the rollback
 def act(observed: Observed, now: datetime) -> Move | None:
     """Record what the watch has to say."""
     status, stable = observed.status, observed.status.stable
-    if stable is None or observed.rolling_back or observed.unfit is not None:
+    if stable is None or observed.rolling_back:
         return None
     records = _records(observed, now)
     if records == status.watch:
@@ -61,7 +63,18 @@ def _records(observed: Observed, now: datetime) -> list[WatchStatus]:
     limits = standing.limits(analysis, observed.spec.watch)
     told = observed.standing.get(stable.policy, {})  # in this very pass another version may have been stable
     alarms = standing.records(status.watch, told, limits, policy=stable.policy, now=now)
-    return [*_compared(observed, stable.policy, now), *alarms]
+    found = [*_compared(observed, stable.policy, now), *alarms]
+    return found if observed.unfit is None else [*found, *_not_asked_now(observed, limits, found)]
+
+
+def _not_asked_now(
+    observed: Observed, limits: Iterable[standing.StandingLimit], found: Sequence[WatchStatus]
+) -> Iterator[WatchStatus]:
+    """The records by a part of the spec that cannot be carried out: they stay as they are until it is mended."""
+    analysis = observed.spec.analysis
+    asked = {(limit.metric, limit.definition) for limit in limits}
+    asked |= {(metric.name, definition_of(metric, analysis)) for metric in watch.watched(analysis)}
+    return (one for one in observed.status.watch if (one.metric, one.definition) not in asked and one not in found)
 
 
 def _compared(observed: Observed, stable: str, now: datetime) -> list[WatchStatus]:
