@@ -433,6 +433,8 @@ class HistoryEntry(StatusModel):
     """When the candidate was taken up."""
     ended_at: Instant
     """When it ended."""
+    reason: str | None = None
+    """Why it was taken back, in one word, as status.rollback had it; unset: it was promoted."""
     message: str = ""
     """Why, for people."""
 

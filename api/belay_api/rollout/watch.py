@@ -42,6 +42,8 @@ class WatchSpec(Model):
 class ReferenceStatus(StatusModel):
     """How the version did when it was promoted, or in its first hundred episodes after that."""
 
+    outcome: str | None = None
+    """What was measured; unset: by a Belay that did not record it."""
     mean: float
     """Of the outcome."""
     spread: float
@@ -61,7 +63,8 @@ class WatchStatus(StatusModel):
     metric: str
     """Name in spec.analysis.metrics."""
     definition: str
-    """Hash of what the metric measures and is judged by; one defined otherwise is watched anew."""
+    """Hash of what the metric measures and is judged by; one defined otherwise is watched anew, against the same
+    reference where it is the same outcome."""
     policy: str
     """Name of the RLPolicy that is watched."""
     reference: ReferenceStatus | None = None

@@ -52,7 +52,7 @@ from belay_operator.rollout.policy_view import PolicyView
 from belay_operator.rollout.raw_status import is_rolling_back
 from belay_operator.rollout.situations.command_given import parse
 from belay_operator.rollout.sources import all_sources, shadows
-from belay_operator.rollout.sources.logbook import WATCH_TOPIC
+from belay_operator.rollout.sources.logbook import NOT_INSTALLED, WATCH_TOPIC
 from belay_operator.rollout.sources.source import Sides
 from belay_operator.rollout.stepping import kind_under_way, step_at
 from belay_operator.rollout.traffic import preview_router, replicas, router
@@ -99,7 +99,7 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     facts = {name: reader.fact("serving", owner.namespace, name) for name in sides}
     at_rest = reader.fact(standing.TOPIC, owner.namespace, owner.name)
     stable = (status.stable.policy,) if status.stable is not None else ()
-    watched = _watched(owner, spec, status, reader)
+    watched = _watched(owner, spec, status, reader, settings)
     made = Observed(
         owner=owner,
         spec=spec,
@@ -284,9 +284,14 @@ def _arms(
     }
 
 
-def _watched(owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader) -> dict[str, Reading]:
+def _watched(
+    owner: Owner, spec: RLRolloutSpec, status: RLRolloutStatus, reader: Reader, settings: Settings
+) -> dict[str, Reading]:
     """What the logbook last said of the stable version since its promotion, by metric."""
     fact, stable = reader.fact(WATCH_TOPIC, owner.namespace, owner.name), status.stable
+    if stable is not None and settings.logbook_url is None:
+        nobody = replace(NOT_INSTALLED, silent_since=stable.since)
+        return {metric.name: nobody for metric in watch.watched(spec.analysis)}
     if not isinstance(fact, StatisticsFact) or stable is None or fact.stable != stable.policy:
         return {}
     asked = {metric.name: watch.query_of(metric, spec.analysis) for metric in watch.watched(spec.analysis)}

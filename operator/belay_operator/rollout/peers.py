@@ -49,13 +49,15 @@ def _taken_back(rollout: Mapping[str, Any]) -> str | None:
     """Whom it has taken back for being no good. Who is withdrawn for something else comes again, or another does.
 
     The record of a rollback stays until the next candidate, whatever was asked for since. So it counts while it is
-    under way, and where a family is followed: there the rollout rests after it, and its phase says nothing of it.
+    under way, and where a family is followed: there the rollout rests after it, until the family has another member,
+    and its phase says nothing of it. One that does not rest wants another candidate, and two of those wait for nobody.
     """
     status = rollout.get("status") or {}
     rollback = status.get("rollback") or {}
     was_bad = bool(rollback) and rollback.get("reason") not in NO_EVIDENCE
-    follows = "latestOf" in ((rollout.get("spec") or {}).get("policy") or {}) and "candidate" not in status
-    if was_bad and (follows or is_rolling_back(status)):
+    follows = "latestOf" in ((rollout.get("spec") or {}).get("policy") or {})
+    rests = "candidate" not in status and status.get("phase") in AT_REST
+    if was_bad and ((follows and rests) or is_rolling_back(status)):
         return str(rollback["policy"])
     if status.get("phase") == RolloutPhase.ROLLED_BACK:
         return str(rollback["policy"]) if was_bad else "its candidate"

@@ -86,6 +86,8 @@ def _longest(step: Step, spec: RLRolloutSpec) -> timedelta:
         return step.pause.duration or timedelta()
     if step.approve is not None:
         return step.approve.timeout or timedelta()
+    if step.together is not None:
+        return step.together.timeout or timedelta()
     if step.analyze is not None:
         return step.analyze.timeout or spec.analysis.on_not_enough_samples.after
     return timedelta()

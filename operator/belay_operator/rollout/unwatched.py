@@ -39,9 +39,9 @@ def is_long(silence: Silence, now: datetime) -> bool:
     return now - silence.since >= PATIENCE
 
 
-def is_over(known: Silences, analysis: AnalysisSpec, *, with_logbook: bool) -> bool:
+def is_over(known: Silences, analysis: AnalysisSpec) -> bool:
     """Whether all are heard of; of one that was not asked yet, as after a restart of the operator, nobody knows."""
-    metrics = [*standing.limited(analysis), *(watch.watched(analysis) if with_logbook else ())]
+    metrics = [*standing.limited(analysis), *watch.watched(analysis)]
     return all(metric.name in known and known[metric.name] is None for metric in metrics)
 
 

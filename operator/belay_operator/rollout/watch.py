@@ -19,7 +19,7 @@ from belay_api.rollout.status import RLRolloutStatus
 from belay_api.rollout.watch import ReferenceStatus, WatchSpec, WatchStatus
 from belay_operator.rollout import segment
 from belay_operator.rollout.analysis import after
-from belay_operator.rollout.analysis.after import RECOVERY, Reference
+from belay_operator.rollout.analysis.after import RECOVERY
 from belay_operator.rollout.analysis.bet import Array, Bounds, Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import bounds
 from belay_operator.rollout.analysis.evidence import Better, Comparison, StartWindow, pair
@@ -75,11 +75,8 @@ def begun(
 
 def anew(policy: str, analysis: AnalysisSpec, old: Sequence[WatchStatus], at: datetime) -> list[WatchStatus]:
     """Return the records as the spec asks for them: those that are about this, and new ones for the rest."""
-    known = {(one.metric, one.definition, one.policy): one for one in old}
-    return [
-        known.get((metric.name, definition_of(metric, analysis), policy)) or _record(metric, policy, analysis, None, at)
-        for metric in watched(analysis)
-    ]
+    known = {one.metric: one for one in old if one.policy == policy}
+    return [_taken_up(metric, policy, analysis, known.get(metric.name), at) for metric in watched(analysis)]
 
 
 def looked(
@@ -87,10 +84,11 @@ def looked(
 ) -> WatchStatus:
     """Return the record after a look; the same one where there is nothing to write."""
     comparison, windows = comparison_of(metric), _windows(record, reading)
-    if comparison is None or not windows:
+    # On trial a metric may be edited, and what it measures now says nothing of what is on record.
+    if comparison is None or not windows or record.definition != definition_of(metric, analysis):
         return record
     if record.reference is None:
-        found = _reference(windows, comparison)
+        found = _reference(windows, metric)
         if found is None:
             return record
         update = _told(found, comparison) | {"counted_until": _end(windows[-1], reading), "evidence": []}
@@ -168,8 +166,31 @@ def _record(
         metric=metric.name, definition=definition_of(metric, analysis), policy=policy, counted_until=instant(at)
     )
     comparison = comparison_of(metric)
-    found = _reference(windows, comparison) if windows and comparison is not None else None
+    found = _reference(windows, metric) if windows else None
     return record if found is None or comparison is None else record.model_copy(update=_told(found, comparison))
+
+
+def _taken_up(
+    metric: Metric, policy: str, analysis: AnalysisSpec, old: WatchStatus | None, at: datetime
+) -> WatchStatus:
+    """The record of a metric: as it is, or by its new definition against the reference that it has.
+
+    A version that has sunk must not become its own reference because somebody edits a margin.
+    """
+    definition, comparison = definition_of(metric, analysis), comparison_of(metric)
+    if old is not None and old.definition == definition:
+        return old
+    reference = None if old is None else old.reference
+    if old is None or comparison is None or reference is None or reference.outcome != _outcome(metric):
+        return _record(metric, policy, analysis, None, at)
+    told = _told(reference, comparison)
+    anew = old.model_copy(update=told | {"definition": definition, "evidence": []})
+    turned = old.least is not None and (old.least > reference.mean) != (comparison.better is Better.LESS)
+    return anew.model_copy(update={"degraded_since": None, "message": ""}) if turned else anew
+
+
+def _outcome(metric: Metric) -> str | None:
+    return None if metric.source.logbook is None else metric.source.logbook.outcome
 
 
 def _by_trial(
@@ -189,28 +210,29 @@ def _by_trial(
     return every if whole else None
 
 
-def _reference(windows: Sequence[StartWindow], comparison: Comparison) -> tuple[Reference, float, float] | None:
-    """The reference as it is, with the ends of what was seen; None: too few episodes."""
+def _reference(windows: Sequence[StartWindow], metric: Metric) -> ReferenceStatus | None:
+    """The reference as it is stored, with the ends of what was seen; None: too few episodes."""
     outcomes = _outcomes(windows)
     found = after.reference(outcomes)
+    if found is None:
+        return None
     some = outcomes.count > 0
-    return None if found is None else (found, float(outcomes.low[some].min()), float(outcomes.high[some].max()))
+    return ReferenceStatus(
+        outcome=_outcome(metric),
+        mean=_six(found.mean),
+        spread=_six(found.spread),
+        episodes=found.episodes,
+        low=_six(float(outcomes.low[some].min())),
+        high=_six(float(outcomes.high[some].max())),
+    )
 
 
-def _told(found: tuple[Reference, float, float], comparison: Comparison) -> dict[str, object]:
-    """The reference as it is stored, and the mean that is asked for."""
-    reference, low, high = found
+def _told(reference: ReferenceStatus, comparison: Comparison) -> dict[str, object]:
+    """The reference, and the mean that is asked for."""
     margin = comparison.margin.value * (abs(reference.mean) if comparison.margin.relative else 1.0)
     error = after.ERRORS * reference.spread / math.sqrt(reference.episodes)
     sign = 1 if comparison.better is Better.MORE else -1
-    said = ReferenceStatus(
-        mean=_six(reference.mean),
-        spread=_six(reference.spread),
-        episodes=reference.episodes,
-        low=_six(low),
-        high=_six(high),
-    )
-    return {"reference": said, "least": _six(reference.mean - sign * (error + margin))}
+    return {"reference": reference, "least": _six(reference.mean - sign * (error + margin))}
 
 
 def _reach(reference: ReferenceStatus, windows: Sequence[StartWindow]) -> dict[str, ReferenceStatus]:

@@ -44,6 +44,17 @@ def test_a_rollout_tells_from_its_status_what_its_decision_tells_as_events(path:
     assert told in (events, events - Counter({"RollbackStarted": events["RolledBack"] and 1}))
 
 
+def test_the_end_of_a_rollback_is_as_grave_as_its_beginning() -> None:
+    at = "2026-05-04T10:00:00Z"
+    for reason, severity in (("Superseded", "info"), ("PodsGone", "warning"), ("Verdict", "warning")):
+        rollback = {"reason": reason, "message": "?", "policy": "b", "decidedAt": at}
+        outcome = "RolledBack" if reason == "Verdict" else "Withdrawn"
+        ended = {"policy": "b", "digest": "b", "startedAt": at, "endedAt": at, "outcome": outcome, "reason": reason}
+        status = {"rollback": rollback, "history": [ended]}
+        told = {one.reason: str(one.severity) for one in TELLING["RLRollout"].happened(status)}
+        assert told == {"RolloutStarted": "info", "RollbackStarted": severity, "RolledBack": severity}
+
+
 @pytest.mark.parametrize("path", TRAININGS, ids=lambda path: path.stem)
 def test_a_training_tells_from_its_status_what_its_decision_tells_as_events(path: Path) -> None:
     case = Case.read(path, given=trainings.GIVEN)

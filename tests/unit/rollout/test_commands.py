@@ -167,6 +167,16 @@ def test_a_verdict_that_is_missing_may_be_skipped_and_one_that_failed_may_not() 
     assert stage.weights == {"a": 10000}
 
 
+def test_a_metric_on_which_nothing_rests_bars_no_skip() -> None:
+    returned, latency = ANALYSIS["metrics"]
+    dry = ANALYSIS | {"metrics": [returned, latency | {"dryRun": True}]}
+    stage = on_trial({"setWeight": 10}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}, analysis=dry)
+    stage.scrape("b", rate=50.0, slow=1.0)
+    assert says(stage, "skip@1") is None
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 5000, "b": 5000}
+
+
 def test_past_the_steps_there_is_nothing_to_skip() -> None:
     stage = on_trial({"setWeight": 50})
     stage.go(seconds=1)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.unit.rollout.model.acts import SUNDAYS
 from tests.unit.rollout.stage import ANALYSIS, Stage, digest
 from tests.unit.rollout.test_anchor import asks_for
 from tests.windows import alike
@@ -287,7 +288,7 @@ def test_an_arm_without_pods_gets_nothing_until_it_has_them_again() -> None:
     stage.ready("b", 0)
     stage.go(seconds=1)
     assert stage.weights == {"a": 9000, "c": 1000}
-    assert stage.message == "b, c compete with a by return; without a ready pod, and so off the route: b"
+    assert stage.message == "b, c compete with a by return; off the route until their pods are ready: b"
     stage.ready("b", 1)
     stage.go(seconds=1)
     assert stage.weights == {"a": 8000, "b": 1000, "c": 1000}
@@ -406,6 +407,26 @@ def test_a_rejected_arm_competes_again_after_retry_only() -> None:
     stage.go(seconds=1)
     assert stage.weights == {"a": 8000, "b": 1000, "d": 1000}
     assert stage.status.rejected_digests == []
+
+
+def test_an_arm_that_failed_does_not_come_back_into_its_experiment() -> None:
+    stage = competing("b", "c")
+    stage.episodes("return", {"a": EQUAL, "b": WORSE, "c": EQUAL})
+    stage.passes()
+    stage.command("retry@1")
+    stage.passes()
+    assert (stage.status.commands[-1].message or "").startswith("b failed in the experiment that is on record")
+
+
+def test_an_arm_that_lost_its_pods_comes_back_while_windows_are_closed() -> None:
+    stage = competing("b", "c")
+    stage.edits(windows=[SUNDAYS])
+    stage.ready("b", 0)
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 9000, "c": 1000}
+    stage.ready("b", 1)
+    stage.go(seconds=1)
+    assert stage.weights == {"a": 8000, "b": 1000, "c": 1000}
 
 
 def starts(stage: Stage, **counts: int) -> None:

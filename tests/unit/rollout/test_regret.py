@@ -34,6 +34,12 @@ def spec(*steps: dict[str, Any]) -> RLRolloutSpec:
         ([{"setWeight": 50}, {"setWeight": 25}, {"analyze": {}}], 0, 50, Stay(100.0, HOUR)),
         ([{"setWeight": 5}, {"setWeight": 100}, {"approve": {"timeout": "1h"}}], 0, 5, Stay(100.0, 2 * HOUR)),
         ([{"setWeight": 5}, {"setWeight": 25}, {"pause": {}}], 0, 5, Stay(100.0, HOUR)),
+        (
+            [{"setWeight": 5}, {"setWeight": 25}, {"together": {"with": ["x"], "timeout": "2h"}}],
+            0,
+            5,
+            Stay(25.0, 2 * HOUR),
+        ),
         ([], 0, 100, None),
     ],
 )

@@ -141,6 +141,21 @@ def test_one_that_follows_a_family_rests_after_a_rollback_and_has_taken_back_all
     assert stage.weights == {"a": 2000, "b": 8000}
 
 
+def test_two_that_follow_families_and_have_taken_back_do_not_wait_for_each_other() -> None:
+    """Each would be barred by what the other has taken back, and neither could ever have another candidate."""
+    stage = meeting(partner(step=0))
+    following = taken_back()
+    following["spec"]["policy"] = {"latestOf": "hopper"}
+    stage.world.put(following)
+    stage.world.patch("RLRollout", "partner", {"status": {"phase": "Healthy"}})
+    assert peer(stage.world.objects["RLRollout", "default", "partner"]).taken_back == "y"
+    stage.world.patch("RLRollout", "partner", {"status": {"phase": "Preparing"}})  # the family has another member
+    assert peer(stage.world.objects["RLRollout", "default", "partner"]).taken_back is None
+    stage.go(seconds=1)
+    assert stage.status.rollback is None
+    assert stage.message == "waiting for partner"
+
+
 @pytest.mark.parametrize("reason", ["Verdict", "Superseded"])
 def test_one_that_is_just_being_taken_back_has_not_come(reason: str) -> None:
     rollback = {"reason": reason, "message": "?", "policy": "y", "decidedAt": AT}

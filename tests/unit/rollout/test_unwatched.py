@@ -1,6 +1,8 @@
 """What a stable version is watched by says nothing: told once, after patience, until all of it is heard of again."""
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -79,6 +81,28 @@ def test_what_was_said_stands_until_somebody_knows_better() -> None:
     assert stage.told.count("StableUnwatched") == 1
 
 
+def test_a_spec_that_cannot_be_carried_out_ends_no_alarm() -> None:
+    stage = Watched()
+    stage.hears(limit=AWAY)
+    stage.later(minutes=10)
+    stage.passes()
+    returned, latency = (dict(metric) for metric in ANALYSIS["metrics"])
+    stage.edits_metrics(returned, {**latency, "limit": {"max": "100ms", "tolerates": "99999d"}})
+    stage.hears()
+    assert stage.reason == "InvalidSpec"
+    assert stage.alarm is not None
+
+
+def test_without_a_logbook_nobody_is_told_how_episodes_go() -> None:
+    stage = Watched()
+    stage.world.settings = replace(stage.world.settings, logbook_url=None)
+    stage.hears()
+    stage.later(minutes=10)
+    stage.passes()
+    assert "nothing is heard of return" in (stage.alarm or "")
+    assert "installed without a logbook" in (stage.alarm or "")
+
+
 def test_a_limit_that_is_defined_otherwise_was_not_asked_yet() -> None:
     stage = Watched()
     stage.hears(limit=AWAY)
@@ -106,5 +130,7 @@ async def test_pods_that_do_not_answer_wake_the_rollout_after_patience_and_when_
         condition = {"type": "Unwatched", "status": "True", "reason": "StableUnwatched", "message": silence.why}
         asked.stage.world.patch("RLRollout", "cartpole", {"status": {"conditions": [condition]}})
         asked.context.woken.clear()
+        await asyncio.sleep(1)
+        assert asked.context.woken == [], "what stands is no news"
         pods.start(0)
         await asked.until(lambda: bool(asked.context.woken))

@@ -139,3 +139,58 @@ def test_an_alarm_stands_while_the_spec_does_not_say_what_it_is_about() -> None:
     stage.passes()
     assert get_condition(stage.status.conditions, "Degraded") is None
     assert stage.told.count("StableWorse") == 1
+
+
+def test_an_edited_margin_ends_no_alarm_and_makes_no_new_reference() -> None:
+    """What it had sunk to became what it was held against, and somebody was told that it did as well again."""
+    stage = promoted()
+    plays(stage, 380.0, windows=12)
+    returned, latency = (dict(metric) for metric in ANALYSIS["metrics"])
+    stage.edits_metrics({**returned, "compare": {"maxRegression": "8%"}}, latency)
+    stage.passes()
+    (record,) = stage.status.watch
+    assert record.reference is not None
+    assert record.least is not None
+    assert (record.reference.mean, record.degraded_since is not None) == (479.0, True)
+    assert 479.0 - 0.08 * 479.0 - 2.33 * 45 / 200**0.5 < record.least < 479.0 - 0.08 * 479.0
+    assert get_condition(stage.status.conditions, "Degraded") is not None
+    assert stage.told.count("StableRecovered") == 0
+    plays(stage, 478.0, windows=13)
+    assert stage.told.count("StableRecovered") == 1
+
+
+def test_another_outcome_is_watched_anew_and_nothing_has_recovered() -> None:
+    stage = promoted()
+    plays(stage, 380.0, windows=12)
+    returned, latency = (dict(metric) for metric in ANALYSIS["metrics"])
+    stage.edits_metrics({**returned, "source": {"logbook": {"outcome": "revenue"}}}, latency)
+    stage.passes()
+    (record,) = stage.status.watch
+    assert record.reference is None
+    assert get_condition(stage.status.conditions, "Degraded") is None
+    assert stage.told.count("StableRecovered") == 0
+
+
+def test_on_trial_another_outcome_is_not_held_against_the_reference_of_the_one_before() -> None:
+    stage = promoted()
+    stage.publish("c")
+    stage.wants("c")
+    stage.go(seconds=1)
+    assert stage.status.candidate is not None
+    returned, latency = (dict(metric) for metric in ANALYSIS["metrics"])
+    stage.edits_metrics({**returned, "source": {"logbook": {"outcome": "revenue"}}}, latency)
+    held = stage.world.objects["RLRollout", "default", "cartpole"]
+    (query,) = watch.queries(RLRolloutSpec.model_validate(held["spec"]).analysis)
+    since = stage.status.watch[0].counted_until
+    told = [
+        WindowStatistics(start=since + index * timedelta(minutes=5), count=40, missing=0, mean=5, m2=40, min=3, max=8)
+        for index in range(12)
+    ]
+    stage.now = since + timedelta(hours=2)
+    answer = Statistics(
+        outcome="revenue", at=stage.now, etag="1", versions=[VersionStatistics(version="b", windows=told)]
+    )
+    reading = Reading("asked", stage.now, windows=answer, outcome_query=query)
+    stage.world.facts["watch", "default", "cartpole"] = StatisticsFact("b", "b", since, {"revenue": reading})
+    stage.passes()
+    assert stage.told.count("StableWorse") == 0

@@ -33,7 +33,7 @@ def happened(status: Status) -> Iterable[Happened]:
         yield Happened(
             reason=str(EventReason.ROLLBACK_STARTED),
             at=parse_instant(rollback["decidedAt"]),
-            severity=INFO if rollback.get("reason") == _SUPERSEDED else WARNING,
+            severity=_severity(rollback.get("reason")),
             message=f"{rollback['policy']} is withdrawn: {rollback['message']}",
             policy=rollback["policy"],
             facts=(facts(status) if candidate else {})
@@ -88,6 +88,11 @@ def facts(status: Status) -> dict[str, Any]:
     return found | ({"verdicts": verdicts} if verdicts else {})
 
 
+def _severity(reason: str | None) -> Severity:
+    """Of a rollback, its beginning and its end. None: by a Belay that did not record it."""
+    return INFO if reason == _SUPERSEDED else WARNING
+
+
 def _started(version: Mapping[str, Any], since: str, instead: str) -> Happened:
     return Happened(
         reason=str(EventReason.ROLLOUT_STARTED),
@@ -106,7 +111,7 @@ def _ended(entry: Mapping[str, Any], more: Mapping[str, Any]) -> Happened:
     return Happened(
         reason=str(EventReason.PROMOTED if promoted else EventReason.ROLLED_BACK),
         at=parse_instant(entry["endedAt"]),
-        severity=WARNING if entry["outcome"] == "RolledBack" else INFO,
+        severity=INFO if promoted else _severity(entry.get("reason")),
         message=f"{words}{', ' if promoted else ': '}{message}" if message else words,
         policy=entry["policy"],
         facts={**more, "digest": entry["digest"], "outcome": entry["outcome"]},

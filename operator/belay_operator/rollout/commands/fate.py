@@ -62,6 +62,18 @@ def retry(command: Command, observed: Observed, now: datetime) -> Move | Refusal
     if policy is None:
         return nothing_to_serve(observed)
     if policy.digest not in observed.status.rejected_digests:
-        return f"{wanted} has not been rolled back, so there is nothing to retry"
+        return _nothing_to_retry(wanted, observed)
     left = [digest for digest in observed.status.rejected_digests if digest != policy.digest]
     return Move(changed(observed.status, rejected_digests=left))
+
+
+def _nothing_to_retry(wanted: str, observed: Observed) -> Refusal:
+    found = recorded(observed.spec.policy.winner_of, observed.status)
+    rejected = observed.status.rejected_digests
+    out = [] if found is None else [arm.policy for arm in found.arms if arm.digest in rejected]
+    if not out:
+        return f"{wanted} has not been rolled back, so there is nothing to retry"
+    return (
+        f"{', '.join(out)} failed in the experiment that is on record, and an arm that is out stays out; for another "
+        "try write another experiment in spec.policy.winnerOf, with other weights say, and send retry then"
+    )

@@ -58,5 +58,6 @@ def _unskippable(observed: Observed, kind: StepKind, step: StepStatus, now: date
         return f"the steps stand still until the spec is mended: {observed.unfit}"
     if closed := nothing_to_compare_with(observed, now):
         return f"{closed.message}: create its RLPolicy again as it was, or send promote"
-    failed = next((verdict for verdict in observed.verdicts or () if verdict.verdict is Verdict.FAIL), None)
+    verdicts = observed.verdicts or ()
+    failed = next((one for one in verdicts if one.verdict is Verdict.FAIL and not one.dry_run), None)
     return None if failed is None else f"{failed.metric} has failed, which is not skipped; send promote or abort"

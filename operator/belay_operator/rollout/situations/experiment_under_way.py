@@ -114,9 +114,9 @@ def _share_out(observed: Observed, now: datetime) -> Move | None:
     taking_part = {arm.policy for arm in found.arms if arm.outcome is None}
     able = {name for name in taking_part if _answers(name, observed)}
     barred = observed.unfit is not None or first_closed(MORE_TRAFFIC, observed, now) is not None
-    may_begin = not barred and (found.started_at is not None or able == taking_part)
+    may_join = found.started_at is not None or (able == taking_part and not barred)  # what has begun goes on
     served = [
-        _shared(arm, on_route=arm.policy in able and (arm.on_route or may_begin)) if arm.policy in taking_part else arm
+        _shared(arm, on_route=arm.policy in able and (arm.on_route or may_join)) if arm.policy in taking_part else arm
         for arm in observed.status.arms
     ]
     if served == observed.status.arms:
@@ -131,7 +131,7 @@ def _asking(found: ExperimentStatus, now: datetime) -> ExperimentStatus:
 
 
 def _answers(name: str, observed: Observed) -> bool:
-    """Whether traffic may go to an arm: it takes all its pods to begin, and one to go on."""
+    """Whether traffic may go to an arm: it takes all its pods to begin and to come back, and one to go on."""
     view = observed.policies[name]
     there = any(arm.policy == name and arm.on_route for arm in observed.status.arms)
     return view.ready_replicas > 0 if there else view.has_capacity
@@ -277,7 +277,7 @@ def _under_way(observed: Observed, found: ExperimentStatus, now: datetime) -> Wa
     if blind is not None:
         return Wait(RolloutReason.GRACE_TOO_SHORT, f"{blind.metric}: {blind.message}")
     words = f"{', '.join(arm.policy for arm in taking_part)} compete with {found.stable} by {found.metric}"
-    off = f"; without a ready pod, and so off the route: {', '.join(away)}" if away else ""
+    off = f"; off the route until their pods are ready: {', '.join(away)}" if away else ""
     steps = None if observed.progression is None else observed.progression.fault
     barred_too = "" if steps is None else f". A winner could not be taken up: {steps.message}"
     return Wait(RolloutReason.EXPERIMENTING, words + off + barred_too)

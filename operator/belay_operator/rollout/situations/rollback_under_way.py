@@ -136,6 +136,7 @@ def _finish(observed: Observed, rollback: RollbackStatus, now: datetime) -> Move
         outcome="Withdrawn" if rollback.reason in NO_EVIDENCE else "RolledBack",
         started_at=candidate.since,
         ended_at=at,
+        reason=rollback.reason,
         message=rollback.message,
     )
     after = changed(

@@ -27,8 +27,10 @@ def act(observed: Observed, now: datetime) -> Move | None:
         for metric, one in unwatched.long(known, now)
     )
     if not message:
-        with_logbook = observed.settings.logbook_url is not None
-        if stood is None or not unwatched.is_over(known, observed.spec.analysis, with_logbook=with_logbook):
+        # What is left out of a spec that cannot be carried out may be what is silent.
+        if stood is None or observed.unfit is not None:
+            return None
+        if not unwatched.is_over(known, observed.spec.analysis):
             return None
         return Move(changed(status, conditions=clear_condition(list(status.conditions), UNWATCHED)))
     message += ". Until it is, nobody is told whether the stable version does worse"

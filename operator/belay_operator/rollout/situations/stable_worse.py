@@ -6,7 +6,7 @@ looks the same as a version that does, so nobody is taken back for it, unless th
 still warm.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from belay_api.conditions import clear_condition, get_condition
@@ -26,14 +26,14 @@ def act(observed: Observed, now: datetime) -> Move | None:
     status, stable = observed.status, observed.status.stable
     if stable is None or observed.rolling_back:
         return None
-    records = _records(observed, now)
+    records, recovered = _records(observed, now)
     if records == status.watch:
         return None
     worse = [record for record in records if record.degraded_since is not None]
     stood = get_condition(status.conditions, watch.DEGRADED) is not None
     if not worse:
         conditions = clear_condition(list(status.conditions), watch.DEGRADED)
-        over = stood and bool(records)
+        over = stood and recovered  # or nobody asks for it any more, which is no news of the version
         events = (note(EventReason.STABLE_RECOVERED, f"{stable.policy} does as well again"),) if over else ()
         return Move(changed(status, watch=records, conditions=conditions), events)
     message = "; ".join(record.message for record in worse)
@@ -53,36 +53,44 @@ def _told(observed: Observed, message: str, now: datetime) -> Move:
     return Move(observed.status, (note(EventReason.STABLE_WORSE, words, warning=True),))
 
 
-def _records(observed: Observed, now: datetime) -> list[WatchStatus]:
-    """The records after this look."""
+def _records(observed: Observed, now: datetime) -> tuple[list[WatchStatus], bool]:
+    """The records after this look, and whether it has shown that anything is over."""
     status, stable, analysis = observed.status, observed.status.stable, observed.spec.analysis
     if stable is None:
-        return []
+        return [], False
     if segment.is_aside(status):  # the logbook and the pods tell of some users only
-        return status.watch
+        return status.watch, False
     limits = standing.limits(analysis, observed.spec.watch)
     told = observed.standing.get(stable.policy, {})  # in this very pass another version may have been stable
-    alarms = standing.records(status.watch, told, limits, policy=stable.policy, now=now)
-    found = [*_compared(observed, stable.policy, now), *alarms]
-    return found if observed.unfit is None else [*found, *_not_asked_now(observed, limits, found)]
-
-
-def _not_asked_now(
-    observed: Observed, limits: Iterable[standing.StandingLimit], found: Sequence[WatchStatus]
-) -> Iterator[WatchStatus]:
-    """The records by a part of the spec that cannot be carried out: they stay as they are until it is mended."""
-    analysis = observed.spec.analysis
+    compared = _taken_up(observed, stable.policy, now)
+    before = [*compared, *filter(standing.is_alarm, status.watch)]
+    after = [
+        *_looked(compared, observed, now),
+        *standing.records(status.watch, told, limits, policy=stable.policy, now=now),
+    ]
     asked = {(limit.metric, limit.definition) for limit in limits}
     asked |= {(metric.name, definition_of(metric, analysis)) for metric in watch.watched(analysis)}
-    return (one for one in observed.status.watch if (one.metric, one.definition) not in asked and one not in found)
+    if observed.unfit is not None:  # what a part that cannot be carried out is about stays as it is until it is mended
+        after += [one for one in status.watch if _key(one) not in asked and one not in after]
+    worse = {_key(one) for one in after if one.degraded_since is not None}
+    over = {_key(one) for one in before if one.degraded_since is not None} - worse
+    return after, bool(over & asked)
 
 
-def _compared(observed: Observed, stable: str, now: datetime) -> list[WatchStatus]:
-    """Those of metrics that are compared. They are taken up at rest: on trial what is watched may be edited."""
-    status, analysis = observed.status, observed.spec.analysis
-    records = [record for record in status.watch if not standing.is_alarm(record)]
-    if status.candidate is None:
-        records = watch.anew(stable, analysis, records, now)
+def _key(record: WatchStatus) -> tuple[str, str]:
+    return record.metric, record.definition
+
+
+def _taken_up(observed: Observed, stable: str, now: datetime) -> list[WatchStatus]:
+    """The records of metrics that are compared, as the spec asks for them now; on trial as they are."""
+    records = [record for record in observed.status.watch if not standing.is_alarm(record)]
+    if observed.status.candidate is not None:
+        return records
+    return watch.anew(stable, observed.spec.analysis, records, now)
+
+
+def _looked(records: Sequence[WatchStatus], observed: Observed, now: datetime) -> list[WatchStatus]:
+    analysis = observed.spec.analysis
     metrics = {metric.name: metric for metric in watch.watched(analysis)}
     return [
         watch.looked(record, metrics[record.metric], reading, analysis=analysis, spec=observed.spec.watch, now=now)

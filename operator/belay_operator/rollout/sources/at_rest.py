@@ -36,12 +36,13 @@ Counters = Mapping[str, Callable[[Standing], Counter]]
 """What makes a version's counter, by the source it counts for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Told:
     """What the sources of a version have said so far."""
 
     seen: dict[StandingLimit, Seen]
     silence: dict[StandingLimit, Silence | None]
+    unheard: set[str]  # metrics of which the rollout was told that nothing is heard
 
 
 class AtRest:
@@ -77,7 +78,7 @@ def standing_of(rollout: Mapping[str, Any]) -> frozenset[Standing]:
 
 async def _keep_counting(counters: Counters, context: PollerContext, asked: Standing) -> None:
     """Count until cancelled, each source by itself: one that does not answer holds up no other."""
-    told = _Told({}, {})
+    told = _Told({}, {}, set())
     by_source = defaultdict[str, list[StandingLimit]](list)
     for limit in asked.limits:
         by_source[limit.spec.source.kind].append(limit)
@@ -103,7 +104,7 @@ async def _keep_asking(
                 told.seen[limit] = now
             told.silence[limit] = _silence(counter.problem(limit), told.silence.get(limit), context.now())
         fact = StandingFact(asked.policy, dict(told.seen), dict(told.silence))
-        woken = [asked.key] if _is_news(context, asked, fact) else []
+        woken = [asked.key] if _is_news(context, asked, fact) or _is_another(told, context.now()) else []
         context.put(standing.TOPIC, asked.key.namespace, asked.key.name, fact, wake=woken)
         await asyncio.sleep(PERIOD.total_seconds())
 
@@ -126,7 +127,12 @@ def _is_news(context: PollerContext, asked: Standing, fact: StandingFact) -> boo
     alarms = {one.get("metric") for one in status.get("watch") or () if "degradedSince" in one}
     if any(now.is_over if limit.metric in alarms else now.is_broken for limit, now in fact.seen.items()):
         return True
-    found = [one for one in fact.silence.values() if one is not None]
-    if any(one.get("type") == UNWATCHED for one in status.get("conditions") or ()):
-        return not found
-    return any(is_long(one, context.now()) for one in found)
+    unwatched = any(one.get("type") == UNWATCHED for one in status.get("conditions") or ())
+    return unwatched and not any(fact.silence.values())
+
+
+def _is_another(told: _Told, now: datetime) -> bool:
+    """Whether nothing is heard of others than the rollout was told."""
+    unheard = {limit.metric for limit, one in told.silence.items() if one is not None and is_long(one, now)}
+    before, told.unheard = told.unheard, unheard
+    return unheard != before
