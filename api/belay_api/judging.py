@@ -104,7 +104,7 @@ class LogSpec(Model):
     """How the policy would be served: its best action, or a drawn one."""
     discount: Annotated[float, Field(gt=0, le=1)] = 0.99
     """Of the next timestep's reward."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    confidence: Annotated[float, Field(gt=0.5, le=0.999)] = 0.95
     """Of every interval."""
     seed: Annotated[int, Field(ge=0, le=2_000_000_000)] = 0
     """Of all that is drawn."""

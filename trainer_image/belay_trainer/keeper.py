@@ -47,6 +47,7 @@ class Keeper:
         self._seal = seal or Seal(None, index=0)
         self._waits = waits or Waits()
         self._pending: CheckpointRef | None = None
+        self._refused = False  # the store will not take the newest
         self._in_doubt = False  # the store did not answer, and nothing is there yet that would ask it again
         self._closed = False
         self._changed = threading.Condition()
@@ -109,10 +110,11 @@ class Keeper:
             self._changed.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until the store has the newest checkpoint; return whether it does."""
+        """Wait until the store has the newest checkpoint, or has refused it; return whether it has it."""
         until = time.monotonic() + timeout_s
         with self._changed:
-            return self._changed.wait_for(lambda: self._pending is None, until - time.monotonic())
+            done = self._changed.wait_for(lambda: self._pending is None, until - time.monotonic())
+            return done and not self._refused
 
     def close(self) -> None:
         """Stop bringing checkpoints to the store."""
@@ -130,6 +132,7 @@ class Keeper:
                 if self._closed:
                     return
             self._waits.begin(TASK, WAITING)
+            refused = False
             try:
                 if ref is None:
                     self._store.probe()
@@ -145,13 +148,14 @@ class Keeper:
             except (StoreRefused, OSError) as error:
                 log.error("checkpoints are kept only in this pod: %s", error)
                 self._waits.tell(TASK, REFUSED, error)
+                refused = True
             else:
                 self._waits.end(TASK)
             wait = FIRST_WAIT_S
             with self._changed:
                 self._in_doubt = False
                 if self._pending == ref:
-                    self._pending = None
+                    self._pending, self._refused = None, refused
                 self._changed.notify_all()
 
     def _bring_one(self, ref: CheckpointRef) -> None:

@@ -108,6 +108,7 @@ class Loop:
         self._evaluated: dict[str, float] = {}  # of this life's latest evaluation, by metric; the return apart
         self._returns: list[float] = []  # of all evaluations
         self._collecting_since = 0  # timestep
+        self._judged = False  # this life begins with an evaluation that may have been enough
         self._asked_at: float | None = None  # when a collection first saw that the pod must go
 
     @property
@@ -121,6 +122,8 @@ class Loop:
         """Take up a checkpoint; without a `collection` new episodes begin."""
         self.learner.restore(state, collection)
         self.state = state["loop"]
+        # Of the same timestep: the pod before ended by this evaluation, or was about to go on from it.
+        self._judged = self.state.evaluation is not None and self.state.evaluated_at == ref.step
         self.diagnosis.restore(state.get("diagnosis"))
         self._returns = state.get("returns", [])  # a checkpoint of an earlier trainer has none
         self.resumed_from = ref.step
@@ -136,6 +139,10 @@ class Loop:
         """
         steps = self._run.spec.budget.steps
         self._history.begin(self.resumed_from or 0)
+        if self._judged and self.state.best is not None:
+            self._end_early(self.state.best)
+            if self.enough:
+                return
         while self.learner.timesteps < steps:
             self._between_collections()
             if self.enough:
@@ -317,7 +324,7 @@ class Loop:
             raise Interrupted("asked to stop before anything was learned: the next pod begins anew.")
         raise Interrupted(
             f"asked to stop at timestep {step}; a checkpoint is saved"
-            + ("." if stored else ", but the store did not answer: the next pod goes on from an older one.")
+            + ("." if stored else ", but the store has not taken it: the next pod goes on from an older one.")
         )
 
     def _save(self, step: int, *, collecting: bool = False) -> None:

@@ -15,7 +15,7 @@ from belay_trainer.evaluate import Evaluator
 from belay_trainer.learners import LEARNERS
 from belay_trainer.learners.off_policy import OffPolicy
 from belay_trainer.learners.stable_baselines import StableBaselines
-from belay_trainer.train import build
+from belay_trainer.train import Trained, build
 
 SHORT = {"algorithm": {"ppo": {"n_steps": 32, "batch_size": 256}}}  # collections, of eight copies
 
@@ -91,6 +91,20 @@ def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: tuple
     best = whole.best.weights["parameters"]["policy"]
     for name, tensor in pieces.best.weights["parameters"]["policy"].items():
         assert (best[name] == tensor).all()
+
+
+def test_a_seed_that_its_last_evaluation_had_ended_does_not_train_on(tmp_path: Path) -> None:
+    """Its pod was lost while the artifact was made; a checkpoint was due at the same timestep."""
+
+    def train(target: float) -> Trained:
+        evaluation = {"every": 512, "episodes": 3, "target": target}
+        return train_in(tmp_path, **SHORT, evaluation=evaluation, checkpoint={"every": 512})
+
+    first, again = train(8), train(8)
+    assert first.ended_early
+    assert (again.resumed_from, again.step, again.ended_early) == (first.step, first.step, first.ended_early)
+    assert again.best.report == first.best.report
+    assert train(501).step > first.step, "somebody has asked for more meanwhile"
 
 
 def test_evaluations_and_checkpoints_change_no_bit(tmp_path: Path) -> None:

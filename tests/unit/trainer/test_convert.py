@@ -167,6 +167,11 @@ def test_what_dones_means_is_asked_and_not_guessed() -> None:
         ({**FLAT, "observations": {"a": OBSERVATIONS}}, "observations is made of a: flatten it"),
         ({**FLAT, "rewards": np.array(list("abcdef"))}, "rewards is an array of U1, wanted numbers"),
         ({**FLAT, "rewards": np.zeros((6, 2))}, r"rewards have the shape \(6, 2\)"),
+        ({**FLAT, "propensities": np.ones((6, 2))}, r"propensities have the shape \(6, 2\)"),
+        (
+            {**FLAT, "observations": np.arange(6.0), "next_observations": np.zeros((6, 1))},
+            r"next_observations have the shape \(6, 1\), wanted that of the observations, \(6,\)",
+        ),
         (
             [LISTED[0], LISTED[1] | {"observations": np.zeros((3, 5))}],
             r"observations have different shapes, \(2,\) and",

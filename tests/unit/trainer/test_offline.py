@@ -252,6 +252,17 @@ def test_values_are_in_the_rewards_own_unit() -> None:
 
 
 # --- beside behaviour cloning ----------------------------------------------------------------------------------------
+def test_what_follows_the_end_of_a_task_may_be_no_number() -> None:
+    """It is worth nothing; but nothing times no number is none, and every target of the batch would be."""
+    log = bandit(n=20)
+    follows = np.full_like(log.observations[: log.episodes], np.nan)
+    known = dataclasses.replace(log, last_observations=follows, last_known=np.zeros(log.episodes, dtype=bool))
+    batch = Transitions(known, normaliser=None, reward_scale=1.0, device=torch.device("cpu")).draw(
+        50, np.random.default_rng(0)
+    )
+    assert torch.isfinite(batch.following).all()
+
+
 @pytest.mark.parametrize("episodes", [10, 100])
 def test_equal_policies_are_told_apart_in_one_report_of_twenty(episodes: int) -> None:
     generator, reports = np.random.default_rng(3), 2000

@@ -179,6 +179,12 @@ def test_a_density_and_a_probability_have_no_ratio() -> None:
     found = judge(Logged(continuous, Mean(), discount=DISCOUNT))
     assert "have no ratio" in reasons(found, BY_WEIGHTS)
 
+    half = LOG.episode_of < LOG.episodes // 2  # by a controller, and half by one that draws
+    mixed = replace(LOG, actions=np.where(half[:, None], 0.0, drawn), propensities=np.where(half, 1.0, density))
+    assert "in 200 of 400 logged episodes each had propensity 1" in reasons(
+        judge(Logged(mixed, Mean(), discount=DISCOUNT)), BY_WEIGHTS
+    )
+
     same = replace(LOG, actions=np.zeros((LOG.timesteps, 1)), propensities=np.ones(LOG.timesteps))
     assert judge(Logged(same, Mean(), discount=DISCOUNT)).headline is not None
 
@@ -215,12 +221,29 @@ def test_an_interval_is_cut_to_what_is_possible() -> None:
     assert cut.high <= most
 
 
+def test_a_log_may_have_longer_episodes_than_the_policy_was_trained_in() -> None:
+    paid = replace(LOG, rewards=np.ones(LOG.timesteps))
+    assert paid.lengths.max() > 5
+    assert judged(paid, cap=1).headline is not None, "what was logged is possible"
+
+
+def test_a_surer_interval_is_as_much_wider_as_a_normal_one() -> None:
+    """Of few draws none lie far out, and intervals ceased to grow."""
+    log = WORLD.log(LOGGING, 2_000, np.random.default_rng(3))
+    width = {}
+    for confidence in (0.95, 0.99, 0.999):
+        found = judged(log, confidence=confidence, estimators=["wdr"]).headline.found
+        width[confidence] = found.high - found.low
+    assert width[0.99] / width[0.95] == pytest.approx(2.576 / 1.960, rel=0.06)
+    assert width[0.999] / width[0.95] == pytest.approx(3.291 / 1.960, rel=0.08)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         ({"estimators": ["wrd"]}, "'wrd' is not known: did you mean 'wdr'?"),
         ({"estimators": ["magic!"]}, "known are wdr, dr, wpdis, wis, pdis, is, fqe"),
-        ({"confidence": 1.0}, "confidence is 1"),
+        ({"confidence": 0.9999}, "confidence is 0.9999, wanted more than 0.5 and at most 0.999"),
     ],
 )
 def test_bad_questions(options: dict, said: str) -> None:

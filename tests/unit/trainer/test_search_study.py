@@ -13,9 +13,10 @@ import pytest
 from search_support import BOWL_TRIALS, distance, make_spec, make_study, missed_bowl_by, work
 from trainer_support import LogbookServer, until
 
+from belay_trainer.errors import StoreUnavailable
 from belay_trainer.logbook import connect
 from belay_trainer.search.journal import FileLines, LogbookLines
-from belay_trainer.search.study import Study
+from belay_trainer.search.study import _FAILED, Study
 
 PROCESSES, TRIALS = 3, 24
 KEY = bytes(range(32))
@@ -127,6 +128,29 @@ def test_what_decides_has_the_importance(tmp_path: Path) -> None:
     few = make_study(tmp_path / "few", spec=make_spec(trials=9, sampler="random"))
     work(few, distance)
     assert few.status(importance=True).importance is None
+
+
+def test_where_all_came_to_the_same_nothing_has_an_importance(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "j", spec=make_spec(trials=20, sampler="random"))
+    work(study, lambda settings: -1.0)
+    assert study.status(importance=True).importance is None
+
+
+def test_a_trial_whose_failure_was_half_told_may_succeed(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    study = make_study(path)
+    trial = study.next()
+    assert trial is not None
+    study._storage.set_trial_user_attr(trial.handle._trial_id, _FAILED, "OSError: transient")  # and was killed
+    later = make_study(path)
+    again = later.next()
+    assert again is not None
+    assert again.number == trial.number
+    later.finish(again, 99.0)
+    status = later.status()
+    assert (status.finished, status.failed) == (1, 0)
+    assert status.best is not None
+    assert status.best.value == 99.0
 
 
 def test_a_trial_that_failed_counts_as_the_worst_and_is_never_best(tmp_path: Path) -> None:
@@ -244,6 +268,25 @@ def test_a_lost_logbook_is_waited_for(logbook: LogbookServer, monkeypatch: pytes
     study.finish(trial, 1.0)
     assert waits == [1.0, 2.0]
     assert make_study(_at_logbook(logbook.url)).status().finished == 1
+
+
+def test_a_page_that_is_asked_for_twice_costs_none_before_it() -> None:
+    """Trials are numbered by the lines there are: a worker that had lost a thousand wrote into others' trials."""
+    lines, asked = [f'{{"line": {number}}}' for number in range(5)], []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(first := int(request.url.params["from"]))
+        if len(asked) == 2:
+            return httpx.Response(503, text="restarting")
+        page = {"lines": lines[first : first + 2], "next": min(first + 2, 5), "end": 5}
+        return httpx.Response(200, json=page)
+
+    client = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://logbook")
+    reader = LogbookLines(client, namespace="demo", uid="1111-2222")
+    with pytest.raises(StoreUnavailable):
+        reader.read()
+    assert reader.read() == lines
+    assert reader.read() == []
 
 
 def test_lines_whose_answer_was_lost_are_not_there_twice(logbook: LogbookServer) -> None:

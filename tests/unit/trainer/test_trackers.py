@@ -65,6 +65,9 @@ def test_a_child_that_died_is_said_once_and_costs_nothing(caplog: pytest.LogCapt
     ]
 
 
+DESCRIPTION = -1  # as a row that is refused
+
+
 class No(Exception):
     """What another try would hear again."""
 
@@ -77,6 +80,10 @@ class Flaky:
 
     def open(self) -> None:
         self.call()
+
+    def describe(self) -> None:
+        if DESCRIPTION in self.refused:
+            raise No("what a name!")
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
         self.call()
@@ -121,6 +128,13 @@ def test_a_no_costs_its_row_and_is_said_once() -> None:
     assert [row[0] for row in client.told[:-1]] == [0, 3]
     assert waits == []
     assert said == ["tracking.flaky refuses what it is told, and that is left out: No: what is that?"]
+
+
+def test_a_configuration_that_is_refused_costs_no_curve() -> None:
+    client = Flaky(away=set(), refused={DESCRIPTION})
+    said, _ = served(client, range(3))
+    assert [row[0] for row in client.told[:-1]] == [0, 1, 2]
+    assert said == ["tracking.flaky refuses what it is told, and that is left out: No: what a name!"]
 
 
 def run_of(**tracking: Any) -> Run:

@@ -59,8 +59,8 @@ def behaviour_of(spec: PolicySpec, environment: gymnasium.Env[Any, Any], *, fiel
         return found
     if not isinstance(action, DiscreteSpace):
         raise BadConfiguration(
-            f"{field}.epsilon: actions are {action}; a density and a probability cannot be mixed. Add a policy "
-            f"`{RANDOM}` with a weight instead, or sample from one that draws its actions."
+            f"{field}.epsilon: actions are {action}; a density and a probability cannot be mixed. Take one that draws "
+            f"its actions (`actions: sampled`), or another policy `{RANDOM}` with a weight, beside such a one."
         )
     return Exploring(found, spec.epsilon, action.n)
 

@@ -105,9 +105,11 @@ def _rows(fields: Mapping[Any, Any], *, dones: str | None, source: str) -> tuple
     length = len(arrays["rewards"])
     if not length:
         raise BadConfiguration(f"{source}: {found['rewards']} is empty: leave this episode out.")
+    for ours in ("rewards", "propensities"):
+        if ours in arrays and arrays[ours].size != len(arrays[ours]):
+            shape = arrays[ours].shape
+            raise BadConfiguration(f"{source}: {found[ours]} have the shape {shape}, wanted one number a timestep.")
     rewards = arrays["rewards"].astype(np.float64)
-    if rewards.size != length:
-        raise BadConfiguration(f"{source}: rewards have the shape {rewards.shape}, wanted one number a timestep.")
     observations, following = arrays["observations"], arrays.get("next_observations")
     if len(observations) == length + 1:  # the last one followed the last action
         following, observations = (observations[1:] if following is None else following), observations[:-1]
@@ -125,6 +127,11 @@ def _rows(fields: Mapping[Any, Any], *, dones: str | None, source: str) -> tuple
         values = getattr(rows, name)
         if values is not None and len(values) != length:
             raise BadConfiguration(f"{source}: {name} has {len(values)} rows, wanted {length}: one for each reward.")
+    if rows.following is not None and rows.following.shape != rows.observations.shape:
+        raise BadConfiguration(
+            f"{source}: {found.get('next_observations', 'next_observations')} have the shape {rows.following.shape}, "
+            f"wanted that of the observations, {rows.observations.shape}."
+        )
     return rows, unknown
 
 

@@ -25,7 +25,9 @@ LEAST_SHARE = (
 )  # of the logged episodes: with fewer, intervals of 95 % were seen to cover as little as 57 (decision 036)
 SURE = 4.0  # standard errors: a mean ratio of 1 lies outside once in 16,000 times
 CLOSE = 0.01  # a mean ratio so near to 1 is 1: logged and computed probabilities differ in their last digits
-DRAWS = 1_000  # of the bootstrap
+DRAWS = 1_000  # of the bootstrap, or more, so that IN_TAIL of them lie beyond each end of an interval
+IN_TAIL = 10
+MOST_CONFIDENCE = 0.999
 LOGGED = "logged"  # beside the estimators' names: the mean of the logged returns themselves
 MARGIN = "margin"
 LEAST_SPREAD = 0.1  # of the log's: a draw that happens to miss what varies is not taken for certain
@@ -104,7 +106,7 @@ def judge(
 
     Args:
         estimators: Names; of those that count, the first in the order of ESTIMATORS speaks.
-        confidence: Of the intervals, in (0.5, 1).
+        confidence: Of the intervals, in (0.5, MOST_CONFIDENCE].
         cap: The most timesteps of an episode; None: unknown.
         least_effective: Effective episodes that an estimate needs, where that is more than LEAST_EPISODES.
         max_regression: Share of the size of the logged return that the policy may return less, such as 0.05; None:
@@ -118,8 +120,8 @@ def judge(
     for name in estimators:
         if name not in ESTIMATORS:
             raise BadConfiguration(f"estimator {name!r} is not known: {did_you_mean(name, ESTIMATORS)}")
-    if not 0.5 < confidence < 1:
-        raise BadConfiguration(f"confidence is {confidence:g}, wanted more than 0.5 and less than 1.")
+    if not 0.5 < confidence <= MOST_CONFIDENCE:
+        raise BadConfiguration(f"confidence is {confidence:g}, wanted more than 0.5 and at most {MOST_CONFIDENCE}.")
 
     fits = {name: _fit(name, logged) for name in ESTIMATORS if name in estimators}
     counting = {name: fit for name, fit in fits.items() if isinstance(fit, Fit)}
@@ -170,10 +172,11 @@ def _intervals(logged: Logged, estimated: dict[str, Estimated], confidence: floa
     influences = np.stack([estimated[name].influences for name in names], axis=1)
     spread = influences.std(axis=0)
     generator = np.random.default_rng([logged.seed, n])
-    size = max(1, min(DRAWS, AT_ONCE // n))
+    draws = max(DRAWS, math.ceil(2 * IN_TAIL / (1 - confidence)))
+    size = max(1, min(draws, AT_ONCE // n))
     pivots = []
-    for first in range(0, DRAWS, size):
-        counts = generator.multinomial(n, np.full(n, 1 / n), size=min(size, DRAWS - first)).astype(np.float64)
+    for first in range(0, draws, size):
+        counts = generator.multinomial(n, np.full(n, 1 / n), size=min(size, draws - first)).astype(np.float64)
         means = counts @ influences / n
         spreads = np.sqrt(np.maximum(counts @ influences**2 / n - means**2, 0.0))
         least = np.maximum(LEAST_SPREAD * spread, np.finfo(np.float64).tiny)
@@ -200,6 +203,8 @@ def _possible(logged: Logged, cap: int | None) -> tuple[float, float]:
     if cap is None:
         longest = math.inf if logged.discount == 1 else 1 / (1 - logged.discount)
     else:
+        # A log of the same task with another cap has shown that episodes may last longer.
+        cap = max(cap, logged.horizon)
         longest = float((logged.discount ** np.arange(cap, dtype=np.float64)).sum())
     # An episode has one timestep at least, and may have no other.
     return (low * longest if low < 0 else low), (high * longest if high > 0 else high)

@@ -70,13 +70,26 @@ class Logged:
         found, policy = self.dataset.propensities, self.policy
         if found is None:
             raise NotJudged("the dataset has no column `propensity`: nobody logged how likely the actions were")
-        if policy.choices is None and policy.stochastic == bool((found == 1).all()):
-            one, other = ("draws its actions", "had one") if policy.stochastic else ("has one action", "drew its own")
+        if policy.choices is None:
+            self._check_kinds(found)
+        return policy.log_propensity(self.dataset.observations, self.dataset.actions) - np.log(found)
+
+    def _check_kinds(self, propensities: Floats) -> None:
+        """Raises: NotJudged where densities of continuous actions meet the probability 1 of one that is certain."""
+        certain = np.logical_and.reduceat(propensities == 1, self.dataset.starts[:-1])  # by episode
+        if certain.any() and not certain.all():
+            raise NotJudged(
+                f"actions are continuous; in {certain.sum()} of {self.episodes} logged episodes each had propensity 1, "
+                "and in the others a density: these cannot be weighed together; judge by the one kind or the other"
+            )
+        if self.policy.stochastic == bool(certain.all()):
+            one, other = (
+                ("draws its actions", "had one") if self.policy.stochastic else ("has one action", "drew its own")
+            )
             raise NotJudged(
                 f"actions are continuous; the policy {one} and the logged one {other}: a density and a probability "
                 "have no ratio (decision 030)"
             )
-        return policy.log_propensity(self.dataset.observations, self.dataset.actions) - np.log(found)
 
     @cached_property
     def weights(self) -> Floats:

@@ -103,12 +103,14 @@ class LogbookLines:
     def read(self) -> list[str]:
         """Read page by page."""
         found: list[str] = []
+        following = self._next
         while True:
-            answer = ask(self._client, "GET", self._path, params={"from": self._next})
+            answer = ask(self._client, "GET", self._path, params={"from": following})
             page = JournalPage.model_validate_json(answer.content)
             found += page.lines
-            self._next = page.next
+            following = page.next
             if page.next >= page.end:
+                self._next = following  # no sooner: who asks again after a failure wants the pages before it as well
                 return found
 
     def clear(self) -> None:

@@ -164,6 +164,8 @@ class Study:
             self._fail(trial.number, words, worst=True)
             return None
         log.info("trial %d is taken up from its beginning: the pod before was about it", trial.number)
+        if _FAILED in trial.user_attrs:  # that pod died before it could say that the trial is over
+            self._storage.set_trial_user_attr(trial._trial_id, _FAILED, None)
         self._storage.set_trial_user_attr(trial._trial_id, _LIVES, lives + 1)
         return self._begin(trial)
 
@@ -186,9 +188,12 @@ class Study:
     def _importance(self, finished: int) -> dict[str, float] | None:
         if finished < FEWEST_FOR_IMPORTANCE:
             return None
+        values = {trial.value for trial in self._trials(TrialState.COMPLETE) if not _failed(trial)}
+        if len(values) == 1:
+            return None
         shares = get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
         whole = sum(shares.values())
-        if not np.isfinite(whole) or whole <= 0:  # all trials came to the same
+        if not np.isfinite(whole) or whole <= 0:
             return None
         return {name: round(float(share / whole), 3) for name, share in shares.items()}
 
@@ -197,7 +202,7 @@ _WORDS = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned", TrialSta
 
 
 def _failed(trial: FrozenTrial) -> bool:
-    return trial.state.is_finished() and _FAILED in trial.user_attrs
+    return trial.state.is_finished() and trial.user_attrs.get(_FAILED) is not None
 
 
 def _seed(first: int, number: int) -> int:

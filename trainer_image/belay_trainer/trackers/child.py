@@ -25,6 +25,9 @@ class Client(Protocol):
     def open(self) -> None:
         """Open the run, and find out what it has been told. May be called again where it failed."""
 
+    def describe(self) -> None:
+        """Tell the run's configuration, where it was not told. May be called again where it failed."""
+
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
         """Tell what is new of a row. May be called again where it failed."""
 
@@ -92,6 +95,7 @@ def serve(
     name = type(client).__name__.lower()
     if not done(client.open, name):
         return
+    done(client.describe, name)
     for row in rows:
         done(lambda row=row: client.record(row["step"], row["metrics"]), name)
     done(client.close, name)

@@ -1,6 +1,7 @@
 """Curves to MLflow: one run for each seed, found again by a tag."""
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from mlflow.tracking import MlflowClient
 
 IDENTITY = "belay.run"  # tag: MLflow chooses the ids of its runs itself
 MOST_PARAMS, LONGEST_PARAM = 100, 500  # what one call and one value may have, at every version
+_NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_\-./: ]")  # in the name of a parameter
 PATIENCE = (408, 425, 429)  # answers that ask for it, such as one to too many requests
 
 
@@ -22,6 +24,7 @@ class MLflow:
         self._client: MlflowClient | None = None
         self._id = ""
         self._told: dict[str, int] = {}  # newest timestep by metric
+        self._described = False
 
     def open(self) -> None:
         """Find the seed's run and what it has been told, or make one."""
@@ -30,15 +33,21 @@ class MLflow:
         wanted = f"tags.`{IDENTITY}` = '{self._run['id']}'"
         found = client.search_runs([experiment], wanted, max_results=1)
         if found:
-            self._id = found[0].info.run_id
+            self._id, self._described = found[0].info.run_id, bool(found[0].data.params)
             for name in found[0].data.metrics:
                 self._told[name] = max(one.step for one in client.get_metric_history(self._id, name))
             client.update_run(self._id, status="RUNNING")
             return
         tags = {IDENTITY: self._run["id"], "belay.job": self._run["group"]}
         self._id = client.create_run(experiment, tags=tags, run_name=self._run["name"]).info.run_id
-        params = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in _flat(self._run["config"])]
-        client.log_batch(self._id, params=params[:MOST_PARAMS])
+
+    def describe(self) -> None:
+        """Tell the configuration as parameters, unless an earlier life has."""
+        if self._described:
+            return
+        told = {_NOT_ALLOWED.sub("_", name): str(value) for name, value in _flat(self._run["config"])}
+        params = [Param(name, value[:LONGEST_PARAM]) for name, value in told.items()]
+        self._opened().log_batch(self._id, params=params[:MOST_PARAMS])
 
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
         """Tell what is new: MLflow keeps a point that is told twice twice."""

@@ -44,6 +44,9 @@ class Wandb:
         elif not offline and self._wandb.resumed:
             self._next = self._wandb.starting_step
 
+    def describe(self) -> None:
+        """Nothing: the configuration comes with opening."""
+
     def record(self, step: int, metrics: Mapping[str, float]) -> None:
         """Tell a row; of one timestep there may be two, which become one."""
         if step < self._next:

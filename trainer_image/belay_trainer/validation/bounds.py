@@ -21,7 +21,7 @@ def mean_bounds(values: Floats, *, low: float, high: float, alpha: float) -> tup
     """Return a lower and an upper bound of the mean that `values` were drawn from, each wrong with probability alpha.
 
     For outcomes of 0 and 1 they are Clopper and Pearson's, up to the Monte Carlo error of DRAWS. Of n equal values the
-    lower one is `low` with the weight 1 - alpha^(1/n), about 3/n at alpha = 0.05: the rule of three.
+    lower one is `low` with the weight 1 - alpha^(1/n), about 3/n at alpha = 0.05: the rule of three, and exact.
 
     Args:
         values: (n,), independent; n is 1 or more.
@@ -61,6 +61,8 @@ def quantile_bounds(values: Floats, *, share: float, alpha: float) -> tuple[floa
 
 def _upper(values: Floats, high: float, alpha: float) -> float:
     """The 1 - alpha quantile of the mean of the sample and `high` under random weights, uniform on the simplex."""
+    if values.min() == values.max():  # the weight of `high` is the least of n + 1 parts, whose quantiles are known
+        return float(values[0] + (high - values[0]) * (1 - alpha ** (1 / len(values))))
     generator = np.random.default_rng(_SEED)
     outcomes, counts = np.unique(np.append(values, high), return_counts=True)  # weights of equal outcomes add up
     rows = max(1, AT_ONCE // len(outcomes))

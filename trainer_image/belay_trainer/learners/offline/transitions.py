@@ -58,6 +58,9 @@ class Transitions:
                 "ended there (`terminated`)."
             )
 
+        # After the task has ended there is nothing to observe, and logs say so by what is no number.
+        ended_by_task = dataset.terminated.reshape(-1, *[1] * (follows.ndim - 1))
+        follows = np.where(ended_by_task, 0, follows).astype(follows.dtype)
         seen = np.concatenate([dataset.observations, follows]).reshape(dataset.timesteps + dataset.episodes, -1)
         self._observations = torch.from_numpy(scaled(seen, normaliser)).to(device)
         self._rows = torch.from_numpy(rows).to(device)
