@@ -85,7 +85,7 @@ def test_what_is_asked_goes_on_from_what_is_counted() -> None:
     assert before.query["versions"] == "b"
     plays(stage, 478.0, windows=12)
     (after,) = polls_of(stage.world.objects["RLRollout", "default", "cartpole"])
-    assert after.since == before.since + timedelta(hours=1)
+    assert after.started_at == before.started_at + timedelta(hours=1)
 
 
 def test_where_asked_it_goes_back_to_the_version_that_is_warm() -> None:
@@ -194,3 +194,23 @@ def test_on_trial_another_outcome_is_not_held_against_the_reference_of_the_one_b
     stage.world.facts["watch", "default", "cartpole"] = StatisticsFact("b", "b", since, {"revenue": reading})
     stage.passes()
     assert stage.told.count("StableWorse") == 0
+
+
+def test_an_outcome_that_nobody_reports_has_nothing_else_read_again() -> None:
+    stage = promoted()
+    returned, latency = (dict(metric) for metric in ANALYSIS["metrics"])
+    revenue = {**returned, "name": "revenue", "source": {"logbook": {"outcome": "revenue"}}}
+    stage.edits_metrics(returned, revenue, latency)
+    stage.passes()
+    begun = {
+        poll.outcome_query.outcome: poll.started_at
+        for poll in polls_of(stage.world.objects["RLRollout", "default", "cartpole"])
+    }
+    held = stage.world.objects["RLRollout", "default", "cartpole"]["status"]["watch"]
+    held[0]["countedUntil"] = "2026-06-04T10:00:00Z"
+    now = {
+        poll.outcome_query.outcome: poll.started_at
+        for poll in polls_of(stage.world.objects["RLRollout", "default", "cartpole"])
+    }
+    assert now["return"] - begun["return"] > timedelta(days=30)
+    assert now["revenue"] == begun["revenue"]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.units import parse_instant
 from belay_operator.engine.plan import Key
 from belay_operator.engine.source import PollerContext, Source
@@ -35,26 +36,34 @@ class PromotedSource:
 def polls_of(rollout: Mapping[str, Any]) -> frozenset[Poll]:
     """Return what to ask for a rollout's stable version; one that cannot be read is for its own reconcile to tell."""
     status, meta = rollout.get("status") or {}, rollout["metadata"]
-    stable = (status.get("stable") or {}).get("policy")
-    analysis = analysis_of(rollout)
-    compared = {metric.name for metric in watch.watched(analysis)}
-    records = [
-        one for one in status.get("watch") or () if one.get("policy") == stable and one.get("metric") in compared
-    ]
-    if stable is None or not records:
-        return frozenset()
+    stable, analysis = status.get("stable") or {}, analysis_of(rollout)
     try:
-        since = _since(records)
+        since, counted = parse_instant(stable["since"]), _counted(status, analysis, stable["policy"])
         queries = watch.queries(analysis)
     except (ValueError, KeyError):
         return frozenset()
-    key = Key("RLRollout", meta["namespace"], meta["name"])
-    return frozenset(Poll(key, stable, stable, since, query, topic=WATCH_TOPIC, rest=REST) for query in queries)
+    key, policy = Key("RLRollout", meta["namespace"], meta["name"]), stable["policy"]
+    return frozenset(
+        Poll(key, policy, policy, since, query, counted_from=counted[query.outcome], topic=WATCH_TOPIC, rest=REST)
+        for query in queries
+        if query.outcome in counted
+    )
 
 
-def _since(records: list[Mapping[str, Any]]) -> datetime:
-    """From when on: what a metric has counted already it leaves out itself."""
-    return min(parse_instant(record["countedUntil"]) for record in records)
+def _counted(status: Mapping[str, Any], analysis: AnalysisSpec, stable: str) -> dict[str, datetime]:
+    """From when on each outcome counts; what a metric has counted already it leaves out itself.
+
+    One that nobody reports is never counted, and must not have months of the others read again at each look.
+    """
+    asked = {
+        metric.name: query.outcome for metric in watch.watched(analysis) if (query := watch.query_of(metric, analysis))
+    }
+    found: dict[str, datetime] = {}
+    for record in status.get("watch") or ():
+        if record.get("policy") == stable and (outcome := asked.get(record.get("metric"))) is not None:
+            until = parse_instant(record["countedUntil"])
+            found[outcome] = min(found.get(outcome, until), until)
+    return found
 
 
 POLLER: Source = PromotedSource()
