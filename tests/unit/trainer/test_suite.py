@@ -65,6 +65,11 @@ def test_every_pair_is_compared_with_random_actions(suite: tuple[Path, int]) -> 
         (SUITE.replace("  budget: {steps: 300}\n", ""), "spec.budget"),
         (SUITE + "  environment: {id: a}\n", "put it into environments"),
         (SUITE.replace("  ppo:", "  PPO:"), "metadata.name"),
+        (SUITE + "  initFrom: {policy: cartpole-1}\n", "all pairs begin anew"),
+        (
+            SUITE + "  gates: [{performance: {betterThan: cartpole-1}}]\n",
+            "cartpole-1 is a policy of one environment",
+        ),
         ("[]", "wanted one mapping"),
     ],
 )

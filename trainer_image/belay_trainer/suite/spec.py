@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from belay_api.gates import baseline
 from belay_api.names import API_VERSION
 from belay_api.words import did_you_mean
 from belay_trainer import files
@@ -60,10 +61,23 @@ def read_suite(path: Path, jobs: Path) -> list[Pair]:
             job = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": name}, "spec": spec}
             file = jobs / f"{name.replace('/', '_')}.yaml"
             files.write_atomically(file, yaml.safe_dump(job, sort_keys=False).encode())
-            pairs.append(Pair(environment, algorithm, read_manifest(file)))
+            manifest = read_manifest(file)
+            _check_alone(path, manifest)
+            pairs.append(Pair(environment, algorithm, manifest))
     if len({pair.name for pair in pairs}) < len(pairs):
         raise BadConfiguration(f"{path}: two pairs would have one name: rename an algorithm or an environment.")
     return pairs
+
+
+def _check_alone(path: Path, manifest: Manifest) -> None:
+    """Raises: BadConfiguration where a training asks for a policy that there is: of which pair would it be?"""
+    if manifest.spec.init_from is not None:
+        raise BadConfiguration(f"{path}: training.initFrom: all pairs begin anew: leave it out.")
+    if (name := baseline(manifest.spec.gates)) is not None:
+        raise BadConfiguration(
+            f"{path}: training.gates: betterThan: {name} is a policy of one environment; compare with random, or leave "
+            "it out."
+        )
 
 
 def _parts(path: Path) -> dict[str, dict[str, Any]]:
