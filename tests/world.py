@@ -118,7 +118,7 @@ class World:
         return [o for o in self.in_namespace(kind, namespace) if o["metadata"].get("labels", {}).get(label) == value]
 
     def indexed(self, index: str, kind: str, namespace: str, value: str) -> list[Mapping[str, Any]]:
-        return [o for o in self.in_namespace(kind, namespace) if value in INDEXES[index](kind, o)]
+        return [o for o in self.in_namespace(kind, namespace) if value in INDEXES[kind][index](o)]
 
     def serves(self, kind: str) -> bool:
         return kind not in self._missing

@@ -108,7 +108,6 @@ class Loop:
         self._evaluated: dict[str, float] = {}  # of this life's latest evaluation, by metric; the return apart
         self._returns: list[float] = []  # of all evaluations
         self._collecting_since = 0  # timestep
-        self._judged = False  # this life begins with an evaluation that may have been enough
         self._asked_at: float | None = None  # when a collection first saw that the pod must go
 
     @property
@@ -122,8 +121,6 @@ class Loop:
         """Take up a checkpoint; without a `collection` new episodes begin."""
         self.learner.restore(state, collection)
         self.state = state["loop"]
-        # Of the same timestep: the pod before ended by this evaluation, or was about to go on from it.
-        self._judged = self.state.evaluation is not None and self.state.evaluated_at == ref.step
         self.diagnosis.restore(state.get("diagnosis"))
         self._returns = state.get("returns", [])  # a checkpoint of an earlier trainer has none
         self.resumed_from = ref.step
@@ -139,7 +136,8 @@ class Loop:
         """
         steps = self._run.spec.budget.steps
         self._history.begin(self.resumed_from or 0)
-        if self._judged and self.state.best is not None:
+        if self.state.best is not None and self.state.evaluated_at == self.resumed_from:
+            # The pod before ended by the evaluation of this very timestep, or was about to go on from it.
             self._end_early(self.state.best)
             if self.enough:
                 return

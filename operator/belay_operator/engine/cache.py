@@ -71,8 +71,8 @@ class Cache:
 
     def indexed(self, index: str, kind: str, namespace: str, value: str) -> list[Mapping[str, Any]]:
         """Return the objects of a namespace that an index has under `value`. Raises: KeyError for an unknown index."""
-        if index not in INDEXES:
-            raise KeyError(f"{index} is no index: add it to engine/indexes.py")
+        if index not in INDEXES[kind]:
+            raise KeyError(f"{index} is no index of {kind}: add it to engine/indexes.py")
         return self._resolve(kind, self._by_index.get((index, kind, namespace, value)))
 
     def names(self, kind: str) -> Collection[Name]:
@@ -204,8 +204,8 @@ class Cache:
         for label in INDEXED_LABELS:
             if label in labels:
                 yield self._by_label, (kind, name[0], label, labels[label])
-        for index, values in INDEXES.items():
-            for value in values(kind, entry.obj):
+        for index, values in INDEXES.get(kind, {}).items():
+            for value in values(entry.obj):
                 yield self._by_index, (index, kind, name[0], value)
 
     def _index(self, kind: str, name: Name, entry: Entry) -> None:

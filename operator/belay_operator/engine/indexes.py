@@ -3,7 +3,7 @@
 They read objects as the API server has them, of any version: a field may be missing.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from belay_api.gates import RANDOM
@@ -14,46 +14,43 @@ POLICY, FAMILY, PROGRESSION, ROLLOUT_GROUP, PARTNER = "policy", "family", "progr
 _NAMING_ROLES = (*VERSION_ROLES, "anchor", "rollback")
 
 
-def policies_named(kind: str, obj: Mapping[str, Any]) -> set[str]:
-    """Return the policies an object names, wanted or in any role of its status."""
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    if kind == "RLTrainingJob":  # once it is pinned, the name does not count any more
-        begins = {(spec.get("initFrom") or {}).get("policy")} if "initial" not in status else set()
-        compares = _compared_with(spec) if "baseline" not in status else set()
-        return {name for name in begins | compares if name}
-    if kind == "RLPolicy":
-        validation = spec.get("validation") or {}
-        pinned = (status.get("baseline") or {}).get("policy")
-        return {name for name in _compared_with(validation) if name != pinned}
-    if kind != "RLRollout":
-        return set()
-    wanted = spec.get("policy") or {}
+def policies_of_rollout(rollout: Mapping[str, Any]) -> set[str]:
+    """Return the policies a rollout names, wanted or in any role of its status."""
+    status, wanted = rollout.get("status") or {}, (rollout.get("spec") or {}).get("policy") or {}
     named = {wanted.get("name"), *((status.get(role) or {}).get("policy") for role in _NAMING_ROLES)}
     competing = (*((wanted.get("winnerOf") or {}).get("arms") or ()), *(status.get("arms") or ()))
     named |= {arm.get("policy") for arm in competing}
     return {name for name in named if name}
 
 
-def families_followed(kind: str, obj: Mapping[str, Any]) -> set[str]:
-    """Return the families whose newest policy a rollout wants to serve."""
-    return _said(kind, ((obj.get("spec") or {}).get("policy") or {}).get("latestOf"))
+def _policies_of_policy(policy: Mapping[str, Any]) -> set[str]:
+    validation = (policy.get("spec") or {}).get("validation") or {}
+    pinned = ((policy.get("status") or {}).get("baseline") or {}).get("policy")
+    return {name for name in _compared_with(validation) if name != pinned}
 
 
-def progressions_named(kind: str, obj: Mapping[str, Any]) -> set[str]:
-    """Return the RLProgressions whose steps a rollout takes."""
-    return _said(kind, ((obj.get("spec") or {}).get("progression") or {}).get("name"))
+def _policies_of_training(job: Mapping[str, Any]) -> set[str]:
+    spec, status = job.get("spec") or {}, job.get("status") or {}
+    # Once it is pinned, the name does not count any more.
+    begins = {(spec.get("initFrom") or {}).get("policy")} if "initial" not in status else set()
+    compares = _compared_with(spec) if "baseline" not in status else set()
+    return {name for name in begins | compares if name}
 
 
-def groups_entered(kind: str, obj: Mapping[str, Any]) -> set[str]:
-    """Return the groups in which a rollout has a place or asks for one."""
-    return _said(kind, ((obj.get("status") or {}).get("group") or {}).get("name"))
+def _family(rollout: Mapping[str, Any]) -> set[str]:
+    return _said(((rollout.get("spec") or {}).get("policy") or {}).get("latestOf"))
 
 
-def partners(kind: str, obj: Mapping[str, Any]) -> set[str]:
-    """Return the rollouts that the steps `together` of a rollout name."""
-    if kind != "RLRollout":
-        return set()
-    return {name for step in steps_of(obj) for name in together_with(step)}
+def _progression(rollout: Mapping[str, Any]) -> set[str]:
+    return _said(((rollout.get("spec") or {}).get("progression") or {}).get("name"))
+
+
+def _group(rollout: Mapping[str, Any]) -> set[str]:
+    return _said(((rollout.get("status") or {}).get("group") or {}).get("name"))
+
+
+def _partners(rollout: Mapping[str, Any]) -> set[str]:
+    return {name for step in steps_of(rollout) for name in together_with(step)}
 
 
 def steps_of(rollout: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -67,8 +64,8 @@ def together_with(step: Mapping[str, Any]) -> list[str]:
     return (step.get("together") or {}).get("with") or []
 
 
-def _said(kind: str, value: str | None) -> set[str]:
-    return {value} if kind == "RLRollout" and value else set()
+def _said(value: str | None) -> set[str]:
+    return {value} if value else set()
 
 
 def _compared_with(spec: Mapping[str, Any]) -> set[str]:
@@ -78,10 +75,15 @@ def _compared_with(spec: Mapping[str, Any]) -> set[str]:
     return {name for name in named if name and name != RANDOM}
 
 
-INDEXES: Mapping[str, Callable[[str, Mapping[str, Any]], Collection[str]]] = {
-    POLICY: policies_named,
-    FAMILY: families_followed,
-    PROGRESSION: progressions_named,
-    ROLLOUT_GROUP: groups_entered,
-    PARTNER: partners,
+INDEXES: Mapping[str, Mapping[str, Callable[[Mapping[str, Any]], set[str]]]] = {
+    "RLTrainingJob": {POLICY: _policies_of_training},
+    "RLPolicy": {POLICY: _policies_of_policy},
+    "RLRollout": {
+        POLICY: policies_of_rollout,
+        FAMILY: _family,  # whose newest policy it wants to serve
+        PROGRESSION: _progression,  # whose steps it takes
+        ROLLOUT_GROUP: _group,  # in which it has a place or asks for one
+        PARTNER: _partners,  # whom its steps `together` name
+    },
 }
+"""By kind, and by the index's name."""

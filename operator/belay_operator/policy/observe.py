@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from belay_api.policy import LoadReport, RLPolicySpec, RLPolicyStatus
 from belay_operator.children import Owner
 from belay_operator.engine.change import Change
-from belay_operator.engine.indexes import POLICY, policies_named
+from belay_operator.engine.indexes import POLICY, policies_of_rollout
 from belay_operator.engine.kind import Kind, Priority, Reader
 from belay_operator.engine.plan import Key, Plan, Settings
 from belay_operator.named_policy import policy_view
@@ -103,7 +103,7 @@ def related(change: Change, reader: Reader) -> Iterable[Key]:
         return _waiting(change, reader)
     if change.kind != "RLRollout":
         return ()
-    named = {name for side in change.sides for name in policies_named(change.kind, side)}
+    named = {name for side in change.sides for name in policies_of_rollout(side)}
     changed = (name for name in named if _asks(change.before, name) != _asks(change.after, name))
     return [Key(KIND_NAME, change.name[0], name) for name in sorted(changed)]
 

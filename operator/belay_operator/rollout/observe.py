@@ -98,7 +98,6 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
     sides = [side.policy for side in (status.candidate, status.stable, status.served_anchor) if side is not None]
     facts = {name: reader.fact("serving", owner.namespace, name) for name in sides}
     at_rest = reader.fact(standing.TOPIC, owner.namespace, owner.name)
-    stable = (status.stable.policy,) if status.stable is not None else ()
     watched = _watched(owner, spec, status, reader, settings)
     made = Observed(
         owner=owner,
@@ -118,7 +117,9 @@ def observe(body: Mapping[str, Any], reader: Reader, settings: Settings) -> Obse
         arms=_arms(owner, spec, status, reader, settings),
         watched=watched,
         standing=standing.told(at_rest, spec.analysis),
-        silences={name: unwatched.silences(at_rest, watched, spec.analysis, name) for name in stable},
+        silences={}
+        if status.stable is None
+        else {status.stable.policy: unwatched.silences(at_rest, watched, spec.analysis, status.stable.policy)},
         serving={name: fact for name, fact in facts.items() if fact is not None},
         shadow=reader.fact(shadows.TOPIC, owner.namespace, owner.name),
         leftovers=leftovers_of(reader, owner),

@@ -1,7 +1,9 @@
 """Of what a stable version is watched by, what nothing is heard of: an outage, and not that nobody asked for anything.
 
-limits        by who counts for them at rest     (sources/at_rest.py)
-comparisons   by the logbook's last answer       (sources/promoted.py)
+    limits        by who counts for them at rest     (sources/at_rest.py)
+    comparisons   by the logbook's last answer       (sources/promoted.py)
+
+What is silent, and since when, is known to who asks; what is said of it stands in the rollout's condition.
 """
 
 from collections.abc import Iterator, Mapping

@@ -136,7 +136,7 @@ class Study:
             pruned=sum(trial.state == TrialState.PRUNED for trial in trials),
             failed=len(failed),
             best=BestTrial(trial=best.number, value=best.value, settings=best.user_attrs[_SETTINGS]) if best else None,
-            importance=self._importance(len(done)) if importance else None,
+            importance=self._importance(done) if importance else None,
             message=failed[-1].user_attrs[_FAILED] if failed else None,
         )
 
@@ -185,11 +185,8 @@ class Study:
         else:  # nothing was seen yet that it could be worse than
             self._study.tell(number, state=TrialState.FAIL)
 
-    def _importance(self, finished: int) -> dict[str, float] | None:
-        if finished < FEWEST_FOR_IMPORTANCE:
-            return None
-        values = {trial.value for trial in self._trials(TrialState.COMPLETE) if not _failed(trial)}
-        if len(values) == 1:
+    def _importance(self, done: Sequence[FrozenTrial]) -> dict[str, float] | None:
+        if len(done) < FEWEST_FOR_IMPORTANCE or len({trial.value for trial in done}) == 1:
             return None
         shares = get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
         whole = sum(shares.values())

@@ -61,7 +61,9 @@ def quantile_bounds(values: Floats, *, share: float, alpha: float) -> tuple[floa
 
 def _upper(values: Floats, high: float, alpha: float) -> float:
     """The 1 - alpha quantile of the mean of the sample and `high` under random weights, uniform on the simplex."""
-    if values.min() == values.max():  # the weight of `high` is the least of n + 1 parts, whose quantiles are known
+    if (
+        values.min() == values.max()
+    ):  # the weight of `high` is one of n + 1 parts, Beta(1, n), whose quantiles are known
         return float(values[0] + (high - values[0]) * (1 - alpha ** (1 / len(values))))
     generator = np.random.default_rng(_SEED)
     outcomes, counts = np.unique(np.append(values, high), return_counts=True)  # weights of equal outcomes add up

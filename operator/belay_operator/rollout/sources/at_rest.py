@@ -104,7 +104,8 @@ async def _keep_asking(
                 told.seen[limit] = now
             told.silence[limit] = _silence(counter.problem(limit), told.silence.get(limit), context.now())
         fact = StandingFact(asked.policy, dict(told.seen), dict(told.silence))
-        woken = [asked.key] if _is_news(context, asked, fact) or _is_another(told, context.now()) else []
+        before, told.unheard = told.unheard, _unheard(fact, context.now())
+        woken = [asked.key] if told.unheard != before or _is_news(context, asked, fact) else []
         context.put(standing.TOPIC, asked.key.namespace, asked.key.name, fact, wake=woken)
         await asyncio.sleep(PERIOD.total_seconds())
 
@@ -131,8 +132,6 @@ def _is_news(context: PollerContext, asked: Standing, fact: StandingFact) -> boo
     return unwatched and not any(fact.silence.values())
 
 
-def _is_another(told: _Told, now: datetime) -> bool:
-    """Whether nothing is heard of others than the rollout was told."""
-    unheard = {limit.metric for limit, one in told.silence.items() if one is not None and is_long(one, now)}
-    before, told.unheard = told.unheard, unheard
-    return unheard != before
+def _unheard(fact: StandingFact, now: datetime) -> set[str]:
+    """The metrics of which nothing is heard for so long that the rollout is to say so."""
+    return {limit.metric for limit, one in fact.silence.items() if one is not None and is_long(one, now)}
