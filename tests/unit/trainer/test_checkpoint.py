@@ -93,18 +93,27 @@ def test_a_cut_changes_no_bit(tmp_path: Path, spec: dict[str, Any], looks: tuple
         assert (best[name] == tensor).all()
 
 
-def test_a_seed_that_its_last_evaluation_had_ended_does_not_train_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ends", "trains_on"), [({"target": 8}, {"target": 501}), ({"patience": 1}, {"patience": 9})], ids=str
+)
+def test_a_seed_that_its_last_evaluation_had_ended_does_not_train_on(
+    tmp_path: Path, ends: dict[str, int], trains_on: dict[str, int]
+) -> None:
     """Its pod was lost while the artifact was made; a checkpoint was due at the same timestep."""
 
-    def train(target: float) -> Trained:
-        evaluation = {"every": 512, "episodes": 3, "target": target}
-        return train_in(tmp_path, **SHORT, evaluation=evaluation, checkpoint={"every": 512})
+    def train(when: dict[str, int]) -> Trained:
+        return train_in(
+            tmp_path,
+            **SHORT | {"algorithm": {"ppo": {"n_steps": 64, "learning_rate": 1e-9}}},  # which gets no better
+            evaluation={"every": 512, "episodes": 3} | when,
+            checkpoint={"every": 512},
+        )
 
-    first, again = train(8), train(8)
+    first, again = train(ends), train(ends)
     assert first.ended_early
     assert (again.resumed_from, again.step, again.ended_early) == (first.step, first.step, first.ended_early)
     assert again.best.report == first.best.report
-    assert train(501).step > first.step, "somebody has asked for more meanwhile"
+    assert train(trains_on).step > first.step, "somebody has asked for more meanwhile"
 
 
 def test_evaluations_and_checkpoints_change_no_bit(tmp_path: Path) -> None:

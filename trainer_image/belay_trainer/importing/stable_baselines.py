@@ -39,7 +39,8 @@ MARKS = {
     "td3": "target_policy_noise",
     "a2c": "gae_lambda",
 }
-# Of the Contrib's algorithms the policies have modules of their own.
+TRPO = "cg_max_steps"  # a setting of the Contrib's that has A2C's settings and policy
+# Of the Contrib's other algorithms the policies have modules of their own.
 CONTRIB = {
     "sb3_contrib.qrdqn.": "qrdqn",
     "sb3_contrib.tqc.": "tqc",
@@ -138,7 +139,7 @@ def _algorithm(source: Source, settings: dict[str, Any]) -> str:
     if str(module).startswith("sb3_contrib."):
         found = next((name for prefix, name in CONTRIB.items() if module.startswith(prefix)), None)
     else:
-        found = next((name for name, mark in MARKS.items() if mark in settings), None)
+        found = next((name for name, mark in MARKS.items() if mark in settings and TRPO not in settings), None)
     if found is None:
         raise BadConfiguration(
             f"{source.name} is of an algorithm that cannot be imported (its policy is of "
