@@ -45,9 +45,8 @@ def test_an_atari_game_is_trained_from_its_frames(tmp_path: Path) -> None:
 
 
 def test_the_guides_preprocessed_frames_are_trained_on(tmp_path: Path) -> None:
-    (module,) = re.findall(r"```python\n(# pong\.py\n.*?)```", GUIDE, re.DOTALL)
-    (tmp_path / "pong.py").write_text(module)
-    manifest = _trained(PONG | {"environment": {"id": "pong:Pong-v0"}}, tmp_path)
+    (block,) = re.findall(r"```yaml\n(environment:\n  id: ale_py:.*?)```", GUIDE, re.DOTALL)
+    manifest = _trained(PONG | yaml.safe_load(block), tmp_path)
     assert manifest.observation.shape == [4, 84, 84]
 
 
@@ -69,7 +68,8 @@ def _trained(spec: dict[str, Any], folder: Path) -> Manifest:
     (folder / "store").mkdir()
     for path in (folder, folder / "store"):
         path.chmod(0o777)  # the image's user is nobody here
-    environment = {"environment": spec["environment"] | {"kwargs": EPISODES}}
+    task = spec["environment"]
+    environment = {"environment": task | {"kwargs": EPISODES | task.get("kwargs", {})}}
     (folder / "job.json").write_text(json.dumps(make_config(**spec | environment | SHORT).dump()))
     flags = {"job-file": "job.json", "work-dir": "", "pvc-dir": "store", "termination-log": "report", "token-file": "-"}
     command = ["python3", "-m", "belay_trainer", "--index=0", *(f"--{flag}=/work/{at}" for flag, at in flags.items())]
