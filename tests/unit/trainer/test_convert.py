@@ -114,9 +114,18 @@ def test_rows_behind_one_another_become_episodes(tmp_path: Path) -> None:
     assert found.actions.tolist() == [0, 1, 0, 1, 1, 0]
     assert found.rewards.tolist() == [1, 2, 3, 4, 5, 6]
     assert found.follows()[0].tolist() == [[6, 7], [10, 11], [50, 51]]
-    assert "Fields that are not known were left out: infos/qpos." in notes
+    assert "Fields that were left out: infos/qpos." in notes
     again, _ = datasets.read(tmp_path / "log.parquet")
     assert again.discrete
+
+
+def test_of_several_names_of_one_thing_the_first_is_meant() -> None:
+    """What only a simulator knows is logged beside what the policy saw."""
+    both = FLAT | {"state": np.full((6, 5), 99.0), "reward": np.full(6, -7.0)}
+    found = episodes_of(both, dones=None, source="log.pkl")
+    assert found.observations.tolist() == OBSERVATIONS.tolist()
+    assert found.rewards.tolist() == [1, 2, 3, 4, 5, 6]
+    assert "Fields that were left out: reward, state." in found.notes
 
 
 def test_a_list_has_an_episode_in_each_mapping(tmp_path: Path) -> None:

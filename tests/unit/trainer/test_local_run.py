@@ -156,6 +156,18 @@ def test_bad_configuration_ends_the_run_with_the_seeds_own_words(tmp_path: Path)
     assert not shell.run_folder.seed(8).path.exists(), "a second seed would end the same way"
 
 
+def test_an_environment_that_fails_is_told_with_the_file_that_has_its_traceback(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    one = JOB.replace('"tasks:Unhurried-v0"', '"tasks:Thirsty-v0", vector: {count: 1}')
+    process = shell.start(one.replace("count: 2", "count: 1"))
+    _, shown = process.communicate(timeout=300)
+    assert process.returncode not in (0, 3), shown
+    log = shell.run_folder.seed(7).log
+    assert f"Its traceback says where to mend the environment. See {log.relative_to(tmp_path)}." in shown
+    assert "RuntimeError: out of fuel" in log.read_text()
+    assert "Traceback (most recent call last)" in log.read_text()
+
+
 def test_a_faulty_file_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     process = Shell(tmp_path).start(JOB.replace("steps: 3000", "stpes: 6000"))
     _, shown = process.communicate(timeout=300)

@@ -28,7 +28,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "next_observations": ("next_observations", "next_observation", "next_obs", "next_states", "next_state"),
     "propensities": ("propensities", "propensity"),
 }
-"""What fields are called, by what they are here."""
+"""What fields are called, by what they are here. Of several the first is meant: a simulator has a `state` as well."""
 REQUIRED = ("observations", "actions", "rewards")
 
 
@@ -54,11 +54,11 @@ def episodes_of(content: Any, *, dones: str | None, source: str) -> Dataset:
     Raises: BadConfiguration naming the field.
     """
     if isinstance(content, Mapping):
-        rows, unknown = _rows(content, dones=dones, source=source)
+        rows, left_out = _rows(content, dones=dones, source=source)
         whole = [rows]
     elif isinstance(content, Sequence) and content and all(isinstance(one, Mapping) for one in content):
         read = [_rows(one, dones=dones, source=f"{source}: episode {place}") for place, one in enumerate(content)]
-        whole, unknown = [_ended(rows) for rows, _ in read], {name for _, names in read for name in names}
+        whole, left_out = [_ended(rows) for rows, _ in read], {name for _, names in read for name in names}
     else:
         raise BadConfiguration(
             f"{source} holds {_kind(content)}, wanted a mapping of arrays, or a list with such a mapping for each "
@@ -71,7 +71,7 @@ def episodes_of(content: Any, *, dones: str | None, source: str) -> Dataset:
         gaps[:-1] = _differ(rows.following[:-1], rows.observations[1:]) & ~ended[:-1]
         cuts = int(gaps.sum())
     last = np.flatnonzero(rows.terminated | rows.truncated | gaps | (np.arange(len(gaps)) == len(gaps) - 1))
-    notes = [f"Fields that are not known were left out: {', '.join(sorted(unknown))}."] if unknown else []
+    notes = [f"Fields that were left out: {', '.join(sorted(left_out))}."] if left_out else []
     if cuts:
         notes.append(
             f"{cuts} episodes end where no field says so, for another observation than the next one follows: they "
@@ -91,12 +91,12 @@ def episodes_of(content: Any, *, dones: str | None, source: str) -> Dataset:
 
 
 def _rows(fields: Mapping[Any, Any], *, dones: str | None, source: str) -> tuple[_Rows, set[str]]:
-    """Return the timesteps in a mapping, and the names in it that are not known."""
-    found = {ours: name for ours, names in NAMES.items() for name in names if name in fields}
-    unknown = {str(name) for name in fields} - set(found.values())
+    """Return the timesteps in a mapping, and the names in it that are not used."""
+    found = {ours: there[0] for ours, names in NAMES.items() if (there := [name for name in names if name in fields])}
+    left_out = {str(name) for name in fields} - set(found.values())
     for ours in REQUIRED:
         if ours not in found:
-            close = nearest(ours, unknown)
+            close = nearest(ours, left_out)
             raise BadConfiguration(
                 f"{source}: there is no field {ours}"
                 + (f"; there is {close!r}: rename it." if close else f", but {_listed(fields)}.")
@@ -132,7 +132,7 @@ def _rows(fields: Mapping[Any, Any], *, dones: str | None, source: str) -> tuple
             f"{source}: {found.get('next_observations', 'next_observations')} have the shape {rows.following.shape}, "
             f"wanted that of the observations, {rows.observations.shape}."
         )
-    return rows, unknown
+    return rows, left_out
 
 
 def _ends(

@@ -141,17 +141,21 @@ class Seeds:
             if process.stdin is not None:
                 process.stdin.close()
             folder = self.place(index)
-            self.reports[index] = folder.read_report() or TrainingReport(
+            report = folder.read_report() or TrainingReport(
                 outcome="Error",
                 index=index,
                 seed=self.seed(index),
-                message=f"it ended without a last word, {_ending(code)}; see {folder.log}",
+                message=f"it ended without a last word, {_ending(code)}.",
             )
+            if report.outcome == "Error":  # whose traceback is printed, and not reported
+                report = report.model_copy(update={"message": f"{report.message} See {folder.log}."})
+            self.reports[index] = report
 
     def _reason_to_stop(self, interrupts: Interrupts, began: float) -> str | None:
         deadline = self.config.spec.budget.deadline
         if names.EXIT_BAD_CONFIG in self.codes.values():
-            return "The configuration is bad for every seed: the others are stopped."
+            stopped = ": the others are stopped" if len(self.codes) < self.config.spec.seeds.count else ""
+            return f"The configuration is bad for every seed{stopped}."
         if interrupts.count:
             return "Saving; the same command goes on from here. Ctrl-C again ends at once."
         if deadline is not None and time.monotonic() - began >= deadline.total_seconds():
