@@ -155,7 +155,7 @@ def _say_what_is_left_out(manifest: Manifest, display: Display) -> None:
     if manifest.unused:
         display.say(f"Of no use without a cluster, and not checked: {', '.join(manifest.unused)}.")
     if manifest.unchecked:
-        display.say(f"Has rules that the API server alone checks, not this run: {', '.join(manifest.unchecked)}.")
+        display.say(f"Of these some rules are checked by the API server alone: {', '.join(manifest.unchecked)}.")
 
 
 def _report(

@@ -145,10 +145,10 @@ class Seeds:
                 outcome="Error",
                 index=index,
                 seed=self.seed(index),
-                message=f"it ended without a last word, {_ending(code)}.",
+                message=f"it ended without a last word, {_ending(code)}",
             )
             if report.outcome == "Error":  # whose traceback is printed, and not reported
-                report = report.model_copy(update={"message": f"{report.message} See {folder.log}."})
+                report = report.model_copy(update={"message": f"{report.message.rstrip('.')}. See {folder.log}."})
             self.reports[index] = report
 
     def _reason_to_stop(self, interrupts: Interrupts, began: float) -> str | None:
