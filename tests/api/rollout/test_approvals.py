@@ -28,8 +28,8 @@ def ready(kube: Kube) -> dict[str, str]:
     return found[0] if found else {"reason": "", "message": ""}
 
 
-def say(kube: Kube, command: str) -> None:
-    kube.run("annotate", "--overwrite", "rlr", "r", f"belay.dev/command={command}")
+def say(kube: Kube, command: str, name: str = "r") -> None:
+    kube.run("annotate", "--overwrite", "rlr", name, f"belay.dev/command={command}")
 
 
 def test_a_person_is_waited_for_and_a_promotion_undone(kube: Kube, start: Starter, data_plane: DataPlaneThread) -> None:

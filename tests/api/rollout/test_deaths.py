@@ -4,6 +4,7 @@ What a rollout without such steps does is in test_rollout.py, in every run.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.api.dataplane import DataPlaneThread
@@ -11,10 +12,12 @@ from tests.api.engine.kube import Kube
 from tests.api.engine.process import Starter
 from tests.api.faults import FaultProxy
 from tests.api.rollout import test_group, test_together
+from tests.api.rollout.test_approvals import say
 from tests.api.rollout.test_judged_steps import held, listed, verdict
 from tests.api.rollout.test_match import matching
 from tests.api.rollout.test_rollout import Mortal, healthy_on, policy, rollout, status, weights
 from tests.api.rollout.test_shadow import shadowed
+from tests.api.rollout.test_together import step
 from tests.api.rollout.test_users import by_user
 
 from belay_api import names
@@ -23,7 +26,6 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]  # some thirty lives 
 
 Change = Callable[[Kube, Mortal], None]
 SHORT = {"pause": {"duration": "1s"}}
-ALWAYS_SHUT = {"days": ["Mon"], "from": "00:00", "to": "00:01", "timeZone": "UTC"}
 
 
 @pytest.fixture
@@ -32,15 +34,6 @@ def mortal(kube: Kube, start: Starter, data_plane: DataPlaneThread, proxy: Fault
     for name in ("p1", "p2", "p3"):
         kube.apply(policy(name))
     return Mortal(start, proxy, kube.namespace)
-
-
-def step(kube: Kube, name: str = "r") -> str | None:
-    found = status(kube, name).get("step", {}).get("kind")
-    return str(found) if found is not None else None
-
-
-def say(kube: Kube, command: str, name: str = "r") -> None:
-    kube.run("annotate", "--overwrite", "rlr", name, f"{names.COMMAND_ANNOTATION}={command}")
 
 
 def matched(kube: Kube, mortal: Mortal) -> None:
@@ -82,7 +75,8 @@ def approved(kube: Kube, mortal: Mortal) -> None:
 
 def opened(kube: Kube, mortal: Mortal) -> None:
     made = rollout("r", "p2")
-    made["spec"]["windows"] = [ALWAYS_SHUT]
+    in_three_days = (datetime.now(UTC) + timedelta(days=3)).strftime("%a")
+    made["spec"]["windows"] = [{"days": [in_three_days], "from": "09:00", "to": "16:00", "timeZone": "UTC"}]
     kube.apply(made)
     mortal.until(lambda: "OutsideWindows" in str(status(kube).get("conditions")), what="it waits for a window")
     assert "candidate" not in status(kube)
@@ -158,14 +152,14 @@ def test_a_group_has_one_candidate_at_a_time(kube: Kube, mortal: Mortal) -> None
         assert len([one for one in seen if "candidate" in one and one.get("stable")]) <= 1
         return all(one.get("phase") == "Healthy" and one["stable"]["policy"] == name for one in seen)
 
-    for name in test_group.NAMES[:2]:
-        made = test_group.rollout(name, "p1")
-        made["spec"]["steps"] = [{"setWeight": 50}, SHORT]
-        kube.apply(made)
+    def apply_both(serves: str) -> None:
+        for name in test_group.NAMES[:2]:
+            made = test_group.rollout(name, serves)
+            made["spec"]["steps"] = [{"setWeight": 50}, SHORT]
+            kube.apply(made)
+
+    apply_both("p1")
     mortal.until(lambda: bool(status(kube, "r2")) and all_serve("p1"), what="both serve p1")
-    for name in test_group.NAMES[:2]:
-        made = test_group.rollout(name, "p2")
-        made["spec"]["steps"] = [{"setWeight": 50}, SHORT]
-        kube.apply(made)
+    apply_both("p2")
     mortal.until(lambda: all_serve("p2"), what="both serve p2", timeout_s=600)
     assert [name for name in test_group.NAMES[:2] if "group" in status(kube, name)] == []

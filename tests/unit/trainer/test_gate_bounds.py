@@ -7,7 +7,7 @@ import pytest
 
 from belay_api.reasons import Verdict
 from belay_trainer.validation.bounds import Floats, mean_bounds, quantile_bounds
-from belay_trainer.validation.measurement import LOOKS, judge_mean, worst
+from belay_trainer.validation.measurement import LOOKS, Judged, judge_mean, worst
 
 
 @pytest.mark.parametrize(
@@ -121,3 +121,10 @@ def test_the_gravest_verdict_is_the_wholes() -> None:
     assert worst([Verdict.PASS, Verdict.NOT_ENOUGH_SAMPLES]) is Verdict.NOT_ENOUGH_SAMPLES
     assert worst([Verdict.NO_DATA, Verdict.NOT_ENOUGH_SAMPLES]) is Verdict.NO_DATA
     assert worst([Verdict.FAIL, Verdict.NO_DATA, Verdict.PASS]) is Verdict.FAIL
+
+
+@pytest.mark.parametrize("offset", [29.000000000000004, 28.99999999999999])
+def test_what_cancels_is_nothing_at_all(offset: float) -> None:
+    drop = Judged(Verdict.PASS, mean=0.29, low=0.2, high=0.4, limit=0.0, episodes=100)
+    told = drop.mapped(scale=-100, offset=offset).told("drop", field="maxDrop", confidence=0.95, unit="%")
+    assert told.message.startswith("drop: 0 % over 100 episodes")

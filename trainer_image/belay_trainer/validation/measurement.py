@@ -52,8 +52,9 @@ class Judged:
     at_most: bool = False  # the limit is one from above
 
     def mapped(self, *, scale: float, offset: float = 0.0) -> Self:
-        """Return the same of the mean of `scale` · x + `offset`, to 12 digits: two that cancel leave 0, not 1e-15."""
-        mean, one, other, limit = (round(scale * x + offset, 12) for x in (self.mean, self.low, self.high, self.limit))
+        """Return the same of the mean of `scale` · x + `offset`, to 12 digits: two that cancel leave 0."""
+        found = (scale * x + offset for x in (self.mean, self.low, self.high, self.limit))
+        mean, one, other, limit = (round(x, 12) + 0.0 for x in found)  # + 0.0: of -1e-15 there is left -0.0
         low, high = min(one, other), max(one, other)
         return replace(self, mean=mean, low=low, high=high, limit=limit, at_most=self.at_most != (scale < 0))
 
