@@ -7,7 +7,8 @@ from typing import Any
 import aiohttp
 import orjson
 
-from belay_operator.engine.client import Client
+from belay_operator.engine.client import CHUNK, Client
+from belay_operator.engine.errors import ApiError
 from belay_operator.engine.resources import Resource
 
 Listener = Callable[[Mapping[str, Any]], None]
@@ -29,26 +30,34 @@ class Watcher:
 
     async def run(self) -> None:
         """Follow until cancelled; a watch that the API server closes (we were too slow) starts over."""
-        path = self._resource.path(self._namespace)
         while True:
-            page = await self._client.call("GET", self._resource, path)
+            try:
+                await self._follow(await self._list())
+            except (aiohttp.ClientError, ApiError) as error:
+                print(f"the watch of {self._resource.plural} begins again: {error}", flush=True)
+                await asyncio.sleep(0.2)
+
+    async def _list(self) -> str:
+        """Hand all objects to listeners, in chunks: one answer of thousands would take longer than any call may."""
+        query = {"limit": str(CHUNK)}
+        while True:
+            page = await self._client.call("GET", self._resource, self._resource.path(self._namespace), query=query)
             for item in page["items"]:
                 self._tell(item)
-            url = (
-                f"{self._client.configuration.host}{path}?watch=true&resourceVersion="
-                f"{page['metadata']['resourceVersion']}"
-            )
-            session = self._client._rest.pool_manager
-            assert session is not None
-            limit = aiohttp.ClientTimeout(total=None)
-            try:
-                async with session.get(url, timeout=limit) as stream:
-                    async for line in stream.content:
-                        event = orjson.loads(line)
-                        if event["type"] in ("ADDED", "MODIFIED"):
-                            self._tell(event["object"])
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.2)
+            if not page["metadata"].get("continue"):
+                return str(page["metadata"]["resourceVersion"])
+            query["continue"] = page["metadata"]["continue"]
+
+    async def _follow(self, version: str) -> None:
+        path = self._resource.path(self._namespace)
+        url = f"{self._client.configuration.host}{path}?watch=true&resourceVersion={version}"
+        session = self._client._rest.pool_manager
+        assert session is not None
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=None)) as stream:
+            async for line in stream.content:
+                event = orjson.loads(line)
+                if event["type"] in ("ADDED", "MODIFIED"):
+                    self._tell(event["object"])
 
     def _tell(self, obj: Mapping[str, Any]) -> None:
         for listener in self._listeners:

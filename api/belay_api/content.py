@@ -27,10 +27,23 @@ def frozen(spec: RLTrainingJobSpec) -> RLTrainingJobSpec:
 
 def spec_hash(spec: RLTrainingJobSpec) -> str:
     """Return the hash of what is frozen from the start. Lineages carry it as `configHash`."""
-    said = frozen(spec).dump()
-    for part, names in EDITABLE.items():
-        said[part] = {name: value for name, value in said[part].items() if name not in names}
-    return content_hash(said)
+    return content_hash(_without_edits(frozen(spec).dump()))
+
+
+def settled(spec: RLTrainingJobSpec) -> dict[str, Any]:
+    """Return what was said of a training, without what changes nothing in what comes out.
+
+    Artifacts hold it: a policy that was rejected has the same digest when it is trained again with more memory.
+    """
+    said = _without_edits(frozen(spec).said())
+    return {name: value for name, value in said.items() if value != {}}
+
+
+def _without_edits(said: dict[str, Any]) -> dict[str, Any]:
+    edited = {
+        part: {k: v for k, v in said[part].items() if k not in EDITABLE[part]} for part in EDITABLE if part in said
+    }
+    return said | edited
 
 
 def edit_hash(spec: RLTrainingJobSpec) -> str:

@@ -465,7 +465,8 @@ class BestSeed(StatusModel):
     seed: int
     """Its seed."""
     return_: float | None = Field(default=None, alias="return")
-    """Its mean return; absent: nobody has played it."""
+    """Its mean return; absent: nobody has played it. It is the highest of all seeds', and that a little too high: of
+    four seeds that are worth the same by one standard error of such a mean, a tenth of the episodes' spread."""
     estimate: OfflineEstimate | None = None
     """What held-out episodes say of it, where nobody has played it."""
     floor: Floor | None = None

@@ -99,15 +99,15 @@ async def started(
     cluster.populate()
     client = await connect(cluster.api.kubeconfig)
     watcher = Watcher(client, load.resource, NAMESPACE, load.settled, *listeners)
-    watching = asyncio.create_task(watcher.run())
     process = controller(cluster.api)
     try:
-        await process.ready()
-        yield Trial(cluster, process, load, client, watcher, size)
+        async with asyncio.TaskGroup() as group:  # a watch that fails ends the run: nobody would see anything any more
+            watching = group.create_task(watcher.run())
+            await process.ready()
+            yield Trial(cluster, process, load, client, watcher, size)
+            watching.cancel()
     finally:
         process.stop()
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
         await client.close()
 
 

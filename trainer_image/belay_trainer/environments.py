@@ -11,7 +11,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.wrappers.utils import RunningMeanStd
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -29,6 +28,7 @@ from belay_trainer.wrapping.wrappers import wrap
 
 Environment = gymnasium.Env[Any, Any]
 
+STATISTICS = "RunningMeanStd"  # so Gymnasium calls them, Stable-Baselines3, and most who have written their own
 TRAINING_SEEDS = 2**31  # from here on; NumPy's older generators take 32 bits and no more
 
 
@@ -84,7 +84,7 @@ def check_arrays(environment: Environment, who: str) -> None:
 def check_wrappers(environment: Environment) -> None:
     """Check that nothing inside learns while it is stepped: it would not be served. Raises: BadConfiguration."""
     for layer in _layers(environment):
-        if any(isinstance(value, RunningMeanStd) for value in vars(layer).values()):
+        if any(type(value).__name__ == STATISTICS for value in _held(layer)):
             raise BadConfiguration(
                 f"environment.id: {type(layer).__name__} inside the environment keeps running statistics. They are not "
                 "part of the policy, so that it would act on other observations, or be measured in other rewards, than "
@@ -273,6 +273,13 @@ def _unregistered(id: str, imported: Imported | None, error: Exception) -> str:
         f"environment.id: {imported.module} was imported, and no environment is registered as {wanted}. "
         f"It registers {known or 'nothing'}. Call gymnasium.register(id=..., entry_point=...) where it is imported."
     )
+
+
+def _held(layer: Environment) -> Iterator[Any]:
+    """What an object holds itself, or in a collection."""
+    for value in vars(layer).values():
+        yield value
+        yield from value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
 
 
 def _layers(environment: Environment) -> Iterator[Environment]:

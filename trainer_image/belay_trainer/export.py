@@ -28,6 +28,7 @@ from belay_api.artifact import (
     Manifest,
     file_entries,
 )
+from belay_api.content import settled
 from belay_api.dataset import Floor, OfflineEstimate
 from belay_api.outcomes import KnownOutcome
 from belay_api.spaces import array_space, space_model
@@ -108,7 +109,7 @@ def export(
     if networks.value is not None:
         write_critic(Critic(networks.value).eval(), environment, folder)
     learner.save(folder / TRAINING_FILE)
-    (folder / CONFIG).write_text(json.dumps(run.spec.said(), sort_keys=True, indent=1) + "\n")
+    (folder / CONFIG).write_text(json.dumps(settled(run.spec), sort_keys=True, indent=1) + "\n")
     task = environment.spec
     packages = (*learner.packages, "gymnasium", "numpy")
     manifest = Manifest(

@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
 from belay_api.artifact import EvaluationReport
 from belay_api.outcomes import KnownOutcome, Played
 from belay_api.wire import CheckpointRef, RunEvaluation, RunProgress
@@ -99,7 +101,7 @@ class Loop:
         self.enough: str | None = None  # why the training ended before its budget
         self.diagnosis = Diagnosis(learner, evaluator.environment, budget=run.spec.budget.steps)
         self.begins_trained = False  # with the weights of another training, whose return is the first to be beaten
-        self.untried = False  # the environments come from a checkpoint, and have not got through a collection here
+        self.untried = False  # the environments come from a checkpoint, and none was kept since
         self._run, self._evaluator, self._keeper, self._heartbeat, self._stop = run, evaluator, keeper, heartbeat, stop
         self._history, self._verdict = history or History(), verdict
         self._grace_s = run.spec.checkpoint.grace.total_seconds()
@@ -139,14 +141,21 @@ class Loop:
         if self.state.best is not None and self.state.evaluated_at == self.resumed_from:
             # The pod before ended by the evaluation of this very timestep, or was about to go on from it.
             self._end_early(self.state.best)
-            if self.enough:
-                return
-        while self.learner.timesteps < steps:
+        while self.learner.timesteps < steps and not self.enough:
             self._between_collections()
-            if self.enough:
-                return
-            self.learner.advance(min(steps, self._next_due()), leave=self._leave, on_step=self._on_step)
+            if not self.enough:
+                self._advance(min(steps, self._next_due()))
         self._record()
+        if (step := self.learner.timesteps) > self.state.saved_at:
+            self._save(step)  # what follows may take long: a pod that is asked to go meanwhile has trained for good
+
+    def _advance(self, until: int) -> None:
+        # A step of an optimiser is a sign of life as well: an update may take longer than a collection.
+        hook = register_optimizer_step_pre_hook(lambda *_: self._stop.look())
+        try:
+            self.learner.advance(until, leave=self._leave, on_step=self._on_step)
+        finally:
+            hook.remove()
 
     def evaluate(self) -> Best:
         """Evaluate the policy as it is now, and return the best so far. Raises: Stopped, Diverged."""
@@ -181,7 +190,9 @@ class Loop:
         return policy if adversary is None else adversary(policy)
 
     def _note_returns(self, report: EvaluationReport, found: Evaluation) -> None:
-        if report.cut and not self.learner.episodes():
+        # At timestep 0, or early in long episodes, a policy that it begins with may be too good for any to have ended.
+        ended = self.learner.episodes() or self.state.random is not None
+        if report.cut and not ended and self.learner.timesteps > 0:
             raise BadConfiguration(
                 f"environment.id: no episode has ended, in training or in {ENDLESS} timesteps of an evaluation, and "
                 "the environment has no cap: register it with max_episode_steps, or end its episodes."
@@ -290,7 +301,6 @@ class Loop:
         """Asked before each collection."""
         self._collecting_since = self.learner.timesteps
         self._record()
-        self.untried = self.untried and self._collecting_since == self.resumed_from
         return self._must_go()
 
     def _on_step(self) -> None:
@@ -333,6 +343,7 @@ class Loop:
         state |= {"code": self._run.code, "returns": self._returns}
         whole = self._run.spec.checkpoint.environment and not collecting
         self._keeper.save(step, checkpoint.pack(state, self.learner.collection() if whole else None))
+        self.untried = False  # the next life gets further, whatever the environments do in this one
 
     def _check_weights(self) -> None:
         if not self.learner.finite():

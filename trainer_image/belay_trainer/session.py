@@ -19,6 +19,7 @@ from belay_trainer.heartbeat import Heartbeat, ProgressSink
 from belay_trainer.history import CLOSE_S, History
 from belay_trainer.initial import open_initial
 from belay_trainer.keeper import Keeper
+from belay_trainer.loop import FLUSHING
 from belay_trainer.measure import Measured, measure
 from belay_trainer.publish import publish
 from belay_trainer.seal import Seal
@@ -91,8 +92,10 @@ def train_in(
         measured = measure(trained, run, stop=stop)
         published = publish(trained, measured, run, store, work_dir=work_dir, stop=stop, baseline=baseline)
     except Stopped as error:
+        stored = keeper.flush(FLUSHING * run.spec.checkpoint.grace.total_seconds())
         raise Interrupted(
-            "asked to stop during the last evaluation or the gates; the next pod goes on from a checkpoint."
+            "asked to stop during the last evaluation or the gates; the next pod "
+            + ("plays them again." if stored else "goes on from an older checkpoint: the store has not taken the last.")
         ) from error
     finally:
         keeper.close()

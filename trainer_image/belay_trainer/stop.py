@@ -26,8 +26,12 @@ class Stop:
     @property
     def asked(self) -> bool:
         """Whether the signal came."""
-        self.last_looked = time.monotonic()
+        self.look()
         return self._asked
+
+    def look(self) -> None:
+        """Show that the trainer is at work, where it cannot go whether asked or not."""
+        self.last_looked = time.monotonic()
 
     def listen(self) -> None:
         """Take the signals from now on."""

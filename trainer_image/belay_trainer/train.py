@@ -132,7 +132,7 @@ def train(
         if resume is not None:
             _check_code(run, resume.state)
         # In every life: torch numbers what it traces, and the number stands in the file that is published.
-        _rehearse(learner, run)
+        rehearse_in(learner, run)
         loop = begin(learner, resume, collection=resume.kept.collection() if resume is not None else None)
         try:
             try:
@@ -195,7 +195,8 @@ def _run(loop: Loop) -> None:
     log.info("trained to timestep %d in %.1f s", loop.learner.timesteps, time.monotonic() - began)
 
 
-def _rehearse(learner: Learner, run: Run) -> None:
+def rehearse_in(learner: Learner, run: Run) -> None:
+    """Export the untrained policy. Raises: BadConfiguration."""
     environment = shown(run, learner)
     rehearse(learner, environment)
     environment.close()

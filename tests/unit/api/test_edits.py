@@ -1,6 +1,6 @@
 """What may be edited while a job is suspended, and that an upgrade is no edit."""
 
-from belay_api.content import edit_hash, spec_hash
+from belay_api.content import edit_hash, settled, spec_hash
 from belay_api.edits import EDITABLE, editable
 from belay_api.training import RLTrainingJobSpec
 
@@ -34,6 +34,7 @@ def test_an_edit_is_another_hash_and_the_same_training() -> None:
     ):
         assert edit_hash(_spec(**edit)) != edit_hash(_spec()), edit
         assert spec_hash(_spec(**edit)) == spec_hash(_spec()), edit
+        assert settled(_spec(**edit)) == settled(_spec()), edit
     assert edit_hash(_spec(suspend=True, seeds={"parallelism": 1})) == edit_hash(_spec())
     assert spec_hash(_spec(checkpoint={"environment": False})) != spec_hash(_spec())
 

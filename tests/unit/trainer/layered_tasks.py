@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.wrappers.utils import RunningMeanStd
+from stable_baselines3.common import running_mean_std
 from tasks import Countdown
 
 
@@ -93,6 +94,14 @@ class Learning(Halved):
     def __init__(self, env: gymnasium.Env[np.ndarray, int]) -> None:
         super().__init__(env)
         self.seen = RunningMeanStd()
+
+
+class LearningElsewhere(Halved):
+    """The same with another library's statistics, in a collection."""
+
+    def __init__(self, env: gymnasium.Env[np.ndarray, int]) -> None:
+        super().__init__(env)
+        self.seen = {"observation": running_mean_std.RunningMeanStd()}
 
 
 HEIGHTS = np.array([3.0, -20.0, 11.0, 0.5, 7.0, 40.0])

@@ -175,6 +175,20 @@ class Session(CartPoleEnv):
         return super().step(action)
 
 
+class Called(CartPoleEnv):
+    """Its simulator ended with the process as well, and is asked for the beginning of an episode only."""
+
+    gone = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"gone": True}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        if self.gone:
+            raise RuntimeError("the session is gone")
+        return super().reset(seed=seed, options=options)
+
+
 class Heavy(CartPoleEnv):
     """A pole that another gravity pulls."""
 
@@ -439,6 +453,7 @@ for name, task, cap in (
     ("Steering", Steering, 50),
     ("Stubborn", Stubborn, 500),
     ("Session", Session, 500),
+    ("Called", Called, 500),
     ("Heavy", Heavy, 500),
     ("Unhurried", Unhurried, 500),
     ("Thirsty", Thirsty, 500),

@@ -15,6 +15,7 @@ from belay_trainer.evaluate import Evaluator
 from belay_trainer.learners import LEARNERS
 from belay_trainer.learners.off_policy import OffPolicy
 from belay_trainer.learners.stable_baselines import StableBaselines
+from belay_trainer.stop import Stop
 from belay_trainer.train import Trained, build
 
 SHORT = {"algorithm": {"ppo": {"n_steps": 32, "batch_size": 256}}}  # collections, of eight copies
@@ -191,17 +192,50 @@ def test_a_task_that_never_ends_is_refused_and_one_that_a_good_policy_outlives_i
     assert trained.best.report.episodes == 3
 
 
+def test_what_follows_the_last_timestep_is_no_part_of_the_training(tmp_path: Path) -> None:
+    """A pod that is asked to go in the last evaluation, or in the gates, has trained for good."""
+    spec = {"checkpoint": {"every": 100_000}}
+    first, again = train_in(tmp_path, **spec), train_in(tmp_path, **spec)
+    assert (again.resumed_from, again.step) == (first.step, first.step)
+    assert again.best.report == first.best.report
+    assert again.learner.weights_sha256() == first.learner.weights_sha256()
+
+
+def test_a_step_of_an_optimiser_is_a_sign_of_life(tmp_path: Path) -> None:
+    """An update may take longer than `failure.stallTimeout`."""
+
+    class Counting(Stop):
+        """Counts looks where nobody asks."""
+
+        looks, asked = 0, False  # type: ignore[assignment]
+
+        def look(self) -> None:
+            self.looks += 1
+
+    stop, algorithm = Counting(), {"ppo": {"n_steps": 32, "batch_size": 256, "n_epochs": 21}}
+    train_in(tmp_path, stop, algorithm=algorithm, budget={"steps": 512})
+    assert stop.looks == 2 * 21, "two rounds, of one batch each"
+
+
 def test_a_pod_that_goes_at_once_says_that_nothing_is_kept(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="before anything was learned"):
         train_in(tmp_path, StopAfter(0))
     assert not list((tmp_path / "here").glob("*.ckpt"))
 
 
+@pytest.mark.parametrize(
+    ("task", "algorithm", "looks"),
+    [
+        ("tasks:Session-v0", {"ppo": {}}, 3),
+        ("tasks:Called-v0", {"ppo": {"n_steps": 8, "batch_size": 32}}, 40),
+        ("tasks:Called-v0", {"dqn": SMALL}, 1000),
+    ],
+)
 def test_an_environment_that_does_not_outlive_its_process_costs_its_episodes_only(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, task: str, algorithm: dict[str, Any], looks: int
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        trained = train_in_pieces(tmp_path, (3,), environment={"id": "tasks:Session-v0"})
+        trained = train_in_pieces(tmp_path, (looks,), environment={"id": task}, algorithm=algorithm)
     assert "does not go on here (the session is gone)" in caplog.text
     assert trained.resumed_from
     assert trained.step >= 3000

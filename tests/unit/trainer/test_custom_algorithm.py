@@ -187,6 +187,12 @@ def test_scaling_is_its_own(code: Callable[[str], None]) -> None:
         ("task.step([0] * 8); return [1]", BadConfiguration, r"learn\(\) returned \[1\], wanted numbers by name"),
         ("task.step([0] * 8); return {'loss': float('nan')}", Diverged, "loss is nan at timestep 8"),
         ("task.step([0] * 8); self.policy.weight.data *= float('nan')", Diverged, "weights are not finite"),
+        (
+            "task.step([0] * 8); self.policy.weight.data *= float('nan'); "
+            "torch.distributions.Categorical(logits=self.policy(torch.ones(2)))",
+            Diverged,
+            "weights are not finite at timestep 8: lower the step size",
+        ),
         ("task.step([0] * 8); {}['gone']", AlgorithmFailed, r"mine.py line 12: KeyError: 'gone' \(at timestep 8"),
         ("task.step([0] * 8); torch.zeros(2) @ torch.zeros(3)", AlgorithmFailed, "mine.py line 12: RuntimeError"),
     ],

@@ -15,6 +15,7 @@ from trainer_configs import make_config
 from belay_api.artifact import MANIFEST, TRAINING_FILE, Manifest, file_entries
 from belay_api.init_from import InitialPolicy
 from belay_api.training import TrainingReport
+from belay_trainer import evaluate
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
 from belay_trainer.errors import BadConfiguration, Interrupted
@@ -91,6 +92,21 @@ def trained(root: Path, **spec: Any) -> tuple[Path, InitialPolicy]:
 def before(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, InitialPolicy]:
     """A policy of PPO on CartPole, behind running statistics."""
     return trained(tmp_path_factory.mktemp("before"), normalize=SCALED)
+
+
+def test_a_policy_that_outlives_a_task_without_a_cap_can_be_begun_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "ENDLESS", 300)
+    counts = {"episodes": 3, "finalEpisodes": 3}
+    spec = {
+        "environment": {"id": "tasks:Skilful-v0"},
+        "budget": {"steps": 4096},
+        "evaluation": {"every": 1024} | counts,
+    }
+    folder, policy = trained(tmp_path / "before", **spec)
+    report, _ = train(run_of(policy, **spec), tmp_path / "after", initial=folder)
+    assert report.outcome == "Succeeded"
 
 
 def begun(run: Run, folder: Path) -> Any:

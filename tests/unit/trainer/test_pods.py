@@ -28,6 +28,8 @@ SHORT = {  # the others: tests/long/trainer
     },
 }
 
+SHORTEST = {"budget": {"steps": 512}, "evaluation": {"every": 512, "episodes": 2}}
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TrainingReport]:
@@ -156,8 +158,8 @@ def test_what_is_no_longer_a_number_fails_the_seed(pods: Pods, task: str, algori
 
 def test_the_same_training_publishes_the_same_bytes_whenever_and_by_whatever_job_it_runs(tmp_path: Path) -> None:
     digests = set()
-    config = make_config(budget={"steps": 512}, evaluation={"every": 512, "episodes": 2})
-    for name in ("first", "second"):
+    patient = make_config(**SHORTEST, failure={"retriesPerSeed": 7}, checkpoint={"keep": 5})
+    for name, config in (("first", make_config(**SHORTEST)), ("second", patient)):
         (tmp_path / name).mkdir()
         pod = Pods(tmp_path / name).run(config.model_copy(update={"job": name, "uid": name, "namespace": name}))
         assert pod.wait() == 0, pod.log
@@ -248,7 +250,7 @@ def test_the_built_in_store_gets_artifact_checkpoints_and_progress(pods: Pods, l
         assert curve["steps"] == [1024, 2048, 3072], "every evaluation, the last one too"
         assert max(curve["values"]) == report.selection_return
         kept = client.get(f"/namespaces/{config.namespace}/checkpoints/{config.uid}/2").json()["items"]
-        assert [item["step"] for item in kept] == [2048, 1024]
+        assert [item["step"] for item in kept] == [3072, 2048], "the last one is of the end"
 
 
 def test_a_lost_logbook_never_stops_training_and_success_waits_for_it(pods: Pods, logbook: LogbookServer) -> None:

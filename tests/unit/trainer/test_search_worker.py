@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from search_support import make_study
+from test_initial import trained
 from trainer_configs import make_config
 
 from belay_api.search import FIRST_TRIAL_SEED
@@ -14,7 +15,9 @@ from belay_api.wire import RunProgress
 from belay_trainer.config import Run
 from belay_trainer.environments import reset_seeds
 from belay_trainer.errors import BadConfiguration, GivenUp, Interrupted
+from belay_trainer.initial import open_initial
 from belay_trainer.search.journal import FileLines, Journal
+from belay_trainer.search.spaces import space_of
 from belay_trainer.search.trial import trial_spec
 from belay_trainer.search.worker import search_in
 from belay_trainer.stop import Stop
@@ -87,11 +90,12 @@ class Worker:
     def lines(self) -> FileLines:
         return FileLines(self.folder / "journal")
 
-    def search(self, asked: TrainingConfig, stop: Stop | None = None) -> TrainingReport:
+    def search(self, asked: TrainingConfig, stop: Stop | None = None, *, initial: Path | None = None) -> TrainingReport:
         stop = stop or Stop()
         run = Run(asked, index=0, seed=asked.spec.seeds.first)
         journal = Journal(self.lines, key=None, stop=stop)
-        return search_in(run, journal, work_dir=self.folder, heartbeat=self.told, stop=stop)
+        begins = open_initial(run, initial) if initial is not None else None
+        return search_in(run, journal, work_dir=self.folder, heartbeat=self.told, stop=stop, initial=begins)
 
     def rows(self, asked: TrainingConfig) -> list[Any]:
         return make_study(self.lines, spec=asked.spec).rows()
@@ -174,6 +178,20 @@ def test_a_search_that_cannot_be_ends_with_one_sentence(
     with pytest.raises(error) as ended:
         worker.search(config(**spec))
     assert words in str(ended.value)
+
+
+def test_a_policy_that_no_trial_could_begin_with_is_told_before_the_first(worker: Worker, tmp_path: Path) -> None:
+    folder, policy = trained(tmp_path / "before", environment={"id": "tasks:Countdown-v0"})
+    asked = config().model_copy(update={"initial": policy})
+    with pytest.raises(BadConfiguration, match="initFrom: .*net_arch"):
+        worker.search(asked, initial=folder)
+    assert worker.rows(asked) == []
+
+
+def test_who_begins_with_a_policy_searches_no_other_network() -> None:
+    spec = config(search=SEARCH | {"space": {}, "dimensions": 4}, algorithm={"ppo": {}}).spec
+    assert "net_arch" in space_of(spec.search, spec.algorithm)
+    assert "net_arch" not in space_of(spec.search, spec.algorithm, begins_trained=True)
 
 
 def test_a_trial_that_diverges_after_good_evaluations_has_failed(worker: Worker) -> None:

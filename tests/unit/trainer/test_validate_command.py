@@ -140,6 +140,13 @@ REFUSED = {
     "no YAML": ("[", (), "cannot be read"),
     "no such environment": ("[performance: {minReturn: 1}]", ("--environment", "CartPole-v9"), "CartPole"),
     "kwargs that are no object": ("[performance: {minReturn: 1}]", ("--environment-kwargs", "3"), "wanted an object"),
+    "what learns inside": (
+        "[performance: {minReturn: 1}]",
+        ("--environment", "tasks:Normalised-v0"),
+        "running statistics",
+    ),
+    "an old reset": ("[performance: {minReturn: 1}]", ("--environment", "tasks:OldReset-v0"), "Gym's old API"),
+    "an old step": ("[performance: {minReturn: 1}]", ("--environment", "tasks:OldStep-v0"), "Gym's old API"),
     "another space": ("[performance: {minReturn: 1}]", ("--environment", "CartPole-v1"), "the policy is for"),
 }
 

@@ -102,11 +102,11 @@ def test_bad_input_is_told_by_its_place(wrapper: dict[str, Any], wanted: str) ->
         _made(wrapper)
 
 
-def test_a_layer_of_ones_own_that_learns_is_refused() -> None:
-    run = Run(
-        make_config(environment={"id": "tasks:Countdown-v0", "wrappers": [{"name": "layered_tasks:Learning"}]}), 0, 0
-    )
-    with pytest.raises(BadConfiguration, match="Learning inside the environment keeps running statistics"):
+@pytest.mark.parametrize("name", ["Learning", "LearningElsewhere"])
+def test_a_layer_of_ones_own_that_learns_is_refused(name: str) -> None:
+    wrappers = [{"name": f"layered_tasks:{name}"}]
+    run = Run(make_config(environment={"id": "tasks:Countdown-v0", "wrappers": wrappers}), 0, 0)
+    with pytest.raises(BadConfiguration, match=f"{name} inside the environment keeps running statistics"):
         build(run)
 
 

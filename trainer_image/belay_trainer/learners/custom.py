@@ -213,6 +213,11 @@ class Custom:
         except Exception as error:
             if error is self._task.environment_error:
                 raise
+            if not self.finite():  # torch refuses a distribution over what is not a number, and the like
+                raise Diverged(
+                    f"weights are not finite at timestep {self.timesteps}: lower the step size, or look at the size of "
+                    "rewards."
+                ) from error
             raise AlgorithmFailed(
                 f"{FIELD}: {place(error)}{type(error).__name__}: {error} (at timestep {self.timesteps}, in learn)."
             ) from error

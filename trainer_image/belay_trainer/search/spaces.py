@@ -29,6 +29,8 @@ _FIRST: Space = {
     "batch_size": Values(choices=[32, 64, 128, 256]),
     "gamma": Values(choices=[0.9, 0.95, 0.98, 0.99, 0.995, 0.999]),
 }
+NETWORK = frozenset({"net_arch", "critic_net_arch", "n_quantiles", "policy_kwargs"})
+"""Settings that a network is put together by, of all algorithms."""
 _ENTROPY = {"ent_coef": Values(log=[1e-8, 0.1])}
 _ADVANTAGE = {"gae_lambda": Values(choices=[0.8, 0.9, 0.95, 0.98, 0.99, 1.0])}
 _EPSILON = {"exploration_final_eps": Values(range=[0.01, 0.2])}
@@ -69,10 +71,17 @@ def ready_space(algorithm: str, settings: type[Settings]) -> Space:
     return {name: values for name, values in (_FIRST | _FURTHER.get(algorithm, {})).items() if name in known}
 
 
-def space_of(search: SearchSpec, algorithm: AlgorithmSpec) -> Space:
-    """Return what a search tries of an algorithm. Raises: BadConfiguration when that is nothing."""
+def space_of(search: SearchSpec, algorithm: AlgorithmSpec, *, begins_trained: bool = False) -> Space:
+    """Return what a search tries of an algorithm.
+
+    Args:
+        begins_trained: With the weights of a policy, so that the network is what it is.
+    Raises: BadConfiguration when that is nothing.
+    """
     settings, chosen = algorithm.settings, algorithm.chosen
     ready = ready_space(chosen, type(settings))
+    if begins_trained:
+        ready = {name: values for name, values in ready.items() if name not in NETWORK}
     left_open = [name for name in ready if getattr(settings, name) is None]
     tried = {name: ready[name] for name in left_open[: search.dimensions]} | search.space
     found = {name: tried[name] for name in sorted(tried, key=list(ready | search.space).index)}

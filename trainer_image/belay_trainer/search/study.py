@@ -66,7 +66,7 @@ class Study:
             worker: This worker's place among all.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # it warns of each setting that a sampler draws at random
-        self._search, self._space, self._settings = search, space, settings
+        self._search, self.space, self._settings = search, space, settings
         self._first_seed, self._worker = first_seed, worker
         self._storage = JournalStorage(journal)
         self._study = optuna.create_study(
@@ -172,7 +172,7 @@ class Study:
     def _begin(self, trial: FrozenTrial) -> Trial:
         self._study.sampler = _sampler(self._search.sampler, seed=_seed(self._first_seed, trial.number))
         handle = optuna.Trial(self._study, trial._trial_id)
-        settings = draw(handle, self._space, self._settings)
+        settings = draw(handle, self.space, self._settings)
         handle.set_user_attr(_SETTINGS, settings)
         return Trial(trial.number, settings, handle)
 

@@ -15,13 +15,13 @@ from belay_trainer.errors import BadConfiguration, GivenUp, Interrupted, StoreEr
 from belay_trainer.evaluate import Stopped
 from belay_trainer.fetched import Source
 from belay_trainer.heartbeat import Heartbeat, ProgressSink
-from belay_trainer.initial import open_initial
+from belay_trainer.initial import begin_from, open_initial
 from belay_trainer.search.journal import Journal, open_lines
-from belay_trainer.search.spaces import space_of
+from belay_trainer.search.spaces import NETWORK, space_of
 from belay_trainer.search.study import Study, Trial
 from belay_trainer.search.trial import play
 from belay_trainer.stop import Stop
-from belay_trainer.train import build
+from belay_trainer.train import build, rehearse_in, shown
 
 ENOUGH_FAILURES = 10  # trials; where all of so many failed, and none came to anything, no other will
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def search_in(
     Raises: BadConfiguration for a search that cannot be, GivenUp for one whose trials all fail; Interrupted.
     """
     study = open_study(run, journal)
-    build(run)  # what is wrong with every trial is told before the first
+    _check_first(run, study, initial, stop=stop)
     life = uuid.uuid4().hex
     try:
         _tell(run, study.status(), heartbeat, life)
@@ -88,12 +88,24 @@ def open_study(run: Run, journal: BaseJournalBackend) -> Study:
         raise BadConfiguration("search: this pod was made to search, and its spec has no search.")
     return Study(
         search,
-        space_of(search, algorithm),
+        space_of(search, algorithm, begins_trained=run.config.initial is not None),
         type(algorithm.settings),
         journal=journal,
         first_seed=run.spec.seeds.first,
         worker=run.index,
     )
+
+
+def _check_first(run: Run, study: Study, initial: Source | None, *, stop: Stop) -> None:
+    """Check what is wrong with every trial, before the first. Raises: BadConfiguration; Unreachable, Interrupted."""
+    learner = build(run)
+    rehearse_in(learner, run)
+    if initial is None or NETWORK & study.space.keys() or run.spec.algorithm.custom is not None:
+        return  # no policy to begin with, or one that fits some trials
+    environment = shown(run, learner)
+    learner.start()
+    begin_from(initial, learner, environment, stop=stop)
+    environment.close()
 
 
 def _try(run: Run, study: Study, trial: Trial, *, work_dir: Path, stop: Stop, initial: Source | None) -> None:

@@ -12,6 +12,7 @@ from belay_api.spaces import BoxSpace, Space, space_model
 from belay_trainer import environments
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, Diverged
+from belay_trainer.randomness import untouched
 from belay_trainer.served import Artifact
 from belay_trainer.validation.check import Check, CheckResult
 from belay_trainer.validation.checks import (
@@ -110,6 +111,9 @@ def run_gates(
     subject = Subject(artifact, task, stop=stop, costs=costs, copies=copies, baseline=beside)
     results = []
     try:
+        environments.check_wrappers(subject.environment)
+        with untouched():
+            environments.try_out(subject.environment)
         check_spaces(artifact, subject.environment)
         if beside is not None:
             check_playable(gates, beside, subject.environment)
