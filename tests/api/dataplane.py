@@ -10,7 +10,6 @@ test has no time, are in `bench/engine/fake_cluster.py`.
 import asyncio
 import contextlib
 import json
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import aiohttp
 from aiohttp import web
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
+from tests.in_thread import in_thread
 
 from belay_api import names
 from belay_operator.engine.client import Client
@@ -161,30 +161,26 @@ class DataPlaneThread:
     """`with DataPlaneThread(...)`: the data plane in a thread of the test."""
 
     def __init__(self, kubeconfig: Path, namespace: str, *, address: str, pods_at: str | None = None) -> None:
-        self._plane = (kubeconfig, namespace, address, pods_at)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="data-plane", daemon=True)
+        self._thread = in_thread(_running(DataPlane(kubeconfig, namespace, address=address, pods_at=pods_at)))
 
     def __enter__(self) -> "DataPlaneThread":
-        self._thread.start()
-        kubeconfig, namespace, address, pods_at = self._plane
-
-        async def begin() -> asyncio.Task[None]:
-            return asyncio.create_task(DataPlane(kubeconfig, namespace, address=address, pods_at=pods_at).run())
-
-        self._task = asyncio.run_coroutine_threadsafe(begin(), self._loop).result(10)
+        self._thread.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        async def end() -> None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._thread.__exit__(kind, error, trace)
 
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+
+@contextlib.asynccontextmanager
+async def _running(plane: DataPlane) -> AsyncIterator[None]:
+    task = asyncio.create_task(plane.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _pod(name: str, namespace: str, labels: dict[str, str], deployment: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,13 @@
-"""Steps of every kind with an operator that is killed right after each of its writes: they end as if nobody had died.
+"""Steps of every kind and the watch, with an operator that is killed right after each of its writes.
+
+They end as if nobody had died.
 
 What a rollout without such steps does is in test_rollout.py, in every run.
 """
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.api.dataplane import DataPlaneThread
@@ -19,6 +22,8 @@ from tests.api.rollout.test_rollout import Mortal, healthy_on, policy, rollout, 
 from tests.api.rollout.test_shadow import shadowed
 from tests.api.rollout.test_together import step
 from tests.api.rollout.test_users import by_user
+from tests.in_thread import in_thread
+from tests.unit.rollout.prometheus_server import PrometheusServer
 
 from belay_api import names
 
@@ -125,6 +130,35 @@ def test_an_experiment_ends_once_and_stable_stays(kube: Kube, mortal: Mortal) ->
     assert len(found["changes"]) == 1, "both arms began together, whoever died meanwhile"
     assert weights(kube) == {"p1": 10_000}
     assert [(one["policy"], one["outcome"]) for one in status(kube)["history"]] == [("p1", "Promoted")]
+
+
+def test_a_promoted_version_that_gets_worse_is_taken_back_once(kube: Kube, mortal: Mortal) -> None:
+    refunds = {"p1": 1.0, "p2": 1.0}
+    with in_thread(PrometheusServer(lambda query, at: refunds[query])) as server:
+
+        def watched(serves: str) -> dict[str, Any]:
+            made = rollout("r", serves)
+            asked = {"address": server.url, "query": "{{version}}", "interval": "30s"}
+            limited = {"name": "refunds", "source": {"prometheus": asked}, "limit": {"max": 10}}
+            # Alone: beside a metric whose looks are written, no operator lives for two scrapes of the other's.
+            made["spec"]["analysis"]["metrics"] = [limited]
+            made["spec"]["watch"] = {"onDegraded": "Rollback"}
+            return made
+
+        kube.apply(watched("p1"))
+        mortal.until(lambda: healthy_on(kube, "p1"), what="the first policy serves")
+        kube.apply(watched("p2"))
+        mortal.until(lambda: healthy_on(kube, "p2"), what="the second is promoted", timeout_s=600)
+        refunds["p2"] = 20.0
+        mortal.until(lambda: status(kube).get("phase") == "RolledBack", what="it is taken back", timeout_s=600)
+    now = status(kube)
+    assert now["stable"]["policy"] == "p1"
+    assert weights(kube) == {"p1": 10_000}
+    ends = [(one["policy"], one["outcome"]) for one in now["history"]]
+    assert ends == [("p1", "Promoted"), ("p2", "Promoted"), ("p2", "RolledBack")]
+    assert "Degraded" not in str(now["conditions"])
+    # Who dies of the write tells it to nobody; told it is once at most.
+    assert sum(one.get("count", 1) for one in kube.all("events") if one["reason"] == "StableWorse") <= 1
 
 
 def test_two_that_change_together_are_promoted_once_each(kube: Kube, mortal: Mortal) -> None:
