@@ -48,7 +48,7 @@ def maker_for(spec: RLTrainingJobSpec) -> Callable[[], Environment]:
     Its Raises: as `maker`'s.
     """
     make = maker(spec.played_in)
-    return (lambda: masks.Masking(make())) if spec.algorithm.chosen == "maskablePPO" else make
+    return (lambda: masks.Masking(make())) if spec.algorithm.settings.masked else make
 
 
 def check_spaces(environment: Environment) -> None:

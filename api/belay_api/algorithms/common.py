@@ -1,7 +1,7 @@
 """What the settings of several algorithms share. Names are Stable-Baselines3's, so they keep its spelling."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -43,6 +43,9 @@ class Settings(Model):
     """What every algorithm has."""
 
     model_config = {"alias_generator": None}
+
+    masked: ClassVar[bool] = False
+    """Whether the algorithm has to know which actions are allowed."""
 
     net_arch: Layers | None = None
     """Hidden layer sizes of the policy and value networks; after a convolutional network where observations are

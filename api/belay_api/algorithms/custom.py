@@ -1,6 +1,6 @@
 """An algorithm of the user's own."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class CustomSettings(Model):
             )
         )
     }
+
+    masked: ClassVar[bool] = False
 
     entrypoint: Annotated[str, Field(max_length=253)]
     """`package.module:function`: what returns a `belay_trainer.algorithm.Algorithm`, such as a class of that kind. It

@@ -6,7 +6,6 @@ An arm gets its share only while no candidate is on trial. What each of them get
 from datetime import datetime
 
 from belay_api.rollout.experiment import MAX_CHANGES, ExperimentStatus
-from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.rollout.status import RLRolloutStatus, ServedArmStatus
 
 # Coming and going each cuts a window; beyond this the changes before would begin to be forgotten.
@@ -35,19 +34,3 @@ def shares(status: RLRolloutStatus) -> list[tuple[str, float]]:
 def answers_its_episodes(arm: ServedArmStatus, now: datetime) -> bool:
     """Return whether the episodes that an arm began may go on with it."""
     return arm.on_route or (arm.episodes_until is not None and now < arm.episodes_until)
-
-
-def kept_share(spec: RLRolloutSpec, status: RLRolloutStatus, wanted: str) -> float | None:
-    """Return the percent that a winner keeps when it becomes the candidate, until a step gives it another.
-
-    None: it is not on the route as the winner, or its steps begin off the route: with a `shadow`, or some users first.
-    Nor does it keep its users: it won by them, and a trial asks others.
-    """
-    if spec.traffic.by_user:
-        return None
-    found = status.experiment
-    arm = next((one for one in status.arms if one.policy == wanted and one.on_route), None)
-    if arm is None or found is None or found.winner != wanted:
-        return None
-    sharing = (step.kind for step in spec.steps if step.kind in ("setWeight", "match", "shadow"))
-    return float(arm.weight) if next(sharing, "setWeight") == "setWeight" else None

@@ -16,7 +16,7 @@ from belay_operator.rollout.group import is_free
 from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.patience import absences, failures
 from belay_operator.rollout.ratchet import approval_in_place_of_the_anchor, approval_needed
-from belay_operator.rollout.stepping import kind_under_way
+from belay_operator.rollout.stepping import kept_share, kind_under_way
 from belay_operator.rollout.steps import KINDS
 from belay_operator.rollout.wait import Wait
 from belay_operator.rollout.windows import is_open, next_opening
@@ -164,7 +164,7 @@ def episodes_of_arms(observed: Observed, now: datetime) -> Wait | None:
     """
     status = observed.status
     answering = [arm for arm in status.arms if arms.answers_its_episodes(arm, now)]
-    if not answering or _goes_back(observed) or arms.kept_share(observed.spec, status, observed.wanted):
+    if not answering or _goes_back(observed) or kept_share(observed.spec, status, observed.wanted):
         return None
     left = max((arm.episodes_until - now for arm in answering if arm.episodes_until is not None), default=None)
     names = ", ".join(arm.policy for arm in answering)

@@ -10,7 +10,7 @@ from datetime import datetime
 from belay_api.content import content_hash
 from belay_api.reasons import EventReason
 from belay_api.rollout.spec import RLRolloutSpec
-from belay_api.rollout.status import StepStatus
+from belay_api.rollout.status import RLRolloutStatus, StepStatus
 from belay_api.rollout.steps import Step
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
@@ -31,6 +31,22 @@ def kind_under_way(observed: Observed) -> StepKind | None:
     """Return the kind of the step under way; None: there is none, or a newer operator recorded it."""
     step = observed.status.step
     return None if step is None else KINDS.get(step.kind)
+
+
+def kept_share(spec: RLRolloutSpec, status: RLRolloutStatus, wanted: str) -> float | None:
+    """Return the percent that a winner keeps when it becomes the candidate, until a step gives it another.
+
+    None: it is not on the route as the winner, or its steps begin off the route: with a `shadow`, or some users first.
+    Nor does it keep its users: it won by them, and a trial asks others.
+    """
+    if spec.traffic.by_user:
+        return None
+    found = status.experiment
+    arm = next((one for one in status.arms if one.policy == wanted and one.on_route), None)
+    if arm is None or found is None or found.winner != wanted:
+        return None
+    sharing = (KINDS[step.kind].shares for step in spec.steps)
+    return float(arm.weight) if next((shares for shares in sharing if shares is not None), True) else None
 
 
 def enter(observed: Observed, now: datetime, index: int, kind: StepKind | None = None) -> Move:

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.status import VersionStatus, WeightStatus
-from belay_operator.rollout import arms
 from belay_operator.rollout.gates import TAKING_UP, first_closed
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
+from belay_operator.rollout.stepping import kept_share
 from belay_operator.rollout.taking_up import is_another_wanted, to_take_up
 from belay_operator.rollout.wait import Wait
 from belay_operator.rollout.words import meanwhile, nothing_to_serve
@@ -23,7 +23,7 @@ def act(observed: Observed, now: datetime) -> Move | None:
     if policy is None:
         return None
     candidate = VersionStatus(policy=observed.wanted, digest=policy.digest, since=instant(now))
-    share = arms.kept_share(observed.spec, status, observed.wanted)
+    share = kept_share(observed.spec, status, observed.wanted)
     after = changed(
         status,
         candidate=candidate,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.metric import Metric
 from belay_operator.engine.kind import Reader
@@ -19,7 +20,7 @@ from belay_operator.rollout.sources.active import Trial, Trials
 from belay_operator.rollout.sources.gate import Gate
 from belay_operator.rollout.sources.proxies import ANSWER_TIME
 from belay_operator.rollout.sources.proxy_counts import Counting, ProxyCounter, Tallies, counts_of
-from belay_operator.rollout.sources.source import Counter, MetricSource, Sides
+from belay_operator.rollout.sources.source import Counter, MetricSource, Refusal, Sides
 from belay_operator.rollout.standing import Standing
 
 TOPIC = "gateway"
@@ -54,6 +55,7 @@ class GatewaySource:
     """The MetricSource."""
 
     name = "gateway"
+    refusal = Refusal("GatewayNotSetUp", RolloutReason.GATEWAY_NOT_SET_UP, EventReason.GATEWAY_NOT_SET_UP)
 
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
         """Return what the proxies have counted in this trial."""

@@ -103,6 +103,7 @@ class LogbookSource:
     """The MetricSource."""
 
     name = "logbook"
+    refusal = None
 
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
         """Return the logbook's last answer about the metric's outcome."""

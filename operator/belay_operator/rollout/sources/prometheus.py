@@ -15,6 +15,7 @@ from itertools import product
 from math import ceil
 
 from belay_api.content import content_hash
+from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.metric import Metric
 from belay_api.units import format_duration
@@ -28,7 +29,7 @@ from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import Trial, Trials
 from belay_operator.rollout.sources.looks import SETTLE, Asking, Poll, QueryCounter, catch_up, counts_of
 from belay_operator.rollout.sources.prometheus_api import Servers
-from belay_operator.rollout.sources.source import Counter, MetricSource, Sides
+from belay_operator.rollout.sources.source import Counter, MetricSource, Refusal, Sides
 from belay_operator.rollout.standing import Standing
 
 TOPIC = "prometheus"
@@ -39,6 +40,12 @@ class PrometheusSource:
     """The MetricSource."""
 
     name = "prometheus"
+    refusal = Refusal(
+        "QueryRefused",
+        RolloutReason.QUERY_REFUSED,
+        EventReason.QUERY_REFUSED,
+        advice=". Correct the query in spec.analysis",
+    )
 
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
         """Return what the metric's query last gave in this trial."""

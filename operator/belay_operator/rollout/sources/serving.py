@@ -91,6 +91,7 @@ class ServingSource:
     """The MetricSource."""
 
     name = "serving"
+    refusal = None
 
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
         """Return what the last scrape of the candidate's pods says."""

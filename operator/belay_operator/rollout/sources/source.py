@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.analysis import AnalysisSpec
 from belay_api.rollout.metric import Metric
 from belay_api.rollout.status import RLRolloutStatus
@@ -63,8 +64,22 @@ class Counter(Protocol):
         """Return why the last time nobody could say anything for a limit; None: somebody did, or nothing was due."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """How it is told that whoever is asked can never answer, until somebody changes what is asked or set up."""
+
+    condition: str
+    reason: RolloutReason
+    event: EventReason
+    advice: str = ""  # after the words of whoever was asked; empty: they say it
+
+
 class MetricSource(Source, Protocol):
     """One poller, and what its facts say of a metric. `name` is the field in `spec.analysis.metrics[].source`."""
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """How readings that are `refused` are told; None: this source refuses nothing."""
 
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
         """Return what was last measured for `metric` in this trial; None: nothing yet, and no failure either."""

@@ -19,6 +19,7 @@ class Match(StepKind):
     """The StepKind."""
 
     name = "match"
+    shares = False
 
     def title(self, step: Step) -> str:
         """Return the step with whom it gives how much."""

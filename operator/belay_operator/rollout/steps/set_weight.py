@@ -20,6 +20,7 @@ class SetWeight(StepKind):
     """The StepKind."""
 
     name = "setWeight"
+    shares = True
 
     def title(self, step: Step) -> str:
         """Return the step with its weight."""

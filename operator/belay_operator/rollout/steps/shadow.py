@@ -38,6 +38,7 @@ class Shadow(StepKind):
     """The StepKind."""
 
     name = "shadow"
+    shares = False
     spared = "it is the first version, so there is nobody whose shadow it could be"
 
     def title(self, step: Step) -> str:

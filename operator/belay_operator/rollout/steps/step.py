@@ -46,6 +46,8 @@ class StepKind(ABC):
     """Whether the first version of a rollout takes it as well, which is spared all that compares or moves traffic."""
     spared: str | None = None
     """What is told where the first version passes by it; None: nothing."""
+    shares: bool | None = None
+    """Whether it gives the candidate a share of all users; False: it begins without one; None: it leaves that alone."""
     needs_fit_spec: bool = True
     """Whether it stands still while part of the spec cannot be carried out."""
 
