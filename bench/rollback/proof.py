@@ -14,7 +14,7 @@ from played import Reported
 from belay_api.reasons import Verdict
 from belay_api.rollout.spec import RLRolloutSpec
 from belay_api.wire import EarlierStatistics, Statistics, VersionStatistics, WindowStatistics
-from belay_operator.rollout.analysis.queries import Judgement, budget, comparison_of, judged
+from belay_operator.rollout.analysis.queries import Criterion, budget, comparison_of, judged
 from belay_operator.rollout.facts import Reading
 
 EARLIER = 100  # episodes before the trial that a look tells of
@@ -46,7 +46,7 @@ def proof(
     comparison, spend = comparison_of(metric), budget(spec.analysis, metric, trial=trial)
     if comparison is None:
         raise ValueError(f"metric {metric.name} is not compared")
-    asked = Judgement(comparison, candidate, stable, spend, spec.analysis.grace, since=None)
+    asked = Criterion(comparison, candidate, stable, spend, spec.analysis.grace, since=None)
 
     def countable_at(episode: Reported) -> float:
         return max(episode.began + grace, episode.sent)

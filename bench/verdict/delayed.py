@@ -25,7 +25,7 @@ from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget, split
 from belay_operator.rollout.analysis.evidence import Better, Comparison, Evidence
 from belay_operator.rollout.analysis.grace import withheld
-from belay_operator.rollout.analysis.queries import Judgement, judged
+from belay_operator.rollout.analysis.queries import Criterion, judged
 from verdict import part
 from verdict.rules import Course, Flags, Places, Schedule, SoFar, belay, episodes_at_looks, naive, so_far
 from verdict.told import BEGAN, earlier_of_version, reading, told_windows
@@ -103,10 +103,10 @@ class Asked:
         times = {**load["schedule"], **({} if world.look is None else {"look": world.look})}
         return cls(Schedule(**times), comparison, split(load["false_rollback_rate"], 1))
 
-    def judgement(self) -> Judgement:
+    def judgement(self) -> Criterion:
         """As the operator asks it of a reading."""
         grace = timedelta(seconds=self.schedule.grace)
-        return Judgement(
+        return Criterion(
             self.comparison,
             CANDIDATE,
             STABLE,

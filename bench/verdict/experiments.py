@@ -27,7 +27,7 @@ from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import Budget, share_of_trial, split
 from belay_operator.rollout.analysis.evidence import Better, Comparison
 from belay_operator.rollout.analysis.grace import DOUBT, evidence_of_few
-from belay_operator.rollout.analysis.queries import Judgement, judged
+from belay_operator.rollout.analysis.queries import Criterion, judged
 from belay_operator.rollout.analysis.verdict import silence
 from belay_operator.rollout.experiment import SELECTED, SUSPICION, is_better
 from verdict import part
@@ -299,7 +299,7 @@ def agree(
             ),
             VersionStatistics(version=f"arm{arm}", windows=told_windows(sides[1 + arm], rollout, at, schedule)),
         )
-        as_candidate = Judgement(
+        as_candidate = Criterion(
             asked.comparison,
             f"arm{arm}",
             "stable",

@@ -25,7 +25,7 @@ from belay_operator.rollout.analysis.bet import Bounds, Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import Range, bounds
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.evidence import Better, Comparison
-from belay_operator.rollout.analysis.queries import Judgement, judged
+from belay_operator.rollout.analysis.queries import Criterion, judged
 from belay_operator.rollout.analysis.regret import counted, evidence
 from verdict import part
 from verdict.rules import Flags, Places, Schedule, SoFar, belay, earlier_of, so_far
@@ -233,7 +233,7 @@ def agree(drawn: Drawn, asked: Asked, rng: np.random.Generator) -> None:
             )
             for name, side in (("candidate", drawn.candidate), ("stable", drawn.stable))
         ]
-        asks = Judgement(asked.comparison, "candidate", "stable", spend, times[0], since=None, window=times[1])
+        asks = Criterion(asked.comparison, "candidate", "stable", spend, times[0], since=None, window=times[1])
         found = judged(asks, reading(look, schedule, *sides)).regret
         evening = Evening.of(drawn, schedule.last_bins[: window + 1], asked)
         about = (evening.candidate.count * (evening.stable.mean - evening.candidate.mean))[rollout]

@@ -15,7 +15,7 @@ _PVC = "pvc://"
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyView:
+class NamedPolicy:
     """The RLPolicy, as the cache has it."""
 
     uri: str
@@ -30,11 +30,11 @@ class Named:
     field: str  # of the spec
     name: str
     namespace: str
-    policy: PolicyView | None  # None: it does not exist
+    policy: NamedPolicy | None  # None: it does not exist
     meant: str | None = None  # the RLPolicy with the name most like it, where it does not exist; None: none is like it
 
     @property
-    def found(self) -> PolicyView | None:
+    def found(self) -> NamedPolicy | None:
         """The policy, where it can be used."""
         return None if self.policy is None or self.policy.broken is not None else self.policy
 
@@ -49,14 +49,14 @@ class Named:
         return f"{self.field}: the artifact of RLPolicy {self.name} is not as it should be: {self.policy.broken}"
 
 
-def policy_view(body: Mapping[str, Any]) -> PolicyView:
+def policy_view(body: Mapping[str, Any]) -> NamedPolicy:
     """Return what is needed of an RLPolicy."""
     artifact = body["spec"]["artifact"]
     conditions = (body.get("status") or {}).get("conditions") or ()
     broken = next(
         (one["message"] for one in conditions if one["type"] == "Verified" and one["status"] == "False"), None
     )
-    return PolicyView(artifact["uri"], artifact["digest"], broken)
+    return NamedPolicy(artifact["uri"], artifact["digest"], broken)
 
 
 def named(reader: Reader, namespace: str, name: str, *, field: str) -> Named:

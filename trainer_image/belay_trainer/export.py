@@ -41,7 +41,7 @@ from belay_trainer.config import Run
 from belay_trainer.critic import Critic, write_critic
 from belay_trainer.environments import Environment
 from belay_trainer.errors import BadConfiguration, TrainerError
-from belay_trainer.evaluate import Policy
+from belay_trainer.evaluate import Policy, Stopped
 from belay_trainer.learners.learner import Learner
 from belay_trainer.masks import METHOD, arguments
 from belay_trainer.randomness import untouched
@@ -91,6 +91,7 @@ def export(
     evaluations: Evaluations,
     folder: Path,
     outcomes: Mapping[str, KnownOutcome] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Manifest:
     """Write the artifact of a policy into the empty `folder` and return its manifest.
 
@@ -98,14 +99,15 @@ def export(
         environment: A copy that was not trained in: whole episodes are played in it, and its spaces and cap go into
             the manifest.
         outcomes: What is known of returns and lengths, by name.
-    Raises: ExportFailed when a network in the folder would act differently from the policy.
+        stop: Asked before every timestep that is played.
+    Raises: ExportFailed when a network in the folder would act differently from the policy; Stopped.
     """
     networks = learner.networks()
     observation, action = space_model(environment.observation_space), array_space(environment.action_space)
     write_networks(networks.actor, np.stack([blank(observation)] * 2), folder, state=networks.state)
     head = head_of(networks.output, action)
     first_seed = evaluations.measured.first_seed if evaluations.measured else 0
-    check_agreement(learner.policy, head, folder, environment, first_seed=first_seed, state=networks.state)
+    check_agreement(learner.policy, head, folder, environment, first_seed=first_seed, state=networks.state, stop=stop)
     if networks.value is not None:
         write_critic(Critic(networks.value).eval(), environment, folder)
     learner.save(folder / TRAINING_FILE)
@@ -174,6 +176,7 @@ def check_agreement(
     *,
     first_seed: int,
     state: Sequence[int] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Play whole episodes with the exported networks' actions, and check that the policy takes the same ones.
 
@@ -185,7 +188,8 @@ def check_agreement(
             trainer's own copies show.
         first_seed: Reset seed of the first episode.
         state: Shape of what is remembered; None: nothing is.
-    Raises: ExportFailed.
+        stop: Asked before every timestep.
+    Raises: ExportFailed; Stopped when `stop` says so.
     """
     networks, steps, found = loaded(folder), 0, parts(space_model(environment.observation_space))
     for episode in range(EPISODES):
@@ -194,6 +198,8 @@ def check_agreement(
         observation, _ = environment.reset(seed=first_seed + episode)
         ended, remembered = False, states.beginning(state)
         while not ended and steps < 2 * TIMESTEPS:
+            if stop():
+                raise Stopped
             masks, seen = arguments([environment]).get(METHOD), numbers(observation, found)
             action, remembered = check_step(policy, head, networks, seen, masks=masks, state=remembered)
             observation, _, terminated, truncated, _ = environment.step(action)

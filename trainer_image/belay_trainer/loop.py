@@ -17,8 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch.optim.optimizer import register_optimizer_step_pre_hook
-
 from belay_api.artifact import EvaluationReport
 from belay_api.outcomes import KnownOutcome, Played
 from belay_api.wire import CheckpointRef, RunEvaluation, RunProgress
@@ -144,18 +142,10 @@ class Loop:
         while self.learner.timesteps < steps and not self.enough:
             self._between_collections()
             if not self.enough:
-                self._advance(min(steps, self._next_due()))
+                self.learner.advance(min(steps, self._next_due()), leave=self._leave, on_step=self._on_step)
         self._record()
         if (step := self.learner.timesteps) > self.state.saved_at:
             self._save(step)  # what follows may take long: a pod that is asked to go meanwhile has trained for good
-
-    def _advance(self, until: int) -> None:
-        # A step of an optimiser is a sign of life as well: an update may take longer than a collection.
-        hook = register_optimizer_step_pre_hook(lambda *_: self._stop.look())
-        try:
-            self.learner.advance(until, leave=self._leave, on_step=self._on_step)
-        finally:
-            hook.remove()
 
     def evaluate(self) -> Best:
         """Evaluate the policy as it is now, and return the best so far. Raises: Stopped, Diverged."""

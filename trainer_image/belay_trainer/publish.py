@@ -50,7 +50,7 @@ def publish(
         trained: Its learner has that policy's weights.
         measured: How that policy does.
         baseline: What its gates compare with; None: nothing.
-    Raises: ExportFailed, StoreRefused, Interrupted, BadConfiguration; Stopped while gates are run.
+    Raises: ExportFailed, StoreRefused, Interrupted, BadConfiguration; Stopped while it is played.
     """
     environment = shown(run, trained.learner)
     with tempfile.TemporaryDirectory(dir=work_dir, prefix="artifact-") as name:
@@ -64,6 +64,7 @@ def publish(
             ),
             outcomes=measured.outcomes,
             folder=folder,
+            stop=lambda: stop.asked,
         )
         environment.close()
         uri = kept("the artifact", lambda: store.publish(folder, manifest), stop)

@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
 from belay_api.findings import Finding
 from belay_api.outcomes import KnownOutcome
 from belay_api.wire import CheckpointRef
@@ -127,6 +129,8 @@ def train(
         )
         return loop
 
+    # A step of an optimiser is a sign of life: an update, or an estimator, may take longer than a collection.
+    hook = register_optimizer_step_pre_hook(lambda *_: stop.look())
     try:
         resume = _newest(keeper, stop, patience_s)
         if resume is not None:
@@ -161,6 +165,7 @@ def train(
             best, speed, ended_early = loop.state.best, loop.steps_per_second, str(error)
             loop.tell()
     finally:
+        hook.remove()
         evaluator.close()
     return Trained(
         learner=loop.learner,

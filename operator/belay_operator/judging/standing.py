@@ -57,7 +57,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QuestionStanding:
     """Where it stands."""
 
     said: Said
@@ -72,7 +72,7 @@ class Standing:
         return self.result is not None or self.said.reason in FAILED
 
 
-def standing(asked: Asked, now: datetime) -> Standing:
+def standing(asked: Asked, now: datetime) -> QuestionStanding:
     """Return where a question stands."""
     chain = (
         _answered,
@@ -91,59 +91,59 @@ def standing(asked: Asked, now: datetime) -> Standing:
     return next((found for link in chain if (found := link(asked, now)) is not None), _judging(asked))
 
 
-_Link = Callable[[Asked, datetime], Standing | None]
+_Link = Callable[[Asked, datetime], QuestionStanding | None]
 
 
-def _answered(asked: Asked, now: datetime) -> Standing | None:
+def _answered(asked: Asked, now: datetime) -> QuestionStanding | None:
     result = asked.recorded
     if result is None or result.question != asked.question.hash:
         result = asked.kind.answer(asked.job.report) if asked.job.report is not None else None
         if result is None or result.question != asked.question.hash:
             return None
         result = result.model_copy(update={"at": asked.job.end.at if asked.job.end is not None else now})
-    return Standing(asked.kind.said(result), result)
+    return QuestionStanding(asked.kind.said(result), result)
 
 
-def _policy_missing(asked: Asked, now: datetime) -> Standing | None:
+def _policy_missing(asked: Asked, now: datetime) -> QuestionStanding | None:
     if asked.waits_for is None:
         return None
     message = f"{asked.waits_for} No pod is started. The gates run by themselves once it is there and whole."
-    return Standing(Said(_UNKNOWN, PolicyReason.WAITING_FOR_POLICY, message))
+    return QuestionStanding(Said(_UNKNOWN, PolicyReason.WAITING_FOR_POLICY, message))
 
 
-def _old_job(asked: Asked, now: datetime) -> Standing | None:
+def _old_job(asked: Asked, now: datetime) -> QuestionStanding | None:
     job = asked.job
     if not job.exists or (job.ours and not job.deleting):
         return None
     message = f"{job.title} is still being removed; a new one is made as soon as it is gone."
-    return Standing(Said(_UNKNOWN, PolicyReason.JUDGING, message))
+    return QuestionStanding(Said(_UNKNOWN, PolicyReason.JUDGING, message))
 
 
-def _no_job(asked: Asked, now: datetime) -> Standing | None:
+def _no_job(asked: Asked, now: datetime) -> QuestionStanding | None:
     if asked.job.exists:
         return None
-    return Standing(Said(_UNKNOWN, PolicyReason.JUDGING, f"{asked.job.title} is to be made."), missing=True)
+    return QuestionStanding(Said(_UNKNOWN, PolicyReason.JUDGING, f"{asked.job.title} is to be made."), missing=True)
 
 
-def _last_word_on_its_way(asked: Asked, now: datetime) -> Standing | None:
+def _last_word_on_its_way(asked: Asked, now: datetime) -> QuestionStanding | None:
     end = asked.job.end
     if end is None or now - end.at >= REPORT_GRACE or (not end.complete and asked.job.failure is not None):
         return None
     message = f"{asked.job.title} is over; its pod's last word is on its way."
-    return Standing(Said(_UNKNOWN, PolicyReason.JUDGING, message), recheck=REPORT_GRACE - (now - end.at))
+    return QuestionStanding(Said(_UNKNOWN, PolicyReason.JUDGING, message), recheck=REPORT_GRACE - (now - end.at))
 
 
-def _last_word_lost(asked: Asked, now: datetime) -> Standing | None:
+def _last_word_lost(asked: Asked, now: datetime) -> QuestionStanding | None:
     if asked.job.end is None or not asked.job.end.complete:
         return None
     message = (
         f"{asked.job.title} succeeded, but its pod's last word cannot be read: the pod was removed before it was, or "
         f"the image is not a Belay trainer of this version. {_again(asked)}"
     )
-    return Standing(Said(_UNKNOWN, PolicyReason.REPORT_LOST, message))
+    return QuestionStanding(Said(_UNKNOWN, PolicyReason.REPORT_LOST, message))
 
 
-def _refused(asked: Asked, now: datetime) -> Standing | None:
+def _refused(asked: Asked, now: datetime) -> QuestionStanding | None:
     if asked.job.end is None or asked.job.end.reason != "PodFailurePolicy":
         return None
     message = (
@@ -153,7 +153,7 @@ def _refused(asked: Asked, now: datetime) -> Standing | None:
     return _over(asked, PolicyReason.BAD_CONFIGURATION, message)
 
 
-def _evicted_too_often(asked: Asked, now: datetime) -> Standing | None:
+def _evicted_too_often(asked: Asked, now: datetime) -> QuestionStanding | None:
     """Recognise a Job that would make pods without end: it takes evictions by the kubelet for disruptions."""
     if not asked.job.evicted_too_often(asked.question):
         return None
@@ -165,7 +165,7 @@ def _evicted_too_often(asked: Asked, now: datetime) -> Standing | None:
     return replace(_over(asked, PolicyReason.JOB_FAILED, message), give_up=asked.job.ends_by_evictions(asked.question))
 
 
-def _out_of_time(asked: Asked, now: datetime) -> Standing | None:
+def _out_of_time(asked: Asked, now: datetime) -> QuestionStanding | None:
     deadline = asked.question.asked.deadline
     if asked.job.end is None or asked.job.end.reason != "DeadlineExceeded" or deadline is None:
         return None
@@ -174,14 +174,14 @@ def _out_of_time(asked: Asked, now: datetime) -> Standing | None:
     return _over(asked, PolicyReason.DEADLINE_EXCEEDED, message)
 
 
-def _failed(asked: Asked, now: datetime) -> Standing | None:
+def _failed(asked: Asked, now: datetime) -> QuestionStanding | None:
     if asked.job.end is None:
         return None
     message = f"{asked.job.title} failed: {_words(asked)}. {_again(asked)}"
     return _over(asked, PolicyReason.JOB_FAILED, message)
 
 
-def _waiting(asked: Asked, now: datetime) -> Standing | None:
+def _waiting(asked: Asked, now: datetime) -> QuestionStanding | None:
     job = asked.job
     found = obstacle(
         job.title, cannot_start=job.cannot_start, unschedulable=job.unschedulable, cannot_be_made=job.cannot_be_made
@@ -189,23 +189,23 @@ def _waiting(asked: Asked, now: datetime) -> Standing | None:
     if found is None:
         return None
     reason = PolicyReason.UNSCHEDULABLE if found.without_room else PolicyReason.POD_START_FAILED
-    return Standing(Said(_UNKNOWN, reason, found.message))
+    return QuestionStanding(Said(_UNKNOWN, reason, found.message))
 
 
-def _store_unavailable(asked: Asked, now: datetime) -> Standing | None:
+def _store_unavailable(asked: Asked, now: datetime) -> QuestionStanding | None:
     if asked.job.outage is None:
         return None
     message = f"{asked.job.outage.message} {asked.job.title} waits with what it needs from there, and with its report."
-    return Standing(Said(_UNKNOWN, PolicyReason.STORE_UNAVAILABLE, message))
+    return QuestionStanding(Said(_UNKNOWN, PolicyReason.STORE_UNAVAILABLE, message))
 
 
-def _judging(asked: Asked) -> Standing:
+def _judging(asked: Asked) -> QuestionStanding:
     running = asked.job.started
     message = f"{asked.job.title} {asked.kind.DOING}." if running else f"No pod of {asked.job.title} runs yet."
-    return Standing(Said(_UNKNOWN, PolicyReason.JUDGING, message))
+    return QuestionStanding(Said(_UNKNOWN, PolicyReason.JUDGING, message))
 
 
-def _over(asked: Asked, reason: PolicyReason, message: str) -> Standing:
+def _over(asked: Asked, reason: PolicyReason, message: str) -> QuestionStanding:
     """Keep the words with which an end was first told: its pods, which know why, may be gone since."""
     before = asked.before
     if (
@@ -215,7 +215,7 @@ def _over(asked: Asked, reason: PolicyReason, message: str) -> Standing:
         and asked.job.name in before.message
     ):
         message = before.message
-    return Standing(Said(_UNKNOWN, reason, message))
+    return QuestionStanding(Said(_UNKNOWN, reason, message))
 
 
 def _words(asked: Asked) -> str:

@@ -36,7 +36,7 @@ Name = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class OpenSituation:
     """One that was taken up."""
 
     uid: str
@@ -55,7 +55,7 @@ class Ledger:
         self.since = now
         self.changed = True  # since it was written down; whoever does that resets it
         self._accounted: dict[str, datetime] = {}
-        self._standing: dict[Name, list[Situation]] = {}
+        self._standing: dict[Name, list[OpenSituation]] = {}
         self._count = 0  # of situations
         self.waiting: dict[str, OrderedDict[str, Event]] = {one.name: OrderedDict() for one in self._receivers}
         self._bytes = dict.fromkeys(self.waiting, 0)
@@ -124,7 +124,7 @@ class Ledger:
             ledger._accounted = {event_id: parse_instant(at) for event_id, at in said["accounted"].items()}
             for kind, namespace, name, uid, reason, severity, words, at in said["standing"]:
                 if kind in TELLING:
-                    one = Situation(uid, reason, Severity(severity), words, parse_instant(at))
+                    one = OpenSituation(uid, reason, Severity(severity), words, parse_instant(at))
                     ledger._standing.setdefault((kind, namespace, name), []).append(one)
                     ledger._count += 1
             for receiver, queue in said["waiting"].items():
@@ -158,7 +158,7 @@ class Ledger:
     def _situations(self, subject: Subject, name: Name, status: Mapping[str, Any], now: datetime) -> list[Event]:
         stands, facts = subject.telling.stands(status), subject.telling.facts(status)
         before = {(one.uid, one.reason): one for one in self._standing.get(name, ())}
-        after: list[Situation] = []
+        after: list[OpenSituation] = []
         found: list[Event] = []
         self._count -= len(before)
         for one in stands:
@@ -166,7 +166,7 @@ class Ledger:
             if known is not None and known.words == words:
                 after.append(known)
             elif known is not None or self._count + len(after) < STANDING:
-                after.append(Situation(subject.uid, one.reason, one.severity, words, now))
+                after.append(OpenSituation(subject.uid, one.reason, one.severity, words, now))
                 found.append(events.began(subject, one, now, facts))
         over = [
             _end(Subject(subject.telling, *name[1:], one.uid), one, now, _instead(status)) for one in before.values()
@@ -179,7 +179,7 @@ class Ledger:
         return over + found
 
 
-def _end(subject: Subject, one: Situation, now: datetime, message: str) -> Event:
+def _end(subject: Subject, one: OpenSituation, now: datetime, message: str) -> Event:
     return events.ended(subject, one.reason, one.severity, began_at=one.at, at=now, message=message)
 
 

@@ -22,7 +22,7 @@ from belay_operator.engine.plan import Manifest, Note, Ref
 from belay_operator.judging import build, offline, validation
 from belay_operator.judging.kind import QuestionKind
 from belay_operator.judging.question import Question
-from belay_operator.judging.standing import Asked, Standing, standing
+from belay_operator.judging.standing import Asked, QuestionStanding, standing
 from belay_operator.judging.view import view
 from belay_operator.named_policy import named
 from belay_operator.policy.needs import Demand
@@ -37,9 +37,9 @@ class Judging:
     """Where everything stands that the spec asks, by condition."""
 
     asked: tuple[Asked, ...]
-    standings: dict[str, Standing]
+    standings: dict[str, QuestionStanding]
 
-    def pairs(self) -> Iterator[tuple[Asked, Standing]]:
+    def pairs(self) -> Iterator[tuple[Asked, QuestionStanding]]:
         """Each question with its standing."""
         return ((one, self.standings[one.kind.CONDITION]) for one in self.asked)
 
@@ -86,7 +86,7 @@ def judge(observed: Observed, now: datetime) -> Judging:
     return Judging(observed.asked, {one.kind.CONDITION: standing(one, now) for one in observed.asked})
 
 
-def withheld(observed: Observed, asking: Sequence[Demand], judging: Judging) -> Standing | None:
+def withheld(observed: Observed, asking: Sequence[Demand], judging: Judging) -> QuestionStanding | None:
     """Return the standing of the gates where serving waits for them; None: it does not.
 
     What is in use stays in use, whatever is asked of it later: it has pods, or a rollout has promoted it.
@@ -166,6 +166,6 @@ def notes(observed: Observed, judging: Judging) -> tuple[Note, ...]:
     )
 
 
-def _log_left(one: Asked, found: Standing, now: datetime) -> timedelta | None:
+def _log_left(one: Asked, found: QuestionStanding, now: datetime) -> timedelta | None:
     end = one.job.end
     return None if found.result is None or end is None else end.at + LOGS_KEPT - now

@@ -16,7 +16,7 @@ from belay_api.conditions import Condition, ConditionStatus, clear_condition, ge
 from belay_api.policy import LoadReport, RLPolicyStatus, SignatureStatus
 from belay_api.reasons import PolicyReason
 from belay_operator.judging.kind import Said
-from belay_operator.judging.standing import Standing
+from belay_operator.judging.standing import QuestionStanding
 from belay_operator.pods import over_quota
 from belay_operator.policy import build
 from belay_operator.policy.needs import Demand
@@ -38,12 +38,12 @@ class _Situation:
     ready: int  # pods
     carried: bool  # the Deployment has the settings of the spec; nothing contradicts them while there is none
     in_the_way: Demand | None  # who needs what a deleted policy of our name serves
-    waits_for: Standing | None  # the gates that serving waits for; None: it does not
+    waits_for: QuestionStanding | None  # the gates that serving waits for; None: it does not
     verified: Said
 
 
 def status_of(
-    observed: Observed, *, wanted: int, used_by: Sequence[str], waits_for: Standing | None = None, now: datetime
+    observed: Observed, *, wanted: int, used_by: Sequence[str], waits_for: QuestionStanding | None = None, now: datetime
 ) -> RLPolicyStatus:
     """Return the whole status, but for what is asked of the policy.
 

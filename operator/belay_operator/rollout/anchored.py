@@ -15,7 +15,7 @@ from belay_api.rollout.status import VersionStatus
 from belay_api.rollout.verdicts import AnchorVerdict, MetricVerdict
 from belay_operator.rollout import anchor, stored
 from belay_operator.rollout.analysis.evidence import Evidence
-from belay_operator.rollout.analysis.queries import Judgement, judged
+from belay_operator.rollout.analysis.queries import Criterion, judged
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.observed import Observed
 
@@ -23,7 +23,7 @@ Held = tuple[Evidence, AnchorVerdict | None]
 """The evidence that counts, and what is said of the anchor; None: none is needed."""
 
 
-def held(evidence: Evidence, asked: Judgement, reading: Reading, observed: Observed, now: datetime) -> Held:
+def held(evidence: Evidence, asked: Criterion, reading: Reading, observed: Observed, now: datetime) -> Held:
     """Return the evidence against stable as far as the anchor lets it pass, and what is said of the anchor.
 
     Args:

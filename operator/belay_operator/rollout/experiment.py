@@ -24,8 +24,8 @@ from belay_api.rollout.margin import Margin
 from belay_api.rollout.status import RLRolloutStatus, VersionStatus, WeightStatus
 from belay_operator.rollout import arms, verdicts
 from belay_operator.rollout.analysis.budget import Budget, share_of_trial
-from belay_operator.rollout.analysis.queries import Judgement, judged
-from belay_operator.rollout.analysis.starts import Change, Sides
+from belay_operator.rollout.analysis.queries import Criterion, judged
+from belay_operator.rollout.analysis.starts import StartSides, WeightChange
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import Move, changed, instant, note
 from belay_operator.rollout.observed import Observed
@@ -82,7 +82,7 @@ def look(arm: ArmStatus, asked: ExperimentSpec | None, observed: Observed, now: 
     return arm.model_copy(update={"verdicts": list(found), "better": better or None})
 
 
-def starts_of(experiment: ExperimentStatus, arm: ArmStatus) -> Sides:
+def starts_of(experiment: ExperimentStatus, arm: ArmStatus) -> StartSides:
     """Return whose starts tell whether an arm gets its share: its own beside stable's."""
     weights = {one.policy: one.weight for one in experiment.arms}
 
@@ -92,14 +92,14 @@ def starts_of(experiment: ExperimentStatus, arm: ArmStatus) -> Sides:
         rest = 100 - sum(weights[name] for name in change.arms)
         return arm.weight / (arm.weight + rest)
 
-    return Sides(
+    return StartSides(
         arm.policy,
         experiment.stable,
-        tuple(Change(change.at, change.asked_at, share(change)) for change in experiment.changes),
+        tuple(WeightChange(change.at, change.asked_at, share(change)) for change in experiment.changes),
     )
 
 
-def is_better(asked: Judgement | None, reading: Reading, experiment: ExperimentSpec, *, arms: int, trial: int) -> bool:
+def is_better(asked: Criterion | None, reading: Reading, experiment: ExperimentSpec, *, arms: int, trial: int) -> bool:
     """Return whether stable is shown to be worse than the arm, and not to miss more of its episodes.
 
     Args:

@@ -32,7 +32,7 @@ NOT_INSTALLED = "Belay is installed without a logbook, where decisions are compa
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ShadowLook:
     """What a look is judged by."""
 
     asked: ShadowStep
@@ -43,7 +43,7 @@ class Look:
     until: datetime  # when `duration` is over
 
 
-def result(look: Look, fact: ShadowFact) -> ShadowResult:
+def result(look: ShadowLook, fact: ShadowFact) -> ShadowResult:
     """Return the verdict of one look. It is open until `duration` is over, but for a Fail."""
     report = fact.report
     if report is None:
@@ -100,7 +100,9 @@ def _numbers(found: ShadowResult, candidate: str) -> str:
     return f"the actions of {candidate} and {found.stable} differ by {numbers} of five standard deviations"
 
 
-def _judged(look: Look, report: ShadowReport, bounds: tuple[float, float], *, over: bool) -> tuple[Verdict | None, str]:
+def _judged(
+    look: ShadowLook, report: ShadowReport, bounds: tuple[float, float], *, over: bool
+) -> tuple[Verdict | None, str]:
     missing = _missing(look, report)
     if missing is not None:
         return (Verdict.NO_DATA, missing) if over else (None, f"under way; so far {missing}")
@@ -119,16 +121,16 @@ def _judged(look: Look, report: ShadowReport, bounds: tuple[float, float], *, ov
     return Verdict.NOT_ENOUGH_SAMPLES, f"the pairs so far do not tell whether {name} of {_percent(limit)} is kept"
 
 
-def _missing(look: Look, report: ShadowReport) -> str | None:
+def _missing(look: ShadowLook, report: ShadowReport) -> str | None:
     """Why nothing can be said; None: something can."""
     return next((words for check in MISSING if (words := check(look, report)) is not None), None)
 
 
-def _no_pod(look: Look, report: ShadowReport) -> str | None:
+def _no_pod(look: ShadowLook, report: ShadowReport) -> str | None:
     return None if look.answers else f"no pod of {look.candidate} is ready, so no mirrored request is answered"
 
 
-def _no_ids(look: Look, report: ShadowReport) -> str | None:
+def _no_ids(look: ShadowLook, report: ShadowReport) -> str | None:
     if not report.unnamed or report.asked:
         return None
     return (
@@ -137,7 +139,7 @@ def _no_ids(look: Look, report: ShadowReport) -> str | None:
     )
 
 
-def _stable_silent(look: Look, report: ShadowReport) -> str | None:
+def _stable_silent(look: ShadowLook, report: ShadowReport) -> str | None:
     if report.stable.told:
         return None
     return (
@@ -146,7 +148,7 @@ def _stable_silent(look: Look, report: ShadowReport) -> str | None:
     )
 
 
-def _candidate_silent(look: Look, report: ShadowReport) -> str | None:
+def _candidate_silent(look: ShadowLook, report: ShadowReport) -> str | None:
     if report.candidate.told:
         return None
     return (
@@ -155,7 +157,7 @@ def _candidate_silent(look: Look, report: ShadowReport) -> str | None:
     )
 
 
-def _too_silent(look: Look, report: ShadowReport) -> str | None:
+def _too_silent(look: ShadowLook, report: ShadowReport) -> str | None:
     part = look.asked.percent / 100
     mirrored = report.asked * part
     if report.answered >= LEAST_ANSWERED * mirrored - CHANCE * math.sqrt(mirrored * (1 - part)):
@@ -163,7 +165,7 @@ def _too_silent(look: Look, report: ShadowReport) -> str | None:
     return f"{look.candidate} answers less than nine tenths of the mirrored requests: it is too slow, crashes or hangs"
 
 
-def _wrong_limit(look: Look, report: ShadowReport) -> str | None:
+def _wrong_limit(look: ShadowLook, report: ShadowReport) -> str | None:
     if report.scale in ("range", "std") and look.asked.max_disagreement is not None:
         return f"maxDisagreement is for choices, and the actions of {look.stable} are numbers: write maxDistance"
     if report.scale == "choice" and look.asked.max_distance is not None:
@@ -171,7 +173,7 @@ def _wrong_limit(look: Look, report: ShadowReport) -> str | None:
     return None
 
 
-def _too_few(look: Look, report: ShadowReport) -> str | None:
+def _too_few(look: ShadowLook, report: ShadowReport) -> str | None:
     if report.pairs >= look.asked.min_pairs:
         return None
     if sum(report.not_compared.values()) > report.pairs:
@@ -180,7 +182,7 @@ def _too_few(look: Look, report: ShadowReport) -> str | None:
     return f"there are fewer than {look.asked.min_pairs} pairs of decisions that can be compared"
 
 
-MISSING: tuple[Callable[[Look, ShadowReport], str | None], ...] = (
+MISSING: tuple[Callable[[ShadowLook, ShadowReport], str | None], ...] = (
     _no_pod,
     _no_ids,
     _stable_silent,
@@ -192,7 +194,7 @@ MISSING: tuple[Callable[[Look, ShadowReport], str | None], ...] = (
 """What may be missing, the nearest cause first."""
 
 
-def _why(reason: NotCompared, look: Look) -> str:
+def _why(reason: NotCompared, look: ShadowLook) -> str:
     match reason:
         case NotCompared.SAMPLED:
             return "requests ask for drawn actions (deterministic: false), and two draws differ by chance"

@@ -24,7 +24,7 @@ from belay_operator.rollout import anchored, rails, stored
 from belay_operator.rollout.analysis.evidence import Evidence
 from belay_operator.rollout.analysis.known import Known, known
 from belay_operator.rollout.analysis.queries import (
-    Judgement,
+    Criterion,
     budget,
     comparison_of,
     definition_of,
@@ -90,7 +90,7 @@ def _verdict(metric: Metric, observed: Observed, old: MetricVerdict | None, now:
     return _compared(metric, reading, observed, old, now=now)
 
 
-def judgement_of(metric: Metric, observed: Observed) -> Judgement | None:
+def judgement_of(metric: Metric, observed: Observed) -> Criterion | None:
     """Return what is asked of everything since the candidate's first weight; None: the metric is not compared."""
     status, analysis, before = observed.status, observed.spec.analysis, _known(metric, observed)
     comparison, spend = comparison_of(metric, before), budget(analysis, metric, trial=trial_of(status))
@@ -98,7 +98,7 @@ def judgement_of(metric: Metric, observed: Observed) -> Judgement | None:
         return None
     by_user = observed.spec.traffic.by_user
     counts = None if by_user else analysis.counts_regret  # a sum over all episodes, of which one a user is known
-    return Judgement(
+    return Criterion(
         comparison=replace(comparison, users=by_user),
         candidate=status.candidate.policy if status.candidate else "",
         stable=status.stable.policy if status.stable else "",

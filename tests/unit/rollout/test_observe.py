@@ -10,7 +10,7 @@ from belay_operator.engine.change import Change
 from belay_operator.engine.plan import Key
 from belay_operator.rollout.observe import KIND, observe
 from belay_operator.rollout.sources.active import Trial, trial_of
-from belay_operator.rollout.sources.serving import Wanted, wanted
+from belay_operator.rollout.sources.serving import OfPods, wanted
 
 KNOWN = {"evaluated": {"episodes": 20, "mean": 480, "std": 40, "min": 350, "max": 500}, "low": 9, "high": 500}
 
@@ -244,7 +244,7 @@ def test_pods_concern_only_a_rollback() -> None:
     assert KIND.priority(body, stage.world) == 0
 
 
-def trial(stage: Stage) -> Trial[Wanted] | None:
+def trial(stage: Stage) -> Trial[OfPods] | None:
     """What the pollers make of the rollout."""
     body = stage.world.get("RLRollout", "default", "cartpole")
     return None if body is None else trial_of(body, wanted)

@@ -11,7 +11,7 @@ from belay_api.rollout.metric import Metric
 from belay_api.rollout.verdicts import MetricVerdict
 from belay_operator.rollout.facts import GatewayFact
 from belay_operator.rollout.sources.active import trial_of
-from belay_operator.rollout.sources.endpoints import Answer, Counted, Growth, owners, read
+from belay_operator.rollout.sources.endpoints import EndpointCounts, Growth, ProxyAnswer, owners, read
 from belay_operator.rollout.sources.gateway import Followed, wanted
 from belay_operator.rollout.sources.proxy_counts import Tallies, absence_of
 
@@ -41,16 +41,16 @@ envoy_cluster_endpoint_rq_pending_active{envoy_cluster_name="httproute/shop/cart
 
 
 def test_what_a_proxy_says_of_a_rollout_and_of_nobody_else() -> None:
-    assert read(TEXT, "shop", "cartpole") == Answer(
+    assert read(TEXT, "shop", "cartpole") == ProxyAnswer(
         routed=True,
         endpoints={
-            (RULE, "10.0.0.7"): Counted(begun=17, active=2, answered=11, errors=4),
-            ("httproute/shop/cartpole/rule/12", "fd00::7"): Counted(begun=3, active=0, answered=3, errors=0),
+            (RULE, "10.0.0.7"): EndpointCounts(begun=17, active=2, answered=11, errors=4),
+            ("httproute/shop/cartpole/rule/12", "fd00::7"): EndpointCounts(begun=3, active=0, answered=3, errors=0),
         },
     )
     first = "\n".join(TEXT.splitlines()[:2]) + "\n"
-    assert read(first, "shop", "cartpole") == Answer(routed=True, endpoints={})
-    assert read("", "shop", "cartpole") == Answer(routed=False, endpoints={})
+    assert read(first, "shop", "cartpole") == ProxyAnswer(routed=True, endpoints={})
+    assert read("", "shop", "cartpole") == ProxyAnswer(routed=False, endpoints={})
 
 
 def test_an_envoy_that_counts_otherwise_is_told_and_not_taken_for_silence() -> None:
@@ -59,11 +59,11 @@ def test_an_envoy_that_counts_otherwise_is_told_and_not_taken_for_silence() -> N
         read(without, "shop", "cartpole")
 
 
-def counts(begun: float, active: float = 0, answered: float = 0, errors: float = 0) -> Counted:
-    return Counted(begun, active, answered, errors)
+def counts(begun: float, active: float = 0, answered: float = 0, errors: float = 0) -> EndpointCounts:
+    return EndpointCounts(begun, active, answered, errors)
 
 
-def grown(*scrapes: Counted) -> tuple[float, float]:
+def grown(*scrapes: EndpointCounts) -> tuple[float, float]:
     growth = Growth()
     for one in scrapes:
         growth.add(one)
@@ -87,7 +87,7 @@ def grown(*scrapes: Counted) -> tuple[float, float]:
         ([counts(50, answered=40), *[counts(3)] * 3], 3, 3),
     ],
 )  # fmt: skip
-def test_how_many_requests_failed(scrapes: list[Counted], requests: float, failed: float) -> None:
+def test_how_many_requests_failed(scrapes: list[EndpointCounts], requests: float, failed: float) -> None:
     assert grown(*scrapes) == (requests, failed)
 
 
@@ -128,7 +128,13 @@ class Proxied:
         self.stage.go(seconds=1)
 
     def passes(
-        self, seconds: int, *, good: int = 0, bad: int = 0, problem: str | None = None, answer: Answer | None = None
+        self,
+        seconds: int,
+        *,
+        good: int = 0,
+        bad: int = 0,
+        problem: str | None = None,
+        answer: ProxyAnswer | None = None,
     ) -> None:
         """Every second the proxy is scraped, after so many more requests to the candidate."""
         stage = self.stage
@@ -144,7 +150,7 @@ class Proxied:
             self.counted["b"] = counts(
                 before.begun + good + bad, answered=before.answered + good, errors=before.errors + bad
             )
-            told = answer or Answer(True, {(RULE, f"10.0.0.{it}"): self.counted[it] for it in ("a", "b")})
+            told = answer or ProxyAnswer(True, {(RULE, f"10.0.0.{it}"): self.counted[it] for it in ("a", "b")})
             owned = owners(pod(it, f"10.0.0.{it}", it) for it in ("a", "b"))
             self.entry.tallies.grow({"proxy": None if problem else told}, owned)
             absence, refused = absence_of([] if problem else [told], owned, [("infra", "gw")], KEY)
@@ -201,7 +207,7 @@ def test_no_request_is_no_data_and_no_answer_an_outage() -> None:
 
 def test_what_is_not_set_up_is_told_with_what_to_set_until_it_is() -> None:
     proxied = Proxied()
-    proxied.passes(3, answer=Answer(routed=True, endpoints={}))
+    proxied.passes(3, answer=ProxyAnswer(routed=True, endpoints={}))
     told = get_condition(proxied.stage.status.conditions, "GatewayNotSetUp")
     assert told is not None
     assert told.message == (
@@ -219,10 +225,10 @@ def test_what_is_not_set_up_is_told_with_what_to_set_until_it_is() -> None:
 
 def test_a_route_that_the_proxies_do_not_know_is_no_silence_of_the_candidate() -> None:
     proxied = Proxied()
-    proxied.passes(5, answer=Answer(routed=False, endpoints={}))
+    proxied.passes(5, answer=ProxyAnswer(routed=False, endpoints={}))
     assert "know no cluster httproute/default/cartpole" in proxied.verdict.message
     elsewhere = {(RULE, "172.16.0.1"): counts(5, answered=5)}
-    proxied.passes(5, answer=Answer(routed=True, endpoints=elsewhere))
+    proxied.passes(5, answer=ProxyAnswer(routed=True, endpoints=elsewhere))
     assert "send requests to other addresses than those of the pods" in proxied.verdict.message
 
 

@@ -17,6 +17,7 @@ from belay_heads import head_of
 from belay_trainer.config import Run
 from belay_trainer.environments import maker
 from belay_trainer.errors import BadConfiguration
+from belay_trainer.evaluate import Stopped
 from belay_trainer.export import Evaluations, ExportFailed, check_agreement, export, loaded, rehearse, write_networks
 from belay_trainer.learners.learner import Learner
 from belay_trainer.train import build
@@ -184,3 +185,11 @@ def test_what_cannot_be_exported_is_told_before_the_training(monkeypatch: pytest
     monkeypatch.setattr(learner, "networks", lambda: networks)
     with pytest.raises(BadConfiguration, match="cannot be exported"):
         rehearse(learner, environment)
+
+
+def test_a_pod_that_must_go_leaves_the_played_episodes(tmp_path: Path) -> None:
+    learner = build(_run())
+    environment = maker(_run().spec.environment)()
+    looks = iter([False] * 5 + [True])
+    with pytest.raises(Stopped):
+        export(learner, _run(), environment=environment, evaluations=PLAYED, folder=tmp_path, stop=lambda: next(looks))

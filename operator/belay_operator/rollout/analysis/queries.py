@@ -180,7 +180,7 @@ def _tests(metric: Metric) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Criterion:
     """What is asked of a reading."""
 
     comparison: Comparison
@@ -198,10 +198,10 @@ class Judgement:
 # The looks of one pass differ from those of the pass before in at most one answer, and a long rollout has many windows:
 # the verdict on a reading is kept, as long as the reading itself. The key is the reading (by identity), so it is pure.
 # A cache that held readings would hold a day's windows once for every episode that ended.
-_JUDGED: WeakKeyDictionary[Reading, dict[Judgement, Evidence]] = WeakKeyDictionary()
+_JUDGED: WeakKeyDictionary[Reading, dict[Criterion, Evidence]] = WeakKeyDictionary()
 
 
-def judged(judgement: Judgement, reading: Reading) -> Evidence:
+def judged(judgement: Criterion, reading: Reading) -> Evidence:
     """Return the verdict on one metric from the windows of a reading."""
     known = _JUDGED.setdefault(reading, {})
     if judgement not in known:
@@ -209,7 +209,7 @@ def judged(judgement: Judgement, reading: Reading) -> Evidence:
     return known[judgement]
 
 
-def _judged(judgement: Judgement, reading: Reading) -> Evidence:
+def _judged(judgement: Criterion, reading: Reading) -> Evidence:
     asked = judgement
     if asked.comparison.looks:
         return _judged_looks(asked, reading)
@@ -233,7 +233,7 @@ def _judged(judgement: Judgement, reading: Reading) -> Evidence:
     )
 
 
-def _judged_looks(asked: Judgement, reading: Reading) -> Evidence:
+def _judged_looks(asked: Criterion, reading: Reading) -> Evidence:
     """The verdict on a number that both sides were asked for: each look is a window with one value a side."""
     if reading.problem is not None or reading.looks is None:
         evidence = judge(asked.comparison, None, None, budget=asked.spend)
@@ -267,7 +267,7 @@ def _from(statistics: Statistics, since: datetime | None) -> Statistics:
     return statistics.model_copy(update={"versions": versions})
 
 
-def _before(statistics: Statistics, asked: Judgement) -> Earlier | None:
+def _before(statistics: Statistics, asked: Criterion) -> Earlier | None:
     """What was seen of the outcome before the windows that are asked for."""
     sides = {
         side.version: [
@@ -280,7 +280,7 @@ def _before(statistics: Statistics, asked: Judgement) -> Earlier | None:
     return earlier([*sides.get(asked.candidate, []), *stable], stable)
 
 
-def _earlier(side: VersionStatistics, asked: Judgement) -> list[StartWindow]:
+def _earlier(side: VersionStatistics, asked: Criterion) -> list[StartWindow]:
     """What a version did before the first window, as a window of its own."""
     known = side.earlier
     if known is None:
@@ -303,7 +303,7 @@ def _is_before(start: datetime, since: datetime | None) -> bool:
     return since is not None and start < since
 
 
-def _windows(statistics: Statistics, version: str, asked: Judgement) -> list[StartWindow]:
+def _windows(statistics: Statistics, version: str, asked: Criterion) -> list[StartWindow]:
     """Return one version's start windows; none when the logbook has not heard of it, which is no failure."""
     # A window that is cut ends sooner; taken for one that may still fill, it counts for no more than it may.
     ended = statistics.at - asked.grace - asked.window
@@ -325,7 +325,7 @@ def _windows(statistics: Statistics, version: str, asked: Judgement) -> list[Sta
     ]
 
 
-def _levels(covariate: CovariateStatistics | None, asked: Judgement) -> tuple[Level | None, ...] | None:
+def _levels(covariate: CovariateStatistics | None, asked: Criterion) -> tuple[Level | None, ...] | None:
     """Return the counted episodes by what stable's critic said; None: it did not speak of each."""
     if covariate is None or covariate.baseline != asked.baseline:
         return None

@@ -24,7 +24,7 @@ ROOM = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class WeightChange:
     """A change of the candidate's weight."""
 
     at: datetime  # when it was recorded as accepted
@@ -32,39 +32,39 @@ class Change:
     weight: float | None  # the candidate's share from then on, 0 to 1; None: not known
 
 
-def changes_of(status: RLRolloutStatus) -> tuple[Change, ...]:
+def changes_of(status: RLRolloutStatus) -> tuple[WeightChange, ...]:
     """Return the changes of weight that status records, oldest first: the share of what begins at either side."""
     return _changes(status, lambda one: one.percent / (100 - (one.anchor or 0)))
 
 
-def anchor_changes_of(status: RLRolloutStatus) -> tuple[Change, ...]:
+def anchor_changes_of(status: RLRolloutStatus) -> tuple[WeightChange, ...]:
     """Return the same for the anchor's share, of all that begins."""
     return _changes(status, lambda one: (one.anchor or 0) / 100)
 
 
-def _changes(status: RLRolloutStatus, share: Callable[[AcceptedWeight], float]) -> tuple[Change, ...]:
+def _changes(status: RLRolloutStatus, share: Callable[[AcceptedWeight], float]) -> tuple[WeightChange, ...]:
     known = {one.at: one for one in status.weight_history}
     return tuple(
-        Change(at, known[at].asked_at, share(known[at])) if at in known else Change(at, at, None)
+        WeightChange(at, known[at].asked_at, share(known[at])) if at in known else WeightChange(at, at, None)
         for at in sorted(status.weight_changes)
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class StartSides:
     """Whose starts are asked for."""
 
     candidate: str  # the side whose share it is
     stable: str
-    changes: tuple[Change, ...]
+    changes: tuple[WeightChange, ...]
     with_stable: str | None = None  # a further version whose starts are counted with stable's
 
 
 # As with verdicts: a reading is looked at in every pass, and a long rollout has many windows.
-_FOUND: WeakKeyDictionary[Reading, dict[Sides, Ratio | None]] = WeakKeyDictionary()
+_FOUND: WeakKeyDictionary[Reading, dict[StartSides, Ratio | None]] = WeakKeyDictionary()
 
 
-def found(sides: Sides, reading: Reading) -> Ratio | None:
+def found(sides: StartSides, reading: Reading) -> Ratio | None:
     """Return what a reading says of the sample ratio; None: it tells of no starts at a known weight."""
     known = _FOUND.setdefault(reading, {})
     if sides not in known:
@@ -72,14 +72,14 @@ def found(sides: Sides, reading: Reading) -> Ratio | None:
     return known[sides]
 
 
-def _found(sides: Sides, reading: Reading) -> Ratio | None:
+def _found(sides: StartSides, reading: Reading) -> Ratio | None:
     if reading.windows is None or reading.outcome_query is None:
         return None
     window = timedelta(seconds=reading.outcome_query.window_s)
     return ratio(cells(sides, reading.windows, window))
 
 
-def cells(sides: Sides, statistics: Statistics, window: timedelta) -> list[Cell]:
+def cells(sides: StartSides, statistics: Statistics, window: timedelta) -> list[Cell]:
     """Return the starts of both sides per window, oldest first, where the weight is known and gives both sides some."""
     starts = {
         side.version: {one.start: one.count + one.missing for one in side.windows} for side in statistics.versions
@@ -95,7 +95,7 @@ def cells(sides: Sides, statistics: Statistics, window: timedelta) -> list[Cell]
 
 
 def _weighted(
-    starts: list[datetime], changes: tuple[Change, ...], window: timedelta
+    starts: list[datetime], changes: tuple[WeightChange, ...], window: timedelta
 ) -> Iterator[tuple[datetime, float]]:
     """Yield the windows that lie within one known weight, with that weight."""
     instants = [change.at for change in changes]

@@ -1,6 +1,6 @@
 """A metric asks what nobody can answer until somebody changes something: its query, or what its gateway counts.
 
-It is told with the words of whoever was asked, under the condition that the source names (`Refusal`). The metric's
+It is told with the words of whoever was asked, under the condition that the source names (`Unanswerable`). The metric's
 verdict is NoData meanwhile, and what follows is the spec's to say (`patience`).
 """
 
@@ -14,29 +14,29 @@ from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.sources import all_sources
 from belay_operator.rollout.verdicts import is_judged
 
-REFUSALS = {name: source.refusal for name, source in all_sources().items() if source.refusal is not None}
+UNANSWERABLE = {name: how for name, source in all_sources().items() if (how := source.unanswerable) is not None}
 """By source."""
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
     """Set the condition while a metric is refused, and take it away when none is, or nobody is judged."""
-    return next((move for source in REFUSALS if (move := _told(source, observed, now)) is not None), None)
+    return next((move for source in UNANSWERABLE if (move := _told(source, observed, now)) is not None), None)
 
 
 def _told(source: str, observed: Observed, now: datetime) -> Move | None:
-    refusal, conditions = REFUSALS[source], observed.status.conditions
-    known = get_condition(conditions, refusal.condition)
+    how, conditions = UNANSWERABLE[source], observed.status.conditions
+    known = get_condition(conditions, how.condition)
     message = _message(source, observed)
     if message is None:
         # Without an answer to all, as after a restart of the operator, what was said still stands.
         over = _all_answered(source, observed)
         if known is None or not over:
             return None
-        return Move(changed(observed.status, conditions=clear_condition(conditions, refusal.condition)))
+        return Move(changed(observed.status, conditions=clear_condition(conditions, how.condition)))
     if known is not None and known.message == message:
         return None
-    told = raised(observed, refusal.condition, refusal.reason, message, now)
-    return Move(changed(observed.status, conditions=told), (note(refusal.event, message, warning=True),))
+    told = raised(observed, how.condition, how.reason, message, now)
+    return Move(changed(observed.status, conditions=told), (note(how.event, message, warning=True),))
 
 
 def _message(source: str, observed: Observed) -> str | None:
@@ -46,7 +46,7 @@ def _message(source: str, observed: Observed) -> str | None:
         for name, reading in _readings(source, observed)
         if reading is not None and reading.refused
     )
-    return f"{'; '.join(refused)}{REFUSALS[source].advice}" if refused else None
+    return f"{'; '.join(refused)}{UNANSWERABLE[source].advice}" if refused else None
 
 
 def _all_answered(source: str, observed: Observed) -> bool:

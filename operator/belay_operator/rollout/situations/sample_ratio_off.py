@@ -17,7 +17,7 @@ from belay_api.reasons import EventReason, RolloutReason
 from belay_api.rollout.experiment import ExperimentStatus
 from belay_operator.rollout import arms
 from belay_operator.rollout.analysis.sample_ratio import ALARM, Ratio
-from belay_operator.rollout.analysis.starts import Sides, anchor_changes_of, changes_of, found
+from belay_operator.rollout.analysis.starts import StartSides, anchor_changes_of, changes_of, found
 from belay_operator.rollout.experiment import starts_of
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.move import Move, changed, note, raised
@@ -58,10 +58,10 @@ def _ratios(observed: Observed) -> list[tuple[str, Ratio]]:
     if candidate is None or stable is None or reading is None or not is_judged(observed):
         return []
     told = {side.version for side in reading.windows.versions} if reading.windows is not None else set()
-    sides = [("the candidate", Sides(candidate.policy, stable.policy, changes_of(status)))]
+    sides = [("the candidate", StartSides(candidate.policy, stable.policy, changes_of(status)))]
     # Before a trial asks for the anchor, and once it does so no more, answers leave it out: nothing is missing then.
     if anchor is not None and anchor.policy in told:
-        third = Sides(anchor.policy, stable.policy, anchor_changes_of(status), with_stable=candidate.policy)
+        third = StartSides(anchor.policy, stable.policy, anchor_changes_of(status), with_stable=candidate.policy)
         sides.append((f"{anchor.policy}, the version approved last,", third))
     return [(side, ratio) for side, asked in sides if (ratio := found(asked, reading)) is not None]
 

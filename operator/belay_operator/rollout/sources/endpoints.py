@@ -30,7 +30,7 @@ Endpoint = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class EndpointCounts:
     """One endpoint's counts at one proxy."""
 
     begun: float
@@ -44,15 +44,15 @@ class Counted:
         return self.begun - self.active - self.answered
 
 
-ZERO = Counted(0.0, 0.0, 0.0, 0.0)
+ZERO = EndpointCounts(0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProxyAnswer:
     """What one proxy says of a rollout."""
 
     routed: bool  # it has clusters of the rollout
-    endpoints: Mapping[Endpoint, Counted]
+    endpoints: Mapping[Endpoint, EndpointCounts]
 
 
 @dataclass(slots=True)
@@ -61,13 +61,13 @@ class Growth:
 
     requests: float = 0.0
     failed: float = 0.0
-    _last: Counted | None = None
-    _base: Counted = ZERO  # at the beginning of the life that `_before` is from
+    _last: EndpointCounts | None = None
+    _base: EndpointCounts = ZERO  # at the beginning of the life that `_before` is from
     _before: tuple[float, float] = (0.0, 0.0)  # requests and failures of the lives before
     _unanswered: deque[float] = field(default_factory=lambda: deque([0.0] * SETTLED_IN, SETTLED_IN))
     _settled: float = 0.0
 
-    def add(self, now: Counted) -> None:
+    def add(self, now: EndpointCounts) -> None:
         """Take what is counted now. One that is seen for the first time gives a baseline and nothing else."""
         last, self._last = self._last, now
         if last is None:
@@ -88,7 +88,7 @@ def wanted(namespace: str, rollout: str) -> str:
     return rf"^cluster\.{_cluster(namespace, rollout)}\.(membership_total$|endpoint\..*\.rq_)"
 
 
-def read(text: str, namespace: str, rollout: str) -> Answer:
+def read(text: str, namespace: str, rollout: str) -> ProxyAnswer:
     """Return what Prometheus text says of a rollout's clusters. Raises: ValueError where it is none.
 
     What is mirrored has clusters of other names: nobody hears those answers.
@@ -102,7 +102,9 @@ def read(text: str, namespace: str, rollout: str) -> Answer:
                 # The parser ends the names of counters in `_total`, where Envoy does not.
                 name = sample.name.removeprefix(PREFIX).removesuffix("_total")
                 found.setdefault((cluster, host(address)), {})[name] = sample.value
-    return Answer(routed=routed or bool(found), endpoints={endpoint: _counted(it) for endpoint, it in found.items()})
+    return ProxyAnswer(
+        routed=routed or bool(found), endpoints={endpoint: _counted(it) for endpoint, it in found.items()}
+    )
 
 
 def owners(objects: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, tuple[str, str]]:
@@ -142,8 +144,8 @@ def _cluster(namespace: str, rollout: str) -> str:
     return rf"httproute/{escape(namespace)}/{escape(rollout)}/rule/[0-9]+"
 
 
-def _counted(told: Mapping[str, float]) -> Counted:
+def _counted(told: Mapping[str, float]) -> EndpointCounts:
     try:
-        return Counted(told["total"], told["active"], told["success"], told["error"])
+        return EndpointCounts(told["total"], told["active"], told["success"], told["error"])
     except KeyError as missing:
         raise ValueError(f"no {PREFIX}{missing.args[0]} of an endpoint: is it another Envoy?") from None

@@ -17,10 +17,10 @@ from belay_operator.engine.plan import Key, Settings
 from belay_operator.engine.source import PollerContext
 from belay_operator.rollout.facts import GatewayFact, Reading
 from belay_operator.rollout.sources.active import Trial, Trials
-from belay_operator.rollout.sources.gate import Gate
 from belay_operator.rollout.sources.proxies import ANSWER_TIME
 from belay_operator.rollout.sources.proxy_counts import Counting, ProxyCounter, Tallies, counts_of
-from belay_operator.rollout.sources.source import Counter, MetricSource, Refusal, Sides
+from belay_operator.rollout.sources.source import Counter, MetricSource, Sides, Unanswerable
+from belay_operator.rollout.sources.throttle import Throttle
 from belay_operator.rollout.standing import Standing
 
 TOPIC = "gateway"
@@ -30,7 +30,7 @@ PLACE_TIME = timedelta(milliseconds=50)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OfProxies:
     """What an analysis asks of this source."""
 
     any: bool
@@ -40,7 +40,7 @@ class Wanted:
 class Followed:
     """One rollout whose requests are counted."""
 
-    trial: Trial[Wanted]
+    trial: Trial[OfProxies]
     tallies: Tallies
     task: asyncio.Task[None] | None = None
 
@@ -55,7 +55,7 @@ class GatewaySource:
     """The MetricSource."""
 
     name = "gateway"
-    refusal = Refusal("GatewayNotSetUp", RolloutReason.GATEWAY_NOT_SET_UP, EventReason.GATEWAY_NOT_SET_UP)
+    unanswerable = Unanswerable("GatewayNotSetUp", RolloutReason.GATEWAY_NOT_SET_UP, EventReason.GATEWAY_NOT_SET_UP)
 
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
         """Return what the proxies have counted in this trial."""
@@ -78,11 +78,11 @@ class GatewaySource:
         A proxy looks at the statistics of all its clusters for each answer, and here nobody is in a hurry. Those that
         are not ready are not asked: on a lost node each would keep the one place until it is given up.
         """
-        return partial(ProxyCounter, context, Counting(context, Gate(1, ANSWER_TIME), all_proxies=False))
+        return partial(ProxyCounter, context, Counting(context, Throttle(1, ANSWER_TIME), all_proxies=False))
 
     async def run(self, context: PollerContext) -> None:
         """Count for the rollouts that want it, until cancelled."""
-        counting, followed = Counting(context, Gate(AT_ONCE, PLACE_TIME)), dict[Key, Followed]()
+        counting, followed = Counting(context, Throttle(AT_ONCE, PLACE_TIME)), dict[Key, Followed]()
         with context.changes("RLRollout") as changes:
             trials = Trials(context, changes, wanted)
             async with asyncio.TaskGroup() as group:
@@ -107,12 +107,12 @@ class GatewaySource:
                     await changes.wait()
 
 
-def wanted(analysis: AnalysisSpec) -> Wanted:
+def wanted(analysis: AnalysisSpec) -> OfProxies:
     """Return what an analysis asks of this source."""
-    return Wanted(any(metric.source.gateway is not None for metric in analysis.metrics))
+    return OfProxies(any(metric.source.gateway is not None for metric in analysis.metrics))
 
 
-def _since(trial: Trial[Wanted] | None) -> datetime | None:
+def _since(trial: Trial[OfProxies] | None) -> datetime | None:
     """Which trial to count for; None: none."""
     return trial.since if trial is not None and trial.wanted.any and not trial.rolling_back else None
 

@@ -47,7 +47,7 @@ NOT_INSTALLED = Reading(
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
+class OutcomePoll:
     """One query under way."""
 
     key: Key
@@ -103,7 +103,7 @@ class LogbookSource:
     """The MetricSource."""
 
     name = "logbook"
-    refusal = None
+    unanswerable = None
 
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
         """Return the logbook's last answer about the metric's outcome."""
@@ -126,7 +126,7 @@ class LogbookSource:
         """Keep one task per query that some rollout wants answered."""
         if context.settings.logbook_url is None:
             await asyncio.Event().wait()  # nothing to ask, ever; decisions say so themselves
-        tasks: dict[Poll, asyncio.Task[None]] = {}
+        tasks: dict[OutcomePoll, asyncio.Task[None]] = {}
         with context.changes("RLRollout") as changes:
             trials = Trials(context, changes, outcome_queries)
             async with asyncio.TaskGroup() as group:  # only a bug ends a task: the engine sees it, and starts us again
@@ -145,19 +145,19 @@ class LogbookSource:
                     await asyncio.sleep(GATHER.total_seconds())
 
 
-def polls_of(trial: Trial[tuple[OutcomeQuery, ...]] | None) -> set[Poll]:
+def polls_of(trial: Trial[tuple[OutcomeQuery, ...]] | None) -> set[OutcomePoll]:
     """Return what to ask for a trial."""
     if trial is None or not trial.judged or trial.stable is None or trial.since is None:
         return set()
     key, candidate, stable, since = trial.key, trial.candidate, trial.stable, trial.since
     cuts, arms, by_user = trial.weight_changes, trial.arms, trial.by_user
     return {
-        Poll(key, candidate, stable, since, query, trial.anchor, cuts, arms=arms, by_user=by_user)
+        OutcomePoll(key, candidate, stable, since, query, trial.anchor, cuts, arms=arms, by_user=by_user)
         for query in trial.wanted
     }
 
 
-async def keep_asking(context: PollerContext, poll: Poll) -> None:
+async def keep_asking(context: PollerContext, poll: OutcomePoll) -> None:
     """Send one query until cancelled, and write each change of the answer as a fact."""
     rng = random.Random()  # spreads retries, decides nothing
     last: Reading | None = None
@@ -199,7 +199,7 @@ def _rest(answer: Statistics) -> timedelta:
     return GATHER + GATHER_PER_WINDOW * sum(len(side.windows) for side in answer.versions)
 
 
-async def _ask(context: PollerContext, poll: Poll, *, etag: str | None) -> Statistics:
+async def _ask(context: PollerContext, poll: OutcomePoll, *, etag: str | None) -> Statistics:
     """Return the logbook's next answer. Raises: LogbookDown."""
     # A first query is answered at once; with an etag the logbook waits for news.
     query = poll.query | ({"etag": etag, "wait": f"{WAIT.total_seconds():g}"} if etag else {})
@@ -217,7 +217,7 @@ async def _ask(context: PollerContext, poll: Poll, *, etag: str | None) -> Stati
         raise LogbookDown("the logbook's answer is not what this version of Belay understands") from error
 
 
-def _publish(context: PollerContext, poll: Poll, outcome: Reading) -> None:
+def _publish(context: PollerContext, poll: OutcomePoll, outcome: Reading) -> None:
     """Put one outcome beside the rollout's others of the same trial, and wake the rollout."""
     key = poll.key
     before = context.fact(poll.topic, key.namespace, key.name)

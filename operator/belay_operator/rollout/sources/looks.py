@@ -24,11 +24,11 @@ from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.prometheus_api import (
     MOST_LOOKS,
     NOTHING,
-    Answer,
-    Down,
     NoNumber,
-    Refused,
+    QueryRefused,
+    ServerDown,
     Servers,
+    TimedValues,
     ask,
 )
 from belay_operator.rollout.standing import BLOCK, Standing, StandingLimit
@@ -42,7 +42,7 @@ NO_SHARE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Poll:
+class MetricPoll:
     """One metric of a trial."""
 
     key: Key
@@ -58,7 +58,7 @@ class Poll:
 class Asking:
     """A metric that is being asked about, and what was answered."""
 
-    poll: Poll
+    poll: MetricPoll
     metric: Metric
     spec: Spec
     rail: Rail | None  # None: it is compared
@@ -127,7 +127,7 @@ class QueryCounter:
         if source is None:
             return None
         spec = source.model_copy(update={"interval": max(source.interval, BLOCK)})
-        poll = Poll(asked.key, asked.policy, None, None, self._since, limit.metric, limit.definition)
+        poll = MetricPoll(asked.key, asked.policy, None, None, self._since, limit.metric, limit.definition)
         return Asking(poll, limit.spec, spec, limit.rail, cuts=(), weight_since=None)
 
     async def _ask(self, limit: StandingLimit, asking: Asking) -> None:
@@ -161,9 +161,9 @@ async def catch_up(context: PollerContext, servers: Servers, asking: Asking, ove
                     for version in asking.versions
                 )
             )
-        except Down as error:
+        except ServerDown as error:
             return str(error)
-        except Refused as error:
+        except QueryRefused as error:
             # Looks that nobody can say anything of are over all the same: one of them must not spoil those to come.
             asking.absence, asking.refused = str(error), True
             _add(asking, [{} for _ in range(count)])
@@ -180,12 +180,12 @@ async def catch_up(context: PollerContext, servers: Servers, asking: Asking, ove
     return None
 
 
-def _told(versions: Sequence[str], answers: Sequence[Answer], place: int) -> dict[str, float]:
+def _told(versions: Sequence[str], answers: Sequence[TimedValues], place: int) -> dict[str, float]:
     told = {version: answer.values.get(place) for version, answer in zip(versions, answers, strict=True)}
     return {version: value for version, value in told.items() if isinstance(value, float)}
 
 
-def _absence(asking: Asking, answers: Sequence[Answer], place: int) -> tuple[str | None, bool]:
+def _absence(asking: Asking, answers: Sequence[TimedValues], place: int) -> tuple[str | None, bool]:
     """Why the last look lacks a number, and whether that is for a change of the query to mend."""
     for version, answer in zip(asking.versions, answers, strict=True):
         value = answer.values.get(place, NOTHING)

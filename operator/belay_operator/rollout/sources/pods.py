@@ -15,8 +15,8 @@ from belay_operator.rollout.analysis.limits import Rail
 from belay_operator.rollout.facts import Counts, Scrape, ServingFact
 from belay_operator.rollout.histogram import EMPTY
 from belay_operator.rollout.move import instant
-from belay_operator.rollout.sources.gate import Gate
 from belay_operator.rollout.sources.meter import Meter, PodScrape, parse
+from belay_operator.rollout.sources.throttle import Throttle
 from belay_operator.rollout.standing import Standing, StandingLimit
 
 ANSWER_TIME = timedelta(milliseconds=800)  # below a second, so that a dead pod does not delay the next scrape
@@ -30,7 +30,7 @@ Policy = tuple[str, str]
 class PodCounter:
     """The Counter: what the pods of a promoted version have counted."""
 
-    def __init__(self, context: PollerContext, gate: Gate, asked: Standing) -> None:
+    def __init__(self, context: PollerContext, gate: Throttle, asked: Standing) -> None:
         self._context, self._gate, self._policy = context, gate, (asked.key.namespace, asked.policy)
         self._meter = Meter()
         self._fact: ServingFact | None = None
@@ -49,7 +49,7 @@ class PodCounter:
         return None if self._fact is None else untold(limit.rail, self._fact) or self._fact.problem
 
 
-async def scrape(context: PollerContext, gate: Gate | None, policy: Policy, meter: Meter) -> ServingFact:
+async def scrape(context: PollerContext, gate: Throttle | None, policy: Policy, meter: Meter) -> ServingFact:
     """Ask all pods of a policy at once; None: through no gate."""
     namespace, name = policy
     pods = [pod for pod in context.labelled("Pod", namespace, POLICY_LABEL, name) if _alive(pod)]

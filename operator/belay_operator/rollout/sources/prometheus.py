@@ -27,9 +27,9 @@ from belay_operator.rollout.analysis.queries import limit_of
 from belay_operator.rollout.facts import Look, PrometheusFact, Reading
 from belay_operator.rollout.move import instant
 from belay_operator.rollout.sources.active import Trial, Trials
-from belay_operator.rollout.sources.looks import SETTLE, Asking, Poll, QueryCounter, catch_up, counts_of
+from belay_operator.rollout.sources.looks import SETTLE, Asking, MetricPoll, QueryCounter, catch_up, counts_of
 from belay_operator.rollout.sources.prometheus_api import Servers
-from belay_operator.rollout.sources.source import Counter, MetricSource, Refusal, Sides
+from belay_operator.rollout.sources.source import Counter, MetricSource, Sides, Unanswerable
 from belay_operator.rollout.standing import Standing
 
 TOPIC = "prometheus"
@@ -40,7 +40,7 @@ class PrometheusSource:
     """The MetricSource."""
 
     name = "prometheus"
-    refusal = Refusal(
+    unanswerable = Unanswerable(
         "QueryRefused",
         RolloutReason.QUERY_REFUSED,
         EventReason.QUERY_REFUSED,
@@ -61,7 +61,7 @@ class PrometheusSource:
 
     async def run(self, context: PollerContext) -> None:
         """Keep one task per metric that some trial wants to know of."""
-        servers, asked = Servers(context), dict[Poll, Asking]()
+        servers, asked = Servers(context), dict[MetricPoll, Asking]()
         with context.changes("RLRollout") as changes:
             trials = Trials(context, changes, wanted)
             async with asyncio.TaskGroup() as group:
@@ -95,7 +95,7 @@ def definition_of(metric: Metric) -> str:
     return content_hash(metric.judged_by())
 
 
-def askings_of(trial: Trial[tuple[Metric, ...]] | None) -> dict[Poll, Asking]:
+def askings_of(trial: Trial[tuple[Metric, ...]] | None) -> dict[MetricPoll, Asking]:
     """Return what to ask for a trial."""
     if trial is None or trial.since is None or trial.rolling_back:
         return {}
@@ -105,7 +105,7 @@ def askings_of(trial: Trial[tuple[Metric, ...]] | None) -> dict[Poll, Asking]:
         if spec is None or (trial.stable is None and metric.needs_stable):
             continue
         anchor = trial.anchor if metric.compare is not None else None
-        poll = Poll(trial.key, version, trial.stable, anchor, trial.since, metric.name, definition_of(metric))
+        poll = MetricPoll(trial.key, version, trial.stable, anchor, trial.since, metric.name, definition_of(metric))
         found[poll] = Asking(poll, metric, spec, limit_of(metric), trial.weight_changes, trial.weight_since)
     return found
 

@@ -1,7 +1,8 @@
 """Ask a Prometheus server, or what speaks as one, and understand its answer: `ask`, and whom to ask as whom: `Servers`.
 
-Two kinds of failure leave here. `Down`: nobody answers, or not to us; somebody else has to mend that, and the same
-question may be answered later. `Refused`: the server has understood and will say the same again to the same question.
+Two kinds of failure leave here. `ServerDown`: nobody answers, or not to us; somebody else has to mend that, and the
+same question may be answered later. `QueryRefused`: the server has understood and will say the same again to the same
+question.
 """
 
 from __future__ import annotations
@@ -56,11 +57,11 @@ HISTOGRAM = NoNumber(
 )
 
 
-class Down(Exception):
+class ServerDown(Exception):
     """The server does not answer, or not to us."""
 
 
-class Refused(Exception):
+class QueryRefused(Exception):
     """The server cannot answer such a query, and says why."""
 
 
@@ -75,7 +76,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TimedValues:
     """The value at each instant asked about."""
 
     values: Mapping[int, float | NoNumber]  # by its place, from 0 on; absent: NOTHING
@@ -91,8 +92,8 @@ async def ask(
     step: timedelta,
     count: int,
     within: timedelta,
-) -> Answer:
-    """Return what a query gives at `count` instants that are `step` apart. Raises: Down, Refused."""
+) -> TimedValues:
+    """Return what a query gives at `count` instants that are `step` apart. Raises: ServerDown, QueryRefused."""
     step_s, began = step.total_seconds(), first.timestamp()
     params = {
         "query": query,
@@ -103,17 +104,17 @@ async def ask(
     }
     status, headers, body = await _get(http, server, params, within)
     if status in REFUSED:
-        raise Refused(f"{server.url} refuses the query: {_words(body)}")
+        raise QueryRefused(f"{server.url} refuses the query: {_words(body)}")
     if status != 200:
-        raise Down(f"{server.url} answers {status}{_advice(status, headers)}: {_words(body)}")
+        raise ServerDown(f"{server.url} answers {status}{_advice(status, headers)}: {_words(body)}")
     try:
         document = json.loads(body)
         if document["status"] != "success":
-            raise Down(f"{server.url} answers: {_words(body)}")
+            raise ServerDown(f"{server.url} answers: {_words(body)}")
         values = _values(document["data"], began, step_s, count)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise Down(f"{server.url} answers, but not as Prometheus does: is it the right address?") from error
-    return Answer(values, _clock(headers))
+        raise ServerDown(f"{server.url} answers, but not as Prometheus does: is it the right address?") from error
+    return TimedValues(values, _clock(headers))
 
 
 async def _get(
@@ -138,17 +139,17 @@ async def _get(
             async for chunk in answer.content.iter_chunked(65536):
                 body += chunk
                 if len(body) > LARGEST:
-                    raise Refused(f"{server.url}: {MANY.words}")
+                    raise QueryRefused(f"{server.url}: {MANY.words}")
             return answer.status, answer.headers, bytes(body)
     except aiohttp.ClientConnectorCertificateError as error:
-        raise Down(
+        raise ServerDown(
             f"the certificate of {server.url} is not trusted ({error.certificate_error}): name the one it was signed "
             "by in prometheus.caFrom"
         ) from error
     except TimeoutError as error:
-        raise Down(f"{server.url} does not answer within {within.total_seconds():g} s") from error
+        raise ServerDown(f"{server.url} does not answer within {within.total_seconds():g} s") from error
     except (aiohttp.ClientError, ValueError) as error:
-        raise Down(f"{server.url} does not answer ({type(error).__name__})") from error
+        raise ServerDown(f"{server.url} does not answer ({type(error).__name__})") from error
 
 
 def _values(data: Mapping[str, Any], began: float, step_s: float, count: int) -> dict[int, float | NoNumber]:
@@ -213,15 +214,17 @@ class Servers:
         self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def of(self, source: PrometheusSource, namespace: str) -> Server:
-        """Return the server of a source. Raises: Down with what is missing of it."""
+        """Return the server of a source. Raises: ServerDown with what is missing of it."""
         url = source.address
         if source.address_from is not None:
             url = (await self._text(source.address_from, namespace, "addressFrom")).strip()
             if not url.startswith(("http://", "https://")):
-                raise Down("prometheus.addressFrom: what stands there is no address; write e.g. http://prometheus:9090")
+                raise ServerDown(
+                    "prometheus.addressFrom: what stands there is no address; write e.g. http://prometheus:9090"
+                )
         url = url or self._context.settings.prometheus_url
         if url is None:
-            raise Down(
+            raise ServerDown(
                 "no Prometheus server is named: set prometheus.address, or install Belay with operator.prometheus.url"
             )
         headers = {} if source.auth is None else {"Authorization": await self._authorization(source.auth, namespace)}
@@ -249,10 +252,10 @@ class Servers:
             return await self._key("ConfigMap", where.config_map_key_ref, namespace, field_name)
         if where.secret_key_ref is not None:
             return await self._key("Secret", where.secret_key_ref, namespace, field_name)
-        raise Down(f"prometheus.{field_name} names no object")
+        raise ServerDown(f"prometheus.{field_name} names no object")
 
     async def _key(self, kind: str, ref: KeyRef, namespace: str, field_name: str) -> str:
-        """Return what stands under a key. Raises: Down with what to do."""
+        """Return what stands under a key. Raises: ServerDown with what to do."""
         where = f"prometheus.{field_name}: {kind} {namespace}/{ref.name}"
         held = self._objects.get((kind, namespace, ref.name))
         now = asyncio.get_running_loop().time()
@@ -260,30 +263,32 @@ class Servers:
             try:
                 found = await self._context.read(kind, namespace, ref.name)
             except Forbidden as error:
-                raise Down(
+                raise ServerDown(
                     f"{where} may not be read by the operator: list it in operator.readSecrets of the chart, or grant "
                     f"`get` on it to the ServiceAccount of the operator by a Role in {namespace}"
                 ) from error
             except ApiError as error:
-                raise Down(f"{where} cannot be read now ({error.reason})") from error
+                raise ServerDown(f"{where} cannot be read now ({error.reason})") from error
             if found is None:
-                raise Down(f"{where} does not exist")
+                raise ServerDown(f"{where} does not exist")
             self._objects = {name: it for name, it in self._objects.items() if now - it[0] <= KEEP_S}
             held = self._objects[kind, namespace, ref.name] = (now, found.get("data") or {})
         data = held[1]
         if ref.key not in data:
-            raise Down(f"{where} has no key {ref.key}")
+            raise ServerDown(f"{where} has no key {ref.key}")
         if kind != "Secret":
             return str(data[ref.key])
         try:
             return base64.b64decode(data[ref.key], validate=True).decode()
         except ValueError as error:
-            raise Down(f"{where}: what stands under {ref.key} is no text") from error
+            raise ServerDown(f"{where}: what stands under {ref.key} is no text") from error
 
 
 def _header(text: str) -> str:
     if not text.isprintable() or not text.isascii():
-        raise Down("prometheus.auth.bearer: what stands there is no token: it has characters that no header may have")
+        raise ServerDown(
+            "prometheus.auth.bearer: what stands there is no token: it has characters that no header may have"
+        )
     return text
 
 
@@ -291,7 +296,7 @@ def _trusting(pem: str) -> ssl.SSLContext:
     try:
         return _context(pem)
     except (ssl.SSLError, ValueError) as error:
-        raise Down("prometheus.caFrom: what stands there are no certificates in PEM") from error
+        raise ServerDown("prometheus.caFrom: what stands there are no certificates in PEM") from error
 
 
 @lru_cache(maxsize=64)

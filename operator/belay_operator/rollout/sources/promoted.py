@@ -16,7 +16,7 @@ from belay_operator.engine.source import PollerContext, Source
 from belay_operator.rollout import watch
 from belay_operator.rollout.sources.active import analysis_of
 from belay_operator.rollout.sources.following import follow
-from belay_operator.rollout.sources.logbook import GATHER, WATCH_TOPIC, Poll, keep_asking
+from belay_operator.rollout.sources.logbook import GATHER, WATCH_TOPIC, OutcomePoll, keep_asking
 
 REST = timedelta(minutes=1)
 
@@ -33,7 +33,7 @@ class PromotedSource:
         await follow(context, WATCH_TOPIC, wanted=polls_of, ask=keep_asking, gather_s=GATHER.total_seconds())
 
 
-def polls_of(rollout: Mapping[str, Any]) -> frozenset[Poll]:
+def polls_of(rollout: Mapping[str, Any]) -> frozenset[OutcomePoll]:
     """Return what to ask for a rollout's stable version; one that cannot be read is for its own reconcile to tell."""
     status, meta = rollout.get("status") or {}, rollout["metadata"]
     stable, analysis = status.get("stable") or {}, analysis_of(rollout)
@@ -44,7 +44,9 @@ def polls_of(rollout: Mapping[str, Any]) -> frozenset[Poll]:
         return frozenset()
     key, policy = Key("RLRollout", meta["namespace"], meta["name"]), stable["policy"]
     return frozenset(
-        Poll(key, policy, policy, since, query, counted_from=counted[query.outcome], topic=WATCH_TOPIC, rest=REST)
+        OutcomePoll(
+            key, policy, policy, since, query, counted_from=counted[query.outcome], topic=WATCH_TOPIC, rest=REST
+        )
         for query in queries
         if query.outcome in counted
     )

@@ -1,6 +1,6 @@
 """Find the proxies of a Gateway, and ask one what it counts of a rollout. Envoy Gateway's: no other kind is known here.
 
-Two kinds of failure leave here. `Down`: nobody answers now. `NotSetUp`: it stays so until somebody changes the
+Two kinds of failure leave here. `ProxyDown`: nobody answers now. `NotSetUp`: it stays so until somebody changes the
 installation.
 """
 
@@ -13,7 +13,7 @@ import aiohttp
 
 from belay_operator.engine.errors import ApiError, Forbidden
 from belay_operator.engine.source import PollerContext
-from belay_operator.rollout.sources.endpoints import Answer, read, wanted
+from belay_operator.rollout.sources.endpoints import ProxyAnswer, read, wanted
 
 NAME_LABEL, NAMESPACE_LABEL = (f"gateway.envoyproxy.io/owning-gateway-{part}" for part in ("name", "namespace"))
 PORT = 19001  # where Envoy Gateway has its proxies serve their statistics
@@ -26,7 +26,7 @@ Gateway = tuple[str, str]
 """Namespace and name."""
 
 
-class Down(Exception):
+class ProxyDown(Exception):
     """Nobody answers now."""
 
 
@@ -42,7 +42,7 @@ class Proxies:
         self._known: dict[Gateway, tuple[float, list[Pod] | NotSetUp]] = {}
 
     async def of(self, gateway: Gateway, *, anew: bool) -> list[Pod]:
-        """Return the pods of a Gateway's proxies. Raises: Down, NotSetUp.
+        """Return the pods of a Gateway's proxies. Raises: ProxyDown, NotSetUp.
 
         Args:
             anew: What was known a moment ago will not do.
@@ -68,7 +68,7 @@ class Proxies:
             except Forbidden:
                 forbidden.append(place)
             except ApiError as error:
-                raise Down(
+                raise ProxyDown(
                     f"the API server does not say which proxies Gateway {namespace}/{name} has: {error}"
                 ) from error
         if found:
@@ -82,11 +82,11 @@ class Proxies:
         )
 
 
-async def ask(http: aiohttp.ClientSession, pod: Pod, namespace: str, rollout: str) -> Answer:
-    """Return what a proxy counts of a rollout. Raises: Down."""
+async def ask(http: aiohttp.ClientSession, pod: Pod, namespace: str, rollout: str) -> ProxyAnswer:
+    """Return what a proxy counts of a rollout. Raises: ProxyDown."""
     address, name = (pod.get("status") or {}).get("podIP"), pod["metadata"]["name"]
     if not address:
-        raise Down(f"the proxy {name} has no address yet")
+        raise ProxyDown(f"the proxy {name} has no address yet")
     url = f"http://{f'[{address}]' if ':' in address else address}:{PORT}{PATH}"
     timeout = aiohttp.ClientTimeout(total=ANSWER_TIME.total_seconds())
     try:
@@ -95,7 +95,7 @@ async def ask(http: aiohttp.ClientSession, pod: Pod, namespace: str, rollout: st
             return read(await answer.text(), namespace, rollout)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         told = str(error) if isinstance(error, ValueError) else type(error).__name__
-        raise Down(f"the proxy {name} does not tell on port {PORT} what it counts ({told})") from error
+        raise ProxyDown(f"the proxy {name} does not tell on port {PORT} what it counts ({told})") from error
 
 
 def ready(pods: Sequence[Pod]) -> list[Pod]:

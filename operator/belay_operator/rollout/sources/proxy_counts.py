@@ -20,10 +20,10 @@ from belay_operator.engine.source import PollerContext
 from belay_operator.rollout.facts import Counts, GatewayFact, Tally
 from belay_operator.rollout.histogram import EMPTY
 from belay_operator.rollout.move import instant
-from belay_operator.rollout.sources.endpoints import Answer, Growth, owners
-from belay_operator.rollout.sources.gate import Gate
+from belay_operator.rollout.sources.endpoints import Growth, ProxyAnswer, owners
 from belay_operator.rollout.sources.meter import Counters, Meter, PodScrape
-from belay_operator.rollout.sources.proxies import Down, Gateway, NotSetUp, Pod, Proxies, ask, ready
+from belay_operator.rollout.sources.proxies import Gateway, NotSetUp, Pod, Proxies, ProxyDown, ask, ready
+from belay_operator.rollout.sources.throttle import Throttle
 from belay_operator.rollout.standing import Standing, StandingLimit
 
 Place = tuple[str, str, str, str]
@@ -40,7 +40,7 @@ class Tallies:
     meters: dict[str, Meter] = field(default_factory=dict)
     weights: dict[tuple[str, datetime], int] = field(default_factory=dict)  # and the scrape that first knew of it
 
-    def grow(self, answers: Mapping[str, Answer | None], owned: Mapping[str, tuple[str, str]]) -> None:
+    def grow(self, answers: Mapping[str, ProxyAnswer | None], owned: Mapping[str, tuple[str, str]]) -> None:
         """Take what proxies have counted. What one that answers does not count any more, or is not there, is let go."""
         seen = {place: growth for place, growth in self.growths.items() if answers.get(place[0], ...) is None}
         for proxy, answer in answers.items():
@@ -70,7 +70,7 @@ class Tallies:
 class Counting:
     """What all rollouts share: which proxies there are, and how many are asked at once."""
 
-    def __init__(self, context: PollerContext, gate: Gate, *, all_proxies: bool = True) -> None:
+    def __init__(self, context: PollerContext, gate: Throttle, *, all_proxies: bool = True) -> None:
         """Args: all_proxies: Ask those that are not ready as well, which may send requests still."""
         self._context, self._proxies, self._gate, self._all = context, Proxies(context), gate, all_proxies
 
@@ -89,7 +89,7 @@ class Counting:
         refused = False
         try:
             answers, problem = await self._ask(gateways, key)
-        except Down as error:
+        except ProxyDown as error:
             problem = str(error)
         except NotSetUp as error:
             absence, refused = str(error), True
@@ -107,26 +107,26 @@ class Counting:
             refused=refused,
         )
 
-    async def _ask(self, gateways: list[Gateway], key: Key) -> tuple[dict[str, Answer | None], str | None]:
-        """What each proxy answers, by its uid, and why those that should do not. Raises: Down, NotSetUp."""
+    async def _ask(self, gateways: list[Gateway], key: Key) -> tuple[dict[str, ProxyAnswer | None], str | None]:
+        """What each proxy answers, by its uid, and why those that should do not. Raises: ProxyDown, NotSetUp."""
         pods = await self._pods(gateways)
         pods = pods if self._all else ready(pods)
         told = dict(zip(map(_uid, pods), await asyncio.gather(*(self._one(pod, key) for pod in pods)), strict=True))
-        silent = {uid: str(answer) for uid, answer in told.items() if isinstance(answer, Down)}
+        silent = {uid: str(answer) for uid, answer in told.items() if isinstance(answer, ProxyDown)}
         if silent:  # one that has gone since is no outage
             pods = await self._pods(gateways, anew=True)
         expected = ready(pods)
         problems = [silent[_uid(pod)] for pod in expected if _uid(pod) in silent]
         if not expected:
             problems.append(f"{_named(gateways)} are not ready")
-        answers = {uid: answer if isinstance(answer, Answer) else None for uid, answer in told.items()}
+        answers = {uid: answer if isinstance(answer, ProxyAnswer) else None for uid, answer in told.items()}
         return answers, "; ".join(problems) or None
 
-    async def _one(self, pod: Pod, key: Key) -> Answer | Down:
+    async def _one(self, pod: Pod, key: Key) -> ProxyAnswer | ProxyDown:
         async with self._gate.place():
             try:
                 return await ask(self._context.http, pod, key.namespace, key.name)
-            except Down as error:
+            except ProxyDown as error:
                 return error
 
     async def _pods(self, gateways: list[Gateway], *, anew: bool = False) -> list[Pod]:
@@ -184,7 +184,7 @@ def _owned(
 
 
 def absence_of(
-    answers: Sequence[Answer], owned: Collection[str], gateways: Iterable[Gateway], key: Key
+    answers: Sequence[ProxyAnswer], owned: Collection[str], gateways: Iterable[Gateway], key: Key
 ) -> tuple[str | None, bool]:
     """Why proxies that answer count nothing, and whether that is for somebody to set up."""
     addresses = {address for answer in answers for _, address in answer.endpoints}

@@ -21,10 +21,10 @@ from belay_operator.engine.source import PollerContext
 from belay_operator.rollout.analysis.queries import limit_of
 from belay_operator.rollout.facts import Reading, ServingFact
 from belay_operator.rollout.sources.active import Trial, Trials
-from belay_operator.rollout.sources.gate import Gate
 from belay_operator.rollout.sources.meter import Meter
 from belay_operator.rollout.sources.pods import AT_ONCE, PLACE_TIME, PodCounter, Policy, counts_of, scrape, untold
 from belay_operator.rollout.sources.source import Counter, MetricSource, Sides
+from belay_operator.rollout.sources.throttle import Throttle
 from belay_operator.rollout.standing import Standing
 
 TOPIC = "serving"
@@ -32,7 +32,7 @@ FAST, SLOW = timedelta(seconds=1), timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OfPods:
     """What an analysis asks of this source."""
 
     metrics: bool  # there is any: the observed weight is of use
@@ -91,7 +91,7 @@ class ServingSource:
     """The MetricSource."""
 
     name = "serving"
-    refusal = None
+    unanswerable = None
 
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:
         """Return what the last scrape of the candidate's pods says."""
@@ -110,11 +110,11 @@ class ServingSource:
 
     def at_rest(self, context: PollerContext) -> Callable[[Standing], Counter]:
         """Return how the pods of a promoted version are asked."""
-        return partial(PodCounter, context, Gate(AT_ONCE, PLACE_TIME))
+        return partial(PodCounter, context, Throttle(AT_ONCE, PLACE_TIME))
 
     async def run(self, context: PollerContext) -> None:
         """Scrape what is wanted, until cancelled."""
-        gate, watched = Gate(AT_ONCE, PLACE_TIME), dict[Policy, Watched]()
+        gate, watched = Throttle(AT_ONCE, PLACE_TIME), dict[Policy, Watched]()
         with context.changes("RLRollout") as changes:
             trials = Trials(context, changes, wanted)
             async with asyncio.TaskGroup() as group:
@@ -132,13 +132,13 @@ class ServingSource:
                     await changes.wait()
 
 
-def wanted(analysis: AnalysisSpec) -> Wanted:
+def wanted(analysis: AnalysisSpec) -> OfPods:
     """Return what an analysis asks of this source."""
     limits = any(metric.limit is not None and metric.source.serving is not None for metric in analysis.metrics)
-    return Wanted(metrics=bool(analysis.metrics), limits=limits)
+    return OfPods(metrics=bool(analysis.metrics), limits=limits)
 
 
-def demands_of(trial: Trial[Wanted] | None) -> dict[Policy, tuple[Key, ScrapeDemand]]:
+def demands_of(trial: Trial[OfPods] | None) -> dict[Policy, tuple[Key, ScrapeDemand]]:
     """Return which policies a trial wants scraped, and how."""
     if trial is None or not (trial.rolling_back or trial.wanted.metrics):
         return {}
@@ -167,7 +167,7 @@ def _let_go(context: PollerContext, watched: dict[Policy, Watched], policy: Poli
         context.put(TOPIC, *policy, None)  # what was measured then must not be taken for now
 
 
-async def _keep_scraping(context: PollerContext, gate: Gate, policy: Policy, entry: Watched) -> None:
+async def _keep_scraping(context: PollerContext, gate: Throttle, policy: Policy, entry: Watched) -> None:
     """Scrape one policy until cancelled: every period, and at once when something begins."""
     loop = asyncio.get_running_loop()
     off_route: Mapping[str, datetime] = {}

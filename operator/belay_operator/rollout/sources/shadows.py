@@ -30,7 +30,7 @@ ANSWER_TIME = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ShadowQuery:
     """One step under way."""
 
     key: Key
@@ -61,7 +61,7 @@ class ShadowWatch:
         await follow(context, TOPIC, wanted=asked_of, ask=_keep_asking)
 
 
-def asked_of(rollout: Mapping[str, Any]) -> frozenset[Asked]:
+def asked_of(rollout: Mapping[str, Any]) -> frozenset[ShadowQuery]:
     """Return what to ask for a rollout: nothing, unless something is mirrored in it."""
     status = rollout.get("status") or {}
     step = status.get("step") or {}
@@ -70,7 +70,7 @@ def asked_of(rollout: Mapping[str, Any]) -> frozenset[Asked]:
         return frozenset()
     meta = rollout["metadata"]
     try:
-        asked = Asked(
+        asked = ShadowQuery(
             key=Key("RLRollout", meta["namespace"], meta["name"]),
             step=step_of(parse_instant(step["startedAt"])),
             candidate=status["candidate"]["policy"],
@@ -81,7 +81,7 @@ def asked_of(rollout: Mapping[str, Any]) -> frozenset[Asked]:
     return frozenset((asked,))
 
 
-async def _keep_asking(context: PollerContext, asked: Asked) -> None:
+async def _keep_asking(context: PollerContext, asked: ShadowQuery) -> None:
     while True:
         began = instant(context.now())
         report, problem = await _ask(context, asked)
@@ -91,7 +91,7 @@ async def _keep_asking(context: PollerContext, asked: Asked) -> None:
         await asyncio.sleep(PERIOD.total_seconds())
 
 
-async def _ask(context: PollerContext, asked: Asked) -> tuple[ShadowReport | None, str | None]:
+async def _ask(context: PollerContext, asked: ShadowQuery) -> tuple[ShadowReport | None, str | None]:
     """Return what is known, or why that is not known."""
     try:
         request = logbook.request(context, "GET", asked.path, within=ANSWER_TIME, params=asked.query)

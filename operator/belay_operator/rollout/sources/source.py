@@ -65,7 +65,7 @@ class Counter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Unanswerable:
     """How it is told that whoever is asked can never answer, until somebody changes what is asked or set up."""
 
     condition: str
@@ -78,7 +78,7 @@ class MetricSource(Source, Protocol):
     """One poller, and what its facts say of a metric. `name` is the field in `spec.analysis.metrics[].source`."""
 
     @property
-    def refusal(self) -> Refusal | None:
+    def unanswerable(self) -> Unanswerable | None:
         """How readings that are `refused` are told; None: this source refuses nothing."""
 
     def reading(self, metric: Metric, sides: Sides, reader: Reader, settings: Settings) -> Reading | None:

@@ -30,7 +30,7 @@ from belay_operator.engine.plan import Manifest
 from belay_operator.judging import build
 from belay_operator.judging.kind import QuestionKind
 from belay_operator.judging.question import Question
-from belay_operator.judging.standing import Asked, Standing, standing
+from belay_operator.judging.standing import Asked, QuestionStanding, standing
 from belay_operator.judging.view import JobView
 from belay_operator.rollout.move import Move, changed, note
 from belay_operator.rollout.observed import Command, Observed
@@ -47,7 +47,7 @@ class _Look:
 
     question: Question
     job: JobView
-    standing: Standing
+    standing: QuestionStanding
     recorded: StepJudgement | None  # what is on record of this very question
 
 

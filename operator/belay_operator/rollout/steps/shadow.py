@@ -197,7 +197,7 @@ def _look(step: Step, observed: Observed) -> ShadowResult | None:
         return None
     if (fact.step, fact.candidate, fact.stable) != (step_of(current.started_at), candidate.policy, stable.policy):
         return None
-    look = shadowed.Look(
+    look = shadowed.ShadowLook(
         asked=step.shadow,
         index=current.index,
         candidate=candidate.policy,

@@ -29,7 +29,7 @@ from belay_operator.rollout.traffic import pod_ratio
 from belay_operator.rollout.traffic.router import (
     Acceptance,
     Intent,
-    ServingPod,
+    ReadyPod,
     TrafficObject,
     TrafficView,
     said,
@@ -121,13 +121,13 @@ class ReplicasRouter:
         labels = child_labels({ROLLOUT_LABEL: self.owner.name}, self.labels)
         return self.owner.child("v1", SERVICE, self.owner.name, labels, spec=spec)
 
-    def _slices(self, pods: list[ServingPod], view: TrafficView) -> list[Manifest]:
+    def _slices(self, pods: list[ReadyPod], view: TrafficView) -> list[Manifest]:
         """Those with the pods, and those that had some: they stay, empty, since a slice never changes its family."""
         families = {_family(pod.address) for pod in pods}
         families |= {found.spec["addressType"] for found in view.objects if found.ref.kind == SLICE}
         return [self._slice(family, pods) for family in sorted(families)]
 
-    def _slice(self, family: str, pods: list[ServingPod]) -> Manifest:
+    def _slice(self, family: str, pods: list[ReadyPod]) -> Manifest:
         name = self.owner.name
         labels = {ROLLOUT_LABEL: name, SERVICE_NAME_LABEL: name, SLICE_MAKER_LABEL: FIELD_MANAGER}
         return self.owner.child(
@@ -146,7 +146,7 @@ def hears(rollout: Mapping[str, Any]) -> bool:
     return "replicas" in ((rollout.get("spec") or {}).get("traffic") or {})
 
 
-def _beside(base: str, intent: Intent, view: TrafficView) -> list[ServingPod]:
+def _beside(base: str, intent: Intent, view: TrafficView) -> list[ReadyPod]:
     """Return the pods that our slices list: those of everybody but the base, as many as their shares ask."""
     listed = view.acceptance is Acceptance.ACCEPTED and _selected(view) == base
     if base == intent.shares[0][0] and not listed:
@@ -163,7 +163,7 @@ def _selected(view: TrafficView) -> str | None:
     return next(((spec.get("selector") or {}).get(POLICY_LABEL) for spec in services), None)
 
 
-def _ready(pods: Iterable[Mapping[str, Any]]) -> tuple[ServingPod, ...]:
+def _ready(pods: Iterable[Mapping[str, Any]]) -> tuple[ReadyPod, ...]:
     """Those that answer and stay. The oldest first: which of them are listed then changes only when one goes."""
     found = []
     for pod in pods:
@@ -171,7 +171,7 @@ def _ready(pods: Iterable[Mapping[str, Any]]) -> tuple[ServingPod, ...]:
         ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions") or ())
         if ready and status.get("podIP") and "deletionTimestamp" not in meta:
             node = (pod.get("spec") or {}).get("nodeName")
-            found.append((meta["creationTimestamp"], ServingPod(meta["name"], meta["uid"], status["podIP"], node)))
+            found.append((meta["creationTimestamp"], ReadyPod(meta["name"], meta["uid"], status["podIP"], node)))
     return tuple(pod for _, pod in sorted(found, key=lambda one: (one[0], one[1].name)))
 
 
@@ -179,7 +179,7 @@ def _answer(
     service: Mapping[str, Any],
     theirs: Iterable[Mapping[str, Any]],
     whose: Mapping[str, str],
-    pods: Mapping[str, tuple[ServingPod, ...]],
+    pods: Mapping[str, tuple[ReadyPod, ...]],
 ) -> Acceptance:
     """Whether Kubernetes lists the ready pods of the version that the Service selects, and nobody else's."""
     slices = list(theirs)
@@ -212,7 +212,7 @@ def _family(address: str) -> str:
     return "IPv6" if ":" in address else "IPv4"
 
 
-def _endpoint(pod: ServingPod, namespace: str) -> dict[str, Any]:
+def _endpoint(pod: ReadyPod, namespace: str) -> dict[str, Any]:
     return {
         "addresses": [pod.address],
         "conditions": {"ready": True, "serving": True, "terminating": False},

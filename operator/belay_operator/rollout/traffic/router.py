@@ -88,7 +88,7 @@ class TrafficObject:
 
 
 @dataclass(frozen=True, slots=True)
-class ServingPod:
+class ReadyPod:
     """A ready pod of a version, as somebody who sends it connections must know it."""
 
     name: str
@@ -107,7 +107,7 @@ class TrafficView:
     message: str = ""  # why it is not accepted, in their words
     warning: str = ""  # what else is wrong though it is accepted, in their words; empty: nothing
     # Where a weight is the ratio of pods; empty where somebody weighs requests.
-    pods: Mapping[str, tuple[ServingPod, ...]] = field(default_factory=dict)  # ready ones by policy, oldest first
+    pods: Mapping[str, tuple[ReadyPod, ...]] = field(default_factory=dict)  # ready ones by policy, oldest first
     behind: Mapping[str, int] | None = None  # of them, how many get connections, by policy; None: somebody weighs
 
     @property

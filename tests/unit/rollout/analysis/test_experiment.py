@@ -18,7 +18,7 @@ from belay_operator.rollout.analysis.bet import Earlier, Outcomes
 from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import share_of_trial, split
 from belay_operator.rollout.analysis.evidence import Better, Comparison
-from belay_operator.rollout.analysis.queries import Judgement
+from belay_operator.rollout.analysis.queries import Criterion
 from belay_operator.rollout.analysis.verdict import race_of
 from belay_operator.rollout.experiment import is_better
 from belay_operator.rollout.facts import Reading
@@ -66,8 +66,8 @@ def test_one_better_arm_is_found_among_equal_ones() -> None:
     assert won((300.0, 345.0, 300.0, 300.0), 200, seed=13) >= 190
 
 
-def judgement(comparison: Comparison, arm: str) -> Judgement:
-    return Judgement(
+def judgement(comparison: Comparison, arm: str) -> Criterion:
+    return Criterion(
         comparison, arm, "a", split(0.01, 1), timedelta(seconds=2), since=None, window=timedelta(seconds=10)
     )
 

@@ -22,7 +22,7 @@ from belay_operator.rollout.analysis.grace import (
     too_short,
     withheld,
 )
-from belay_operator.rollout.analysis.queries import Judgement, judged
+from belay_operator.rollout.analysis.queries import Criterion, judged
 from belay_operator.rollout.facts import Reading
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
@@ -137,7 +137,7 @@ def test_what_is_left_of_stable_without_its_late_bad_episodes_decides_nothing(to
     """An equal candidate beside stable, three tenths of whose episodes, all of them bad, report a day too late."""
     comparison = Comparison("return", Better.MORE, Margin(0.1, relative=True), Range(0.0, 600.0))
     day, hour, failed = timedelta(days=1), timedelta(hours=1), 0
-    ask = Judgement(comparison, "b", "a", split(0.01, 1), day, since=None, not_before=START + day, window=hour)
+    ask = Criterion(comparison, "b", "a", split(0.01, 1), day, since=None, not_before=START + day, window=hour)
     for seed in range(20):
         rng = np.random.default_rng(seed)
         stable, candidate = (rng.triangular(50.0, 300.0, 550.0, (96, 20)) for _ in range(2))

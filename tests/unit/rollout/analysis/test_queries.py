@@ -23,7 +23,7 @@ from belay_operator.rollout.analysis.bounds import Range
 from belay_operator.rollout.analysis.budget import split
 from belay_operator.rollout.analysis.evidence import Better, Comparison
 from belay_operator.rollout.analysis.limits import Rail
-from belay_operator.rollout.analysis.queries import Judgement, comparison_of, judged, limit_of
+from belay_operator.rollout.analysis.queries import Criterion, comparison_of, judged, limit_of
 from belay_operator.rollout.facts import Reading
 from belay_operator.rollout.sources.serving import wanted
 
@@ -35,7 +35,7 @@ RETURN = Comparison("return", Better.MORE, Margin(0.1, relative=True))
 def test_a_verdict_is_kept_as_long_as_its_answer_and_no_longer() -> None:
     """An answer holds all windows of the trial, and with live traffic there is another several times a second."""
     answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW, etag="1", versions=[]))
-    asked = Judgement(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=None)
+    asked = Criterion(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=None)
     assert judged(asked, answer) is judged(asked, answer)
     gone = weakref.ref(answer)
     del answer
@@ -109,7 +109,7 @@ def test_what_stable_did_before_the_trial_lets_the_first_window_count(known: boo
     past = EarlierStatistics(count=100, mean=300, m2=99 * 30.0**2, min=220, max=390) if known else None
     sides = [side("b", episodes(NOW, 150.0)), side("a", episodes(NOW, 300.0), earlier=past)]
     answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW + HOUR, etag="1", versions=sides))
-    asked = Judgement(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=None)
+    asked = Criterion(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=None)
     assert (judged(asked, answer).verdict is Verdict.FAIL) == known
 
 
@@ -117,7 +117,7 @@ def test_windows_of_an_earlier_weight_are_what_is_known_at_the_next() -> None:
     before, now = NOW - timedelta(minutes=5), NOW
     sides = [side(v, *(episodes(at, m) for at in (before, now))) for v, m in (("b", 300.0), ("a", 300.0))]
     answer = Reading("asked", NOW, windows=Statistics(outcome="return", at=NOW + HOUR, etag="1", versions=sides))
-    asked = Judgement(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=NOW)
+    asked = Criterion(RETURN, "b", "a", split(0.01, 1), grace=timedelta(minutes=1), since=NOW)
     evidence = judged(asked, answer)
     assert evidence.interval is not None
     assert evidence.candidate is not None
@@ -158,7 +158,7 @@ def test_outcomes_are_adjusted_where_stables_critic_spoke_of_each_episode(
         for version, mean, baseline in (("b", 290.0, candidates), ("a", 300.0, stables))
     ]
     compared = Comparison("return", Better.MORE, Margin(0.1, relative=True), Range(0.0, 600.0))
-    asked = Judgement(
+    asked = Criterion(
         compared, "b", "a", split(0.01, 1), timedelta(minutes=1), None, window=timedelta(minutes=1), baseline=asked_for
     )
     plain = [side(it.version, *(w.model_copy(update={"covariate": None}) for w in it.windows)) for it in sides]
@@ -181,7 +181,7 @@ def test_a_window_that_may_still_fill_counts_for_no_more_than_as_it_is() -> None
     starts = [NOW + number * timedelta(minutes=1) for number in range(4)]
     sides = [side(v, *(foreseen(at, m, "a") for at in starts)) for v, m in (("b", 240.0), ("a", 300.0))]
     compared = Comparison("return", Better.MORE, Margin(0.1, relative=True), Range(0.0, 600.0))
-    asked = Judgement(
+    asked = Criterion(
         compared, "b", "a", split(0.01, 1), timedelta(minutes=1), None, window=timedelta(minutes=1), baseline="a"
     )
     ends = starts[-1] + timedelta(minutes=2)

@@ -9,7 +9,7 @@ from belay_api.rollout.status import RLRolloutStatus
 from belay_api.units import format_instant
 from belay_api.wire import Statistics, VersionStatistics, WindowStatistics
 from belay_operator.rollout.analysis.sample_ratio import Cell
-from belay_operator.rollout.analysis.starts import Sides, anchor_changes_of, cells, changes_of, found
+from belay_operator.rollout.analysis.starts import StartSides, anchor_changes_of, cells, changes_of, found
 from belay_operator.rollout.facts import OutcomeQuery, Reading
 
 MINUTE = timedelta(minutes=1)
@@ -52,12 +52,12 @@ def minutes(*starts: float) -> Statistics:
 
 def counted(statistics: Statistics, *weights: tuple[float, float | None, float | None]) -> list[float]:
     """The weights of the windows that count."""
-    return [cell.weight for cell in cells(Sides("b", "a", changes_of(status(*weights))), statistics, MINUTE)]
+    return [cell.weight for cell in cells(StartSides("b", "a", changes_of(status(*weights))), statistics, MINUTE)]
 
 
 def test_starts_are_counted_and_missing_of_both_sides_in_the_same_window() -> None:
     said = answer(b={60: (3, 2), 180: (1, 0)}, a={60: (40, 1), 120: (0, 7)}, other={60: (9, 9)})
-    sides = Sides("b", "a", changes_of(status((0, 0, 10))))
+    sides = StartSides("b", "a", changes_of(status((0, 0, 10))))
     assert cells(sides, said, MINUTE) == [Cell(5, 41, 0.1), Cell(0, 7, 0.1), Cell(1, 0, 0.1)]
 
 
@@ -88,12 +88,12 @@ def test_an_answer_that_was_asked_before_a_change_spans_it_with_no_window_that_c
 
 def test_what_a_reading_says_is_found_once() -> None:
     reading = Reading("asked", NOON, windows=minutes(60, 120), outcome_query=OutcomeQuery("return", 60.0, 5.0))
-    sides = Sides("b", "a", changes_of(status((0, 0, 10))))
+    sides = StartSides("b", "a", changes_of(status((0, 0, 10))))
     ratio = found(sides, reading)
     assert ratio is not None
     assert ratio.starts == 20
     assert found(sides, reading) is ratio
-    assert found(Sides("b", "a", ()), reading) is None
+    assert found(StartSides("b", "a", ()), reading) is None
     assert found(sides, Reading("asked", NOON)) is None
 
 
@@ -103,7 +103,7 @@ def test_beside_an_anchor_each_side_is_held_against_its_own_share() -> None:
     (only,) = held.weight_history
     held = held.model_copy(update={"weight_history": [only.model_copy(update={"anchor": 25.0})]})
     said = answer(c={60: (40, 10)}, b={60: (25, 0)}, a={60: (20, 5)})
-    assert cells(Sides("c", "b", changes_of(held)), said, MINUTE) == [Cell(50, 25, 50 / 75)]
-    third = Sides("a", "b", anchor_changes_of(held), with_stable="c")
+    assert cells(StartSides("c", "b", changes_of(held)), said, MINUTE) == [Cell(50, 25, 50 / 75)]
+    third = StartSides("a", "b", anchor_changes_of(held), with_stable="c")
     assert cells(third, said, MINUTE) == [Cell(25, 75, 0.25)]
-    assert cells(Sides("a", "b", anchor_changes_of(status((0, 0, 50)))), said, MINUTE) == [], "it had no share"
+    assert cells(StartSides("a", "b", anchor_changes_of(status((0, 0, 50)))), said, MINUTE) == [], "it had no share"

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 
-class Gate:
+class Throttle:
     """Lets `at_once` calls through, and counts each for `hold` at most.
 
     What is bounded is the work of this process. A call that has not ended by then only waits for somebody else; were
