@@ -4,6 +4,7 @@ Who starts where: no two copies of any seed of a job collect in the same episode
 that were trained on. Evaluations begin at reset seeds below 2^31, copies at one of their own from there on.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -11,12 +12,14 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import load_env_creator
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from belay_api.environment import MOST_COPIES, EnvironmentSpec, RewardRange
 from belay_api.spaces import DiscreteSpace, array_space, space_model
 from belay_api.training import RLTrainingJobSpec
+from belay_api.words import did_you_mean
 from belay_heads.observations import numbers, parts, shape
 from belay_trainer import masks
 from belay_trainer.errors import BadConfiguration, Diverged, EnvironmentFailed, own_error
@@ -197,6 +200,14 @@ def reset_seeds(seed: int, copies: int) -> list[int]:
     return [TRAINING_SEEDS + (seed * MOST_COPIES + copy) % TRAINING_SEEDS for copy in range(copies)]
 
 
+def seed_of_life(seed: int, timestep: int) -> int:
+    """Return what the copies are seeded by where new episodes begin in the middle of a training.
+
+    By its own seed each life of a pod would begin with the episodes of the first again.
+    """
+    return int(np.random.SeedSequence((seed, timestep)).generate_state(1)[0])
+
+
 def vectorised(
     make: Callable[[], Environment], copies: int, *, around: Callable[[Environment], Environment] = lambda it: it
 ) -> Copies:
@@ -217,8 +228,8 @@ def _made(spec: EnvironmentSpec, drawn: Mapping[str, Any]) -> Environment:
         raise BadConfiguration(_unregistered(spec.id, imported, error)) from error
     except USER_FAULTS as error:
         raise BadConfiguration(
-            f"environment.id {spec.id!r} with kwargs {kwargs} cannot be made: "
-            f"{type(error).__name__}: {error}. Correct environment.kwargs or the environment."
+            f"environment.id {spec.id!r} with kwargs {kwargs} cannot be made: {type(error).__name__}: {error}. "
+            f"{_unknown(spec.id, kwargs) or 'Correct environment.kwargs or the environment.'}"
         ) from error
     except Exception as error:
         raise EnvironmentFailed(f"environment.id {spec.id!r} with kwargs {kwargs} cannot be made", error) from error
@@ -273,6 +284,19 @@ def _unregistered(id: str, imported: Imported | None, error: Exception) -> str:
         f"environment.id: {imported.module} was imported, and no environment is registered as {wanted}. "
         f"It registers {known or 'nothing'}. Call gymnasium.register(id=..., entry_point=...) where it is imported."
     )
+
+
+def _unknown(id: str, kwargs: Mapping[str, Any]) -> str:
+    """Return which keyword argument the environment does not take, and what it takes; empty: that is not the matter."""
+    found = gymnasium.spec(id).entry_point
+    try:
+        known = inspect.signature(load_env_creator(found) if isinstance(found, str) else found).parameters
+    except (TypeError, ValueError):  # written in another language, and it does not tell
+        return ""
+    unknown = next((name for name in kwargs if name not in known), None)
+    if unknown is None or any(one.kind is one.VAR_KEYWORD for one in known.values()):
+        return ""
+    return f"environment.kwargs.{unknown}: the environment does not take it, {did_you_mean(unknown, known)}"
 
 
 def _held(layer: Environment) -> Iterator[Any]:

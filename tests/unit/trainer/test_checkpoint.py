@@ -4,9 +4,10 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from trainer_configs import make_config
-from trainer_support import StopAfter, task_for, train_in, train_in_pieces
+from trainer_support import ROOT, StopAfter, task_for, train_in, train_in_pieces
 
 from belay_trainer import checkpoint, evaluate, loop
 from belay_trainer.config import Run
@@ -244,6 +245,28 @@ def test_an_environment_that_does_not_outlive_its_process_costs_its_episodes_onl
 def test_an_environment_that_fails_later_is_no_fault_of_the_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match="failed in timestep .* RuntimeError: out of fuel"):
         train_in(tmp_path, environment={"id": "tasks:Thirsty-v0"})
+
+
+@pytest.mark.parametrize("algorithm", [{"ppo": {}}, {"dqn": SMALL}, {"custom": {"entrypoint": "reinforce:Reinforce"}}])
+def test_new_episodes_are_not_those_of_an_earlier_life(
+    algorithm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "your-own-algorithm"))
+    own = "custom" in algorithm
+
+    def begins(timesteps: int) -> np.ndarray:
+        learner = build(Run(make_config(algorithm=algorithm), index=0, seed=0))
+        learner.start()
+        if timesteps:
+            state = learner.state()
+            state["counters"]["timesteps" if own else "num_timesteps"] = timesteps
+            learner.restore(state, None)
+        return learner._task.observations if own else learner.model._last_obs
+
+    first, second, third = begins(0), begins(1000), begins(2000)
+    assert not (first == second).any()
+    assert not (second == third).any()
+    assert (second == begins(1000)).all(), "a life that is lost and begun anew is the same"
 
 
 def test_an_environment_may_be_left_out_of_checkpoints(tmp_path: Path) -> None:

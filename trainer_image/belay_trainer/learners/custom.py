@@ -160,6 +160,7 @@ class Custom:
         self._task.timesteps, self._rounds = counters["timesteps"], counters["rounds"]
         self._figures, self._episodes = counters["figures"], counters["episodes"]
         if collection is None:
+            self._vector.seed(environments.seed_of_life(self._task.seed, self.timesteps))
             self._task.observations = self._vector.reset()
             return
         self._task.observations = collection["observations"]

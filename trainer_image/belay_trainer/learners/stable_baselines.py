@@ -284,6 +284,7 @@ class StableBaselines(ABC):
         if self._adversary is not None:
             self._adversary.restore(state["adversary"])
         if collection is None:
+            self.model.env.seed(environments.seed_of_life(self.model.seed, self.timesteps))
             self._begin_episodes()
             return
         self._set({"_last_obs": _of_each(_laid_out, collection["observation"]), **collection["attributes"]})
