@@ -288,7 +288,7 @@ def _unregistered(id: str, imported: Imported | None, error: Exception) -> str:
 
 def _unknown(id: str, kwargs: Mapping[str, Any]) -> str:
     """Return which keyword argument the environment does not take, and what it takes; empty: that is not the matter."""
-    found = gymnasium.spec(id).entry_point
+    found = gymnasium.spec(id.rpartition(":")[2]).entry_point  # its module, where it has one, was imported
     try:
         known = inspect.signature(load_env_creator(found) if isinstance(found, str) else found).parameters
     except (TypeError, ValueError):  # written in another language, and it does not tell
@@ -296,7 +296,7 @@ def _unknown(id: str, kwargs: Mapping[str, Any]) -> str:
     unknown = next((name for name in kwargs if name not in known), None)
     if unknown is None or any(one.kind is one.VAR_KEYWORD for one in known.values()):
         return ""
-    return f"environment.kwargs.{unknown}: the environment does not take it, {did_you_mean(unknown, known)}"
+    return f"The environment does not take {unknown}: {did_you_mean(unknown, known)}"
 
 
 def _held(layer: Environment) -> Iterator[Any]:
