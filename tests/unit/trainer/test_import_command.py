@@ -135,7 +135,10 @@ def test_a_folder_appears_whole_and_can_be_verified(imports: Imports, tmp_path: 
         (("--uri", "s3://x"), "pvc://CLAIM/PATH is wanted"),
         (("--environment", "CartPole-v1", "--environment-kwargs", "[1]"), "a JSON object is wanted"),
         (("--environment", "CartPole-v1", "--environment-kwargs", "{"), "a JSON object is wanted"),
-        (("--environment", "CartPole-v1", "--environment-kwargs", '{"gravity": 1}'), "The environment does not take gravity: known are"),
+        (
+            ("--environment", "CartPole-v1", "--environment-kwargs", '{"gravity": 1}'),
+            "does not take gravity: known are",
+        ),
         (("--environment", "CartPole-v1", "--environment-kwargs", '{"render_mod": 1}'), "did you mean 'render_mode'?"),
         (("--environment", "Cartpole-v1"), "Did you mean: `CartPole`?"),
     ],
