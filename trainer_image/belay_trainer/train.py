@@ -139,16 +139,12 @@ def train(
         rehearse_in(learner, run)
         loop = begin(learner, resume, collection=resume.kept.collection() if resume is not None else None)
         try:
-            try:
-                _run(loop)
-            except Exception as error:  # whatever an environment raises whose other half was in another process
-                ours = isinstance(error, TrainerError) and not isinstance(error, EnvironmentFailed)
-                if resume is None or not loop.untried or ours:
-                    raise
-                why = own_error(error) or error
+            why = _run_as_kept(loop)
+            if why is not None and resume is not None:
                 log.warning("the environment of the checkpoint does not go on here (%s): new episodes begin", why)
-                anew = replace(resume, state=resume.kept.read())  # the first one was trained on
-                loop = begin(build(run), anew, collection=None)
+                del loop, learner  # a buffer of theirs may be as large as the pod allows
+                resume = replace(resume, state=resume.kept.read())  # the first one was trained on
+                loop = begin(build(run), resume, collection=None)
                 _run(loop)
             speed = loop.steps_per_second
             best = loop.state.best if loop.enough else loop.evaluate()
@@ -198,6 +194,18 @@ def _run(loop: Loop) -> None:
     began = time.monotonic()
     loop.run()
     log.info("trained to timestep %d in %.1f s", loop.learner.timesteps, time.monotonic() - began)
+
+
+def _run_as_kept(loop: Loop) -> str | None:
+    """Run what goes on from a checkpoint; return why its environments cannot, None where they can."""
+    try:
+        _run(loop)
+    except Exception as error:  # whatever an environment raises whose other half was in another process
+        ours = isinstance(error, TrainerError) and not isinstance(error, EnvironmentFailed)
+        if not loop.untried or ours:
+            raise
+        return str(own_error(error) or error)  # words, for the error itself holds all that it passed through
+    return None
 
 
 def rehearse_in(learner: Learner, run: Run) -> None:
