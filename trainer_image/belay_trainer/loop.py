@@ -3,7 +3,7 @@
 Between an update and the next collection a training can be cut without losing a bit. There, in this order: probe the
 environment and play random actions (once) · are the numbers still numbers · evaluate and diagnose, if due, and end if
 that is enough · go, if asked to · keep a checkpoint, if due. An evaluation that is cut short is not recorded, so the
-next pod plays it again and ends up with the same bits.
+next pod plays it again and ends up with the same bits. After the last timestep a checkpoint is kept as well.
 
 Within a collection there are heartbeats, and a pod that must go waits for its end no longer than a part of its grace:
 then the experience of that collection is dropped and the next pod begins it anew, in new episodes.
