@@ -3,6 +3,9 @@
 from belay_api.names import FAMILY_LABEL
 from belay_operator.rollout.observed import Observed
 
+UNATTENDED = "its pods are kept, but nobody scales or mends them. Create it again as it was"
+"""Of a stable version whose RLPolicy was deleted."""
+
 
 def nothing_to_serve(observed: Observed) -> str:
     """Return why there is no policy that the spec wants to serve."""

@@ -301,6 +301,20 @@ def test_an_arm_without_pods_gets_nothing_until_it_has_them_again() -> None:
     assert stage.status.rejected_digests == [], "that says nothing against it"
 
 
+def test_that_nobody_looks_after_stable_any_more_is_told_beside_it() -> None:
+    stage = competing("b", "c")
+    stage.deletes("a")
+    stage.go(seconds=2)
+    assert stage.weights == {"a": 8000, "b": 1000, "c": 1000}
+    assert stage.message == (
+        "b, c compete with a by return. RLPolicy a was deleted: its pods are kept, but nobody scales or mends them. "
+        "Create it again as it was"
+    )
+    stage.publish("a")
+    stage.go(seconds=2)
+    assert stage.message == "b, c compete with a by return"
+
+
 def test_abort_ends_it_and_so_does_another_wish() -> None:
     stage = competing("b", "c")
     stage.command("abort@1")

@@ -10,6 +10,7 @@ because from then on the spec wants it (`winner`); one that failed is rejected a
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from belay_api.reasons import EventReason, RolloutReason
@@ -31,7 +32,7 @@ from belay_operator.rollout.observed import Observed
 from belay_operator.rollout.trials import begun, judged_by
 from belay_operator.rollout.wait import Wait
 from belay_operator.rollout.withdrawal import rejected
-from belay_operator.rollout.words import meanwhile
+from belay_operator.rollout.words import UNATTENDED, meanwhile
 
 
 def act(observed: Observed, now: datetime) -> Move | None:
@@ -52,7 +53,12 @@ def times(observed: Observed, now: datetime) -> list[timedelta]:
 def explain(observed: Observed, now: datetime) -> Wait | None:
     """Tell what the experiment waits for."""
     found = arms.running(observed.status)
-    return _under_way(observed, found, now) if found is not None and observed.status.candidate is None else None
+    if found is None or observed.status.candidate is not None:
+        return None
+    wait, stable = _under_way(observed, found, now), observed.policy(observed.status.stable)
+    if stable is None or not stable.deleted:
+        return wait
+    return replace(wait, message=f"{wait.message}. RLPolicy {found.stable} was deleted: {UNATTENDED}")
 
 
 def _end(observed: Observed, now: datetime) -> Move | None:
