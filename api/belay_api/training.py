@@ -119,12 +119,13 @@ class EvaluationSpec(Model):
     vector: EvaluationVectorSpec = EvaluationVectorSpec()
     """Parallel copies for evaluation."""
     target: float | None = None
-    """A seed ends at the first evaluation with this mean return or more; unset: with its budget."""
+    """A seed ends at the first evaluation with this mean return or more, under the attack where there is an
+    `adversary`; unset: with its budget."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """A seed ends after so many evaluations in a row that were no better than the best before them; unset: with its
     budget."""
     stop_loss: StopLossSpec | None = None
-    """When a seed that learns nothing is given up; unset: never."""
+    """When a seed that learns nothing is given up, by the same returns; unset: never."""
 
 
 class CheckpointSpec(Model):
