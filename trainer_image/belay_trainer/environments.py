@@ -288,10 +288,10 @@ def _unregistered(id: str, imported: Imported | None, error: Exception) -> str:
 
 def _unknown(id: str, kwargs: Mapping[str, Any]) -> str:
     """Return which keyword argument the environment does not take, and what it takes; empty: that is not the matter."""
-    found = gymnasium.spec(id.rpartition(":")[2]).entry_point  # its module, where it has one, was imported
     try:
+        found = gymnasium.spec(id.rpartition(":")[2]).entry_point  # its module, where it has one, was imported
         known = inspect.signature(load_env_creator(found) if isinstance(found, str) else found).parameters
-    except (TypeError, ValueError):  # written in another language, and it does not tell
+    except (TypeError, ValueError, gymnasium.error.Error):  # it does not tell, or has a name without a version
         return ""
     unknown = next((name for name in kwargs if name not in known), None)
     if unknown is None or any(one.kind is one.VAR_KEYWORD for one in known.values()):

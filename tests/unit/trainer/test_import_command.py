@@ -139,6 +139,7 @@ def test_a_folder_appears_whole_and_can_be_verified(imports: Imports, tmp_path: 
             ("--environment", "CartPole-v1", "--environment-kwargs", '{"gravity": 1}'),
             "does not take gravity: known are",
         ),
+        (("--environment", "CartPole", "--environment-kwargs", '{"gravity": 1}'), "Correct environment.kwargs"),
         (("--environment", "CartPole-v1", "--environment-kwargs", '{"render_mod": 1}'), "did you mean 'render_mode'?"),
         (("--environment", "Cartpole-v1"), "Did you mean: `CartPole`?"),
     ],
